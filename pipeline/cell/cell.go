@@ -1,0 +1,255 @@
+// Package cell is the contract between the engine and a stage.
+//
+// The engine starts one child process per cell. The child reads a [Spec], one
+// line of JSON, from standard input; control messages ([Control]) follow on
+// later lines. It writes [Event] values as JSON lines to standard output, its
+// log to standard error, and its outputs as files below its output folder,
+// which is also its working folder. The engine keeps the outputs only if the
+// process ends with status 0 and left exactly the files it declared.
+//
+// A stage describes itself as a [Kind]. The engine is handed kinds as values
+// and never imports a stage; a stage imports this package and never the engine.
+package cell
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sort"
+	"strings"
+)
+
+// A Kind is what `uses` names in a study: the behaviour of a stage.
+type Kind struct {
+	Name    string // as written after uses:
+	Version string // part of every key; change it when outputs change in meaning
+	Doc     string // one sentence, shown in the schema and in errors
+
+	// With returns a pointer to a new parameter struct holding the defaults.
+	// Field names come from json tags; `doc`, `enum:"a,b"` and `min:"0"` tags
+	// feed the schema and validation; `required:"true"` demands the key.
+	With func() any
+
+	// Measured marks kinds whose results are measurements: they run alone, in
+	// the study's drawn order, and their key holds the machine's fingerprint.
+	Measured bool
+
+	// Background marks kinds that can run while other cells run: they emit
+	// Ready, and run until told to stop.
+	Background bool
+
+	// Notebook marks kinds that need notebook:, Script kinds that need run:.
+	Notebook bool
+	Script   bool
+
+	// Outputs names the files every cell of this kind leaves in its output
+	// folder and that stay in the store, for example "samples.bin".
+	Outputs func(with any) []string
+
+	// Publishes names files that are also written into the workspace, beside
+	// those the stage's outputs: lists. Paths are relative to the workspace and
+	// to the cell's output folder alike.
+	Publishes func(study, machine string, with any) []string
+
+	// Check reports what is wrong with parameters, before anything runs. It is
+	// cheap, and looks at nothing but with and the project folder root.
+	Check func(root string, with any) error
+
+	// Identify returns what else decides the result, by name, for example
+	// {"model": "sha256:..."}. It must be cheap: every plan calls it.
+	Identify func(root string, with any) (map[string]string, error)
+
+	// Prepare makes what cells of this kind share and that takes time, such as
+	// fetching a library or building a model. The engine calls it in a cell-less
+	// child process, once per distinct with, before any cell runs.
+	Prepare func(ctx context.Context, root string, with any, log func(string)) error
+
+	// Run is the cell itself, called in the child process.
+	Run func(ctx context.Context, c *Cell) error
+}
+
+// A Coordinate is one axis of a matrix at one of its values.
+type Coordinate struct {
+	Axis  string `json:"axis"`
+	Value any    `json:"value"` // bool, int64, float64 or string
+}
+
+// A Point is a cell's place in its stage's matrix, axes in the study's order.
+type Point []Coordinate
+
+// Get returns the value on an axis.
+func (p Point) Get(axis string) (any, bool) {
+	for _, c := range p {
+		if c.Axis == axis {
+			return c.Value, true
+		}
+	}
+	return nil, false
+}
+
+// String writes the point as in infer[level=4,replicate=2], brackets included;
+// the empty point is the empty string.
+func (p Point) String() string {
+	if len(p) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	for i, c := range p {
+		b.WriteByte("[,"[min(i, 1)])
+		fmt.Fprintf(&b, "%s=%v", c.Axis, c.Value)
+	}
+	b.WriteByte(']')
+	return b.String()
+}
+
+// An Input is one upstream cell whose outputs a cell may read.
+type Input struct {
+	Stage string          `json:"stage"`
+	Kind  string          `json:"kind"`
+	ID    string          `json:"id"`
+	Point Point           `json:"point,omitempty"`
+	With  json.RawMessage `json:"with,omitempty"`
+	// During names the foreground cell of the trial when this input is a
+	// background cell, and is empty otherwise.
+	During string `json:"during,omitempty"`
+	Seq    int    `json:"seq,omitempty"` // place in the drawn order of measured cells, from 1
+	// Files maps an output's name to its absolute path, to be read only.
+	Files map[string]string `json:"files"`
+}
+
+// A Machine says what is under pressure and what its link can carry.
+type Machine struct {
+	Name        string             `json:"name"`                  // folder name below data/<study>/
+	Device      string             `json:"device"`                // host, sim, cuda, cuda:1
+	Description string             `json:"description,omitempty"` //
+	Link        Link               `json:"link"`
+	Sim         map[string]float64 `json:"sim,omitempty"` // parameters of device sim
+	Fingerprint string             `json:"fingerprint"`   // of the hardware measured on
+}
+
+// A Link is the bus under pressure, in bytes per second and per direction;
+// zero means unknown.
+type Link struct {
+	Name  string  `json:"name,omitempty"`  // for example "PCIe Gen3 x16"
+	Raw   float64 `json:"raw,omitempty"`   // line rate after encoding
+	Model float64 `json:"model,omitempty"` // after packet overhead
+}
+
+// A Claim is a sentence of the paper that a stage judges.
+type Claim struct {
+	ID       string `json:"id"`
+	Says     string `json:"says"`
+	JudgedBy string `json:"judged-by"`
+}
+
+// A Spec is everything a cell is told.
+type Spec struct {
+	Study    string            `json:"study"`
+	Digest   string            `json:"digest"` // of the study file
+	Stage    string            `json:"stage"`
+	Kind     string            `json:"kind"`
+	ID       string            `json:"id"`
+	Point    Point             `json:"point,omitempty"`
+	With     json.RawMessage   `json:"with"`
+	Params   map[string]any    `json:"params,omitempty"`   // the study's, resolved
+	Notebook string            `json:"notebook,omitempty"` // absolute path of its folder
+	Script   string            `json:"run,omitempty"`      // the shell line of uses: command
+	Env      map[string]string `json:"env,omitempty"`
+	Inputs   []Input           `json:"inputs,omitempty"`
+	Files    []string          `json:"files,omitempty"` // workspace inputs, relative, readable in the working folder
+	Outputs  []string          `json:"outputs"`         // every file it must leave, relative to its folder
+	Root     string            `json:"root"`            // the workspace, absolute
+	Seed     uint64            `json:"seed"`
+	Seq      int               `json:"seq,omitempty"`
+	Order    []string          `json:"order,omitempty"` // the drawn order of measured cells, for collect
+	Machine  Machine           `json:"machine"`
+	Claims   []Claim           `json:"claims,omitempty"`
+	// Background says that this cell runs until it is told to stop.
+	Background bool   `json:"background,omitempty"`
+	During     string `json:"during,omitempty"` // the trial's foreground cell
+}
+
+// Input returns the inputs from one stage, in plan order.
+func (s *Spec) From(stage string) []Input {
+	var in []Input
+	for _, i := range s.Inputs {
+		if i.Stage == stage {
+			in = append(in, i)
+		}
+	}
+	return in
+}
+
+// OfKind returns the inputs of one kind, in plan order.
+func (s *Spec) OfKind(kind string) []Input {
+	var in []Input
+	for _, i := range s.Inputs {
+		if i.Kind == kind {
+			in = append(in, i)
+		}
+	}
+	return in
+}
+
+// A Control is a message from the engine to a background cell.
+type Control struct {
+	Type string `json:"type"` // "window" or "stop"
+	// Window: the interval its trial measured, on [Now]'s clock.
+	Start int64 `json:"start_ns,omitempty"`
+	End   int64 `json:"end_ns,omitempty"`
+}
+
+// An Event is a message from a cell to the engine.
+type Event struct {
+	Type   string             `json:"type"` // ready, progress, window, metric, warning, error
+	Done   int                `json:"done,omitempty"`
+	Total  int                `json:"total,omitempty"`
+	Text   string             `json:"text,omitempty"` // progress note, warning, error
+	Hint   string             `json:"hint,omitempty"` // error
+	Start  int64              `json:"start_ns,omitempty"`
+	End    int64              `json:"end_ns,omitempty"`
+	Values map[string]float64 `json:"values,omitempty"` // metric
+}
+
+// An Error is a failure with advice. Its message starts in lower case and
+// names the operation and the thing.
+type Error struct {
+	Err  error
+	Hint string
+}
+
+func (e *Error) Error() string { return e.Err.Error() }
+func (e *Error) Unwrap() error { return e.Err }
+
+// Hint attaches advice to an error; a nil error stays nil.
+func Hint(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{err, fmt.Sprintf(format, args...)}
+}
+
+// Kinds is a set of kinds by name.
+type Kinds map[string]*Kind
+
+// NewKinds collects kinds; two of one name are a programming error.
+func NewKinds(kinds ...*Kind) Kinds {
+	set := Kinds{}
+	for _, k := range kinds {
+		if set[k.Name] != nil {
+			panic("cell: two kinds named " + k.Name)
+		}
+		set[k.Name] = k
+	}
+	return set
+}
+
+// Names returns the kinds' names, sorted.
+func (k Kinds) Names() []string {
+	names := make([]string, 0, len(k))
+	for n := range k {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	return names
+}

@@ -1,0 +1,86 @@
+// Package study reads a study: one YAML file under configs/ that names
+// parameters, stages and claims.
+//
+// [Load] parses the file with positions, applies the machine's and the
+// command line's overrides, expands each stage's matrix, and validates every
+// name and type, so that what comes out can be planned. [Study.Bind] evaluates
+// the expressions of one stage at one point of its matrix. Every error is an
+// [Error] with file:line:column; several come as [Errors].
+package study
+
+import (
+	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/unit"
+)
+
+// A Study is a validated study file.
+type Study struct {
+	Name    string
+	Doc     string
+	File    string // as given
+	Root    string // the workspace: the folder that holds configs/
+	Digest  string // sha256:... of the study's bytes and the machine file's
+	Params  map[string]any
+	Machine cell.Machine
+	Lowered []Override // what the machine file or --set changed, in order
+	Seed    uint64
+	Order   Order
+	Stages  []*Stage // in the file's order
+	Claims  []cell.Claim
+	// unexported: nodes, compiled expressions
+}
+
+// An Override is a parameter that no longer has the study's value.
+type Override struct {
+	Param    string
+	From, To any
+	By       string // for example "configs/machines/host.yaml" or "--set"
+}
+
+// An Order says how the measured cells' order is drawn.
+type Order struct {
+	// Block is the axis whose values are measured one after another, each with
+	// its cells shuffled; "replicate" unless the study says otherwise.
+	Block string
+	// Baseline is the point, such as level=0, whose cell stands first in the
+	// first block, last in the last, and in the middle of the middle one; empty
+	// for none.
+	Baseline cell.Point
+}
+
+// A Stage is a node of the DAG.
+type Stage struct {
+	Name       string
+	Kind       *cell.Kind
+	Pos        Pos
+	Background bool
+	Needs      []string
+	During     []string
+	Matrix     []Axis
+	Notebook   string // relative to the workspace
+	Resources  map[string]int64
+	Timeout    unit.Duration // 0: none
+	Retries    int
+	Env        map[string]string
+	// unexported: with, run, inputs, outputs as nodes
+}
+
+// An Axis is one dimension of a matrix.
+type Axis struct {
+	Name   string
+	Values []any // bool, int64, float64 or string
+}
+
+// A Pos is a place in a file, from 1.
+type Pos struct {
+	File      string
+	Line, Col int
+}
+
+// A Bound stage is a stage at one point, with nothing left to evaluate.
+type Bound struct {
+	With    any      // what Kind.With returned, filled in and checked
+	Script  string   // uses: command
+	Inputs  []string // globs, relative to the workspace
+	Outputs []string // paths, relative to the workspace
+}
