@@ -64,6 +64,12 @@ type Kind struct {
 	// child process, once per distinct with, before any cell runs.
 	Prepare func(ctx context.Context, root string, with any, log func(string)) error
 
+	// Summary names the output that the run prints at its end, if any.
+	Summary string
+
+	// Verdicts names the output that holds a JSON array of [Verdict], if any.
+	Verdicts string
+
 	// Run is the cell itself, called in the child process.
 	Run func(ctx context.Context, c *Cell) error
 }
@@ -164,12 +170,38 @@ type Spec struct {
 	Order    []string          `json:"order,omitempty"` // the drawn order of measured cells, for collect
 	Machine  Machine           `json:"machine"`
 	Claims   []Claim           `json:"claims,omitempty"`
+	// Gang holds the other cells of this cell's trial, without files: they run
+	// at the same time.
+	Gang []Input `json:"gang,omitempty"`
 	// Background says that this cell runs until it is told to stop.
 	Background bool   `json:"background,omitempty"`
 	During     string `json:"during,omitempty"` // the trial's foreground cell
 }
 
-// Input returns the inputs from one stage, in plan order.
+// A Verdict is what a stage concluded about a claim.
+type Verdict struct {
+	ID      string `json:"id"`
+	Says    string `json:"says"`
+	Verdict string `json:"verdict"` // reproduced, refuted, not identified or INVALID
+	Because string `json:"because"` // one sentence with the numbers
+}
+
+// The verdicts a claim can have.
+const (
+	Reproduced    = "reproduced"
+	Refuted       = "refuted"
+	NotIdentified = "not identified"
+	Invalid       = "INVALID"
+)
+
+// A Check is one line of `barograph doctor`.
+type Check struct {
+	Name string
+	// Run returns what was found, and, where something is missing, what to do.
+	Run func(root string) (found, hint string, err error)
+}
+
+// From returns the inputs from one stage, in plan order.
 func (s *Spec) From(stage string) []Input {
 	var in []Input
 	for _, i := range s.Inputs {

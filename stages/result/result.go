@@ -1,0 +1,90 @@
+// Package result holds the files that stages leave for one another.
+//
+// A stress cell leaves [StressFile] and, unless it calibrated, [CopiesFile]; an
+// infer cell leaves [InferFile] and [CallsFile]; collect joins them.
+package result
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+)
+
+const (
+	StressFile = "stress.json"   // a Stress
+	CopiesFile = "copies.csv.gz" // thread,start_ns,bytes,duration_ns: every copy, in order of start
+	InferFile  = "infer.json"    // an Infer
+	CallsFile  = "calls.csv"     // call,scheduled_ns,start_ns,latency_ns: every timed call, in order
+)
+
+// A Stress is what a stress cell did. Times are nanoseconds on CLOCK_MONOTONIC,
+// bandwidths bytes per second.
+type Stress struct {
+	Mode        string   `json:"mode"` // load or capacity
+	Device      string   `json:"device"`
+	Simulated   bool     `json:"simulated"`
+	Threads     int      `json:"threads"`
+	Block       int64    `json:"block_bytes"`
+	Outstanding int      `json:"outstanding"`
+	Direction   string   `json:"direction"`        // h2d, d2h or both
+	Memory      string   `json:"memory"`           // pinned or pageable
+	Rate        float64  `json:"rate_bytes_per_s"` // asked for; 0: no limit
+	CPUs        []int    `json:"cpus,omitempty"`
+	Copies      int64    `json:"copies"` // in CopiesFile
+	Window      [2]int64 `json:"window_ns"`
+	// Achieved is bytes copied within Window over its length; a copy that
+	// straddles an edge counts by the share of its duration inside.
+	Achieved float64 `json:"achieved_bytes_per_s"`
+	// Capacity holds, by direction, the best steady bandwidth found by
+	// calibration (mode capacity), or the one this cell was told (mode load).
+	Capacity map[string]float64 `json:"capacity_bytes_per_s,omitempty"`
+	// Steady tells whether bandwidth had settled when the trial began.
+	Steady   bool     `json:"steady"`
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// An Infer is what an infer cell did.
+type Infer struct {
+	Model      string            `json:"model"`
+	ModelSHA   string            `json:"model_sha256"`
+	Parameters int64             `json:"parameters"`
+	Batch      int               `json:"batch"`
+	Sequence   int               `json:"sequence"`
+	Device     string            `json:"device"`
+	Simulated  bool              `json:"simulated"`
+	Provider   string            `json:"provider"` // CPUExecutionProvider, ...
+	Library    string            `json:"library"`  // onnxruntime 1.31.1
+	LibrarySHA string            `json:"library_sha256"`
+	Threads    int               `json:"intra_op_threads"`
+	CPUs       []int             `json:"cpus,omitempty"`
+	Options    map[string]string `json:"options,omitempty"`
+	Warmup     int               `json:"warmup"`
+	Calls      int               `json:"calls"`
+	Arrivals   string            `json:"arrivals"` // closed
+	Window     [2]int64          `json:"window_ns"`
+	// Jitter holds quantiles, in nanoseconds, of the harness timing an empty call.
+	Jitter   map[string]int64 `json:"jitter_ns"`
+	GCs      uint32           `json:"gcs_in_window"`
+	Warnings []string         `json:"warnings,omitempty"`
+}
+
+// Write writes v as indented JSON to a file in the current folder.
+func Write(path string, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return os.WriteFile(path, append(b, '\n'), 0o666)
+}
+
+// Read fills v from a JSON file.
+func Read(path string, v any) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	return nil
+}
