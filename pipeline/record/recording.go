@@ -1,0 +1,67 @@
+package record
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"barograph/pipeline/cell"
+)
+
+// The files of a recording, beside [Sums].
+const (
+	Samples = "samples.csv"
+	Run     = "run.json"
+)
+
+// Schema is the version of run.json that this program writes and reads.
+const Schema = 1
+
+// A Head is what every run.json begins with.
+type Head struct {
+	Schema  int            `json:"schema"`
+	Study   string         `json:"study"`
+	Digest  string         `json:"study_digest"`
+	Params  map[string]any `json:"params"`
+	Seed    uint64         `json:"seed"`
+	Machine cell.Machine   `json:"machine"`
+	Order   []string       `json:"order"` // of the measured cells, as drawn
+	// Environment is that of the cells, or of collect where cells keep none.
+	Environment Env `json:"environment"`
+}
+
+// A Recording is a verified folder of measurements.
+type Recording struct {
+	Dir string
+	Head
+}
+
+// Dir returns the folder of a study's recording on a machine, relative to the
+// workspace.
+func Dir(study, machine string) string { return filepath.Join("data", study, machine) }
+
+// Open verifies a recording and reads its head.
+func Open(dir string) (*Recording, error) {
+	if err := Verify(dir); err != nil {
+		return nil, err
+	}
+	r := &Recording{Dir: dir}
+	b, err := os.ReadFile(filepath.Join(dir, Run))
+	if err != nil {
+		return nil, cell.Hint(fmt.Errorf("open recording: %w", err), "a recording holds %s, %s and %s", Samples, Run, Sums)
+	}
+	if err := json.Unmarshal(b, &r.Head); err != nil {
+		return nil, fmt.Errorf("open recording: %s: %w", filepath.Join(dir, Run), err)
+	}
+	switch {
+	case r.Schema != Schema:
+		return nil, fmt.Errorf("open recording %q: its schema is %d, this program reads %d", dir, r.Schema, Schema)
+	case r.Study == "" || r.Machine.Name == "":
+		return nil, fmt.Errorf("open recording %q: %s names no study or no machine", dir, Run)
+	}
+	if _, err := os.Stat(filepath.Join(dir, Samples)); err != nil {
+		return nil, fmt.Errorf("open recording: %w", err)
+	}
+	return r, nil
+}

@@ -1,0 +1,180 @@
+package record
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"barograph/pipeline/cell"
+)
+
+// Sums is the name of the file that seals a folder, in the format of
+// `sha256sum -c`.
+const Sums = "SHA256SUMS"
+
+// A Sum is one line of [Sums].
+type Sum struct {
+	Name string // relative to the folder, with slashes
+	SHA  string // 64 lower-case hexadecimal digits
+}
+
+// WriteSums seals a folder: it writes [Sums], listing every other file below
+// dir by name. The file appears whole or not at all.
+func WriteSums(dir string) error {
+	names, err := files(dir)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", Sums, err)
+	}
+	if len(names) == 0 {
+		return fmt.Errorf("write %s: no file in %q", Sums, dir)
+	}
+	var b bytes.Buffer
+	for _, name := range names {
+		sum, err := hash(filepath.Join(dir, name))
+		if err != nil {
+			return fmt.Errorf("write %s: %w", Sums, err)
+		}
+		if quoted := quote.Replace(name); quoted != name {
+			fmt.Fprintf(&b, "\\%s  %s\n", sum, quoted)
+		} else {
+			fmt.Fprintf(&b, "%s  %s\n", sum, name)
+		}
+	}
+	aside := filepath.Join(dir, "."+Sums)
+	defer os.Remove(aside) // still there only after a failure
+	if err := os.WriteFile(aside, b.Bytes(), 0o666); err != nil {
+		return err
+	}
+	return os.Rename(aside, filepath.Join(dir, Sums))
+}
+
+// Verify checks a sealed folder. Its error has a line for every file that is
+// damaged, missing, or not listed.
+func Verify(dir string) error {
+	b, err := os.ReadFile(filepath.Join(dir, Sums))
+	if err != nil {
+		return cell.Hint(fmt.Errorf("verify %q: %w", dir, err), "a recording is a folder data/<study>/<machine> that holds %s", Sums)
+	}
+	sums, err := ParseSums(b)
+	if err != nil {
+		return fmt.Errorf("verify %q: %w", dir, err)
+	}
+	names, err := files(dir)
+	if err != nil {
+		return fmt.Errorf("verify %q: %w", dir, err)
+	}
+	var wrong []error
+	listed := map[string]bool{}
+	for _, s := range sums {
+		listed[s.Name] = true
+		if !slices.Contains(names, s.Name) {
+			wrong = append(wrong, fmt.Errorf("missing: %s", s.Name))
+			continue
+		}
+		switch sum, err := hash(filepath.Join(dir, s.Name)); {
+		case err != nil:
+			wrong = append(wrong, fmt.Errorf("unreadable: %w", err))
+		case sum != s.SHA:
+			wrong = append(wrong, fmt.Errorf("damaged: %s: its SHA-256 is %s, not %s", s.Name, sum, s.SHA))
+		}
+	}
+	for _, name := range names {
+		if !listed[name] {
+			wrong = append(wrong, fmt.Errorf("not listed: %s", name))
+		}
+	}
+	if len(wrong) > 0 {
+		return cell.Hint(fmt.Errorf("verify %q:\n%w", dir, errors.Join(wrong...)),
+			"take the folder from version control again, or measure again")
+	}
+	return nil
+}
+
+// ParseSums reads a checksum file: "<sha256>  <name>" on each line, with
+// sha256sum's "*" for binary and its backslash escapes. Names must stay below
+// the folder, and stand once.
+func ParseSums(b []byte) ([]Sum, error) {
+	var sums []Sum
+	seen := map[string]bool{}
+	s := bufio.NewScanner(bytes.NewReader(b))
+	s.Buffer(nil, 1<<20)
+	for n := 1; s.Scan(); n++ {
+		line, escaped := strings.CutPrefix(s.Text(), `\`)
+		if len(line) < 67 || line[64] != ' ' || line[65] != ' ' && line[65] != '*' {
+			return nil, fmt.Errorf("%s:%d: want 64 hexadecimal digits, two spaces and a name", Sums, n)
+		}
+		sum, name := strings.ToLower(line[:64]), line[66:]
+		if _, err := hex.DecodeString(sum); err != nil {
+			return nil, fmt.Errorf("%s:%d: %q is no SHA-256", Sums, n, line[:64])
+		}
+		if escaped {
+			name = unquote.Replace(name)
+		}
+		switch {
+		case !filepath.IsLocal(name) || filepath.Clean(name) != name || name == ".":
+			return nil, fmt.Errorf("%s:%d: %q is not a name below the folder", Sums, n, name)
+		case seen[name]:
+			return nil, fmt.Errorf("%s:%d: %q stands twice", Sums, n, name)
+		}
+		seen[name] = true
+		sums = append(sums, Sum{name, sum})
+	}
+	if err := s.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", Sums, err)
+	}
+	if len(sums) == 0 {
+		return nil, fmt.Errorf("%s is empty", Sums)
+	}
+	return sums, nil
+}
+
+// The escapes that coreutils uses in names.
+var (
+	quote   = strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`)
+	unquote = strings.NewReplacer(`\\`, `\`, `\n`, "\n", `\r`, "\r")
+)
+
+// files returns the files below dir, [Sums] aside, sorted by name.
+func files(dir string) ([]string, error) {
+	var names []string
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if name != Sums && name != "."+Sums {
+			names = append(names, name)
+		}
+		return err
+	})
+	slices.Sort(names)
+	return names, err
+}
+
+func hash(path string) (string, error) {
+	// A pipe or a device would block or never end.
+	if info, err := os.Stat(path); err != nil {
+		return "", err
+	} else if !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s is not a regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
