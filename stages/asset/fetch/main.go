@@ -1,0 +1,47 @@
+// Fetch takes the assets into the cache ahead of need, and prints where they
+// are: the ONNX Runtime library and, with -python, the folder for PYTHONPATH.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+
+	"barograph/pipeline/cell"
+	"barograph/stages/asset"
+)
+
+func main() {
+	python := flag.Bool("python", false, "also fetch the Python packages that tests and benches use")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := fetch(ctx, *python); err != nil {
+		fmt.Fprintln(os.Stderr, "fetch:", err)
+		var h *cell.Error
+		if errors.As(err, &h) {
+			fmt.Fprintln(os.Stderr, "hint:", h.Hint)
+		}
+		os.Exit(1)
+	}
+}
+
+func fetch(ctx context.Context, python bool) error {
+	log := func(line string) { fmt.Fprintln(os.Stderr, "fetch:", line) }
+	lib, err := asset.Runtime(ctx, log)
+	if err != nil {
+		return err
+	}
+	fmt.Println(lib)
+	if python {
+		path, err := asset.PythonPath(ctx, log)
+		if err != nil {
+			return err
+		}
+		fmt.Println(path)
+	}
+	return nil
+}

@@ -1,0 +1,172 @@
+package asset
+
+import (
+	"context"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"barograph/pipeline/cell"
+)
+
+// The ONNX Runtime that is fetched. Any version from MinRuntime on serves: the
+// C API keeps its old parts, and the binding asks for API 29.
+const (
+	RuntimeVersion = "1.31.1"
+	MinRuntime     = "1.29.0"
+)
+
+// runtimes pins the wheel for each GOARCH, and the library within. The library
+// is plain C API: which Python the wheel is for makes no difference to it.
+var runtimes = map[string]struct{ platform, wheel, library string }{
+	"amd64": {
+		"manylinux_2_28_x86_64",
+		"1f3dea47f2f0e5117c2404cea7d21fd253ae7836a3bf167a501cdfbb2600d536",
+		"fc44112fbe06d7d689c57e11d3862031f64711007e4ee020f8eed5185fd2c1d3",
+	},
+	"arm64": {
+		"manylinux_2_28_aarch64",
+		"0b9a492176886992e0e875f06bc0367e333f5fff11711a2d642e18b02f3009cc",
+		"8aa3b76b28c778a2b1dd660d34161adb1d508c9ccd04ff9dc80e26eca5df8467",
+	},
+}
+
+const runtimeMember = "onnxruntime/capi/libonnxruntime.so." + RuntimeVersion
+
+// Runtime returns the path of an ONNX Runtime library that can be loaded:
+// $ONNXRUNTIME_LIB if it is set, else the one already fetched, else the one in
+// the pinned wheel, which it fetches. Whichever it is has been found to be an
+// ONNX Runtime for this machine, of a version that serves.
+func Runtime(ctx context.Context, log func(string)) (lib string, err error) {
+	if lib = os.Getenv("ONNXRUNTIME_LIB"); lib != "" {
+		if lib, err = filepath.Abs(lib); err != nil {
+			return "", err
+		}
+		if _, err := LibraryVersion(lib); err != nil {
+			return "", fmt.Errorf("ONNXRUNTIME_LIB: %w", err)
+		}
+		return lib, nil
+	}
+	pin, ok := runtimes[runtime.GOARCH]
+	if !ok {
+		return "", cell.Hint(fmt.Errorf("no ONNX Runtime is pinned for %s", runtime.GOARCH),
+			"set ONNXRUNTIME_LIB to a library of version %s or newer", MinRuntime)
+	}
+	dir, err := Fetch(ctx, Asset{
+		Name:         "onnxruntime-" + RuntimeVersion,
+		Requirements: "onnxruntime==" + RuntimeVersion + " --hash=sha256:" + pin.wheel + "\n",
+		Python:       "3.12",
+		Platforms:    []string{pin.platform},
+		Members:      []string{runtimeMember, "onnxruntime/capi/libonnxruntime_providers_shared.so"},
+	}, log)
+	if err != nil {
+		return "", err
+	}
+	lib = filepath.Join(dir, filepath.FromSlash(runtimeMember))
+	sum, err := Digest(lib)
+	if err != nil {
+		return "", cell.Hint(err, "remove %s to fetch it again", dir)
+	}
+	if sum != pin.library {
+		return "", cell.Hint(fmt.Errorf("%s has SHA-256 %s, not %s: it has been altered", lib, sum, pin.library), "remove %s to fetch it again", dir)
+	}
+	return lib, nil
+}
+
+// RuntimeIdentity returns the version and the SHA-256, in hexadecimal, of the
+// library that [Runtime] returns, without fetching it.
+func RuntimeIdentity() (version, sha string, err error) {
+	if lib := os.Getenv("ONNXRUNTIME_LIB"); lib != "" {
+		if version, err = LibraryVersion(lib); err == nil {
+			sha, err = Digest(lib)
+		}
+		if err != nil {
+			return "", "", fmt.Errorf("ONNXRUNTIME_LIB: %w", err)
+		}
+		return version, sha, nil
+	}
+	pin, ok := runtimes[runtime.GOARCH]
+	if !ok {
+		return "", "", cell.Hint(fmt.Errorf("no ONNX Runtime is pinned for %s", runtime.GOARCH),
+			"set ONNXRUNTIME_LIB to a library of version %s or newer", MinRuntime)
+	}
+	return RuntimeVersion, pin.library, nil
+}
+
+var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
+
+// LibraryVersion reads the version of an ONNX Runtime library off its symbol
+// table: the library exports OrtGetApiBase under the symbol version VERS_1.31.1.
+// Nothing is loaded, so a file that is something else, is for another processor,
+// or is too old is an error and never a crash.
+func LibraryVersion(lib string) (version string, err error) {
+	advice := "an ONNX Runtime library of version " + MinRuntime + " or newer is needed; without ONNXRUNTIME_LIB one is fetched"
+	f, err := elf.Open(lib)
+	if err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			return "", cell.Hint(err, "%s", advice)
+		}
+		return "", cell.Hint(fmt.Errorf("%s is no shared library: %w", lib, err), "%s", advice)
+	}
+	defer f.Close()
+	if want, ok := machines[runtime.GOARCH]; f.Type != elf.ET_DYN || ok && f.Machine != want {
+		return "", cell.Hint(fmt.Errorf("%s is %v for %v, not a shared library for %s", lib, f.Type, f.Machine, runtime.GOARCH), "%s", advice)
+	}
+	symbols, err := f.DynamicSymbols()
+	if err != nil && !errors.Is(err, elf.ErrNoSymbols) {
+		return "", cell.Hint(fmt.Errorf("%s is no ONNX Runtime: %w", lib, err), "%s", advice)
+	}
+	for _, s := range symbols {
+		if s.Name == "OrtGetApiBase" && s.Section != elf.SHN_UNDEF {
+			version, _ = strings.CutPrefix(s.Version, "VERS_")
+		}
+	}
+	if version == "" {
+		return "", cell.Hint(fmt.Errorf("%s is no ONNX Runtime: it exports no OrtGetApiBase with a version", lib), "%s", advice)
+	}
+	if older(version, MinRuntime) {
+		return "", cell.Hint(fmt.Errorf("%s is ONNX Runtime %s, older than %s", lib, version, MinRuntime), "%s", advice)
+	}
+	return version, nil
+}
+
+// older compares dotted versions number by number. A part that is missing or is
+// no number counts as 0.
+func older(a, b string) bool {
+	x, y := strings.Split(a, "."), strings.Split(b, ".")
+	part := func(v []string, i int) int {
+		if i >= len(v) {
+			return 0
+		}
+		n, _ := strconv.Atoi(v[i])
+		return n
+	}
+	for i := range max(len(x), len(y)) {
+		if m, n := part(x, i), part(y, i); m != n {
+			return m < n
+		}
+	}
+	return false
+}
+
+// Check is doctor's line on the ONNX Runtime. It fetches nothing.
+func Check() cell.Check {
+	return cell.Check{Name: "ONNX Runtime", Run: func(string) (found, hint string, err error) {
+		version, _, err := RuntimeIdentity()
+		if err != nil {
+			return "", "", err
+		}
+		if lib := os.Getenv("ONNXRUNTIME_LIB"); lib != "" {
+			return version + " from " + lib, "", nil
+		}
+		if _, err := findPip(context.Background()); err != nil {
+			return "", "", err
+		}
+		return version + ", through pip when first needed", "", nil
+	}}
+}
