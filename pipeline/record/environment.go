@@ -134,7 +134,7 @@ func environment(root fs.FS) Env {
 	e := Env{
 		OS:      field(root, "etc/os-release", "PRETTY_NAME"),
 		Kernel:  text(root, "proc/sys/kernel/osrelease"),
-		Product: strings.TrimSpace(text(root, "sys/class/dmi/id/sys_vendor") + " " + text(root, "sys/class/dmi/id/product_name")),
+		Product: product(root),
 		CPU:     processors(root),
 		Memory:  Memory{Total: total(root), HugePages: chosen(text(root, "sys/kernel/mm/transparent_hugepage/enabled"))},
 		NUMA:    nodes(root),
@@ -150,6 +150,17 @@ func environment(root fs.FS) Env {
 	}
 	e.Container = containers(root)
 	return e
+}
+
+// product names the machine as its maker, or its cloud, does.
+func product(root fs.FS) string {
+	const dir = "sys/class/dmi/id"
+	return strings.TrimSpace(text(root, dir+"/sys_vendor") + " " + text(root, dir+"/product_name"))
+}
+
+// virtual tells whether the processor says that a hypervisor runs it.
+func virtual(root fs.FS) bool {
+	return slices.Contains(strings.Fields(field(root, "proc/cpuinfo", "flags")), "hypervisor")
 }
 
 func processors(root fs.FS) CPU {
@@ -283,8 +294,7 @@ func containers(root fs.FS) []string {
 	if strings.Contains(text(root, "proc/version"), "microsoft") {
 		hints = append(hints, "WSL")
 	}
-	flags := strings.Fields(field(root, "proc/cpuinfo", "flags"))
-	if slices.Contains(flags, "hypervisor") {
+	if virtual(root) {
 		hints = append(hints, "hypervisor")
 	}
 	return hints

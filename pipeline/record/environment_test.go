@@ -93,6 +93,7 @@ func TestFingerprintChangesWithHardwareOnly(t *testing.T) {
 		{"processor model", replace(cpuinfo, "8480+", "8490H"), true, true},
 		{"stepping", replace(cpuinfo, "stepping	: 8", "stepping	: 6"), true, true},
 		{"processor offline", replace(online, "0-6", "0-5"), true, true},
+		{"product", replace("sys/class/dmi/id/product_name", "GX-8", "GX-9"), true, true},
 		{"another GPU", replace(gpu, "P100", "V100"), false, true},
 		{"GPU in another slot", func(root fstest.MapFS) {
 			root["proc/driver/nvidia/gpus/0000:9c:00.0/information"] = root[gpu]
@@ -111,6 +112,19 @@ func TestFingerprintChangesWithHardwareOnly(t *testing.T) {
 	}
 	if fingerprint(before, "cuda") != fingerprint(before, "cuda:0") || fingerprint(before, "cuda:0") == fingerprint(before, "cuda:1") {
 		t.Error("cuda is not cuda:0, or cuda:1 is")
+	}
+}
+
+// The memory that a virtual machine was given can grow and shrink as it runs.
+func TestFingerprintOfVirtualMachine(t *testing.T) {
+	before, after := machine(t, "microvm"), machine(t, "microvm")
+	after["proc/meminfo"] = &fstest.MapFile{Data: []byte("MemTotal: 99684084 kB\n")}
+	if fingerprint(before, "host") != fingerprint(after, "host") {
+		t.Error("depends on the memory of a virtual machine")
+	}
+	after["sys/devices/system/cpu/online"] = &fstest.MapFile{Data: []byte("0-2\n")}
+	if fingerprint(before, "host") == fingerprint(after, "host") {
+		t.Error("does not depend on its processors")
 	}
 }
 

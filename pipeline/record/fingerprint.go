@@ -10,16 +10,19 @@ import (
 )
 
 // Fingerprint returns a digest of the hardware that measurements on a device
-// (host, sim, cuda, cuda:1) depend on: the processor's model, how many are
-// online, the size of memory and, for cuda, the name and PCI address of every
+// (host, sim, cuda, cuda:1) depend on: the product, the processor's model, how
+// many are online, the size of memory (of a physical machine: that of a virtual
+// one can change as it runs) and, for cuda, the name and PCI address of every
 // GPU and which of them is used. It survives reboots and upgrades, so that
 // results measured before are still known after, and takes well under 2 ms.
 func Fingerprint(device string) string { return fingerprint(os.DirFS("/"), device) }
 
 func fingerprint(root fs.FS, device string) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "cpu %q\nthreads %d\nmemory %d\n",
-		model(root), len(online(root)), installed(total(root)))
+	fmt.Fprintf(h, "product %q\ncpu %q\nthreads %d\n", product(root), model(root), len(online(root)))
+	if !virtual(root) {
+		fmt.Fprintf(h, "memory %d\n", installed(total(root)))
+	}
 	if device == "cuda" {
 		device = "cuda:0"
 	}
