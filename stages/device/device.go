@@ -1,0 +1,143 @@
+// Package device is the hardware seam of the stressor: what it copies over, and
+// how one of its threads puts copies in flight and learns when they were done.
+//
+// An implementation is a [Device]: package host copies over the memory bus of
+// any machine, and a build with GPU support adds PCIe. The loop that drives
+// lanes, their pace and the records they leave are the stressor's, and are the
+// same for every device. Package sim stands beside the seam and not behind it:
+// it simulates the whole link, stressors and inference together, in virtual
+// time.
+package device
+
+import "fmt"
+
+// A Direction is the way a copy goes, seen from the host. On a device with one
+// path for both, such as the memory bus, it is only a label.
+type Direction uint8
+
+const (
+	H2D Direction = iota // host to device
+	D2H                  // device to host
+)
+
+func (d Direction) String() string {
+	if d == D2H {
+		return "d2h"
+	}
+	return "h2d"
+}
+
+// Directions reads h2d, d2h or both.
+func Directions(s string) ([]Direction, error) {
+	switch s {
+	case "h2d":
+		return []Direction{H2D}, nil
+	case "d2h":
+		return []Direction{D2H}, nil
+	case "both":
+		return []Direction{H2D, D2H}, nil
+	}
+	return nil, fmt.Errorf("direction %q is not one of h2d, d2h, both", s)
+}
+
+// A Load is what a stressor puts on a device.
+type Load struct {
+	Threads     int
+	Block       int64       // bytes of one copy
+	Outstanding int         // copies in flight per thread and direction, at least 1
+	Directions  []Direction // each thread keeps copies in flight in all of them
+	Pageable    bool        // host memory is pageable rather than page-locked
+}
+
+// A Device is what is under pressure.
+type Device interface {
+	// Fit reports what stands in the way of a load, such as too little memory,
+	// before any of it is allocated.
+	Fit(Load) error
+	// Lane gives one thread its own path: buffers, allocated and touched, and
+	// whatever queues the copies. It is called on the operating system thread
+	// that will use the lane, and nothing else will.
+	Lane(l Load, thread int) (Lane, error)
+	// Notes says what a reader of the recording must know about copies on this
+	// device, such as that both directions are one path.
+	Notes(Load) []string
+}
+
+// A Lane is one thread's path over a device. Its methods are called from the
+// thread that opened it, and allocate nothing.
+type Lane interface {
+	// Submit puts one copy of a block in flight. The caller keeps at most
+	// Load.Outstanding in flight per direction. A device without asynchronous
+	// copies carries it out before it returns.
+	Submit(Direction) error
+	// Wait blocks until a copy in flight is done, and returns it. Copies of one
+	// direction finish in the order of their submission.
+	Wait() (Copy, error)
+	// Close releases the lane; nothing is in flight.
+	Close() error
+}
+
+// A Copy is one finished copy. Its times are the link's, on the clock of
+// cell.Now, not those of the moment Wait returned; Start is no earlier than
+// its submission.
+type Copy struct {
+	Start     int64 // nanoseconds
+	Duration  int64 // nanoseconds
+	Bytes     int64
+	Direction Direction
+}
+
+// End returns when the copy was done.
+func (c Copy) End() int64 { return c.Start + c.Duration }
+
+// Within returns how many of the copy's bytes fall into the interval from start
+// to end: all, none, or, for a copy that straddles an edge, the share of its
+// duration inside.
+func (c Copy) Within(start, end int64) float64 {
+	lo, hi := max(c.Start, start), min(c.End(), end)
+	switch {
+	case c.Duration == 0 && c.Start >= start && c.Start < end:
+		return float64(c.Bytes)
+	case hi <= lo:
+		return 0
+	}
+	return float64(c.Bytes) * (float64(hi-lo) / float64(c.Duration))
+}
+
+// A Pacer is a token bucket that holds a load to a target rate on average: it
+// tells each copy when it may start. The zero Pacer sets no limit. It holds no
+// lock and reads no clock, so that real threads and simulated ones share it.
+type Pacer struct {
+	rate    float64 // bytes per second; 0: no limit
+	depth   float64 // nanoseconds of tokens that time lost may be made up with
+	started bool
+	origin  int64   // when the first copy asked
+	next    float64 // when the bucket next has tokens, nanoseconds after origin
+}
+
+// NewPacer returns a pacer for a rate in bytes per second; 0 is no limit. The
+// bucket is empty at first, so that a load starts without a burst, and holds
+// the tokens of a tenth of a second, or of four blocks if those take longer: a
+// thread that woke late catches up, while a long stall is not followed by a
+// long burst.
+func NewPacer(rate float64, block int64) Pacer {
+	if rate <= 0 {
+		return Pacer{}
+	}
+	return Pacer{rate: rate, depth: max(1e8, 4e9*float64(block)/rate)}
+}
+
+// Reserve takes the tokens of one copy and returns when it may start, on the
+// clock of now; at or before now means at once.
+func (p *Pacer) Reserve(now, bytes int64) (at int64) {
+	if p.rate == 0 {
+		return now
+	}
+	if !p.started {
+		p.started, p.origin = true, now
+	}
+	p.next = max(p.next, float64(now-p.origin)-p.depth)
+	at = p.origin + int64(p.next)
+	p.next += float64(bytes) / p.rate * 1e9
+	return at
+}
