@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,9 +23,10 @@ type place struct{ cpu, pkg, core int }
 // of one core stay on one side. Where no package has two cores, hardware
 // threads are divided instead, and a single CPU belongs to both.
 //
-// Split looks at the affinity mask the process has now: call it before [Pin].
+// Split divides what the process was allowed before any [Pin], so the order of
+// the two does not matter.
 func Split() (infer, stress []int, err error) {
-	cpus, err := allowed()
+	cpus, err := started()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -76,6 +78,9 @@ func Pin(cpus []int) error {
 	if err != nil {
 		return err
 	}
+	if _, err := started(); err != nil {
+		return err
+	}
 	// A thread not yet visited may start another with the old mask, so go on
 	// until a pass finds nobody new.
 	pinned := map[int]bool{}
@@ -124,6 +129,9 @@ func mask(cpus []int) (*unix.CPUSet, error) {
 	}
 	return &set, nil
 }
+
+// started holds the mask from before the first Pin.
+var started = sync.OnceValues(allowed)
 
 // allowed returns the CPUs of the process's affinity mask, ascending.
 func allowed() ([]int, error) {

@@ -100,6 +100,10 @@ func TestPin(t *testing.T) {
 		t.Fatal(err)
 	}
 	start()
+	infer, stress, err := Split()
+	if got := append(infer, stress...); err != nil || len(got) < len(cpus) {
+		t.Errorf("after Pin, Split() divides %v of CPUs %v, %v", got, cpus, err)
+	}
 	tasks, err := os.ReadDir("/proc/self/task")
 	if err != nil || len(tasks) < 8 {
 		t.Fatalf("%d threads, %v", len(tasks), err)
