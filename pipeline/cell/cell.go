@@ -60,8 +60,8 @@ type Kind struct {
 	Identify func(root string, with any) (map[string]string, error)
 
 	// Prepare makes what cells of this kind share and that takes time, such as
-	// fetching a library or building a model. The engine calls it in a cell-less
-	// child process, once per distinct with, before any cell runs.
+	// fetching a library or building a model. It runs in a child process of its
+	// own, once per distinct with, before any cell that needs it.
 	Prepare func(ctx context.Context, root string, with any, log func(string)) error
 
 	// Summary names the output that the run prints at its end, if any.
@@ -118,7 +118,7 @@ type Input struct {
 	// During names the foreground cell of the trial when this input is a
 	// background cell, and is empty otherwise.
 	During string `json:"during,omitempty"`
-	Seq    int    `json:"seq,omitempty"` // place in the drawn order of measured cells, from 1
+	Seq    int    `json:"seq,omitempty"` // place of its trial in Spec.Order, from 1
 	// Files maps an output's name to its absolute path, to be read only.
 	Files map[string]string `json:"files"`
 }
@@ -150,14 +150,15 @@ type Claim struct {
 
 // A Spec is everything a cell is told.
 type Spec struct {
-	Study    string            `json:"study"`
-	Digest   string            `json:"digest"` // of the study file
+	Study string `json:"study"`
+	// Digest is of the study as far as this cell rests on it, for cells that
+	// record; empty for others.
+	Digest   string            `json:"digest,omitempty"`
 	Stage    string            `json:"stage"`
 	Kind     string            `json:"kind"`
 	ID       string            `json:"id"`
 	Point    Point             `json:"point,omitempty"`
 	With     json.RawMessage   `json:"with"`
-	Params   map[string]any    `json:"params,omitempty"`   // the study's, resolved
 	Notebook string            `json:"notebook,omitempty"` // absolute path of its folder
 	Script   string            `json:"run,omitempty"`      // the shell line of uses: command
 	Env      map[string]string `json:"env,omitempty"`
@@ -167,9 +168,11 @@ type Spec struct {
 	Root     string            `json:"root"`            // the workspace, absolute
 	Seed     uint64            `json:"seed"`
 	Seq      int               `json:"seq,omitempty"`
-	Order    []string          `json:"order,omitempty"` // the drawn order of measured cells, for collect
+	Order    []string          `json:"order,omitempty"` // the measured inputs' trials, in the order they were measured
 	Machine  Machine           `json:"machine"`
 	Claims   []Claim           `json:"claims,omitempty"`
+	// Prepare asks for Kind.Prepare in place of Kind.Run.
+	Prepare bool `json:"prepare,omitempty"`
 	// Gang holds the other cells of this cell's trial, without files: they run
 	// at the same time.
 	Gang []Input `json:"gang,omitempty"`

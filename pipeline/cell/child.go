@@ -157,5 +157,8 @@ func (c *Cell) serve(kinds Kinds, in io.Reader) error {
 			}
 		}
 	}()
+	if c.Prepare {
+		return kind.Prepare(ctx, c.Root, c.With, func(text string) { c.emit(Event{Type: "progress", Text: text}) })
+	}
 	return kind.Run(ctx, c)
 }

@@ -1,0 +1,432 @@
+// Package engine runs a plan: what has no standing result is run in child
+// processes, trials as gangs, measured cells alone and in the drawn order, pure
+// cells side by side; what ended well is committed and published.
+//
+// The engine knows nothing of what a stage does. It relies on pipeline/cell's
+// contract, and on the store for everything that must outlive it.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/plan"
+	"barograph/pipeline/store"
+)
+
+// Options say how a plan is run.
+type Options struct {
+	Self      string // the program that cells are started with
+	Jobs      int    // pure cells at a time, at least 1
+	Fresh     []string
+	KeepGoing bool // run what a failed cell does not stand before
+	Observer  Observer
+}
+
+// An Observer is told what happens, from one goroutine.
+type Observer interface {
+	// Begin comes once, with the cells that may run, in the order they are
+	// expected to, and without background cells.
+	Begin(p *plan.Plan, cells []*plan.Cell)
+	Start(c *plan.Cell, reason string)
+	Event(c *plan.Cell, e cell.Event)
+	// End comes after Start, and alone for a cell whose stored result stands or
+	// that never started.
+	End(c *plan.Cell, o Outcome)
+	// Publish comes for each file written into the workspace.
+	Publish(path string)
+}
+
+// An Outcome is how a cell ended.
+type Outcome struct {
+	Status Status
+	Err    error  // of a failed cell
+	Log    string // where its log is kept, if anything is in it
+	Wall   time.Duration
+}
+
+// A Status is the short form of an outcome.
+type Status string
+
+const (
+	Ran     Status = "ran"
+	Stood   Status = "stood" // a stored result was used
+	Failed  Status = "failed"
+	Skipped Status = "skipped" // a cell it needs failed, or the run was stopped
+)
+
+// A Result is how a run ended.
+type Result struct {
+	Counts    map[Status]int
+	Failures  []Failure
+	Warnings  []string
+	Verdicts  []cell.Verdict
+	Summaries []string // the text of each summary output, in plan order
+}
+
+// A Failure is a cell that failed.
+type Failure struct {
+	Cell *plan.Cell
+	Err  error
+	Log  string
+}
+
+// readyTimeout bounds how long a background cell may take to become steady.
+const readyTimeout = 2 * time.Minute
+
+// Run runs a plan against an open store in state, the folder that also holds
+// private folders and logs. It returns an error when the run as a whole could
+// not be carried out, such as when ctx was cancelled; failed cells are in the
+// result.
+func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Options) (*Result, error) {
+	r := &run{
+		plan: p, store: s, opt: opt, decider: plan.NewDecider(p, s, opt.Fresh),
+		tmp:  filepath.Join(state, "tmp"),
+		logs: filepath.Join(state, "logs", p.Study.Name),
+		left: map[*plan.Cell]int{}, users: map[*plan.Cell][]*plan.Cell{},
+		status: map[*plan.Cell]Status{},
+		done:   make(chan func()),
+		result: &Result{Counts: map[Status]int{}},
+	}
+	// Nothing here is wanted: whoever left it is dead, for we hold the lock.
+	if err := errors.Join(os.RemoveAll(r.tmp), os.MkdirAll(r.tmp, 0o777)); err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(r.tmp)
+	if err := r.prepare(ctx); err != nil {
+		return r.result, err
+	}
+	err := r.loop(ctx)
+	if err = errors.Join(err, s.Sync()); err != nil {
+		return r.result, err
+	}
+	return r.result, r.conclude()
+}
+
+// A run is the state of Run; only its loop's goroutine touches it.
+type run struct {
+	plan    *plan.Plan
+	store   *store.Store
+	opt     Options
+	decider *plan.Decider
+	tmp     string
+	logs    string
+	folders int
+
+	left   map[*plan.Cell]int          // needs not finished yet
+	users  map[*plan.Cell][]*plan.Cell // who needs a cell
+	status map[*plan.Cell]Status       // of finished cells
+	ready  []*plan.Cell                // pure cells to start
+	order  []*plan.Cell                // measured cells not started yet, in order
+	pure   int                         // pure cells running
+	alone  bool                        // a measured cell is running
+	halt   bool                        // start nothing more
+	done   chan func()                 // completions, run by the loop
+	result *Result
+}
+
+// prepare lets the kinds of cells that will or may run make what they share.
+func (r *run) prepare(ctx context.Context) error {
+	var may []*plan.Cell
+	for _, c := range r.plan.Cells {
+		if c.Trial != nil {
+			continue
+		}
+		dec, err := r.decider.Decide(c)
+		if err != nil {
+			return err
+		}
+		if dec.State != plan.Stands {
+			may = append(may, c)
+		}
+	}
+	r.opt.Observer.Begin(r.plan, may)
+	prepared := map[string]bool{}
+	for _, c := range may {
+		for _, m := range append(slices.Clone(c.Gang), c) {
+			key := m.Stage.Kind.Name + string(m.With)
+			if m.Stage.Kind.Prepare == nil || prepared[key] {
+				continue
+			}
+			prepared[key] = true
+			if err := r.prepareCell(ctx, m); err != nil {
+				return fmt.Errorf("prepare stage %q: %w", m.Stage.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (r *run) prepareCell(ctx context.Context, c *plan.Cell) error {
+	m := &member{cell: c, spec: r.spec(c), dir: r.tmp, log: &logFile{path: filepath.Join(r.logs, "prepare-"+c.Stage.Name+".log")}}
+	m.spec.Prepare = true
+	defer m.log.close()
+	proc, err := r.process(ctx, m, func(e cell.Event) { r.opt.Observer.Event(c, e) })
+	if err != nil {
+		return err
+	}
+	return proc.Wait()
+}
+
+// loop starts what can be started and waits for what was, until all is done.
+func (r *run) loop(ctx context.Context) error {
+	r.order = slices.Clone(r.plan.Order)
+	var settled []*plan.Cell
+	for _, c := range r.plan.Cells {
+		if c.Trial != nil {
+			continue
+		}
+		needs := map[*plan.Cell]bool{}
+		for _, m := range append(slices.Clone(c.Gang), c) {
+			for _, n := range m.Needs {
+				needs[foreground(n)] = true
+			}
+		}
+		for n := range needs {
+			r.users[n] = append(r.users[n], c)
+		}
+		if r.left[c] = len(needs); len(needs) == 0 {
+			settled = append(settled, c)
+		}
+	}
+	for _, c := range settled {
+		if err := r.settle(ctx, c); err != nil {
+			return err
+		}
+	}
+	for {
+		if ctx.Err() != nil {
+			r.halt = true
+		}
+		if !r.halt {
+			r.startMeasured(ctx)
+			r.startPure(ctx)
+		}
+		if r.pure == 0 && !r.alone {
+			break
+		}
+		(<-r.done)()
+	}
+	for _, c := range r.plan.Cells {
+		if c.Trial == nil && r.status[c] == "" {
+			r.finish(ctx, c, Outcome{Status: Skipped})
+		}
+	}
+	return context.Cause(ctx)
+}
+
+func foreground(c *plan.Cell) *plan.Cell {
+	if c.Trial != nil {
+		return c.Trial
+	}
+	return c
+}
+
+// settle decides a cell whose needs are all finished: its result stands, or it
+// is to run.
+func (r *run) settle(ctx context.Context, c *plan.Cell) error {
+	for _, m := range append(slices.Clone(c.Gang), c) {
+		for _, n := range m.Needs {
+			if st := r.status[foreground(n)]; st == Failed || st == Skipped {
+				r.finish(ctx, c, Outcome{Status: Skipped})
+				return nil
+			}
+		}
+	}
+	dec := r.decider.Of(c)
+	if dec.State != plan.Runs { // what it needs may be known only now
+		var err error
+		if dec, err = r.decider.Decide(c); err != nil {
+			return err
+		}
+	}
+	if dec.State == plan.Stands {
+		if err := r.publish(c); err != nil {
+			r.fail(ctx, c, err, "", 0)
+			return nil
+		}
+		r.finish(ctx, c, Outcome{Status: Stood})
+		return nil
+	}
+	if !c.Stage.Kind.Measured {
+		r.ready = append(r.ready, c)
+	}
+	return nil
+}
+
+// startMeasured starts the next measured cell of the order once its needs are
+// finished and nothing else runs.
+func (r *run) startMeasured(ctx context.Context) {
+	for len(r.order) > 0 && r.status[r.order[0]] != "" {
+		r.order = r.order[1:]
+	}
+	if len(r.order) == 0 || r.pure > 0 || r.alone || r.left[r.order[0]] > 0 {
+		return
+	}
+	c := r.order[0]
+	r.order = r.order[1:]
+	r.alone = true
+	r.launch(ctx, c, func() { r.alone = false })
+}
+
+// startPure starts pure cells, unless a measured one runs or waits for the
+// machine to fall silent.
+func (r *run) startPure(ctx context.Context) {
+	waiting := len(r.order) > 0 && r.left[r.order[0]] == 0
+	for !r.alone && !waiting && r.pure < r.opt.Jobs && len(r.ready) > 0 {
+		c := r.ready[0]
+		r.ready = r.ready[1:]
+		r.pure++
+		r.launch(ctx, c, func() { r.pure-- })
+	}
+}
+
+// launch runs a cell, with its gang, in the background; its completion frees
+// what it held and is handled by the loop.
+func (r *run) launch(ctx context.Context, c *plan.Cell, free func()) {
+	r.opt.Observer.Start(c, r.decider.Of(c).Reason)
+	began := time.Now()
+	t, err := r.trial(c)
+	if err != nil {
+		free()
+		r.fail(ctx, c, err, "", 0)
+		return
+	}
+	go func() {
+		err := t.run(ctx)
+		r.done <- func() {
+			free()
+			defer t.discard()
+			log := t.log()
+			if err == nil {
+				err = r.keep(t, began)
+			}
+			switch wall := time.Since(began); {
+			case ctx.Err() != nil && err != nil:
+				r.finish(ctx, c, Outcome{Status: Skipped, Wall: wall})
+			case err != nil:
+				r.fail(ctx, c, err, log, wall)
+			default:
+				r.finish(ctx, c, Outcome{Status: Ran, Log: log, Wall: wall})
+			}
+		}
+	}()
+}
+
+// keep commits what a trial left, and publishes it.
+func (r *run) keep(t *trial, began time.Time) error {
+	var records []*store.Record
+	for _, m := range t.members {
+		rec := &store.Record{
+			Key: r.decider.Of(m.cell).Key, Cell: r.plan.Name(m.cell),
+			Started: began.UnixNano(), Wall: time.Since(began),
+		}
+		for _, name := range m.cell.Outputs {
+			f, err := r.store.Put(filepath.Join(m.dir, name), name)
+			if err != nil {
+				return fmt.Errorf("keep output %s: %w", name, err)
+			}
+			rec.Files = append(rec.Files, f)
+		}
+		records = append(records, rec)
+	}
+	detail := store.Detail{Parts: r.decider.Of(t.cell).Parts, Warnings: t.warnings}
+	if err := r.store.Commit(detail, records...); err != nil {
+		return err
+	}
+	for i, m := range t.members {
+		r.decider.Finish(m.cell, records[i])
+	}
+	for _, m := range t.members {
+		if err := r.publish(m.cell); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// publish makes the workspace hold what a cell's record says.
+func (r *run) publish(c *plan.Cell) error {
+	if len(c.Publish) == 0 || c.Given != nil {
+		return nil
+	}
+	for _, f := range r.decider.Of(c).Record.Files {
+		to := c.Publish[f.Name]
+		if to == "" {
+			continue
+		}
+		path := filepath.Join(r.plan.Study.Root, to)
+		if have, err := r.store.Digest(path); err == nil && have == f.Digest {
+			continue
+		}
+		if err := r.store.Copy(f, path); err != nil {
+			return cell.Hint(fmt.Errorf("write %s: %w", to, err), "the result is kept; make the folder writable and run again")
+		}
+		r.opt.Observer.Publish(to)
+	}
+	return nil
+}
+
+func (r *run) fail(ctx context.Context, c *plan.Cell, err error, log string, wall time.Duration) {
+	r.result.Failures = append(r.result.Failures, Failure{c, err, log})
+	if !r.opt.KeepGoing {
+		r.halt = true
+	}
+	r.finish(ctx, c, Outcome{Status: Failed, Err: err, Log: log, Wall: wall})
+}
+
+// finish notes how a cell ended and settles those that waited for it alone.
+func (r *run) finish(ctx context.Context, c *plan.Cell, o Outcome) {
+	r.status[c] = o.Status
+	r.result.Counts[o.Status] += 1 + len(c.Gang)
+	r.opt.Observer.End(c, o)
+	for _, u := range r.users[c] {
+		if r.left[u]--; r.left[u] == 0 && r.status[u] == "" {
+			if err := r.settle(ctx, u); err != nil {
+				r.fail(ctx, u, err, "", 0)
+			}
+		}
+	}
+}
+
+// conclude gathers what the standing results say: warnings, verdicts, summaries.
+func (r *run) conclude() error {
+	for _, c := range r.plan.Cells {
+		dec := r.decider.Of(c)
+		if dec == nil || dec.State != plan.Stands || c.Given != nil {
+			continue
+		}
+		if c.Trial == nil {
+			d, err := r.store.Detail(dec.Record)
+			if err != nil {
+				return err
+			}
+			for _, w := range d.Warnings {
+				r.result.Warnings = append(r.result.Warnings, c.ID+": "+w)
+			}
+		}
+		for _, f := range dec.Record.Files {
+			switch f.Name {
+			case c.Stage.Kind.Summary:
+				b, err := os.ReadFile(r.store.Object(f.Digest))
+				if err != nil {
+					return err
+				}
+				r.result.Summaries = append(r.result.Summaries, string(b))
+			case c.Stage.Kind.Verdicts:
+				v, err := readVerdicts(r.store.Object(f.Digest))
+				if err != nil {
+					return fmt.Errorf("read the verdicts of %s: %w", c.ID, err)
+				}
+				r.result.Verdicts = append(r.result.Verdicts, v...)
+			}
+		}
+	}
+	return nil
+}

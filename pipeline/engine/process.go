@@ -1,0 +1,201 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/launch"
+	"barograph/pipeline/plan"
+)
+
+// process starts a member: a shell line as it is, any other kind as a cell of
+// this program.
+func (r *run) process(ctx context.Context, m *member, event func(cell.Event)) (*launch.Process, error) {
+	c := launch.Command{Dir: m.dir, Log: m.log, Event: event, Env: environment(m.cell.Stage.Env)}
+	if m.cell.Stage.Kind.Script {
+		c.Argv = []string{"/bin/sh", "-ec", m.spec.Script}
+	} else {
+		c.Argv, c.Spec = []string{r.opt.Self, "cell"}, m.spec
+	}
+	return launch.Start(ctx, c)
+}
+
+// passed are the variables that cells inherit: where things are, never what to
+// compute. Everything else a result may depend on is in env: and in the key.
+var passed = []string{
+	"PATH", "HOME", "USER", "TMPDIR", "LD_LIBRARY_PATH", "XDG_CACHE_HOME",
+	"BAROGRAPH_CACHE", "ONNXRUNTIME_LIB", "CUDA_VISIBLE_DEVICES",
+	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+	"SSL_CERT_FILE", "SSL_CERT_DIR",
+}
+
+func environment(extra map[string]string) []string {
+	env := []string{"LC_ALL=C.UTF-8", "TZ=UTC"}
+	for _, kv := range os.Environ() {
+		name, _, _ := strings.Cut(kv, "=")
+		if slices.Contains(passed, name) || strings.HasPrefix(name, "PIP_") {
+			env = append(env, kv)
+		}
+	}
+	for name, v := range extra {
+		env = append(env, name+"="+v)
+	}
+	return env
+}
+
+// spec resolves a cell's specification. Inputs that have no result yet, as
+// when it is only prepared, have no files.
+func (r *run) spec(c *plan.Cell) *cell.Spec {
+	st := r.plan.Study
+	s := &cell.Spec{
+		Study: st.Name, Stage: c.Stage.Name, Kind: c.Stage.Kind.Name, ID: c.ID, Point: c.Point,
+		With: c.With, Script: c.Script, Env: c.Stage.Env, Outputs: c.Outputs, Root: st.Root,
+		Seed: c.Seed, Machine: st.Machine, Claims: c.Claims, Digest: c.Design, Background: c.Trial != nil,
+		Files: slices.Clone(c.Files),
+	}
+	if c.Stage.Notebook != "" {
+		s.Notebook = filepath.Join(st.Root, c.Stage.Notebook)
+	}
+	for _, n := range c.Needs {
+		s.Inputs = append(s.Inputs, r.input(n))
+		for _, path := range n.Publish {
+			s.Files = append(s.Files, path)
+		}
+	}
+	gang := c.Gang
+	if c.Trial != nil {
+		s.During = c.Trial.ID
+		gang = append(slices.Clone(c.Trial.Gang), c.Trial)
+	}
+	for _, g := range gang {
+		if g != c {
+			s.Gang = append(s.Gang, input(g))
+		}
+	}
+	r.rank(s)
+	return s
+}
+
+func input(c *plan.Cell) cell.Input {
+	in := cell.Input{Stage: c.Stage.Name, Kind: c.Stage.Kind.Name, ID: c.ID, Point: c.Point, With: c.With, Files: map[string]string{}}
+	if c.Trial != nil {
+		in.During = c.Trial.ID
+	}
+	return in
+}
+
+func (r *run) input(c *plan.Cell) cell.Input {
+	in := input(c)
+	dec := r.decider.Of(c)
+	if dec == nil || dec.Record == nil {
+		return in
+	}
+	for _, f := range dec.Record.Files {
+		if c.Given != nil {
+			in.Files[f.Name] = c.Given[f.Name]
+		} else {
+			in.Files[f.Name] = r.store.Object(f.Digest)
+		}
+	}
+	return in
+}
+
+// rank numbers the measured inputs, trials in the order in which they were
+// measured, and lists them.
+func (r *run) rank(s *cell.Spec) {
+	type measured struct {
+		id      string
+		started int64
+	}
+	var trials []measured
+	for _, in := range s.Inputs {
+		c := r.plan.Cell(in.ID)
+		if dec := r.decider.Of(c); c.Trial == nil && c.Stage.Kind.Measured && dec != nil && dec.Record != nil {
+			trials = append(trials, measured{in.ID, dec.Record.Started})
+		}
+	}
+	slices.SortStableFunc(trials, func(a, b measured) int {
+		return cmp.Or(cmp.Compare(a.started, b.started), strings.Compare(a.id, b.id))
+	})
+	seq := make(map[string]int, len(trials))
+	for i, t := range trials {
+		s.Order = append(s.Order, t.id)
+		seq[t.id] = i + 1
+	}
+	for i := range s.Inputs {
+		in := &s.Inputs[i]
+		in.Seq = seq[in.ID] + seq[in.During]
+	}
+}
+
+func readVerdicts(path string) (v []cell.Verdict, err error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return v, json.Unmarshal(b, &v)
+}
+
+// fileName makes a cell's ID fit for a file: infer[level=4] -> infer.level=4.
+func fileName(id string) string {
+	name := strings.Map(func(r rune) rune {
+		switch r {
+		case '[', ',', '@':
+			return '.'
+		case ']':
+			return -1
+		case '/', ' ':
+			return '_'
+		}
+		return r
+	}, id)
+	if len(name) > 200 {
+		sum := fnv.New64a()
+		sum.Write([]byte(id))
+		name = fmt.Sprintf("%s-%x", name[:180], sum.Sum64())
+	}
+	return name
+}
+
+// logFile is a file that exists once something was written to it, and that
+// stops growing at maxLog.
+type logFile struct {
+	path    string
+	f       *os.File
+	written int64
+	err     error
+}
+
+const maxLog = 16 << 20
+
+func (l *logFile) Write(b []byte) (int, error) {
+	if l.f == nil && l.err == nil {
+		if l.err = os.MkdirAll(filepath.Dir(l.path), 0o777); l.err == nil {
+			l.f, l.err = os.Create(l.path)
+		}
+	}
+	// A log that cannot be written, or is full, must not fail the cell.
+	if l.err == nil && l.written < maxLog {
+		room := min(int64(len(b)), maxLog-l.written)
+		n, err := l.f.Write(b[:room])
+		l.written += int64(n)
+		if l.err = err; err == nil && l.written == maxLog {
+			_, l.err = l.f.WriteString("\n[the log is cut here, at 16 MiB]\n")
+		}
+	}
+	return len(b), nil
+}
+
+func (l *logFile) close() {
+	if l.f != nil {
+		l.f.Close()
+	}
+}

@@ -1,0 +1,244 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/launch"
+	"barograph/pipeline/plan"
+)
+
+// A trial is a foreground cell with its background cells, run as one gang; a
+// cell without any is a trial of one.
+type trial struct {
+	engine   *run
+	cell     *plan.Cell
+	members  []*member // background cells first, the foreground last
+	warnings []string
+	window   cell.Control
+	mu       sync.Mutex // guards warnings and window
+}
+
+// A member is one process of a trial.
+type member struct {
+	cell  *plan.Cell
+	spec  *cell.Spec
+	dir   string
+	log   *logFile
+	ready chan struct{}
+	proc  *launch.Process
+}
+
+// trial makes the folders of a trial and resolves its specifications.
+func (r *run) trial(c *plan.Cell) (*trial, error) {
+	t := &trial{engine: r, cell: c}
+	for _, pc := range append(slices.Clone(c.Gang), c) {
+		m := &member{cell: pc, spec: r.spec(pc), ready: make(chan struct{})}
+		r.folders++
+		m.dir = filepath.Join(r.tmp, strconv.Itoa(r.folders))
+		m.log = &logFile{path: filepath.Join(r.logs, fileName(pc.ID)+".log")}
+		t.members = append(t.members, m)
+		if err := r.furnish(m); err != nil {
+			return nil, fmt.Errorf("prepare the folder of %s: %w", pc.ID, err)
+		}
+	}
+	return t, nil
+}
+
+// furnish makes a private folder: the outputs' folders, and for a shell line
+// its inputs under their workspace paths.
+func (r *run) furnish(m *member) error {
+	if err := os.Mkdir(m.dir, 0o777); err != nil {
+		return err
+	}
+	for _, name := range m.cell.Outputs {
+		if dir := filepath.Dir(name); dir != "." {
+			if err := os.MkdirAll(filepath.Join(m.dir, dir), 0o777); err != nil {
+				return err
+			}
+		}
+	}
+	for _, name := range m.spec.Files {
+		to := filepath.Join(m.dir, name)
+		if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
+			return err
+		}
+		if err := os.Symlink(filepath.Join(r.plan.Study.Root, name), to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// run runs the trial to its end. On any failure every member is stopped, and
+// the error is the one that came first.
+func (t *trial) run(parent context.Context) error {
+	ctx, cancel := context.WithCancelCause(parent)
+	defer cancel(nil)
+	if limit := time.Duration(t.cell.Stage.Timeout); limit > 0 {
+		timer := time.AfterFunc(limit, func() {
+			cancel(cell.Hint(fmt.Errorf("no end after %v, its timeout", limit), "raise timeout: of stage %q if it needs longer", t.cell.Stage.Name))
+		})
+		defer timer.Stop()
+	}
+	last := len(t.members) - 1
+	background, fg := t.members[:last], t.members[last]
+	defer func() { // nobody outlives the trial
+		cancel(nil)
+		for _, m := range t.members {
+			if m.proc != nil {
+				<-m.proc.Done()
+			}
+			m.log.close()
+		}
+	}()
+	for _, m := range background {
+		if err := t.start(ctx, m); err != nil {
+			return err
+		}
+	}
+	for _, m := range background {
+		select {
+		case <-m.ready:
+		case <-m.proc.Done():
+			return died(m, "before it was ready")
+		case <-time.After(readyTimeout):
+			return fmt.Errorf("background cell %s was not ready after %v", m.cell.ID, readyTimeout)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	for _, m := range background {
+		go func() {
+			<-m.proc.Done()
+			select {
+			case <-fg.ready: // told to stop: its own status is read below
+			default:
+				cancel(died(m, "while "+t.cell.ID+" ran"))
+			}
+		}()
+	}
+	if err := t.start(ctx, fg); err != nil {
+		return err
+	}
+	<-fg.proc.Done()
+	close(fg.ready) // from here on background cells may end
+	if err := fg.proc.Wait(); err != nil {
+		return err
+	}
+	for _, m := range background {
+		if t.window.Type != "" {
+			_ = m.proc.Send(t.window) // a lost cell shows in Wait
+		}
+		_ = m.proc.Send(cell.Control{Type: "stop"})
+	}
+	for _, m := range background {
+		select {
+		case <-m.proc.Done():
+		case <-time.After(readyTimeout):
+			return fmt.Errorf("background cell %s went on for %v after it was told to stop", m.cell.ID, readyTimeout)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if err := m.proc.Wait(); err != nil {
+			return fmt.Errorf("background cell %s: %w", m.cell.ID, err)
+		}
+	}
+	for _, m := range t.members {
+		if err := check(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func died(m *member, when string) error {
+	err := m.proc.Wait()
+	if err == nil {
+		err = errors.New("it ended with status 0")
+	}
+	return fmt.Errorf("background cell %s died %s: %w", m.cell.ID, when, err)
+}
+
+func (t *trial) start(ctx context.Context, m *member) (err error) {
+	event := func(e cell.Event) {
+		switch e.Type {
+		case "ready":
+			if m != t.members[len(t.members)-1] {
+				select {
+				case <-m.ready:
+				default:
+					close(m.ready)
+				}
+			}
+			return
+		case "window":
+			t.mu.Lock()
+			t.window = cell.Control{Type: "window", Start: e.Start, End: e.End}
+			t.mu.Unlock()
+			return
+		case "warning":
+			t.mu.Lock()
+			t.warnings = append(t.warnings, e.Text)
+			t.mu.Unlock()
+		}
+		t.engine.done <- func() { t.engine.opt.Observer.Event(m.cell, e) }
+	}
+	m.proc, err = t.engine.process(ctx, m, event)
+	return err
+}
+
+// check holds a member's folder against what it declared.
+func check(m *member) error {
+	declared := map[string]bool{}
+	for _, name := range m.cell.Outputs {
+		declared[name] = true
+		st, err := os.Lstat(filepath.Join(m.dir, name))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return cell.Hint(fmt.Errorf("%s ended well but left no %s", m.cell.ID, name), "it is declared as an output")
+		case err != nil:
+			return err
+		case !st.Mode().IsRegular():
+			return fmt.Errorf("%s left %s, which is no regular file but %s", m.cell.ID, name, st.Mode().Type())
+		}
+	}
+	if m.cell.Stage.Kind.Script {
+		return nil // a shell line may leave scratch files
+	}
+	return filepath.WalkDir(m.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		if name, _ := filepath.Rel(m.dir, path); !declared[name] {
+			return cell.Hint(fmt.Errorf("%s wrote %s, which it does not declare", m.cell.ID, name), "add it to outputs: of stage %q", m.cell.Stage.Name)
+		}
+		return nil
+	})
+}
+
+// discard removes the trial's folders.
+func (t *trial) discard() {
+	for _, m := range t.members {
+		os.RemoveAll(m.dir)
+	}
+}
+
+// log returns where the foreground's log is, or a background's that has one.
+func (t *trial) log() string {
+	for i := len(t.members) - 1; i >= 0; i-- {
+		if m := t.members[i]; m.log.written > 0 {
+			return m.log.path
+		}
+	}
+	return ""
+}

@@ -1,0 +1,242 @@
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"barograph/pipeline/store"
+)
+
+// A State is what a plan says of a cell.
+type State int
+
+const (
+	Stands State = iota // a stored result has the cell's key
+	Runs                // it would run
+	Waits               // a cell it needs would run, so its key is not known yet
+)
+
+// String returns the word that plan and status print.
+func (s State) String() string { return [...]string{"stands", "runs", "waits"}[s] }
+
+// A Decision is what holds for one cell.
+type Decision struct {
+	State  State
+	Key    string // unknown while it waits
+	Record *store.Record
+	Parts  []store.Part
+	Reason string // why it runs or waits
+}
+
+// A Decider decides cell after cell against a store. A cell can be decided once
+// all it needs have been.
+type Decider struct {
+	plan  *Plan
+	store *store.Store
+	fresh map[string]bool // stages that run whatever is stored
+	made  map[*Cell]*Decision
+}
+
+// NewDecider returns a decider. Stages named in fresh run once, whatever is
+// stored.
+func NewDecider(p *Plan, s *store.Store, fresh []string) *Decider {
+	d := &Decider{plan: p, store: s, fresh: map[string]bool{}, made: make(map[*Cell]*Decision, len(p.Cells))}
+	for _, name := range fresh {
+		d.fresh[name] = true
+	}
+	return d
+}
+
+// Of returns the decision on a cell, or nil.
+func (d *Decider) Of(c *Cell) *Decision { return d.made[c] }
+
+// Decide decides a cell. With dry set, nothing will run: cells that need one
+// that would run wait. Background cells are decided with their foreground.
+func (d *Decider) Decide(c *Cell) (*Decision, error) {
+	if c.Given != nil {
+		r := &store.Record{Cell: d.plan.Name(c)}
+		for _, name := range c.Outputs {
+			digest, err := d.store.Digest(c.Given[name])
+			if err != nil {
+				return nil, err
+			}
+			r.Files = append(r.Files, store.File{Name: name, Digest: digest})
+		}
+		return d.set(c, &Decision{State: Stands, Record: r}), nil
+	}
+	if waits := d.waits(c); waits != nil {
+		dec := &Decision{State: Waits, Reason: "needs " + waits.ID + ", which runs"}
+		for _, g := range c.Gang {
+			d.set(g, &Decision{State: Waits, Reason: "runs with " + c.ID})
+		}
+		return d.set(c, dec), nil
+	}
+	parts, err := d.parts(nil, c, "")
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range c.Gang {
+		if parts, err = d.parts(parts, g, "during "+g.Stage.Name+": "); err != nil {
+			return nil, err
+		}
+	}
+	dec := &Decision{Key: keyOf(parts), Parts: parts}
+	dec.Record = d.store.Get(dec.Key)
+	whole := dec.Record != nil
+	for _, g := range c.Gang {
+		key := gangKey(dec.Key, g)
+		r := d.store.Get(key)
+		whole = whole && r != nil
+		d.set(g, &Decision{Key: key, Record: r, Reason: "runs with " + c.ID})
+	}
+	fresh := d.fresh[c.Stage.Name]
+	for _, g := range c.Gang {
+		fresh = fresh || d.fresh[g.Stage.Name]
+	}
+	if fresh || !whole {
+		dec.State, dec.Record = Runs, nil
+		for _, g := range c.Gang {
+			d.made[g].State, d.made[g].Record = Runs, nil
+		}
+		if fresh {
+			dec.Reason = "asked for by --fresh"
+		} else {
+			dec.Reason = d.reason(c, parts)
+		}
+	}
+	return d.set(c, dec), nil
+}
+
+// Finish replaces a cell's decision after it ran.
+func (d *Decider) Finish(c *Cell, r *store.Record) {
+	dec := d.made[c]
+	dec.State, dec.Record = Stands, r
+}
+
+func (d *Decider) set(c *Cell, dec *Decision) *Decision {
+	d.made[c] = dec
+	return dec
+}
+
+// waits returns a needed cell that has no result yet.
+func (d *Decider) waits(c *Cell) *Cell {
+	for _, n := range c.Needs {
+		if d.made[n] == nil || d.made[n].State != Stands {
+			return n
+		}
+	}
+	for _, g := range c.Gang {
+		if w := d.waits(g); w != nil {
+			return w
+		}
+	}
+	return nil
+}
+
+func (d *Decider) parts(parts []store.Part, c *Cell, prefix string) ([]store.Part, error) {
+	for _, p := range c.identity {
+		parts = append(parts, store.Part{Name: prefix + p.Name, Value: p.Value})
+	}
+	for _, path := range c.Files {
+		digest, err := d.store.Digest(filepath.Join(d.plan.Study.Root, path))
+		if err != nil {
+			return nil, fmt.Errorf("read an input of %s: %w", c.ID, err)
+		}
+		parts = append(parts, store.Part{Name: prefix + "file " + path, Value: digest})
+	}
+	for _, n := range c.Needs {
+		for _, f := range d.made[n].Record.Files {
+			parts = append(parts, store.Part{Name: prefix + "output " + f.Name + " of " + n.ID, Value: f.Digest})
+		}
+	}
+	return parts, nil
+}
+
+func keyOf(parts []store.Part) string {
+	h := sha256.New()
+	for _, p := range parts {
+		fmt.Fprintf(h, "%d:%s%d:%s", len(p.Name), p.Name, len(p.Value), p.Value)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func gangKey(key string, g *Cell) string {
+	return keyOf([]store.Part{{Name: "trial", Value: key}, {Name: "cell", Value: g.ID}})
+}
+
+// reason says what changed since the cell's newest result.
+func (d *Decider) reason(c *Cell, parts []store.Part) string {
+	last := d.store.Latest(d.plan.Name(c))
+	if last == nil {
+		return "never ran"
+	}
+	if last.Key == keyOf(parts) {
+		return "its stored result is missing or damaged"
+	}
+	detail, err := d.store.Detail(last)
+	if err != nil {
+		return "what its last result was made of cannot be read"
+	}
+	changes := Compare(detail.Parts, parts)
+	if len(changes) == 0 {
+		return "its stored result is damaged"
+	}
+	said := make([]string, 0, 3)
+	for i, ch := range changes {
+		if i == 2 && len(changes) > 3 {
+			said = append(said, fmt.Sprintf("and %d more", len(changes)-2))
+			break
+		}
+		said = append(said, ch.String())
+	}
+	return strings.Join(said, ", ")
+}
+
+// A Change is one part that differs between two keys; an absent side is empty.
+type Change struct{ Name, Old, New string }
+
+// String writes a change in one phrase, digests cut to their first digits.
+func (c Change) String() string {
+	switch {
+	case c.Old == "":
+		return c.Name + " is new (" + brief(c.New) + ")"
+	case c.New == "":
+		return c.Name + " is gone (was " + brief(c.Old) + ")"
+	}
+	return c.Name + " changed: " + brief(c.Old) + " -> " + brief(c.New)
+}
+
+func brief(s string) string {
+	if len(s) == sha256.Size*2 && strings.Trim(s, "0123456789abcdef") == "" {
+		return s[:8]
+	}
+	if r := []rune(s); len(r) > 60 {
+		return string(r[:57]) + "..."
+	}
+	return s
+}
+
+// Compare returns what differs between the parts of two keys, in the new one's
+// order, what is gone last.
+func Compare(old, new []store.Part) []Change {
+	was := make(map[string]string, len(old))
+	for _, p := range old {
+		was[p.Name] = p.Value
+	}
+	var changes []Change
+	for _, p := range new {
+		if v, ok := was[p.Name]; !ok || v != p.Value {
+			changes = append(changes, Change{p.Name, v, p.Value})
+		}
+		delete(was, p.Name)
+	}
+	for _, p := range old {
+		if v, gone := was[p.Name]; gone {
+			changes = append(changes, Change{p.Name, v, ""})
+		}
+	}
+	return changes
+}

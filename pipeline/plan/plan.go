@@ -1,0 +1,573 @@
+// Package plan turns a study into cells with edges, draws the order in which
+// measured cells run, and says of each cell whether a stored result stands and,
+// where it does not, why.
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/store"
+	"barograph/pipeline/study"
+
+	"github.com/bmatcuk/doublestar/v4"
+)
+
+// A Plan is the cells of a study.
+type Plan struct {
+	Study *study.Study
+	// Cells holds every cell in an order that runs: a cell stands after those it
+	// needs, and a trial's background cells stand right before its foreground.
+	Cells []*Cell
+	// Order holds the foreground cells of measured kinds in the drawn order.
+	Order []*Cell
+	// Replayed is the folder of the recording that stands in for measuring.
+	Replayed string
+
+	byID map[string]*Cell
+}
+
+// A Cell is one stage at one point of its matrix.
+type Cell struct {
+	ID      string // infer[level=4,replicate=2]
+	Stage   *study.Stage
+	Point   cell.Point
+	With    json.RawMessage
+	Script  string
+	Files   []string // workspace files it reads, relative to the workspace
+	Needs   []*Cell
+	Gang    []*Cell // of a foreground cell: its background cells
+	Trial   *Cell   // of a background cell: its foreground cell
+	Outputs []string
+	// Publish maps an output to where it goes in the workspace.
+	Publish map[string]string
+	Seed    uint64
+	Design  string       // of a cell that records: a digest of all it rests on
+	Claims  []cell.Claim // those its stage judges
+	// Given maps outputs to files of a recording; such a cell never runs.
+	Given map[string]string
+
+	identity []store.Part // parts that no other cell's result decides
+	missing  []string
+}
+
+// Name returns the cell's name within all studies.
+func (p *Plan) Name(c *Cell) string { return p.Study.Name + "/" + c.ID }
+
+// Cell returns a cell by its ID, or nil.
+func (p *Plan) Cell(id string) *Cell { return p.byID[id] }
+
+// Build expands a study. Its errors are study.Errors: all there are, positioned.
+func Build(s *study.Study) (*Plan, error) {
+	b := builder{study: s, cells: map[string][]*Cell{}}
+	order, err := sorted(s)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{Study: s, byID: map[string]*Cell{}}
+	for _, st := range order {
+		if st.Background {
+			continue // made with the foreground cells they run during
+		}
+		for _, pt := range points(st.Matrix) {
+			c := b.make(st, pt, st.Name+pt.String())
+			for _, name := range st.During {
+				c.Gang = append(c.Gang, b.background(c, name)...)
+			}
+			p.Cells = append(append(p.Cells, c.Gang...), c)
+		}
+	}
+	for _, c := range p.Cells {
+		p.byID[c.ID] = c
+		if c.Stage.Kind.Publishes != nil {
+			c.Design = design(c)
+			c.add("design", c.Design)
+		}
+	}
+	b.published(p.Cells)
+	if len(b.errs) > 0 {
+		return nil, b.errs
+	}
+	p.Order = draw(s, p.Cells)
+	return p, nil
+}
+
+type builder struct {
+	study *study.Study
+	cells map[string][]*Cell // by stage; of a background stage, all its trials'
+	index map[indexKey]map[string][]*Cell
+	errs  study.Errors
+}
+
+func (b *builder) fail(st *study.Stage, hint, format string, args ...any) {
+	e := &study.Error{Pos: st.Pos, Msg: fmt.Sprintf(format, args...), Hint: hint}
+	for _, have := range b.errs {
+		if have.Pos == e.Pos && have.Msg == e.Msg {
+			return // the same for every cell of the stage
+		}
+	}
+	b.errs = append(b.errs, e)
+}
+
+func (b *builder) make(st *study.Stage, pt cell.Point, id string) *Cell {
+	c := &Cell{ID: id, Stage: st, Point: pt, Seed: seed(b.study.Seed, id)}
+	b.cells[st.Name] = append(b.cells[st.Name], c)
+	bound, err := b.study.Bind(st, pt)
+	if err != nil {
+		b.add(st, err)
+		return c
+	}
+	c.Script = bound.Script
+	if c.With, err = json.Marshal(bound.With); err != nil {
+		b.fail(st, "", "parameters of %s: %v", c.ID, err)
+	}
+	for _, need := range st.Needs {
+		c.Needs = append(c.Needs, b.matching(c, need)...)
+	}
+	c.Publish = map[string]string{}
+	if f := st.Kind.Outputs; f != nil {
+		c.Outputs = append(c.Outputs, f(bound.With)...)
+	}
+	publish := bound.Outputs
+	if f := st.Kind.Publishes; f != nil {
+		publish = append(publish, f(b.study.Name, b.study.Machine.Name, bound.With)...)
+	}
+	for _, path := range publish {
+		if !filepath.IsLocal(path) {
+			b.fail(st, "outputs are written below the workspace, such as figures/name.svg", "output %q of %s lies outside the workspace", path, c.ID)
+			continue
+		}
+		path = filepath.Clean(path)
+		c.Outputs = append(c.Outputs, path)
+		c.Publish[path] = path
+	}
+	b.identify(c, bound)
+	return c
+}
+
+// identify collects what decides the cell's result besides its inputs.
+func (b *builder) identify(c *Cell, bound *study.Bound) {
+	kind := c.Stage.Kind
+	c.add("kind", kind.Name+" "+kind.Version)
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(c.With, &fields) == nil {
+		for name, v := range fields {
+			c.add("with."+name, string(v))
+		}
+	} else {
+		c.add("with", string(c.With))
+	}
+	if kind.Script {
+		c.add("run", c.Script)
+	} else {
+		c.add("seed", fmt.Sprint(c.Seed))
+		m, _ := json.Marshal(b.study.Machine)
+		c.add("machine", string(m))
+	}
+	for name, v := range c.Stage.Env {
+		c.add("env "+name, v)
+	}
+	c.add("outputs", strings.Join(c.Outputs, " "))
+	if kind.Identify != nil {
+		more, err := kind.Identify(b.study.Root, bound.With)
+		if err != nil {
+			b.add(c.Stage, err)
+		}
+		for name, v := range more {
+			c.add(name, v)
+		}
+	}
+	if c.Claims = b.claims(c.Stage); len(c.Claims) > 0 {
+		j, _ := json.Marshal(c.Claims)
+		c.add("claims", string(j))
+	}
+	b.files(c, bound.Inputs)
+	slices.SortFunc(c.identity, func(x, y store.Part) int { return strings.Compare(x.Name, y.Name) })
+}
+
+func (c *Cell) add(name, value string) {
+	c.identity = append(c.identity, store.Part{Name: name, Value: value})
+}
+
+// design digests what decided the cells that c rests on, and c itself: the part
+// of the study that a recording depends on.
+func design(c *Cell) string {
+	h := sha256.New()
+	seen := map[*Cell]bool{}
+	var visit func(*Cell)
+	visit = func(c *Cell) {
+		if seen[c] {
+			return
+		}
+		seen[c] = true
+		for _, n := range slices.Concat(c.Needs, c.Gang) {
+			visit(n)
+		}
+		fmt.Fprintln(h, c.ID, keyOf(c.identity))
+	}
+	visit(c)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func (b *builder) claims(st *study.Stage) []cell.Claim {
+	var judged []cell.Claim
+	for _, cl := range b.study.Claims {
+		if cl.JudgedBy == st.Name {
+			judged = append(judged, cl)
+		}
+	}
+	return judged
+}
+
+// files finds the workspace files a cell reads: those its globs match, and
+// those of its notebook. What its needs publish is added when it is keyed.
+func (b *builder) files(c *Cell, globs []string) {
+	root := os.DirFS(b.study.Root)
+	if nb := c.Stage.Notebook; nb != "" {
+		globs = append(globs, filepath.Join(nb, "**"))
+	}
+	made := map[string]bool{}
+	for _, n := range c.Needs {
+		for _, path := range n.Publish {
+			made[path] = true
+		}
+	}
+	for _, glob := range globs {
+		if !filepath.IsLocal(glob) {
+			b.fail(c.Stage, "inputs are named relative to the workspace", "input %q of %s lies outside the workspace", glob, c.ID)
+			continue
+		}
+		glob = filepath.ToSlash(filepath.Clean(glob))
+		matches, err := doublestar.Glob(root, glob, doublestar.WithFilesOnly())
+		if err != nil {
+			b.fail(c.Stage, "", "input %q of %s: %v", glob, c.ID, err)
+			continue
+		}
+		fromNeeds := false
+		for path := range made {
+			if ok, _ := doublestar.Match(glob, filepath.ToSlash(path)); ok {
+				fromNeeds = true
+			}
+		}
+		if len(matches) == 0 && !fromNeeds {
+			c.missing = append(c.missing, glob)
+		}
+		for _, m := range matches {
+			if !made[m] {
+				c.Files = append(c.Files, m)
+			}
+		}
+	}
+	slices.Sort(c.Files)
+}
+
+// published checks that no two cells publish one path, that no cell reads what
+// another publishes without needing it, and that every input exists.
+func (b *builder) published(cells []*Cell) {
+	by := map[string]*Cell{}
+	for _, c := range cells {
+		for _, path := range c.Publish {
+			if other := by[path]; other != nil {
+				b.fail(c.Stage, "give each cell its own path, for example with ${{ level }} in it", "%s and %s both write %s", other.ID, c.ID, path)
+			}
+			by[path] = c
+		}
+	}
+	for _, c := range cells {
+		for i := 0; i < len(c.Files); i++ {
+			if maker := by[c.Files[i]]; maker == c {
+				c.Files = append(c.Files[:i], c.Files[i+1:]...) // its own output of an earlier run
+				i--
+			} else if maker != nil {
+				b.fail(c.Stage, "add needs: ["+maker.Stage.Name+"]", "%s reads %s, which %s writes, but does not need it", c.ID, c.Files[i], maker.ID)
+			}
+		}
+		for _, glob := range c.missing {
+			hint := "make the file, or add the stage that writes it to needs:"
+			for path, maker := range by {
+				if ok, _ := doublestar.Match(glob, filepath.ToSlash(path)); ok {
+					hint = "add needs: [" + maker.Stage.Name + "]"
+				}
+			}
+			b.fail(c.Stage, hint, "input %q of %s matches no file", glob, c.ID)
+		}
+	}
+}
+
+func (b *builder) add(st *study.Stage, err error) {
+	switch e := err.(type) {
+	case *study.Error:
+		b.errs = append(b.errs, e)
+	case study.Errors:
+		b.errs = append(b.errs, e...)
+	default:
+		hint := ""
+		if h, ok := err.(*cell.Error); ok {
+			hint = h.Hint
+		}
+		b.fail(st, hint, "stage %q: %v", st.Name, err)
+	}
+}
+
+type indexKey struct{ stage, axes string }
+
+// matching returns the cells of a stage that agree with c on every axis both
+// have.
+func (b *builder) matching(c *Cell, stage string) []*Cell {
+	all := b.cells[stage]
+	if len(all) == 0 || len(c.Point) == 0 || len(all[0].Point) == 0 {
+		return all
+	}
+	var shared []string
+	for _, co := range c.Point {
+		if _, ok := all[0].Point.Get(co.Axis); ok {
+			shared = append(shared, co.Axis)
+		}
+	}
+	if len(shared) == 0 {
+		return all
+	}
+	project := func(p cell.Point) string {
+		var s strings.Builder
+		for _, axis := range shared {
+			v, _ := p.Get(axis)
+			fmt.Fprintf(&s, "%v\x00", v)
+		}
+		return s.String()
+	}
+	key := indexKey{stage, strings.Join(shared, "\x00")}
+	if b.index[key] == nil {
+		if b.index == nil {
+			b.index = map[indexKey]map[string][]*Cell{}
+		}
+		by := map[string][]*Cell{}
+		for _, x := range all {
+			by[project(x.Point)] = append(by[project(x.Point)], x)
+		}
+		b.index[key] = by
+	}
+	return b.index[key][project(c.Point)]
+}
+
+// background makes the cells of a background stage for one trial: those of the
+// stage's points that agree with the foreground cell on the axes both have.
+func (b *builder) background(fg *Cell, stage string) []*Cell {
+	var st *study.Stage
+	for _, s := range b.study.Stages {
+		if s.Name == stage {
+			st = s
+		}
+	}
+	var made []*Cell
+	for _, pt := range points(st.Matrix) {
+		agree := true
+		for _, co := range pt {
+			if v, ok := fg.Point.Get(co.Axis); ok && v != co.Value {
+				agree = false
+			}
+		}
+		if agree {
+			g := b.make(st, pt, st.Name+pt.String()+"@"+fg.ID)
+			g.Trial = fg
+			made = append(made, g)
+		}
+	}
+	if len(made) == 0 {
+		b.fail(fg.Stage, "give both stages the same values on the axes they share", "%s has no cell of %s to run with", fg.ID, stage)
+	}
+	return made
+}
+
+// points expands a matrix, the last axis fastest; no matrix is one empty point.
+func points(axes []study.Axis) []cell.Point {
+	pts := []cell.Point{nil}
+	for _, axis := range axes {
+		var next []cell.Point
+		for _, p := range pts {
+			for _, v := range axis.Values {
+				next = append(next, append(p[:len(p):len(p)], cell.Coordinate{Axis: axis.Name, Value: v}))
+			}
+		}
+		pts = next
+	}
+	return pts
+}
+
+// sorted returns the stages so that each stands after those it needs, the
+// file's order otherwise. study.Load has refused cycles.
+func sorted(s *study.Study) ([]*study.Stage, error) {
+	byName := map[string]*study.Stage{}
+	for _, st := range s.Stages {
+		byName[st.Name] = st
+	}
+	var order []*study.Stage
+	state := map[*study.Stage]int{}
+	var visit func(st *study.Stage) error
+	visit = func(st *study.Stage) error {
+		switch state[st] {
+		case 1:
+			return &study.Error{Pos: st.Pos, Msg: fmt.Sprintf("stage %q needs itself", st.Name)}
+		case 2:
+			return nil
+		}
+		state[st] = 1
+		for _, names := range [][]string{st.Needs, st.During} {
+			for _, n := range names {
+				if err := visit(byName[n]); err != nil {
+					return err
+				}
+			}
+		}
+		// A stage that needs a background stage reads what its trials left.
+		for _, n := range st.Needs {
+			if byName[n].Background {
+				for _, fg := range s.Stages {
+					for _, d := range fg.During {
+						if d == n && fg != st {
+							if err := visit(fg); err != nil {
+								return err
+							}
+						}
+					}
+				}
+			}
+		}
+		state[st] = 2
+		order = append(order, st)
+		return nil
+	}
+	for _, st := range s.Stages {
+		if err := visit(st); err != nil {
+			return nil, err
+		}
+	}
+	return order, nil
+}
+
+// Replay lets a recording stand in for measuring: cells that write into the
+// recording's folder are given its files, and what only they need is dropped.
+// Redrawn figures go to figures/<study>/<machine>/, so that those of several
+// recordings lie side by side.
+func (p *Plan) Replay(dir string) error {
+	p.Replayed = dir
+	needed := map[*Cell]bool{}
+	for i := len(p.Cells) - 1; i >= 0; i-- {
+		c := p.Cells[i]
+		if c.Stage.Kind.Publishes != nil {
+			c.Given = map[string]string{}
+			for _, name := range c.Outputs {
+				c.Given[name] = filepath.Join(dir, filepath.Base(name))
+			}
+			c.Needs, needed[c] = nil, true
+			continue
+		}
+		if c.Stage.Kind.Measured {
+			if needed[c] {
+				return fmt.Errorf("replay %s: %s is read directly, and a recording holds collected results only", dir, c.ID)
+			}
+			continue
+		}
+		needed[c] = true
+		for _, n := range c.Needs {
+			if n.Stage.Kind.Publishes == nil {
+				needed[n] = true
+			}
+		}
+		for name, to := range c.Publish {
+			if rest, ok := strings.CutPrefix(to, "figures/"); ok {
+				c.Publish[name] = filepath.Join("figures", p.Study.Name, p.Study.Machine.Name, rest)
+			}
+		}
+	}
+	p.Cells = slices.DeleteFunc(p.Cells, func(c *Cell) bool { return !needed[c] })
+	p.Order = nil
+	return nil
+}
+
+// draw puts the measured foreground cells in the order they run: stage after
+// stage as the edges demand; within a stage block by block, each block's cells
+// shuffled; the baseline first in the first block, in the middle of the middle
+// one and last in the last.
+func draw(s *study.Study, cells []*Cell) []*Cell {
+	var order []*Cell
+	byStage := map[*study.Stage][]*Cell{}
+	var stages []*study.Stage
+	for _, c := range cells {
+		if c.Trial == nil && c.Stage.Kind.Measured {
+			if byStage[c.Stage] == nil {
+				stages = append(stages, c.Stage)
+			}
+			byStage[c.Stage] = append(byStage[c.Stage], c)
+		}
+	}
+	for _, st := range stages {
+		rng := rand.New(rand.NewPCG(s.Seed, seed(s.Seed, "order of "+st.Name)))
+		var blocks [][]*Cell
+		at := map[any]int{}
+		for _, c := range byStage[st] {
+			v, _ := c.Point.Get(s.Order.Block)
+			i, ok := at[v]
+			if !ok {
+				i = len(blocks)
+				at[v] = i
+				blocks = append(blocks, nil)
+			}
+			blocks[i] = append(blocks[i], c)
+		}
+		for i, block := range blocks {
+			rng.Shuffle(len(block), func(i, j int) { block[i], block[j] = block[j], block[i] })
+			for j, c := range block {
+				if !isBaseline(s, c) {
+					continue
+				}
+				to := -1
+				switch i {
+				case 0:
+					to = 0
+				case len(blocks) - 1:
+					to = len(block) - 1
+				case len(blocks) / 2:
+					to = len(block) / 2
+				}
+				if to >= 0 {
+					copy(block[j:], block[j+1:])
+					copy(block[to+1:], block[to:len(block)-1])
+					block[to] = c
+				}
+				break
+			}
+		}
+		for _, block := range blocks {
+			order = append(order, block...)
+		}
+	}
+	return order
+}
+
+func isBaseline(s *study.Study, c *Cell) bool {
+	if len(s.Order.Baseline) == 0 {
+		return false
+	}
+	for _, co := range s.Order.Baseline {
+		if v, ok := c.Point.Get(co.Axis); !ok || v != co.Value {
+			return false
+		}
+	}
+	return true
+}
+
+// seed derives a cell's seed from the study's and the cell's name.
+func seed(study uint64, name string) uint64 {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%d %s", study, name)
+	return h.Sum64()
+}
