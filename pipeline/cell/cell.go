@@ -115,6 +115,9 @@ type Input struct {
 	ID    string          `json:"id"`
 	Point Point           `json:"point,omitempty"`
 	With  json.RawMessage `json:"with,omitempty"`
+	// Seed is the cell's, so that both sides of a simulated trial can draw the
+	// same noise.
+	Seed uint64 `json:"seed,omitempty"`
 	// During names the foreground cell of the trial when this input is a
 	// background cell, and is empty otherwise.
 	During string `json:"during,omitempty"`
