@@ -156,24 +156,25 @@ type Spec struct {
 	Study string `json:"study"`
 	// Digest is of the study as far as this cell rests on it, for cells that
 	// record; empty for others.
-	Digest   string            `json:"digest,omitempty"`
-	Stage    string            `json:"stage"`
-	Kind     string            `json:"kind"`
-	ID       string            `json:"id"`
-	Point    Point             `json:"point,omitempty"`
-	With     json.RawMessage   `json:"with"`
-	Notebook string            `json:"notebook,omitempty"` // absolute path of its folder
-	Script   string            `json:"run,omitempty"`      // the shell line of uses: command
-	Env      map[string]string `json:"env,omitempty"`
-	Inputs   []Input           `json:"inputs,omitempty"`
-	Files    []string          `json:"files,omitempty"` // workspace inputs, relative, readable in the working folder
-	Outputs  []string          `json:"outputs"`         // every file it must leave, relative to its folder
-	Root     string            `json:"root"`            // the workspace, absolute
-	Seed     uint64            `json:"seed"`
-	Seq      int               `json:"seq,omitempty"`
-	Order    []string          `json:"order,omitempty"` // the measured inputs' trials, in the order they were measured
-	Machine  Machine           `json:"machine"`
-	Claims   []Claim           `json:"claims,omitempty"`
+	Digest    string            `json:"digest,omitempty"`
+	Stage     string            `json:"stage"`
+	Kind      string            `json:"kind"`
+	ID        string            `json:"id"`
+	Point     Point             `json:"point,omitempty"`
+	With      json.RawMessage   `json:"with"`
+	Notebook  string            `json:"notebook,omitempty"` // absolute path of its folder
+	Script    string            `json:"run,omitempty"`      // the shell line of uses: command
+	Env       map[string]string `json:"env,omitempty"`
+	Inputs    []Input           `json:"inputs,omitempty"`
+	Files     []string          `json:"files,omitempty"`      // workspace inputs, relative, readable in the working folder
+	Outputs   []string          `json:"outputs"`              // every file it must leave, relative to its folder
+	Root      string            `json:"root"`                 // the workspace, absolute
+	Seed      uint64            `json:"seed"`                 // of this cell, drawn from the study's
+	StudySeed uint64            `json:"study_seed,omitempty"` // the study's, for cells that record
+	Seq       int               `json:"seq,omitempty"`
+	Order     []string          `json:"order,omitempty"` // the measured inputs' trials, in the order they were measured
+	Machine   Machine           `json:"machine"`
+	Claims    []Claim           `json:"claims,omitempty"`
 	// Prepare asks for Kind.Prepare in place of Kind.Run.
 	Prepare bool `json:"prepare,omitempty"`
 	// Gang holds the other cells of this cell's trial, without files: they run

@@ -20,13 +20,12 @@ const Schema = 1
 
 // A Head is what every run.json begins with.
 type Head struct {
-	Schema  int            `json:"schema"`
-	Study   string         `json:"study"`
-	Digest  string         `json:"study_digest"`
-	Params  map[string]any `json:"params"`
-	Seed    uint64         `json:"seed"`
-	Machine cell.Machine   `json:"machine"`
-	Order   []string       `json:"order"` // of the measured cells, as drawn
+	Schema  int          `json:"schema"`
+	Study   string       `json:"study"`
+	Digest  string       `json:"study_digest"` // of what the recording rests on
+	Seed    uint64       `json:"seed"`
+	Machine cell.Machine `json:"machine"`
+	Order   []string     `json:"order"` // of the measured cells, as they ran
 	// Environment is that of the cells, or of collect where cells keep none.
 	Environment Env `json:"environment"`
 }

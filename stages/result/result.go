@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+
+	"barograph/pipeline/record"
 )
 
 const (
@@ -66,6 +68,8 @@ type Infer struct {
 	Jitter   map[string]int64 `json:"jitter_ns"`
 	GCs      uint32           `json:"gcs_in_window"`
 	Warnings []string         `json:"warnings,omitempty"`
+	// Environment is that of the cell; nil where the stage does not record it.
+	Environment *record.Env `json:"environment,omitempty"`
 }
 
 // Write writes v as indented JSON to a file in the current folder.

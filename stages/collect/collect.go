@@ -1,0 +1,329 @@
+// Package collect joins what the cells of a study measured into one recording:
+// samples.csv with a row for every timed call, run.json with everything that is
+// true of more than one call, and the checksums of both.
+//
+// samples.csv is tidy: one row a call, rows in the plan's order of cells (the
+// order of the matrix, levels first, whatever order was drawn) and in order of
+// time within a cell. run.json says what each column means: the fixed ones
+// first, then one for each matrix axis other than level and replicate, where an
+// axis whose name is taken gets the prefix "axis_". A study without those two axes has level 0 and replicate 1. A field
+// is empty when the value is unknown, never when it is zero.
+//
+// The bytes depend on the inputs alone; only where the infer cells did not
+// record their environment, run.json holds that of collect.
+package collect
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"reflect"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/record"
+	"barograph/stages/result"
+)
+
+// With is the parameters of collect: there are none.
+type With struct{}
+
+// A Run is run.json.
+type Run struct {
+	record.Head
+	Rows         int           `json:"rows"`      // in samples.csv
+	Columns      []Column      `json:"columns"`   // of samples.csv
+	Simulated    bool          `json:"simulated"` // whether any row is
+	Utilisation  Utilisation   `json:"utilisation"`
+	Calibrations []Calibration `json:"calibrations,omitempty"`
+	Trials       []*Trial      `json:"trials"` // in the order of samples.csv
+	Warnings     []string      `json:"warnings,omitempty"`
+}
+
+// Utilisation says what a share of the link is a share of.
+type Utilisation struct {
+	Numerator   string `json:"numerator"`
+	Denominator string `json:"denominator"`
+	// Link holds the other denominators in use, for one direction.
+	Link cell.Link `json:"link"`
+}
+
+// A Calibration is a stress cell that measured what the link can carry.
+type Calibration struct {
+	ID     string          `json:"id"`
+	Seq    int             `json:"seq,omitempty"`
+	Point  cell.Point      `json:"point,omitempty"`
+	With   json.RawMessage `json:"with"`
+	Result result.Stress   `json:"result"`
+}
+
+// A Trial is an infer cell and what ran in its background.
+type Trial struct {
+	ID         string          `json:"id"` // of the infer cell
+	Stage      string          `json:"stage"`
+	Seq        int             `json:"seq,omitempty"`
+	Point      cell.Point      `json:"point,omitempty"`
+	With       json.RawMessage `json:"with"` // parameters of the infer cell
+	Infer      result.Infer    `json:"infer"`
+	Background string          `json:"background,omitempty"` // id of the stress cell
+	StressWith json.RawMessage `json:"stress_with,omitempty"`
+	Stress     *result.Stress  `json:"stress,omitempty"`
+	// Capacity is the calibrated bandwidth of the trial's direction.
+	Capacity     float64  `json:"capacity_bytes_per_s,omitempty"`
+	CapacityFrom string   `json:"capacity_from,omitempty"`
+	Utilisation  *float64 `json:"utilisation,omitempty"`          // of Capacity
+	OfRaw        *float64 `json:"utilisation_of_raw,omitempty"`   // of the link's line rate
+	OfModel      *float64 `json:"utilisation_of_model,omitempty"` // of the link after packet overhead
+
+	calls string // path of its calls
+}
+
+// Kind returns the stage kind collect.
+func Kind() *cell.Kind {
+	return &cell.Kind{
+		Name:    "collect",
+		Version: "1",
+		Doc:     "joins the measurements of a study into data/<study>/<machine>/",
+		With:    func() any { return &With{} },
+		Publishes: func(study, machine string, _ any) []string {
+			dir := record.Dir(study, machine)
+			return []string{path.Join(dir, record.Samples), path.Join(dir, record.Run), path.Join(dir, record.Sums)}
+		},
+		Run: run,
+	}
+}
+
+func run(ctx context.Context, c *cell.Cell) error {
+	r, err := join(&c.Spec)
+	if err != nil {
+		return fmt.Errorf("collect: %w", err)
+	}
+	dir := record.Dir(c.Study, c.Machine.Name)
+	if err := create(c, path.Join(dir, record.Samples), func(w *bufio.Writer) error {
+		return r.samples(ctx, w, func(done int) { c.Progress(done, len(r.Trials), r.Trials[done-1].ID) })
+	}); err != nil {
+		return fmt.Errorf("collect: %w", err)
+	}
+	if err := create(c, path.Join(dir, record.Run), func(w *bufio.Writer) error {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		e.SetEscapeHTML(false)
+		return e.Encode(r)
+	}); err != nil {
+		return fmt.Errorf("collect: %w", err)
+	}
+	if err := record.WriteSums(dir); err != nil {
+		return fmt.Errorf("collect: %w", err)
+	}
+	for _, w := range r.Warnings {
+		c.Warn("%s", w)
+	}
+	c.Metric(map[string]float64{"rows": float64(r.Rows)})
+	return nil
+}
+
+func create(c *cell.Cell, name string, write func(*bufio.Writer) error) (err error) {
+	f, err := c.Create(name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	w := bufio.NewWriterSize(f, 1<<20)
+	if err := write(w); err != nil {
+		return err
+	}
+	return w.Flush()
+}
+
+// join reads everything but the calls, and finds the background and the
+// capacity of each trial.
+func join(s *cell.Spec) (*Run, error) {
+	r := &Run{
+		Head: record.Head{
+			Schema: record.Schema, Study: s.Study, Digest: s.Digest,
+			Seed: s.StudySeed, Machine: s.Machine, Order: s.Order,
+		},
+		Utilisation: Utilisation{
+			Numerator:   "bytes that the stressor copied within the trial's window, over its length",
+			Denominator: "the calibrated capacity of the trial's direction (capacity_bytes_per_s, from capacity_from)",
+			Link:        s.Machine.Link,
+		},
+	}
+	loads := map[string][]load{}
+	for _, in := range s.OfKind("stress") {
+		var stress result.Stress
+		if err := read(in, result.StressFile, &stress); err != nil {
+			return nil, err
+		}
+		r.warn(in.ID, stress.Warnings)
+		if stress.Mode == "capacity" {
+			r.Calibrations = append(r.Calibrations, Calibration{in.ID, in.Seq, in.Point, in.With, stress})
+		} else {
+			loads[in.During] = append(loads[in.During], load{in.ID, in.With, stress})
+		}
+	}
+	inputs := s.OfKind("infer")
+	if len(inputs) == 0 {
+		return nil, cell.Hint(errors.New("no infer cell among the inputs"), "name the infer stage in the needs: of %s", s.Stage)
+	}
+	stressed := map[string]bool{} // by stage
+	for _, in := range inputs {
+		stressed[in.Stage] = stressed[in.Stage] || len(loads[in.ID]) > 0
+	}
+	for _, in := range inputs {
+		t, err := r.trial(in, loads[in.ID], stressed[in.Stage])
+		if err != nil {
+			return nil, err
+		}
+		r.Trials = append(r.Trials, t)
+		r.Rows += t.Infer.Calls
+		r.Simulated = r.Simulated || t.simulated()
+	}
+	r.environment()
+	r.header(inputs)
+	return r, nil
+}
+
+// A load is what ran in the background of a trial.
+type load struct {
+	id     string
+	with   json.RawMessage
+	stress result.Stress
+}
+
+func (r *Run) trial(in cell.Input, loads []load, stressed bool) (*Trial, error) {
+	t := &Trial{ID: in.ID, Stage: in.Stage, Seq: in.Seq, Point: in.Point, With: in.With, calls: in.Files[result.CallsFile]}
+	if t.calls == "" {
+		return nil, fmt.Errorf("%s left no %s", in.ID, result.CallsFile)
+	}
+	if err := read(in, result.InferFile, &t.Infer); err != nil {
+		return nil, err
+	}
+	r.warn(in.ID, t.Infer.Warnings)
+	level, _ := in.Point.Get("level")
+	switch {
+	case len(loads) > 1:
+		return nil, cell.Hint(fmt.Errorf("%s had two background cells, %s and %s; a row has room for one", in.ID, loads[0].id, loads[1].id),
+			"let one stress stage do both, for example with direction: both")
+	case len(loads) == 0 && (stressed || level != nil && level != 0.0):
+		return nil, cell.Hint(fmt.Errorf("%s had a background, and no stress cell of its trial is among the inputs", in.ID),
+			"name the stage in during: of %s in the needs: of collect too", in.Stage)
+	case len(loads) == 1:
+		t.Background, t.StressWith, t.Stress = loads[0].id, loads[0].with, &loads[0].stress
+		if t.Stress.Threads > 0 && t.Stress.Window != t.Infer.Window {
+			r.warn(t.Background, []string{fmt.Sprintf("achieved bandwidth is of %v, not of the trial's window %v", t.Stress.Window, t.Infer.Window)})
+		}
+		r.capacity(t)
+	}
+	return t, nil
+}
+
+func (t *Trial) simulated() bool {
+	return t.Infer.Simulated || t.Stress != nil && t.Stress.Simulated
+}
+
+// capacity fills in what the trial's direction can carry, and the shares of it.
+// A calibration counts if it agrees with the trial on the axes they share; of
+// several the largest stands. Without one, the capacity that the stress cell
+// was told does.
+func (r *Run) capacity(t *Trial) {
+	for _, c := range r.Calibrations {
+		if v := along(c.Result.Capacity, t.Stress.Direction); v > t.Capacity && agree(c.Point, t.Point) {
+			t.Capacity, t.CapacityFrom = v, c.ID
+		}
+	}
+	if t.Capacity == 0 {
+		if v := along(t.Stress.Capacity, t.Stress.Direction); v > 0 {
+			t.Capacity, t.CapacityFrom = v, t.Background
+		}
+	}
+	link := func(v float64) float64 {
+		return along(map[string]float64{"h2d": v, "d2h": v}, t.Stress.Direction)
+	}
+	t.OfRaw = share(t.Stress.Achieved, link(r.Machine.Link.Raw))
+	t.OfModel = share(t.Stress.Achieved, link(r.Machine.Link.Model))
+	switch t.Utilisation = share(t.Stress.Achieved, t.Capacity); {
+	case t.Utilisation != nil:
+	case t.Stress.Achieved == 0:
+		t.Utilisation = new(float64) // nothing is no share of whatever it is
+	default:
+		r.warn(t.Background, []string{fmt.Sprintf("no calibration of direction %q: utilisation is unknown", t.Stress.Direction)})
+	}
+}
+
+// along returns the capacity of a direction. Both ways at once is what both was
+// calibrated at, or else the sum.
+func along(capacity map[string]float64, direction string) float64 {
+	if v := capacity[direction]; v > 0 || direction != "both" {
+		return v
+	}
+	if capacity["h2d"] > 0 && capacity["d2h"] > 0 {
+		return capacity["h2d"] + capacity["d2h"]
+	}
+	return 0
+}
+
+// share returns achieved over capacity, nil if that is unknown.
+func share(achieved, capacity float64) *float64 {
+	if capacity == 0 {
+		return nil
+	}
+	s := achieved / capacity
+	return &s
+}
+
+// agree tells whether two points have the same value on every axis of both.
+func agree(a, b cell.Point) bool {
+	for _, c := range a {
+		if v, ok := b.Get(c.Axis); ok && v != c.Value {
+			return false
+		}
+	}
+	return true
+}
+
+// environment moves the cells' environment to the head. Trials that were
+// measured in another, because results are kept over upgrades, keep theirs.
+func (r *Run) environment() {
+	var head *record.Env
+	others := 0
+	for _, t := range r.Trials {
+		e := t.Infer.Environment
+		switch {
+		case e == nil:
+		case head == nil:
+			head = e
+			fallthrough
+		case reflect.DeepEqual(e, head):
+			t.Infer.Environment = nil
+		default:
+			others++
+		}
+	}
+	if head == nil {
+		here := record.Environment()
+		head = &here
+	}
+	r.Environment = *head
+	if others > 0 {
+		r.warn("collect", []string{fmt.Sprintf("%d of %d cells were measured in another environment, which stands beside them", others, len(r.Trials))})
+	}
+}
+
+func (r *Run) warn(id string, texts []string) {
+	for _, text := range texts {
+		r.Warnings = append(r.Warnings, id+": "+text)
+	}
+}
+
+func read(in cell.Input, file string, v any) error {
+	if in.Files[file] == "" {
+		return fmt.Errorf("%s left no %s", in.ID, file)
+	}
+	if err := result.Read(in.Files[file], v); err != nil {
+		return fmt.Errorf("%s: %w", in.ID, err)
+	}
+	return nil
+}
