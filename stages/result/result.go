@@ -14,7 +14,7 @@ import (
 
 const (
 	StressFile = "stress.json"   // a Stress
-	CopiesFile = "copies.csv.gz" // thread,start_ns,bytes,duration_ns: every copy, in order of start
+	CopiesFile = "copies.csv.gz" // thread,start_ns,bytes,duration_ns,direction: every copy, in order of start
 	InferFile  = "infer.json"    // an Infer
 	CallsFile  = "calls.csv"     // call,scheduled_ns,start_ns,latency_ns: every timed call, in order
 )
@@ -37,12 +37,29 @@ type Stress struct {
 	// Achieved is bytes copied within Window over its length; a copy that
 	// straddles an edge counts by the share of its duration inside.
 	Achieved float64 `json:"achieved_bytes_per_s"`
+	// AchievedBy divides Achieved by direction: h2d, d2h.
+	AchievedBy map[string]float64 `json:"achieved_bytes_per_s_by_direction,omitempty"`
 	// Capacity holds, by direction, the best steady bandwidth found by
 	// calibration (mode capacity), or the one this cell was told (mode load).
 	Capacity map[string]float64 `json:"capacity_bytes_per_s,omitempty"`
+	// AllCPUs is what Capacity would be if the stressor had every CPU of the
+	// machine and not only its own (mode capacity, where CPUs make the copies).
+	AllCPUs map[string]float64 `json:"all_cpus_capacity_bytes_per_s,omitempty"`
+	// Sweep lists what a calibration tried, in order.
+	Sweep []Point `json:"sweep,omitempty"`
 	// Steady tells whether bandwidth had settled when the trial began.
 	Steady   bool     `json:"steady"`
+	Notes    []string `json:"notes,omitempty"` // what a reader must know of this device; no doubt
 	Warnings []string `json:"warnings,omitempty"`
+}
+
+// A Point is one load that a calibration tried.
+type Point struct {
+	Direction string  `json:"direction"`
+	Threads   int     `json:"threads"`
+	Block     int64   `json:"block_bytes"`
+	CPUs      int     `json:"cpus"` // that the threads were spread over
+	Bandwidth float64 `json:"bytes_per_s"`
 }
 
 // An Infer is what an infer cell did.
