@@ -80,7 +80,7 @@ func Run(m cell.Machine, gang []cell.Input, req Request) ([]Call, error) {
 	}
 	calls := make([]Call, 0, req.Calls)
 	left := req.Warmup
-	s.victim = newVictim(s.param, req.Seed, func(c Call) bool {
+	s.victim = newVictim(req.Seed, func(c Call) bool {
 		if left--; left < 0 {
 			calls = append(calls, c)
 		}
@@ -97,29 +97,47 @@ type Copy struct {
 	device.Copy
 }
 
-// Copies simulates a trial until a moment of virtual time, and returns those
-// copies of the gang's cell id that the link had begun by then, in order of
-// start. The inference goes on without end where serve is set, with noise from
-// seed; the calls that [Run] returns before that moment met the same copies.
-func Copies(m cell.Machine, gang []cell.Input, id string, until int64, serve bool, seed uint64) ([]Copy, error) {
+// A View is what a stressor wants to see of a trial.
+type View struct {
+	Cell  string // its ID
+	Until int64  // in virtual time
+	Serve bool   // an inference runs beside it, without end
+	Seed  uint64 // of that inference, as in Request
+	Limit int    // copies to return at most; more are an error
+}
+
+// Copies simulates a trial and returns those copies of one stressor that the
+// link had begun by the view's end, in order of start. They are the same copies
+// that the calls of [Run] met.
+func Copies(m cell.Machine, gang []cell.Input, v View) ([]Copy, error) {
 	s, err := newSimulation(m, gang)
 	if err != nil {
 		return nil, err
 	}
 	var copies []Copy
 	for _, st := range s.stressors {
-		if st.id == id {
-			st.record = func(c Copy) { copies = append(copies, c) }
+		if st.id == v.Cell {
+			st.record = func(c Copy) {
+				switch {
+				case c.Start >= v.Until: // submitted in time, it has to wait for its turn
+				case len(copies) == v.Limit:
+					s.full = true
+				default:
+					copies = append(copies, c)
+				}
+			}
 		}
 	}
-	if serve {
-		s.victim = newVictim(s.param, seed, func(Call) bool { return true })
+	if v.Serve {
+		s.victim = newVictim(v.Seed, func(Call) bool { return true })
 	}
-	s.run(until)
+	s.run(v.Until)
+	if s.full {
+		return nil, cell.Hint(fmt.Errorf("simulate %s: more than %d copies", v.Cell, v.Limit),
+			"give it larger blocks or a rate, or its trial fewer calls")
+	}
 	slices.SortStableFunc(copies, func(a, b Copy) int { return cmp.Compare(a.Start, b.Start) })
-	// A copy submitted in time may still have had to wait for its turn.
-	end, _ := slices.BinarySearchFunc(copies, until, func(c Copy, t int64) int { return cmp.Compare(c.Start, t) })
-	return copies[:end], nil
+	return copies, nil
 }
 
 // Capacity returns the bandwidth, in bytes per second, that a closed loop of
@@ -176,6 +194,7 @@ type simulation struct {
 	victim    *victim
 	queue     events
 	seq       int
+	full      bool // a stressor has recorded all it may
 }
 
 func newSimulation(m cell.Machine, gang []cell.Input) (*simulation, error) {
@@ -217,7 +236,7 @@ func (s *simulation) at(time int64, do func(now int64)) {
 }
 
 // run goes through the events before until, and ends early when the inference
-// is done.
+// is done or a record full.
 func (s *simulation) run(until int64) {
 	for _, st := range s.stressors {
 		st.begin(s)
@@ -225,7 +244,7 @@ func (s *simulation) run(until int64) {
 	if s.victim != nil {
 		s.at(int64(s.param["lead_ns"]), func(now int64) { s.victim.request(s, now) })
 	}
-	for len(s.queue) > 0 && s.queue[0].time < until && (s.victim == nil || !s.victim.done) {
+	for len(s.queue) > 0 && s.queue[0].time < until && !s.full && (s.victim == nil || !s.victim.done) {
 		e := heap.Pop(&s.queue).(event)
 		e.do(e.time)
 	}
@@ -307,7 +326,7 @@ type victim struct {
 	done   bool
 }
 
-func newVictim(p map[string]float64, seed uint64, report func(Call) bool) *victim {
+func newVictim(seed uint64, report func(Call) bool) *victim {
 	return &victim{rng: rand.New(rand.NewPCG(seed, 0x6261726f)), report: report}
 }
 
