@@ -1,0 +1,383 @@
+// Package model makes the networks whose inference is measured.
+//
+// A model is a file configs/models/NAME.yaml that names an architecture, its
+// sizes, a seed and the published count of parameters. [Load] reads it, with
+// every error at its line and column; [Ensure] builds the ONNX file into a
+// cache, once, and gives its path; [Generate] draws the inputs of a call. The
+// same configuration gives the same bytes on every machine. A path that ends in
+// .onnx is a model too, with inputs as the file declares them.
+//
+// An architecture is a Go type that knows its sizes and how to lay out its
+// graph; it is added in architectures and nowhere else.
+package model
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"barograph/pipeline/cell"
+	"barograph/stages/asset"
+	"barograph/stages/model/onnx"
+
+	"golang.org/x/sys/unix"
+	"gopkg.in/yaml.v3"
+)
+
+// An architecture is what `architecture` names: a struct whose fields are the
+// keys of `sizes`.
+type architecture interface {
+	// check tells what is wrong with the sizes, if anything.
+	check() *fault
+	// limits bounds symbolic dimensions, by name.
+	limits() map[string]int64
+	// bounds ends, exclusively, the values of inputs that are indices, by name.
+	bounds() map[string]int64
+	// build lays out the graph. It makes no weights.
+	build(seed uint64) *network
+}
+
+var architectures = map[string]func() architecture{
+	"bert": func() architecture { return new(bert) },
+}
+
+// A Config is a model: how to build it and what to feed it.
+type Config struct {
+	Name         string  `json:"name"`
+	Description  string  `json:"description"`
+	Source       string  `json:"source"`       // where sizes and the count of parameters were published
+	Architecture string  `json:"architecture"` // "onnx" for a model that is a file already
+	Seed         uint64  `json:"seed"`         // of the weights
+	Parameters   int64   `json:"parameters"`
+	Inputs       []Input `json:"inputs"`
+	File         string  `json:"file"` // the configuration, or the ONNX file
+
+	arch   architecture // nil for an ONNX file
+	digest string
+}
+
+// An Input is a tensor to feed, and how to draw its elements.
+type Input struct {
+	Name   string   `json:"name" yaml:"name"`
+	Type   string   `json:"type" yaml:"type"` // int64, float32, ...
+	Dims   []string `json:"dims" yaml:"dims"` // numbers, or names that a caller gives values
+	Values Values   `json:"values" yaml:"values"`
+}
+
+// Values says how elements are drawn: exactly one of its fields is set.
+type Values struct {
+	Constant *float64    `json:"constant,omitempty" yaml:"constant,omitempty"`
+	Uniform  *[2]float64 `json:"uniform,omitempty" yaml:"uniform,omitempty"` // [low, high); whole numbers for integer types
+	Normal   *[2]float64 `json:"normal,omitempty" yaml:"normal,omitempty"`   // mean, standard deviation
+}
+
+// Info is what an ONNX file holds.
+type Info = onnx.Info
+
+// Inspect says what an ONNX file holds without reading its weights. A file that
+// is empty, cut short or no ONNX is an error.
+func Inspect(path string) (*Info, error) { return onnx.Inspect(path) }
+
+const folder = "configs/models"
+
+var validName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]*$`)
+
+// Load reads configs/models/NAME.yaml below root; or, if name ends in .onnx, the
+// file of that name, absolute or relative to root. It looks at everything but
+// weights: a model that loads can be built.
+func Load(root, name string) (*Config, error) {
+	if strings.HasSuffix(name, ".onnx") {
+		return loadONNX(root, name)
+	}
+	path := filepath.Join(root, folder, name+".yaml")
+	data, err := os.ReadFile(path)
+	switch {
+	case !validName.MatchString(name) || errors.Is(err, fs.ErrNotExist):
+		names, _ := names(root) // without it the hint is poorer, no more
+		return nil, cell.Hint(fmt.Errorf("unknown model %q: there is no %s", name, filepath.Join(folder, name+".yaml")), "%s", suggest(name, names))
+	case err != nil:
+		return nil, fmt.Errorf("load model %q: %w", name, err)
+	}
+	if rel, err := filepath.Rel(root, path); err == nil {
+		path = rel
+	}
+	return read(path, name, data)
+}
+
+func names(root string) ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(root, folder))
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if name, ok := strings.CutSuffix(e.Name(), ".yaml"); ok && validName.MatchString(name) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// List reads all models of a workspace, sorted by name. Those that do not load
+// are left out and reported together in err.
+func List(root string) (models []*Config, err error) {
+	names, err := names(root)
+	if err != nil {
+		return nil, fmt.Errorf("list models: %w", err)
+	}
+	for _, name := range names {
+		c, e := Load(root, name)
+		if e != nil {
+			err = errors.Join(err, e)
+			continue
+		}
+		models = append(models, c)
+	}
+	return models, err
+}
+
+// read parses and validates a configuration.
+func read(file, name string, data []byte) (*Config, error) {
+	var y struct {
+		Model        string    `yaml:"model"`
+		Description  string    `yaml:"description"`
+		Source       string    `yaml:"source"`
+		Architecture string    `yaml:"architecture"`
+		Seed         uint64    `yaml:"seed"`
+		Parameters   int64     `yaml:"parameters"`
+		Sizes        yaml.Node `yaml:"sizes"`
+		Inputs       []Input   `yaml:"inputs"`
+	}
+	d, err := parse(file, data, &y)
+	if err != nil {
+		return nil, err
+	}
+	if y.Model != name {
+		return nil, d.errorAt("model", "", "the model is %q, and its file is named for %q", y.Model, name)
+	}
+	kind, ok := architectures[y.Architecture]
+	if !ok {
+		known := slices.Sorted(maps.Keys(architectures))
+		return nil, d.errorAt("architecture", suggest(y.Architecture, known), "unknown architecture %q", y.Architecture)
+	}
+	arch := kind()
+	if err := d.decode("sizes", &y.Sizes, reflect.ValueOf(arch).Elem()); err != nil {
+		return nil, err
+	}
+	if f := arch.check(); f != nil {
+		return nil, d.errorAt("sizes."+f.key, f.hint, "%s", f.msg)
+	}
+	c := &Config{
+		Name: name, Description: y.Description, Source: y.Source, Architecture: y.Architecture,
+		Seed: y.Seed, Parameters: y.Parameters, Inputs: y.Inputs, File: file, arch: arch,
+	}
+	net := arch.build(c.Seed)
+	info, err := net.Info()
+	switch {
+	case err != nil:
+		return nil, d.errorAt("sizes", "", "%v", err)
+	case info.Bytes > onnx.MaxBytes:
+		return nil, d.errorAt("sizes", "", "the model takes %d bytes, and one ONNX file holds at most %d", info.Bytes, onnx.MaxBytes)
+	case info.Parameters != c.Parameters:
+		return nil, d.errorAt("parameters", "the published count and the sizes contradict each other",
+			"%d parameters are stated, and the sizes give %d", c.Parameters, info.Parameters)
+	}
+	if err := c.checkInputs(d, info.Inputs); err != nil {
+		return nil, err
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\n%d\n%d\n", weightsVersion, c.Seed, len(net.recipe))
+	h.Write(net.recipe)
+	h.Write(net.Skeleton())
+	c.digest = hex.EncodeToString(h.Sum(nil))
+	return c, nil
+}
+
+// checkInputs compares the inputs described with those the graph has.
+func (c *Config) checkInputs(d *document, want []onnx.Value) error {
+	byName := map[string]onnx.Value{}
+	var missing []string
+	for _, v := range want {
+		byName[v.Name] = v
+		missing = append(missing, v.Name)
+	}
+	for i, in := range c.Inputs {
+		at := fmt.Sprintf("inputs[%d]", i)
+		v, ok := byName[in.Name]
+		switch {
+		case !ok:
+			return d.errorAt(at+".name", suggest(in.Name, missing), "architecture %s has no other input %q", c.Architecture, in.Name)
+		case in.Type != v.Type.String():
+			return d.errorAt(at+".type", "", "input %q is of %s, not %s", in.Name, v.Type, in.Type)
+		case !slices.Equal(in.Dims, v.Dims):
+			return d.errorAt(at+".dims", "", "input %q has dims [%s], not [%s]", in.Name, strings.Join(v.Dims, ", "), strings.Join(in.Dims, ", "))
+		}
+		if err := in.check(c.arch.bounds()[in.Name]); err != nil {
+			return d.errorAt(at+".values", "", "input %q: %v", in.Name, err)
+		}
+		delete(byName, in.Name)
+		missing = slices.DeleteFunc(missing, func(n string) bool { return n == in.Name })
+	}
+	if len(missing) > 0 {
+		return d.errorAt("inputs", "", "missing %s", strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+// loadONNX makes a model of an ONNX file.
+func loadONNX(root, name string) (*Config, error) {
+	path := name
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(root, path)
+	}
+	info, err := Inspect(path)
+	if err != nil {
+		return nil, err
+	}
+	c := &Config{
+		Name: strings.TrimSuffix(filepath.Base(name), ".onnx"), Description: "ONNX file " + name, Source: info.Producer,
+		Architecture: "onnx", Parameters: info.Parameters, File: path,
+	}
+	for _, v := range info.Inputs {
+		in := Input{Name: v.Name, Type: v.Type.String(), Dims: v.Dims, Values: defaults(v)}
+		if err := in.check(0); err != nil {
+			return nil, fmt.Errorf("%s: input %q: %w", path, v.Name, err)
+		}
+		c.Inputs = append(c.Inputs, in)
+	}
+	h := sha256.New()
+	for _, file := range append([]string{path}, external(path, info)...) {
+		sum, err := asset.Digest(file)
+		if err != nil {
+			return nil, fmt.Errorf("load model %s: %w", path, err)
+		}
+		fmt.Fprintln(h, sum)
+	}
+	c.digest = hex.EncodeToString(h.Sum(nil))
+	return c, nil
+}
+
+// external returns the paths of a model's further files.
+func external(path string, info *Info) []string {
+	var files []string
+	for _, f := range info.External {
+		files = append(files, filepath.Join(filepath.Dir(path), f))
+	}
+	return files
+}
+
+// Digest returns, in hexadecimal, a SHA-256 of everything that decides the built
+// file: architecture, sizes and seed by way of the graph they give, and the
+// version of the weights' generator. How inputs are drawn is not in it: they are
+// in Inputs.
+func (c *Config) Digest() string { return c.digest }
+
+// Info returns what [Inspect] says of the model's file, without building it.
+// Initialisers have no offsets then.
+func (c *Config) Info() (*Info, error) {
+	if c.arch == nil {
+		return Inspect(c.File)
+	}
+	return c.arch.build(c.Seed).Info()
+}
+
+// Build writes the model's ONNX file to w. Memory does not grow with the model.
+func Build(w io.Writer, c *Config) error {
+	if c.arch == nil {
+		return fmt.Errorf("build model %q: it is a file already", c.Name)
+	}
+	return c.arch.build(c.Seed).Write(w)
+}
+
+// Path returns where [Ensure] keeps the model's file.
+func Path(c *Config, cacheDir string) string {
+	if c.arch == nil {
+		return c.File
+	}
+	return filepath.Join(cacheDir, "models", c.digest+".onnx")
+}
+
+// Ensure returns the path of the model's ONNX file, building it into cacheDir if
+// it is not there. Many processes may ask at once: one builds, the others wait.
+// A build that fails or is killed leaves no file under the model's name. log,
+// which may be nil, receives lines for a person.
+func Ensure(ctx context.Context, c *Config, cacheDir string, log func(string)) (path string, err error) {
+	path = Path(c, cacheDir)
+	if c.arch == nil {
+		return path, nil
+	}
+	info, err := c.Info()
+	if err != nil {
+		return "", err
+	}
+	// A file that has another size was damaged after it was renamed into place.
+	built := func() bool {
+		fi, err := os.Stat(path)
+		return err == nil && fi.Size() == info.Bytes
+	}
+	if built() {
+		return path, nil
+	}
+	if log == nil {
+		log = func(string) {}
+	}
+	unlock, err := asset.Lock(ctx, path+".lock", func() { log("waiting for another process to build " + c.Name) })
+	if err != nil {
+		return "", fmt.Errorf("build model %q: %w", c.Name, err)
+	}
+	defer unlock()
+	if built() {
+		return path, nil
+	}
+	log(fmt.Sprintf("building %s: %d parameters, %.0f MB", c.Name, c.Parameters, float64(info.Bytes)/1e6))
+	return path, buildFile(ctx, c, path, path+".tmp")
+}
+
+// buildFile builds into tmp and renames it to path.
+func buildFile(ctx context.Context, c *Config, path, tmp string) (err error) {
+	defer func() {
+		if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+			err = cell.Hint(err, "free some space in %s, or set BAROGRAPH_CACHE to a folder on another disk", filepath.Dir(path))
+		}
+	}()
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
+	if err != nil {
+		return fmt.Errorf("build model %q: %w", c.Name, err)
+	}
+	err = Build(&stoppable{ctx, f}, c)
+	if err == nil {
+		err = f.Sync()
+	}
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("build model %q: %w", c.Name, err), os.Remove(tmp))
+	}
+	return nil
+}
+
+// stoppable is a writer that fails once its context is done.
+type stoppable struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (s *stoppable) Write(p []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return s.w.Write(p)
+}

@@ -1,0 +1,310 @@
+package onnx
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// MaxBytes is the size of the largest model that fits in one file: protocol
+// buffers end at 2 GiB.
+const MaxBytes = math.MaxInt32
+
+// A Graph is a model under construction. Its methods return the names by which
+// later operators refer to what they added.
+type Graph struct {
+	name     string
+	ir       int64
+	opset    int64
+	producer string
+
+	nodes           []byte // encoded, in order
+	ops             map[string]int
+	inputs, outputs []Value
+	weights         []weight
+	constants       map[string]string // encoded tensor -> name
+	taken           map[string]int
+}
+
+type weight struct {
+	Tensor
+	data func(io.Writer) error
+}
+
+// New returns an empty graph of standard operators of one version, in a file of
+// the IR version that goes with it.
+func New(name, producer string, ir, opset int64) *Graph {
+	return &Graph{
+		name: name, producer: producer, ir: ir, opset: opset,
+		ops: map[string]int{}, constants: map[string]string{}, taken: map[string]int{},
+	}
+}
+
+// Input adds an input; a dim is a number or a name.
+func (g *Graph) Input(name string, t Type, dims ...string) string {
+	g.inputs = append(g.inputs, Value{name, t, dims})
+	return name
+}
+
+// Inputs returns the inputs added so far.
+func (g *Graph) Inputs() []Value { return g.inputs }
+
+// Output makes a value an output of the graph, under its own name.
+func (g *Graph) Output(name string, t Type, dims ...string) {
+	g.outputs = append(g.outputs, Value{name, t, dims})
+}
+
+// Weight adds an initialiser of float32 elements. Write calls data, which must
+// write them in row-major order, little endian.
+func (g *Graph) Weight(name string, dims []int64, data func(io.Writer) error) string {
+	t := Tensor{Name: name, Type: Float32, Dims: dims}
+	if n, ok := t.Elements(); ok {
+		t.Bytes, _ = t.Type.Bytes(n)
+	}
+	g.weights = append(g.weights, weight{t, data})
+	return name
+}
+
+// An Attribute is a named argument of an operator.
+type Attribute []byte
+
+// Attribute types of AttributeProto.
+const (
+	attrInt    = 2
+	attrTensor = 4
+	attrInts   = 7
+)
+
+// Int is an integer attribute.
+func Int(name string, v int64) Attribute {
+	b := text(nil, 1, name)
+	b = integer(b, 3, v)
+	return integer(b, 20, attrInt)
+}
+
+// Ints is an attribute that is a list of integers.
+func Ints(name string, v ...int64) Attribute {
+	b := text(nil, 1, name)
+	for _, n := range v {
+		b = integer(b, 8, n)
+	}
+	return integer(b, 20, attrInts)
+}
+
+// Op adds an operator with one output, named scope/op, and returns that name.
+func (g *Graph) Op(scope, op string, inputs []string, attrs ...Attribute) string {
+	out := g.unique(scope + "/" + op)
+	g.OpAs(out, op, inputs, attrs...)
+	return out
+}
+
+// OpAs adds an operator whose one output has a given name.
+func (g *Graph) OpAs(out, op string, inputs []string, attrs ...Attribute) {
+	var b []byte
+	for _, in := range inputs {
+		b = text(b, 1, in)
+	}
+	b = text(b, 2, out)
+	b = text(b, 3, out)
+	b = text(b, 4, op)
+	for _, a := range attrs {
+		b = message(b, 5, a)
+	}
+	g.nodes = message(g.nodes, 1, b)
+	g.ops[op]++
+}
+
+func (g *Graph) unique(name string) string {
+	g.taken[name]++
+	if n := g.taken[name]; n > 1 {
+		return name + "_" + strconv.Itoa(n)
+	}
+	return name
+}
+
+// Scalar adds a float32 constant without dimensions. It is an operator
+// (Constant) and no initialiser, so that the initialisers of a graph are its
+// parameters.
+func (g *Graph) Scalar(v float32) string {
+	return g.constant(Float32, nil, binary.LittleEndian.AppendUint32(nil, math.Float32bits(v)))
+}
+
+// Index adds an int64 constant without dimensions.
+func (g *Graph) Index(v int64) string {
+	return g.constant(Int64, nil, binary.LittleEndian.AppendUint64(nil, uint64(v)))
+}
+
+// Shape adds an int64 constant of one dimension.
+func (g *Graph) Shape(v ...int64) string {
+	var raw []byte
+	for _, n := range v {
+		raw = binary.LittleEndian.AppendUint64(raw, uint64(n))
+	}
+	return g.constant(Int64, []int64{int64(len(v))}, raw)
+}
+
+// constant adds a constant once.
+func (g *Graph) constant(t Type, dims []int64, raw []byte) string {
+	value := message(tensor(Tensor{Type: t, Dims: dims}), 9, raw)
+	if name, ok := g.constants[string(value)]; ok {
+		return name
+	}
+	a := text(nil, 1, "value")
+	a = message(a, 5, value)
+	name := g.Op("constant", "Constant", nil, integer(a, 20, attrTensor))
+	g.constants[string(value)] = name
+	return name
+}
+
+// Info returns what [Inspect] would say of the file that Write writes, except
+// for the offsets of its initialisers.
+func (g *Graph) Info() (*Info, error) {
+	info := &Info{
+		IR: g.ir, Producer: g.producer, Opset: g.opset, Inputs: g.inputs, Outputs: g.outputs,
+		Ops: g.ops, Bytes: g.layout().size,
+	}
+	for _, w := range g.weights {
+		if err := info.add(w.Tensor); err != nil {
+			return nil, err
+		}
+	}
+	return info, nil
+}
+
+// A layout is a file without its weights' elements.
+type layout struct {
+	head    []byte   // all that stands before the weights
+	weights [][]byte // what stands before each weight's elements
+	tail    []byte
+	size    int64 // of the file
+}
+
+func (g *Graph) layout() layout {
+	head := text(g.nodes[:len(g.nodes):len(g.nodes)], 2, g.name)
+	var tail []byte
+	for _, v := range g.inputs {
+		tail = message(tail, 11, value(v))
+	}
+	for _, v := range g.outputs {
+		tail = message(tail, 12, value(v))
+	}
+	var l layout
+	inner := int64(len(head) + len(tail)) // bytes of the GraphProto
+	for _, w := range g.weights {
+		body := tensor(w.Tensor)
+		body = protowire.AppendTag(body, 9, protowire.BytesType)
+		body = protowire.AppendVarint(body, uint64(w.Bytes))
+		size := int64(len(body)) + w.Bytes
+		b := protowire.AppendTag(nil, 5, protowire.BytesType)
+		b = append(protowire.AppendVarint(b, uint64(size)), body...)
+		l.weights = append(l.weights, b)
+		inner += int64(len(b)) + w.Bytes
+	}
+	l.head = integer(nil, 1, g.ir)
+	l.head = text(l.head, 2, g.producer)
+	l.head = protowire.AppendTag(l.head, 7, protowire.BytesType)
+	l.head = protowire.AppendVarint(l.head, uint64(inner))
+	l.size = int64(len(l.head)) + inner
+	l.head = append(l.head, head...)
+	set := message(nil, 8, integer(text(nil, 1, ""), 2, g.opset))
+	l.size += int64(len(set))
+	l.tail = append(tail, set...)
+	return l
+}
+
+// Skeleton returns the file's bytes without its weights' elements: two graphs
+// with the same skeleton and the same elements are the same file.
+func (g *Graph) Skeleton() []byte {
+	l := g.layout()
+	b := l.head
+	for _, w := range l.weights {
+		b = append(b, w...)
+	}
+	return append(b, l.tail...)
+}
+
+// Write writes the model. The same graph gives the same bytes.
+func (g *Graph) Write(w io.Writer) error {
+	l := g.layout()
+	if l.size > MaxBytes {
+		return fmt.Errorf("write %s: %d bytes do not fit in one ONNX file, which ends at %d", g.name, l.size, MaxBytes)
+	}
+	out := bufio.NewWriter(w)
+	if _, err := out.Write(l.head); err != nil {
+		return err
+	}
+	for i, t := range g.weights {
+		if _, err := out.Write(l.weights[i]); err != nil {
+			return err
+		}
+		c := counter{w: out}
+		if err := t.data(&c); err != nil {
+			return fmt.Errorf("write weight %q: %w", t.Name, err)
+		}
+		if c.n != t.Bytes {
+			return fmt.Errorf("write weight %q: its source gave %d bytes, not %d", t.Name, c.n, t.Bytes)
+		}
+	}
+	if _, err := out.Write(l.tail); err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// tensor encodes a TensorProto without its elements.
+func tensor(t Tensor) []byte {
+	var b []byte
+	for _, d := range t.Dims {
+		b = integer(b, 1, d)
+	}
+	b = integer(b, 2, int64(t.Type))
+	if t.Name != "" {
+		b = text(b, 8, t.Name)
+	}
+	return b
+}
+
+// value encodes a ValueInfoProto.
+func value(v Value) []byte {
+	var shape []byte
+	for _, d := range v.Dims {
+		var dim []byte
+		if n, err := strconv.ParseInt(d, 10, 64); err == nil {
+			dim = integer(nil, 1, n)
+		} else {
+			dim = text(nil, 2, d)
+		}
+		shape = message(shape, 1, dim)
+	}
+	t := integer(nil, 1, int64(v.Type))
+	t = message(t, 2, shape)
+	return message(text(nil, 1, v.Name), 2, message(nil, 1, t))
+}
+
+func integer(b []byte, field protowire.Number, v int64) []byte {
+	return protowire.AppendVarint(protowire.AppendTag(b, field, protowire.VarintType), uint64(v))
+}
+
+func text(b []byte, field protowire.Number, v string) []byte {
+	return protowire.AppendString(protowire.AppendTag(b, field, protowire.BytesType), v)
+}
+
+func message(b []byte, field protowire.Number, v []byte) []byte {
+	return protowire.AppendBytes(protowire.AppendTag(b, field, protowire.BytesType), v)
+}
