@@ -1,0 +1,462 @@
+package stats
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// A GrowthPoint is one replicate of one level: what the link carried, and what
+// latency it went with.
+type GrowthPoint struct {
+	Level       string  // points of one name are left out together by cross-validation
+	Utilisation float64 // achieved, as a share of a named denominator (rule 11)
+	// Queued is the bytes in flight (threads x outstanding x block) over the
+	// link's bandwidth, and Service one block over it, both in nanoseconds; 0
+	// where unknown. They tell queued bytes and M/D/1 from laws in utilisation.
+	Queued, Service float64
+	Median, P99     float64 // latency in nanoseconds; P99 NaN if too few samples
+}
+
+// The growth laws, each with a > 0 and b >= 0. rho is achieved utilisation.
+const (
+	Constant    = "constant"         // a, the rival that every law must beat
+	Linear      = "linear"           // a + b rho
+	Exponential = "exponential"      // a exp(b rho)
+	Queue       = "queueing"         // a + b rho/(1-rho): waiting in M/M/1
+	MD1         = "M/D/1"            // a + b s rho/(2(1-rho)), s the service time of one block
+	HockeyStick = "hockey stick"     // a up to c, then a + b (rho-c)
+	QueuedBytes = "queued bytes"     // a + b queued bytes/bandwidth
+	Saturated   = 0.95               // utilisation from which a level is left out (rule 12)
+	Margin      = 10.0               // of AICc over every rival (rule 12)
+	minLevels   = 4                  // below this a three-parameter law passes through every level
+	perfect     = 1e-9               // relative residual taken for none, so that its logarithm stays finite
+	steepest    = 16.0               // ln(1 + b/a) at most, in units of the law's largest abscissa
+	goldenRatio = 0.6180339887498949 // 2/(1+sqrt 5)
+)
+
+// A Fit is one law fitted to one statistic.
+type Fit struct {
+	Law  string  `json:"law"`
+	A    float64 `json:"a_ns"`
+	B    float64 `json:"b"` // nanoseconds per unit of the law's abscissa; for exponential, per unit of rho
+	C    float64 `json:"c,omitempty"`
+	RSS  float64 `json:"rss"` // of ln y
+	AICc float64 `json:"aicc"`
+	BIC  float64 `json:"bic"`
+	// CV is the root mean square error of ln y at a level left out of the fit:
+	// about the relative error of predicting it.
+	CV float64 `json:"cv"`
+}
+
+// A Growth says which law latency follows, if one can be named (rule 12).
+type Growth struct {
+	// Law is the law that beat every rival by Margin in AICc and had the best
+	// cross-validation error, on the median and on p99; empty if none did.
+	Law         string   `json:"law,omitempty"`
+	Because     string   `json:"because"`
+	Median      []Fit    `json:"median"` // best AICc first
+	P99         []Fit    `json:"p99"`
+	Levels      int      `json:"levels"` // used
+	Saturated   []string `json:"saturated,omitempty"`
+	Unavailable []string `json:"unavailable,omitempty"` // laws not tried, and why
+}
+
+// abscissa returns g, for which every law but the exponential is a + b g.
+func (f Fit) abscissa(p GrowthPoint) float64 {
+	switch rho := p.Utilisation; f.Law {
+	case Linear, Exponential:
+		return rho
+	case Queue:
+		return rho / (1 - rho)
+	case MD1:
+		return p.Service * rho / (2 * (1 - rho))
+	case HockeyStick:
+		return math.Max(0, rho-f.C)
+	case QueuedBytes:
+		return p.Queued
+	}
+	return 0
+}
+
+// At returns the law's latency at a point, in nanoseconds.
+func (f Fit) At(p GrowthPoint) float64 {
+	if f.Law == Exponential {
+		return f.A * math.Exp(f.B*p.Utilisation)
+	}
+	return f.A + f.B*f.abscissa(p)
+}
+
+// parameters counts what was estimated, the residual variance included.
+func (f Fit) parameters() float64 {
+	switch f.Law {
+	case Constant:
+		return 2
+	case HockeyStick:
+		return 4
+	}
+	return 3
+}
+
+// Grow fits every law to the median and to p99 and names the one that both
+// identify, or none.
+//
+// Laws are fitted by least squares on the logarithm of latency, that is with
+// relative errors, the same for every law so that their criteria compare. AICc
+// is n ln(RSS/n) + 2k + 2k(k+1)/(n-k-1) (Hurvich and Tsai, "Regression and Time
+// Series Model Selection in Small Samples", Biometrika 76, 1989) and BIC
+// n ln(RSS/n) + k ln n (Schwarz, 1978), k counting the variance. Points at
+// Saturated or more are left out of the comparison, since no law in rho speaks
+// of them.
+func Grow(points []GrowthPoint) (Growth, error) {
+	var g Growth
+	var used []GrowthPoint
+	for i, p := range points {
+		if !finite(p.Utilisation) || p.Utilisation < 0 || !finite(p.Queued) || p.Queued < 0 || !finite(p.Service) || p.Service < 0 {
+			return g, fmt.Errorf("growth law: point %d of level %q: utilisation %v, queued %v or service %v is negative or not a number", i, p.Level, p.Utilisation, p.Queued, p.Service)
+		}
+		if !(p.Median > 0) || math.IsInf(p.Median, 0) || p.P99 <= 0 || math.IsInf(p.P99, 0) {
+			return g, fmt.Errorf("growth law: point %d of level %q: median %v or p99 %v is not a positive time", i, p.Level, p.Median, p.P99)
+		}
+		if p.Utilisation >= Saturated {
+			if !slices.Contains(g.Saturated, p.Level) {
+				g.Saturated = append(g.Saturated, p.Level)
+			}
+			continue
+		}
+		used = append(used, p)
+	}
+	levels := levelsOf(used)
+	g.Levels = len(levels)
+	if g.Levels < minLevels {
+		g.Because = fmt.Sprintf("%d levels below %.0f%% utilisation, where at least %d are needed", g.Levels, 100*Saturated, minLevels)
+		return g, nil
+	}
+	laws := []string{Constant, Linear, Exponential, Queue, HockeyStick}
+	if reason := distinguishable(used, func(p GrowthPoint) float64 { return p.Service }, true); reason == "" {
+		laws = append(laws, MD1)
+	} else {
+		g.Unavailable = append(g.Unavailable, MD1+": "+reason)
+	}
+	if reason := distinguishable(used, func(p GrowthPoint) float64 { return p.Queued }, false); reason == "" {
+		laws = append(laws, QueuedBytes)
+	} else {
+		g.Unavailable = append(g.Unavailable, QueuedBytes+": "+reason)
+	}
+	g.Median = fits(laws, used, levels, func(p GrowthPoint) float64 { return p.Median })
+	if !slices.ContainsFunc(used, func(p GrowthPoint) bool { return math.IsNaN(p.P99) }) {
+		g.P99 = fits(laws, used, levels, func(p GrowthPoint) float64 { return p.P99 })
+	}
+	g.Law, g.Because = verdict(g.Median, g.P99)
+	return g, nil
+}
+
+// verdict names the law that both statistics identify.
+func verdict(median, p99 []Fit) (law, because string) {
+	law, because = winner(median)
+	switch {
+	case law == "":
+		return "", "on the median " + because
+	case p99 == nil:
+		return "", fmt.Sprintf("on the median %s, but p99 is missing: n too small", because)
+	}
+	tail, why := winner(p99)
+	switch tail {
+	case law:
+		return law, fmt.Sprintf("on the median %s; on p99 %s", because, why)
+	case "":
+		return "", fmt.Sprintf("on the median %s, but on p99 %s", because, why)
+	}
+	return "", fmt.Sprintf("the median says %s and p99 %s", law, tail)
+}
+
+// winner returns the law that beats every rival, or none, with the numbers. The
+// fits are sorted by AICc.
+func winner(fits []Fit) (law, because string) {
+	best, next := fits[0], fits[1]
+	margin := next.AICc - best.AICc
+	because = fmt.Sprintf("%s leads %s by %.1f in AICc", best.Law, next.Law, margin)
+	if best.Law == Constant {
+		return "", because + ", so nothing grows"
+	}
+	if margin < Margin {
+		return "", because + fmt.Sprintf(", less than %g", Margin)
+	}
+	for _, f := range fits[1:] {
+		if f.CV <= best.CV {
+			return "", because + fmt.Sprintf(", yet %s predicts a level left out better (%.2g against %.2g)", f.Law, f.CV, best.CV)
+		}
+	}
+	return best.Law, because
+}
+
+func levelsOf(points []GrowthPoint) (levels []string) {
+	for _, p := range points {
+		if !slices.Contains(levels, p.Level) {
+			levels = append(levels, p.Level)
+		}
+	}
+	return levels
+}
+
+// distinguishable returns why a law that depends on v cannot be told from its
+// rivals, or nothing. Where loaded is set, only points under load count.
+func distinguishable(points []GrowthPoint, v func(GrowthPoint) float64, loaded bool) (reason string) {
+	low, high := math.Inf(1), 0.0
+	for _, p := range points {
+		if loaded && p.Utilisation == 0 {
+			continue
+		}
+		low, high = math.Min(low, v(p)), math.Max(high, v(p))
+	}
+	switch {
+	case high == 0:
+		return "what it depends on was not recorded"
+	case high-low < 0.01*high:
+		return "what it depends on was not varied"
+	}
+	return ""
+}
+
+// fits returns all laws fitted to one statistic, best AICc first, with the
+// cross-validation error.
+func fits(laws []string, points []GrowthPoint, levels []string, y func(GrowthPoint) float64) []Fit {
+	out := make([]Fit, len(laws))
+	logs := func(points []GrowthPoint) []float64 {
+		l := make([]float64, len(points))
+		for i, p := range points {
+			l[i] = math.Log(y(p))
+		}
+		return l
+	}
+	all := logs(points)
+	var square = make([]float64, len(laws))
+	for _, level := range levels {
+		var rest, left []GrowthPoint
+		for _, p := range points {
+			if p.Level == level {
+				left = append(left, p)
+			} else {
+				rest = append(rest, p)
+			}
+		}
+		known := logs(rest)
+		for i, law := range laws {
+			f := fit(law, rest, known)
+			for _, p := range left {
+				d := math.Log(y(p)) - math.Log(f.At(p))
+				square[i] += d * d
+			}
+		}
+	}
+	n := float64(len(points))
+	for i, law := range laws {
+		f := fit(law, points, all)
+		k := f.parameters()
+		likelihood := n * math.Log(math.Max(f.RSS/n, perfect*perfect))
+		f.AICc = likelihood + 2*k
+		if n > k+1 {
+			f.AICc += 2 * k * (k + 1) / (n - k - 1)
+		} else {
+			f.AICc = math.MaxFloat64
+		}
+		f.BIC = likelihood + k*math.Log(n)
+		f.CV = math.Sqrt(square[i] / n)
+		out[i] = f
+	}
+	slices.SortStableFunc(out, func(a, b Fit) int {
+		switch {
+		case a.AICc < b.AICc:
+			return -1
+		case a.AICc > b.AICc:
+			return 1
+		}
+		return 0
+	})
+	return out
+}
+
+// fit minimises the squared residuals of logs, the logarithms of latency.
+func fit(law string, points []GrowthPoint, logs []float64) Fit {
+	f := Fit{Law: law}
+	switch law {
+	case Exponential:
+		f.exponential(points, logs)
+	case HockeyStick:
+		f.hockeyStick(points, logs)
+	default:
+		f.proportional(points, logs)
+	}
+	return f
+}
+
+// exponential is a straight line through the logarithms.
+func (f *Fit) exponential(points []GrowthPoint, logs []float64) {
+	var mx, my, xx, xy float64
+	n := float64(len(points))
+	for i, p := range points {
+		mx += p.Utilisation / n
+		my += logs[i] / n
+	}
+	for i, p := range points {
+		d := p.Utilisation - mx
+		xx += d * d
+		xy += d * (logs[i] - my)
+	}
+	if xx > 0 {
+		f.B = math.Max(0, xy/xx)
+	}
+	f.A = math.Exp(my - f.B*mx)
+	for i, p := range points {
+		d := logs[i] - my - f.B*(p.Utilisation-mx)
+		f.RSS += d * d
+	}
+}
+
+// proportional fits a + b g. Given the ratio b/a the best ln a is a mean, so
+// what is left is one dimension: theta = ln(1 + largest g times b/a), from flat
+// to all but the intercept gone. Gauss-Newton steps, halved where they overshoot
+// (Nocedal and Wright, "Numerical Optimization", section 10.3), start from the
+// best of a few.
+func (f *Fit) proportional(points []GrowthPoint, logs []float64) {
+	g := make([]float64, len(points))
+	for i, p := range points {
+		g[i] = f.abscissa(p)
+	}
+	largest := slices.Max(g)
+	if largest == 0 {
+		largest = 1
+	}
+	n := float64(len(points))
+	residual := make([]float64, len(points))
+	at := func(theta float64) (rss, lnA float64) {
+		ratio := math.Expm1(theta) / largest
+		for i, x := range g {
+			residual[i] = logs[i] - math.Log1p(ratio*x)
+			lnA += residual[i] / n
+		}
+		for _, r := range residual {
+			rss += (r - lnA) * (r - lnA)
+		}
+		return rss, lnA
+	}
+	theta := 0.0
+	rss, lnA := at(theta)
+	for _, t := range []float64{0.1, 1, 4} {
+		if r, l := at(t); r < rss {
+			theta, rss, lnA = t, r, l
+		}
+	}
+	slope := make([]float64, len(points)) // of each logarithm of the law, by theta
+	for range 50 {
+		var mean, down, across float64
+		ratio := math.Expm1(theta) / largest
+		for i, x := range g {
+			slope[i] = math.Exp(theta) / largest * x / (1 + ratio*x)
+			mean += slope[i] / n
+		}
+		for i, x := range g {
+			d := slope[i] - mean
+			down += d * (logs[i] - lnA - math.Log1p(ratio*x))
+			across += d * d
+		}
+		if across == 0 {
+			break
+		}
+		step := math.Min(math.Max(theta+down/across, 0), steepest) - theta
+		r, l := at(theta + step)
+		for r > rss && math.Abs(step) > 1e-9 {
+			step /= 2
+			r, l = at(theta + step)
+		}
+		if r > rss {
+			break
+		}
+		theta, rss, lnA = theta+step, r, l
+		if math.Abs(step) < 1e-8 {
+			break
+		}
+	}
+	f.A, f.RSS = math.Exp(lnA), rss
+	f.B = f.A * math.Expm1(theta) / largest
+}
+
+// hockeyStick tries bends between the second and the last but one utilisation:
+// a stick needs two levels to lie flat and two to rise, or it is another name
+// for a straight line.
+func (f *Fit) hockeyStick(points []GrowthPoint, logs []float64) {
+	mean := map[string][2]float64{}
+	for _, p := range points {
+		m := mean[p.Level]
+		mean[p.Level] = [2]float64{m[0] + p.Utilisation, m[1] + 1}
+	}
+	var rho []float64
+	for _, m := range mean {
+		rho = append(rho, m[0]/m[1])
+	}
+	slices.Sort(rho)
+	low, high := rho[min(1, len(rho)-1)], rho[max(0, len(rho)-2)]
+	if high < low {
+		low, high = high, low
+	}
+	bent := func(c float64) Fit {
+		b := Fit{Law: HockeyStick, C: c}
+		b.proportional(points, logs)
+		return b
+	}
+	const steps = 8
+	width := (high - low) / steps
+	best := bent(low)
+	for i := 1; i <= steps; i++ {
+		if b := bent(low + width*float64(i)); b.RSS < best.RSS {
+			best = b
+		}
+	}
+	c := minimum(func(c float64) float64 { return bent(c).RSS }, math.Max(low, best.C-width), math.Min(high, best.C+width))
+	if b := bent(c); b.RSS < best.RSS {
+		best = b
+	}
+	*f = best
+}
+
+// minimum returns where f, with one valley between low and high, is lowest: the
+// golden section search of Kiefer, "Sequential Minimax Search for a Maximum"
+// (Proceedings of the AMS 4, 1953).
+func minimum(f func(float64) float64, low, high float64) float64 {
+	a, b := high-goldenRatio*(high-low), low+goldenRatio*(high-low)
+	fa, fb := f(a), f(b)
+	for high-low > 1e-4 {
+		if fa <= fb {
+			high, b, fb = b, a, fa
+			a = high - goldenRatio*(high-low)
+			fa = f(a)
+		} else {
+			low, a, fa = a, b, fb
+			b = low + goldenRatio*(high-low)
+			fb = f(b)
+		}
+	}
+	return (low + high) / 2
+}
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
+// String writes a fit as a formula with its parameters, latency in milliseconds.
+func (f Fit) String() string {
+	a, b := f.A/1e6, f.B/1e6
+	switch f.Law {
+	case Constant:
+		return fmt.Sprintf("%.4g ms", a)
+	case Exponential:
+		return fmt.Sprintf("%.4g ms exp(%.3g rho)", a, f.B)
+	case HockeyStick:
+		return fmt.Sprintf("%.4g ms, from rho = %.2g on + %.3g ms (rho - %.2g)", a, f.C, b, f.C)
+	case MD1:
+		return fmt.Sprintf("%.4g ms + %.3g s rho/(2(1-rho))", a, f.B)
+	case QueuedBytes:
+		return fmt.Sprintf("%.4g ms + %.3g queued/bandwidth", a, f.B)
+	case Queue:
+		return fmt.Sprintf("%.4g ms + %.3g ms rho/(1-rho)", a, b)
+	}
+	return fmt.Sprintf("%.4g ms + %.3g ms rho", a, b)
+}

@@ -1,0 +1,475 @@
+package stats
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// reference holds values from SciPy and from brute force; testdata/reference.py
+// says how they were got.
+type reference struct {
+	Sample    []int64
+	Intervals []struct {
+		N                    int
+		Q                    float64
+		Low, High, Value, HD float64
+	}
+	HD99, Lag1 float64
+	Binomial   []struct {
+		K, N   int
+		P, CDF float64
+	}
+	Spearman []struct {
+		X, Y   []float64
+		Rho, P float64
+	}
+	Jonckheere []struct {
+		Groups           [][]float64
+		Tied             bool
+		J, Exact, Normal float64
+	}
+	Growth struct {
+		Rho, Queued, Service, Y []float64
+		Fits                    map[string]struct{ RSS, AICc, BIC float64 }
+	}
+}
+
+func loadReference(t *testing.T) (r reference) {
+	t.Helper()
+	b, err := os.ReadFile("testdata/reference.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, &r); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func near(a, b, relative float64) bool {
+	return math.Abs(a-b) <= relative*math.Max(math.Abs(a), math.Abs(b))
+}
+
+func TestQuantilesAgreeWithSciPy(t *testing.T) {
+	ref := loadReference(t)
+	for _, want := range ref.Intervals {
+		e, err := NewECDF(ref.Sample[:want.N])
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := e.Interval(want.Q, 0.95)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Value != want.Value || got.Low != want.Low || got.High != want.High {
+			t.Errorf("n=%d q=%v: got %v [%v, %v], SciPy %v [%v, %v]", want.N, want.Q, got.Value, got.Low, got.High, want.Value, want.Low, want.High)
+		}
+		if hd, err := e.HarrellDavis(want.Q); err != nil || !near(hd, want.HD, 1e-9) {
+			t.Errorf("n=%d q=%v: Harrell-Davis %v, SciPy %v (%v)", want.N, want.Q, hd, want.HD, err)
+		}
+	}
+	e, _ := NewECDF(ref.Sample)
+	if hd, _ := e.HarrellDavis(0.99); !near(hd, ref.HD99, 1e-9) {
+		t.Errorf("Harrell-Davis p99 %v, SciPy %v", hd, ref.HD99)
+	}
+	if r := Lag1([][]int64{ref.Sample}); !near(r, ref.Lag1, 1e-9) {
+		t.Errorf("lag-1 autocorrelation %v, NumPy %v", r, ref.Lag1)
+	}
+	for _, want := range ref.Binomial {
+		if got := binomialCDF(want.K, want.N, want.P); !near(got, want.CDF, 1e-7) {
+			t.Errorf("P(B <= %d), B binomial(%d, %v): got %v, SciPy %v", want.K, want.N, want.P, got, want.CDF)
+		}
+	}
+}
+
+// The counts of rule 4.
+func TestNeeded(t *testing.T) {
+	for q, want := range map[float64]int{0.5: 5, 0.9: 29, 0.1: 29, 0.95: 59, 0.99: 299, 0.01: 299, 0.999: 2995} {
+		if got := Needed(q, 0.95); got != want {
+			t.Errorf("%s needs %d, want %d", Name(q), got, want)
+		}
+	}
+}
+
+func TestTooFewSamplesAreRefused(t *testing.T) {
+	for _, c := range []struct {
+		n     int
+		q     float64
+		doubt string
+	}{
+		{298, 0.99, "n too small: p99 needs 299 samples, has 298"},
+		{299, 0.99, ""},
+		{2994, 0.999, "n too small: p99.9 needs 2995 samples, has 2994"},
+		{2995, 0.999, ""},
+		{298, 0.01, "n too small: p1 needs 299 samples, has 298"},
+		{4, 0.5, "n too small: p50 needs 5 samples, has 4"},
+		{5, 0.5, "n too small: no 95% interval for p50 from 5 samples"},
+		{6, 0.5, ""},
+		{1, 0.5, "n too small: p50 needs 5 samples, has 1"},
+	} {
+		samples := make([]int64, c.n)
+		for i := range samples {
+			samples[i] = int64(c.n - i)
+		}
+		qs, err := Quantiles(samples, []float64{c.q}, 0.95)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := qs[0]
+		if got.Doubt != c.doubt {
+			t.Errorf("n=%d %s: doubt %q, want %q", c.n, Name(c.q), got.Doubt, c.doubt)
+		}
+		if valued := !math.IsNaN(got.Value); valued != (c.n >= Needed(c.q, 0.95)) {
+			t.Errorf("n=%d %s: value %v", c.n, Name(c.q), got.Value)
+		}
+		if whole := c.doubt == ""; whole != (got.Confidence >= 0.95 && got.Low <= got.Value && got.Value <= got.High) {
+			t.Errorf("n=%d %s: %+v", c.n, Name(c.q), got)
+		}
+		if _, err := json.Marshal(got); err != nil {
+			t.Errorf("n=%d %s: %v", c.n, Name(c.q), err)
+		}
+	}
+}
+
+func TestArgumentsAreChecked(t *testing.T) {
+	one := []int64{1}
+	e, _ := NewECDF(one)
+	for name, f := range map[string]func() error{
+		"no samples":      func() error { _, err := NewECDF(nil); return err },
+		"q = 0":           func() error { _, err := e.Interval(0, 0.95); return err },
+		"q = NaN":         func() error { _, err := e.Interval(math.NaN(), 0.95); return err },
+		"confidence = 1":  func() error { _, err := e.Interval(0.5, 1); return err },
+		"hd q = 1":        func() error { _, err := e.HarrellDavis(1); return err },
+		"no replicates":   func() error { _, err := BootstrapQuantile(nil, 0.5, Bootstrap{}); return err },
+		"empty replicate": func() error { _, err := BootstrapQuantile([][]int64{{}}, 0.5, Bootstrap{}); return err },
+		"3 draws":         func() error { _, err := BootstrapQuantile([][]int64{one}, 0.5, Bootstrap{Draws: 3}); return err },
+		"difference":      func() error { _, err := BootstrapDifference([][]int64{one}, nil, 0.5, Bootstrap{}); return err },
+		"empty baseline":  func() error { _, err := BaselineDrift([][]int64{one, {}}, 0.95); return err },
+		"one group":       func() error { _, err := JonckheereTerpstra([][]float64{{1}}, 0, 0); return err },
+		"empty group":     func() error { _, err := JonckheereTerpstra([][]float64{{1}, {}}, 0, 0); return err },
+		"NaN in a group":  func() error { _, err := JonckheereTerpstra([][]float64{{1}, {math.NaN()}}, 0, 0); return err },
+		"lengths":         func() error { _, err := Spearman([]float64{1, 2, 3}, []float64{1, 2}, 0, 0); return err },
+		"NaN in y":        func() error { _, err := Spearman([]float64{1, 2, 3}, []float64{1, 2, math.NaN()}, 0, 0); return err },
+		"zero latency":    func() error { _, err := Grow([]GrowthPoint{{Level: "0"}}); return err },
+		"utilisation NaN": func() error { _, err := Grow([]GrowthPoint{{Utilisation: math.NaN(), Median: 1, P99: 1}}); return err },
+	} {
+		if f() == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestDKW(t *testing.T) {
+	// Rule 5's own figures.
+	if got := DKW(300, 0.95); math.Abs(got-0.078) > 0.0005 {
+		t.Errorf("n=300: %v", got)
+	}
+	if got := DKW(10_000, 0.95); math.Abs(got-0.0136) > 0.00005 {
+		t.Errorf("n=10000: %v", got)
+	}
+	for _, n := range []float64{0, -1, math.NaN()} {
+		if got := DKW(n, 0.95); got != 1 {
+			t.Errorf("n=%v: %v", n, got)
+		}
+	}
+}
+
+func TestECDFProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		samples := rapid.SliceOfN(rapid.Int64Range(-20, 20), 1, 60).Draw(t, "samples")
+		q := rapid.Float64Range(0.001, 0.999).Draw(t, "q")
+		e, err := NewECDF(samples)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := e.Quantile(q)
+		if e.At(x) < q-1e-9 || e.At(x-1) >= q+1e-9 {
+			t.Fatalf("quantile %v is %d: F = %v there and %v before", q, x, e.At(x), e.At(x-1))
+		}
+		if e.At(math.MaxInt64) != 1 || e.At(math.MinInt64) != 0 {
+			t.Fatal("the distribution does not run from 0 to 1")
+		}
+		hd, err := e.HarrellDavis(q)
+		if s := e.Sorted(); err != nil || hd < float64(s[0])-1e-6 || hd > float64(s[len(s)-1])+1e-6 {
+			t.Fatalf("Harrell-Davis %v outside the sample, %v", hd, err)
+		}
+		i, err := e.Interval(q, 0.95)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i.Doubt == "" && !(i.Low <= i.Value && i.Value <= i.High && i.Confidence >= 0.95 && i.LowRank <= i.HighRank) {
+			t.Fatalf("%+v", i)
+		}
+	})
+}
+
+// The coverage that ranks claims, counted on draws from a uniform
+// distribution, whose quantile q is q.
+func TestCoverageOfQuantileIntervals(t *testing.T) {
+	const sets = 4000
+	rng := rand.New(rand.NewPCG(1, 2))
+	for _, c := range []struct {
+		n int
+		q float64
+	}{{20, 0.5}, {100, 0.9}, {300, 0.99}, {300, 0.01}, {1500, 0.99}} {
+		inside, claimed := 0, 0.0
+		for range sets {
+			samples := make([]int64, c.n)
+			for i := range samples {
+				samples[i] = rng.Int64N(1e12)
+			}
+			q, err := Quantiles(samples, []float64{c.q}, 0.95)
+			if err != nil || q[0].Doubt != "" {
+				t.Fatal(err, q[0].Doubt)
+			}
+			claimed = q[0].Confidence
+			if truth := c.q * 1e12; q[0].Low <= truth && truth <= q[0].High {
+				inside++
+			}
+		}
+		// Four standard errors of a share of 4000 near 0.95 are 0.014.
+		if got := float64(inside) / sets; math.Abs(got-claimed) > 0.014 || got < 0.936 {
+			t.Errorf("n=%d %s: covered %.3f, claimed %.3f", c.n, Name(c.q), got, claimed)
+		}
+	}
+}
+
+func TestCoverageOfDKWBand(t *testing.T) {
+	const sets, n = 2000, 300
+	rng := rand.New(rand.NewPCG(3, 4))
+	inside, eps := 0, DKW(n, 0.95)
+	for range sets {
+		u := make([]float64, n)
+		for i := range u {
+			u[i] = rng.Float64()
+		}
+		slices.Sort(u)
+		worst := 0.0
+		for i, x := range u {
+			worst = math.Max(worst, math.Max(float64(i+1)/n-x, x-float64(i)/n))
+		}
+		if worst <= eps {
+			inside++
+		}
+	}
+	if got := float64(inside) / sets; got < 0.93 || got > 0.97 {
+		t.Errorf("covered %.3f, want 0.93 to 0.97", got)
+	}
+}
+
+// autoregressive draws replicates of a first-order autoregression around 1e6.
+func autoregressive(rng *rand.Rand, replicates, n int, phi float64) [][]int64 {
+	out := make([][]int64, replicates)
+	for r := range out {
+		x := rng.NormFloat64() / math.Sqrt(1-phi*phi)
+		for range n {
+			out[r] = append(out[r], int64(1e6+1e4*x))
+			x = phi*x + rng.NormFloat64()
+		}
+	}
+	return out
+}
+
+func TestDependence(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	for _, phi := range []float64{0, 0.5, 0.9} {
+		r := Lag1(autoregressive(rng, 20, 2000, phi))
+		if math.Abs(r-phi) > 0.02 {
+			t.Errorf("autoregression of %v: lag-1 autocorrelation %v", phi, r)
+		}
+	}
+	if r := Lag1([][]int64{{5, 5, 5}, {7}}); r != 0 {
+		t.Errorf("samples that do not vary: %v", r)
+	}
+	for _, c := range []struct{ r, want float64 }{{0, 100}, {0.5, 100.0 / 3}, {-0.5, 100}, {1, 1}} {
+		if got := EffectiveN(100, c.r); !near(got, c.want, 1e-12) {
+			t.Errorf("effective n of 100 at %v: %v, want %v", c.r, got, c.want)
+		}
+	}
+}
+
+// With dependent samples the block bootstrap covers and intervals that take
+// them for independent do not (rule 6).
+func TestCoverageOfBootstrap(t *testing.T) {
+	const sets = 300
+	rng := rand.New(rand.NewPCG(7, 8))
+	var block, naive int
+	for i := range sets {
+		samples := autoregressive(rng, 12, 150, 0.7)
+		b, err := BootstrapQuantile(samples, 0.5, Bootstrap{Draws: 300, Seed: uint64(i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.Low <= 1e6 && 1e6 <= b.High {
+			block++
+		}
+		q, err := Quantiles(slices.Concat(samples...), []float64{0.5}, 0.95)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if q[0].Low <= 1e6 && 1e6 <= q[0].High {
+			naive++
+		}
+	}
+	t.Logf("covered: block %.3f, naive %.3f", float64(block)/sets, float64(naive)/sets)
+	if got := float64(block) / sets; got < 0.92 || got > 0.995 {
+		t.Errorf("block bootstrap covered %.3f", got)
+	}
+	if got := float64(naive) / sets; got > 0.8 {
+		t.Errorf("intervals that ignore dependence covered %.3f: the check has no teeth", got)
+	}
+}
+
+func TestBootstrapIsSeededAndFindsADifference(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 10))
+	before := autoregressive(rng, 10, 300, 0.3)
+	after := autoregressive(rng, 10, 300, 0.3)
+	for _, r := range after {
+		for i := range r {
+			r[i] += 20_000
+		}
+	}
+	o := Bootstrap{Draws: 500, Seed: 42}
+	d, err := BootstrapDifference(before, after, 0.5, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !(d.Low < 20_000 && 20_000 < d.High && d.Low > 0) || d.Doubt != "" {
+		t.Errorf("difference of 20 us: %+v", d)
+	}
+	if again, _ := BootstrapDifference(before, after, 0.5, o); again != d {
+		t.Errorf("same seed: %+v and %+v", d, again)
+	}
+	o.Seed++
+	if other, _ := BootstrapDifference(before, after, 0.5, o); other == d {
+		t.Error("another seed gave the same interval")
+	}
+	few, err := BootstrapQuantile(before[:3], 0.99, o)
+	if err != nil || !strings.HasPrefix(few.Doubt, "3 replicates") {
+		t.Errorf("three replicates: %+v, %v", few, err)
+	}
+	small, err := BootstrapQuantile([][]int64{{1, 2, 3}}, 0.99, o)
+	if err != nil || !math.IsNaN(small.Value) || !strings.HasPrefix(small.Doubt, "n too small") {
+		t.Errorf("three samples: %+v, %v", small, err)
+	}
+}
+
+func TestBaselineDrift(t *testing.T) {
+	rng := rand.New(rand.NewPCG(11, 12))
+	const sets = 400
+	false_ := 0
+	for range sets {
+		d, err := BaselineDrift(autoregressive(rng, 3, 300, 0.5), 0.95)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Drifted() {
+			false_++
+		}
+	}
+	if got := float64(false_) / sets; got > 0.03 {
+		t.Errorf("%.3f of steady runs called drifted", got)
+	}
+	baselines := autoregressive(rng, 3, 300, 0.5)
+	for i := range baselines[2] {
+		baselines[2][i] += 50_000
+	}
+	d, err := BaselineDrift(baselines, 0.95)
+	if err != nil || !slices.Equal(d.Left, []int{2}) || math.Abs(d.Largest-0.05) > 0.01 {
+		t.Errorf("last baseline 5%% up: %+v, %v", d, err)
+	}
+	if d, err = BaselineDrift(baselines[:1], 0.95); err != nil || d.Drifted() || d.Doubt == "" {
+		t.Errorf("one baseline: %+v, %v", d, err)
+	}
+	if d, err = BaselineDrift([][]int64{{1}, {2}}, 0.95); err != nil || d.Drifted() || d.Doubt == "" {
+		t.Errorf("baselines of one sample: %+v, %v", d, err)
+	}
+}
+
+func TestTrendsAgreeWithReferences(t *testing.T) {
+	ref := loadReference(t)
+	for i, c := range ref.Jonckheere {
+		sizes, values := []int{}, []float64{}
+		for _, g := range c.Groups {
+			sizes, values = append(sizes, len(g)), append(values, g...)
+		}
+		got, err := JonckheereTerpstra(c.Groups, 20_000, 1)
+		if err != nil || got.Statistic != c.J {
+			t.Fatalf("case %d: %+v, want J = %v (%v)", i, got, c.J, err)
+		}
+		tolerance := map[string]float64{"exact": 1e-9, "permutation": 0.01}[got.Method]
+		if math.Abs(got.P-c.Exact) > tolerance || c.Tied != (got.Method == "permutation") {
+			t.Errorf("case %d: %+v, brute force says %v", i, got, c.Exact)
+		}
+		if p := normalJ(c.J, sizes, tied(values)); !near(p, c.Normal, 1e-9) {
+			t.Errorf("case %d: normal approximation %v, with the brute-force variance %v", i, p, c.Normal)
+		}
+	}
+	// Hollander, Wolfe and Chicken, table 6.6 (motivational effect of knowledge
+	// of performance): J = 79, and from their table A.13 P(J >= 79) = .0231 for
+	// three groups of six without ties.
+	if p := exactJ([]int{6, 6, 6}, 79); math.Abs(p-0.0231) > 0.00005 {
+		t.Errorf("P(J >= 79) for 6, 6, 6: %.5f, table A.13 has .0231", p)
+	}
+	got, err := JonckheereTerpstra([][]float64{{40, 35, 38, 43, 44, 41}, {38, 40, 47, 44, 40, 42}, {48, 40, 45, 43, 46, 44}}, 0, 0)
+	if err != nil || got.Statistic != 79 || math.Abs(2*got.P-0.04141) > 0.00005 { // R, DescTools::JonckheereTerpstraTest
+		t.Errorf("Hollander and Wolfe's data: %+v, %v", got, err)
+	}
+	for i, c := range ref.Spearman {
+		got, err := Spearman(c.X, c.Y, 0, 0)
+		if err != nil || !near(got.Statistic, c.Rho, 1e-12) || !near(got.P, c.P, 1e-8) {
+			t.Errorf("case %d: %+v, SciPy rho %v p %v (%v)", i, got, c.Rho, c.P, err)
+		}
+		permuted, err := Spearman(c.X, c.Y, 20_000, 7)
+		if err != nil || math.Abs(permuted.P-c.P) > 0.02 {
+			t.Errorf("case %d: permutation p %v, SciPy %v (%v)", i, permuted.P, c.P, err)
+		}
+	}
+}
+
+func TestTrendsWithoutEvidence(t *testing.T) {
+	flat, err := JonckheereTerpstra([][]float64{{5, 5}, {5, 5}}, 0, 0)
+	if err != nil || flat.P != 1 {
+		t.Errorf("equal values: %+v, %v", flat, err)
+	}
+	constant, err := Spearman([]float64{1, 2, 3}, []float64{4, 4, 4}, 0, 0)
+	if err != nil || constant.P != 1 {
+		t.Errorf("constant y: %+v, %v", constant, err)
+	}
+	falling, err := JonckheereTerpstra([][]float64{{9, 8}, {7, 6}, {5, 4}}, 0, 0)
+	if err != nil || !near(falling.P, 1, 1e-12) {
+		t.Errorf("falling values: %+v, %v", falling, err)
+	}
+	rising, err := Spearman([]float64{1, 2, 3, 4}, []float64{1, 2, 3, 4}, 0, 0)
+	if err != nil || rising.P != 0 {
+		t.Errorf("perfect order: %+v, %v", rising, err)
+	}
+}
+
+func ExampleECDF_Interval() {
+	samples := make([]int64, 300)
+	for i := range samples {
+		samples[i] = 120e6 + int64(i)*10_000
+	}
+	e, _ := NewECDF(samples)
+	for _, q := range []float64{0.5, 0.99, 0.999} {
+		r, _ := e.Interval(q, 0.95)
+		if r.Doubt != "" {
+			fmt.Println(r.Doubt)
+			continue
+		}
+		fmt.Printf("%s %.2f ms [%.2f, %.2f]\n", Name(q), r.Value/1e6, r.Low/1e6, r.High/1e6)
+	}
+	// Output:
+	// p50 121.49 ms [121.32, 121.67]
+	// p99 122.96 ms [122.89, 122.99]
+	// n too small: p99.9 needs 2995 samples, has 300
+}
