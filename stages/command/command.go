@@ -9,7 +9,6 @@ package command
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -48,15 +47,8 @@ func run(ctx context.Context, c *cell.Cell) error {
 	}
 	sh.Cancel = func() error { return sh.Process.Signal(syscall.SIGTERM) }
 	sh.WaitDelay = 3 * time.Second
-	err := sh.Run()
-	var exit *exec.ExitError
-	switch {
-	case ctx.Err() != nil:
-		return fmt.Errorf("run %q: stopped: %w", c.Script, context.Cause(ctx))
-	case errors.As(err, &exit):
+	if err := sh.Run(); err != nil {
 		return cell.Hint(fmt.Errorf("run %q: %w", c.Script, err), "its own messages are in the cell's log")
-	case err != nil:
-		return fmt.Errorf("run %q: %w", c.Script, err)
 	}
 	return nil
 }

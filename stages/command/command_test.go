@@ -108,7 +108,7 @@ func TestStop(t *testing.T) {
 	if err := p.Wait(); err == nil {
 		t.Error("a stopped line ended well")
 	}
-	if !strings.Contains(events.String(), "stopped") {
+	if !strings.Contains(events.String(), "signal: terminated") {
 		t.Errorf("events %s", events)
 	}
 	deadline := time.Now().Add(5 * time.Second)
