@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,8 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/store"
+
+	"golang.org/x/sys/unix"
 )
 
 // Options say how a plan is run.
@@ -146,6 +149,13 @@ func (r *run) prepare(ctx context.Context) error {
 			may = append(may, c)
 		}
 	}
+	for _, c := range may {
+		for _, to := range c.Publish {
+			if err := writable(filepath.Join(r.plan.Study.Root, to)); err != nil {
+				return cell.Hint(fmt.Errorf("%s is to write %s: %w", c.ID, to, err), "make the folder writable; nothing was run")
+			}
+		}
+	}
 	r.opt.Observer.Begin(r.plan, may)
 	prepared := map[string]bool{}
 	for _, c := range may {
@@ -161,6 +171,26 @@ func (r *run) prepare(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// writable looks, before anything is measured, whether a file could be written.
+func writable(path string) error {
+	dir := filepath.Dir(path)
+	for {
+		st, err := os.Stat(dir)
+		switch {
+		case err == nil && !st.IsDir():
+			return fmt.Errorf("%s is no folder", dir)
+		case err == nil:
+			if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
+				return &fs.PathError{Op: "write into", Path: dir, Err: err}
+			}
+			return nil
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
+		dir = filepath.Dir(dir)
+	}
 }
 
 func (r *run) prepareCell(ctx context.Context, c *plan.Cell) error {

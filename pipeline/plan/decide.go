@@ -196,7 +196,11 @@ func (d *Decider) reason(c *Cell, parts []store.Part) string {
 }
 
 // A Change is one part that differs between two keys; an absent side is empty.
-type Change struct{ Name, Old, New string }
+type Change struct {
+	Name string `json:"name"`
+	Old  string `json:"old,omitempty"`
+	New  string `json:"new,omitempty"`
+}
 
 // String writes a change in one phrase, digests cut to their first digits.
 func (c Change) String() string {

@@ -1,0 +1,229 @@
+// Package cli is the command line: it turns arguments into a study, a plan and
+// a run, and what happens into lines, bars, JSON and an exit status.
+//
+// Standard output is for results, standard error for messages.
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/plan"
+	"barograph/pipeline/record"
+	"barograph/pipeline/store"
+	"barograph/pipeline/study"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit statuses.
+const (
+	statusDone        = 0
+	statusFailed      = 1   // a cell failed, or the run could not be carried out
+	statusUsage       = 2   // wrong usage, or an invalid file
+	statusInvalid     = 3   // measured, but INVALID
+	statusInterrupted = 130 // stopped by Ctrl-C
+)
+
+// A status error ends the program with a status; what there is to say has been
+// said if it holds no error.
+type status struct {
+	code int
+	err  error
+}
+
+func (s *status) Error() string { return s.err.Error() }
+func (s *status) Unwrap() error { return s.err }
+
+// An app is what commands share.
+type app struct {
+	kinds  cell.Kinds
+	checks []cell.Check
+	json   bool
+	out    io.Writer // results
+	msg    io.Writer // messages
+}
+
+// Main runs the command line and returns the exit status.
+func Main(args []string, kinds cell.Kinds, commands []*cobra.Command, checks []cell.Check) int {
+	a := &app{kinds: kinds, checks: checks, out: os.Stdout, msg: os.Stderr}
+	if len(args) == 1 && args[0] == "cell" { // most processes are this one: no time for a command tree
+		if cell.Serve(kinds, os.Stdin, os.Stdout) != nil {
+			return statusFailed
+		}
+		return statusDone
+	}
+	root := &cobra.Command{
+		Use:   "barograph",
+		Short: "Measure what PCIe pressure does to model serving, and judge the claims",
+		Long: `Barograph runs a study, one YAML file: it measures inference under pressure,
+collects, analyses and plots, and judges the claims that the study names.
+
+A study that is not named is configs/paper.yaml.`,
+		SilenceErrors: true, SilenceUsage: true,
+	}
+	root.PersistentFlags().BoolVar(&a.json, "json", false, "write results as JSON, for machines")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &status{statusUsage, err} })
+	root.AddCommand(a.runCommand(), a.planCommand(), a.whyCommand(), a.statusCommand(), a.graphCommand(),
+		a.doctorCommand(), a.schemaCommand(), a.verifyCommand(), a.versionCommand())
+	root.AddCommand(commands...)
+	root.SetArgs(args)
+	root.SetOut(a.out)
+	root.SetErr(a.msg)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return statusDone
+	}
+	var s *status
+	if !errors.As(err, &s) {
+		s = &status{statusFailed, err}
+		if strings.HasPrefix(err.Error(), "unknown command") || isArgumentError(err) {
+			s.code = statusUsage
+		}
+	}
+	if s.err != nil {
+		a.complain(s.err)
+	}
+	return s.code
+}
+
+// isArgumentError recognises what cobra says of wrong arguments, which has no
+// type of its own.
+func isArgumentError(err error) bool {
+	for _, phrase := range []string{"accepts ", "requires at ", "unknown flag", "unknown shorthand", "required flag", "invalid argument"} {
+		if strings.HasPrefix(err.Error(), phrase) {
+			return true
+		}
+	}
+	return false
+}
+
+// complain prints an error: files' errors as they are, others after the
+// program's name, hints below.
+func (a *app) complain(err error) {
+	var one *study.Error
+	var many study.Errors
+	if errors.As(err, &many) || errors.As(err, &one) {
+		fmt.Fprintln(a.msg, err)
+		return
+	}
+	fmt.Fprintln(a.msg, "barograph:", err)
+	var h *cell.Error
+	if errors.As(err, &h) && h.Hint != "" {
+		fmt.Fprintln(a.msg, "  hint:", h.Hint)
+	}
+}
+
+func (a *app) writeJSON(v any) error {
+	enc := json.NewEncoder(a.out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// A selection is the flags that choose a study and how it is read.
+type selection struct {
+	set     []string
+	machine string
+	replay  string
+}
+
+func (s *selection) flags(c *cobra.Command) {
+	c.Flags().StringArrayVar(&s.set, "set", nil, "give a parameter another value, as `name=value`; repeatable")
+	c.Flags().StringVar(&s.machine, "machine", "", "run as `machine`, a file below configs/machines/")
+	c.Flags().StringVar(&s.replay, "replay", "", "let the recording in `dir` stand in for measuring")
+	c.Args = cobra.MaximumNArgs(1)
+	c.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		files, _ := filepath.Glob("configs/*.yaml") // completion: no match, no offer
+		return files, cobra.ShellCompDirectiveDefault
+	}
+}
+
+// plan reads a study and expands it.
+func (a *app) plan(args []string, s *selection) (*plan.Plan, error) {
+	opt := study.Options{Kinds: a.kinds, Set: s.set, Machine: s.machine, Fingerprint: record.Fingerprint}
+	path := ""
+	if len(args) > 0 {
+		path = args[0]
+	}
+	var rec *record.Recording
+	if s.replay != "" {
+		var err error
+		if rec, err = record.Open(s.replay); err != nil {
+			return nil, &status{statusUsage, err}
+		}
+		if s.machine != "" && s.machine != rec.Machine.Name {
+			return nil, &status{statusUsage, fmt.Errorf("--machine %s: the recording was made on %q", s.machine, rec.Machine.Name)}
+		}
+		opt.Machine = rec.Machine.Name
+		if path == "" {
+			path = filepath.Join("configs", rec.Study+".yaml")
+		}
+	}
+	if path == "" {
+		path = filepath.Join("configs", "paper.yaml")
+	}
+	st, err := study.Load(path, opt)
+	if err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			err = cell.Hint(err, "name a study, or run this where configs/paper.yaml is")
+		}
+		return nil, &status{statusUsage, err}
+	}
+	if rec != nil {
+		if rec.Study != st.Name {
+			return nil, &status{statusUsage, fmt.Errorf("%s is a recording of study %q, not of %q", s.replay, rec.Study, st.Name)}
+		}
+		st.Machine = rec.Machine
+	}
+	p, err := plan.Build(st)
+	if err != nil {
+		return nil, &status{statusUsage, err}
+	}
+	if rec != nil {
+		if s.replay, err = filepath.Abs(s.replay); err != nil {
+			return nil, err
+		}
+		if err := p.Replay(s.replay); err != nil {
+			return nil, &status{statusUsage, err}
+		}
+	}
+	return p, nil
+}
+
+// state is the folder that holds the store, locks, logs and private folders.
+func state(root string) string { return filepath.Join(root, ".barograph") }
+
+func storeDir(root string) string { return filepath.Join(state(root), "store") }
+
+// decided is a plan held against the store, nothing run.
+func (a *app) decided(args []string, s *selection, fresh []string) (*plan.Plan, *plan.Decider, error) {
+	p, err := a.plan(args, s)
+	if err != nil {
+		return nil, nil, err
+	}
+	st, err := store.View(storeDir(p.Study.Root))
+	if err != nil {
+		return nil, nil, err
+	}
+	d := plan.NewDecider(p, st, fresh)
+	for _, c := range p.Cells {
+		if c.Trial == nil {
+			if _, err := d.Decide(c); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	return p, d, nil
+}

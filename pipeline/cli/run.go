@@ -1,0 +1,174 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/engine"
+	"barograph/pipeline/plan"
+	"barograph/pipeline/store"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+func (a *app) runCommand() *cobra.Command {
+	var sel selection
+	opt := engine.Options{}
+	c := &cobra.Command{
+		Use:   "run [STUDY]",
+		Short: "Run a study: measure, collect, analyse, plot, judge",
+		Long: `Run a study. Cells whose result stands are not run again; "barograph plan" says
+which would run, and why.
+
+Exit status: 0 done, 1 a cell failed, 2 usage or an invalid file, 3 measured but
+INVALID, 130 interrupted.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := a.plan(args, &sel)
+			if err != nil {
+				return err
+			}
+			return a.run(cmd.Context(), p, opt)
+		},
+	}
+	sel.flags(c)
+	c.Flags().IntVarP(&opt.Jobs, "jobs", "j", runtime.NumCPU(), "pure cells to run at a time; measured cells run alone")
+	c.Flags().StringArrayVar(&opt.Fresh, "fresh", nil, "run the cells of `stage` again, whatever is stored; repeatable")
+	c.Flags().BoolVarP(&opt.KeepGoing, "keep-going", "k", false, "after a failure, run what does not need the failed cell")
+	return c
+}
+
+func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options) (err error) {
+	if opt.Jobs < 1 {
+		return &status{statusUsage, fmt.Errorf("--jobs %d: want at least 1", opt.Jobs)}
+	}
+	for _, name := range opt.Fresh {
+		if !slices.ContainsFunc(p.Cells, func(c *plan.Cell) bool { return c.Stage.Name == name }) {
+			return &status{statusUsage, fmt.Errorf("--fresh %s: the study has no such stage", name)}
+		}
+	}
+	if opt.Self, err = os.Executable(); err != nil {
+		return err
+	}
+	for _, o := range p.Study.Lowered {
+		fmt.Fprintf(a.msg, "%s sets %s to %v (the study says %v)\n", o.By, o.Param, o.To, o.From)
+	}
+	if p.Replayed == "" && p.Study.Machine.Device == "sim" {
+		fmt.Fprintln(a.msg, "device sim: every number of this run is simulated, none is measured")
+	}
+	dir := state(p.Study.Root)
+	lock, err := store.Lock(ctx, filepath.Join(dir, "lock"), func(holder string) {
+		fmt.Fprintln(a.msg, "waiting for another run in this folder:", holder)
+	})
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	s, err := store.Open(storeDir(p.Study.Root))
+	if err != nil {
+		return err
+	}
+	show := a.observer()
+	opt.Observer = show
+	res, err := engine.Run(ctx, p, s, dir, opt)
+	show.close()
+	if e := s.Close(); err == nil {
+		err = e
+	}
+	if errors.Is(err, context.Canceled) {
+		fmt.Fprintf(a.msg, "interrupted: %s; the next run goes on from here\n", counts(res))
+		return &status{code: statusInterrupted}
+	}
+	if err != nil {
+		return err
+	}
+	return a.conclude(p, res)
+}
+
+// conclude prints how a run ended and turns it into a status.
+func (a *app) conclude(p *plan.Plan, res *engine.Result) error {
+	if a.json {
+		type failure struct {
+			Cell  string `json:"cell"`
+			Error string `json:"error"`
+			Log   string `json:"log,omitempty"`
+		}
+		out := struct {
+			Study    string                `json:"study"`
+			Machine  cell.Machine          `json:"machine"`
+			Counts   map[engine.Status]int `json:"counts"`
+			Failures []failure             `json:"failures,omitempty"`
+			Warnings []string              `json:"warnings,omitempty"`
+			Verdicts []cell.Verdict        `json:"verdicts,omitempty"`
+		}{p.Study.Name, p.Study.Machine, res.Counts, nil, res.Warnings, res.Verdicts}
+		for _, f := range res.Failures {
+			out.Failures = append(out.Failures, failure{f.Cell.ID, f.Err.Error(), f.Log})
+		}
+		if err := a.writeJSON(out); err != nil {
+			return err
+		}
+	} else {
+		for _, text := range res.Summaries {
+			fmt.Fprint(a.out, text)
+		}
+		for _, w := range res.Warnings {
+			fmt.Fprintln(a.msg, "warning:", w)
+		}
+	}
+	for _, f := range res.Failures {
+		fmt.Fprintf(a.msg, "\n%s failed: %v\n", f.Cell.ID, f.Err)
+		var h *cell.Error
+		if errors.As(f.Err, &h) && h.Hint != "" {
+			fmt.Fprintln(a.msg, "  hint:", h.Hint)
+		}
+		if f.Log != "" {
+			fmt.Fprintln(a.msg, "  log:", relative(f.Log))
+		}
+	}
+	fmt.Fprintf(a.msg, "%s: %s\n", p.Study.Name, counts(res))
+	switch {
+	case len(res.Failures) > 0:
+		return &status{code: statusFailed}
+	case slices.ContainsFunc(res.Verdicts, func(v cell.Verdict) bool { return v.Verdict == cell.Invalid }):
+		return &status{code: statusInvalid}
+	}
+	return nil
+}
+
+func counts(res *engine.Result) string {
+	var said []string
+	for _, s := range []engine.Status{engine.Ran, engine.Stood, engine.Failed, engine.Skipped} {
+		if n := res.Counts[s]; n > 0 {
+			said = append(said, fmt.Sprintf("%d %s", n, s))
+		}
+	}
+	if len(said) == 0 {
+		return "nothing to run"
+	}
+	return "cells: " + strings.Join(said, ", ")
+}
+
+// relative shortens a path for reading, where it can.
+func relative(path string) string {
+	if wd, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(wd, path); err == nil && !strings.HasPrefix(rel, "..") {
+			return rel
+		}
+	}
+	return path
+}
+
+func (a *app) observer() observer {
+	f, ok := a.msg.(*os.File)
+	if ok && !a.json && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
+		return newBars(f)
+	}
+	return &lines{w: a.msg}
+}

@@ -1,0 +1,361 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/plan"
+	"barograph/pipeline/record"
+	"barograph/pipeline/study"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) planCommand() *cobra.Command {
+	var sel selection
+	var all bool
+	var fresh []string
+	c := &cobra.Command{
+		Use:   "plan [STUDY]",
+		Short: "Say which cells would run, and why; nothing is run",
+		RunE: func(_ *cobra.Command, args []string) error {
+			p, d, err := a.decided(args, &sel, fresh)
+			if err != nil {
+				return err
+			}
+			rows := groups(p, d, all || a.json)
+			if a.json {
+				return a.writeJSON(rows)
+			}
+			for _, o := range p.Study.Lowered {
+				fmt.Fprintf(a.msg, "%s sets %s to %v (the study says %v)\n", o.By, o.Param, o.To, o.From)
+			}
+			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+			for _, r := range rows {
+				fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", r.Cell, r.Cells, r.State, r.Reason)
+			}
+			return w.Flush()
+		},
+	}
+	sel.flags(c)
+	c.Flags().BoolVarP(&all, "all", "a", false, "a line for each cell; groups alike are one line otherwise")
+	c.Flags().StringArrayVar(&fresh, "fresh", nil, "as for run")
+	return c
+}
+
+// A row is a line of plan: a cell, or cells of one stage with the same to say.
+type row struct {
+	Cell   string `json:"cell"`
+	Stage  string `json:"stage"`
+	Cells  int    `json:"cells"`
+	State  string `json:"state"`
+	Reason string `json:"reason,omitempty"`
+	Key    string `json:"key,omitempty"`
+}
+
+func groups(p *plan.Plan, d *plan.Decider, all bool) []row {
+	var rows []row
+	members := map[int][]*plan.Cell{}
+	at := map[row]int{}
+	for _, c := range p.Cells {
+		dec := d.Of(c)
+		r := row{Cell: c.ID, Stage: c.Stage.Name, Cells: 1, State: dec.State.String(), Reason: dec.Reason}
+		if all {
+			r.Key = dec.Key
+			rows = append(rows, r)
+			continue
+		}
+		kind := row{Stage: r.Stage, State: r.State, Reason: r.Reason}
+		if c.Trial != nil {
+			kind.Reason, r.Reason = "", "runs with its foreground cell"
+		}
+		if dec.State == plan.Waits { // which of many cells it waits for is no difference
+			need, _, _ := strings.Cut(strings.TrimPrefix(dec.Reason, "needs "), "[")
+			need, _, _ = strings.Cut(need, ",")
+			if c.Trial == nil {
+				kind.Reason, r.Reason = need, "needs "+need+", which runs"
+			}
+		}
+		if dec.State == plan.Stands {
+			r.Reason = ""
+		}
+		i, ok := at[kind]
+		if !ok {
+			i = len(rows)
+			at[kind] = i
+			rows = append(rows, r)
+		}
+		members[i] = append(members[i], c)
+	}
+	for i, cells := range members {
+		rows[i].Cells = len(cells)
+		rows[i].Cell = collapse(cells)
+	}
+	return rows
+}
+
+// collapse names cells of one stage in one word: axes on which they differ are
+// listed, shortened where they are many.
+func collapse(cells []*plan.Cell) string {
+	if len(cells) == 1 {
+		return cells[0].ID
+	}
+	var parts []string
+	for i, co := range cells[0].Point {
+		var values []string
+		for _, c := range cells {
+			if v := fmt.Sprint(c.Point[i].Value); !slices.Contains(values, v) {
+				values = append(values, v)
+				if len(values) > 8 {
+					break
+				}
+			}
+		}
+		text := strings.Join(values, "|")
+		if len(values) > 8 {
+			text = "*"
+		}
+		parts = append(parts, co.Axis+"="+text)
+	}
+	return cells[0].Stage.Name + "[" + strings.Join(parts, ",") + "]"
+}
+
+func (a *app) whyCommand() *cobra.Command {
+	var sel selection
+	c := &cobra.Command{
+		Use:   "why STUDY CELL",
+		Short: "Say why one cell would run: what changed, with old and new value",
+		RunE: func(_ *cobra.Command, args []string) error {
+			p, d, err := a.decided(args[:1], &sel, nil)
+			if err != nil {
+				return err
+			}
+			c := p.Cell(args[1])
+			if c == nil {
+				return &status{statusUsage, cell.Hint(fmt.Errorf("study %q has no cell %q", p.Study.Name, args[1]), `"barograph plan --all" lists them`)}
+			}
+			e, err := d.Explain(c)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.writeJSON(e)
+			}
+			fmt.Fprint(a.out, e)
+			return nil
+		},
+	}
+	sel.flags(c)
+	c.Args = cobra.ExactArgs(2)
+	return c
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	var sel selection
+	c := &cobra.Command{
+		Use:   "status [STUDY]",
+		Short: "Say what of a study is done, stale or missing",
+		RunE: func(_ *cobra.Command, args []string) error {
+			p, d, err := a.decided(args, &sel, nil)
+			if err != nil {
+				return err
+			}
+			type stage struct {
+				Stage  string   `json:"stage"`
+				Kind   string   `json:"kind"`
+				Cells  int      `json:"cells"`
+				Stands int      `json:"stands"`
+				Runs   int      `json:"runs"`
+				Waits  int      `json:"waits"`
+				Files  []string `json:"files,omitempty"`
+			}
+			by := map[string]*stage{}
+			var stages []*stage
+			for _, c := range p.Cells {
+				s := by[c.Stage.Name]
+				if s == nil {
+					s = &stage{Stage: c.Stage.Name, Kind: c.Stage.Kind.Name}
+					by[c.Stage.Name] = s
+					stages = append(stages, s)
+				}
+				s.Cells++
+				switch d.Of(c).State {
+				case plan.Stands:
+					s.Stands++
+				case plan.Runs:
+					s.Runs++
+				case plan.Waits:
+					s.Waits++
+				}
+				for _, to := range c.Publish {
+					s.Files = append(s.Files, to)
+				}
+			}
+			for _, s := range stages {
+				slices.Sort(s.Files)
+			}
+			if a.json {
+				return a.writeJSON(stages)
+			}
+			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "stage\tkind\tcells\tstand\tto run\tfiles")
+			for _, s := range stages {
+				fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%s\n", s.Stage, s.Kind, s.Cells, s.Stands, s.Runs+s.Waits, strings.Join(s.Files, " "))
+			}
+			return w.Flush()
+		},
+	}
+	sel.flags(c)
+	return c
+}
+
+func (a *app) doctorCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Look at this machine: what is there, what is missing, what to do",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			root, err := os.Getwd()
+			if err != nil {
+				return err
+			}
+			type finding struct {
+				Check string `json:"check"`
+				OK    bool   `json:"ok"`
+				Found string `json:"found"`
+				Hint  string `json:"hint,omitempty"`
+			}
+			var all []finding
+			failed := false
+			for _, ch := range a.checks {
+				found, hint, err := ch.Run(root)
+				if err != nil {
+					failed = true
+					found = err.Error()
+					var h *cell.Error
+					if errors.As(err, &h) && hint == "" {
+						hint = h.Hint
+					}
+				}
+				all = append(all, finding{ch.Name, err == nil, found, hint})
+			}
+			if a.json {
+				if err := a.writeJSON(all); err != nil {
+					return err
+				}
+			} else {
+				w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+				for _, f := range all {
+					mark := "ok"
+					if !f.OK {
+						mark = "MISSING"
+					}
+					fmt.Fprintf(w, "%s\t%s\t%s\n", mark, f.Check, f.Found)
+					if f.Hint != "" {
+						fmt.Fprintf(w, "\t\t  hint: %s\n", f.Hint)
+					}
+				}
+				if err := w.Flush(); err != nil {
+					return err
+				}
+			}
+			if failed {
+				return &status{code: statusFailed}
+			}
+			return nil
+		},
+	}
+}
+
+func (a *app) schemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of study files, for editors",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			b, err := study.Schema(a.kinds)
+			if err != nil {
+				return err
+			}
+			_, err = a.out.Write(b)
+			return err
+		},
+	}
+}
+
+func (a *app) verifyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify [RECORDING...]",
+		Short: "Check recordings against their checksums; all below data/ if none is named",
+		RunE: func(_ *cobra.Command, dirs []string) error {
+			if len(dirs) == 0 {
+				sums, err := filepath.Glob("data/*/*/SHA256SUMS")
+				if err != nil {
+					return err
+				}
+				for _, s := range sums {
+					dirs = append(dirs, filepath.Dir(s))
+				}
+				if len(dirs) == 0 {
+					return &status{statusUsage, errors.New("no recording below data/ here")}
+				}
+			}
+			bad := false
+			for _, dir := range dirs {
+				if err := record.Verify(dir); err != nil {
+					bad = true
+					a.complain(fmt.Errorf("recording %s: %w", dir, err))
+				} else {
+					fmt.Fprintln(a.out, "ok", dir)
+				}
+			}
+			if bad {
+				return &status{code: statusFailed}
+			}
+			return nil
+		},
+	}
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the program's version",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			v := struct {
+				Version  string `json:"version"`
+				Revision string `json:"revision,omitempty"`
+				Modified bool   `json:"modified,omitempty"`
+				Go       string `json:"go"`
+				Platform string `json:"platform"`
+			}{"(devel)", "", false, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+			if info, ok := debug.ReadBuildInfo(); ok {
+				if info.Main.Version != "" {
+					v.Version = info.Main.Version
+				}
+				for _, s := range info.Settings {
+					switch s.Key {
+					case "vcs.revision":
+						v.Revision = s.Value
+					case "vcs.modified":
+						v.Modified = s.Value == "true"
+					}
+				}
+			}
+			if a.json {
+				return a.writeJSON(v)
+			}
+			fmt.Fprintf(a.out, "barograph %s %s %s\n", v.Version, v.Go, v.Platform)
+			return nil
+		},
+	}
+}

@@ -1,0 +1,471 @@
+package engine_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/engine"
+	"barograph/pipeline/plan"
+	"barograph/pipeline/store"
+	"barograph/pipeline/study"
+)
+
+// The test binary is also the program that cells are started with.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == "cell" {
+		if cell.Serve(kinds, os.Stdin, os.Stdout) != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+type with struct {
+	Value int    `json:"value"`
+	Do    string `json:"do"` // what goes wrong
+}
+
+// kinds are real cells that do little: measure notes when it ran, press runs in
+// the background, and a shell line is what it is in the program.
+var kinds = cell.NewKinds(
+	&cell.Kind{
+		Name: "measure", Version: "1", Measured: true,
+		With:    func() any { return &with{} },
+		Outputs: func(any) []string { return []string{"measured.json"} },
+		Prepare: func(_ context.Context, _ string, w any, _ func(string)) error {
+			if w.(*with).Do == "unprepared" {
+				return cell.Hint(errors.New("nothing to measure with"), "bring something")
+			}
+			return nil
+		},
+		Run: func(ctx context.Context, c *cell.Cell) error {
+			w := c.With.(*with)
+			start := cell.Now()
+			switch w.Do {
+			case "hang":
+				<-ctx.Done()
+				return ctx.Err()
+			case "deaf":
+				select {}
+			case "stray":
+				return os.WriteFile("stray.txt", nil, 0o666)
+			case "nothing":
+				return nil
+			case "die":
+				return cell.Hint(errors.New("it went wrong"), "try again")
+			case "print":
+				fmt.Println("hello")
+			}
+			time.Sleep(20 * time.Millisecond)
+			c.Measured(start, cell.Now())
+			b, err := json.Marshal(map[string]any{"id": c.ID, "value": w.Value, "start": start, "end": cell.Now(), "gang": len(c.Gang)})
+			if err != nil {
+				return err
+			}
+			return os.WriteFile("measured.json", b, 0o666)
+		},
+	},
+	&cell.Kind{
+		Name: "press", Version: "1", Measured: true, Background: true,
+		With:    func() any { return &with{} },
+		Outputs: func(any) []string { return []string{"pressed.json"} },
+		Run: func(ctx context.Context, c *cell.Cell) error {
+			if c.With.(*with).Do == "never ready" {
+				return errors.New("no pressure")
+			}
+			c.Ready()
+			if c.With.(*with).Do == "die" {
+				time.Sleep(5 * time.Millisecond)
+				return errors.New("burst")
+			}
+			var window cell.Control
+			for m := range c.Controls() {
+				if m.Type == "window" {
+					window = m
+				}
+			}
+			b, err := json.Marshal(window)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile("pressed.json", b, 0o666)
+		},
+	},
+	&cell.Kind{
+		Name: "command", Version: "1", Script: true,
+		With: func() any { return &struct{}{} },
+	},
+)
+
+// A workspace is a folder with a study in it.
+type workspace struct {
+	t    *testing.T
+	root string
+}
+
+func newWorkspace(t *testing.T, yaml string) *workspace {
+	w := &workspace{t, t.TempDir()}
+	w.write("configs/machines/host.yaml", "name: host\ndevice: host\n")
+	w.write("configs/s.yaml", "study: s\nmachine: host\n"+yaml)
+	return w
+}
+
+func (w *workspace) write(name, text string) {
+	w.t.Helper()
+	path := filepath.Join(w.root, name)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o777), os.WriteFile(path, []byte(text), 0o666)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *workspace) read(name string) string {
+	w.t.Helper()
+	b, err := os.ReadFile(filepath.Join(w.root, name))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return string(b)
+}
+
+// seen collects what an observer is told.
+type seen struct {
+	mu     sync.Mutex
+	starts []string
+	ends   map[string]engine.Outcome
+	files  []string
+	on     func(id string)
+}
+
+func (s *seen) Begin(*plan.Plan, []*plan.Cell)     {}
+func (s *seen) Event(*plan.Cell, cell.Event)       {}
+func (s *seen) Publish(path string)                { s.files = append(s.files, path) }
+func (s *seen) End(c *plan.Cell, o engine.Outcome) { s.ends[c.ID] = o }
+func (s *seen) Start(c *plan.Cell, _ string) {
+	s.starts = append(s.starts, c.ID)
+	if s.on != nil {
+		s.on(c.ID)
+	}
+}
+
+func (w *workspace) run(opt engine.Options, set ...string) (*engine.Result, *seen, error) {
+	return w.runIn(context.Background(), opt, nil, set...)
+}
+
+func (w *workspace) runIn(ctx context.Context, opt engine.Options, on func(string), set ...string) (*engine.Result, *seen, error) {
+	w.t.Helper()
+	st, err := study.Load(filepath.Join(w.root, "configs/s.yaml"), study.Options{Kinds: kinds, Set: set})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	p, err := plan.Build(st)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	state := filepath.Join(w.root, ".barograph")
+	s, err := store.Open(filepath.Join(state, "store"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	sight := &seen{ends: map[string]engine.Outcome{}, on: on}
+	if opt.Self, err = os.Executable(); err != nil {
+		w.t.Fatal(err)
+	}
+	opt.Jobs, opt.Observer = max(opt.Jobs, 2), sight
+	res, err := engine.Run(ctx, p, s, state, opt)
+	if e := s.Close(); e != nil {
+		w.t.Fatal(e)
+	}
+	if left, _ := os.ReadDir(filepath.Join(state, "tmp")); len(left) > 0 {
+		w.t.Errorf("private folders left behind: %v", left)
+	}
+	return res, sight, err
+}
+
+const chain = `
+params: {word: one}
+stages:
+  first:  {uses: command, run: 'echo ${{ word }} > a.txt', outputs: [out/a.txt]}
+  second: {uses: command, needs: [first], matrix: {n: 3}, run: 'cat out/a.txt > b; echo ${{ n }} >> b; mkdir -p out; mv b out/${{ n }}.txt', outputs: ['out/${{ n }}.txt']}
+  third:  {uses: command, needs: [second], run: 'cat out/1.txt out/2.txt out/3.txt > all.txt', outputs: [all.txt]}
+`
+
+func TestRunReuseAndRerun(t *testing.T) {
+	w := newWorkspace(t, strings.Replace(chain, "> a.txt", "> out/a.txt", 1))
+	res, sight, err := w.run(engine.Options{})
+	if err != nil || len(res.Failures) > 0 {
+		t.Fatal(err, res.Failures)
+	}
+	if got, want := w.read("all.txt"), "one\n1\none\n2\none\n3\n"; got != want {
+		t.Errorf("all.txt = %q, want %q", got, want)
+	}
+	if len(sight.starts) != 5 {
+		t.Errorf("started %v, want 5 cells", sight.starts)
+	}
+	// Again: nothing runs. A lost or edited output is put back without a run.
+	w.write("all.txt", "edited")
+	if err := os.Remove(filepath.Join(w.root, "out/2.txt")); err != nil {
+		t.Fatal(err)
+	}
+	res, sight, err = w.run(engine.Options{})
+	if err != nil || len(sight.starts) != 0 || res.Counts[engine.Stood] != 5 {
+		t.Errorf("second run: %v, started %v, counts %v; want nothing started", err, sight.starts, res.Counts)
+	}
+	if got := w.read("all.txt") + w.read("out/2.txt"); got != "one\n1\none\n2\none\n3\none\n2\n" {
+		t.Errorf("after the second run: %q", got)
+	}
+	// Another parameter reruns what depends on it; the old value is still known.
+	if _, sight, _ = w.run(engine.Options{}, "word=two"); len(sight.starts) != 5 || w.read("out/1.txt") != "two\n1\n" {
+		t.Errorf("with word=two: started %v", sight.starts)
+	}
+	if _, sight, _ = w.run(engine.Options{}); len(sight.starts) != 0 || w.read("out/1.txt") != "one\n1\n" {
+		t.Errorf("back at word=one: started %v, out/1.txt %q", sight.starts, w.read("out/1.txt"))
+	}
+	if _, sight, _ = w.run(engine.Options{Fresh: []string{"third"}}); !slices.Equal(sight.starts, []string{"third"}) {
+		t.Errorf("--fresh third started %v", sight.starts)
+	}
+}
+
+func TestEarlyCutoff(t *testing.T) {
+	w := newWorkspace(t, `
+stages:
+  sorted: {uses: command, inputs: [in.txt], run: 'sort in.txt > s.txt', outputs: [s.txt]}
+  count:  {uses: command, needs: [sorted], run: 'wc -l < s.txt > n.txt', outputs: [n.txt]}
+`)
+	w.write("in.txt", "b\na\n")
+	w.run(engine.Options{})
+	w.write("in.txt", "a\nb\n")
+	if _, sight, _ := w.run(engine.Options{}); !slices.Equal(sight.starts, []string{"sorted"}) {
+		t.Errorf("started %v; sorted's output is the same, so count need not run", sight.starts)
+	}
+}
+
+const pressed = `
+params: {levels: [0, 1, 2]}
+seed: 7
+order: {block: replicate, baseline: {level: 0}}
+stages:
+  calibrate: {uses: measure}
+  press: {uses: press, background: true, needs: [calibrate], matrix: {level: '${{ levels }}'}, with: {value: '${{ level }}'}}
+  victim: {uses: measure, during: [press], matrix: {level: '${{ levels }}', replicate: 3}, with: {value: '${{ level }}'}}
+  pure: {uses: command, matrix: {n: 4}, run: 'echo ${{ n }} > ${{ n }}.txt', outputs: ['${{ n }}.txt']}
+  all: {uses: command, needs: [press, victim], run: 'echo done > all.txt', outputs: [all.txt]}
+`
+
+// Measured cells run alone, in the drawn order, with the baseline first, in the
+// middle and last, and their background learns the window they measured.
+func TestTrials(t *testing.T) {
+	w := newWorkspace(t, pressed)
+	res, sight, err := w.run(engine.Options{Jobs: 4})
+	if err != nil || len(res.Failures) > 0 {
+		t.Fatal(err, res.Failures)
+	}
+	var order []string
+	for _, id := range sight.starts {
+		if strings.HasPrefix(id, "victim") {
+			order = append(order, id)
+		}
+	}
+	if len(order) != 9 || order[0] != "victim[level=0,replicate=1]" || order[4] != "victim[level=0,replicate=2]" || order[8] != "victim[level=0,replicate=3]" {
+		t.Errorf("order %v: want the baseline first, in the middle and last", order)
+	}
+	_, again, _ := w.run(engine.Options{Fresh: []string{"victim"}})
+	if got := slices.DeleteFunc(again.starts, func(id string) bool { return !strings.HasPrefix(id, "victim") }); !slices.Equal(got, order) {
+		t.Errorf("the order changed for the same seed: %v, then %v", order, got)
+	}
+	// Windows: each press was told what its victim measured.
+	s, err := store.View(filepath.Join(w.root, ".barograph/store"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	type span struct{ start, end int64 }
+	var spans []span
+	for _, id := range order {
+		var m struct{ Start, End int64 }
+		var c cell.Control
+		readObject(t, s, "s/"+id, &m)
+		readObject(t, s, "s/press"+strings.Split(strings.TrimPrefix(id, "victim"), ",")[0]+"]@"+id, &c)
+		if c.Type != "window" || c.Start != m.Start || c.End <= c.Start {
+			t.Errorf("%s measured from %d, its press was told %+v", id, m.Start, c)
+		}
+		spans = append(spans, span{m.Start, m.End})
+	}
+	slices.SortFunc(spans, func(a, b span) int { return int(a.start - b.start) })
+	for i := 1; i < len(spans); i++ {
+		if spans[i].start < spans[i-1].end {
+			t.Errorf("two measured cells overlap: %v", spans[i-1:i+1])
+		}
+	}
+}
+
+func readObject(t *testing.T, s *store.Store, cellName string, v any) {
+	t.Helper()
+	r := s.Latest(cellName)
+	if r == nil {
+		t.Fatalf("no record of %s", cellName)
+	}
+	b, err := os.ReadFile(s.Object(r.Files[0].Digest))
+	if err == nil {
+		err = json.Unmarshal(b, v)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFailures(t *testing.T) {
+	for _, test := range []struct{ name, yaml, want, hint string }{
+		{"error with a hint", `stages: {x: {uses: measure, with: {do: die}}}`, "it went wrong", "try again"},
+		{"undeclared file", `stages: {x: {uses: measure, with: {do: stray}}}`, "left no measured.json", "declared"},
+		{"missing output", `stages: {x: {uses: measure, with: {do: nothing}}}`, "left no measured.json", "declared"},
+		{"timeout", `stages: {x: {uses: measure, timeout: 200ms, with: {do: hang}}}`, "no end after 200ms", "raise timeout"},
+		{"deaf child", `stages: {x: {uses: measure, timeout: 100ms, with: {do: deaf}}}`, "no end after 100ms", "raise timeout"},
+		{"print on the protocol", `stages: {x: {uses: measure, with: {do: print}}}`, `wrote "hello\n" on standard output`, ""},
+		{"shell line fails", `stages: {x: {uses: command, run: 'echo sorry >&2; exit 7', outputs: [o]}}`, "exit status 7; its last words:\nsorry", ""},
+		{"first failing line counts", `stages: {x: {uses: command, run: "false\ntouch o\n", outputs: [o]}}`, "exit status 1", ""},
+		{"killed", `stages: {x: {uses: command, run: 'kill -9 $$', outputs: [o]}}`, "killed by signal 9", "memory"},
+		{"output is a link", `stages: {x: {uses: command, run: 'ln -s /etc/passwd o', outputs: [o]}}`, "no regular file", ""},
+		{"background dies", `stages: {p: {uses: press, background: true, with: {do: die}}, x: {uses: measure, during: [p]}}`, "background cell p@x died while x ran: burst", ""},
+		{"background never ready", `stages: {p: {uses: press, background: true, with: {do: never ready}}, x: {uses: measure, during: [p]}}`, "died before it was ready: no pressure", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorkspace(t, test.yaml)
+			res, _, err := w.run(engine.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(res.Failures) != 1 || !strings.Contains(res.Failures[0].Err.Error(), test.want) {
+				t.Fatalf("failures %v, want one with %q", res.Failures, test.want)
+			}
+			var h *cell.Error
+			if errors.As(res.Failures[0].Err, &h); test.hint != "" && (h == nil || !strings.Contains(h.Hint, test.hint)) {
+				t.Errorf("hint %v, want one with %q", h, test.hint)
+			}
+			s, err := store.View(filepath.Join(w.root, ".barograph/store"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.Latest("s/x") != nil || s.Latest("s/p@x") != nil {
+				t.Error("a failed trial left a record")
+			}
+		})
+	}
+}
+
+func TestPrepareFailsBeforeAnythingRuns(t *testing.T) {
+	w := newWorkspace(t, `stages: {a: {uses: command, run: 'touch a', outputs: [a]}, x: {uses: measure, needs: [a], with: {do: unprepared}}}`)
+	_, sight, err := w.run(engine.Options{})
+	var h *cell.Error
+	if !errors.As(err, &h) || !strings.Contains(err.Error(), `prepare stage "x": nothing to measure with`) || len(sight.starts) > 0 {
+		t.Errorf("err %v, started %v", err, sight.starts)
+	}
+}
+
+func TestUnwritableOutput(t *testing.T) {
+	w := newWorkspace(t, `stages: {x: {uses: command, run: 'echo > blocked/o', outputs: [blocked/o]}}`)
+	w.write("blocked", "a file where a folder should be")
+	_, sight, err := w.run(engine.Options{})
+	if err == nil || !strings.Contains(err.Error(), "blocked is no folder") || len(sight.starts) > 0 {
+		t.Errorf("err %v, started %v; want it refused before anything runs", err, sight.starts)
+	}
+}
+
+func TestKeepGoing(t *testing.T) {
+	yaml := `
+stages:
+  bad:   {uses: command, run: 'false', outputs: [b]}
+  after: {uses: command, needs: [bad], run: 'touch c', outputs: [c]}
+  slow:  {uses: command, run: 'sleep 0.2; touch d', outputs: [d]}
+  other: {uses: command, needs: [slow], run: 'touch e', outputs: [e]}
+`
+	res, _, _ := newWorkspace(t, yaml).run(engine.Options{KeepGoing: true})
+	if res.Counts[engine.Failed] != 1 || res.Counts[engine.Skipped] != 1 || res.Counts[engine.Ran] != 2 {
+		t.Errorf("with --keep-going: %v", res.Counts)
+	}
+	res, _, _ = newWorkspace(t, yaml).run(engine.Options{})
+	if res.Counts[engine.Failed] != 1 || res.Counts[engine.Skipped] != 2 || res.Counts[engine.Ran] != 1 {
+		t.Errorf("without: %v; what runs may end, nothing more starts", res.Counts)
+	}
+}
+
+// An interrupted run leaves no process and no half output, keeps what had
+// ended, and the next run goes on.
+func TestInterrupt(t *testing.T) {
+	w := newWorkspace(t, `
+stages:
+  first: {uses: command, run: 'echo 1 > a', outputs: [a]}
+  long:  {uses: command, needs: [first], run: 'echo half > b; sleep 60 & echo $! > '$PIDS'; wait', outputs: [b], env: {PIDS: pid}}
+`)
+	pids := filepath.Join(t.TempDir(), "pid")
+	w.write("configs/s.yaml", strings.ReplaceAll(strings.ReplaceAll(w.read("configs/s.yaml"), "'$PIDS'", pids), ", env: {PIDS: pid}", ""))
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	_, sight, err := w.runIn(ctx, engine.Options{}, func(id string) {
+		if id == "long" {
+			go func() {
+				for range 200 {
+					if b, err := os.ReadFile(pids); err == nil && len(b) > 1 {
+						break
+					}
+					time.Sleep(10 * time.Millisecond)
+				}
+				cancel()
+			}()
+		}
+	})
+	if !errors.Is(err, context.Canceled) || sight.ends["first"].Status != engine.Ran || sight.ends["long"].Status != engine.Skipped {
+		t.Fatalf("err %v, ends %v", err, sight.ends)
+	}
+	if _, err := os.Stat(filepath.Join(w.root, "b")); err == nil {
+		t.Error("half an output was published")
+	}
+	pid := strings.TrimSpace(readFile(t, pids))
+	for range 100 {
+		if b, err := os.ReadFile("/proc/" + pid + "/stat"); err != nil || strings.Contains(string(b), ") Z ") {
+			pid = ""
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if pid != "" {
+		t.Errorf("process %s outlived the run", pid)
+	}
+	w.write("configs/s.yaml", strings.ReplaceAll(w.read("configs/s.yaml"), "sleep 60", "sleep 0"))
+	if _, sight, err = w.run(engine.Options{}); err != nil || !slices.Equal(sight.starts, []string{"long"}) {
+		t.Errorf("the next run: %v, started %v", err, sight.starts)
+	}
+}
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestJobs(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Fatal("the engine is for Linux")
+	}
+	// Four cells that each wait for all four can only end side by side.
+	w := newWorkspace(t, `stages: {x: {uses: command, matrix: {n: 4}, timeout: 20s, run: 'touch MEET/${{ n }}; while [ $(ls MEET | wc -l) -lt 4 ]; do sleep 0.01; done; touch o${{ n }}', outputs: ['o${{ n }}']}}`)
+	w.write("configs/s.yaml", strings.ReplaceAll(w.read("configs/s.yaml"), "MEET", t.TempDir()))
+	res, _, err := w.run(engine.Options{Jobs: 4})
+	if err != nil || res.Counts[engine.Ran] != 4 {
+		t.Errorf("%v %v", err, res.Failures)
+	}
+}
