@@ -27,7 +27,9 @@ type Study struct {
 	Order   Order
 	Stages  []*Stage // in the file's order
 	Claims  []cell.Claim
-	// unexported: nodes, compiled expressions
+
+	// MachineBy says where the machine was named, and for auto what decided.
+	MachineBy string
 }
 
 // An Override is a parameter that no longer has the study's value.
@@ -62,7 +64,10 @@ type Stage struct {
 	Timeout    unit.Duration // 0: none
 	Retries    int
 	Env        map[string]string
-	// unexported: with, run, inputs, outputs as nodes
+
+	at            *node
+	needs, during []word
+	body          body
 }
 
 // An Axis is one dimension of a matrix.
@@ -77,7 +82,8 @@ type Pos struct {
 	Line, Col int
 }
 
-// A Bound stage is a stage at one point, with nothing left to evaluate.
+// A Bound stage is a stage at one point, with nothing left to evaluate. Points
+// at which a stage's expressions agree share one Bound: do not change it.
 type Bound struct {
 	With    any      // what Kind.With returned, filled in and checked
 	Script  string   // uses: command

@@ -1,0 +1,187 @@
+package study
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"path/filepath"
+	"reflect"
+	"strings"
+
+	"barograph/pipeline/cell"
+)
+
+// A body is what a stage evaluates at each point.
+type body struct {
+	with, run, inputs, outputs *node
+
+	axes  []Axis // that its expressions use
+	env   map[string]any
+	bound map[string]*Bound // by the values on those axes
+}
+
+// Bind returns a stage's parameters, shell line, inputs and outputs at one
+// point of its matrix. Load has bound every point already, so that this is a
+// look-up; only a point outside the matrix is evaluated anew.
+func (s *Study) Bind(st *Stage, p cell.Point) (*Bound, error) {
+	for _, a := range st.body.axes {
+		if _, ok := p.Get(a.Name); !ok {
+			return nil, fmt.Errorf("bind stage %q: the point %s has no value for axis %q", st.Name, p, a.Name)
+		}
+	}
+	if b := st.body.bound[st.body.key(p)]; b != nil {
+		return b, nil
+	}
+	b, _, errs := s.bind(st, p)
+	if err := errs.err(); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// key names the point's values on the axes that the stage's expressions use.
+func (b *body) key(p cell.Point) string {
+	if len(b.axes) == 0 {
+		return ""
+	}
+	var key strings.Builder
+	for _, a := range b.axes {
+		v, _ := p.Get(a.Name)
+		fmt.Fprintf(&key, "%v,", v) // no two values of an axis are written alike
+	}
+	return key.String()
+}
+
+// bind evaluates and checks a stage at a point. The words are its outputs with
+// their places.
+func (s *Study) bind(st *Stage, p cell.Point) (*Bound, []word, Errors) {
+	env := st.body.env
+	if len(st.body.axes) > 0 {
+		env = maps.Clone(env)
+		for _, c := range p {
+			env[c.Axis] = native(c.Value)
+		}
+	}
+	d := decoder{env: env}
+	b := &Bound{With: st.Kind.With()}
+	with := st.body.with
+	if with == nil {
+		with = &node{src: st.at.src, line: st.at.line, col: st.at.col, name: "with", kind: mapping}
+	}
+	d.decode(reflect.ValueOf(b.With).Elem(), with, "")
+	if st.body.run != nil {
+		d.decode(reflect.ValueOf(&b.Script).Elem(), st.body.run, "")
+	}
+	b.Inputs, _ = d.paths(st.body.inputs)
+	outputs := []word(nil)
+	b.Outputs, outputs = d.paths(st.body.outputs)
+	if len(d.errs) == 0 && !d.partial && st.Kind.Check != nil {
+		if err := st.Kind.Check(s.Root, b.With); err != nil {
+			hint := ""
+			var h *cell.Error
+			if errors.As(err, &h) {
+				hint = h.Hint
+			}
+			d.fail(with, hint, "stage %q: %v", st.Name, err)
+		}
+	}
+	return b, outputs, d.errs
+}
+
+// paths reads a list of paths or globs inside the workspace.
+func (d *decoder) paths(n *node) ([]string, []word) {
+	if n == nil {
+		return nil, nil
+	}
+	var words []word
+	d.decode(reflect.ValueOf(&words).Elem(), n, "")
+	var paths []string
+	for _, w := range words {
+		if w.at == nil {
+			continue // reported
+		}
+		_, err := path.Match(w.text, "")
+		switch {
+		case strings.ContainsAny(w.text, "\x00\r\n") || !filepath.IsLocal(w.text) || path.Clean(w.text) == ".":
+			d.fail(w.at, "write a path relative to the workspace", "%s: %q is not inside the workspace", n.label(), w.text)
+		case strings.HasSuffix(w.text, "/"):
+			d.fail(w.at, "name the files", "%s: %q is a folder", n.label(), w.text)
+		case err != nil:
+			d.fail(w.at, "", "%s: %q has an unfinished [ ] or a trailing backslash", n.label(), w.text)
+		}
+		paths = append(paths, path.Clean(w.text))
+	}
+	return paths, words
+}
+
+// bindAll binds a stage once for each combination of values that its
+// expressions can tell apart. What is wrong in one place is reported for the
+// first point only.
+func (l *loader) bindAll(st *Stage) {
+	st.body.bound = map[string]*Bound{}
+	reported := map[Pos]bool{}
+	for p := range points(st.body.axes) {
+		b, outputs, errs := l.study.bind(st, p)
+		for _, w := range outputs {
+			if w.at != nil {
+				errs = append(errs, l.claim(st, p, w)...)
+			}
+		}
+		var first Errors
+		for _, e := range errs {
+			if !reported[e.Pos] {
+				first = append(first, e)
+			}
+		}
+		for _, e := range first {
+			reported[e.Pos] = true
+			if len(p) > 0 {
+				e.Msg += " (at " + strings.Trim(p.String(), "[]") + ")"
+			}
+		}
+		l.errs = append(l.errs, first...)
+		st.body.bound[st.body.key(p)] = b
+	}
+}
+
+// claim reports an output that another cell writes already.
+func (l *loader) claim(st *Stage, p cell.Point, w word) Errors {
+	out := path.Clean(w.text)
+	if l.writers == nil {
+		l.writers = map[string]string{}
+	}
+	by, taken := l.writers[out]
+	l.writers[out] = st.Name + p.String()
+	if !taken {
+		return nil
+	}
+	return Errors{w.at.errorf("give each cell a file of its own", "output %q is written by %s already", out, by)}
+}
+
+// points yields every combination of the axes' values, the last axis fastest;
+// the empty point alone when there are no axes.
+func points(axes []Axis) func(yield func(cell.Point) bool) {
+	return func(yield func(cell.Point) bool) {
+		at := make([]int, len(axes))
+		for {
+			p := make(cell.Point, len(axes))
+			for i, a := range axes {
+				p[i] = cell.Coordinate{Axis: a.Name, Value: a.Values[at[i]]}
+			}
+			if !yield(p) {
+				return
+			}
+			i := len(axes) - 1
+			for ; i >= 0; i-- {
+				if at[i]++; at[i] < len(axes[i].Values) {
+					break
+				}
+				at[i] = 0
+			}
+			if i < 0 {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,150 @@
+package study
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// An Error is one thing wrong with a study or a machine file, at its place.
+// Line 0 stands for a place that is no file, such as --set.
+type Error struct {
+	Pos    Pos
+	Msg    string // lower case, naming the thing and quoting values
+	Hint   string // what to do about it, or empty
+	Source string // the text of the line, or empty
+}
+
+// Error returns file:line:col: message, then the line with a caret below the
+// column, then the hint.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Pos.String() + ": " + e.Msg)
+	if e.Source != "" {
+		number := ""
+		if e.Pos.Line > 0 {
+			number = fmt.Sprint(e.Pos.Line)
+		}
+		before := []rune(e.Source)
+		before = before[:min(max(e.Pos.Col-1, 0), len(before))]
+		for i, r := range before {
+			if r != '\t' { // a tab below a tab keeps the caret in its column
+				before[i] = ' '
+			}
+		}
+		fmt.Fprintf(&b, "\n %5s | %s\n %5s | %s^", number, e.Source, "", string(before))
+	}
+	if e.Hint != "" {
+		b.WriteString("\n  hint: " + e.Hint)
+	}
+	return b.String()
+}
+
+// String writes file:line:col, or only the file where there is no line.
+func (p Pos) String() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Col)
+}
+
+// Errors are all errors of one Load, in file order; never empty.
+type Errors []*Error
+
+// Error returns the errors one after another, each on lines of its own.
+func (e Errors) Error() string {
+	lines := make([]string, len(e))
+	for i, x := range e {
+		lines[i] = x.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap returns the errors, so that errors.As finds an *Error.
+func (e Errors) Unwrap() []error {
+	list := make([]error, len(e))
+	for i, x := range e {
+		list[i] = x
+	}
+	return list
+}
+
+// err returns the errors in file order, each once: nil, an *Error or Errors.
+func (e Errors) err() error {
+	files := map[string]int{}
+	for _, x := range e {
+		if _, ok := files[x.Pos.File]; !ok {
+			files[x.Pos.File] = len(files)
+		}
+	}
+	slices.SortStableFunc(e, func(a, b *Error) int {
+		if order := cmp.Or(cmp.Compare(files[a.Pos.File], files[b.Pos.File]), cmp.Compare(a.Pos.Line, b.Pos.Line)); order != 0 || a.Pos.Line == 0 {
+			return order // arguments keep their order, whatever their columns
+		}
+		return cmp.Compare(a.Pos.Col, b.Pos.Col)
+	})
+	e = slices.CompactFunc(e, func(a, b *Error) bool { return a.Pos == b.Pos && a.Msg == b.Msg })
+	switch len(e) {
+	case 0:
+		return nil
+	case 1:
+		return e[0]
+	}
+	return e
+}
+
+// suggest names the known word nearest to a misspelt one, or all of them.
+func suggest(word string, known []string) string {
+	if len(known) == 0 {
+		return ""
+	}
+	if near := nearest(word, known); near != "" {
+		return fmt.Sprintf("did you mean %q?", near)
+	}
+	const most = 12
+	sorted := slices.Sorted(slices.Values(known))
+	if len(sorted) > most {
+		return "known: " + strings.Join(sorted[:most], ", ") + ", ..."
+	}
+	return "known: " + strings.Join(sorted, ", ")
+}
+
+// nearest returns the known word at the smallest edit distance, if that is at
+// most a third of the word's length; empty otherwise.
+func nearest(word string, known []string) string {
+	best, limit := "", max(1, (utf8.RuneCountInString(word)+1)/3)
+	for _, k := range slices.Sorted(slices.Values(known)) {
+		if d := distance(strings.ToLower(word), strings.ToLower(k)); d <= limit {
+			best, limit = k, d-1
+		}
+	}
+	return best
+}
+
+// distance is the number of insertions, deletions, substitutions and swaps of
+// neighbours between a and b (optimal string alignment).
+func distance(a, b string) int {
+	s, t := []rune(a), []rune(b)
+	rows := [3][]int{make([]int, len(t)+1), make([]int, len(t)+1), make([]int, len(t)+1)}
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	last, row, before := rows[0], rows[1], rows[2]
+	for i := range s {
+		row[0] = i + 1
+		for j := range t {
+			change := last[j]
+			if s[i] != t[j] {
+				change++
+			}
+			row[j+1] = min(last[j+1]+1, row[j]+1, change)
+			if i > 0 && j > 0 && s[i] == t[j-1] && s[i-1] == t[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+		}
+		before, last, row = last, row, before
+	}
+	return last[len(t)]
+}

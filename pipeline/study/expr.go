@@ -1,0 +1,470 @@
+package study
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/builtin"
+	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/parser"
+	"github.com/expr-lang/expr/types"
+	"github.com/expr-lang/expr/vm"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/unit"
+)
+
+// A part of a string is text, or an expression between ${{ and }}.
+type part struct {
+	text string
+	expr bool
+	off  int // of text in the string, in bytes
+
+	program *vm.Program
+	axes    []string // that the expression uses
+}
+
+// A scanError is a mistake at a byte offset of the scanned string.
+type scanError struct {
+	off       int
+	msg, hint string
+}
+
+func (e *scanError) Error() string { return e.msg }
+
+// scan splits a string at its expressions. "}}" within quotes or braces does
+// not end one, and "$${{" stands for the text "${{".
+func scan(s string) ([]part, *scanError) {
+	var parts []part
+	var text strings.Builder
+	textAt := 0
+	flush := func(next int) {
+		if text.Len() > 0 {
+			parts = append(parts, part{text: text.String(), off: textAt})
+			text.Reset()
+		}
+		textAt = next
+	}
+	for i := 0; i < len(s); {
+		switch {
+		case strings.HasPrefix(s[i:], "$${{"):
+			text.WriteString("${{")
+			i += len("$${{")
+		case strings.HasPrefix(s[i:], "${{"):
+			flush(i)
+			start := i + len("${{")
+			end := closing(s, start)
+			if end < 0 {
+				return nil, &scanError{i, "an expression without its closing }}", "write $${{ for the text ${{"}
+			}
+			if strings.TrimSpace(s[start:end]) == "" {
+				return nil, &scanError{i, "an empty expression", ""}
+			}
+			parts = append(parts, part{text: s[start:end], expr: true, off: start})
+			i = end + len("}}")
+			textAt = i
+		default:
+			text.WriteByte(s[i])
+			i++
+		}
+	}
+	flush(len(s))
+	return parts, nil
+}
+
+// closing returns the index of the "}}" that ends the expression at i, or -1.
+func closing(s string, i int) int {
+	depth, quote := 0, byte(0)
+	for ; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case quote != 0:
+			if c == '\\' && quote != '`' {
+				i++
+			} else if c == quote {
+				quote = 0
+			}
+		case c == '"' || c == '\'' || c == '`':
+			quote = c
+		case c == '{':
+			depth++
+		case c == '}' && depth > 0:
+			depth--
+		case c == '}' && strings.HasPrefix(s[i:], "}}"):
+			return i
+		}
+	}
+	return -1
+}
+
+// A scope holds the names that expressions may use.
+type scope struct {
+	types  types.Map
+	values map[string]any
+	axes   map[string]bool // names whose values a point gives
+	bad    map[string]bool // names whose definition failed: stay silent about what uses them
+	later  map[string]bool // parameters whose turn has not come
+}
+
+// newScope holds the names that every expression sees: the multiples of a byte,
+// study and machine.
+func newScope(study string, m cell.Machine) *scope {
+	s := &scope{types: types.Map{}, values: map[string]any{}, axes: map[string]bool{}, bad: map[string]bool{}, later: map[string]bool{}}
+	for name, v := range unit.Multiples {
+		s.set(name, int64(v))
+	}
+	s.set("study", study)
+	sim := make(map[string]any, len(m.Sim))
+	simTypes := types.Map{}
+	for k, v := range m.Sim {
+		sim[k], simTypes[k] = v, types.Float64
+	}
+	s.values["machine"] = map[string]any{
+		"name": m.Name, "device": m.Device, "description": m.Description, "sim": sim,
+		"link": map[string]any{"name": m.Link.Name, "raw": m.Link.Raw, "model": m.Link.Model},
+	}
+	s.types["machine"] = types.Map{
+		"name": types.String, "device": types.String, "description": types.String, "sim": simTypes,
+		"link": types.Map{"name": types.String, "raw": types.Float64, "model": types.Float64},
+	}
+	return s
+}
+
+var machineFields = []string{"name", "device", "description", "sim", "link", "link.name", "link.raw", "link.model"}
+
+// inner returns a scope that adds names without changing s.
+func (s *scope) inner() *scope {
+	return &scope{maps.Clone(s.types), maps.Clone(s.values), maps.Clone(s.axes), maps.Clone(s.bad), s.later}
+}
+
+func (s *scope) set(name string, v any) {
+	s.values[name] = native(v)
+	s.types[name] = typeOf(v)
+}
+
+// axis adds a name that takes any of the values.
+func (s *scope) axis(a Axis) {
+	s.axes[a.Name] = true
+	s.types[a.Name] = typeOf(a.Values).(listType).of
+}
+
+func (s *scope) has(name string) bool { return s.types[name] != nil || s.bad[name] }
+
+// native returns a value as expr-lang computes with it: int for int64.
+func native(v any) any {
+	switch v := v.(type) {
+	case int64:
+		return int(v)
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = native(v[i])
+		}
+		return out
+	}
+	return v
+}
+
+// A listType is the type of a list whose elements have one type.
+type listType struct {
+	types.Type
+	of types.Type
+}
+
+func typeOf(v any) types.Type {
+	switch v := v.(type) {
+	case bool:
+		return types.Bool
+	case int64:
+		return types.Int
+	case float64:
+		return types.Float64
+	case string:
+		return types.String
+	case []any:
+		of := types.Type(types.Any)
+		for i, x := range v {
+			if t := typeOf(x); i == 0 {
+				of = t
+			} else if !of.Equal(t) {
+				of = types.Any
+				break
+			}
+		}
+		return listType{types.Array(of), of}
+	}
+	return types.Any
+}
+
+// compile prepares every expression below n.
+func (s *scope) compile(n *node, errs *Errors) {
+	if n == nil {
+		return
+	}
+	for _, item := range n.items {
+		s.compile(item, errs)
+	}
+	for _, p := range n.pairs {
+		s.compile(p.val, errs)
+	}
+	text, ok := n.val.(string)
+	if !ok || !strings.Contains(text, "${{") {
+		return
+	}
+	parts, scanErr := scan(text)
+	if scanErr != nil {
+		n.bad = true
+		*errs = append(*errs, n.src.errorf(n.offset(scanErr.off), scanErr.hint, "%s", scanErr.msg))
+		return
+	}
+	for i := range parts {
+		if p := &parts[i]; p.expr {
+			if err := s.compilePart(n, p); err != nil {
+				*errs = append(*errs, err)
+			}
+			n.bad = n.bad || p.program == nil
+		}
+	}
+	n.parts = parts
+}
+
+// compilePart leaves p.program nil, without an error, where a name's own
+// definition has failed already.
+func (s *scope) compilePart(n *node, p *part) *Error {
+	tree, err := parser.Parse(p.text)
+	if err != nil {
+		return n.exprError(p, err)
+	}
+	names := &identifiers{local: map[string]bool{}}
+	ast.Walk(&tree.Node, names)
+	for _, id := range names.used {
+		switch name := id.Value; {
+		case names.local[name]:
+		case s.bad[name]:
+			return nil
+		case s.types[name] == nil:
+			at := n.offset(p.off + byteOffset(p.text, id.Location().From))
+			return n.src.errorf(at, s.hint(name), "unknown name %q", name)
+		}
+	}
+	program, err := expr.Compile(p.text, expr.Env(s.types),
+		// What an expression gives may depend on the study alone.
+		expr.DisableBuiltin("now"), expr.DisableBuiltin("date"), expr.DisableBuiltin("timezone"))
+	if err != nil {
+		return n.exprError(p, err)
+	}
+	for _, id := range names.used {
+		if s.axes[id.Value] && !names.local[id.Value] {
+			p.axes = append(p.axes, id.Value)
+		}
+	}
+	p.program = program
+	return nil
+}
+
+func (s *scope) hint(name string) string {
+	switch known := slices.Concat(slices.Collect(maps.Keys(s.types)), slices.Collect(maps.Keys(s.bad)), builtin.Names); {
+	case s.later[name]:
+		return "it stands further down; a parameter may use those above it"
+	case slices.Contains(builtin.Names, name):
+		return fmt.Sprintf("%s is a function: write %s(...)", name, name)
+	default:
+		if near := nearest(name, known); near != "" {
+			return fmt.Sprintf("did you mean %q?", near)
+		}
+	}
+	var mine []string
+	for name := range s.types {
+		if _, constant := unit.Multiples[name]; !constant {
+			mine = append(mine, name)
+		}
+	}
+	return "known here: " + strings.Join(slices.Sorted(slices.Values(mine)), ", ")
+}
+
+// identifiers collects the names in an expression.
+type identifiers struct {
+	used  []*ast.IdentifierNode
+	local map[string]bool // declared with let
+}
+
+func (v *identifiers) Visit(n *ast.Node) {
+	switch n := (*n).(type) {
+	case *ast.IdentifierNode:
+		v.used = append(v.used, n)
+	case *ast.VariableDeclaratorNode:
+		v.local[n.Name] = true
+	}
+}
+
+// identifier tells whether an expression can use name as a variable.
+func identifier(name string) bool {
+	tree, err := parser.Parse(name)
+	if err != nil {
+		return false
+	}
+	id, ok := tree.Node.(*ast.IdentifierNode)
+	return ok && id.Value == name && !strings.HasPrefix(name, "$")
+}
+
+// exprError places an error of expr-lang in the file.
+func (n *node) exprError(p *part, err error) *Error {
+	var f *file.Error
+	if !errors.As(err, &f) {
+		return n.errorf("", "expression %q: %v", strings.TrimSpace(p.text), err)
+	}
+	at := n.offset(p.off + byteOffset(p.text, f.From))
+	msg, _, _ := strings.Cut(f.Message, "\n")
+	hint := ""
+	if field, ok := strings.CutPrefix(msg, "unknown field "); ok {
+		hint = suggest(field, machineFields) // of what expressions see, only machine has fields
+	}
+	return n.src.errorf(at, hint, "expression: %s", msg)
+}
+
+func byteOffset(s string, runes int) int {
+	off := 0
+	for ; runes > 0 && off < len(s); runes-- {
+		_, size := utf8.DecodeRuneInString(s[off:])
+		off += size
+	}
+	return off
+}
+
+// axes adds the axes that the expressions below n use.
+func (n *node) axes(to map[string]bool) {
+	if n == nil {
+		return
+	}
+	for _, p := range n.parts {
+		for _, a := range p.axes {
+			to[a] = true
+		}
+	}
+	for _, item := range n.items {
+		item.axes(to)
+	}
+	for _, p := range n.pairs {
+		p.val.axes(to)
+	}
+}
+
+// value evaluates a scalar: itself, what its one expression gives, or its text
+// with each expression's value written in.
+func (n *node) value(env map[string]any) (any, *Error) {
+	if n.parts == nil {
+		return n.val, nil
+	}
+	if len(n.parts) == 1 && n.parts[0].expr {
+		return n.run(&n.parts[0], env)
+	}
+	var b strings.Builder
+	for i := range n.parts {
+		p := &n.parts[i]
+		if !p.expr {
+			b.WriteString(p.text)
+			continue
+		}
+		v, err := n.run(p, env)
+		if err != nil {
+			return nil, err
+		}
+		switch v := v.(type) {
+		case bool, int64, string:
+			fmt.Fprint(&b, v)
+		case float64:
+			b.WriteString(strconv.FormatFloat(v, 'g', -1, 64))
+		default:
+			return nil, n.src.errorf(n.offset(p.off), "for a list, write join(map(list, string(#)), \" \")",
+				"%s cannot be written into a string", describe(v))
+		}
+	}
+	return b.String(), nil
+}
+
+func (n *node) run(p *part, env map[string]any) (any, *Error) {
+	v, err := expr.Run(p.program, env)
+	if err != nil {
+		return nil, n.exprError(p, err)
+	}
+	v, err = plain(v)
+	if err != nil {
+		return nil, n.src.errorf(n.offset(p.off), "", "expression %q: %v", strings.TrimSpace(p.text), err)
+	}
+	return v, nil
+}
+
+// plain reduces what expr-lang gives to nil, bool, int64, float64, string, and
+// []any and map[string]any of them.
+func plain(v any) (any, error) {
+	switch v := v.(type) {
+	case nil, bool, string, int64:
+		return v, nil
+	case int:
+		return int64(v), nil
+	case time.Duration:
+		return v.String(), nil
+	}
+	r := reflect.ValueOf(v)
+	switch r.Kind() {
+	case reflect.Float32, reflect.Float64:
+		if f := r.Float(); !math.IsNaN(f) && !math.IsInf(f, 0) {
+			return f, nil
+		}
+		return nil, fmt.Errorf("%v is not a finite number", v)
+	case reflect.Int8, reflect.Int16, reflect.Int32:
+		return r.Int(), nil
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32:
+		return int64(r.Uint()), nil
+	case reflect.Slice:
+		out := make([]any, r.Len())
+		for i := range out {
+			x, err := plain(r.Index(i).Interface())
+			if err != nil {
+				return nil, err
+			}
+			out[i] = x
+		}
+		return out, nil
+	case reflect.Map:
+		out := make(map[string]any, r.Len())
+		for _, k := range r.MapKeys() {
+			x, err := plain(r.MapIndex(k).Interface())
+			if err != nil {
+				return nil, err
+			}
+			out[fmt.Sprint(k.Interface())] = x
+		}
+		return out, nil
+	}
+	return nil, fmt.Errorf("gives a %T, which a study cannot hold", v)
+}
+
+// describe names a value with its type, for messages.
+func describe(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "nothing"
+	case string:
+		return fmt.Sprintf("the string %q", v)
+	case bool:
+		return fmt.Sprint(v)
+	case int64:
+		return fmt.Sprintf("the integer %d", v)
+	case float64:
+		return fmt.Sprintf("the number %v", v)
+	case []any:
+		return "a list"
+	}
+	return "a mapping"
+}

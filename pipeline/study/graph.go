@@ -1,0 +1,126 @@
+package study
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+func (l *loader) named(name string) *Stage {
+	for _, st := range l.study.Stages {
+		if st.Name == name {
+			return st
+		}
+	}
+	return nil
+}
+
+func (l *loader) stageNames() []string {
+	var names []string
+	for _, st := range l.study.Stages {
+		names = append(names, st.Name)
+	}
+	return names
+}
+
+// graph checks what the stages say of one another.
+func (l *loader) graph() {
+	accompanied := map[string]bool{}
+	for _, st := range l.study.Stages {
+		l.references(st, "needs", st.needs)
+		l.references(st, "during", st.during)
+		for _, w := range st.during {
+			accompanied[w.text] = true
+			if w.at == nil {
+				continue
+			}
+			if slices.Contains(st.Needs, w.text) {
+				l.fail(w.at, "keep during: alone", "stage %q cannot both wait for %q and run during it", st.Name, w.text)
+			}
+			other := l.named(w.text)
+			switch {
+			case other == nil || other == st:
+			case !other.Background:
+				l.fail(w.at, fmt.Sprintf("give %q background: true, or use needs:", w.text), "stage %q runs during %q, which is no background stage", st.Name, w.text)
+			default:
+				l.aligned(st, other, w.at)
+			}
+		}
+	}
+	for _, st := range l.study.Stages {
+		if st.Background && !accompanied[st.Name] {
+			l.fail(st.at, "name it in the during: of the stage to run beside", "no stage runs during the background stage %q", st.Name)
+		}
+	}
+	l.cycles()
+}
+
+func (l *loader) references(st *Stage, key string, words []word) {
+	seen := map[string]bool{}
+	for _, w := range words {
+		switch {
+		case w.at == nil:
+		case w.text == st.Name:
+			l.fail(w.at, "", "stage %q names itself in %s", st.Name, key)
+		case l.named(w.text) == nil:
+			others := slices.DeleteFunc(l.stageNames(), func(n string) bool { return n == st.Name })
+			l.fail(w.at, suggest(w.text, others), "%s: no stage %q", key, w.text)
+		case seen[w.text]:
+			l.fail(w.at, "", "%s: %q stands there twice", key, w.text)
+		}
+		seen[w.text] = true
+	}
+}
+
+// aligned checks that each cell of st has a cell of the background stage: the
+// one with the same values on the axes that both have.
+func (l *loader) aligned(st, background *Stage, at *node) {
+	for _, b := range background.Matrix {
+		i := slices.IndexFunc(st.Matrix, func(a Axis) bool { return a.Name == b.Name })
+		if i < 0 {
+			l.fail(at, fmt.Sprintf("add the axis to the matrix of %q", st.Name), "stage %q runs during %q, but lacks its axis %q", st.Name, background.Name, b.Name)
+			continue
+		}
+		has := map[string]bool{}
+		for _, v := range b.Values {
+			has[fmt.Sprint(v)] = true
+		}
+		for _, v := range st.Matrix[i].Values {
+			if !has[fmt.Sprint(v)] {
+				l.fail(at, "give both stages the same values", "stage %q has %s=%v, which %q has not", st.Name, b.Name, v, background.Name)
+				break
+			}
+		}
+	}
+}
+
+// cycles reports each chain of stages that wait for one another, at the
+// reference that closes it.
+func (l *loader) cycles() {
+	const visiting, done = 1, 2
+	state := map[*Stage]int{}
+	var chain []string
+	var visit func(st *Stage)
+	visit = func(st *Stage) {
+		state[st] = visiting
+		chain = append(chain, st.Name)
+		for _, w := range slices.Concat(st.needs, st.during) {
+			next := l.named(w.text)
+			switch {
+			case next == nil || next == st:
+			case state[next] == visiting:
+				from := slices.Index(chain, next.Name)
+				l.fail(w.at, "", "cycle: %s -> %s", strings.Join(chain[from:], " -> "), next.Name)
+			case state[next] == 0:
+				visit(next)
+			}
+		}
+		chain = chain[:len(chain)-1]
+		state[st] = done
+	}
+	for _, st := range l.study.Stages {
+		if state[st] == 0 {
+			visit(st)
+		}
+	}
+}

@@ -1,0 +1,705 @@
+package study
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/unit"
+)
+
+// Options are what a command line adds to a study.
+type Options struct {
+	Kinds cell.Kinds
+	// Set overrides parameters, each as name=value with the value in YAML,
+	// expressions allowed: calls=40, levels=[0,1], block="${{ 2 * MiB }}".
+	Set []string
+	// Machine overrides machine:.
+	Machine string
+	// Fingerprint identifies the hardware behind a device; nil leaves the
+	// machine's fingerprint empty.
+	Fingerprint func(device string) string
+}
+
+// MaxCells is how many cells a study may have.
+const MaxCells = 1_000_000
+
+// studyFile is the study as written; its tags are the schema.
+type studyFile struct {
+	Study       word      `json:"study" required:"true" doc:"The study's name, and its folder's below data/."`
+	Description string    `json:"description" doc:"What the study asks, in a sentence or two."`
+	Params      *node     `json:"params" doc:"Parameters with their defaults: bool, number, string or list. The default's type is the parameter's."`
+	Machine     word      `json:"machine" doc:"A file under configs/machines/ without its .yaml, or auto."`
+	Seed        uint64    `json:"seed" min:"0" doc:"Seeds the order of the measured cells and every stage; 1 unless given."`
+	Order       *node     `json:"order" doc:"How the measured cells' order is drawn."`
+	Stages      *node     `json:"stages" required:"true" doc:"The stages by name."`
+	Claims      []claimed `json:"claims" doc:"Sentences of the paper, and the stage that judges each."`
+}
+
+type orderFile struct {
+	Block    word  `json:"block" doc:"The axis whose values are measured one after another; replicate unless given."`
+	Baseline *node `json:"baseline" doc:"The point measured first, in the middle and last, such as {level: 0}."`
+}
+
+type claimed struct {
+	ID       word   `json:"id" required:"true" doc:"A short name, such as C1."`
+	Says     string `json:"says" required:"true" doc:"The sentence."`
+	JudgedBy word   `json:"judged-by" required:"true" doc:"The stage whose verdict counts."`
+}
+
+type stageFile struct {
+	Uses       word              `json:"uses" required:"true" doc:"The stage's kind."`
+	Background bool              `json:"background" doc:"Whether cells run while those of the stages that name it in during: run."`
+	Needs      []word            `json:"needs" doc:"Stages whose cells must have ended."`
+	During     []word            `json:"during" doc:"Background stages that run at the same time."`
+	Matrix     *node             `json:"matrix" doc:"Axes by name: a list of values, or a number N for 1 to N. One cell for each point."`
+	With       *node             `json:"with" doc:"The kind's parameters."`
+	Notebook   word              `json:"notebook" doc:"The notebook's folder, holding its main.go."`
+	Run        *node             `json:"run" doc:"A shell line."`
+	Inputs     *node             `json:"inputs" doc:"Globs of workspace files that the cell reads."`
+	Outputs    *node             `json:"outputs" doc:"Workspace files that the cell writes."`
+	Resources  map[string]int64  `json:"resources" min:"0" doc:"How much of each resource a cell holds, such as {device: 1}."`
+	Timeout    word              `json:"timeout" doc:"How long a cell may run, such as 90s or 10m; no limit unless given."`
+	Retries    int               `json:"retries" min:"0" max:"100" doc:"How often a failed cell is tried again."`
+	Env        map[string]string `json:"env" doc:"Environment variables of the cell."`
+}
+
+// perPoint are the stage's keys whose expressions see the matrix.
+var perPoint = map[string]bool{"with": true, "run": true, "inputs": true, "outputs": true}
+
+var (
+	nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
+	nameHint = "letters, digits, dots, dashes and underscores, beginning with a letter or a digit"
+)
+
+// Load reads, checks and resolves the study in the YAML file at path. Every
+// stage has been bound at every point when it returns, so that what is wrong
+// shows before anything runs. It returns an *Error or [Errors] for an invalid
+// file, and the reason why a file could not be read.
+func Load(path string, opt Options) (*Study, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, cell.Hint(fmt.Errorf("load study %q: no such file", path), "studies are YAML files under configs/, such as configs/paper.yaml")
+	} else if err != nil {
+		return nil, fmt.Errorf("load study: %w", err)
+	}
+	root, err := findRoot(path)
+	if err != nil {
+		return nil, fmt.Errorf("load study %q: %w", path, err)
+	}
+	doc, bad := parse(path, text)
+	if bad != nil {
+		return nil, bad
+	}
+	l := &loader{opt: opt, doc: doc, study: &Study{File: path, Root: root}}
+	l.load(text)
+	if err := l.errs.err(); err != nil {
+		return nil, err
+	}
+	return l.study, nil
+}
+
+// findRoot returns the folder that holds the configs folder the file lies in,
+// or else the file's own.
+func findRoot(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	own := filepath.Dir(path)
+	for dir := own; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if filepath.Base(dir) == "configs" {
+			return filepath.Dir(dir), nil
+		}
+	}
+	return own, nil
+}
+
+// A loader holds what Load has found so far.
+type loader struct {
+	opt     Options
+	doc     *node
+	study   *Study
+	errs    Errors
+	scope   *scope // study-wide names
+	cells   int
+	writers map[string]string // output -> the cell that writes it
+}
+
+func (l *loader) fail(n *node, hint, format string, args ...any) {
+	l.errs = append(l.errs, n.errorf(hint, format, args...))
+}
+
+func (l *loader) load(text []byte) {
+	if l.doc.kind != mapping {
+		l.fail(l.doc, "begin with study: and the study's name", "a study is a mapping of keys")
+		return
+	}
+	l.study.Name, _ = scalarText(l.doc.get("study"))
+	machine := l.machine()
+	digest := sha256.New()
+	fmt.Fprintf(digest, "%d\n%s%s", len(text), text, machine.text)
+	l.study.Digest = "sha256:" + hex.EncodeToString(digest.Sum(nil))
+
+	l.scope = newScope(l.study.Name, l.study.Machine)
+	l.params(machine)
+	for _, p := range l.doc.pairs {
+		if p.key.val != "params" && p.key.val != "stages" {
+			l.scope.compile(p.val, &l.errs)
+		}
+	}
+	file := studyFile{Seed: 1}
+	l.decode(&file, l.doc)
+	if file.Study.at != nil && !nameForm.MatchString(l.study.Name) {
+		l.fail(file.Study.at, nameHint, "study: %q is not a name", l.study.Name)
+	}
+	l.study.Doc, l.study.Seed = file.Description, file.Seed
+	if file.Stages != nil {
+		l.stages(file.Stages)
+		l.graph()
+	}
+	l.order(file.Order)
+	l.claims(file.Claims)
+}
+
+// decode fills v with study-wide values; it returns false after an error.
+func (l *loader) decode(v any, n *node) bool {
+	d := decoder{env: l.scope.values}
+	d.decode(reflect.ValueOf(v).Elem(), n, "")
+	l.errs = append(l.errs, d.errs...)
+	return len(d.errs) == 0 && !d.partial
+}
+
+func scalarText(n *node) (string, bool) {
+	if n == nil {
+		return "", false
+	}
+	s, ok := n.val.(string)
+	return s, ok
+}
+
+// params evaluates the parameters in their order, each after the machine's and
+// the command line's overrides.
+func (l *loader) params(machine *machineFile) {
+	l.study.Params = map[string]any{}
+	params := l.doc.get("params")
+	if params != nil && params.kind != mapping {
+		l.fail(params, "", "params: want a mapping of names to defaults")
+		return
+	}
+	var known []string
+	if params != nil {
+		for _, p := range params.pairs {
+			known = append(known, p.key.val.(string))
+			l.scope.later[p.key.val.(string)] = true
+		}
+	}
+	overrides := machine.overrides(l.study.Name, known, &l.errs)
+	maps.Copy(overrides, l.sets(known))
+	if params == nil {
+		return
+	}
+	for _, p := range params.pairs {
+		name := p.key.val.(string)
+		delete(l.scope.later, name)
+		switch {
+		case !identifier(name):
+			l.fail(p.key, "use letters, digits and underscores", "%q cannot name a parameter", name)
+			l.scope.bad[name] = true
+			continue
+		case l.scope.has(name):
+			l.fail(p.key, "choose another name", "parameter %q hides what expressions know under that name", name)
+			continue
+		}
+		v, ok := l.param(p.val)
+		if o, overridden := overrides[name]; ok && overridden {
+			to, valid := l.param(o.to)
+			if valid {
+				to, valid = l.convert(to, v, o, name)
+			}
+			if ok = valid; ok {
+				if !reflect.DeepEqual(v, to) {
+					l.study.Lowered = append(l.study.Lowered, Override{name, v, to, o.by})
+				}
+				v = to
+			}
+		}
+		if !ok {
+			l.scope.bad[name] = true
+			continue
+		}
+		l.study.Params[name] = v
+		l.scope.set(name, v)
+	}
+}
+
+// param evaluates a parameter's value: a scalar or a list of scalars.
+func (l *loader) param(n *node) (any, bool) {
+	before := len(l.errs)
+	l.scope.compile(n, &l.errs)
+	d := decoder{env: l.scope.values}
+	v := d.plain(n)
+	l.errs = append(l.errs, d.errs...)
+	if d.partial || len(l.errs) > before {
+		return nil, false
+	}
+	switch x := v.(type) {
+	case bool, int64, float64, string:
+		return v, true
+	case []any:
+		for i, e := range x {
+			switch e.(type) {
+			case bool, int64, float64, string:
+				continue
+			}
+			at := n
+			if n.kind == list {
+				at = n.items[i]
+			}
+			l.fail(at, "a list holds numbers, strings, true and false", "parameter %q: %s in a list", n.name, describe(e))
+			return nil, false
+		}
+		return v, true
+	case nil:
+		l.fail(n, `for an empty string, write ""`, "parameter %q has no value", n.name)
+	default:
+		l.fail(n, "a parameter is a number, a string, true, false or a list of them", "parameter %q is %s", n.name, describe(v))
+	}
+	return nil, false
+}
+
+// An override is a new value for a parameter.
+type override struct {
+	to *node
+	by string
+}
+
+// convert gives an override the type of the parameter's default.
+func (l *loader) convert(to, from any, o override, name string) (any, bool) {
+	refuse := func(got any) (any, bool) {
+		hint := ""
+		switch from.(type) {
+		case []any:
+			if _, isList := to.([]any); !isList {
+				hint = fmt.Sprintf("write a list: [%v]", to)
+			}
+		case string:
+			hint = fmt.Sprintf("quote it: %q", fmt.Sprint(got))
+		}
+		l.fail(o.to, hint, "parameter %q is %s; %s does not fit", name, typeName(from), describe(got))
+		return nil, false
+	}
+	switch from := from.(type) {
+	case []any:
+		items, ok := to.([]any)
+		if !ok {
+			return refuse(to)
+		}
+		if len(from) == 0 || !uniform(from) {
+			return items, true
+		}
+		out := make([]any, len(items))
+		for i, x := range items {
+			if out[i], ok = same(x, from[0]); !ok {
+				return refuse(x)
+			}
+		}
+		return out, true
+	default:
+		if v, ok := same(to, from); ok {
+			return v, true
+		}
+	}
+	return refuse(to)
+}
+
+// same gives v the type of like; an integer may become a float.
+func same(v, like any) (any, bool) {
+	if i, ok := v.(int64); ok {
+		if _, float := like.(float64); float {
+			return float64(i), true
+		}
+	}
+	return v, reflect.TypeOf(v) == reflect.TypeOf(like)
+}
+
+func uniform(items []any) bool {
+	for _, x := range items {
+		if reflect.TypeOf(x) != reflect.TypeOf(items[0]) {
+			return false
+		}
+	}
+	return true
+}
+
+func typeName(v any) string {
+	switch v := v.(type) {
+	case bool:
+		return "true or false"
+	case int64:
+		return "an integer"
+	case float64:
+		return "a number"
+	case string:
+		return "a string"
+	case []any:
+		if len(v) > 0 && uniform(v) {
+			return "a list, each element " + typeName(v[0])
+		}
+	}
+	return "a list"
+}
+
+// sets parses the command line's overrides.
+func (l *loader) sets(known []string) map[string]override {
+	out := map[string]override{}
+	for _, arg := range l.opt.Set {
+		src := &source{name: "--set", lines: []string{arg}, bare: true}
+		at := &node{src: src, line: 1, col: 1}
+		name, value, ok := strings.Cut(arg, "=")
+		if !ok || strings.ContainsAny(arg, "\r\n") {
+			l.fail(at, "", "want name=value on one line, got %q", arg)
+			continue
+		}
+		if !slices.Contains(known, name) {
+			l.fail(at, suggest(name, known), "unknown parameter %q", name)
+			continue
+		}
+		if strings.TrimSpace(value) == "" {
+			l.fail(at, fmt.Sprintf(`for an empty string, write %s='""'`, name), "parameter %q has no value", name)
+			continue
+		}
+		// Blanks in place of the name keep the columns.
+		n, err := parse("--set", []byte(strings.Repeat(" ", len(name)+1)+value))
+		if err != nil {
+			err.Pos.Line, err.Source = 0, arg
+			l.errs = append(l.errs, err)
+			continue
+		}
+		n.name = name
+		// The tree's nodes share one source, now the argument itself.
+		*n.src = *src
+		out[name] = override{n, "--set"}
+	}
+	return out
+}
+
+func (l *loader) stages(stages *node) {
+	if stages.kind != mapping {
+		l.fail(stages, "", "stages: want a mapping of names to stages")
+		return
+	}
+	if len(stages.pairs) == 0 {
+		l.fail(stages, "", "a study without stages")
+	}
+	for _, p := range stages.pairs {
+		st := &Stage{Name: p.key.val.(string), Pos: p.key.pos()}
+		st.at = p.key
+		l.study.Stages = append(l.study.Stages, st)
+		if !nameForm.MatchString(st.Name) {
+			l.fail(p.key, nameHint, "%q cannot name a stage", st.Name)
+		}
+		if p.val.kind != mapping {
+			l.fail(p.val, "", "stage %q: want a mapping, with uses: at least", st.Name)
+			continue
+		}
+		l.stage(st, p.val)
+	}
+}
+
+func (l *loader) stage(st *Stage, n *node) {
+	for _, p := range n.pairs {
+		if key := p.key.val.(string); key != "matrix" && !perPoint[key] {
+			l.scope.compile(p.val, &l.errs)
+		}
+	}
+	var f stageFile
+	l.decode(&f, n)
+	st.Background, st.Resources, st.Retries, st.Env = f.Background, f.Resources, f.Retries, f.Env
+	st.Needs, st.During = texts(f.Needs), texts(f.During)
+	st.needs, st.during = f.Needs, f.During
+	if f.Timeout.at != nil {
+		d, err := unit.ParseDuration(f.Timeout.text)
+		if err != nil || d <= 0 || !strings.ContainsAny(f.Timeout.text, "smh") {
+			l.fail(f.Timeout.at, "", "timeout: want a duration such as 90s or 10m, got %q", f.Timeout.text)
+		}
+		st.Timeout = d
+	}
+	inner, whole := l.matrix(st, f.Matrix)
+
+	st.body = body{with: f.With, run: f.Run, inputs: f.Inputs, outputs: f.Outputs, env: inner.values}
+	axes := map[string]bool{}
+	for _, part := range []*node{f.With, f.Run, f.Inputs, f.Outputs} {
+		inner.compile(part, &l.errs)
+		part.axes(axes)
+	}
+	for _, a := range st.Matrix {
+		if axes[a.Name] {
+			st.body.axes = append(st.body.axes, a)
+		}
+	}
+	if f.Uses.at == nil {
+		return
+	}
+	if st.Kind = l.opt.Kinds[f.Uses.text]; st.Kind == nil {
+		l.fail(f.Uses.at, suggest(f.Uses.text, l.opt.Kinds.Names()), "unknown kind of stage %q", f.Uses.text)
+		return
+	}
+	l.kind(st, f)
+	if whole {
+		l.overwrites(st, f.Outputs)
+	}
+	l.bindAll(st)
+}
+
+// kind checks the keys that only some kinds have.
+func (l *loader) kind(st *Stage, f stageFile) {
+	k := st.Kind
+	if st.Background && !k.Background {
+		var can []string
+		for _, name := range l.opt.Kinds.Names() {
+			if l.opt.Kinds[name].Background {
+				can = append(can, name)
+			}
+		}
+		l.fail(st.at, "kinds that can: "+strings.Join(can, ", "), "stage %q: kind %q cannot run in the background", st.Name, k.Name)
+	}
+	if st.Background && len(st.During) > 0 {
+		l.fail(f.During[0].at, "", "stage %q: a background stage cannot itself run during another", st.Name)
+	}
+	switch {
+	case k.Notebook && f.Notebook.at == nil:
+		l.fail(st.at, "add notebook: and the notebook's folder", "stage %q: kind %q needs a notebook", st.Name, k.Name)
+	case !k.Notebook && f.Notebook.at != nil:
+		l.fail(f.Notebook.at, "", "stage %q: kind %q takes no notebook", st.Name, k.Name)
+	case k.Notebook:
+		st.Notebook = filepath.Clean(f.Notebook.text)
+		if !filepath.IsLocal(f.Notebook.text) {
+			l.fail(f.Notebook.at, "write a path relative to the workspace", "notebook %q is not inside the workspace", f.Notebook.text)
+		} else if info, err := os.Stat(filepath.Join(l.study.Root, st.Notebook, "main.go")); err != nil || !info.Mode().IsRegular() {
+			l.fail(f.Notebook.at, "a notebook is a folder with a main.go", "notebook %q: no file %s in the workspace", f.Notebook.text, filepath.Join(st.Notebook, "main.go"))
+		}
+	}
+	switch {
+	case k.Script && f.Run == nil:
+		l.fail(st.at, "add run: and a shell line", "stage %q: kind %q needs run:", st.Name, k.Name)
+	case !k.Script && f.Run != nil:
+		l.fail(f.Run, "", "stage %q: kind %q takes no run:", st.Name, k.Name)
+	}
+}
+
+func texts(words []word) []string {
+	var out []string
+	for _, w := range words {
+		if w.at != nil {
+			out = append(out, w.text)
+		}
+	}
+	return out
+}
+
+// matrix evaluates the axes. It returns the scope of the stage's own
+// expressions, and whether every axis is known.
+func (l *loader) matrix(st *Stage, n *node) (*scope, bool) {
+	inner := l.scope.inner()
+	if n == nil {
+		l.cells++
+		return inner, true
+	}
+	if n.kind != mapping {
+		l.fail(n, "write axes: {level: [0, 1, 2], replicate: 5}", "matrix: want a mapping of axes")
+		return inner, false
+	}
+	whole, cells := true, 1
+	for _, p := range n.pairs {
+		a := Axis{Name: p.key.val.(string)}
+		switch {
+		case !identifier(a.Name):
+			l.fail(p.key, "use letters, digits and underscores", "%q cannot name an axis", a.Name)
+			whole = false
+			continue
+		case l.scope.has(a.Name):
+			l.fail(p.key, "choose another name", "axis %q hides what expressions know under that name", a.Name)
+			whole = false
+			continue
+		}
+		values, ok := l.axis(p.val, a.Name)
+		if !ok {
+			inner.bad[a.Name], whole = true, false
+			continue
+		}
+		a.Values = values
+		if cells *= len(values); cells > MaxCells {
+			l.fail(p.key, "", "stage %q has more than %d cells", st.Name, MaxCells)
+			inner.bad[a.Name], whole, cells = true, false, 1
+			continue
+		}
+		inner.axis(a)
+		st.Matrix = append(st.Matrix, a)
+	}
+	if l.cells += cells; l.cells > MaxCells && l.cells-cells <= MaxCells {
+		l.fail(n, "", "the study has more than %d cells", MaxCells)
+		whole = false
+	}
+	return inner, whole
+}
+
+// axis evaluates an axis to its values.
+func (l *loader) axis(n *node, name string) ([]any, bool) {
+	before := len(l.errs)
+	l.scope.compile(n, &l.errs)
+	d := decoder{env: l.scope.values}
+	v := d.plain(n)
+	l.errs = append(l.errs, d.errs...)
+	if d.partial || len(l.errs) > before {
+		return nil, false
+	}
+	if f, ok := v.(float64); ok {
+		if i, whole := integer(f); whole {
+			v = i
+		}
+	}
+	switch x := v.(type) {
+	case int64:
+		if x < 1 || x > MaxCells {
+			l.fail(n, "a number N stands for 1 to N", "axis %q: want a number from 1 to %d, got %d", name, MaxCells, x)
+			return nil, false
+		}
+		values := make([]any, x)
+		for i := range values {
+			values[i] = int64(i + 1)
+		}
+		return values, true
+	case []any:
+		if len(x) == 0 {
+			l.fail(n, "", "axis %q has no values", name)
+			return nil, false
+		}
+		seen := make(map[string]bool, len(x))
+		for i, value := range x {
+			at := n
+			if n.kind == list {
+				at = n.items[i]
+			}
+			text := fmt.Sprint(value)
+			switch value.(type) {
+			case bool, int64, float64, string:
+			default:
+				l.fail(at, "", "axis %q: want numbers, strings, true or false, got %s", name, describe(value))
+				return nil, false
+			}
+			if text == "" || strings.ContainsFunc(text, unfit) {
+				l.fail(at, "values are part of the cells' names: leave out blanks, brackets, commas and =", "axis %q: the value %q does not fit into a name", name, text)
+				return nil, false
+			}
+			if seen[text] {
+				l.fail(at, "for repeated cells, add an axis such as replicate: 5", "axis %q has the value %s twice", name, text)
+				return nil, false
+			}
+			seen[text] = true
+		}
+		return x, true
+	}
+	l.fail(n, "", "axis %q: want a list of values or a number N for 1 to N, got %s", name, describe(v))
+	return nil, false
+}
+
+// unfit tells whether a character would make infer[level=4,replicate=2] hard to
+// read back.
+func unfit(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune("[],=", r) }
+
+// overwrites reports outputs that every value of some axis would write again.
+func (l *loader) overwrites(st *Stage, outputs *node) {
+	if outputs == nil || outputs.kind != list {
+		return
+	}
+	for _, item := range outputs.items {
+		used := map[string]bool{}
+		item.axes(used)
+		for _, a := range st.Matrix {
+			if len(a.Values) > 1 && !used[a.Name] && !item.bad {
+				l.fail(item, fmt.Sprintf("put ${{ %s }} into the path", a.Name), "stage %q: its %d cells along %q would all write this file", st.Name, len(a.Values), a.Name)
+				break
+			}
+		}
+	}
+}
+
+func (l *loader) order(n *node) {
+	l.study.Order.Block = "replicate"
+	if n == nil {
+		return
+	}
+	var f orderFile
+	if !l.decode(&f, n) {
+		return
+	}
+	axes := map[string][]any{}
+	for _, st := range l.study.Stages {
+		for _, a := range st.Matrix {
+			axes[a.Name] = append(axes[a.Name], a.Values...)
+		}
+	}
+	known := slices.Collect(maps.Keys(axes))
+	if f.Block.at != nil {
+		if l.study.Order.Block = f.Block.text; axes[f.Block.text] == nil {
+			l.fail(f.Block.at, suggest(f.Block.text, known), "order: no stage has the axis %q", f.Block.text)
+		}
+	}
+	if f.Baseline == nil {
+		return
+	}
+	if f.Baseline.kind != mapping {
+		l.fail(f.Baseline, "write a point: {level: 0}", "baseline: want a mapping of axes to values")
+		return
+	}
+	for _, p := range f.Baseline.pairs {
+		axis := p.key.val.(string)
+		if axes[axis] == nil {
+			l.fail(p.key, suggest(axis, known), "baseline: no stage has the axis %q", axis)
+			continue
+		}
+		d := decoder{env: l.scope.values}
+		v := d.plain(p.val)
+		l.errs = append(l.errs, d.errs...)
+		i := slices.IndexFunc(axes[axis], func(x any) bool { return fmt.Sprint(x) == fmt.Sprint(v) })
+		if d.partial || len(d.errs) > 0 {
+			continue
+		}
+		if i < 0 {
+			l.fail(p.val, fmt.Sprintf("its values are %v", axes[axis]), "baseline: axis %q has no value %v", axis, v)
+			continue
+		}
+		l.study.Order.Baseline = append(l.study.Order.Baseline, cell.Coordinate{Axis: axis, Value: axes[axis][i]})
+	}
+}
+
+func (l *loader) claims(claims []claimed) {
+	seen := map[string]bool{}
+	for _, c := range claims {
+		if c.ID.at != nil && seen[c.ID.text] {
+			l.fail(c.ID.at, "", "claim %q appears twice", c.ID.text)
+		}
+		seen[c.ID.text] = true
+		if c.JudgedBy.at == nil {
+			continue
+		}
+		switch st := l.named(c.JudgedBy.text); {
+		case st == nil:
+			l.fail(c.JudgedBy.at, suggest(c.JudgedBy.text, l.stageNames()), "claim %q: no stage %q", c.ID.text, c.JudgedBy.text)
+		case st.Kind != nil && st.Kind.Verdicts == "":
+			l.fail(c.JudgedBy.at, "", "claim %q: stage %q is of kind %q, which judges nothing", c.ID.text, st.Name, st.Kind.Name)
+		}
+		l.study.Claims = append(l.study.Claims, cell.Claim{ID: c.ID.text, Says: c.Says, JudgedBy: c.JudgedBy.text})
+	}
+}
