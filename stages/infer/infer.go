@@ -1,0 +1,396 @@
+// Package infer measures inference: it calls a model again and again and writes
+// down when each call was due, sent and complete, in integer nanoseconds.
+//
+// A cell of kind "infer" leaves [result.CallsFile], with every timed call, and
+// [result.InferFile], with all that a reader must know to trust it. On device
+// "host" the model runs on the ONNX Runtime's CPU provider, on processors that
+// the stressor is kept off; on device "sim" the link and the model are
+// simulated, in virtual time.
+//
+// What the harness itself adds is kept out or written down: nothing allocates
+// between the first timed call and the last, the garbage collector is off, the
+// measuring thread is its goroutine's alone, progress is reported from another
+// processor, and ten thousand empty calls through the same loop tell the jitter
+// that remains.
+package infer
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"barograph/pipeline/cell"
+	"barograph/stages/asset"
+	"barograph/stages/device/host"
+	"barograph/stages/device/sim"
+	"barograph/stages/model"
+	"barograph/stages/result"
+)
+
+// With is what a study says about an inference.
+type With struct {
+	Model    string `json:"model" required:"true" doc:"name of a file under configs/models, without .yaml"`
+	Batch    int    `json:"batch" min:"1" doc:"samples per call"`
+	Sequence int    `json:"sequence" min:"1" doc:"tokens per sample"`
+	Warmup   int    `json:"warmup" min:"0" doc:"calls before the timed ones"`
+	Calls    int    `json:"calls" min:"1" doc:"timed calls"`
+	Threads  int    `json:"threads" min:"0" doc:"threads the model computes with; 0: one for each of its processors"`
+	Arrivals string `json:"arrivals" enum:"closed" doc:"when calls are due; closed: once the one before is complete"`
+}
+
+// arrivals holds what With.Arrivals may name.
+var arrivals = map[string]arrival{"closed": closed}
+
+// Kind returns the kind "infer".
+func Kind() *cell.Kind {
+	return &cell.Kind{
+		Name:    "infer",
+		Version: "1",
+		Doc:     "measure a model's inference time, call by call",
+		With: func() any {
+			return &With{Batch: 1, Sequence: 128, Warmup: 30, Calls: 300, Arrivals: "closed"}
+		},
+		Measured: true,
+		Outputs:  func(any) []string { return []string{result.CallsFile, result.InferFile} },
+		Check:    check,
+		Identify: identify,
+		Prepare:  prepare,
+		Run:      run,
+	}
+}
+
+func check(root string, with any) error {
+	w := with.(*With)
+	for _, f := range []struct {
+		name       string
+		value, min int
+	}{{"batch", w.Batch, 1}, {"sequence", w.Sequence, 1}, {"warmup", w.Warmup, 0}, {"calls", w.Calls, 1}, {"threads", w.Threads, 0}} {
+		if f.value < f.min {
+			return fmt.Errorf("%s is %d: want at least %d", f.name, f.value, f.min)
+		}
+	}
+	if arrivals[w.Arrivals] == nil {
+		return cell.Hint(fmt.Errorf("unknown arrivals %q", w.Arrivals), "the one there is: closed")
+	}
+	c, err := model.Load(root, w.Model)
+	if err != nil {
+		return err
+	}
+	return c.CheckDims(w.dims(c))
+}
+
+// dims gives the model's symbolic dimensions their values. A model need not
+// have both, and one that has others cannot be measured: CheckDims names them.
+func (w *With) dims(c *model.Config) map[string]int64 {
+	dims := map[string]int64{}
+	names, _ := c.Dims()
+	for _, name := range names {
+		switch name {
+		case "batch":
+			dims[name] = int64(w.Batch)
+		case "sequence":
+			dims[name] = int64(w.Sequence)
+		}
+	}
+	return dims
+}
+
+// identify names the model and the library; device and machine are the engine's.
+func identify(root string, with any) (map[string]string, error) {
+	c, err := model.Load(root, with.(*With).Model)
+	if err != nil {
+		return nil, err
+	}
+	version, sha, err := asset.RuntimeIdentity()
+	if err != nil {
+		return nil, err
+	}
+	inputs, err := json.Marshal(c.Inputs)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]string{
+		"model":       "sha256:" + c.Digest(),
+		"inputs":      string(inputs),
+		"onnxruntime": version + " sha256:" + sha,
+	}, nil
+}
+
+// prepare has library and model in the cache and calls the model once, so that
+// whatever is wrong with them shows before anything is measured.
+func prepare(ctx context.Context, root string, with any, log func(string)) error {
+	w := with.(*With)
+	a, err := fetch(ctx, root, w, log)
+	if err != nil {
+		return err
+	}
+	s, err := open(a.model, a.file, w.dims(a.model), max(1, w.Threads), 0)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(s.call(), s.close()); err != nil {
+		return fmt.Errorf("call model %q: %w", w.Model, err)
+	}
+	return nil
+}
+
+// assets are what a session is made of.
+type assets struct {
+	model   *model.Config
+	file    string // the model's
+	fileSHA string
+	library string // as in "onnxruntime 1.31.1"
+	libSHA  string
+}
+
+// fetch has the model built and the library there, and loads the library.
+func fetch(ctx context.Context, root string, w *With, log func(string)) (a assets, err error) {
+	lib, err := asset.Runtime(ctx, log)
+	if err != nil {
+		return a, err
+	}
+	if a.libSHA, err = asset.Digest(lib); err != nil {
+		return a, err
+	}
+	if a.model, err = model.Load(root, w.Model); err != nil {
+		return a, err
+	}
+	cache, err := asset.CacheDir()
+	if err != nil {
+		return a, err
+	}
+	if a.file, err = model.Ensure(ctx, a.model, cache, log); err != nil {
+		return a, err
+	}
+	if a.fileSHA, err = asset.Digest(a.file); err != nil {
+		return a, err
+	}
+	version, err := loadLibrary(lib)
+	if err != nil {
+		return a, err
+	}
+	a.library = "onnxruntime " + version
+	return a, nil
+}
+
+// onSim takes the calls from a simulation of the cell's trial.
+func onSim(c *cell.Cell, w *With) ([]sample, result.Infer, error) {
+	calls, err := sim.Run(c.Machine, c.Gang, sim.Request{Warmup: w.Warmup, Calls: w.Calls, Seed: c.Seed})
+	if err != nil {
+		return nil, result.Infer{}, err
+	}
+	m, err := model.Load(c.Root, w.Model)
+	if err != nil {
+		return nil, result.Infer{}, err
+	}
+	samples := make([]sample, len(calls))
+	for i, call := range calls {
+		samples[i] = sample{call.Scheduled, call.Start, call.Scheduled + call.Latency}
+	}
+	c.Progress(w.Warmup+w.Calls, w.Warmup+w.Calls, "")
+	return samples, result.Infer{
+		Model: w.Model, Parameters: m.Parameters, Batch: w.Batch, Sequence: w.Sequence, Device: c.Machine.Device,
+		Simulated: true, Provider: "simulated", Library: "simulated",
+		Warmup: w.Warmup, Calls: w.Calls, Arrivals: w.Arrivals,
+		Warnings: []string{"simulated: the machine's parameters say how long the model computes, whatever the model, batch and sequence"},
+	}, nil
+}
+
+// run measures on the cell's device.
+func run(ctx context.Context, c *cell.Cell) error {
+	w := c.With.(*With)
+	if err := check(c.Root, w); err != nil {
+		return err
+	}
+	var samples []sample
+	var about result.Infer
+	var err error
+	switch device, _, _ := strings.Cut(c.Machine.Device, ":"); device {
+	case "host":
+		samples, about, err = onHost(ctx, c, w)
+	case "sim":
+		samples, about, err = onSim(c, w)
+	case "cuda":
+		return cell.Hint(fmt.Errorf("infer on device %q: this program is built without CUDA", c.Machine.Device),
+			"choose a machine whose device is host or sim")
+	default:
+		return cell.Hint(fmt.Errorf("infer on device %q: no such device", c.Machine.Device), "choose a machine whose device is host or sim")
+	}
+	if err != nil {
+		return err
+	}
+	about.Window = [2]int64{samples[0].scheduled, samples[len(samples)-1].end}
+	c.Measured(about.Window[0], about.Window[1])
+	c.Metric(metrics(samples))
+	for _, text := range about.Warnings {
+		c.Warn("%s", text)
+	}
+	return write(c, samples, about)
+}
+
+// metrics are the numbers for the run's display. A p99 of fewer calls than 299
+// would say nothing (0.99^299 < 0.05).
+func metrics(samples []sample) map[string]float64 {
+	l := latencies(samples)
+	m := map[string]float64{"p50_ns": float64(percentile(l, 50))}
+	if len(l) >= 299 {
+		m["p99_ns"] = float64(percentile(l, 99))
+	}
+	return m
+}
+
+// emptyCalls is how often the harness times a call that does nothing.
+const emptyCalls = 10_000
+
+// onHost measures on the ONNX Runtime's CPU provider.
+func onHost(ctx context.Context, c *cell.Cell, w *With) ([]sample, result.Infer, error) {
+	fail := func(err error) ([]sample, result.Infer, error) { return nil, result.Infer{}, err }
+	about := result.Infer{
+		Batch: w.Batch, Sequence: w.Sequence, Device: c.Machine.Device, Provider: "CPUExecutionProvider",
+		Warmup: w.Warmup, Calls: w.Calls, Arrivals: w.Arrivals, Options: options,
+	}
+	warn := func(format string, args ...any) {
+		about.Warnings = append(about.Warnings, fmt.Sprintf(format, args...))
+	}
+	log := func(line string) { fmt.Fprintln(os.Stderr, line) }
+
+	// First of all, so that every thread to come inherits its processors: the
+	// Go runtime's, the library's.
+	own, others, err := host.Split()
+	if err != nil {
+		return fail(err)
+	}
+	if slices.Contains(others, own[0]) {
+		warn("inference and stressor share CPU %d, the only one: they contend for the processor too", own[0])
+	}
+	if err := host.Pin(own); err != nil {
+		warn("inference is not kept on its processors: %v", err)
+	} else {
+		about.CPUs = own
+	}
+	if about.Threads = w.Threads; w.Threads == 0 {
+		about.Threads = len(own)
+	}
+	if about.Threads > len(own) {
+		warn("%d threads on %d processors", about.Threads, len(own))
+	}
+	a, err := fetch(ctx, c.Root, w, log)
+	if err != nil {
+		return fail(err)
+	}
+	about.Model, about.ModelSHA, about.Parameters = w.Model, a.fileSHA, a.model.Parameters
+	about.Library, about.LibrarySHA = a.library, a.libSHA
+	s, err := open(a.model, a.file, w.dims(a.model), about.Threads, c.Seed)
+	if err != nil {
+		return fail(err)
+	}
+	samples, jitter, gcs, err := measure(ctx, c, w, s, others)
+	if err := errors.Join(err, s.close()); err != nil {
+		return fail(err)
+	}
+	about.Jitter, about.GCs = jitter, gcs
+	if gcs > 0 {
+		warn("the garbage collector ran %d times while calls were timed", gcs)
+	}
+	return samples, about, nil
+}
+
+// measure warms the session up, times the harness alone, then the calls.
+func measure(ctx context.Context, c *cell.Cell, w *With, s *session, others []int) (timed []sample, jitter map[string]int64, gcs uint32, err error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	runtime.GC()
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+
+	var done atomic.Int64
+	warm, empty := newSamples(w.Warmup), newSamples(emptyCalls)
+	timed = newSamples(w.Calls)
+	at := arrivals[w.Arrivals]
+
+	total := w.Warmup + w.Calls
+	stop := report(others, func() { c.Progress(int(done.Load()), total, "warm-up") })
+	err = loop(ctx, warm, closed, &done, s.call)
+	stop()
+	if err != nil {
+		return nil, nil, 0, fmt.Errorf("warm up: %w", err)
+	}
+	var none atomic.Int64
+	if err := loop(ctx, empty, closed, &none, s.nothing); err != nil {
+		return nil, nil, 0, fmt.Errorf("time empty calls: %w", err)
+	}
+	l := latencies(empty)
+	jitter = map[string]int64{"p50": percentile(l, 50), "p99": percentile(l, 99), "max": percentile(l, 100)}
+
+	var before, after runtime.MemStats
+	done.Store(0)
+	stop = report(others, func() { c.Progress(w.Warmup+int(done.Load()), total, "") })
+	runtime.ReadMemStats(&before)
+	err = loop(ctx, timed, at, &done, s.call)
+	runtime.ReadMemStats(&after)
+	stop()
+	if err != nil {
+		return nil, nil, 0, fmt.Errorf("call %d: %w", done.Load()+1, err)
+	}
+	c.Progress(total, total, "")
+	return timed, jitter, after.NumGC - before.NumGC, nil
+}
+
+// report calls progress ten times a second until stop is called, from a thread
+// on the given processors, away from what is measured.
+func report(cpus []int, progress func()) (stop func()) {
+	quit, gone := make(chan bool), make(chan bool)
+	go func() {
+		defer close(gone)
+		// The thread keeps its place and so must end with the goroutine: it is
+		// not unlocked. Where it cannot be moved it stays where all are.
+		runtime.LockOSThread()
+		_ = host.PinThread(cpus)
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-quit:
+				return
+			case <-tick.C:
+				progress()
+			}
+		}
+	}()
+	return func() { close(quit); <-gone }
+}
+
+// write leaves the cell's outputs.
+func write(c *cell.Cell, samples []sample, about result.Infer) error {
+	f, err := c.Create(result.CallsFile)
+	if err != nil {
+		return err
+	}
+	b := bufio.NewWriter(f)
+	fmt.Fprintln(b, "call,scheduled_ns,start_ns,latency_ns")
+	var line []byte
+	for i, s := range samples {
+		line = strconv.AppendInt(line[:0], int64(i+1), 10)
+		for _, v := range []int64{s.scheduled, s.start, s.latency()} {
+			line = strconv.AppendInt(append(line, ','), v, 10)
+		}
+		b.Write(append(line, '\n')) // the error stays with b until Flush
+	}
+	if err := errors.Join(b.Flush(), f.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", result.CallsFile, err)
+	}
+	path, err := c.Path(result.InferFile)
+	if err != nil {
+		return err
+	}
+	return result.Write(path, about)
+}

@@ -1,0 +1,547 @@
+package infer
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"barograph/pipeline/cell"
+	"barograph/stages/asset"
+	"barograph/stages/device/host"
+	"barograph/stages/model"
+	"barograph/stages/result"
+
+	ort "github.com/yalue/onnxruntime_go"
+)
+
+// A cell changes its whole process: processors, garbage collection, a library
+// that stays loaded. So tests run cells as the engine does, in a process of
+// their own, which is this binary over again.
+func TestMain(m *testing.M) {
+	if os.Getenv("BAROGRAPH_INFER_CELL") != "" {
+		if cell.Serve(cell.NewKinds(Kind()), os.Stdin, os.Stdout) != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// start begins a cell in a folder of its own.
+func start(t *testing.T, spec cell.Spec, with map[string]any, env ...string) (cmd *exec.Cmd, stdout *bytes.Buffer) {
+	t.Helper()
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := Kind()
+	params := k.With()
+	set := map[string]any{"model": "bert-tiny", "sequence": 16, "warmup": 3, "calls": 20}
+	maps.Copy(set, with)
+	b, err := json.Marshal(set)
+	if err == nil {
+		err = json.Unmarshal(b, params)
+	}
+	if err == nil {
+		spec.With, err = json.Marshal(params)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec.Kind, spec.ID, spec.Stage, spec.Root, spec.Outputs = "infer", "infer", "infer", root, k.Outputs(params)
+	if spec.Machine.Device == "" {
+		spec.Machine.Device = "host"
+	}
+	line, err := json.Marshal(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd = exec.Command(os.Args[0])
+	cmd.Dir = t.TempDir()
+	cmd.Env = append(append(os.Environ(), "BAROGRAPH_INFER_CELL=1", "ONNXRUNTIME_LIB="), env...)
+	cmd.Stdin = bytes.NewReader(append(line, '\n'))
+	stdout = new(bytes.Buffer)
+	cmd.Stdout, cmd.Stderr = stdout, os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd, stdout
+}
+
+// events waits for a cell's end and returns what it said.
+func events(t *testing.T, cmd *exec.Cmd, stdout *bytes.Buffer) (all []cell.Event, err error) {
+	t.Helper()
+	err = cmd.Wait()
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() {
+		var e cell.Event
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			t.Fatalf("event %q: %v", lines.Text(), err)
+		}
+		all = append(all, e)
+	}
+	return all, err
+}
+
+func ofType(all []cell.Event, name string) (some []cell.Event) {
+	for _, e := range all {
+		if e.Type == name {
+			some = append(some, e)
+		}
+	}
+	return some
+}
+
+// outputs reads what a cell left, and checks what holds of every cell.
+func outputs(t *testing.T, dir string) (samples []sample, about result.Infer) {
+	t.Helper()
+	if err := result.Read(filepath.Join(dir, result.InferFile), &about); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(filepath.Join(dir, result.CallsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"call", "scheduled_ns", "start_ns", "latency_ns"}; !reflect.DeepEqual(rows[0], want) {
+		t.Errorf("columns %q", rows[0])
+	}
+	if len(rows)-1 != about.Calls {
+		t.Errorf("%d calls in the file, %d asked for", len(rows)-1, about.Calls)
+	}
+	for i, r := range rows[1:] {
+		var v [4]int64
+		for k := range v {
+			if v[k], err = strconv.ParseInt(r[k], 10, 64); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s := sample{v[1], v[2], v[1] + v[3]}
+		samples = append(samples, s)
+		if v[0] != int64(i+1) || s.start < s.scheduled || s.end <= s.start {
+			t.Errorf("call %d: %v", i+1, r)
+		}
+		if i > 0 && s.scheduled != samples[i-1].end {
+			t.Errorf("call %d is scheduled at %d, the one before was complete at %d", i+1, s.scheduled, samples[i-1].end)
+		}
+	}
+	if want := [2]int64{samples[0].scheduled, samples[len(samples)-1].end}; about.Window != want {
+		t.Errorf("window %v, want %v", about.Window, want)
+	}
+	return samples, about
+}
+
+func TestHost(t *testing.T) {
+	own, _, err := host.Split()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := cell.Now()
+	cmd, stdout := start(t, cell.Spec{Seed: 7}, map[string]any{"calls": 300})
+	all, err := events(t, cmd, stdout)
+	after := cell.Now()
+	if err != nil {
+		t.Fatalf("%v: %+v", err, ofType(all, "error"))
+	}
+	samples, about := outputs(t, cmd.Dir)
+	if samples[0].scheduled < before || samples[len(samples)-1].end > after {
+		t.Errorf("calls from %d to %d lie outside the process's life, %d to %d", samples[0].scheduled, samples[len(samples)-1].end, before, after)
+	}
+	version, sha, err := asset.RuntimeIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := model.Load("../..", "bert-tiny")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := result.Infer{
+		Model: "bert-tiny", ModelSHA: about.ModelSHA, Parameters: c.Parameters, Batch: 1, Sequence: 16, Device: "host",
+		Provider: "CPUExecutionProvider", Library: "onnxruntime " + version, LibrarySHA: sha, Threads: len(own), CPUs: own,
+		Options: options, Warmup: 3, Calls: 300, Arrivals: "closed", Window: about.Window, Jitter: about.Jitter,
+	}
+	want.Warnings = about.Warnings // one, where there is one CPU
+	if !reflect.DeepEqual(about, want) {
+		t.Errorf("infer.json holds\n%+v, want\n%+v", about, want)
+	}
+	if len(about.ModelSHA) != 64 {
+		t.Errorf("model's digest %q", about.ModelSHA)
+	}
+	j := about.Jitter
+	if !(0 < j["p50"] && j["p50"] <= j["p99"] && j["p99"] <= j["max"]) {
+		t.Errorf("jitter %v", j)
+	}
+	l := latencies(samples)
+	if p50 := percentile(l, 50); j["p50"]*20 > p50 {
+		t.Errorf("the harness takes %d ns of a call of %d ns", j["p50"], p50)
+	}
+	if w := ofType(all, "window"); len(w) != 1 || w[0].Start != about.Window[0] || w[0].End != about.Window[1] {
+		t.Errorf("window events %+v", w)
+	}
+	m := ofType(all, "metric")
+	if len(m) != 1 || m[0].Values["p50_ns"] != float64(percentile(l, 50)) || m[0].Values["p99_ns"] != float64(percentile(l, 99)) {
+		t.Errorf("metric events %+v", m)
+	}
+	if p := ofType(all, "progress"); len(p) == 0 || p[len(p)-1].Done != 303 || p[len(p)-1].Total != 303 {
+		t.Errorf("progress events %+v", p)
+	}
+}
+
+// While calls run, every thread but the reporter's is on the inference's
+// processors, the library's own pool included.
+func TestPlacement(t *testing.T) {
+	own, others, err := host.Split()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd, stdout := start(t, cell.Spec{}, map[string]any{"calls": 1 << 20, "threads": 2})
+	defer func() { _ = cmd.Process.Kill() }()
+	var own1, others1 int
+	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("no reporter thread on CPUs %v was seen", others)
+		}
+		masks := affinities(t, cmd.Process.Pid)
+		own1, others1 = 0, 0
+		for _, m := range masks {
+			switch {
+			case slices.Equal(m, own):
+				own1++
+			case slices.Equal(m, others):
+				others1++
+			}
+		}
+		// The reporter runs from the warm-up on, when all is set up.
+		if slices.Equal(own, others) || others1 == 1 && own1+others1 == len(masks) {
+			break
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	all, err := events(t, cmd, stdout)
+	if err == nil {
+		t.Error("a cell that was told to stop ended well")
+	}
+	if e := ofType(all, "error"); len(e) != 1 || !strings.Contains(e[0].Text, "cancel") && !strings.Contains(e[0].Text, "terminated") {
+		t.Errorf("error events %+v", e)
+	}
+	if names, err := os.ReadDir(cmd.Dir); err != nil || len(names) > 0 {
+		t.Errorf("a cell that was told to stop left %v, %v", names, err)
+	}
+}
+
+// affinities returns the CPUs each thread of a process may use.
+func affinities(t *testing.T, pid int) (masks [][]int) {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			continue // the thread has ended
+		}
+		_, rest, _ := strings.Cut(string(b), "Cpus_allowed_list:\t")
+		list, _, _ := strings.Cut(rest, "\n")
+		var cpus []int
+		for _, part := range strings.Split(list, ",") {
+			var lo, hi int
+			if n, _ := fmt.Sscanf(part, "%d-%d", &lo, &hi); n == 1 {
+				hi = lo
+			}
+			for c := lo; c <= hi; c++ {
+				cpus = append(cpus, c)
+			}
+		}
+		masks = append(masks, cpus)
+	}
+	return masks
+}
+
+func TestSim(t *testing.T) {
+	spec := cell.Spec{Seed: 11, Machine: cell.Machine{Name: "p100", Device: "sim"},
+		Gang: []cell.Input{{Stage: "stress", Kind: "stress", ID: "stress[level=4]",
+			With: json.RawMessage(`{"threads":4,"block":16777216,"direction":"d2h"}`)}}}
+	var runs [][]sample
+	// A library that is none does not matter here.
+	for range 2 {
+		cmd, stdout := start(t, spec, nil, "ONNXRUNTIME_LIB=/etc/hostname")
+		all, err := events(t, cmd, stdout)
+		if err != nil {
+			t.Fatalf("%v: %+v", err, ofType(all, "error"))
+		}
+		samples, about := outputs(t, cmd.Dir)
+		if !about.Simulated || about.Library != "simulated" || about.Device != "sim" {
+			t.Errorf("not said to be simulated: %+v", about)
+		}
+		runs = append(runs, samples)
+	}
+	if !reflect.DeepEqual(runs[0], runs[1]) {
+		t.Error("two simulations of one trial differ")
+	}
+	spec.Gang = nil
+	cmd, stdout := start(t, spec, nil)
+	if _, err := events(t, cmd, stdout); err != nil {
+		t.Fatal(err)
+	}
+	alone, _ := outputs(t, cmd.Dir)
+	if a, b := percentile(latencies(alone), 50), percentile(latencies(runs[0]), 50); a >= b {
+		t.Errorf("p50 %d ns alone, %d ns under load", a, b)
+	}
+}
+
+// put writes a file into a new folder.
+func put(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestFails(t *testing.T) {
+	lookalike := filepath.Join(t.TempDir(), "lib.so")
+	cc := exec.Command("cc", "-shared", "-fPIC", "-x", "c", "-o", lookalike, "-")
+	cc.Stdin = strings.NewReader("void *OrtGetApiBase(void) { return (void *)8; }")
+	if out, err := cc.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	tests := []struct {
+		name, device string
+		with         map[string]any
+		env, want    string
+		hint         string
+	}{
+		{name: "cuda", device: "cuda:1", want: `device "cuda:1"`, hint: "host or sim"},
+		{name: "device", device: "abacus", want: "no such device", hint: "host or sim"},
+		{name: "no ONNX", with: map[string]any{"model": put(t, "m.onnx", "a text, and no model")}, want: "is no ONNX file"},
+		// By its structure ONNX: an IR version and a graph without nodes.
+		{name: "unusable ONNX", with: map[string]any{"model": put(t, "m.onnx", "\x08\x07\x3a\x00")}, want: "load model"},
+		{name: "no model", with: map[string]any{"model": "bert-huge"}, want: `unknown model "bert-huge"`, hint: "bert"},
+		{name: "sequence too long", with: map[string]any{"sequence": 4096}, want: `"sequence" is 4096`},
+		{name: "calls", with: map[string]any{"calls": 0}, want: "calls is 0: want at least 1"},
+		{name: "arrivals", with: map[string]any{"arrivals": "poison"}, want: `unknown arrivals "poison"`, hint: "closed"},
+		{name: "no library", env: "ONNXRUNTIME_LIB=" + lookalike, want: "is no ONNX Runtime", hint: asset.MinRuntime},
+	}
+	for _, tt := range tests {
+		for _, prepare := range []bool{false, true} {
+			if prepare && (tt.device != "" || tt.name == "calls" || tt.name == "arrivals") {
+				continue // Check has seen these; Prepare knows no device
+			}
+			t.Run(fmt.Sprintf("%s/prepare=%v", tt.name, prepare), func(t *testing.T) {
+				cmd, stdout := start(t, cell.Spec{Machine: cell.Machine{Device: tt.device}, Prepare: prepare}, tt.with, tt.env)
+				all, err := events(t, cmd, stdout)
+				if err == nil {
+					t.Fatal("the cell ended well")
+				}
+				var exit *exec.ExitError
+				if !errors.As(err, &exit) || !exit.Exited() {
+					t.Fatalf("the cell was killed: %v", err)
+				}
+				e := ofType(all, "error")
+				if len(e) != 1 || !strings.Contains(e[0].Text, tt.want) || !strings.Contains(e[0].Hint, tt.hint) {
+					t.Errorf("error events %+v; want %q, hint %q", e, tt.want, tt.hint)
+				}
+				if w := ofType(all, "window"); len(w) > 0 {
+					t.Error("something was measured")
+				}
+				if names, err := os.ReadDir(cmd.Dir); err != nil || len(names) > 0 {
+					t.Errorf("a failed cell left %v, %v", names, err)
+				}
+			})
+		}
+	}
+}
+
+func TestPrepare(t *testing.T) {
+	cmd, stdout := start(t, cell.Spec{Prepare: true}, nil)
+	if all, err := events(t, cmd, stdout); err != nil {
+		t.Fatalf("%v: %+v", err, all)
+	}
+}
+
+func TestIdentify(t *testing.T) {
+	t.Setenv("ONNXRUNTIME_LIB", "")
+	k := Kind()
+	identity := func(change func(*With)) map[string]string {
+		t.Helper()
+		w := k.With().(*With)
+		w.Model = "bert-tiny"
+		change(w)
+		if err := k.Check("../..", w); err != nil {
+			t.Fatal(err)
+		}
+		id, err := k.Identify("../..", w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	tiny := identity(func(*With) {})
+	mini := identity(func(w *With) { w.Model = "bert-mini" })
+	if tiny["model"] == mini["model"] || tiny["onnxruntime"] != mini["onnxruntime"] {
+		t.Errorf("identities %v and %v", tiny, mini)
+	}
+	if !strings.HasPrefix(tiny["onnxruntime"], asset.RuntimeVersion+" sha256:") {
+		t.Errorf("library %q", tiny["onnxruntime"])
+	}
+}
+
+// openTiny opens a session in this process.
+func openTiny(t *testing.T) *session {
+	t.Helper()
+	t.Setenv("ONNXRUNTIME_LIB", "")
+	w := Kind().With().(*With)
+	w.Model, w.Sequence = "bert-tiny", 16
+	a, err := fetch(t.Context(), "../..", w, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := open(a.model, a.file, w.dims(a.model), 1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// The call fills the outputs that were bound, every time.
+func TestSessionComputes(t *testing.T) {
+	s := openTiny(t)
+	out := s.values[len(s.values)-2].(*ort.Tensor[float32])
+	if err := s.call(); err != nil {
+		t.Fatal(err)
+	}
+	first := slices.Clone(out.GetData())
+	norm := 0.0
+	for _, v := range first {
+		norm += float64(v) * float64(v)
+	}
+	if len(first) == 0 || norm == 0 || math.IsNaN(norm) || math.IsInf(norm, 0) {
+		t.Errorf("output of %d elements has norm %g", len(first), norm)
+	}
+	out.ZeroContents()
+	if err := s.call(); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(first, out.GetData()) {
+		t.Error("two calls on the same input differ")
+	}
+}
+
+func TestLoopAllocatesNothing(t *testing.T) {
+	s := openTiny(t)
+	samples := newSamples(200)
+	var done atomic.Int64
+	for name, call := range map[string]func() error{"call": s.call, "nothing": s.nothing} {
+		defer debug.SetGCPercent(debug.SetGCPercent(-1))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if err := loop(t.Context(), samples, closed, &done, call); err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		// The runtime's own threads may allocate now and then; a loop that does
+		// would at least once a call.
+		if n := after.Mallocs - before.Mallocs; n >= uint64(len(samples)/2) {
+			t.Errorf("%s: %d allocations in %d calls", name, n, len(samples))
+		}
+	}
+}
+
+// A stall shows in full in the call that was due while it lasted, and in a
+// closed loop in no other.
+func TestLoopShowsStall(t *testing.T) {
+	const stall = 50 * time.Millisecond
+	samples := newSamples(10)
+	var done atomic.Int64
+	i := 0
+	err := loop(t.Context(), samples, closed, &done, func() error {
+		if i++; i == 4 {
+			time.Sleep(stall)
+		}
+		return nil
+	})
+	if err != nil || done.Load() != 10 {
+		t.Fatalf("%v after %d calls", err, done.Load())
+	}
+	for k, s := range samples {
+		if (k == 3) != (s.latency() >= stall.Nanoseconds()) {
+			t.Errorf("call %d took %v", k+1, time.Duration(s.latency()))
+		}
+	}
+}
+
+func TestLoopStops(t *testing.T) {
+	samples := newSamples(10)
+	var done atomic.Int64
+	ctx, cancel := context.WithCancel(t.Context())
+	err := loop(ctx, samples, closed, &done, func() error {
+		if done.Load() == 4 {
+			cancel()
+		}
+		return nil
+	})
+	if !errors.Is(err, context.Canceled) || done.Load() != 5 {
+		t.Errorf("%v after %d calls", err, done.Load())
+	}
+	fault := errors.New("fault")
+	if err := loop(t.Context(), samples, closed, &done, func() error { return fault }); !errors.Is(err, fault) {
+		t.Errorf("the call's error became %v", err)
+	}
+}
+
+func TestPercentile(t *testing.T) {
+	var hundred []int64
+	for i := range int64(100) {
+		hundred = append(hundred, i+1)
+	}
+	for _, tt := range []struct {
+		sorted []int64
+		p      int
+		want   int64
+	}{{hundred, 50, 50}, {hundred, 99, 99}, {hundred, 100, 100}, {hundred, 1, 1}, {hundred[:3], 50, 2}, {hundred[:1], 99, 1}, {hundred[:2], 50, 1}} {
+		if got := percentile(tt.sorted, tt.p); got != tt.want {
+			t.Errorf("p%d of %d samples: %d, want %d", tt.p, len(tt.sorted), got, tt.want)
+		}
+	}
+}
+
+// No p99 is shown of fewer calls than bear one.
+func TestMetrics(t *testing.T) {
+	for n, want := range map[int]bool{1: false, 298: false, 299: true} {
+		if _, got := metrics(newSamples(n))["p99_ns"]; got != want {
+			t.Errorf("p99 of %d calls: %v", n, got)
+		}
+	}
+}

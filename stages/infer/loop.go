@@ -1,0 +1,69 @@
+package infer
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+
+	"barograph/pipeline/cell"
+)
+
+// A sample is one timed call, in nanoseconds on the clock of [cell.Now].
+type sample struct{ scheduled, start, end int64 }
+
+// latency runs from the scheduled arrival, so that a stall shows in every call
+// it delays.
+func (s sample) latency() int64 { return s.end - s.scheduled }
+
+// An arrival says when call i is scheduled, given when the loop began and when
+// the call before was complete.
+type arrival func(i int, begin, previous int64) int64
+
+// closed is the closed loop: a call is due once the one before is complete.
+func closed(_ int, _, previous int64) int64 { return previous }
+
+// loop makes and times len(samples) calls. It allocates nothing; done counts
+// the calls for whoever watches. It stops, with ctx's error, between calls.
+func loop(ctx context.Context, samples []sample, at arrival, done *atomic.Int64, call func() error) error {
+	begin := cell.Now()
+	previous := begin
+	for i := range samples {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		s := &samples[i]
+		s.scheduled = at(i, begin, previous)
+		s.start = cell.Now()
+		if err := call(); err != nil {
+			return err
+		}
+		s.end = cell.Now()
+		previous = s.end
+		done.Store(int64(i + 1))
+	}
+	return nil
+}
+
+// newSamples returns n samples whose memory is there already: a page that is
+// touched for the first time costs the call that touches it.
+func newSamples(n int) []sample {
+	samples := make([]sample, n)
+	for i := range samples {
+		samples[i].end = -1
+	}
+	return samples
+}
+
+// percentile returns the smallest latency that p percent of the samples, p from
+// 1 to 100, do not exceed, given their latencies in ascending order.
+func percentile(sorted []int64, p int) int64 { return sorted[(p*len(sorted)+99)/100-1] }
+
+// latencies returns the samples' latencies in ascending order.
+func latencies(samples []sample) []int64 {
+	l := make([]int64, len(samples))
+	for i, s := range samples {
+		l[i] = s.latency()
+	}
+	slices.Sort(l)
+	return l
+}
