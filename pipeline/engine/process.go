@@ -35,6 +35,7 @@ var passed = []string{
 	"BAROGRAPH_CACHE", "ONNXRUNTIME_LIB", "CUDA_VISIBLE_DEVICES",
 	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
 	"SSL_CERT_FILE", "SSL_CERT_DIR",
+	"GORACE", "GOCOVERDIR", // of a program built to be tested
 }
 
 func environment(extra map[string]string) []string {

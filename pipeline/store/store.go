@@ -4,7 +4,7 @@
 // A store lives in one folder:
 //
 //	objects/ab/abcdef...  the outputs' bytes, read-only, named by SHA-256
-//	cells.log             one line per record; a torn tail is cut off on opening
+//	cells.log             one line per record, each with a checksum; a torn tail is cut off
 //	details.log           what each key was made of, for explanations
 //	stats.json            digests of files by size, times and inode
 //
@@ -137,11 +137,10 @@ func load(dir string) (*Store, int64, error) {
 		if !whole {
 			break
 		}
-		r, err := parseRecord(line)
-		if err != nil {
-			break
+		// A damaged line is a lost result; those around it still stand.
+		if r, err := parseRecord(line); err == nil {
+			s.index(r)
 		}
-		s.index(r)
 		good += int64(len(line)) + 1
 		rest = tail
 	}

@@ -1,0 +1,305 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"barograph/pipeline/store"
+)
+
+func open(t testing.TB, dir string) *store.Store {
+	t.Helper()
+	s, err := store.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// commit stores text as the one output of a cell.
+func commit(t testing.TB, s *store.Store, key, cellName, text string) *store.Record {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "out")
+	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	f, err := s.Put(path, "out.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &store.Record{Key: key, Cell: cellName, Started: 1, Wall: time.Second, Files: []store.File{f}}
+	if err := s.Commit(store.Detail{Parts: []store.Part{{Name: "text", Value: text}}}, r); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestRecordsOutliveTheStore(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	names := []string{"s/plain", "s/x[level=4,replicate=2]", "s/odd \"quoted\"\tand\nbroken\\", "s/é"}
+	for i, name := range names {
+		commit(t, s, fmt.Sprint("key", i), name, name)
+	}
+	commit(t, s, "key-new", names[0], "newer")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir)
+	defer s.Close()
+	for i, name := range names {
+		r := s.Get(fmt.Sprint("key", i))
+		if r == nil || r.Cell != name || r.Wall != time.Second || r.Files[0].Name != "out.txt" {
+			t.Fatalf("record of %q came back as %+v", name, r)
+		}
+		b, err := os.ReadFile(s.Object(r.Files[0].Digest))
+		if err != nil || string(b) != name {
+			t.Errorf("object of %q: %q, %v", name, b, err)
+		}
+		if d, err := s.Detail(r); err != nil || d.Parts[0].Value != name {
+			t.Errorf("detail of %q: %v, %v", name, d, err)
+		}
+	}
+	if r := s.Latest(names[0]); r == nil || r.Key != "key-new" {
+		t.Errorf("latest of %q is %+v", names[0], r)
+	}
+}
+
+// The log is cut at every length: what loads is a prefix of what was written,
+// and the store goes on from there.
+func TestTornLog(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	const n = 5
+	for i := range n {
+		commit(t, s, fmt.Sprint("key", i), fmt.Sprint("s/", i), fmt.Sprint("text", i))
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "cells.log")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cut := range len(whole) + 1 {
+		if err := os.WriteFile(path, whole[:cut], 0o666); err != nil {
+			t.Fatal(err)
+		}
+		s := open(t, dir)
+		want := strings.Count(string(whole[:cut]), "\n")
+		for i := range n {
+			if got := s.Get(fmt.Sprint("key", i)) != nil; got != (i < want) {
+				t.Fatalf("cut at %d of %d: record %d there: %v, want the first %d", cut, len(whole), i, got, want)
+			}
+		}
+		if cut%17 == 0 {
+			commit(t, s, "again", "s/again", "again")
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if cut%17 == 0 {
+			s = open(t, dir)
+			if s.Get("again") == nil || (want > 0) != (s.Get("key0") != nil) {
+				t.Fatalf("cut at %d: what was committed afterwards is lost", cut)
+			}
+			s.Close()
+		}
+	}
+}
+
+// Every byte of the log is flipped: the damaged record is refused, with the next
+// where the byte stood between them; no other is lost, and none is wrong.
+func TestDamagedLog(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	var want []*store.Record
+	for i := range 3 {
+		want = append(want, commit(t, s, fmt.Sprint("key", i), fmt.Sprint("s/", i), fmt.Sprint("text", i)))
+	}
+	s.Close()
+	path := filepath.Join(dir, "cells.log")
+	whole, _ := os.ReadFile(path)
+	for at := range whole {
+		b := append([]byte(nil), whole...)
+		b[at] ^= 0x15
+		if err := os.WriteFile(path, b, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		s, err := store.View(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, w := range want {
+			r := s.Get(w.Key)
+			if r != nil && (r.Cell != w.Cell || r.Files[0] != w.Files[0]) {
+				t.Fatalf("byte %d flipped: record %d came back as %+v", at, i, r)
+			}
+			damaged := strings.Count(string(whole[:at]), "\n")
+			hit := i == damaged || whole[at] == '\n' && i == damaged+1
+			if (r == nil) != hit {
+				t.Fatalf("byte %d flipped: record %d there: %v", at, i, r != nil)
+			}
+		}
+	}
+}
+
+func TestLostObjectIsNoResult(t *testing.T) {
+	s := open(t, t.TempDir())
+	defer s.Close()
+	r := commit(t, s, "key", "s/x", "text")
+	if s.Get("key") == nil {
+		t.Fatal("the record is not there")
+	}
+	if err := os.Remove(s.Object(r.Files[0].Digest)); err != nil {
+		t.Fatal(err)
+	}
+	if s.Get("key") != nil {
+		t.Error("a record without its object counts as a result")
+	}
+}
+
+func TestPutRefusesWhatIsNoFile(t *testing.T) {
+	s := open(t, t.TempDir())
+	defer s.Close()
+	dir := t.TempDir()
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink("/etc/passwd", link); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{dir, link, filepath.Join(dir, "none")} {
+		if _, err := s.Put(path, "x"); err == nil {
+			t.Errorf("Put(%s) was accepted", path)
+		}
+	}
+}
+
+// An edit that keeps size and mtime is seen, however soon it comes.
+func TestDigestSeesSameSizeEdits(t *testing.T) {
+	s := open(t, t.TempDir())
+	defer s.Close()
+	path := filepath.Join(t.TempDir(), "f")
+	var last string
+	for i := range 50 {
+		if err := os.WriteFile(path, fmt.Appendf(nil, "%04d", i), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, time.Unix(1, 0), time.Unix(1, 0)); err != nil {
+			t.Fatal(err)
+		}
+		d, err := s.Digest(path)
+		if err != nil || d == last {
+			t.Fatalf("edit %d: digest %s, %v; before %s", i, d, err, last)
+		}
+		last = d
+	}
+}
+
+func TestCopyIsSafeToEdit(t *testing.T) {
+	s := open(t, t.TempDir())
+	defer s.Close()
+	r := commit(t, s, "key", "s/x", "text")
+	path := filepath.Join(t.TempDir(), "new/out.txt")
+	if err := s.Copy(r.Files[0], path); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteString("EDIT")
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if b, _ := os.ReadFile(s.Object(r.Files[0].Digest)); string(b) != "text" {
+		t.Errorf("editing the copy changed the object to %q", b)
+	}
+}
+
+func TestConcurrentUse(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for j := range 10 {
+				commit(t, s, fmt.Sprint("key", i, "-", j), "s/x", fmt.Sprint(j))
+				s.Get(fmt.Sprint("key", i, "-", j))
+			}
+		})
+	}
+	wg.Wait()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir)
+	defer s.Close()
+	for i := range 8 {
+		for j := range 10 {
+			if s.Get(fmt.Sprint("key", i, "-", j)) == nil {
+				t.Errorf("record %d-%d is lost", i, j)
+			}
+		}
+	}
+}
+
+func TestLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	ctx := context.Background()
+	first, err := store.Lock(ctx, path, func(string) { t.Error("waited for a free lock") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	var holder string
+	go func() {
+		time.Sleep(150 * time.Millisecond)
+		first.Close()
+	}()
+	second, err := store.Lock(ctx, path, func(h string) { holder = h })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(holder, fmt.Sprintf("process %d ", os.Getpid())) {
+		t.Errorf("the waiting one was told of %q", holder)
+	}
+	short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	if _, err := store.Lock(short, path, func(string) {}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a wait that was cancelled: %v", err)
+	}
+	second.Close()
+}
+
+func FuzzLog(f *testing.F) {
+	dir := f.TempDir()
+	s := open(f, dir)
+	commit(f, s, "key", "s/x[level=1]", "text")
+	s.Close()
+	b, err := os.ReadFile(filepath.Join(dir, "cells.log"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Add([]byte("00000000\t\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "cells.log"), b, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		s, err := store.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
