@@ -1,0 +1,45 @@
+# Every target works in a fresh clone with Go, a C compiler, pip and make.
+
+program := bin/barograph
+sources := main.go go.mod go.sum $(shell find pipeline stages notebooks/nb -type f ! -name '*_test.go' ! -path '*/testdata/*')
+packages ?= ./...
+
+.DELETE_ON_ERROR:
+.PHONY: help reproduce figures test bench lint build assets clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+reproduce: $(program) ## measure the paper's study on this machine; draw Figure 2; judge the claims
+	$(program) run configs/paper.yaml
+
+# A recording that was INVALID when it was made (status 3) is still drawn.
+figures: $(program) ## draw every figure again from the recordings in data/
+	@for sums in data/*/*/SHA256SUMS; do \
+		[ -e "$$sums" ] || { echo "no recording in data/" >&2; exit 1; }; \
+		echo $(program) run --replay "$${sums%/*}"; \
+		$(program) run --replay "$${sums%/*}" || [ $$? -eq 3 ] || exit 1; \
+	done
+
+test: lint assets ## check and test everything, with the race detector
+	go test -race $(packages)
+
+bench: assets $(program) ## measure the harness against other tools, and the program's parts
+	go test -run '^$$' -bench . -benchtime 1s $(packages)
+
+lint: ## formatting, vet, staticcheck
+	@unformatted=$$(gofmt -l main.go pipeline stages notebooks) && \
+		{ [ -z "$$unformatted" ] || { echo "not formatted (run gofmt -w):" $$unformatted >&2; exit 1; }; }
+	go vet $(packages)
+	go tool staticcheck $(packages)
+
+build: $(program) ## the program, bin/barograph
+
+$(program): $(sources)
+	go build -o $@ .
+
+assets: ## fetch ahead what tests and benches need: ONNX Runtime, Python packages
+	@go run ./stages/asset/fetch -python
+
+clean: ## remove what can be made again: the program and stored results; data/ and figures/ stay
+	rm -rf bin .barograph
