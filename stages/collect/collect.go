@@ -38,8 +38,10 @@ type Run struct {
 	Simulated    bool          `json:"simulated"` // whether any row is
 	Utilisation  Utilisation   `json:"utilisation"`
 	Calibrations []Calibration `json:"calibrations,omitempty"`
-	Trials       []*Trial      `json:"trials"` // in the order of samples.csv
-	Warnings     []string      `json:"warnings,omitempty"`
+	Trials       []*Trial      `json:"trials"`             // in the order of samples.csv
+	Warnings     []string      `json:"warnings,omitempty"` // the cells' and collect's own
+
+	found []string // collect's own
 }
 
 // Utilisation says what a share of the link is a share of.
@@ -117,7 +119,7 @@ func run(ctx context.Context, c *cell.Cell) error {
 	if err := record.WriteSums(dir); err != nil {
 		return fmt.Errorf("collect: %w", err)
 	}
-	for _, w := range r.Warnings {
+	for _, w := range r.found { // the cells have told theirs themselves
 		c.Warn("%s", w)
 	}
 	c.Metric(map[string]float64{"rows": float64(r.Rows)})
@@ -157,7 +159,7 @@ func join(s *cell.Spec) (*Run, error) {
 		if err := read(in, result.StressFile, &stress); err != nil {
 			return nil, err
 		}
-		r.warn(in.ID, stress.Warnings)
+		r.repeat(in.ID, stress.Warnings)
 		if stress.Mode == "capacity" {
 			r.Calibrations = append(r.Calibrations, Calibration{in.ID, in.Seq, in.Point, in.With, stress})
 		} else {
@@ -201,7 +203,7 @@ func (r *Run) trial(in cell.Input, loads []load, stressed bool) (*Trial, error) 
 	if err := read(in, result.InferFile, &t.Infer); err != nil {
 		return nil, err
 	}
-	r.warn(in.ID, t.Infer.Warnings)
+	r.repeat(in.ID, t.Infer.Warnings)
 	level, _ := in.Point.Get("level")
 	switch {
 	case len(loads) > 1:
@@ -213,7 +215,7 @@ func (r *Run) trial(in cell.Input, loads []load, stressed bool) (*Trial, error) 
 	case len(loads) == 1:
 		t.Background, t.StressWith, t.Stress = loads[0].id, loads[0].with, &loads[0].stress
 		if t.Stress.Threads > 0 && t.Stress.Window != t.Infer.Window {
-			r.warn(t.Background, []string{fmt.Sprintf("achieved bandwidth is of %v, not of the trial's window %v", t.Stress.Window, t.Infer.Window)})
+			r.warn(t.Background, "achieved bandwidth is of %v, not of the trial's window %v", t.Stress.Window, t.Infer.Window)
 		}
 		r.capacity(t)
 	}
@@ -249,7 +251,7 @@ func (r *Run) capacity(t *Trial) {
 	case t.Stress.Achieved == 0:
 		t.Utilisation = new(float64) // nothing is no share of whatever it is
 	default:
-		r.warn(t.Background, []string{fmt.Sprintf("no calibration of direction %q: utilisation is unknown", t.Stress.Direction)})
+		r.warn(t.Background, "no calibration of direction %q: utilisation is unknown", t.Stress.Direction)
 	}
 }
 
@@ -308,14 +310,20 @@ func (r *Run) environment() {
 	}
 	r.Environment = *head
 	if others > 0 {
-		r.warn("collect", []string{fmt.Sprintf("%d of %d cells were measured in another environment, which stands beside them", others, len(r.Trials))})
+		r.warn("collect", "%d of %d cells were measured in another environment, which stands beside them", others, len(r.Trials))
 	}
 }
 
-func (r *Run) warn(id string, texts []string) {
+// repeat keeps the warnings that a cell left.
+func (r *Run) repeat(id string, texts []string) {
 	for _, text := range texts {
 		r.Warnings = append(r.Warnings, id+": "+text)
 	}
+}
+
+func (r *Run) warn(id, format string, args ...any) {
+	text := id + ": " + fmt.Sprintf(format, args...)
+	r.Warnings, r.found = append(r.Warnings, text), append(r.found, text)
 }
 
 func read(in cell.Input, file string, v any) error {
