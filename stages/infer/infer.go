@@ -86,12 +86,12 @@ func check(root string, with any) error {
 	if err != nil {
 		return err
 	}
-	return c.CheckDims(w.dims(c))
+	return c.CheckDims(w.Dims(c))
 }
 
-// dims gives the model's symbolic dimensions their values. A model need not
+// Dims gives the model's symbolic dimensions their values. A model need not
 // have both, and one that has others cannot be measured: CheckDims names them.
-func (w *With) dims(c *model.Config) map[string]int64 {
+func (w *With) Dims(c *model.Config) map[string]int64 {
 	dims := map[string]int64{}
 	names, _ := c.Dims()
 	for _, name := range names {
@@ -134,7 +134,7 @@ func prepare(ctx context.Context, root string, with any, log func(string)) error
 	if err != nil {
 		return err
 	}
-	s, err := open(a.model, a.file, w.dims(a.model), max(1, w.Threads), 0)
+	s, err := open(a.model, a.file, w.Dims(a.model), max(1, w.Threads), 0)
 	if err != nil {
 		return err
 	}
@@ -290,7 +290,7 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) ([]sample, result.Infer,
 	}
 	about.Model, about.ModelSHA, about.Parameters = w.Model, a.fileSHA, a.model.Parameters
 	about.Library, about.LibrarySHA = a.library, a.libSHA
-	s, err := open(a.model, a.file, w.dims(a.model), about.Threads, c.Seed)
+	s, err := open(a.model, a.file, w.Dims(a.model), about.Threads, c.Seed)
 	if err != nil {
 		return fail(err)
 	}

@@ -423,7 +423,7 @@ func openTiny(t *testing.T) *session {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := open(a.model, a.file, w.dims(a.model), 1, 1)
+	s, err := open(a.model, a.file, w.Dims(a.model), 1, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+
+	"barograph/pipeline/cell"
+	"barograph/stages/asset"
+	"barograph/stages/infer"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCell) != "" {
+		if cell.Serve(cell.NewKinds(infer.Kind()), os.Stdin, os.Stdout) != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// Whether the harness keeps its promise is the bench's to say, on a model that
+// takes long enough; that the bench can say it is tested here.
+func TestBench(t *testing.T) {
+	t.Setenv("ONNXRUNTIME_LIB", "")
+	b := bench{root: "../..", rounds: 2, tolerance: 1e6, seed: 1,
+		with: infer.With{Model: "bert-tiny", Batch: 2, Sequence: 16, Warmup: 1, Calls: 10, Arrivals: "closed"}}
+	var out bytes.Buffer
+	if err := b.run(t.Context(), &out); err != nil {
+		t.Fatal(err)
+	}
+	text := out.String()
+	for _, want := range []string{"all", "bert-tiny, batch 2, sequence 16", "onnxruntime " + asset.RuntimeVersion + " against Python's onnxruntime " + asset.RuntimeVersion, "20 calls"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	b.tolerance, b.rounds = 0, 1
+	if err := b.run(t.Context(), &out); err == nil || !strings.Contains(err.Error(), "further from 1") {
+		t.Errorf("a ratio beyond the tolerance: %v", err)
+	}
+}
+
+func TestMedian(t *testing.T) {
+	for want, v := range map[float64][]int64{3: {3}, 2.5: {4, 1, 3, 2}, 2: {3, 1, 2}} {
+		if got := median(v); got != want {
+			t.Errorf("median of %v: %v", v, got)
+		}
+	}
+}

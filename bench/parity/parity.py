@@ -1,0 +1,38 @@
+"""Time a model with Python's onnxruntime, as its users do.
+
+Reads one line of JSON from standard input: file, calls, warmup, threads, cpus,
+and inputs, a map of name to {type, shape, data}. Writes one line: the version
+of onnxruntime and the latencies of the timed calls in nanoseconds.
+"""
+import gc
+import json
+import os
+import sys
+import time
+
+job = json.loads(sys.stdin.readline())
+if job["cpus"]:
+    os.sched_setaffinity(0, job["cpus"])  # before the library starts its threads
+
+import numpy
+import onnxruntime
+
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = job["threads"]
+options.inter_op_num_threads = 1
+session = onnxruntime.InferenceSession(job["file"], options, providers=["CPUExecutionProvider"])
+feed = {
+    name: numpy.array(t["data"], dtype=t["type"]).reshape(t["shape"])
+    for name, t in job["inputs"].items()
+}
+
+for _ in range(job["warmup"]):
+    session.run(None, feed)
+gc.disable()
+latencies = []
+for _ in range(job["calls"]):
+    start = time.perf_counter_ns()
+    session.run(None, feed)
+    latencies.append(time.perf_counter_ns() - start)
+
+json.dump({"version": onnxruntime.__version__, "latencies": latencies}, sys.stdout)
