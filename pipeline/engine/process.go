@@ -86,7 +86,7 @@ func (r *run) spec(c *plan.Cell) *cell.Spec {
 }
 
 func input(c *plan.Cell) cell.Input {
-	in := cell.Input{Stage: c.Stage.Name, Kind: c.Stage.Kind.Name, ID: c.ID, Point: c.Point, With: c.With, Files: map[string]string{}}
+	in := cell.Input{Stage: c.Stage.Name, Kind: c.Stage.Kind.Name, ID: c.ID, Point: c.Point, With: c.With, Seed: c.Seed, Files: map[string]string{}}
 	if c.Trial != nil {
 		in.During = c.Trial.ID
 	}

@@ -142,10 +142,6 @@ func (b *builder) make(st *study.Stage, pt cell.Point, id string) *Cell {
 		publish = append(publish, f(b.study.Name, b.study.Machine.Name, bound.With)...)
 	}
 	for _, path := range publish {
-		if !filepath.IsLocal(path) {
-			b.fail(st, "outputs are written below the workspace, such as figures/name.svg", "output %q of %s lies outside the workspace", path, c.ID)
-			continue
-		}
 		path = filepath.Clean(path)
 		c.Outputs = append(c.Outputs, path)
 		c.Publish[path] = path
@@ -242,10 +238,6 @@ func (b *builder) files(c *Cell, globs []string) {
 		}
 	}
 	for _, glob := range globs {
-		if !filepath.IsLocal(glob) {
-			b.fail(c.Stage, "inputs are named relative to the workspace", "input %q of %s lies outside the workspace", glob, c.ID)
-			continue
-		}
 		glob = filepath.ToSlash(filepath.Clean(glob))
 		matches, err := doublestar.Glob(root, glob, doublestar.WithFilesOnly())
 		if err != nil {
@@ -380,9 +372,6 @@ func (b *builder) background(fg *Cell, stage string) []*Cell {
 			g.Trial = fg
 			made = append(made, g)
 		}
-	}
-	if len(made) == 0 {
-		b.fail(fg.Stage, "give both stages the same values on the axes they share", "%s has no cell of %s to run with", fg.ID, stage)
 	}
 	return made
 }

@@ -1,0 +1,268 @@
+package plan_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/plan"
+	"barograph/pipeline/store"
+	"barograph/pipeline/study"
+)
+
+var kinds = cell.NewKinds(
+	&cell.Kind{Name: "command", Version: "1", Script: true, With: func() any { return &struct{}{} }},
+	&cell.Kind{
+		Name: "measure", Version: "1", Measured: true, Background: true,
+		With: func() any {
+			return &struct {
+				Value int `json:"value"`
+			}{}
+		},
+		Outputs: func(any) []string { return []string{"m"} },
+	},
+	&cell.Kind{
+		Name: "collect", Version: "1",
+		With: func() any { return &struct{}{} },
+		Publishes: func(study, machine string, _ any) []string {
+			return []string{"data/" + study + "/" + machine + "/samples.csv"}
+		},
+	},
+)
+
+// workspace writes files into a folder, among them the study s.
+func workspace(t testing.TB, yaml string, files ...string) string {
+	t.Helper()
+	root := t.TempDir()
+	put := func(name, text string) {
+		path := filepath.Join(root, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o777), os.WriteFile(path, []byte(text), 0o666)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("configs/machines/host.yaml", "name: host\ndevice: host\n")
+	put("configs/s.yaml", "study: s\nmachine: host\n"+yaml)
+	for _, f := range files {
+		put(f, f)
+	}
+	return root
+}
+
+func build(t testing.TB, root string, set ...string) (*plan.Plan, error) {
+	t.Helper()
+	s, err := study.Load(filepath.Join(root, "configs/s.yaml"), study.Options{Kinds: kinds, Set: set})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan.Build(s)
+}
+
+func ids(cells []*plan.Cell) []string {
+	var out []string
+	for _, c := range cells {
+		out = append(out, c.ID)
+	}
+	return out
+}
+
+func TestCellsAndEdges(t *testing.T) {
+	root := workspace(t, `
+stages:
+  last: {uses: command, needs: [side, victim, press], run: 'true', outputs: [last]}
+  press: {uses: measure, background: true, needs: [cal], matrix: {level: [0, 1]}}
+  victim: {uses: measure, during: [press], matrix: {level: [0, 1], replicate: 2}}
+  side: {uses: command, needs: [victim], matrix: {level: [1]}, run: 'true', outputs: ['side${{ level }}']}
+  cal: {uses: measure}
+`)
+	p, err := build(t, root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"cal",
+		"press[level=0]@victim[level=0,replicate=1]", "victim[level=0,replicate=1]",
+		"press[level=0]@victim[level=0,replicate=2]", "victim[level=0,replicate=2]",
+		"press[level=1]@victim[level=1,replicate=1]", "victim[level=1,replicate=1]",
+		"press[level=1]@victim[level=1,replicate=2]", "victim[level=1,replicate=2]",
+		"side[level=1]", "last",
+	}
+	if got := ids(p.Cells); !slices.Equal(got, want) {
+		t.Errorf("cells\n got %v\nwant %v", got, want)
+	}
+	if got := ids(p.Cell("side[level=1]").Needs); !slices.Equal(got, []string{"victim[level=1,replicate=1]", "victim[level=1,replicate=2]"}) {
+		t.Errorf("side[level=1] needs %v: want the cells that agree on level", got)
+	}
+	if got := len(p.Cell("last").Needs); got != 9 {
+		t.Errorf("last needs %d cells, want side, 4 victims and their 4 background cells", got)
+	}
+	if got := ids(p.Cell("press[level=1]@victim[level=1,replicate=2]").Needs); !slices.Equal(got, []string{"cal"}) {
+		t.Errorf("a background cell needs %v", got)
+	}
+}
+
+func TestBuildErrors(t *testing.T) {
+	for _, test := range []struct{ name, yaml, want, hint string }{
+		{"two writers", `stages: {a: {uses: collect}, x: {uses: collect}}`, "a and x both write data/s/host/samples.csv", "own path"},
+		{"missing input", `stages: {x: {uses: command, run: 'true', inputs: [no.txt], outputs: [o]}}`, `input "no.txt" of x matches no file`, "make the file"},
+		{"hidden edge, file there", `stages: {a: {uses: command, run: 'true', outputs: [in.txt]}, x: {uses: command, run: 'true', inputs: [in.txt], outputs: [o]}}`, "x reads in.txt, which a writes", "needs: [a]"},
+		{"hidden edge, file not there", `stages: {a: {uses: command, run: 'true', outputs: [t/1.txt]}, x: {uses: command, run: 'true', inputs: ['t/*.txt'], outputs: [o]}}`, `input "t/*.txt" of x matches no file`, "needs: [a]"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := build(t, workspace(t, test.yaml, "in.txt"))
+			var errs study.Errors
+			if !errors.As(err, &errs) {
+				t.Fatalf("error %v, want study.Errors", err)
+			}
+			e := errs[0]
+			if !strings.Contains(e.Msg, test.want) || !strings.Contains(e.Hint, test.hint) || e.Pos.Line == 0 {
+				t.Errorf("error %v at %v, hint %q", e.Msg, e.Pos, e.Hint)
+			}
+		})
+	}
+}
+
+func TestOrder(t *testing.T) {
+	yaml := `
+params: {seed_is: 1}
+seed: %d
+order: {block: replicate, baseline: {level: 0}}
+stages:
+  m: {uses: measure, matrix: {level: [0, 1, 2, 3, 4, 5], replicate: %d}}
+`
+	for reps := 1; reps <= 5; reps++ {
+		orders := map[string]bool{}
+		for seed := range 4 {
+			p, err := build(t, workspace(t, fmt.Sprintf(yaml, seed, reps)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := ids(p.Order)
+			orders[strings.Join(got, " ")] = true
+			if len(got) != 6*reps {
+				t.Fatalf("%d replicates: %d cells in order", reps, len(got))
+			}
+			for i, id := range got { // blocks stay together
+				if want := fmt.Sprintf("replicate=%d]", i/6+1); !strings.HasSuffix(id, want) {
+					t.Errorf("place %d holds %s, want %s", i, id, want)
+				}
+			}
+			if got[0] != "m[level=0,replicate=1]" {
+				t.Errorf("%d replicates: %s stands first, not the baseline", reps, got[0])
+			}
+			if last := fmt.Sprintf("m[level=0,replicate=%d]", reps); reps > 1 && got[len(got)-1] != last {
+				t.Errorf("%d replicates: %s stands last, not the baseline", reps, got[len(got)-1])
+			}
+			if mid := reps / 2; reps > 2 && got[mid*6+3] != fmt.Sprintf("m[level=0,replicate=%d]", mid+1) {
+				t.Errorf("%d replicates: %s stands in the middle, not the baseline", reps, got[mid*6+3])
+			}
+		}
+		if len(orders) < 2 {
+			t.Errorf("%d replicates: four seeds draw one order", reps)
+		}
+	}
+}
+
+func TestReasons(t *testing.T) {
+	root := workspace(t, `
+params: {word: one, other: 1}
+stages:
+  a: {uses: command, inputs: [in.txt], run: 'echo ${{ word }}', outputs: [a]}
+  b: {uses: command, needs: [a], run: 'true', outputs: [b]}
+  c: {uses: command, run: 'echo ${{ other }}', outputs: [c]}
+`, "in.txt")
+	s, err := store.Open(filepath.Join(root, "store"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	decide := func(set ...string) map[string]*plan.Decision {
+		t.Helper()
+		p, err := build(t, root, set...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := plan.NewDecider(p, s, nil)
+		out := map[string]*plan.Decision{}
+		for _, c := range p.Cells {
+			if out[c.ID], err = d.Decide(c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return out
+	}
+	commit := func(d *plan.Decision, id string) {
+		t.Helper()
+		path := filepath.Join(root, "out")
+		if err := os.WriteFile(path, []byte(id), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		f, err := s.Put(path, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Commit(store.Detail{Parts: d.Parts}, &store.Record{Key: d.Key, Cell: "s/" + id, Files: []store.File{f}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	is := func(d *plan.Decision, st plan.State, reason string) {
+		t.Helper()
+		if d.State != st || !strings.Contains(d.Reason, reason) {
+			t.Errorf("%v, %q; want %v, %q", d.State, d.Reason, st, reason)
+		}
+	}
+	d := decide()
+	is(d["a"], plan.Runs, "never ran")
+	is(d["b"], plan.Waits, "needs a, which runs")
+	commit(d["a"], "a")
+	commit(d["c"], "c")
+	d = decide()
+	is(d["a"], plan.Stands, "")
+	is(d["b"], plan.Runs, "never ran")
+	commit(d["b"], "b")
+	d = decide("word=two")
+	is(d["a"], plan.Runs, "run changed: echo one -> echo two")
+	is(d["b"], plan.Waits, "needs a, which runs")
+	is(d["c"], plan.Stands, "")
+	if err := os.WriteFile(filepath.Join(root, "in.txt"), []byte("other"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	d = decide()
+	is(d["a"], plan.Runs, "file in.txt changed: ")
+	is(d["c"], plan.Stands, "")
+}
+
+// A recording stands in for what measures; what only measuring needs is gone,
+// and figures of several machines do not overwrite one another.
+func TestReplay(t *testing.T) {
+	root := workspace(t, `
+stages:
+  m: {uses: measure, matrix: {level: 2}}
+  collect: {uses: collect, needs: [m]}
+  draw: {uses: command, needs: [collect], run: 'true', outputs: [figures/f.svg, notes.txt]}
+`, "rec/samples.csv")
+	p, err := build(t, root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(root, "rec")
+	if err := p.Replay(dir); err != nil {
+		t.Fatal(err)
+	}
+	if got := ids(p.Cells); !slices.Equal(got, []string{"collect", "draw"}) {
+		t.Fatalf("cells %v", got)
+	}
+	if got := p.Cells[0].Given["data/s/host/samples.csv"]; got != filepath.Join(dir, "samples.csv") {
+		t.Errorf("collect is given %q", got)
+	}
+	if got := p.Cells[1].Publish["figures/f.svg"]; got != "figures/s/host/f.svg" {
+		t.Errorf("the figure goes to %q", got)
+	}
+	if got := p.Cells[1].Publish["notes.txt"]; got != "notes.txt" {
+		t.Errorf("notes go to %q", got)
+	}
+}
