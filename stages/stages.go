@@ -1,0 +1,27 @@
+// Package stages is the list of what the program can do in a cell, of the
+// commands that belong to that, and of what they need of a machine.
+package stages
+
+import (
+	"barograph/pipeline/cell"
+	"barograph/stages/analyse"
+	"barograph/stages/collect"
+	"barograph/stages/command"
+	"barograph/stages/infer"
+	"barograph/stages/model"
+	"barograph/stages/notebook"
+	"barograph/stages/plot"
+	"barograph/stages/stress"
+
+	"github.com/spf13/cobra"
+)
+
+// Kinds returns every stage kind.
+func Kinds() cell.Kinds {
+	return cell.NewKinds(stress.Kind(), infer.Kind(), collect.Kind(), analyse.Kind(), plot.Kind(), command.Kind())
+}
+
+// Commands returns the commands that are about stages and not about studies.
+func Commands() []*cobra.Command {
+	return []*cobra.Command{model.Command(), notebook.Command()}
+}
