@@ -83,7 +83,11 @@ func (s *Study) bind(st *Stage, p cell.Point) (*Bound, []word, Errors) {
 			if errors.As(err, &h) {
 				hint = h.Hint
 			}
-			d.fail(with, hint, "stage %q: %v", st.Name, err)
+			at := with
+			if word, _, _ := strings.Cut(err.Error(), " "); with.get(word) != nil {
+				at = with.get(word) // the message begins with the parameter at fault
+			}
+			d.fail(at, hint, "stage %q: %v", st.Name, err)
 		}
 	}
 	return b, outputs, d.errs

@@ -31,7 +31,6 @@ type loadWith struct {
 	} `json:"nested"`
 	Pinned *bool          `json:"pinned"`
 	Labels map[string]int `json:"labels"`
-	hidden int
 }
 
 type common struct {
@@ -49,7 +48,7 @@ func kinds() cell.Kinds {
 			With: func() any { return &loadWith{Mode: "load", Threads: 1, Block: 4096} },
 			Check: func(_ string, with any) error {
 				if w := with.(*loadWith); w.Mode == "capacity" && w.Threads == 13 {
-					return cell.Hint(errors.New("13 threads bring bad luck"), "take 12")
+					return cell.Hint(errors.New("threads number 13"), "take 12")
 				}
 				return nil
 			}},
