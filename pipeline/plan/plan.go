@@ -109,7 +109,7 @@ type builder struct {
 }
 
 func (b *builder) fail(st *study.Stage, hint, format string, args ...any) {
-	e := &study.Error{Pos: st.Pos, Msg: fmt.Sprintf(format, args...), Hint: hint}
+	e := st.Errorf(hint, format, args...)
 	for _, have := range b.errs {
 		if have.Pos == e.Pos && have.Msg == e.Msg {
 			return // the same for every cell of the stage
@@ -137,9 +137,9 @@ func (b *builder) make(st *study.Stage, pt cell.Point, id string) *Cell {
 	if f := st.Kind.Outputs; f != nil {
 		c.Outputs = append(c.Outputs, f(bound.With)...)
 	}
-	publish := bound.Outputs
+	publish := bound.Outputs // shared: not to be changed
 	if f := st.Kind.Publishes; f != nil {
-		publish = append(publish, f(b.study.Name, b.study.Machine.Name, bound.With)...)
+		publish = slices.Concat(publish, f(b.study.Name, b.study.Machine.Name, bound.With))
 	}
 	for _, path := range publish {
 		path = filepath.Clean(path)
@@ -229,7 +229,7 @@ func (b *builder) claims(st *study.Stage) []cell.Claim {
 func (b *builder) files(c *Cell, globs []string) {
 	root := os.DirFS(b.study.Root)
 	if nb := c.Stage.Notebook; nb != "" {
-		globs = append(globs, filepath.Join(nb, "**"))
+		globs = slices.Concat(globs, []string{filepath.Join(nb, "**")})
 	}
 	made := map[string]bool{}
 	for _, n := range c.Needs {
@@ -404,7 +404,7 @@ func sorted(s *study.Study) ([]*study.Stage, error) {
 	visit = func(st *study.Stage) error {
 		switch state[st] {
 		case 1:
-			return &study.Error{Pos: st.Pos, Msg: fmt.Sprintf("stage %q needs itself", st.Name)}
+			return st.Errorf("", "stage %q needs itself", st.Name)
 		case 2:
 			return nil
 		}

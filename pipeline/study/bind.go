@@ -21,6 +21,11 @@ type body struct {
 	bound map[string]*Bound // by the values on those axes
 }
 
+// Errorf returns an error at the stage, for what only a plan can see.
+func (st *Stage) Errorf(hint, format string, args ...any) *Error {
+	return st.at.errorf(hint, format, args...)
+}
+
 // Bind returns a stage's parameters, shell line, inputs and outputs at one
 // point of its matrix. Load has bound every point already, so that this is a
 // look-up; only a point outside the matrix is evaluated anew.
