@@ -1,0 +1,198 @@
+package nb
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+
+	"barograph/stages/stats"
+)
+
+// An Estimate is a quantile of latencies with its interval, in nanoseconds.
+type Estimate struct {
+	Q                float64
+	Value, Low, High float64 // NaN where the samples do not carry them
+	N                int
+	Effective        float64 // independent samples that N are worth
+	Method           string  // of the interval: order statistics or block bootstrap
+	Doubt            string  // why a number is missing; empty otherwise
+}
+
+// dependent is the share of effective samples below which an interval that
+// assumes independence is not given (rule 6).
+const dependent = 0.5
+
+// Replicates returns a column of whole numbers split by replicate, in order of
+// replicates, samples in the order taken.
+func (s *Set) Replicates(name string) [][]int64 {
+	groups := s.By("replicate")
+	split := make([][]int64, len(groups))
+	for i, g := range groups {
+		split[i] = g.Ints(name)
+	}
+	return split
+}
+
+// Lag1 returns the lag-1 autocorrelation of latency_ns within replicates, and
+// how many independent samples the set is worth.
+func (s *Set) Lag1() (r, effective float64) {
+	r = stats.Lag1(s.Replicates("latency_ns"))
+	return r, stats.EffectiveN(s.Len(), r)
+}
+
+// Quantile estimates quantile q of latency_ns with its 95% interval: from order
+// statistics, or, where samples depend on one another so much that fewer than
+// half of them count, from a block bootstrap over replicates (rules 6 and 7).
+func (s *Set) Quantile(q float64) Estimate {
+	replicates := s.Replicates("latency_ns")
+	ecdf, err := stats.NewECDF(s.Ints("latency_ns"))
+	if err != nil {
+		raise(err, "Set.Quantile(%v)", q)
+	}
+	order, err := ecdf.Interval(q, stats.Confidence)
+	if err != nil {
+		raise(err, "Set.Quantile(%v)", q)
+	}
+	e := Estimate{
+		Q: q, Value: order.Value, Low: order.Low, High: order.High, N: order.N,
+		Effective: stats.EffectiveN(order.N, stats.Lag1(replicates)),
+		Method:    "order statistics", Doubt: order.Doubt,
+	}
+	if order.Doubt != "" || e.Effective >= dependent*float64(e.N) {
+		return e
+	}
+	boot, err := stats.BootstrapQuantile(replicates, q, stats.Bootstrap{Confidence: stats.Confidence, Seed: Seed()})
+	if err != nil {
+		raise(err, "Set.Quantile(%v)", q)
+	}
+	e.Low, e.High, e.Method, e.Doubt = boot.Low, boot.High, "block bootstrap", boot.Doubt
+	return e
+}
+
+// Milliseconds writes an estimate as "3.53 [3.51, 3.56]", or "n too small" where
+// the samples carry no estimate.
+func (e Estimate) Milliseconds() string {
+	if math.IsNaN(e.Value) {
+		return "n too small"
+	}
+	if math.IsNaN(e.Low) || math.IsNaN(e.High) {
+		return Milliseconds(e.Value) + " [n too small]"
+	}
+	return fmt.Sprintf("%s [%s, %s]", Milliseconds(e.Value), Milliseconds(e.Low), Milliseconds(e.High))
+}
+
+// Milliseconds writes nanoseconds as milliseconds, to a thousandth below 10 and
+// four digits above.
+func Milliseconds(ns float64) string {
+	ms := ns / 1e6
+	switch {
+	case math.Abs(ms) < 10:
+		return strconv.FormatFloat(ms, 'f', 3, 64)
+	case math.Abs(ms) < 100:
+		return strconv.FormatFloat(ms, 'f', 2, 64)
+	}
+	return strconv.FormatFloat(ms, 'f', 1, 64)
+}
+
+// Number writes a number so that it reads back exactly, and NaN as nothing.
+func Number(v float64) string {
+	if math.IsNaN(v) {
+		return ""
+	}
+	return strconv.FormatFloat(v, 'f', -1, 64)
+}
+
+// Percent writes a share from 0 to 1 as "38%", and NaN as "unknown".
+func Percent(share float64) string {
+	if math.IsNaN(share) {
+		return "unknown"
+	}
+	return strconv.FormatFloat(100*share, 'f', 0, 64) + "%"
+}
+
+// Drift compares no-load samples measured at several times of a run (rule 9), by
+// the drawn order of their cells.
+func Drift(baseline *Set) stats.Drift {
+	var latencies [][]int64
+	for _, cell := range baseline.By("seq") {
+		latencies = append(latencies, cell.Ints("latency_ns"))
+	}
+	d, err := stats.BaselineDrift(latencies, stats.Confidence)
+	if err != nil {
+		raise(err, "Drift()")
+	}
+	return d
+}
+
+// Trend tests whether the medians of replicates grow from group to group, the
+// groups in the order given.
+func Trend(groups []*Set) stats.Trend {
+	medians := make([][]float64, len(groups))
+	for i, g := range groups {
+		for _, r := range g.Replicates("latency_ns") {
+			ecdf, err := stats.NewECDF(r)
+			if err != nil {
+				raise(err, "Trend()")
+			}
+			medians[i] = append(medians[i], float64(ecdf.Quantile(0.5)))
+		}
+	}
+	t, err := stats.JonckheereTerpstra(medians, 10000, Seed())
+	if err != nil {
+		raise(err, "Trend()")
+	}
+	return t
+}
+
+// Difference returns quantile q of one set less that of another, in nanoseconds,
+// with its 95% interval from a block bootstrap over replicates.
+func Difference(before, after *Set, q float64) stats.Interval {
+	d, err := stats.BootstrapDifference(before.Replicates("latency_ns"), after.Replicates("latency_ns"), q,
+		stats.Bootstrap{Confidence: stats.Confidence, Seed: Seed()})
+	if err != nil {
+		raise(err, "Difference(%v)", q)
+	}
+	return d
+}
+
+// Growth says which law latency follows as the link fills, from one point for
+// each replicate of each level (rule 12).
+func Growth(levels []*Set) stats.Growth {
+	var points []stats.GrowthPoint
+	for _, level := range levels {
+		for _, r := range level.By("replicate") {
+			p, err := point(level.Label, r)
+			if err != nil {
+				raise(err, "Growth()")
+			}
+			points = append(points, p)
+		}
+	}
+	g, err := stats.Grow(points)
+	if err != nil {
+		raise(err, "Growth()")
+	}
+	return g
+}
+
+func point(label string, r *Set) (stats.GrowthPoint, error) {
+	p := stats.GrowthPoint{Level: label, Utilisation: r.Mean("utilisation")}
+	if math.IsNaN(p.Utilisation) {
+		return p, errors.New(label + ": utilisation is unknown, since the link was not calibrated")
+	}
+	if p.Utilisation > 0 {
+		capacity := r.Mean("achieved_bytes_per_s") / p.Utilisation
+		block := r.Mean("block_bytes")
+		p.Service = block / capacity * 1e9
+		p.Queued = r.Mean("threads") * r.Mean("outstanding") * p.Service
+	}
+	ecdf, err := stats.NewECDF(r.Ints("latency_ns"))
+	if err != nil {
+		return p, err
+	}
+	p.Median = float64(ecdf.Quantile(0.5))
+	p99, err := ecdf.Interval(0.99, stats.Confidence)
+	p.P99 = p99.Value
+	return p, err
+}

@@ -1,0 +1,163 @@
+// Package nb is what a notebook sees: its inputs, parameters and outputs, and
+// the helpers that keep loops over samples in compiled code.
+//
+// A notebook is notebooks/<name>/main.go, an ordinary package main. The engine
+// interprets it; `go run` compiles the same file, and both get the same answer.
+// Either way $BAROGRAPH_NOTEBOOK names a file that holds the [cell.Spec], which
+// says what the notebook may read and must write:
+//
+//	samples := nb.Samples("samples.csv")
+//	for _, level := range samples.By("level") {
+//		fmt.Println(level.Label, level.Len())
+//	}
+//
+// Functions do not return errors: what goes wrong ends the notebook with an
+// [Error], which is shown with the notebook's file, line and column. Names of
+// inputs are those their stages gave them, or the last part where that is
+// unambiguous. Outputs must be declared by the study; writing another is an
+// error.
+package nb
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"barograph/pipeline/cell"
+)
+
+// Env is the environment variable that names the file with the specification.
+const Env = "BAROGRAPH_NOTEBOOK"
+
+// EventsFile is the file, beside the specification, to which a notebook's
+// events go as JSON lines.
+const EventsFile = "events.jsonl"
+
+// Any is the one entry of a specification's outputs that declares every file.
+const Any = "*"
+
+// An Error ends a notebook. It is raised by the functions of this package.
+type Error struct {
+	Call string // for example Frame("samples.csv")
+	Err  error
+}
+
+func (e *Error) Error() string { return "nb." + e.Call + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// An Event is one line of [EventsFile].
+type Event struct {
+	Type string `json:"type"` // warning, note or param
+	Text string `json:"text"` // of a param, its name
+}
+
+// raise ends the notebook.
+func raise(err error, call string, args ...any) {
+	panic(&Error{fmt.Sprintf(call, args...), err})
+}
+
+// A book is the open specification and what was written so far.
+type book struct {
+	cell.Spec
+	params   map[string]any
+	events   *os.File
+	begun    map[string]bool // text outputs that this run has written to
+	verdicts []cell.Verdict
+}
+
+var (
+	opening sync.Once
+	current *book
+	openErr error
+)
+
+// open returns the notebook's specification, read on first use.
+func open(call string, args ...any) *book {
+	opening.Do(func() { current, openErr = read(os.Getenv(Env)) })
+	if openErr != nil {
+		raise(openErr, call, args...)
+	}
+	return current
+}
+
+func read(path string) (*book, error) {
+	if path == "" {
+		return nil, cell.Hint(fmt.Errorf("no specification: $%s is not set", Env),
+			"start the notebook with `barograph notebook run`")
+	}
+	line, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the specification: %w", err)
+	}
+	b := &book{begun: map[string]bool{}, verdicts: []cell.Verdict{}}
+	if err := json.Unmarshal(line, &b.Spec); err != nil {
+		return nil, fmt.Errorf("read the specification %s: %w", path, err)
+	}
+	if len(b.With) > 0 {
+		if err := json.Unmarshal(b.With, &b.params); err != nil {
+			return nil, fmt.Errorf("read the parameters in %s: %w", path, err)
+		}
+	}
+	b.events, err = os.OpenFile(filepath.Join(filepath.Dir(path), EventsFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o666)
+	return b, err
+}
+
+// emit writes an event.
+func (b *book) emit(kind, text string) error {
+	line, err := json.Marshal(Event{kind, text})
+	if err != nil {
+		return err
+	}
+	_, err = b.events.Write(append(line, '\n'))
+	return err
+}
+
+// Study returns the study's name.
+func Study() string { return open("Study()").Spec.Study }
+
+// Machine returns the machine that was measured.
+func Machine() cell.Machine { return open("Machine()").Spec.Machine }
+
+// Claims returns the claims that this notebook's stage judges, in the study's
+// order.
+func Claims() []cell.Claim {
+	b := open("Claims()")
+	var mine []cell.Claim
+	for _, c := range b.Spec.Claims {
+		if c.JudgedBy == b.Stage {
+			mine = append(mine, c)
+		}
+	}
+	return mine
+}
+
+// Seed returns the cell's seed, for resampling that can be repeated.
+func Seed() uint64 { return open("Seed()").Spec.Seed }
+
+// Warn reports doubt about a result: it is shown at the end of the run, and
+// does not fail the notebook.
+func Warn(format string, args ...any) { event("warning", format, args) }
+
+// Note reports something worth a line beside the results.
+func Note(format string, args ...any) { event("note", format, args) }
+
+func event(kind, format string, args []any) {
+	text := fmt.Sprintf(format, args...)
+	b := open("%s", kind)
+	fmt.Fprintf(os.Stderr, "%s: %s\n", kind, text)
+	if err := b.emit(kind, text); err != nil {
+		raise(err, "%s", kind)
+	}
+}
+
+// Check ends the notebook if err is not nil. It is for the errors of packages
+// other than this one.
+func Check(err error) {
+	if err != nil {
+		raise(err, "Check()")
+	}
+}

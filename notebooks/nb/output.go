@@ -1,0 +1,267 @@
+package nb
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"barograph/pipeline/cell"
+
+	"github.com/go-gota/gota/dataframe"
+	"github.com/go-gota/gota/series"
+)
+
+// The outputs that Summary and Verdict write.
+const (
+	SummaryFile  = "summary.txt"
+	VerdictsFile = "verdicts.json"
+)
+
+// Table writes a table as CSV to a declared output. A table is a
+// dataframe.DataFrame or rows of text, the header first. Numbers are written so
+// that they read back exactly.
+func Table(name string, table any) {
+	rows, err := cells(table)
+	if err != nil {
+		raise(err, "Table(%q)", name)
+	}
+	var b bytes.Buffer
+	w := csv.NewWriter(&b)
+	if err := w.WriteAll(rows); err != nil {
+		raise(err, "Table(%q)", name)
+	}
+	open("Table(%q)", name).write(b.Bytes(), name, "Table(%q)", name)
+}
+
+// Text writes a text to a declared output.
+func Text(name, text string) {
+	open("Text(%q)", name).write([]byte(text), name, "Text(%q)", name)
+}
+
+// Summary appends a paragraph to summary.txt, which the run prints at its end.
+func Summary(text string) {
+	b := open("Summary()")
+	b.declared(SummaryFile, "Summary()")
+	text = strings.TrimRight(text, "\n") + "\n"
+	flags := os.O_CREATE | os.O_WRONLY | os.O_TRUNC
+	if b.begun[SummaryFile] {
+		flags, text = os.O_WRONLY|os.O_APPEND, "\n"+text
+	}
+	f, err := os.OpenFile(SummaryFile, flags, 0o666)
+	if err == nil {
+		_, err = io.WriteString(f, text)
+		if cerr := f.Close(); err == nil {
+			err = cerr
+		}
+	}
+	if err != nil {
+		raise(err, "Summary()")
+	}
+	b.begun[SummaryFile] = true
+}
+
+// Align lays a table out for reading: columns two spaces apart, the first to
+// the left, columns of numbers to the right.
+func Align(table any) string {
+	rows, err := cells(table)
+	if err != nil {
+		raise(err, "Align()")
+	}
+	var width []int
+	var numeric []bool
+	for i, row := range rows {
+		for j, c := range row {
+			if j == len(width) {
+				width, numeric = append(width, 0), append(numeric, true)
+			}
+			width[j] = max(width[j], utf8.RuneCountInString(c))
+			if i > 0 && c != "" && !strings.ContainsAny(c[:1], "+-0123456789") {
+				numeric[j] = false
+			}
+		}
+	}
+	var b strings.Builder
+	for _, row := range rows {
+		var line strings.Builder
+		for j, c := range row {
+			if j > 0 {
+				line.WriteString("  ")
+			}
+			pad := strings.Repeat(" ", width[j]-utf8.RuneCountInString(c))
+			if numeric[j] {
+				c = pad + c
+			} else {
+				c += pad
+			}
+			line.WriteString(c)
+		}
+		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	}
+	return b.String()
+}
+
+// What Verdict can conclude about a claim.
+const (
+	Reproduced    = cell.Reproduced
+	Refuted       = cell.Refuted
+	NotIdentified = cell.NotIdentified
+	Invalid       = cell.Invalid
+)
+
+// Verdict records what was concluded about a claim of the study: Reproduced,
+// Refuted, NotIdentified or Invalid, and one sentence with the numbers. A claim that this stage is not asked to judge is left out, so that a
+// notebook can serve studies that make fewer claims; judging one twice is an
+// error.
+func Verdict(id, verdict, because string) {
+	b := open("Verdict(%q)", id)
+	if !slices.Contains([]string{Reproduced, Refuted, NotIdentified, Invalid}, verdict) {
+		raise(fmt.Errorf("unknown verdict %q", verdict), "Verdict(%q)", id)
+	}
+	for _, v := range b.verdicts {
+		if v.ID == id {
+			raise(fmt.Errorf("the claim has a verdict already: %s", v.Verdict), "Verdict(%q)", id)
+		}
+	}
+	v := cell.Verdict{ID: id, Verdict: verdict, Because: because}
+	asked := len(b.Spec.Claims) == 0
+	for _, c := range b.Spec.Claims {
+		if c.ID == id && c.JudgedBy == b.Stage {
+			v.Says, asked = c.Says, true
+		}
+	}
+	if asked {
+		b.verdicts = append(b.verdicts, v)
+	}
+	text, err := json.MarshalIndent(b.verdicts, "", "  ")
+	if err != nil {
+		raise(err, "Verdict(%q)", id)
+	}
+	b.write(append(text, '\n'), VerdictsFile, "Verdict(%q)", id)
+}
+
+// Verdicts returns what was judged so far, in that order.
+func Verdicts() []cell.Verdict { return slices.Clone(open("Verdicts()").verdicts) }
+
+// cells returns a table as text, the header first.
+func cells(table any) ([][]string, error) {
+	switch t := table.(type) {
+	case [][]string:
+		for i, row := range t {
+			if len(row) != len(t[0]) {
+				return nil, fmt.Errorf("row %d of the table has %d columns, want %d", i, len(row), len(t[0]))
+			}
+		}
+		return t, nil
+	case dataframe.DataFrame:
+		if t.Err != nil {
+			return nil, t.Err
+		}
+		rows := make([][]string, t.Nrow()+1)
+		rows[0] = t.Names()
+		for _, name := range t.Names() {
+			col := t.Col(name)
+			for i := range t.Nrow() {
+				text := col.Elem(i).String()
+				if col.Type() == series.Float && !col.Elem(i).IsNA() {
+					// gota writes %f, which makes 123e-9 zero.
+					text = strconv.FormatFloat(col.Elem(i).Float(), 'g', -1, 64)
+				}
+				rows[i+1] = append(rows[i+1], text)
+			}
+		}
+		return rows, nil
+	}
+	return nil, fmt.Errorf("a table is a dataframe.DataFrame or a [][]string, not a %T", table)
+}
+
+// figures returns the declared outputs that a figure's name stands for: itself
+// with an extension, every format of that stem without, and every figure for "".
+func (b *book) figures(name, call string, args ...any) []string {
+	formats := []string{".svg", ".pdf", ".png", ".csv"}
+	free := len(b.Outputs) == 1 && b.Outputs[0] == Any
+	switch {
+	case slices.Contains(formats, path.Ext(name)):
+		b.declared(name, call, args...)
+		return []string{name}
+	case free && name == "":
+		name = filepath.Base(b.Notebook)
+		fallthrough
+	case free:
+		var all []string
+		for _, f := range formats {
+			all = append(all, name+f)
+		}
+		return all
+	}
+	var found []string
+	for _, out := range b.Outputs {
+		ext := path.Ext(out)
+		stem := strings.TrimSuffix(out, ext)
+		if slices.Contains(formats, ext) && (name == "" || stem == name || path.Base(stem) == name) {
+			found = append(found, out)
+		}
+	}
+	if len(found) == 0 {
+		raise(cell.Hint(among("the study declares no figure", name, b.Outputs), "add it to the stage's outputs:, once for each format"), call, args...)
+	}
+	return found
+}
+
+// declared ends the notebook unless the study declares an output.
+func (b *book) declared(name, call string, args ...any) {
+	if slices.Contains(b.Outputs, name) || len(b.Outputs) == 1 && b.Outputs[0] == Any {
+		return
+	}
+	raise(cell.Hint(among("the study does not declare the output", name, b.Outputs),
+		"add it to the stage's outputs:"), call, args...)
+}
+
+// write writes a declared output, making its folder.
+func (b *book) write(content []byte, name, call string, args ...any) {
+	b.declared(name, call, args...)
+	if !filepath.IsLocal(name) {
+		raise(fmt.Errorf("%q is not below the output folder", name), call, args...)
+	}
+	err := os.MkdirAll(filepath.Dir(name), 0o777)
+	if err == nil {
+		err = os.WriteFile(name, content, 0o666)
+	}
+	if err != nil {
+		raise(err, call, args...)
+	}
+}
+
+// A Figure writes itself in a format: svg, pdf, png or csv, the numbers behind
+// it. Those of package figure do.
+type Figure interface {
+	Write(w io.Writer, format string) error
+}
+
+// Save writes a figure. A name with an extension is one declared output; a name
+// without stands for the declared outputs of that name in all formats, and no
+// name for all declared figures.
+func Save(f Figure, names ...string) {
+	call := fmt.Sprintf("Save(%q)", names)
+	b := open("%s", call)
+	if len(names) == 0 {
+		names = []string{""}
+	}
+	for _, name := range names {
+		for _, file := range b.figures(name, "%s", call) {
+			var content bytes.Buffer
+			if err := f.Write(&content, strings.TrimPrefix(path.Ext(file), ".")); err != nil {
+				raise(err, "%s", call)
+			}
+			b.write(content.Bytes(), file, "%s", call)
+		}
+	}
+}

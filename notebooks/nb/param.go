@@ -1,0 +1,117 @@
+package nb
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"sort"
+	"strings"
+
+	"barograph/pipeline/cell/unit"
+)
+
+// Float returns a parameter of the study's `with:`, or its default. A parameter
+// that the study gives and the notebook never asks for is an error.
+func Float(name string, value float64) float64 {
+	if v, ok := param("Float", name); ok {
+		f, is := v.(float64)
+		if !is {
+			raise(fmt.Errorf("the study gives %v, want a number", quote(v)), "Float(%q)", name)
+		}
+		return f
+	}
+	return value
+}
+
+// Int returns a whole-number parameter, or its default.
+func Int(name string, value int) int {
+	if v, ok := param("Int", name); ok {
+		f, is := v.(float64)
+		if !is || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
+			raise(fmt.Errorf("the study gives %v, want a whole number", quote(v)), "Int(%q)", name)
+		}
+		return int(f)
+	}
+	return value
+}
+
+// Size returns a parameter in bytes, which the study may write as "4MiB", or
+// its default.
+func Size(name string, value int64) int64 {
+	if v, ok := param("Size", name); ok {
+		s, err := unit.ParseSize(fmt.Sprint(v))
+		if err != nil {
+			raise(err, "Size(%q)", name)
+		}
+		return int64(s)
+	}
+	return value
+}
+
+// String returns a text parameter, or its default. Where choices are given, the
+// value must be one of them.
+func String(name, value string, choices ...string) string {
+	v, ok := param("String", name)
+	if !ok {
+		return value
+	}
+	s, is := v.(string)
+	if !is {
+		raise(fmt.Errorf("the study gives %v, want a text", quote(v)), "String(%q)", name)
+	}
+	for _, c := range choices {
+		if s == c {
+			return s
+		}
+	}
+	if len(choices) > 0 {
+		raise(fmt.Errorf("the study gives %q, want one of %s", s, strings.Join(choices, ", ")), "String(%q)", name)
+	}
+	return s
+}
+
+// Bool returns a true-or-false parameter, or its default.
+func Bool(name string, value bool) bool {
+	if v, ok := param("Bool", name); ok {
+		b, is := v.(bool)
+		if !is {
+			raise(fmt.Errorf("the study gives %v, want true or false", quote(v)), "Bool(%q)", name)
+		}
+		return b
+	}
+	return value
+}
+
+// param looks a parameter up, and records that the notebook knows it.
+func param(function, name string) (any, bool) {
+	b := open("%s(%q)", function, name)
+	if err := b.emit("param", name); err != nil {
+		raise(err, "%s(%q)", function, name)
+	}
+	v, ok := b.params[name]
+	return v, ok
+}
+
+func quote(v any) string {
+	if s, ok := v.(string); ok {
+		return fmt.Sprintf("%q", s)
+	}
+	return fmt.Sprint(v)
+}
+
+// among says that a name is not on a list.
+func among(what, name string, list []string) error {
+	if len(list) == 0 {
+		return errors.New(what + " " + fmt.Sprintf("%q", name) + "; there is none")
+	}
+	return fmt.Errorf("%s %q; there is %s", what, name, strings.Join(list, ", "))
+}
+
+func keys[V any](m map[string]V) []string {
+	list := make([]string, 0, len(m))
+	for k := range m {
+		list = append(list, k)
+	}
+	sort.Strings(list)
+	return list
+}

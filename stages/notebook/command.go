@@ -1,0 +1,319 @@
+package notebook
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strings"
+	"syscall"
+	"time"
+
+	"barograph/notebooks/nb"
+	"barograph/pipeline/cell"
+
+	"github.com/spf13/cobra"
+	"gopkg.in/yaml.v3"
+)
+
+// Command returns `notebook`, whose commands work on one notebook by hand. A
+// notebook is confined in a child process, which is this program again as
+// `notebook cell`.
+func Command() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "notebook",
+		Short: "Work on one notebook by hand",
+		Args:  cobra.NoArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(runCommand(), cellCommand())
+	return c
+}
+
+func runCommand() *cobra.Command {
+	var j job
+	var params []string
+	c := &cobra.Command{
+		Use:   "run NAME|DIR",
+		Short: "Run a notebook on a recording",
+		Long: `Run a notebook on the files of a folder, such as data/paper/host.
+
+NAME is a folder below notebooks/, or any folder that holds a main.go. What the
+notebook writes goes below the folder that -o names, and nothing is written
+unless the notebook ends well. The summary goes to standard output.`,
+		Example: `  barograph notebook run figure2 --data data/paper/host -o figures
+  barograph notebook run contention --data data/paper/host --param alpha=0.01`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			var err error
+			if j.root, err = os.Getwd(); err != nil {
+				return err
+			}
+			if j.dir, err = find(j.root, args[0]); err != nil {
+				return err
+			}
+			if j.with, err = parameters(params); err != nil {
+				return err
+			}
+			j.out, j.log = c.OutOrStdout(), c.ErrOrStderr()
+			return j.run(c.Context())
+		},
+	}
+	c.Flags().StringVar(&j.data, "data", "", "`folder` whose files the notebook may read")
+	c.Flags().StringArrayVar(&params, "param", nil, "parameter as `name=value`; may be repeated")
+	c.Flags().StringVarP(&j.output, "output", "o", ".", "`folder` to write into")
+	c.Flags().StringArrayVar(&j.declared, "declare", nil, "the only `files` the notebook may write, and must; may be repeated")
+	c.Flags().BoolVar(&j.compiled, "compiled", false, "compile the notebook with the Go command, and do not confine it")
+	return c
+}
+
+// cellCommand is the child's side.
+func cellCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "cell",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return cell.Serve(cell.NewKinds(&cell.Kind{Name: byHand, With: NewWith, Run: Run}), os.Stdin, os.Stdout)
+		},
+	}
+}
+
+const byHand = "notebook"
+
+// A job is one run of a notebook by hand.
+type job struct {
+	root     string
+	dir      string // of the notebook
+	data     string
+	output   string
+	declared []string
+	compiled bool
+	with     With
+	out, log io.Writer
+}
+
+// find returns the folder of a notebook.
+func find(root, name string) (string, error) {
+	for _, dir := range []string{filepath.Join(root, "notebooks", name), name} {
+		if _, err := os.Stat(filepath.Join(dir, File)); err == nil {
+			return filepath.Abs(dir)
+		}
+	}
+	var names []string
+	found, err := filepath.Glob(filepath.Join(root, "notebooks", "*", File))
+	if err != nil {
+		return "", err
+	}
+	for _, f := range found {
+		names = append(names, filepath.Base(filepath.Dir(f)))
+	}
+	err = fmt.Errorf("no notebook %q: neither notebooks/%s/%s nor %s is there", name, name, File, filepath.Join(name, File))
+	if len(names) > 0 {
+		err = cell.Hint(err, "there is %s", strings.Join(names, ", "))
+	}
+	return "", err
+}
+
+// parameters reads name=value pairs, values as a study would have them.
+func parameters(pairs []string) (With, error) {
+	with := With{}
+	for _, p := range pairs {
+		name, text, ok := strings.Cut(p, "=")
+		if !ok || name == "" {
+			return nil, fmt.Errorf("--param %q is not name=value", p)
+		}
+		if _, ok := with[name]; ok {
+			return nil, fmt.Errorf("--param %s is given twice", name)
+		}
+		var v any
+		if err := yaml.Unmarshal([]byte(text), &v); err != nil {
+			return nil, fmt.Errorf("--param %s: %q is no YAML value", name, text)
+		}
+		with[name] = v
+	}
+	return with, nil
+}
+
+// run runs the notebook in a private folder beside its output, and moves what it
+// left there once it has ended well.
+func (j *job) run(ctx context.Context) (err error) {
+	spec, err := j.spec()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(j.output, 0o777); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(j.output, ".notebook-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if dir, err = filepath.Abs(dir); err != nil {
+		return err
+	}
+	if j.compiled {
+		err = j.compile(ctx, spec, dir)
+	} else {
+		err = j.interpret(ctx, spec, dir)
+	}
+	if err != nil {
+		return err
+	}
+	return j.publish(dir)
+}
+
+// spec returns what the notebook is told.
+func (j *job) spec() (*cell.Spec, error) {
+	with, err := json.Marshal(j.with)
+	if err != nil {
+		return nil, err
+	}
+	s := &cell.Spec{
+		Study: filepath.Base(filepath.Dir(j.data)), Stage: byHand, Kind: byHand, ID: byHand,
+		With: with, Notebook: j.dir, Root: j.root, Outputs: j.declared,
+		Machine: cell.Machine{Name: filepath.Base(j.data)},
+	}
+	if len(s.Outputs) == 0 {
+		s.Outputs = []string{nb.Any}
+	}
+	if j.data == "" {
+		s.Study, s.Machine.Name = "", ""
+		return s, nil
+	}
+	in := cell.Input{Stage: "recording", Kind: "collect", ID: "recording", Files: map[string]string{}}
+	root, err := filepath.Abs(j.data)
+	if err != nil {
+		return nil, err
+	}
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		rel, err := filepath.Rel(root, path)
+		in.Files[filepath.ToSlash(rel)] = path
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read --data: %w", err)
+	}
+	s.Inputs = []cell.Input{in}
+	return s, nil
+}
+
+// interpret starts this program again as the notebook's confined process.
+func (j *job) interpret(ctx context.Context, spec *cell.Spec, dir string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	line, err := json.Marshal(spec)
+	if err != nil {
+		return err
+	}
+	events := &bytes.Buffer{}
+	child := exec.CommandContext(ctx, self, "notebook", "cell")
+	child.Dir, child.Stdin, child.Stdout, child.Stderr = dir, bytes.NewReader(append(line, '\n')), events, j.log
+	endWith(child)
+	ended := child.Run()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	d := json.NewDecoder(events)
+	for {
+		var e cell.Event
+		if err := d.Decode(&e); err == io.EOF {
+			break
+		} else if err != nil {
+			return fmt.Errorf("read the notebook's events: %w", err)
+		}
+		switch {
+		case e.Type == "error" && e.Hint != "":
+			return cell.Hint(errors.New(e.Text), "%s", e.Hint)
+		case e.Type == "error":
+			return errors.New(e.Text)
+		}
+	}
+	if ended != nil {
+		return fmt.Errorf("the process of %s ended with %w", sourceName(spec), ended)
+	}
+	return nil
+}
+
+// compile runs the notebook as the Go compiler makes it.
+func (j *job) compile(ctx context.Context, spec *cell.Spec, dir string) error {
+	if _, err := Parse(spec.Notebook, sourceName(spec)); err != nil {
+		return hinted(err)
+	}
+	events, err := prepare(spec, dir)
+	if err != nil {
+		return err
+	}
+	program := filepath.Join(dir, private, "notebook")
+	build := exec.CommandContext(ctx, "go", "build", "-o", program, filepath.Join(spec.Notebook, File))
+	build.Dir, build.Stdout, build.Stderr = j.root, j.log, j.log
+	if err := build.Run(); err != nil {
+		return fmt.Errorf("compile %s: %w", sourceName(spec), err)
+	}
+	run := exec.CommandContext(ctx, program)
+	run.Dir, run.Stdout, run.Stderr = dir, j.log, j.log
+	run.Env = append(os.Environ(), nb.Env+"="+filepath.Join(private, specFile), "TZ=UTC")
+	endWith(run)
+	if err := run.Run(); err != nil {
+		return fmt.Errorf("run %s, compiled: %w", sourceName(spec), err)
+	}
+	_, err = finish(spec, dir, events)
+	return err
+}
+
+// endWith lets a child be interrupted with its context, and not outlive us.
+func endWith(c *exec.Cmd) {
+	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
+	c.WaitDelay = 2 * time.Second
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+}
+
+// publish moves the outputs to where they were asked for, and shows the summary.
+func (j *job) publish(dir string) error {
+	var names []string
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(dir, path)
+		names = append(names, rel)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		to := filepath.Join(j.output, name)
+		if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
+			return err
+		}
+		if err := os.Rename(filepath.Join(dir, name), to); err != nil {
+			return err
+		}
+		if name == nb.SummaryFile {
+			text, err := os.ReadFile(to)
+			if err != nil {
+				return err
+			}
+			if _, err := j.out.Write(text); err != nil {
+				return err
+			}
+		}
+		fmt.Fprintf(j.log, "wrote %s\n", to)
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+package notebook_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"barograph/pipeline/cell"
+	"barograph/stages/notebook"
+)
+
+// TestErrors holds what users read when a notebook is at fault.
+func TestErrors(t *testing.T) {
+	cases := []struct {
+		name, text string
+		change     func(*cell.Spec)
+	}{
+		{"syntax", program("\tx := (1\n\t_ = x"), nil},
+		{"undefined", program("\tdf := nb.Fram(\"samples.csv\")\n\t_ = df"), nil},
+		{"unused", program("\tx := 1"), nil},
+		{"type", program("\tvar s string = nb.Float(\"a\", 1)\n\tfmt.Println(s)"), nil},
+		{"many", program(strings.Repeat("\tundefined()\n", 12)), nil},
+		{"import-os", program("\tos.Exit(1)"), nil},
+		{"import-exec", program("\tfmt.Println(exec.Command(\"true\").Run())"), nil},
+		{"import-unsafe", program("\tfmt.Println(unsafe.Sizeof(1))"), nil},
+		{"range-int", program("\tfor i := range 3 {\n\t\tfmt.Println(i)\n\t}"), nil},
+		{"min", program("\tfmt.Println(min(1, 2))"), nil},
+		{"clock", program("\tfmt.Println(time.Now())"), nil},
+		{"goroutine", program("\tgo func() { panic(1) }()\n\tselect {}"), nil},
+		{"generic", program("\tfmt.Println(1)") + "\nfunc id[T any](v T) T { return v }\n", nil},
+		{"no-build-line", strings.TrimPrefix(program("\tfmt.Println(1)"), "//go:build go1.21\n\n"), nil},
+		{"not-main", strings.Replace(program("\tfmt.Println(1)"), "package main", "package figure", 1), nil},
+		{"no-main", strings.Replace(program("\tfmt.Println(1)"), "func main", "func Main", 1), nil},
+		{"panic", program("\t// %% First\n\tfmt.Println(\"before\")\n\t// %% Second\n\tif true {\n\t\tpanic(\"no such luck\")\n\t}"), nil},
+		{"index", program("\tx := []int{1, 2}\n\tfor i := 0; i < 3; i++ {\n\t\tfmt.Println(x[i])\n\t}"), nil},
+		{"nil-map", program("\tvar m map[string]int\n\tfmt.Println(len(m))\n\tm[\"a\"] = 1"), nil},
+		{"in-function", program("\tfmt.Println(half(0))\n") + "\nfunc half(n int) int {\n\tif n == 0 {\n\t\treturn 1 / n\n\t}\n\treturn n / 2\n}\n", nil},
+		{"library", program("\tx := []float64{1}\n\tfmt.Println(nb.Align([][]string{{\"a\"}, {}}), x)"), nil},
+		{"input", program("\tfmt.Println(nb.Frame(\"samples.csv\"))"), nil},
+		{"undeclared", program("\tnb.Text(\"other.txt\", \"x\")"), func(s *cell.Spec) { s.Outputs = []string{"figures/a.svg"} }},
+		{"undeclared-plot", program("\tp := plot.New()\n\tnb.Check(p.Save(vg.Length(100), vg.Length(100), \"other.svg\"))"), nil},
+		{"outside", program("\tp := plot.New()\n\tnb.Check(p.Save(vg.Length(100), vg.Length(100), \"/tmp/barograph-outside.svg\"))"), nil},
+		{"missing", program("\tfmt.Println(1)"), func(s *cell.Spec) { s.Outputs = []string{"figures/a.svg"} }},
+		{"param", program("\tfmt.Println(nb.Float(\"colour\", 1), nb.Int(\"bins\", 1))"), func(s *cell.Spec) { s.With = json.RawMessage(`{"color": 2}`) }},
+		{"param-type", program("\tfmt.Println(nb.Int(\"bins\", 1))"), func(s *cell.Spec) { s.With = json.RawMessage(`{"bins": 1.5}`) }},
+		{"param-choice", program("\tfmt.Println(nb.String(\"axis\", \"log\", \"log\", \"linear\"))"), func(s *cell.Spec) { s.With = json.RawMessage(`{"axis": "lgo"}`) }},
+		{"claim", program("\tfmt.Println(1)"), func(s *cell.Spec) {
+			s.Outputs = []string{"verdicts.json"}
+			s.Claims = []cell.Claim{{ID: "C1", Says: "it grows", JudgedBy: "plot"}, {ID: "C9", Says: "it shrinks", JudgedBy: "other"}}
+		}},
+		{"verdict", program("\tnb.Verdict(\"C1\", \"proven\", \"\")"), func(s *cell.Spec) { s.Outputs = []string{"verdicts.json"} }},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			s := own(t, c.text)
+			if c.change != nil {
+				c.change(&s)
+			}
+			o := serve(t, s, time.Minute)
+			if o.err == nil || o.failure.Type == "" {
+				t.Fatalf("ended with %v and no error event; log:\n%s", o.err, o.log)
+			}
+			text := o.failure.Text + "\n"
+			if o.failure.Hint != "" {
+				text += "hint: " + o.failure.Hint + "\n"
+			}
+			golden(t, "errors/"+c.name+".txt", strings.ReplaceAll(text, s.Root, "ROOT"))
+			if c.name == "outside" {
+				if _, err := os.Stat("/tmp/barograph-outside.svg"); err == nil {
+					t.Error("the notebook wrote outside its folder")
+				}
+			}
+		})
+	}
+}
+
+// TestRunaway tries to outlast or outgrow the host.
+func TestRunaway(t *testing.T) {
+	for _, c := range []struct{ name, body, want string }{
+		{"loop", "\tfor {\n\t}", "was stopped"},
+		{"memory", "\tx := [][]byte{}\n\tfor {\n\t\tb := make([]byte, 1<<26)\n\t\tfor i := 0; i < len(b); i += 4096 {\n\t\t\tb[i] = 1\n\t\t}\n\t\tx = append(x, b)\n\t\tfmt.Println(len(x))\n\t}", "MiB of memory"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			began := time.Now()
+			wait := time.Minute
+			if c.name == "loop" {
+				wait = 300 * time.Millisecond
+			}
+			o := serve(t, own(t, program(c.body)), wait)
+			if o.err == nil || !strings.Contains(o.failure.Text, c.want) {
+				t.Errorf("ended with %v, %q; want an error about %q; log:\n%s", o.err, o.failure.Text, c.want, o.log)
+			}
+			t.Logf("%v", time.Since(began))
+		})
+	}
+}
+
+// TestHuge asks for more than the machine has at once, which no runtime survives.
+func TestHuge(t *testing.T) {
+	size := 40
+	if notebook.RaceDetector { // under which memory is not limited, but addresses are
+		size = 47
+	}
+	o := serve(t, own(t, program("\tn := 1 << "+fmt.Sprint(size)+"\n\tx := make([]byte, n)\n\tfmt.Println(len(x))")), time.Minute)
+	if o.err == nil || !strings.Contains(o.log, "out of memory") && !strings.Contains(o.log, "cannot allocate") {
+		t.Errorf("ended with %v; log:\n%.2000s", o.err, o.log)
+	}
+}
+
+// TestPrints checks that prints reach the log, in order, and the folder stays
+// clean.
+func TestPrints(t *testing.T) {
+	o := serve(t, own(t, program("\tfmt.Print(\"a\\n\")\n\tfmt.Printf(\"%d\\n\", 1)\n\tfmt.Println(\"b\")\n\tnb.Warn(\"%d doubts\", 2)")), time.Minute)
+	if o.err != nil || o.log != "a\n1\nb\nwarning: 2 doubts\n" {
+		t.Errorf("ended with %v, log %q", o.err, o.log)
+	}
+	if len(o.warnings) != 1 || o.warnings[0] != "2 doubts" {
+		t.Errorf("warnings %q", o.warnings)
+	}
+	left, err := filepath.Glob(filepath.Join(o.dir, ".*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left %q, %v", left, err)
+	}
+}

@@ -1,0 +1,3 @@
+package notebook
+
+const RaceDetector = raceDetector

@@ -1,0 +1,296 @@
+// Package notebook runs notebooks: Go files at notebooks/<name>/main.go that
+// read a study's measurements and leave tables, figures and verdicts.
+//
+// [Run] is the body of the kinds analyse and plot. It checks the notebook with
+// the compiler's own type checker, gives up what the process does not need, and
+// interprets the file. It promises that a notebook which does not compile,
+// panics, uses too much memory, reads or writes what is not its own, or leaves
+// other files than were declared fails its cell, with the file, the line and a
+// caret wherever one is known, and that nothing a notebook does outlives its
+// process.
+//
+// The place of a panic is that of the last statement the notebook began. It is
+// off by the length of a call where one of the notebook's own functions has
+// returned within the statement that panics.
+package notebook
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"runtime/metrics"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"barograph/notebooks/nb"
+	"barograph/pipeline/cell"
+	"barograph/stages/notebook/symbols"
+)
+
+// With is the parameters of a notebook: any, since only the notebook knows
+// which it takes. One that it never asks for is an error.
+type With map[string]any
+
+// NewWith returns no parameters, for Kind.With.
+func NewWith() any { return &With{} }
+
+// Identify names what, besides the notebook itself, decides its results: the
+// functions it can call, and the interpreter.
+func Identify(string, any) (map[string]string, error) {
+	return map[string]string{"notebook functions": symbols.Digest}, nil
+}
+
+// Run interprets the notebook of a cell in this process, which is confined from
+// then on.
+func Run(ctx context.Context, c *cell.Cell) error {
+	name := sourceName(&c.Spec)
+	s, err := Parse(c.Notebook, name)
+	if err != nil {
+		return hinted(err)
+	}
+	events, err := prepare(&c.Spec, ".")
+	if err != nil {
+		return err
+	}
+	if err := os.Setenv(nb.Env, filepath.Join(private, specFile)); err != nil {
+		return err
+	}
+	time.Local = time.UTC // the place of the machine must not show in results
+	if err := confine(&c.Spec); err != nil {
+		return err
+	}
+	ctx, stop := limitMemory(ctx)
+	defer stop()
+	if err := s.interpret(ctx, os.Stderr, func(part int) {
+		c.Progress(part, len(s.Cells), s.Cells[part].Title)
+	}); err != nil {
+		return hinted(err)
+	}
+	told, err := finish(&c.Spec, ".", events)
+	if err != nil {
+		return hinted(fmt.Errorf("%s: %w", name, err))
+	}
+	for _, w := range told.warnings {
+		c.Warn("%s", w)
+	}
+	return nil
+}
+
+// sourceName is how messages call a notebook's file.
+func sourceName(s *cell.Spec) string {
+	if rel, err := filepath.Rel(s.Root, s.Notebook); err == nil && filepath.IsLocal(rel) {
+		return filepath.ToSlash(filepath.Join(rel, File))
+	}
+	return filepath.Join(s.Notebook, File)
+}
+
+// hinted makes the advice within an error that of the whole.
+func hinted(err error) error {
+	var h *cell.Error
+	var list Errors
+	switch {
+	case errors.As(err, &h):
+		return cell.Hint(err, "%s", h.Hint)
+	case errors.As(err, &list):
+		for _, e := range list {
+			if e.Hint != "" {
+				return cell.Hint(err, "%s", e.Hint)
+			}
+		}
+	}
+	return err
+}
+
+// The private folder of a notebook's run, below its working folder.
+const (
+	private  = ".notebook"
+	specFile = "spec.json"
+)
+
+// prepare writes the specification where nb looks for it, and returns the file
+// that events will go to.
+func prepare(s *cell.Spec, dir string) (events string, err error) {
+	dir = filepath.Join(dir, private)
+	b, err := json.Marshal(s)
+	if err == nil {
+		err = os.MkdirAll(dir, 0o777)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, specFile), b, 0o666)
+	}
+	if err != nil {
+		return "", fmt.Errorf("prepare the notebook: %w", err)
+	}
+	return filepath.Join(dir, nb.EventsFile), nil
+}
+
+// A telling is what a notebook said besides its outputs.
+type telling struct {
+	warnings []string
+}
+
+// finish reads what a notebook that ended well has said, and compares what it
+// did with what was asked of it. It removes the private folder.
+func finish(s *cell.Spec, dir, events string) (telling, error) {
+	var t telling
+	asked, err := t.read(events)
+	if err != nil {
+		return t, err
+	}
+	if err := os.RemoveAll(filepath.Join(dir, private)); err != nil {
+		return t, err
+	}
+	var given With
+	if len(s.With) > 0 {
+		if err := json.Unmarshal(s.With, &given); err != nil {
+			return t, err
+		}
+	}
+	for _, name := range sorted(given) {
+		if !slices.Contains(asked, name) {
+			hint := "it takes no parameters"
+			if len(asked) > 0 {
+				hint = "it takes " + strings.Join(asked, ", ")
+			}
+			return t, cell.Hint(fmt.Errorf("the notebook never asks for the parameter %q", name), "%s", hint)
+		}
+	}
+	return t, outputs(s, dir)
+}
+
+func sorted(m map[string]any) []string {
+	names := make([]string, 0, len(m))
+	for n := range m {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	return names
+}
+
+// read collects the warnings, and returns the parameters asked for, sorted.
+func (t *telling) read(events string) (asked []string, err error) {
+	f, err := os.Open(events)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // the notebook called nothing of nb
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var e nb.Event
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			return nil, fmt.Errorf("read the notebook's events: %w", err)
+		}
+		switch e.Type {
+		case "warning":
+			t.warnings = append(t.warnings, e.Text)
+		case "param":
+			asked = append(asked, e.Text)
+		}
+	}
+	sort.Strings(asked)
+	return slices.Compact(asked), lines.Err()
+}
+
+// outputs compares the files in a folder with those declared. What stands for
+// "nothing to say" is written where the notebook left it out: an empty summary,
+// and no verdicts if there was no claim to judge.
+func outputs(s *cell.Spec, dir string) error {
+	var found []string
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		found = append(found, filepath.ToSlash(rel))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if len(s.Outputs) == 1 && s.Outputs[0] == nb.Any {
+		return nil
+	}
+	for _, name := range found {
+		if !slices.Contains(s.Outputs, name) && !slices.Contains(s.Files, name) {
+			return cell.Hint(fmt.Errorf("the notebook wrote %q, which the study does not declare", name), "add it to the stage's outputs:")
+		}
+	}
+	for _, name := range s.Outputs {
+		if slices.Contains(found, name) {
+			continue
+		}
+		switch name {
+		case nb.SummaryFile:
+			err = os.WriteFile(filepath.Join(dir, name), nil, 0o666)
+		case nb.VerdictsFile:
+			err = os.WriteFile(filepath.Join(dir, name), []byte("[]\n"), 0o666)
+		default:
+			err = fmt.Errorf("the notebook ended without writing %q, which the study declares", name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return judged(s, dir)
+}
+
+// judged tells which claim was left without a verdict.
+func judged(s *cell.Spec, dir string) error {
+	if !slices.Contains(s.Outputs, nb.VerdictsFile) {
+		return nil
+	}
+	b, err := os.ReadFile(filepath.Join(dir, nb.VerdictsFile))
+	if err != nil {
+		return err
+	}
+	var verdicts []cell.Verdict
+	if err := json.Unmarshal(b, &verdicts); err != nil {
+		return fmt.Errorf("read %s: %w", nb.VerdictsFile, err)
+	}
+	for _, c := range s.Claims {
+		if c.JudgedBy == s.Stage && !slices.ContainsFunc(verdicts, func(v cell.Verdict) bool { return v.ID == c.ID }) {
+			return cell.Hint(fmt.Errorf("the notebook gave no verdict on claim %q, which its stage judges", c.ID),
+				"call nb.Verdict(%q, ...)", c.ID)
+		}
+	}
+	return nil
+}
+
+// limitMemory returns a context that ends when this process has grown too big.
+// The limit that the kernel enforces comes after it, and has no message.
+func limitMemory(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(parent)
+	debug.SetMemoryLimit(maxHeap) // garbage must not count
+	go func() {
+		used := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if metrics.Read(used); used[0].Value.Uint64() > maxHeap {
+				cancel(fmt.Errorf("it holds more than %d MiB of memory", maxHeap>>20))
+				return
+			}
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}

@@ -1,0 +1,276 @@
+package notebook
+
+import (
+	"bytes"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/scanner"
+	"go/token"
+	"go/types"
+	"io"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"unicode/utf8"
+
+	"barograph/stages/notebook/symbols"
+
+	"github.com/traefik/yaegi/interp"
+)
+
+// File is the name of a notebook's source in its folder.
+const File = "main.go"
+
+// Language is the version of Go that a notebook is written in. Its build line
+// makes the compiler give loop variables the meaning the interpreter gives them.
+const Language = "go1.21"
+
+// A Source is a parsed notebook.
+type Source struct {
+	Name  string // as errors show it, such as notebooks/figure2/main.go
+	Text  []byte
+	Cells []Part
+	file  *ast.File
+	// interp is unused until the notebook runs, but the file's positions are
+	// those of its file set.
+	interp *interp.Interpreter
+}
+
+// A Part is a stretch of a notebook that a line `// %%` begins.
+type Part struct {
+	Title    string
+	Markdown bool // begun by `// %% [markdown]`: its comment is prose
+	Line     int  // of the marker, from 1; the first part may have none and begins at 1
+}
+
+// An Error is something wrong at a place in a notebook.
+type Error struct {
+	File      string
+	Line, Col int // from 1; the column counts bytes
+	Part      string
+	Message   string
+	Hint      string
+	Text      string // the line
+	cause     error
+}
+
+// Unwrap returns the error that the notebook ended with, if it was one.
+func (e *Error) Unwrap() error { return e.cause }
+
+// Error is file:line:column: message, the line and a caret.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s:%d:%d: %s", e.File, e.Line, e.Col, e.Message)
+	if e.Part != "" {
+		fmt.Fprintf(&b, " (in %q)", e.Part)
+	}
+	if e.Text == "" {
+		return b.String()
+	}
+	number := fmt.Sprint(e.Line)
+	before := e.Text[:min(max(e.Col-1, 0), len(e.Text))]
+	// Tabs stay tabs, so that the caret stands under its column at any width.
+	pad := strings.Map(func(r rune) rune {
+		if r == '\t' {
+			return r
+		}
+		return ' '
+	}, before)
+	fmt.Fprintf(&b, "\n  %s | %s\n  %*s | %s^", number, e.Text, len(number), "", pad)
+	return b.String()
+}
+
+// Errors are the things wrong with one notebook, in the order of its lines.
+type Errors []*Error
+
+func (e Errors) Error() string {
+	lines := make([]string, 0, len(e))
+	for i, err := range e {
+		if i == maxErrors {
+			lines = append(lines, fmt.Sprintf("and %d more", len(e)-i))
+			break
+		}
+		lines = append(lines, err.Error())
+	}
+	return strings.Join(lines, "\n")
+}
+
+const maxErrors = 10
+
+// Parse reads and checks the notebook in a folder. Name is how errors call its
+// file. The error is of type [Errors] where the notebook is at fault.
+func Parse(dir, name string) (*Source, error) {
+	text, err := os.ReadFile(filepath.Join(dir, File))
+	if err != nil {
+		return nil, fmt.Errorf("read the notebook: %w", err)
+	}
+	s := &Source{Name: name, Text: text, Cells: parts(text), interp: interp.New(interp.Options{
+		Stdin: strings.NewReader(""), Stdout: os.Stderr, Stderr: io.Discard,
+	})}
+	s.file, err = parser.ParseFile(s.interp.FileSet(), name, text, parser.ParseComments|parser.SkipObjectResolution)
+	if list, ok := err.(scanner.ErrorList); ok {
+		var errs Errors
+		for _, e := range list {
+			errs = append(errs, s.at(e.Pos, "%s", e.Msg))
+		}
+		return nil, errs
+	}
+	if err != nil {
+		return nil, err
+	}
+	if errs := s.check(); len(errs) > 0 {
+		sort.SliceStable(errs, func(i, j int) bool {
+			return errs[i].Line < errs[j].Line || errs[i].Line == errs[j].Line && errs[i].Col < errs[j].Col
+		})
+		return nil, errs
+	}
+	return s, nil
+}
+
+// parts finds the cells' markers.
+func parts(text []byte) []Part {
+	var list []Part
+	for i, line := range bytes.Split(text, []byte("\n")) {
+		rest, ok := strings.CutPrefix(strings.TrimSpace(string(line)), "// %%")
+		if !ok || rest != "" && rest[0] != ' ' {
+			continue
+		}
+		if len(list) == 0 && i > 0 {
+			list = append(list, Part{Line: 1})
+		}
+		title, markdown := strings.CutPrefix(strings.TrimSpace(rest), "[markdown]")
+		list = append(list, Part{Title: strings.TrimSpace(title), Markdown: markdown, Line: i + 1})
+	}
+	if len(list) == 0 {
+		list = []Part{{Line: 1}}
+	}
+	return list
+}
+
+// part returns the index of the cell that holds a line.
+func (s *Source) part(line int) int {
+	return sort.Search(len(s.Cells), func(i int) bool { return s.Cells[i].Line > line }) - 1
+}
+
+func (s *Source) position(p token.Pos) token.Position { return s.interp.FileSet().Position(p) }
+
+// at makes an error at a position.
+func (s *Source) at(pos token.Position, format string, args ...any) *Error {
+	e := &Error{File: s.Name, Line: pos.Line, Col: pos.Column, Message: fmt.Sprintf(format, args...)}
+	if lines := bytes.Split(s.Text, []byte("\n")); pos.Line > 0 && pos.Line <= len(lines) {
+		e.Text = strings.TrimRight(string(lines[pos.Line-1]), "\r \t")
+		if !utf8.ValidString(e.Text) {
+			e.Text = strings.ToValidUTF8(e.Text, "?")
+		}
+		e.Part = s.Cells[s.part(pos.Line)].Title
+	}
+	return e
+}
+
+// check finds what the compiler would refuse, what the interpreter would
+// silently do otherwise than the compiler, and what a notebook may not use.
+func (s *Source) check() Errors {
+	var errs Errors
+	report := func(n ast.Node, hint, format string, args ...any) {
+		e := s.at(s.position(n.Pos()), format, args...)
+		e.Hint = hint
+		errs = append(errs, e)
+	}
+	if s.file.Name.Name != "main" {
+		report(s.file.Name, "write: package main", "the package is %q, want main", s.file.Name.Name)
+	}
+	if s.file.GoVersion != Language {
+		report(s.file, "begin the file with //go:build "+Language+", so that the compiler reads it as the interpreter does",
+			"the build line does not say %s", Language)
+	}
+	all, err := symbols.Types()
+	if err != nil {
+		report(s.file, "", "%v", err)
+		return errs
+	}
+	for _, spec := range s.file.Imports {
+		path := strings.Trim(spec.Path.Value, "`\"")
+		switch {
+		case all[path] == nil:
+			report(spec.Path, "a notebook may import "+strings.Join(symbols.Names(), ", "), "a notebook may not import %q", path)
+		case spec.Name != nil && spec.Name.Name == ".":
+			report(spec, "name the package where you use it", "a notebook may not import with a dot")
+		}
+	}
+	if len(errs) > 0 {
+		return errs
+	}
+
+	info := &types.Info{Uses: map[*ast.Ident]types.Object{}}
+	config := types.Config{
+		GoVersion: Language,
+		Importer:  listed(all),
+		Error: func(err error) {
+			e, ok := err.(types.Error)
+			if !ok {
+				report(s.file, "", "%v", err)
+				return
+			}
+			if strings.HasPrefix(e.Msg, "\t") && len(errs) > 0 { // more about the error before
+				errs[len(errs)-1].Message += "; " + strings.TrimSpace(e.Msg)
+				return
+			}
+			errs = append(errs, s.at(s.position(e.Pos), "%s", e.Msg))
+		},
+	}
+	pkg, _ := config.Check("main", s.interp.FileSet(), []*ast.File{s.file}, info)
+	if len(errs) > 0 {
+		return errs
+	}
+	if f, ok := pkg.Scope().Lookup("main").(*types.Func); !ok || f == nil {
+		report(s.file.Name, "", "the notebook has no func main")
+	}
+	ast.Inspect(s.file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.GoStmt:
+			report(n, "loops over samples belong in the functions of nb, which are compiled", "a notebook runs in one goroutine")
+		case *ast.FuncType:
+			if n.TypeParams != nil {
+				report(n.TypeParams, "write it for the types you use", "the interpreter has no generic functions")
+			}
+		case *ast.TypeSpec:
+			if n.TypeParams != nil {
+				report(n, "write it for the types you use", "the interpreter has no generic types")
+			}
+		case *ast.Ident:
+			switch o := info.Uses[n].(type) {
+			case *types.Builtin:
+				if hint := missing[o.Name()]; hint != "" {
+					report(n, hint, "the interpreter has no %s", o.Name())
+				}
+			case *types.Func, *types.TypeName, *types.Var, *types.Const:
+				if o.Pkg() != nil && o.Parent() == o.Pkg().Scope() {
+					if why := symbols.Refused(o.Pkg().Path(), o.Name()); why != "" {
+						report(n, why, "a notebook may not use %s.%s", o.Pkg().Name(), o.Name())
+					}
+				}
+			}
+		}
+		return true
+	})
+	return errs
+}
+
+// missing lists the functions that Go 1.21 builds in and the interpreter lacks.
+var missing = map[string]string{
+	"min":   "write math.Min, or an if",
+	"max":   "write math.Max, or an if",
+	"clear": "make a new one",
+}
+
+// listed imports the packages of the list.
+type listed map[string]*types.Package
+
+func (l listed) Import(path string) (*types.Package, error) {
+	if p := l[path]; p != nil {
+		return p, nil
+	}
+	return nil, fmt.Errorf("package %q is not on the list", path)
+}

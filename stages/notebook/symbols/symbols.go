@@ -1,0 +1,66 @@
+// Package symbols is what a notebook may import: the exported names of a short
+// list of packages, as values for the interpreter and as types for the checker.
+// Nothing else can be reached, so the list is also the first wall of the
+// notebook's sandbox: no package on it opens files, starts programs or listens.
+//
+// Everything but this file is generated; a test compares it with a fresh
+// generation.
+package symbols
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"go/token"
+	"go/types"
+	"path"
+	"reflect"
+	"sort"
+
+	"golang.org/x/tools/go/gcexportdata"
+)
+
+//go:generate go run barograph/stages/notebook/generate -o .
+
+//go:embed types.bin
+var exported []byte
+
+// Names returns the import paths of the packages, sorted.
+func Names() []string {
+	names := make([]string, 0, len(packages))
+	for n := range packages {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	return names
+}
+
+// Of returns the exported names of a package, in the interpreter's form, and
+// nil for a package that is not on the list.
+func Of(importPath string) map[string]reflect.Value {
+	if load := packages[importPath]; load != nil {
+		return load()
+	}
+	return nil
+}
+
+// Name returns the name of a package on the list.
+func Name(importPath string) string { return path.Base(importPath) }
+
+// Refused tells why a notebook may not use a name of a package, and returns ""
+// where it may.
+func Refused(importPath, name string) string { return refused[importPath][name] }
+
+// Types returns the packages' types by import path.
+func Types() (map[string]*types.Package, error) {
+	all := map[string]*types.Package{}
+	listed, err := gcexportdata.ReadBundle(bytes.NewReader(exported), token.NewFileSet(), all)
+	if err != nil {
+		return nil, fmt.Errorf("read the notebooks' types: %w", err)
+	}
+	list := make(map[string]*types.Package, len(listed))
+	for _, p := range listed {
+		list[p.Path()] = p
+	}
+	return list, nil
+}

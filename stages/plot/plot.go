@@ -1,0 +1,23 @@
+// Package plot is the kind of stage that draws, by a notebook: the figures that
+// the stage's outputs: list, each in the format its extension names, and the CSV
+// behind a figure where that is listed too.
+package plot
+
+import (
+	"barograph/pipeline/cell"
+	"barograph/stages/notebook"
+)
+
+// Kind returns the stage kind plot.
+func Kind() *cell.Kind {
+	return &cell.Kind{
+		Name:     "plot",
+		Version:  "1",
+		Doc:      "runs a notebook that draws the figures its outputs list",
+		With:     notebook.NewWith,
+		Notebook: true,
+		Outputs:  func(any) []string { return nil },
+		Identify: notebook.Identify,
+		Run:      notebook.Run,
+	}
+}
