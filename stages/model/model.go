@@ -355,7 +355,7 @@ func buildFile(ctx context.Context, c *Config, path, tmp string) (err error) {
 	if err != nil {
 		return fmt.Errorf("build model %q: %w", c.Name, err)
 	}
-	err = Build(&stoppable{ctx, f}, c)
+	err = Build(stoppable{ctx, f}, c)
 	if err == nil {
 		err = f.Sync()
 	}
@@ -375,7 +375,7 @@ type stoppable struct {
 	w   io.Writer
 }
 
-func (s *stoppable) Write(p []byte) (int, error) {
+func (s stoppable) Write(p []byte) (int, error) {
 	if err := s.ctx.Err(); err != nil {
 		return 0, err
 	}

@@ -85,8 +85,13 @@ func (d *document) syntax(err error) error {
 	e := &Error{File: d.file, Line: 1, Msg: strings.TrimPrefix(err.Error(), "yaml: ")}
 	var line int
 	if n, _ := fmt.Sscanf(e.Msg, "line %d:", &line); n == 1 && line > 0 {
-		e.Line = line
 		_, e.Msg, _ = strings.Cut(e.Msg, ": ")
+		// Of yaml.v3's errors, those of its scanner count lines from 1, and those
+		// of its parser, which speak of what was expected, from 0.
+		if strings.HasPrefix(e.Msg, "did not find expected") {
+			line++
+		}
+		e.Line = line
 	}
 	e.Text = d.line(e.Line)
 	return e

@@ -75,8 +75,8 @@ func Read(r io.ReaderAt, size int64) (*Info, error) {
 		return nil, fmt.Errorf("is cut short: %w", err)
 	case err != nil:
 		return nil, fmt.Errorf("is no ONNX file: %w", err)
-	case p.info.IR <= 0 || !seen:
-		return nil, errors.New("is no ONNX file: it has no IR version or no graph")
+	case p.info.IR <= 0 || !seen || p.info.Opset == 0 && p.info.Domains == nil:
+		return nil, errors.New("is no whole ONNX file: it lacks an IR version, a graph or an operator set")
 	}
 	p.dropInitialisers()
 	return p.info, nil

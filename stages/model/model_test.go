@@ -1,0 +1,510 @@
+package model
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"barograph/pipeline/cell"
+
+	"pgregory.net/rapid"
+)
+
+var update = flag.Bool("update", false, "write golden files")
+
+const root = "../.."
+
+// small loads testdata/bert-small.yaml, changed by pairs of old and new text.
+func small(t testing.TB, replace ...string) *Config {
+	t.Helper()
+	c, err := read("bert-small.yaml", "bert-small", smallYAML(t, replace...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func smallYAML(t testing.TB, replace ...string) []byte {
+	t.Helper()
+	data, err := os.ReadFile("testdata/bert-small.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(replace); i += 2 {
+		if !bytes.Contains(data, []byte(replace[i])) {
+			t.Fatalf("bert-small.yaml holds no %q", replace[i])
+		}
+		data = bytes.Replace(data, []byte(replace[i]), []byte(replace[i+1]), 1)
+	}
+	return data
+}
+
+// Published counts: for bert-base-uncased BertModel.num_parameters() in
+// transformers; for the small ones, Turc et al. give 4.4 and 11.3 millions
+// (with their heads), and BertModel the figures below.
+func TestShippedModels(t *testing.T) {
+	published := map[string]int64{"bert-base-uncased": 109482240, "bert-mini": 11170560, "bert-tiny": 4385920}
+	models, err := List(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range models {
+		if want, ok := published[c.Name]; ok {
+			info, err := c.Info()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info.Parameters != want || c.Parameters != want {
+				t.Errorf("%s: %d parameters, stated %d, published %d", c.Name, info.Parameters, c.Parameters, want)
+			}
+			delete(published, c.Name)
+		}
+		if _, err := Generate(c, map[string]int64{"batch": 1, "sequence": 8}, 1); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(published) > 0 {
+		t.Errorf("not listed: %v", published)
+	}
+}
+
+func TestConfigurationErrors(t *testing.T) {
+	const ids = "  - {name: input_ids, type: int64, dims: [batch, sequence], values: {uniform: [0, 61]}}\n"
+	cases := []struct {
+		name    string
+		replace []string
+	}{
+		{"misspelt key", []string{"intermediate:", "intermediat:"}},
+		{"unknown key", []string{"seed: 7", "seed: 7\nzzzzzzzzzzzzzzzzz: 1"}},
+		{"key twice", []string{"layers: 2", "layers: 2\n  layers: 3"}},
+		{"missing key", []string{"  heads: 4\n", ""}},
+		{"text for number", []string{"layers: 2", "layers: two"}},
+		{"fraction for whole number", []string{"layers: 2", "layers: 2.5"}},
+		{"null", []string{"layers: 2", "layers:"}},
+		{"list for mapping", []string{"values: {uniform: [0, 61]}", "values: [0, 61]"}},
+		{"mapping for list", []string{"[0, 61]", "{a: 1}"}},
+		{"pair of three", []string{"[0, 61]", "[0, 1, 2]"}},
+		{"negative seed", []string{"seed: 7", "seed: -7"}},
+		{"huge seed", []string{"seed: 7", "seed: 18446744073709551616"}},
+		{"another name", []string{"model: bert-small", "model: bert-smell"}},
+		{"unknown architecture", []string{"architecture: bert", "architecture: bart"}},
+		{"heads that do not divide", []string{"heads: 4", "heads: 5"}},
+		{"no layers", []string{"layers: 2", "layers: 0"}},
+		{"many layers", []string{"layers: 2", "layers: 1025"}},
+		{"epsilon", []string{"1e-12", "0"}},
+		{"deviation", []string{"0.3", ".nan"}},
+		{"wrong count", []string{"44160", "44161"}},
+		{"beyond one file", []string{"vocabulary: 61", "vocabulary: 16777216"}},
+		{"unknown input", []string{"attention_mask", "attention_musk"}},
+		{"input missing", []string{ids, ""}},
+		{"input twice", []string{ids, ids + ids}},
+		{"input type", []string{"type: int64", "type: int32"}},
+		{"input dims", []string{"[batch, sequence]", "[sequence]"}},
+		{"index beyond table", []string{"[0, 61]", "[0, 62]"}},
+		{"negative index", []string{"[0, 61]", "[-1, 61]"}},
+		{"empty range", []string{"[0, 61]", "[5, 5]"}},
+		{"fractional range", []string{"[0, 61]", "[0, 60.5]"}},
+		{"normal integers", []string{"uniform: [0, 61]", "normal: [0, 1]"}},
+		{"two generators", []string{"{uniform: [0, 61]}", "{uniform: [0, 61], constant: 1}"}},
+		{"no generator", []string{"{uniform: [0, 61]}", "{}"}},
+		{"alias of itself", []string{"values: {uniform: [0, 61]}", "values: &v {uniform: [*v, 61]}"}},
+		{"bad syntax", []string{"seed: 7", "seed: [7"}},
+		{"tab", []string{"seed: 7", "\tseed: 7"}},
+		{"two documents", []string{"seed: 7", "seed: 7\n---\nmodel: x"}},
+	}
+	var got strings.Builder
+	report := func(name string, data []byte) {
+		_, err := read("m.yaml", "bert-small", data)
+		var at *Error
+		if !errors.As(err, &at) || at.Line < 1 {
+			t.Errorf("%s: error %v has no place", name, err)
+			return
+		}
+		fmt.Fprintf(&got, "# %s\n%v\n", name, err)
+		var h *cell.Error
+		if errors.As(err, &h) {
+			fmt.Fprintf(&got, "hint: %s\n", h.Hint)
+		}
+	}
+	for _, c := range cases {
+		report(c.name, smallYAML(t, c.replace...))
+	}
+	report("empty file", nil)
+	report("comment only", []byte("# nothing\n"))
+	report("not a mapping", []byte("- 1\n"))
+	golden(t, "testdata/errors.golden", got.String())
+}
+
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs (go test -update writes it); got:\n%s", file, got)
+	}
+}
+
+func TestLoadUnknown(t *testing.T) {
+	for name, hint := range map[string]string{
+		"bert-base-uncase": `did you mean "bert-base-uncased"?`,
+		"../models/x":      "known are bert-base-uncased, bert-mini, bert-tiny",
+		"":                 "known are bert-base-uncased, bert-mini, bert-tiny",
+	} {
+		_, err := Load(root, name)
+		var h *cell.Error
+		if !errors.As(err, &h) || h.Hint != hint {
+			t.Errorf("Load(%q) = %v, hint %+v; want hint %q", name, err, h, hint)
+		}
+	}
+}
+
+func TestBuildIsByteStable(t *testing.T) {
+	c := small(t)
+	var a, b bytes.Buffer
+	for _, w := range []*bytes.Buffer{&a, &b} {
+		if err := Build(w, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(a.Bytes(), b.Bytes()) {
+		t.Error("two builds differ")
+	}
+	sum := sha256.Sum256(a.Bytes())
+	golden(t, "testdata/bert-small.golden", fmt.Sprintf("sha256 %s\ndigest %s\n", hex.EncodeToString(sum[:]), c.Digest()))
+}
+
+func TestDigestCoversWhatDecidesTheFile(t *testing.T) {
+	base := small(t).Digest()
+	seen := map[string]string{base: "itself"}
+	for name, replace := range map[string][]string{
+		"seed":    {"seed: 7", "seed: 8"},
+		"heads":   {"heads: 4", "heads: 3"},
+		"epsilon": {"1e-12", "1e-11"},
+		"range":   {"0.3", "0.31"},
+		"layers":  {"layers: 2", "layers: 1", "44160", "25200"},
+		"pooler":  {"pooler: true", "pooler: false", "44160", "41808"},
+	} {
+		d := small(t, replace...).Digest()
+		if seen[d] != "" {
+			t.Errorf("a change of %s gives the digest of %s", name, seen[d])
+		}
+		seen[d] = name
+	}
+	if d := small(t, "[0, 61]", "[0, 60]", "BERT for tests", "other").Digest(); d != base {
+		t.Error("inputs and descriptions change the digest, and the file does not depend on them")
+	}
+}
+
+// Quantiles are rounded to integers of a grid; no value may lie so near the
+// middle of two that another processor's arithmetic could round it otherwise.
+func TestQuantilesRoundAlikeEverywhere(t *testing.T) {
+	for i := range quantiles() {
+		q := quantile(i)
+		if d := math.Abs(q - math.Floor(q) - 0.5); d < 1e-7 {
+			t.Errorf("quantile %d is %g grid steps, %g from the middle", i, q, d)
+		}
+	}
+}
+
+func TestWeightsAreNormal(t *testing.T) {
+	const n, mean, std = 1 << 20, 1.0, 0.02
+	var buf bytes.Buffer
+	if err := (seeded{1, "x", mean, std, n}).write(&buf); err != nil {
+		t.Fatal(err)
+	}
+	z := make([]float64, n)
+	var lag float64
+	for i := range z {
+		v := math.Float32frombits(binary.LittleEndian.Uint32(buf.Bytes()[4*i:]))
+		z[i] = (float64(v) - mean) / std
+		if i > 0 {
+			lag += z[i] * z[i-1] / n
+		}
+	}
+	var moments [5]float64
+	for _, x := range z {
+		for k := range moments {
+			moments[k] += math.Pow(x, float64(k)) / n
+		}
+	}
+	// Five standard errors of each moment of a normal sample.
+	for k, want := range map[int]struct{ value, se float64 }{1: {0, 1}, 2: {1, math.Sqrt2}, 3: {0, math.Sqrt(15)}, 4: {3, math.Sqrt(96)}} {
+		if d := math.Abs(moments[k] - want.value); d > 5*want.se/math.Sqrt(n) {
+			t.Errorf("moment %d is %g, not %g", k, moments[k], want.value)
+		}
+	}
+	if math.Abs(lag) > 5/math.Sqrt(n) {
+		t.Errorf("neighbours correlate by %g", lag)
+	}
+	// Kolmogorov's distance to the normal distribution, at a false alarm in 10^6.
+	slices.Sort(z)
+	for i, x := range z {
+		d := math.Abs((float64(i)+0.5)/n - 0.5*math.Erfc(-x/math.Sqrt2))
+		if d > 2.7/math.Sqrt(n) {
+			t.Fatalf("the distribution differs by %g at %g", d, x)
+		}
+	}
+}
+
+func TestWeightsDependOnSeedAndNameAlone(t *testing.T) {
+	stream := func(s seeded) string {
+		var b strings.Builder
+		if err := s.write(&b); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	base := stream(seeded{1, "a", 0, 1, 100000})
+	if stream(seeded{1, "a", 0, 1, 100000}) != base {
+		t.Error("the same stream differs")
+	}
+	if !strings.HasPrefix(base, stream(seeded{1, "a", 0, 1, 70001})) {
+		t.Error("a shorter stream is not the beginning of a longer one")
+	}
+	for _, s := range []seeded{{2, "a", 0, 1, 100000}, {1, "b", 0, 1, 100000}} {
+		if stream(s) == base {
+			t.Errorf("%+v gives the stream of another", s)
+		}
+	}
+}
+
+func TestEnsureBuildsOnce(t *testing.T) {
+	c, dir := small(t), t.TempDir()
+	var builds atomic.Int32
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			path, err := Ensure(t.Context(), c, dir, func(line string) {
+				if strings.HasPrefix(line, "building") {
+					builds.Add(1)
+				}
+			})
+			if err != nil || path != filepath.Join(dir, "models", c.Digest()+".onnx") {
+				t.Errorf("Ensure = %q, %v", path, err)
+			}
+		})
+	}
+	wg.Wait()
+	if builds.Load() != 1 {
+		t.Errorf("%d builds", builds.Load())
+	}
+	path := Path(c, dir)
+	info, err := Inspect(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want, err := c.Info(); err != nil || info.Parameters != want.Parameters || !reflect.DeepEqual(info.Ops, want.Ops) || info.Bytes != want.Bytes {
+		t.Errorf("the file holds %+v, the graph %+v, %v", info, want, err)
+	}
+	// What a killed builder or a careless hand left is not taken for the model.
+	if err := errors.Join(os.Truncate(path, 100), os.WriteFile(path+".tmp", []byte("half"), 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Ensure(t.Context(), c, dir, nil); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := Inspect(path); err != nil || again.Bytes != info.Bytes {
+		t.Errorf("a damaged file was not built again: %v", err)
+	}
+	onlyModel(t, dir)
+}
+
+// onlyModel checks that nothing but models and locks lies in a cache.
+func onlyModel(t *testing.T, dir string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && !strings.HasSuffix(path, ".onnx") && !strings.HasSuffix(path, ".lock") {
+			t.Errorf("%s was left", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestEnsureStops(t *testing.T) {
+	c, dir := small(t), t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := Ensure(ctx, c, dir, func(string) { cancel() })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := os.Stat(Path(c, dir)); err == nil {
+		t.Error("a model was left")
+	}
+	onlyModel(t, dir)
+}
+
+// TestEnsureFullDisk builds in a child process that may not write large files,
+// which fails in the middle, as on a full disk.
+func TestEnsureFullDisk(t *testing.T) {
+	if dir := os.Getenv("MODEL_TEST_DIR"); dir != "" {
+		if _, err := Ensure(t.Context(), small(t), dir, nil); err != nil {
+			fmt.Println("FAILED AS WANTED:", err)
+		}
+		return
+	}
+	dir := t.TempDir()
+	cmd := exec.Command("sh", "-c", `ulimit -f 64 && exec "$0" -test.run='^TestEnsureFullDisk$'`, os.Args[0])
+	cmd.Env = append(os.Environ(), "MODEL_TEST_DIR="+dir)
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "FAILED AS WANTED: build model \"bert-small\"") {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if _, err := os.Stat(Path(small(t), dir)); err == nil {
+		t.Error("a model was left")
+	}
+	onlyModel(t, dir)
+}
+
+func TestLoadONNXFile(t *testing.T) {
+	dir := t.TempDir()
+	var file bytes.Buffer
+	if err := Build(&file, small(t)); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "any.onnx")
+	if err := os.WriteFile(path, file.Bytes(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"any.onnx", path} {
+		c, err := Load(dir, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Ensure(t.Context(), c, "/nowhere", nil)
+		if err != nil || got != path || c.Parameters != 44160 || len(c.Inputs) != 3 {
+			t.Errorf("%+v is at %q, %v", c, got, err)
+		}
+		tensors, err := Generate(c, map[string]int64{"batch": 1, "sequence": 2}, 1)
+		if err != nil || !reflect.DeepEqual(tensors["attention_mask"].Data, []int64{1, 1}) {
+			t.Errorf("tensors %v, %v", tensors, err)
+		}
+	}
+	for name, want := range map[string]string{"": "is empty", "hello, I am a text file": "is no ONNX file", string(file.Bytes()[:file.Len()/2]): "is cut short"} {
+		if err := os.WriteFile(path, []byte(name), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(dir, "any.onnx"); err == nil || !strings.Contains(err.Error(), path+" "+want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+	if _, err := Load(dir, "none.onnx"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestGenerate(t *testing.T) {
+	c := small(t)
+	rapid.Check(t, func(t *rapid.T) {
+		dims := map[string]int64{"batch": rapid.Int64Range(1, 4).Draw(t, "batch"), "sequence": rapid.Int64Range(1, 16).Draw(t, "sequence")}
+		seed := rapid.Uint64().Draw(t, "seed")
+		a, err := Generate(c, dims, seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := Generate(c, dims, seed); err != nil || !reflect.DeepEqual(a, b) {
+			t.Fatalf("drawn again, the inputs differ: %v", err)
+		}
+		for name, high := range map[string]int64{"input_ids": 61, "attention_mask": 2, "token_type_ids": 2} {
+			ids := a[name].Data.([]int64)
+			if !slices.Equal(a[name].Shape, []int64{dims["batch"], dims["sequence"]}) || int64(len(ids)) != dims["batch"]*dims["sequence"] {
+				t.Fatalf("%s has shape %v and %d elements", name, a[name].Shape, len(ids))
+			}
+			if slices.Min(ids) < 0 || slices.Max(ids) >= high {
+				t.Fatalf("%s is %v", name, ids)
+			}
+		}
+	})
+	dims := map[string]int64{"batch": 4, "sequence": 16}
+	a, _ := Generate(c, dims, 1)
+	b, _ := Generate(c, dims, 2)
+	if reflect.DeepEqual(a, b) {
+		t.Error("two seeds give the same inputs")
+	}
+	if len(slices.Compact(slices.Sorted(slices.Values(a["input_ids"].Data.([]int64))))) < 20 {
+		t.Errorf("token ids hardly vary: %v", a["input_ids"])
+	}
+}
+
+func TestGenerateTypes(t *testing.T) {
+	one, pair := 1.0, [2]float64{-2, 3}
+	c := &Config{Name: "x", Inputs: []Input{
+		{"f", "float32", []string{"n", "3"}, Values{Uniform: &pair}},
+		{"d", "float64", []string{"n"}, Values{Normal: &pair}},
+		{"i", "int32", []string{}, Values{Constant: &one}},
+		{"b", "bool", []string{"2"}, Values{Constant: &one}},
+	}}
+	got, err := Generate(c, map[string]int64{"n": 2}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := got["f"].Data.([]float32); len(f) != 6 || slices.Min(f) < -2 || slices.Max(f) >= 3 {
+		t.Errorf("f is %v", f)
+	}
+	if d := got["d"].Data.([]float64); len(d) != 2 || d[0] == d[1] {
+		t.Errorf("d is %v", d)
+	}
+	if i := got["i"]; !reflect.DeepEqual(i, Tensor{[]int64{}, []int32{1}}) {
+		t.Errorf("i is %v", i)
+	}
+	if b := got["b"]; !reflect.DeepEqual(b, Tensor{[]int64{2}, []bool{true, true}}) {
+		t.Errorf("b is %v", b)
+	}
+}
+
+func TestGenerateErrors(t *testing.T) {
+	c := small(t)
+	for want, dims := range map[string]map[string]int64{
+		`model "bert-small": dimension "sequence" has no value`:                   {"batch": 1},
+		`model "bert-small" has no dimension "sequnce"`:                           {"batch": 1, "sequnce": 1},
+		`model "bert-small": dimension "batch" is 0, not at least 1`:              {"batch": 0, "sequence": 1},
+		`model "bert-small": dimension "sequence" is 17, and it takes at most 16`: {"batch": 1, "sequence": 17},
+		`model "bert-small": input "input_ids": its elements exceed 134217728`:    {"batch": 1 << 40, "sequence": 16},
+	} {
+		if _, err := Generate(c, dims, 1); err == nil || err.Error() != want {
+			t.Errorf("dims %v: error %v, want %s", dims, err, want)
+		}
+	}
+}
+
+func FuzzConfiguration(f *testing.F) {
+	f.Add(smallYAML(f))
+	f.Add(smallYAML(f, "layers: 2", "layers: [2"))
+	f.Add(smallYAML(f, "[0, 61]", "&v [*v, 1]"))
+	f.Add([]byte("a: &a [*a]\nmodel: *a"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := read("m.yaml", "bert-small", data)
+		var at *Error
+		if err != nil && !errors.As(err, &at) {
+			t.Errorf("error without a place: %v", err)
+		}
+		if err == nil && c.Digest() == "" {
+			t.Error("a model without digest")
+		}
+	})
+}
