@@ -11,6 +11,7 @@ package record
 import (
 	"bufio"
 	"bytes"
+	"debug/elf"
 	"io"
 	"io/fs"
 	"os"
@@ -94,6 +95,7 @@ type Program struct {
 	Version  string `json:"version"`            // the module's, (devel) between releases
 	Revision string `json:"revision,omitempty"` // of the version control system
 	Modified bool   `json:"modified,omitempty"` // the working tree differed from Revision
+	BuildID  string `json:"build_id,omitempty"` // the linker's digest of the program, as in go tool buildid
 }
 
 // Environment describes this machine and this program.
@@ -108,7 +110,7 @@ func Environment() Env {
 
 // Build identifies the running program.
 func Build() Program {
-	p := Program{Version: "(devel)"}
+	p := Program{Version: "(devel)", BuildID: buildID("/proc/self/exe")}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return p
@@ -125,6 +127,27 @@ func Build() Program {
 		}
 	}
 	return p
+}
+
+// buildID reads the last part of the build ID that Go's linker notes in a
+// program, a digest of its content, or returns nothing.
+func buildID(program string) string {
+	f, err := elf.Open(program)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	s := f.Section(".note.go.buildid")
+	if s == nil {
+		return ""
+	}
+	note, err := s.Data()
+	const header = 16 // three lengths and the name "Go"
+	if err != nil || len(note) <= header {
+		return ""
+	}
+	id := string(bytes.TrimRight(note[header:], "\x00"))
+	return id[strings.LastIndexByte(id, '/')+1:]
 }
 
 // environment reads what the kernel tells. Virtual machines, containers and

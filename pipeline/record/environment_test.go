@@ -5,6 +5,7 @@ import (
 	"flag"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -65,6 +66,26 @@ func TestEnvironmentOfThisMachine(t *testing.T) {
 	}
 	if e.Go != runtime.Version() || e.Arch != runtime.GOARCH || e.Program.Version == "" {
 		t.Errorf("program not described: %+v", e)
+	}
+}
+
+func TestBuildID(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("go", "tool", "buildid", self).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.TrimSpace(string(out))
+	if got := buildID(self); len(got) < 20 || !strings.HasSuffix(want, "/"+got) {
+		t.Errorf("buildID = %q, and go tool buildid says %q", got, want)
+	}
+	for _, other := range []string{"/bin/sh", "environment_test.go", "none"} {
+		if got := buildID(other); got != "" {
+			t.Errorf("buildID(%q) = %q", other, got)
+		}
 	}
 }
 
