@@ -24,11 +24,12 @@ figures: $(program) ## draw every figure again from the recordings in data/
 test: lint assets ## check and test everything, with the race detector
 	go test -race $(packages)
 
-bench: assets $(program) ## measure the harness against other tools, and the program's parts
+bench: assets ## measure against other tools, and the program's parts
+	@set -e; for dir in bench/*/; do echo go run "./$$dir"; go run "./$$dir"; done
 	go test -run '^$$' -bench . -benchtime 1s $(packages)
 
 lint: ## formatting, vet, staticcheck
-	@unformatted=$$(gofmt -l main.go pipeline stages notebooks) && \
+	@unformatted=$$(gofmt -l *.go bench configs pipeline stages notebooks) && \
 		{ [ -z "$$unformatted" ] || { echo "not formatted (run gofmt -w):" $$unformatted >&2; exit 1; }; }
 	go vet $(packages)
 	go tool staticcheck $(packages)
