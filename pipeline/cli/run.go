@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"barograph/pipeline/store"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -54,9 +56,7 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options) (err er
 			return &status{statusUsage, fmt.Errorf("--fresh %s: the study has no such stage", name)}
 		}
 	}
-	if opt.Self, err = os.Executable(); err != nil {
-		return err
-	}
+	opt.Program = program(p.Study.Machine.Device)
 	for _, o := range p.Study.Lowered {
 		fmt.Fprintf(a.msg, "%s sets %s to %v (the study says %v)\n", o.By, o.Param, o.To, o.From)
 	}
@@ -90,6 +90,30 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options) (err er
 		return err
 	}
 	return a.conclude(p, res)
+}
+
+// program chooses who runs a cell: this program, or, for cells that measure on a
+// GPU, the build that is linked against its driver and ends where there is none.
+func program(device string) func(*plan.Cell) (string, error) {
+	return func(c *plan.Cell) (string, error) {
+		self, err := os.Executable()
+		if err != nil || !c.Stage.Kind.Measured || !strings.HasPrefix(device, "cuda") {
+			return self, err
+		}
+		const name = "barograph-cuda"
+		if filepath.Base(self) == name {
+			return self, nil
+		}
+		if beside := filepath.Join(filepath.Dir(self), name); unix.Access(beside, unix.X_OK) == nil {
+			return beside, nil
+		}
+		path, err := exec.LookPath(name)
+		if err != nil {
+			return "", cell.Hint(fmt.Errorf("cells on device %q need %s, which is neither beside %s nor on PATH", device, name, self),
+				`"make cuda" builds it; --machine host and --machine sim need no GPU`)
+		}
+		return path, nil
+	}
 }
 
 // conclude prints how a run ended and turns it into a status.

@@ -25,8 +25,9 @@ import (
 
 // Options say how a plan is run.
 type Options struct {
-	Self      string // the program that cells are started with
-	Jobs      int    // pure cells at a time, at least 1
+	// Program returns the program that a cell is started with.
+	Program   func(*plan.Cell) (string, error)
+	Jobs      int // pure cells at a time, at least 1
 	Fresh     []string
 	KeepGoing bool // run what a failed cell does not stand before
 	Observer  Observer

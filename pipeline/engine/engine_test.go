@@ -180,9 +180,7 @@ func (w *workspace) runIn(ctx context.Context, opt engine.Options, on func(strin
 		w.t.Fatal(err)
 	}
 	sight := &seen{ends: map[string]engine.Outcome{}, on: on}
-	if opt.Self, err = os.Executable(); err != nil {
-		w.t.Fatal(err)
-	}
+	opt.Program = func(*plan.Cell) (string, error) { return os.Executable() }
 	opt.Jobs, opt.Observer = max(opt.Jobs, 2), sight
 	res, err := engine.Run(ctx, p, s, state, opt)
 	if e := s.Close(); e != nil {

@@ -23,7 +23,11 @@ func (r *run) process(ctx context.Context, m *member, event func(cell.Event)) (*
 	if m.cell.Stage.Kind.Script {
 		c.Argv = []string{"/bin/sh", "-ec", m.spec.Script}
 	} else {
-		c.Argv, c.Spec = []string{r.opt.Self, "cell"}, m.spec
+		program, err := r.opt.Program(m.cell)
+		if err != nil {
+			return nil, err
+		}
+		c.Argv, c.Spec = []string{program, "cell"}, m.spec
 	}
 	return launch.Start(ctx, c)
 }

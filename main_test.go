@@ -1,0 +1,48 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"barograph": main})
+}
+
+// Each script drives the program as a user does, with the project's own
+// studies, notebooks and models, and the real ONNX Runtime.
+func TestScripts(t *testing.T) {
+	root, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if dir := os.Getenv("BAROGRAPH_CACHE"); dir != "" {
+		cache = dir
+	} else {
+		cache = filepath.Join(cache, "barograph")
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("BAROGRAPH_CACHE", cache)
+			env.Setenv("ONNXRUNTIME_LIB", os.Getenv("ONNXRUNTIME_LIB"))
+			env.Setenv("GORACE", "atexit_sleep_ms=0")
+			env.Setenv("HOME", env.WorkDir)
+			for _, dir := range []string{"configs", "notebooks"} {
+				if err := os.CopyFS(filepath.Join(env.WorkDir, dir), os.DirFS(filepath.Join(root, dir))); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	})
+}
