@@ -50,7 +50,8 @@ notebook writes goes below the folder that -o names, and nothing is written
 unless the notebook ends well. The summary goes to standard output.`,
 		Example: `  barograph notebook run figure2 --data data/paper/host -o figures
   barograph notebook run contention --data data/paper/host --param alpha=0.01`,
-		Args: cobra.ExactArgs(1),
+		Args:         cobra.ExactArgs(1),
+		SilenceUsage: true,
 		RunE: func(c *cobra.Command, args []string) error {
 			var err error
 			if j.root, err = os.Getwd(); err != nil {
@@ -77,9 +78,11 @@ unless the notebook ends well. The summary goes to standard output.`,
 // cellCommand is the child's side.
 func cellCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:    "cell",
-		Hidden: true,
-		Args:   cobra.NoArgs,
+		Use:           "cell",
+		Hidden:        true,
+		Args:          cobra.NoArgs,
+		SilenceErrors: true, // told as an event
+		SilenceUsage:  true,
 		RunE: func(*cobra.Command, []string) error {
 			return cell.Serve(cell.NewKinds(&cell.Kind{Name: byHand, With: NewWith, Run: Run}), os.Stdin, os.Stdout)
 		},
@@ -222,6 +225,9 @@ func (j *job) interpret(ctx context.Context, spec *cell.Spec, dir string) error 
 	events := &bytes.Buffer{}
 	child := exec.CommandContext(ctx, self, "notebook", "cell")
 	child.Dir, child.Stdin, child.Stdout, child.Stderr = dir, bytes.NewReader(append(line, '\n')), events, j.log
+	// The runtime's last words, such as "stack overflow", are for the user; what
+	// the interpreter's stack looks like is not.
+	child.Env = append(os.Environ(), "GOTRACEBACK=none")
 	endWith(child)
 	ended := child.Run()
 	if ctx.Err() != nil {
@@ -265,7 +271,10 @@ func (j *job) compile(ctx context.Context, spec *cell.Spec, dir string) error {
 	}
 	run := exec.CommandContext(ctx, program)
 	run.Dir, run.Stdout, run.Stderr = dir, j.log, j.log
-	run.Env = append(os.Environ(), nb.Env+"="+filepath.Join(private, specFile), "TZ=UTC")
+	run.Env = os.Environ()
+	for name, value := range environment(".") {
+		run.Env = append(run.Env, name+"="+value)
+	}
 	endWith(run)
 	if err := run.Run(); err != nil {
 		return fmt.Errorf("run %s, compiled: %w", sourceName(spec), err)

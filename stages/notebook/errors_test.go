@@ -78,6 +78,39 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestTraps runs what the interpreter would silently do otherwise than the
+// compiler: each is refused, or comes out right.
+func TestTraps(t *testing.T) {
+	for _, c := range []struct{ name, text, refused, printed string }{
+		{name: "string method", refused: "as fmt.Stringer", text: program("\tfmt.Println(T{1})") + "\ntype T struct{ A int }\n\nfunc (T) String() string { return \"T\" }\n"},
+		{name: "error type", refused: "as error", text: program("\tfmt.Println(&E{})") + "\ntype E struct{}\n\nfunc (*E) Error() string { return \"E\" }\n"},
+		{name: "plotter", refused: "as gonum.org/v1/plot.Plotter",
+			text: strings.Replace(program("\tp := plot.New()\n\tp.Add(P{})"), "import", "import \"gonum.org/v1/plot/vg/draw\"\nimport", 1) + "\ntype P struct{}\n\nfunc (P) Plot(c draw.Canvas, p *plot.Plot) {}\n"},
+		{name: "sorter", printed: "[1 2 3]\n", text: program("\ts := S{3, 1, 2}\n\tsort.Sort(s)\n\tfmt.Println(s)") +
+			"\ntype S []int\n\nfunc (s S) Len() int { return len(s) }\nfunc (s S) Less(i, j int) bool { return s[i] < s[j] }\nfunc (s S) Swap(i, j int) { s[i], s[j] = s[j], s[i] }\n"},
+		{name: "points", printed: "[{1 2}]\n", text: program("\tl, err := plotter.NewLine(X{})\n\tnb.Check(err)\n\tfmt.Println(l.XYs)") +
+			"\ntype X struct{}\n\nfunc (X) Len() int { return 1 }\nfunc (X) XY(i int) (float64, float64) { return 1, 2 }\n"},
+		{name: "range closure", refused: "keeps the loop's variable i", text: program("\tf := []func(){}\n\tfor i := range []int{1, 2} {\n\t\tf = append(f, func() { fmt.Println(i) })\n\t}\n\tf[0]()")},
+		{name: "range defer", refused: "keeps the loop's variable v", text: program("\tfor _, v := range []int{1, 2} {\n\t\tdefer func() { fmt.Println(v) }()\n\t}")},
+		{name: "range copy", printed: "0\n1\n", text: program("\tf := []func(){}\n\tfor i := range []int{1, 2} {\n\t\ti := i\n\t\tf = append(f, func() { fmt.Println(i) })\n\t}\n\tf[0]()\n\tf[1]()")},
+		{name: "range sort", printed: "[1 2]\n", text: program("\tfor _, v := range [][]int{{2, 1}} {\n\t\tsort.Slice(v, func(i, j int) bool { return v[i] < v[j] })\n\t\tfmt.Println(v)\n\t}")},
+		{name: "loop closure", printed: "3 3 3 \n", text: program("\tf := []func(){}\n\tfor i := 0; i < 3; i++ {\n\t\tf = append(f, func() { fmt.Print(i, \" \") })\n\t}\n\tfor _, g := range f {\n\t\tg()\n\t}\n\tfmt.Println()")},
+		{name: "recover", refused: "may not recover", text: program("\tdefer func() { fmt.Println(recover()) }()\n\tpanic(1)")},
+		{name: "recursion", refused: "stack overflow", text: program("\tfmt.Println(f(1))") + "\nfunc f(n int) int { return f(n + 1) }\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := serve(t, own(t, c.text), time.Minute)
+			said := o.failure.Text + o.log
+			if c.refused != "" && (o.err == nil || !strings.Contains(said, c.refused)) {
+				t.Errorf("ended with %v; want it refused with %q; said\n%.2000s", o.err, c.refused, said)
+			}
+			if c.refused == "" && (o.err != nil || o.log != c.printed) {
+				t.Errorf("ended with %v; want %q printed; said\n%.2000s", o.err, c.printed, said)
+			}
+		})
+	}
+}
+
 // TestRunaway tries to outlast or outgrow the host.
 func TestRunaway(t *testing.T) {
 	for _, c := range []struct{ name, body, want string }{

@@ -60,10 +60,13 @@ func Run(ctx context.Context, c *cell.Cell) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Setenv(nb.Env, filepath.Join(private, specFile)); err != nil {
-		return err
+	for name, value := range environment(".") {
+		if err := os.Setenv(name, value); err != nil {
+			return err
+		}
 	}
-	time.Local = time.UTC // the place of the machine must not show in results
+	debug.SetMaxStack(maxStack)
+	time.Local = time.UTC // TZ has been read
 	if err := confine(&c.Spec); err != nil {
 		return err
 	}
@@ -114,6 +117,16 @@ const (
 	private  = ".notebook"
 	specFile = "spec.json"
 )
+
+// environment returns the variables with which a notebook runs in a folder.
+func environment(dir string) map[string]string {
+	dir = filepath.Join(dir, private)
+	return map[string]string{
+		nb.Env:   filepath.Join(dir, specFile),
+		"TMPDIR": dir,   // gonum's PDF writer makes font files
+		"TZ":     "UTC", // the place of the machine must not show in results
+	}
+}
 
 // prepare writes the specification where nb looks for it, and returns the file
 // that events will go to.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io/fs"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -122,7 +123,7 @@ func program(body string) string {
 	var imports strings.Builder
 	for _, path := range []string{
 		"barograph/notebooks/nb", "fmt", "math", "os", "os/exec", "sort", "time", "unsafe",
-		"gonum.org/v1/plot", "gonum.org/v1/plot/vg",
+		"gonum.org/v1/plot", "gonum.org/v1/plot/plotter", "gonum.org/v1/plot/vg",
 	} {
 		if strings.Contains(body, filepath.Base(path)+".") {
 			fmt.Fprintf(&imports, "import %q\n", path)
@@ -231,6 +232,78 @@ func TestContention(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestFigure2(t *testing.T) {
+	outputs := []string{"figures/figure2.svg", "figures/figure2.pdf", "figures/figure2.png", "figures/figure2.csv"}
+	s := shipped(t, "plot", "figure2", recording(t, 300, func(u float64) float64 { return 3e6 * (1 + u) }, 0), outputs...)
+	o := serve(t, s, time.Minute)
+	if o.err != nil {
+		t.Fatalf("%v: %s\n%s", o.err, o.failure.Text, o.log)
+	}
+	for name, begins := range map[string]string{"svg": "<?xml", "pdf": "%PDF", "png": "\x89PNG", "csv": ""} {
+		if text := read(t, filepath.Join(o.dir, "figures/figure2."+name)); !strings.HasPrefix(text, begins) || len(text) < 1000 {
+			t.Errorf("figure2.%s begins with %.20q, %d bytes", name, text, len(text))
+		}
+	}
+	if svg := read(t, filepath.Join(o.dir, "figures/figure2.svg")); !strings.Contains(svg, "L=4 (60%)") {
+		t.Error("no line is labelled L=4 (60%)")
+	}
+}
+
+// TestEngines runs the shipped notebooks in the interpreter and compiled, and
+// compares what they leave byte for byte.
+func TestEngines(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts the Go compiler")
+	}
+	data := recording(t, 300, func(u float64) float64 { return 3e6 * math.Exp(1.5*u) }, 0)
+	t.Chdir(root(t))
+	for _, name := range []string{"contention", "figure2"} {
+		t.Run(name, func(t *testing.T) {
+			left := map[bool]map[string]string{}
+			for _, compiled := range []bool{false, true} {
+				dir := t.TempDir()
+				c := notebook.Command()
+				var out, log bytes.Buffer
+				c.SetOut(&out)
+				c.SetErr(&log)
+				c.SetArgs([]string{"run", name, "--data", data, "-o", dir, fmt.Sprintf("--compiled=%v", compiled)})
+				if err := c.ExecuteContext(t.Context()); err != nil {
+					t.Fatalf("compiled %v: %v\n%s", compiled, err, log.String())
+				}
+				left[compiled] = files(t, dir)
+				left[compiled]["standard output"] = out.String()
+			}
+			if len(left[false]) < 4 {
+				t.Errorf("the notebook left %d files", len(left[false]))
+			}
+			for file := range left[true] {
+				if left[false][file] != left[true][file] {
+					t.Errorf("%s differs: interpreted\n%.2000s\ncompiled\n%.2000s", file, left[false][file], left[true][file])
+				}
+			}
+			if len(left[false]) != len(left[true]) {
+				t.Errorf("interpreted left %d files, compiled %d", len(left[false]), len(left[true]))
+			}
+		})
+	}
+}
+
+// files returns the texts of the files below a folder, by name.
+func files(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			all[strings.TrimPrefix(path, dir)] = read(t, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
 }
 
 // golden compares a text with a file below testdata, or writes it.

@@ -173,7 +173,7 @@ func (s *Source) at(pos token.Position, format string, args ...any) *Error {
 // silently do otherwise than the compiler, and what a notebook may not use.
 func (s *Source) check() Errors {
 	var errs Errors
-	report := func(n ast.Node, hint, format string, args ...any) {
+	var report reporter = func(n ast.Node, hint, format string, args ...any) {
 		e := s.at(s.position(n.Pos()), format, args...)
 		e.Hint = hint
 		errs = append(errs, e)
@@ -203,66 +203,31 @@ func (s *Source) check() Errors {
 		return errs
 	}
 
-	info := &types.Info{Uses: map[*ast.Ident]types.Object{}}
+	info := &types.Info{Defs: map[*ast.Ident]types.Object{}, Uses: map[*ast.Ident]types.Object{}}
 	config := types.Config{
 		GoVersion: Language,
 		Importer:  listed(all),
 		Error: func(err error) {
 			e, ok := err.(types.Error)
-			if !ok {
+			switch {
+			case !ok:
 				report(s.file, "", "%v", err)
-				return
-			}
-			if strings.HasPrefix(e.Msg, "\t") && len(errs) > 0 { // more about the error before
+			case strings.HasPrefix(e.Msg, "\t") && len(errs) > 0: // more about the error before
 				errs[len(errs)-1].Message += "; " + strings.TrimSpace(e.Msg)
-				return
+			default:
+				errs = append(errs, s.at(s.position(e.Pos), "%s", e.Msg))
 			}
-			errs = append(errs, s.at(s.position(e.Pos), "%s", e.Msg))
 		},
 	}
-	pkg, _ := config.Check("main", s.interp.FileSet(), []*ast.File{s.file}, info)
+	pkg, _ := config.Check("main", s.interp.FileSet(), []*ast.File{s.file}, info) // errors went to Error
 	if len(errs) > 0 {
 		return errs
 	}
 	if f, ok := pkg.Scope().Lookup("main").(*types.Func); !ok || f == nil {
 		report(s.file.Name, "", "the notebook has no func main")
 	}
-	ast.Inspect(s.file, func(n ast.Node) bool {
-		switch n := n.(type) {
-		case *ast.GoStmt:
-			report(n, "loops over samples belong in the functions of nb, which are compiled", "a notebook runs in one goroutine")
-		case *ast.FuncType:
-			if n.TypeParams != nil {
-				report(n.TypeParams, "write it for the types you use", "the interpreter has no generic functions")
-			}
-		case *ast.TypeSpec:
-			if n.TypeParams != nil {
-				report(n, "write it for the types you use", "the interpreter has no generic types")
-			}
-		case *ast.Ident:
-			switch o := info.Uses[n].(type) {
-			case *types.Builtin:
-				if hint := missing[o.Name()]; hint != "" {
-					report(n, hint, "the interpreter has no %s", o.Name())
-				}
-			case *types.Func, *types.TypeName, *types.Var, *types.Const:
-				if o.Pkg() != nil && o.Parent() == o.Pkg().Scope() {
-					if why := symbols.Refused(o.Pkg().Path(), o.Name()); why != "" {
-						report(n, why, "a notebook may not use %s.%s", o.Pkg().Name(), o.Name())
-					}
-				}
-			}
-		}
-		return true
-	})
+	traps(s.file, pkg, info, report)
 	return errs
-}
-
-// missing lists the functions that Go 1.21 builds in and the interpreter lacks.
-var missing = map[string]string{
-	"min":   "write math.Min, or an if",
-	"max":   "write math.Max, or an if",
-	"clear": "make a new one",
 }
 
 // listed imports the packages of the list.
