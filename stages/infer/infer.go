@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/record"
 	"barograph/stages/asset"
 	"barograph/stages/device/host"
 	"barograph/stages/device/sim"
@@ -212,6 +213,7 @@ func run(ctx context.Context, c *cell.Cell) error {
 	if err := check(c.Root, w); err != nil {
 		return err
 	}
+	env := record.Environment() // before this process is confined to its processors
 	var samples []sample
 	var about result.Infer
 	var err error
@@ -229,6 +231,7 @@ func run(ctx context.Context, c *cell.Cell) error {
 	if err != nil {
 		return err
 	}
+	about.Environment = &env
 	about.Window = [2]int64{samples[0].scheduled, samples[len(samples)-1].end}
 	c.Measured(about.Window[0], about.Window[1])
 	c.Metric(metrics(samples))
@@ -294,55 +297,77 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) ([]sample, result.Infer,
 	if err != nil {
 		return fail(err)
 	}
-	samples, jitter, gcs, err := measure(ctx, c, w, s, others)
+	samples, err := measure(ctx, c, w, s, others, &about)
 	if err := errors.Join(err, s.close()); err != nil {
 		return fail(err)
 	}
-	about.Jitter, about.GCs = jitter, gcs
-	if gcs > 0 {
-		warn("the garbage collector ran %d times while calls were timed", gcs)
+	if about.GCs > 0 {
+		warn("the garbage collector ran %d times while calls were timed", about.GCs)
+	}
+	window := samples[len(samples)-1].end - samples[0].scheduled
+	if share := float64(about.Delay) / float64(window); share > 0.01 {
+		warn("for %.1f%% of the time the inference waited for its processor, which ran something else", 100*share)
 	}
 	return samples, about, nil
 }
 
-// measure warms the session up, times the harness alone, then the calls.
-func measure(ctx context.Context, c *cell.Cell, w *With, s *session, others []int) (timed []sample, jitter map[string]int64, gcs uint32, err error) {
+// measure warms the session up, times the harness alone, then the calls, and
+// adds to about what it saw beside them.
+func measure(ctx context.Context, c *cell.Cell, w *With, s *session, others []int, about *result.Infer) (timed []sample, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	runtime.GC()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 
-	var done atomic.Int64
-	warm, empty := newSamples(w.Warmup), newSamples(emptyCalls)
-	timed = newSamples(w.Calls)
-	at := arrivals[w.Arrivals]
-
+	warm, empty, timed := newSamples(w.Warmup), newSamples(emptyCalls), newSamples(w.Calls)
 	total := w.Warmup + w.Calls
+	var done atomic.Int64
 	stop := report(others, func() { c.Progress(int(done.Load()), total, "warm-up") })
 	err = loop(ctx, warm, closed, &done, s.call)
 	stop()
 	if err != nil {
-		return nil, nil, 0, fmt.Errorf("warm up: %w", err)
+		return nil, fmt.Errorf("warm up: %w", err)
 	}
-	var none atomic.Int64
-	if err := loop(ctx, empty, closed, &none, s.nothing); err != nil {
-		return nil, nil, 0, fmt.Errorf("time empty calls: %w", err)
+
+	if err := loop(ctx, empty, closed, &done, s.nothing); err != nil {
+		return nil, fmt.Errorf("time empty calls: %w", err)
 	}
 	l := latencies(empty)
-	jitter = map[string]int64{"p50": percentile(l, 50), "p99": percentile(l, 99), "max": percentile(l, 100)}
+	about.Jitter = map[string]int64{"p50": percentile(l, 50), "p99": percentile(l, 99), "max": percentile(l, 100)}
 
-	var before, after runtime.MemStats
 	done.Store(0)
 	stop = report(others, func() { c.Progress(w.Warmup+int(done.Load()), total, "") })
-	runtime.ReadMemStats(&before)
-	err = loop(ctx, timed, at, &done, s.call)
-	runtime.ReadMemStats(&after)
+	before := observe()
+	err = loop(ctx, timed, arrivals[w.Arrivals], &done, s.call)
+	after := observe()
 	stop()
 	if err != nil {
-		return nil, nil, 0, fmt.Errorf("call %d: %w", done.Load()+1, err)
+		return nil, fmt.Errorf("call %d: %w", done.Load()+1, err)
 	}
+	about.GCs, about.Delay = after.gcs-before.gcs, after.delay-before.delay
 	c.Progress(total, total, "")
-	return timed, jitter, after.NumGC - before.NumGC, nil
+	return timed, nil
+}
+
+// A count is what the process has suffered so far.
+type count struct {
+	gcs   uint32
+	delay int64 // nanoseconds in which the calling thread could have run and did not
+}
+
+// observe counts for the calling thread. A kernel without schedstat tells of no
+// delay.
+func observe() (n count) {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	n.gcs = m.NumGC
+	if b, err := os.ReadFile("/proc/thread-self/schedstat"); err == nil {
+		var ran int64
+		if _, err := fmt.Sscan(string(b), &ran, &n.delay); err != nil {
+			n.delay = 0
+		}
+	}
+	return n
 }
 
 // report calls progress ten times a second until stop is called, from a thread

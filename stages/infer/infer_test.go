@@ -28,6 +28,7 @@ import (
 	"barograph/stages/asset"
 	"barograph/stages/device/host"
 	"barograph/stages/model"
+	"barograph/stages/model/onnx"
 	"barograph/stages/result"
 
 	ort "github.com/yalue/onnxruntime_go"
@@ -183,9 +184,16 @@ func TestHost(t *testing.T) {
 		Provider: "CPUExecutionProvider", Library: "onnxruntime " + version, LibrarySHA: sha, Threads: len(own), CPUs: own,
 		Options: options, Warmup: 3, Calls: 300, Arrivals: "closed", Window: about.Window, Jitter: about.Jitter,
 	}
-	want.Warnings = about.Warnings // one, where there is one CPU
+	want.Warnings = about.Warnings // for one CPU, or for others' work on it
+	want.Delay, want.Environment = about.Delay, about.Environment
+	if about.Environment == nil || about.Environment.Kernel == "" {
+		t.Errorf("environment %+v", about.Environment)
+	}
 	if !reflect.DeepEqual(about, want) {
 		t.Errorf("infer.json holds\n%+v, want\n%+v", about, want)
+	}
+	if about.Delay < 0 || about.Delay > about.Window[1]-about.Window[0] {
+		t.Errorf("a delay of %d ns in the window %v", about.Delay, about.Window)
 	}
 	if len(about.ModelSHA) != 64 {
 		t.Errorf("model's digest %q", about.ModelSHA)
@@ -332,6 +340,14 @@ func TestFails(t *testing.T) {
 	if out, err := cc.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
+	// An ONNX file by its structure, with an operator that nobody has.
+	var unusable bytes.Buffer
+	g := onnx.New("unusable", "test", 7, 12)
+	g.OpAs("y", "Barometer", []string{g.Input("x", onnx.Float32, "batch")})
+	g.Output("y", onnx.Float32, "batch")
+	if err := g.Write(&unusable); err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		name, device string
 		with         map[string]any
@@ -341,8 +357,7 @@ func TestFails(t *testing.T) {
 		{name: "cuda", device: "cuda:1", want: `device "cuda:1"`, hint: "host or sim"},
 		{name: "device", device: "abacus", want: "no such device", hint: "host or sim"},
 		{name: "no ONNX", with: map[string]any{"model": put(t, "m.onnx", "a text, and no model")}, want: "is no ONNX file"},
-		// By its structure ONNX: an IR version and a graph without nodes.
-		{name: "unusable ONNX", with: map[string]any{"model": put(t, "m.onnx", "\x08\x07\x3a\x00")}, want: "load model"},
+		{name: "unusable ONNX", with: map[string]any{"model": put(t, "m.onnx", unusable.String())}, want: `load model "m"`},
 		{name: "no model", with: map[string]any{"model": "bert-huge"}, want: `unknown model "bert-huge"`, hint: "bert"},
 		{name: "sequence too long", with: map[string]any{"sequence": 4096}, want: `"sequence" is 4096`},
 		{name: "calls", with: map[string]any{"calls": 0}, want: "calls is 0: want at least 1"},

@@ -82,9 +82,12 @@ type Infer struct {
 	Arrivals   string            `json:"arrivals"` // closed
 	Window     [2]int64          `json:"window_ns"`
 	// Jitter holds quantiles, in nanoseconds, of the harness timing an empty call.
-	Jitter   map[string]int64 `json:"jitter_ns"`
-	GCs      uint32           `json:"gcs_in_window"`
-	Warnings []string         `json:"warnings,omitempty"`
+	Jitter map[string]int64 `json:"jitter_ns"`
+	GCs    uint32           `json:"gcs_in_window"`
+	// Delay is how long, in Window, the measuring thread was ready to run and
+	// its processor was another's, in nanoseconds.
+	Delay    int64    `json:"run_delay_ns"`
+	Warnings []string `json:"warnings,omitempty"`
 	// Environment is that of the cell; nil where the stage does not record it.
 	Environment *record.Env `json:"environment,omitempty"`
 }
