@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -25,7 +26,7 @@ func TestMain(m *testing.M) {
 // takes long enough; that the bench can say it is tested here.
 func TestBench(t *testing.T) {
 	t.Setenv("ONNXRUNTIME_LIB", "")
-	b := bench{root: "../..", rounds: 2, tolerance: 1e6, seed: 1,
+	b := bench{root: "../..", rounds: 2, tolerance: 1e6, busy: 1e6, seed: 1,
 		with: infer.With{Model: "bert-tiny", Batch: 2, Sequence: 16, Warmup: 1, Calls: 10, Arrivals: "closed"}}
 	var out bytes.Buffer
 	if err := b.run(t.Context(), &out); err != nil {
@@ -41,12 +42,21 @@ func TestBench(t *testing.T) {
 	if err := b.run(t.Context(), &out); err == nil || !strings.Contains(err.Error(), "further from 1") {
 		t.Errorf("a ratio beyond the tolerance: %v", err)
 	}
+	b.busy = -1
+	if err := b.run(t.Context(), &out); !errors.Is(err, errBusy) {
+		t.Errorf("a machine that is too busy: %v", err)
+	}
 }
 
-func TestMedian(t *testing.T) {
+func TestTimes(t *testing.T) {
 	for want, v := range map[float64][]int64{3: {3}, 2.5: {4, 1, 3, 2}, 2: {3, 1, 2}} {
-		if got := median(v); got != want {
+		if got := (&times{latencies: v}).median(); got != want {
 			t.Errorf("median of %v: %v", v, got)
 		}
+	}
+	both := times{[]int64{60, 20}, 4}
+	both.add(times{[]int64{120}, 6})
+	if got := both.waited(); got != 0.05 {
+		t.Errorf("waited %v of the time", got)
 	}
 }

@@ -2,7 +2,8 @@
 
 Reads one line of JSON from standard input: file, calls, warmup, threads, cpus,
 and inputs, a map of name to {type, shape, data}. Writes one line: the version
-of onnxruntime and the latencies of the timed calls in nanoseconds.
+of onnxruntime, the latencies of the timed calls, and how long this thread was
+ready and its processor another's while they ran; both in nanoseconds.
 """
 import gc
 import json
@@ -26,13 +27,22 @@ feed = {
     for name, t in job["inputs"].items()
 }
 
+
+
+def delay():
+    with open("/proc/thread-self/schedstat") as f:
+        return int(f.read().split()[1])
+
+
 for _ in range(job["warmup"]):
     session.run(None, feed)
 gc.disable()
 latencies = []
+before = delay()
 for _ in range(job["calls"]):
     start = time.perf_counter_ns()
     session.run(None, feed)
     latencies.append(time.perf_counter_ns() - start)
+after = delay()
 
-json.dump({"version": onnxruntime.__version__, "latencies": latencies}, sys.stdout)
+json.dump({"version": onnxruntime.__version__, "latencies": latencies, "delay": after - before}, sys.stdout)
