@@ -58,6 +58,9 @@ type Device interface {
 	// whatever queues the copies. It is called on the operating system thread
 	// that will use the lane, and nothing else will.
 	Lane(l Load, thread int) (Lane, error)
+	// OnePath tells whether copies in both directions share one path and its
+	// capacity, as on a memory bus.
+	OnePath() bool
 	// Notes says what a reader of the recording must know about copies on this
 	// device, such as that both directions are one path.
 	Notes(Load) []string
@@ -117,14 +120,14 @@ type Pacer struct {
 
 // NewPacer returns a pacer for a rate in bytes per second; 0 is no limit. The
 // bucket is empty at first, so that a load starts without a burst, and holds
-// the tokens of a tenth of a second, or of four blocks if those take longer: a
+// the tokens of a twentieth of a second, or of four blocks if those take longer: a
 // thread that woke late catches up, while a long stall is not followed by a
 // long burst.
 func NewPacer(rate float64, block int64) Pacer {
 	if rate <= 0 {
 		return Pacer{}
 	}
-	return Pacer{rate: rate, depth: max(1e8, 4e9*float64(block)/rate)}
+	return Pacer{rate: rate, depth: max(5e7, 4e9*float64(block)/rate)}
 }
 
 // Reserve takes the tokens of one copy and returns when it may start, on the

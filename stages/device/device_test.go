@@ -87,14 +87,14 @@ func TestPacer(t *testing.T) {
 }
 
 func TestPacerForgetsLongStalls(t *testing.T) {
-	p := NewPacer(1e9, 1e6) // a block each millisecond, 100 ms deep
+	p := NewPacer(1e9, 1e6) // a block each millisecond, 50 ms deep
 	p.Reserve(0, 1e6)
 	now, burst := int64(10e9), 0
 	for p.Reserve(now, 1e6) <= now {
 		burst++
 	}
-	if burst != 101 {
-		t.Errorf("after a stall of 10 s, %d copies start at once, want the bucket's 100 and the one due", burst)
+	if burst != 51 {
+		t.Errorf("after a stall of 10 s, %d copies start at once, want the bucket's 50 and the one due", burst)
 	}
 }
 

@@ -54,6 +54,9 @@ func (m *Memory) Fit(l device.Load) error {
 
 func gib(bytes float64) string { return fmt.Sprintf("%.1f GiB", bytes/(1<<30)) }
 
+// OnePath reports that there is one bus.
+func (m *Memory) OnePath() bool { return true }
+
 // Notes states what differs from a link between host and device.
 func (m *Memory) Notes(l device.Load) []string {
 	notes := []string{"the memory bus is one path: directions and page-locking make no difference, and a copy's bytes count once"}

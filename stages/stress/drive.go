@@ -1,0 +1,316 @@
+package stress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"barograph/pipeline/cell"
+	"barograph/stages/device"
+	"barograph/stages/device/host"
+)
+
+// A drive is a load while its threads copy.
+type drive struct {
+	load  device.Load
+	rate  float64 // bytes per second; 0: no limit
+	limit int     // copies of all threads together
+
+	pace struct {
+		sync.Mutex
+		device.Pacer
+	}
+	tapes     []*tape        // of each thread, one per direction
+	frontiers []atomic.Int64 // per thread: no copy that is still to be recorded starts before
+	spare     <-chan *reel
+	halt      atomic.Bool
+	broken    chan struct{} // closed once a thread has failed
+	once      sync.Once
+	err       error // of the first thread that failed, once broken
+	ended     chan struct{}
+	restore   func()
+}
+
+// idle is the frontier of a thread with nothing in flight.
+const idle = math.MaxInt64
+
+// start begins a load with one operating system thread per stressor thread,
+// spread over the CPUs. It returns once all have their buffers and copy.
+//
+// While a drive runs, nothing collects garbage, and every thread has a
+// processor of the Go scheduler to itself, so that only the kernel divides CPUs
+// between them.
+func start(ctx context.Context, dev device.Device, load device.Load, rate float64, limit int, cpus []int) (*drive, error) {
+	d := &drive{
+		load: load, rate: rate, limit: limit, frontiers: make([]atomic.Int64, load.Threads),
+		broken: make(chan struct{}), ended: make(chan struct{}),
+	}
+	if load.Threads > 0 {
+		if err := dev.Fit(load); err != nil {
+			return nil, err
+		}
+	}
+	d.pace.Pacer = device.NewPacer(rate, load.Block)
+	d.tapes = newTapes(load, limit)
+	d.spare = spares(load.Threads, limit, d.ended)
+	gc, procs := debug.SetGCPercent(-1), runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(procs + load.Threads)
+	d.restore = func() {
+		runtime.GOMAXPROCS(procs)
+		debug.SetGCPercent(gc)
+	}
+
+	var open, done sync.WaitGroup
+	begin := make(chan struct{})
+	open.Add(load.Threads)
+	for i := range load.Threads {
+		done.Go(func() {
+			// The thread keeps its affinity and is not given back: it ends here.
+			runtime.LockOSThread()
+			if err := d.thread(dev, i, cpus[i%len(cpus)], open.Done, begin); err != nil {
+				d.fail(fmt.Errorf("stressor thread %d: %w", i, err))
+			}
+		})
+	}
+	go func() {
+		done.Wait()
+		close(d.ended)
+	}()
+	opened := make(chan struct{})
+	go func() {
+		open.Wait()
+		close(opened)
+	}()
+	select {
+	case <-opened:
+		close(begin)
+	case <-ctx.Done():
+		d.halt.Store(true)
+		close(begin)
+		return nil, errors.Join(ctx.Err(), d.stop())
+	}
+	return d, nil
+}
+
+// fail stops every thread; the first failure is the drive's.
+func (d *drive) fail(err error) {
+	d.halt.Store(true)
+	d.once.Do(func() {
+		d.err = err
+		close(d.broken)
+	})
+}
+
+// stop ends the load, waits for what is in flight, and returns the first
+// failure, if any.
+func (d *drive) stop() error {
+	d.halt.Store(true)
+	<-d.ended
+	d.restore()
+	return d.err
+}
+
+// sleep lets the load go on for a while.
+func (d *drive) sleep(ctx context.Context, while time.Duration) error {
+	over := time.NewTimer(while)
+	defer over.Stop()
+	select {
+	case <-over.C:
+		return nil
+	case <-d.broken:
+		return d.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// thread is the life of one stressor thread.
+func (d *drive) thread(dev device.Device, i, cpu int, opened func(), begin <-chan struct{}) (err error) {
+	lane, err := func() (device.Lane, error) {
+		defer opened()
+		if err := host.PinThread([]int{cpu}); err != nil {
+			return nil, err
+		}
+		return dev.Lane(d.load, i)
+	}()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lane.Close()) }()
+	<-begin
+	n := len(d.load.Directions)
+	return d.copy(lane, d.tapes[i*n:(i+1)*n], &d.frontiers[i])
+}
+
+// copy keeps copies in flight until the drive halts, and records each. Nothing
+// in it allocates.
+func (d *drive) copy(lane device.Lane, tapes []*tape, frontier *atomic.Int64) error {
+	var by [2]*tape
+	for i, dir := range d.load.Directions {
+		by[dir] = tapes[i]
+	}
+	var flying int
+	var latest [2]int64 // start of the last finished copy, by direction
+	submit := func(dir device.Direction) error {
+		if d.rate > 0 && !d.wait(flying, frontier) {
+			return nil
+		}
+		flying++
+		return lane.Submit(dir)
+	}
+	now := cell.Now()
+	frontier.Store(now)
+	latest[device.H2D], latest[device.D2H] = now, now
+	for range d.load.Outstanding {
+		for _, dir := range d.load.Directions {
+			if d.halt.Load() {
+				break
+			}
+			if err := submit(dir); err != nil {
+				return err
+			}
+		}
+	}
+	for flying > 0 {
+		c, err := lane.Wait()
+		if err != nil {
+			return err
+		}
+		flying--
+		if err := by[c.Direction].add(c, d.spare); err != nil {
+			return full(d.limit)
+		}
+		// A direction's copies finish in order, so those still in flight were
+		// not submitted before this one started.
+		latest[c.Direction] = c.Start
+		at := int64(idle)
+		for _, dir := range d.load.Directions {
+			at = min(at, latest[dir])
+		}
+		frontier.Store(at)
+		if d.halt.Load() {
+			continue
+		}
+		if err := submit(c.Direction); err != nil {
+			return err
+		}
+	}
+	frontier.Store(idle)
+	return nil
+}
+
+// wait sleeps until the bucket lets the next copy go; false means the drive
+// halted first.
+func (d *drive) wait(flying int, frontier *atomic.Int64) bool {
+	d.pace.Lock()
+	at := d.pace.Reserve(cell.Now(), d.load.Block)
+	d.pace.Unlock()
+	for !d.halt.Load() {
+		left := at - cell.Now()
+		if left <= 0 {
+			return true
+		}
+		if flying == 0 {
+			frontier.Store(idle)
+		}
+		// In the thread itself, which wakes sooner than a timer of the runtime
+		// could wake it, and in slices, to notice a halt.
+		ts := unix.NsecToTimespec(min(left, int64(20*time.Millisecond)))
+		_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &ts, nil) // EINTR only wakes early
+		if flying == 0 {
+			frontier.Store(cell.Now())
+		}
+	}
+	return false
+}
+
+// The rule by which a load is steady: bandwidth in three successive windows
+// lies within 5% of their mean. A window is long enough for two copies of the
+// longest duration seen. Under a rate, it is long enough for four blocks too, and
+// a difference of one block is allowed: no window can tell less.
+const (
+	steadyWindows   = 3
+	steadyTolerance = 0.05
+	shortestWindow  = 100 * time.Millisecond
+)
+
+// window returns the length of a steady rule's window in nanoseconds.
+func (d *drive) window() int64 {
+	w := max(int64(shortestWindow), 2*longest(d.tapes))
+	if d.rate > 0 {
+		w = max(w, int64(4e9*float64(d.load.Block)/d.rate))
+	}
+	return w
+}
+
+// frontier returns the latest time of which every copy is recorded.
+func (d *drive) frontier() int64 {
+	at := cell.Now()
+	for i := range d.frontiers {
+		at = min(at, d.frontiers[i].Load())
+	}
+	return at
+}
+
+// steady applies the rule to the time since a moment, and returns the interval
+// of the three windows.
+func (d *drive) steady(since int64) (from, to int64, ok bool) {
+	w := d.window()
+	to = d.frontier()
+	from = to - steadyWindows*w
+	if from < since {
+		return from, to, false
+	}
+	var bytes [steadyWindows]float64
+	for i := range bytes {
+		start := from + int64(i)*w
+		sum := within(d.tapes, start, start+w)
+		bytes[i] = sum[0] + sum[1]
+	}
+	least, most, mean := bytes[0], bytes[0], 0.0
+	for _, b := range bytes {
+		least, most, mean = min(least, b), max(most, b), mean+b/steadyWindows
+	}
+	allowed := steadyTolerance * mean
+	if d.rate > 0 {
+		allowed += float64(d.load.Block)
+	}
+	return from, to, most-least <= allowed
+}
+
+// settle waits until the load is steady, at most for a time, and returns the
+// interval in which it was; ok is false if it never was.
+func (d *drive) settle(ctx context.Context, most time.Duration, interrupt <-chan cell.Control) (from, to int64, ok bool, err error) {
+	begun := cell.Now()
+	tick := time.NewTicker(shortestWindow / 4)
+	defer tick.Stop()
+	timeout := time.NewTimer(most)
+	defer timeout.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if from, to, ok = d.steady(begun); ok {
+				return from, to, true, nil
+			}
+		case <-timeout.C:
+			return begun, d.frontier(), false, nil
+		case <-d.broken:
+			return 0, 0, false, d.err
+		case <-ctx.Done():
+			return 0, 0, false, ctx.Err()
+		case <-interrupt:
+			return 0, 0, false, errInterrupted
+		}
+	}
+}
+
+// errInterrupted says that the engine ended a trial before the load was ready.
+var errInterrupted = errors.New("stopped before the load was steady")

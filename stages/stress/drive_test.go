@@ -1,0 +1,404 @@
+package stress
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"barograph/pipeline/cell"
+	"barograph/stages/device"
+)
+
+// taped returns tapes that hold these copies, one per thread and direction.
+func taped(t interface{ Fatal(...any) }, threads ...[]device.Copy) []*tape {
+	stop := make(chan struct{})
+	defer close(stop)
+	spare := spares(1, 1<<20, stop)
+	both := []device.Direction{device.H2D, device.D2H}
+	tapes := newTapes(device.Load{Threads: len(threads), Directions: both}, 1<<20)
+	for i, copies := range threads {
+		for _, c := range copies {
+			if err := tapes[2*i+int(c.Direction)].add(c, spare); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return tapes
+}
+
+// drawThreads draws what lanes may record: in each direction one copy after
+// another.
+func drawThreads(t *rapid.T) (threads [][]device.Copy, total [2]float64, end int64) {
+	threads = make([][]device.Copy, rapid.IntRange(1, 4).Draw(t, "threads"))
+	for i := range threads {
+		var at [2]int64
+		for range rapid.IntRange(0, 40).Draw(t, "copies") {
+			d := device.Direction(rapid.IntRange(0, 1).Draw(t, "direction"))
+			c := device.Copy{
+				Start: at[d] + rapid.Int64Range(0, 50).Draw(t, "gap"), Duration: rapid.Int64Range(1, 100).Draw(t, "duration"),
+				Bytes: rapid.Int64Range(1, 1<<30).Draw(t, "bytes"), Direction: d,
+			}
+			at[d] = c.End()
+			end = max(end, c.End())
+			total[d] += float64(c.Bytes)
+			threads[i] = append(threads[i], c)
+		}
+	}
+	return threads, total, end
+}
+
+// However time is cut into windows, each byte is in exactly one of them.
+func TestAdjacentWindowsHoldEverything(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		threads, total, end := drawThreads(t)
+		tapes := taped(t, threads...)
+		var sum [2]float64
+		edge := int64(0)
+		for edge < end {
+			next := edge + rapid.Int64Range(1, 2000).Draw(t, "window")
+			for d, v := range within(tapes, edge, next) {
+				sum[d] += v
+			}
+			edge = next
+		}
+		for d := range sum {
+			if math.Abs(sum[d]-total[d]) > 1e-6*total[d] {
+				t.Fatalf("direction %d: windows hold %g of %g bytes", d, sum[d], total[d])
+			}
+		}
+	})
+}
+
+func TestWrite(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		threads, _, _ := drawThreads(t)
+		tapes := taped(t, threads...)
+		want := 0
+		for _, tp := range tapes {
+			want += tp.len()
+		}
+		var b bytes.Buffer
+		if err := write(&b, tapes); err != nil {
+			t.Fatal(err)
+		}
+		z, err := gzip.NewReader(&b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(z)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")[1:]
+		if len(lines) != want {
+			t.Fatalf("%d rows of %d copies", len(lines), want)
+		}
+		left := map[string]int{}
+		for i, copies := range threads {
+			for _, c := range copies {
+				left[fmt.Sprintf("%d,%d,%d,%d,%v", i, c.Start, c.Bytes, c.Duration, c.Direction)]++
+			}
+		}
+		last := int64(-1)
+		for _, l := range lines {
+			var thread, start int64
+			if _, err := fmt.Sscanf(l, "%d,%d", &thread, &start); err != nil || start < last {
+				t.Fatalf("row %q after a start of %d, %v", l, last, err)
+			}
+			last = start
+			if left[l]--; left[l] < 0 {
+				t.Fatalf("row %q is no copy", l)
+			}
+		}
+	})
+	if err := write(brokenWriter{}, nil); err == nil {
+		t.Error("a full disk went unnoticed")
+	}
+}
+
+type brokenWriter struct{}
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("disk full") }
+
+func TestSteadyRule(t *testing.T) {
+	const ms = int64(time.Millisecond)
+	// Copies of 1 ms back to back for 400 ms, with bytes by the ms.
+	series := func(bytes func(i int64) int64) (c []device.Copy) {
+		for i := range int64(400) {
+			c = append(c, device.Copy{Start: i * ms, Duration: ms, Bytes: bytes(i)})
+		}
+		return c
+	}
+	for _, tt := range []struct {
+		name   string
+		copies []device.Copy
+		rate   float64
+		since  int64
+		want   bool
+	}{
+		{"level", series(func(int64) int64 { return 1000 }), 0, 0, true},
+		{"level after a ramp", series(func(i int64) int64 { return 10 * min(i, 100) }), 0, 0, true},
+		{"too short", series(func(int64) int64 { return 1000 }), 0, 150 * ms, false},
+		{"rising by 3% a window", series(func(i int64) int64 { return 1000 * (1000 + 3*i/10) / 1000 }), 0, 0, false},
+		{"rising by 2% a window", series(func(i int64) int64 { return 100000 * (10000 + 2*i) / 10000 }), 0, 0, true},
+		{"a dip in the middle", series(func(i int64) int64 {
+			if i >= 200 && i < 300 {
+				return 940
+			}
+			return 1000
+		}), 0, 0, false},
+		{"paced, off by a block", series(func(i int64) int64 {
+			if i%25 == 0 && i != 150 {
+				return 1000
+			}
+			return 0
+		}), 40e3, 0, true},
+	} {
+		d := &drive{load: device.Load{Threads: 1, Block: 1000}, rate: tt.rate, tapes: taped(t, tt.copies), frontiers: make([]atomic.Int64, 1)}
+		d.frontiers[0].Store(400 * ms)
+		from, to, ok := d.steady(tt.since)
+		if ok != tt.want {
+			t.Errorf("%s: steady is %v from %d to %d ms", tt.name, ok, from/ms, to/ms)
+		}
+	}
+}
+
+func TestWindowIsLongEnough(t *testing.T) {
+	d := &drive{load: device.Load{Block: 64 << 20}, tapes: taped(t, []device.Copy{{Duration: 3}, {Start: 10, Duration: 7e8}, {Start: 8e8, Duration: 1}})}
+	if got := d.window(); got != 14e8 {
+		t.Errorf("with a copy of 700 ms a window has %d ns", got)
+	}
+	d.rate = 64 << 20
+	if got := d.window(); got != 4e9 {
+		t.Errorf("with a block a second a window has %d ns", got)
+	}
+}
+
+// A wire is a device that carries copies asynchronously, each in a given time,
+// one after another in each direction, and can be made to break.
+type wire struct {
+	each   time.Duration
+	breaks int // a lane fails at this copy
+	fails  error
+	peak   *atomic.Int64 // most copies in flight in a direction
+}
+
+func (w wire) Fit(device.Load) error      { return nil }
+func (w wire) OnePath() bool              { return false }
+func (w wire) Notes(device.Load) []string { return nil }
+func (w wire) Lane(l device.Load, thread int) (device.Lane, error) {
+	if w.breaks == 0 && w.fails != nil {
+		return nil, w.fails
+	}
+	return &wireLane{wire: w, block: l.Block, most: l.Outstanding}, nil
+}
+
+type wireLane struct {
+	wire
+	block  int64
+	most   int
+	flying [2][]int64 // when each copy in flight will be done
+	free   [2]int64
+	n      int
+	closed bool
+}
+
+func (l *wireLane) Submit(d device.Direction) error {
+	if l.n++; l.n == l.breaks {
+		return l.fails
+	}
+	if len(l.flying[d]) == l.most {
+		return fmt.Errorf("more than %d copies in flight", l.most)
+	}
+	l.free[d] = max(l.free[d], cell.Now()) + int64(l.each)
+	l.flying[d] = append(l.flying[d], l.free[d])
+	if n := int64(len(l.flying[d])); l.peak != nil && n > l.peak.Load() {
+		l.peak.Store(n)
+	}
+	return nil
+}
+
+func (l *wireLane) Wait() (device.Copy, error) {
+	d := device.H2D
+	if len(l.flying[0]) == 0 || len(l.flying[1]) > 0 && l.flying[1][0] < l.flying[0][0] {
+		d = device.D2H
+	}
+	if len(l.flying[d]) == 0 {
+		return device.Copy{}, errors.New("nothing in flight")
+	}
+	end := l.flying[d][0]
+	l.flying[d] = l.flying[d][1:]
+	time.Sleep(time.Duration(end - cell.Now()))
+	return device.Copy{Start: end - int64(l.each), Duration: int64(l.each), Bytes: l.block, Direction: d}, nil
+}
+
+func (l *wireLane) Close() error {
+	if l.closed || len(l.flying[0])+len(l.flying[1]) > 0 {
+		return errors.New("closed twice, or with copies in flight")
+	}
+	l.closed = true
+	return nil
+}
+
+// cpu is one this process may use.
+func cpu(t *testing.T) []int {
+	own, _, err := place()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return own
+}
+
+// Asynchronous lanes: every copy is recorded, never more than asked for are in
+// flight, and the link is kept busy both ways.
+func TestOutstanding(t *testing.T) {
+	load := device.Load{Threads: 2, Block: 1 << 20, Outstanding: 3, Directions: []device.Direction{device.H2D, device.D2H}}
+	procs := runtime.GOMAXPROCS(0)
+	var peak atomic.Int64
+	d, err := start(t.Context(), wire{each: 5 * time.Millisecond, peak: &peak}, load, 0, 1<<20, cpu(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := cell.Now()
+	if err := d.sleep(t.Context(), 150*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	to := cell.Now()
+	if err := d.stop(); err != nil {
+		t.Fatal(err)
+	}
+	sum := within(d.tapes, from, to)
+	want := 2 * float64(to-from) / 5e6 * (1 << 20)
+	for dir, v := range sum {
+		if v > want*1.01 || v < want*0.2 { // this machine may be busy with other tests
+			t.Errorf("%v: %g bytes in %d ms, want %g", device.Direction(dir), v, (to-from)/1e6, want)
+		}
+	}
+	if got := peak.Load(); got != 3 {
+		t.Errorf("at most %d copies were in flight in a direction, want 3", got)
+	}
+	if got := runtime.GOMAXPROCS(0); got != procs {
+		t.Errorf("GOMAXPROCS is %d afterwards, was %d", got, procs)
+	}
+}
+
+// A thread with nothing in flight does not hold the frontier back, one with a
+// long copy does.
+func TestFrontier(t *testing.T) {
+	load := device.Load{Threads: 1, Block: 1 << 20, Outstanding: 1, Directions: []device.Direction{device.H2D}}
+	d, err := start(t.Context(), wire{each: time.Millisecond}, load, 10<<20, 1<<20, cpu(t)) // one copy in 100 ms
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond)
+	if lag := cell.Now() - d.frontier(); lag > 25e6 {
+		t.Errorf("while the thread waits for its tokens the frontier is %d ns behind", lag)
+	}
+	if err := d.stop(); err != nil {
+		t.Fatal(err)
+	}
+	d, err = start(t.Context(), wire{each: 100 * time.Millisecond}, load, 0, 1<<20, cpu(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond)
+	if lag := cell.Now() - d.frontier(); lag < 40e6 {
+		t.Errorf("with a copy in flight for 50 ms the frontier is %d ns behind", lag)
+	}
+	if err := d.stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestBrokenLanes(t *testing.T) {
+	boom := errors.New("boom")
+	load := device.Load{Threads: 3, Block: 1, Outstanding: 1, Directions: []device.Direction{device.H2D}}
+	for breaks, want := range map[int]string{0: "boom", 1: "boom", 20: "boom"} {
+		d, err := start(t.Context(), wire{each: 100 * time.Microsecond, breaks: breaks, fails: boom}, load, 0, 1<<20, cpu(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, _, err := d.settle(t.Context(), 10*time.Second, nil); !errors.Is(err, boom) || !strings.Contains(err.Error(), "stressor thread") {
+			t.Errorf("breaking at copy %d: settle says %v, want %s", breaks, err, want)
+		}
+		if err := d.stop(); !errors.Is(err, boom) {
+			t.Errorf("breaking at copy %d: stop says %v", breaks, err)
+		}
+	}
+}
+
+func TestRecordIsFull(t *testing.T) {
+	load := device.Load{Threads: 1, Block: 1, Outstanding: 1, Directions: []device.Direction{device.H2D}}
+	d, err := start(t.Context(), wire{}, load, 0, 2*reelLength, cpu(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = d.sleep(t.Context(), 20*time.Second)
+	var hint *cell.Error
+	if !errors.As(err, &hint) || !strings.Contains(err.Error(), "more than 8192") || !strings.Contains(hint.Hint, "larger blocks") {
+		t.Errorf("%v", err)
+	}
+	if d.stop(); d.tapes[0].len() != 2*reelLength {
+		t.Errorf("%d copies recorded", d.tapes[0].len())
+	}
+}
+
+func TestCancel(t *testing.T) {
+	load := device.Load{Threads: 2, Block: 1 << 20, Outstanding: 1, Directions: []device.Direction{device.H2D}}
+	ctx, cancel := context.WithCancel(t.Context())
+	d, err := start(ctx, wire{each: time.Millisecond}, load, 1, 1<<20, cpu(t)) // tokens for the second copy come in days
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := d.sleep(ctx, time.Hour); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	begun := time.Now()
+	if err := d.stop(); err != nil || time.Since(begun) > time.Second {
+		t.Errorf("stopping took %v, %v", time.Since(begun), err)
+	}
+	if _, err := start(ctx, wire{}, load, 0, 1<<20, cpu(t)); err != nil && !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	} else if err == nil {
+		t.Log("both threads were open before the cancellation was seen")
+	}
+}
+
+// The loop that copies allocates nothing, so it calls for no collection.
+func TestCopyAllocatesNothing(t *testing.T) {
+	dev, err := open("host")
+	if err != nil {
+		t.Fatal(err)
+	}
+	load := device.Load{Threads: 1, Block: 64 << 10, Outstanding: 1, Directions: []device.Direction{device.H2D}}
+	d, err := start(t.Context(), dev, load, 1e9, 1<<20, cpu(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(20 * time.Millisecond)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	n := d.tapes[0].len()
+	time.Sleep(100 * time.Millisecond)
+	runtime.ReadMemStats(&after)
+	n = d.tapes[0].len() - n
+	if err := d.stop(); err != nil {
+		t.Fatal(err)
+	}
+	// One spare reel may be made, and the runtime's own threads start.
+	if mallocs := after.Mallocs - before.Mallocs; n < 100 || mallocs > uint64(n)/10 || after.NumGC != before.NumGC {
+		t.Errorf("%d copies allocated %d times, with %d collections", n, mallocs, after.NumGC-before.NumGC)
+	}
+}

@@ -1,0 +1,137 @@
+package stress
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"barograph/pipeline/cell"
+	"barograph/stages/device"
+	"barograph/stages/result"
+)
+
+// load runs one load on a real device.
+func (t *task) load(ctx context.Context) error {
+	rate, err := t.rate()
+	if err != nil {
+		return err
+	}
+	load, err := t.with.load(t.with.Direction)
+	if err != nil {
+		return err
+	}
+	dev, err := open(t.Machine.Device)
+	if err != nil {
+		return err
+	}
+	own, _, err := place()
+	if err != nil {
+		return err
+	}
+	limit, err := maxCopies()
+	if err != nil {
+		return err
+	}
+	t.result.CPUs, t.result.Rate, t.result.Notes = own, rate, dev.Notes(load)
+
+	d, err := start(ctx, dev, load, rate, limit, own)
+	if err != nil {
+		return err
+	}
+	err = t.follow(ctx, d)
+	if stopped := d.stop(); err == nil {
+		err = stopped
+	}
+	if err != nil {
+		return err
+	}
+	return t.finish(d.tapes)
+}
+
+// follow takes a running load through its trial, or through its duration where
+// it belongs to none, and fills in the window.
+func (t *task) follow(ctx context.Context, d *drive) error {
+	var controls <-chan cell.Control
+	if t.Background {
+		controls = t.Controls()
+	}
+	if d.load.Threads > 0 {
+		_, _, ok, err := d.settle(ctx, time.Duration(t.with.Settle), controls)
+		if err != nil {
+			return err
+		}
+		if t.result.Steady = ok; !ok {
+			t.warn("bandwidth was not steady after %v: three windows of %v never lay within 5%% of their mean",
+				t.with.Settle, time.Duration(d.window()).Round(time.Millisecond))
+		}
+	}
+	if t.Background {
+		return t.trial(ctx, d.broken, &d.err)
+	}
+	start := cell.Now()
+	if err := d.sleep(ctx, time.Duration(t.with.Duration)); err != nil {
+		return err
+	}
+	t.result.Window = [2]int64{start, cell.Now()}
+	t.Measured(t.result.Window[0], t.result.Window[1])
+	return nil
+}
+
+// trial says ready and waits for the engine to tell the window and to stop, or
+// for the load to break by a cause.
+func (t *task) trial(ctx context.Context, broken <-chan struct{}, cause *error) error {
+	ready := cell.Now()
+	t.Ready()
+	for {
+		select {
+		case m, ok := <-t.Controls():
+			switch {
+			case !ok:
+				return errors.New("the engine went away without telling the load to stop")
+			case m.Type == "window":
+				t.result.Window = [2]int64{m.Start, m.End}
+			case m.Type == "stop":
+				if t.result.Window == [2]int64{} && t.Machine.Device != "sim" {
+					t.result.Window = [2]int64{ready, cell.Now()}
+					t.warn("the trial told no window: achieved bandwidth is over the whole time from ready to stop")
+				}
+				return nil
+			}
+		case <-broken:
+			return *cause
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// finish computes what was achieved over the window and writes the copies.
+func (t *task) finish(tapes []*tape) error {
+	start, end := t.result.Window[0], t.result.Window[1]
+	t.result.AchievedBy = map[string]float64{}
+	directions, err := device.Directions(t.with.Direction)
+	if err != nil {
+		return err
+	}
+	if end > start {
+		sum := within(tapes, start, end)
+		for _, d := range directions {
+			v := sum[d] / (float64(end-start) / 1e9)
+			t.result.AchievedBy[d.String()] = v
+			t.result.Achieved += v
+		}
+	}
+	for _, tape := range tapes {
+		t.result.Copies += int64(tape.len())
+	}
+	if r := t.result.Rate; t.with.Threads > 0 && r > 0 && t.result.Achieved < 0.98*r {
+		t.warn("the load reached %.1f%% of its rate of %.3g bytes/s: more than the link carried beside the inference, or too few copies in flight",
+			100*t.result.Achieved/r, r)
+	}
+	t.Metric(map[string]float64{"achieved_bytes_per_s": t.result.Achieved})
+	f, err := t.Create(result.CopiesFile)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f, tapes), f.Close())
+}

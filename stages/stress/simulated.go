@@ -1,0 +1,107 @@
+package stress
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/unit"
+	"barograph/stages/device"
+	"barograph/stages/device/sim"
+)
+
+// simulatedLoad is a load on the simulated link. No time passes: it is ready at
+// once, and simulates the trial when it has been told its window.
+func (t *task) simulatedLoad(ctx context.Context) error {
+	t.result.Simulated = true
+	rate, err := t.rate()
+	if err != nil {
+		return err
+	}
+	t.result.Rate = rate
+	gang := append(slices.Clone(t.Gang), cell.Input{Kind: "stress", ID: t.ID, With: t.Spec.With})
+	v := sim.View{Cell: t.ID}
+	if t.Background {
+		if err := t.trial(ctx, nil, nil); err != nil {
+			return err
+		}
+		for _, in := range t.Gang {
+			if in.ID == t.During && in.Kind == "infer" {
+				v.Serve, v.Seed = true, in.Seed
+			}
+		}
+	}
+	if t.result.Window == [2]int64{} {
+		t.result.Window[1] = int64(t.with.Duration)
+	}
+	v.Until = t.result.Window[1]
+	if v.Limit, err = maxCopies(); err != nil {
+		return err
+	}
+	copies, err := sim.Copies(t.Machine, gang, v)
+	if err != nil {
+		return err
+	}
+	load, err := t.with.load(t.with.Direction)
+	if err != nil {
+		return err
+	}
+	tapes, err := record(copies, load)
+	if err != nil {
+		return err
+	}
+	return t.finish(tapes)
+}
+
+// simulatedCapacity calibrates the simulated link by the same sweep as a real
+// one, as if the stressor had two CPUs.
+func (t *task) simulatedCapacity(ctx context.Context) error {
+	t.result.Simulated = true
+	cpus := []int{0, 1}
+	fit := func(device.Load) error { return nil }
+	return t.calibrate(t.with.Directions, cpus, cpus, fit, func(l device.Load, _ []int, _ time.Duration) (float64, error) {
+		directions := "both"
+		if len(l.Directions) == 1 {
+			directions = l.Directions[0].String()
+		}
+		with, err := json.Marshal(With{
+			Threads: l.Threads, Block: unit.Size(l.Block), Outstanding: l.Outstanding, Direction: directions, Memory: t.with.Memory,
+		})
+		if err != nil {
+			return 0, err
+		}
+		const from, to = int64(1e9), int64(2e9)
+		copies, err := sim.Copies(t.Machine, []cell.Input{{Kind: "stress", ID: t.ID, With: with}}, sim.View{Cell: t.ID, Until: to, Limit: 1 << 25})
+		if err != nil {
+			return 0, err
+		}
+		sum := 0.0
+		for _, c := range copies {
+			sum += c.Within(from, to)
+		}
+		return sum / (float64(to-from) / 1e9), ctx.Err()
+	})
+}
+
+// record puts simulated copies on their threads' tapes.
+func record(copies []sim.Copy, l device.Load) ([]*tape, error) {
+	ended := make(chan struct{})
+	defer close(ended)
+	// The last reel of each tape is used in part.
+	spare := spares(1, len(copies)+l.Threads*len(l.Directions)*reelLength, ended)
+	tapes := newTapes(l, len(copies))
+	for _, c := range copies {
+		for i, d := range l.Directions {
+			if d != c.Direction {
+				continue
+			}
+			if err := tapes[c.Thread*len(l.Directions)+i].add(c.Copy, spare); err != nil {
+				return nil, fmt.Errorf("record simulated copies: %w", err)
+			}
+		}
+	}
+	return tapes, nil
+}

@@ -1,0 +1,232 @@
+// Package stress is the stage that puts pressure on a device: threads that copy
+// blocks in a closed loop, each copy recorded.
+//
+// In mode load it is the background of a trial. It says ready once its bandwidth
+// is steady, copies until it is told to stop, and reports the bandwidth achieved
+// over exactly the interval that its trial measured: a copy that straddles an
+// edge of the interval counts by the share of its duration inside. A load is
+// steady when bandwidth in three successive windows, of 100 ms or more, lies
+// within 5% of their mean; one that is not after the time to settle is used all
+// the same, with a warning and steady: false in its result. Zero threads are no
+// load, ready at once.
+//
+// In mode capacity it finds the bandwidth that utilisation is a share of. It
+// sweeps thread counts and block sizes in each direction, and puts the fastest
+// point under load once more, until steady: the mean over those windows is the
+// capacity. The threads have the stressor's own CPUs, as they have in a trial,
+// so that a load without a rate achieves about 100%; what they reach with every
+// CPU is noted beside it.
+//
+// A rate is held by one token bucket for all threads. A share, such as 50%, is
+// of the calibrated capacity of the load's direction; for both directions
+// together, of the sum unless that was calibrated too.
+//
+// Threads are operating system threads, bound in turn to the CPUs that the
+// inference does not use. Copies are kept in memory, 32 bytes each, and written
+// at the end, so that recording puts nothing on the bus beside them; the most
+// that are kept are 2^25, or an eighth of available memory, and a load that
+// makes more fails and says what to do: about four minutes of 64 KiB blocks at
+// 10 GB/s, or of 4 MiB blocks, four hours.
+package stress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/unit"
+	"barograph/stages/device"
+	"barograph/stages/device/host"
+	"barograph/stages/result"
+)
+
+// With holds the parameters of a stress stage.
+type With struct {
+	Mode        string        `json:"mode" enum:"load,capacity" doc:"load copies while a trial runs; capacity finds the most the link carries"`
+	Directions  []string      `json:"directions" enum:"h2d,d2h,both" doc:"mode capacity: the directions to calibrate"`
+	Threads     int           `json:"threads" min:"0" doc:"threads that copy; 0 is no load, and in mode capacity several counts are tried"`
+	Block       unit.Size     `json:"block" min:"0" doc:"bytes of one copy; in mode capacity, 0 tries several sizes"`
+	Outstanding int           `json:"outstanding" min:"1" doc:"copies each thread keeps in flight, per direction"`
+	Direction   string        `json:"direction" enum:"h2d,d2h,both" doc:"mode load: host to device, device to host, or both at once"`
+	Memory      string        `json:"memory" enum:"pinned,pageable" doc:"page-locked or pageable host memory"`
+	Rate        unit.Rate     `json:"rate" doc:"mode load: what all threads together are held to, such as 2GB/s or 50% of capacity; max is no limit"`
+	Settle      unit.Duration `json:"settle" doc:"how long a load may take to become steady"`
+	Duration    unit.Duration `json:"duration" doc:"how long a point of the sweep is measured, or a load that belongs to no trial"`
+}
+
+// Kind returns the stage's kind.
+func Kind() *cell.Kind {
+	return &cell.Kind{
+		Name:       "stress",
+		Version:    "1",
+		Doc:        "puts pressure on a device by copying blocks, or calibrates what the device can carry",
+		Measured:   true,
+		Background: true,
+		With: func() any {
+			return &With{
+				Mode: "load", Directions: []string{"h2d", "d2h"}, Outstanding: 1, Direction: "h2d", Memory: "pinned",
+				Settle: unit.Duration(10 * time.Second), Duration: unit.Duration(300 * time.Millisecond),
+			}
+		},
+		Outputs: func(with any) []string {
+			if with.(*With).Mode == "capacity" {
+				return []string{result.StressFile}
+			}
+			return []string{result.StressFile, result.CopiesFile}
+		},
+		Check: func(_ string, with any) error { return with.(*With).check() },
+		Run:   run,
+	}
+}
+
+func (w *With) check() error {
+	directions := w.Directions
+	if w.Mode == "load" {
+		directions = []string{w.Direction}
+	}
+	for _, d := range directions {
+		if _, err := device.Directions(d); err != nil {
+			return err
+		}
+	}
+	capacity := w.Mode == "capacity"
+	switch {
+	case !capacity && w.Mode != "load":
+		return fmt.Errorf("mode %q is not one of load, capacity", w.Mode)
+	case w.Memory != "pinned" && w.Memory != "pageable":
+		return fmt.Errorf("memory %q is not one of pinned, pageable", w.Memory)
+	case w.Threads < 0 || w.Block < 0 || w.Outstanding < 1:
+		return fmt.Errorf("threads %d, block %d, outstanding %d: want at least 0, 0 and 1", w.Threads, int64(w.Block), w.Outstanding)
+	case w.Settle <= 0 || w.Duration <= 0:
+		return fmt.Errorf("settle %v, duration %v: want more than 0", w.Settle, w.Duration)
+	case capacity && len(directions) == 0:
+		return cell.Hint(errors.New("mode capacity has no directions"), "list some of h2d, d2h, both")
+	case capacity && w.Rate != unit.Rate{}:
+		return cell.Hint(fmt.Errorf("mode capacity with a rate of %v", w.Rate), "a rate belongs to mode load")
+	case !capacity && w.Threads > 0 && w.Block == 0:
+		return cell.Hint(fmt.Errorf("%d threads and no block", w.Threads), "give block: a size such as 4MiB")
+	}
+	return nil
+}
+
+// load returns the parameters as the device seam takes them.
+func (w *With) load(direction string) (device.Load, error) {
+	directions, err := device.Directions(direction)
+	return device.Load{
+		Threads: w.Threads, Block: int64(w.Block), Outstanding: w.Outstanding,
+		Directions: directions, Pageable: w.Memory == "pageable",
+	}, err
+}
+
+// A task is a cell at work: where its result grows.
+type task struct {
+	*cell.Cell
+	with   *With
+	result result.Stress
+}
+
+func (t *task) warn(format string, args ...any) {
+	t.Warn(format, args...)
+	t.result.Warnings = append(t.result.Warnings, fmt.Sprintf(format, args...))
+}
+
+func run(ctx context.Context, c *cell.Cell) error {
+	w := c.With.(*With)
+	if err := w.check(); err != nil {
+		return err
+	}
+	t := &task{Cell: c, with: w, result: result.Stress{
+		Mode: w.Mode, Device: c.Machine.Device, Threads: w.Threads, Block: int64(w.Block), Outstanding: w.Outstanding,
+		Direction: w.Direction, Memory: w.Memory, Steady: true,
+	}}
+	var err error
+	switch capacity, simulated := w.Mode == "capacity", c.Machine.Device == "sim"; {
+	case capacity && simulated:
+		err = t.simulatedCapacity(ctx)
+	case capacity:
+		err = t.capacity(ctx)
+	case simulated:
+		err = t.simulatedLoad(ctx)
+	default:
+		err = t.load(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	path, err := c.Path(result.StressFile)
+	if err != nil {
+		return err
+	}
+	return result.Write(path, &t.result)
+}
+
+// open returns the device of that name.
+func open(name string) (device.Device, error) {
+	switch family, _, _ := strings.Cut(name, ":"); family {
+	case "host":
+		return host.Open()
+	case "cuda":
+		return nil, cell.Hint(fmt.Errorf("open device %q: this is the portable program, which has no GPU support", name),
+			"build barograph-cuda with `make cuda`, or measure another device with --machine host or sim")
+	}
+	return nil, cell.Hint(fmt.Errorf("open device %q: no such device", name), "want host, sim, cuda or cuda:N")
+}
+
+// place confines the process to the stressor's CPUs and returns them, and all.
+func place() (own, all []int, err error) {
+	infer, own, err := host.Split()
+	if err != nil {
+		return nil, nil, err
+	}
+	all = own
+	if infer[0] != own[0] {
+		all = append(infer, own...)
+	}
+	return own, all, host.Pin(own)
+}
+
+// maxCopies returns how many copies may be recorded: 2^25, or what fits an
+// eighth of available memory.
+func maxCopies() (int, error) {
+	m, err := host.Open()
+	if err != nil {
+		return 0, err
+	}
+	return int(min(1<<25, m.Available/8/32)), nil
+}
+
+// rate returns the load's rate in bytes per second, 0 for none, and notes the
+// capacity that it is a share of.
+func (t *task) rate() (float64, error) {
+	for _, in := range t.OfKind("stress") {
+		path, ok := in.Files[result.StressFile]
+		if !ok {
+			continue
+		}
+		var r result.Stress
+		if err := result.Read(path, &r); err != nil {
+			return 0, err
+		}
+		if r.Mode != "capacity" || r.Device != t.Machine.Device {
+			continue
+		}
+		if t.result.Capacity == nil {
+			t.result.Capacity = map[string]float64{}
+		}
+		for d, v := range r.Capacity {
+			t.result.Capacity[d] = max(v, t.result.Capacity[d])
+		}
+	}
+	capacity := t.result.Capacity[t.with.Direction]
+	if h2d, d2h := t.result.Capacity["h2d"], t.result.Capacity["d2h"]; t.with.Direction == "both" && capacity == 0 && h2d > 0 && d2h > 0 {
+		capacity = h2d + d2h
+	}
+	if t.with.Rate.Share > 0 && capacity == 0 {
+		return 0, cell.Hint(fmt.Errorf("rate %v of a capacity that is not known: no calibration of device %s, direction %s", t.with.Rate, t.Machine.Device, t.with.Direction),
+			"add a stage {uses: stress, with: {mode: capacity, directions: [%s]}} and name it in needs:", t.with.Direction)
+	}
+	return t.with.Rate.Of(capacity), nil
+}
