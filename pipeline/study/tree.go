@@ -76,7 +76,13 @@ func (n *node) errorf(hint, format string, args ...any) *Error {
 	return n.src.errorf(n.pos(), hint, format, args...)
 }
 
+// pos returns a place of the text; the parser puts what is missing at its end
+// one line beyond.
 func (s *source) pos(line, col int) Pos {
+	if line > len(s.lines) {
+		line = len(s.lines)
+		col = utf8.RuneCountInString(s.lines[line-1]) + 1
+	}
 	if s.bare {
 		line = 0
 	}

@@ -25,11 +25,19 @@ type Size int64
 
 // ParseSize reads "4MiB", "64 KiB", "1e6" or "300".
 func ParseSize(s string) (Size, error) {
+	number, scale, err := split(s)
+	if err != nil {
+		return 0, fmt.Errorf("size %q: %w", s, err)
+	}
+	// A float64 does not hold every int64, so that whole numbers stay apart.
+	if n, err := strconv.ParseInt(number, 10, 64); err == nil && n >= 0 && n <= math.MaxInt64/int64(scale) {
+		return Size(n * int64(scale)), nil
+	}
 	v, err := quantity(s)
 	switch {
 	case err != nil:
 		return 0, fmt.Errorf("size %q: %w", s, err)
-	case v < 0 || v > math.MaxInt64 || v != math.Trunc(v):
+	case v < 0 || v >= 1<<63 || v != math.Trunc(v):
 		return 0, fmt.Errorf("size %q is not a whole number of bytes from 0 to 8 EiB", s)
 	}
 	return Size(v), nil
@@ -92,7 +100,8 @@ func (r Rate) Of(capacity float64) float64 {
 func (r Rate) String() string {
 	switch {
 	case r.Share > 0:
-		return strconv.FormatFloat(r.Share*100, 'g', -1, 64) + "%"
+		// 15 digits, since 0.07 * 100 is 7.000000000000001.
+		return strconv.FormatFloat(r.Share*100, 'g', 15, 64) + "%"
 	case r.PerSecond > 0:
 		return strconv.FormatFloat(r.PerSecond, 'g', -1, 64) + "B/s"
 	}
@@ -142,23 +151,32 @@ func text(b []byte) string {
 	return string(bytes.TrimSpace(b))
 }
 
-func quantity(s string) (float64, error) {
+// split takes a quantity apart into its number and the multiple of its unit.
+func split(s string) (number string, scale float64, err error) {
 	s = strings.TrimSpace(s)
 	end := len(s)
 	for end > 0 && (s[end-1] >= 'a' && s[end-1] <= 'z' || s[end-1] >= 'A' && s[end-1] <= 'Z') {
 		end--
 	}
-	scale := 1.0
+	scale = 1
 	if u := s[end:]; u != "" {
 		m, ok := Multiples[u]
 		if !ok {
-			return 0, fmt.Errorf("unknown unit %q; want one of B, KiB, MiB, GiB, kB, MB, GB", u)
+			return "", 0, fmt.Errorf("unknown unit %q; want one of B, KiB, MiB, GiB, kB, MB, GB", u)
 		}
 		scale = m
 	}
-	v, err := strconv.ParseFloat(strings.TrimSpace(s[:end]), 64)
-	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
+	return strings.TrimSpace(s[:end]), scale, nil
+}
+
+func quantity(s string) (float64, error) {
+	number, scale, err := split(s)
+	if err != nil {
+		return 0, err
+	}
+	v, err := strconv.ParseFloat(number, 64)
+	if v *= scale; err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
 		return 0, fmt.Errorf("not a number with a unit such as 4MiB")
 	}
-	return v * scale, nil
+	return v, nil
 }

@@ -1,0 +1,152 @@
+package study
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"barograph/pipeline/cell"
+)
+
+// FuzzLoad: whatever the file holds, Load ends with a study that binds at every
+// point, or with errors that lie inside the file.
+func FuzzLoad(f *testing.F) {
+	files, err := filepath.Glob("testdata/errors/*.yaml")
+	if err != nil || len(files) == 0 {
+		f.Fatal(len(files), err)
+	}
+	for _, file := range files {
+		if strings.Contains(file, "huge") {
+			continue // slow under instrumentation, and covered by its golden
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Add([]byte(whole))
+	root := workspace(f, wholeFiles)
+	path := filepath.Join(root, "configs", "fuzz.yaml")
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if err := os.WriteFile(path, text, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Load(path, Options{Kinds: kinds(), Machine: "host"})
+		if err != nil {
+			checkErrors(t, err, path, text)
+			return
+		}
+		for _, st := range s.Stages {
+			n := 0
+			for p := range points(st.Matrix) {
+				if _, err := s.Bind(st, p); err != nil {
+					t.Fatalf("stage %s at %s: %v", st.Name, p, err)
+				}
+				if n++; n > 1000 {
+					break
+				}
+			}
+		}
+	})
+}
+
+func checkErrors(t *testing.T, err error, path string, text []byte) {
+	var list Errors
+	if !errors.As(err, &list) {
+		var one *Error
+		if !errors.As(err, &one) {
+			t.Fatalf("%T: %v", err, err)
+		}
+		list = Errors{one}
+	}
+	lines := newSource("", strings.TrimPrefix(string(text), "\uFEFF")).lines
+	last := Pos{}
+	for _, e := range list {
+		if e.Msg == "" || e.Error() == "" {
+			t.Errorf("an error without a message at %v", e.Pos)
+		}
+		if e.Pos.File != path {
+			continue
+		}
+		if e.Pos.Line < 1 || e.Pos.Line > len(lines) || e.Pos.Col < 1 || e.Pos.Col > utf8.RuneCountInString(lines[e.Pos.Line-1])+1 {
+			t.Errorf("%v lies outside the file: %s", e.Pos, e.Msg)
+		}
+		if e.Pos.Line < last.Line || e.Pos.Line == last.Line && e.Pos.Col < last.Col {
+			t.Errorf("%v stands after %v", e.Pos, last)
+		}
+		last = e.Pos
+	}
+}
+
+// FuzzScan: the parts of a string, put together again, are the string; and what
+// has no expression stays as it is.
+func FuzzScan(f *testing.F) {
+	for _, s := range []string{
+		"", "plain", "${{ a }}", "x${{ a }}y", "${{ '}}' }}", "${{ {'a': {'b': 1}} }}", "$${{ a }}",
+		"${{ a", "${{}}", "${{ \"\\\"}}\" }}", "${{ `}}` }}", "$$${{ a }}", "é${{ a }}${{ b }}", "}}", "${", "${{ '", "${{ a }}}",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		parts, err := scan(s)
+		if err != nil {
+			if err.off < 0 || err.off > len(s) || !strings.HasPrefix(s[err.off:], "${{") {
+				t.Errorf("scan(%q): error at %d: %v", s, err.off, err)
+			}
+			return
+		}
+		var again strings.Builder
+		for _, p := range parts {
+			if p.expr {
+				if !strings.HasPrefix(s[p.off:], p.text+"}}") || !strings.HasSuffix(s[:p.off], "${{") {
+					t.Errorf("scan(%q): expression %q at %d", s, p.text, p.off)
+				}
+				again.WriteString("${{" + p.text + "}}")
+				continue
+			}
+			again.WriteString(strings.ReplaceAll(p.text, "${{", "$${{"))
+		}
+		if again.String() != s {
+			t.Errorf("scan(%q) gives %q", s, again.String())
+		}
+	})
+}
+
+// FuzzExpression: an expression ends with a plain value or an error inside it.
+func FuzzExpression(f *testing.F) {
+	for _, s := range []string{
+		"level * 4 * MiB", "map(levels, # + 1)", "machine.link.raw / GB", "let x = 2; x * level", "levels[9]", "1 % 0",
+		"repeat('x', 100000000)", "1..100000000", "{'a': [1, nil]}", "now()", "$env", "$env['level']", "é + 1", "\"", "level ? 1 : 2", "duration('1s')",
+		"levels | map(# * 2) | sum", "level in levels", "reduce(1..10, #acc + #, 0)", "9223372036854775807 + 1", "-level", "'a' matches '('",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if !utf8.ValidString(text) || strings.ContainsAny(text, "\r\n\u0085\u2028\u2029") {
+			t.Skip("YAML holds it otherwise")
+		}
+		s := newScope("x", cell.Machine{})
+		s.set("levels", []any{int64(0), int64(1)})
+		s.set("level", int64(4))
+		n := &node{src: &source{name: "x", lines: []string{"${{" + text + "}}"}}, line: 1, col: 1, val: "${{" + text + "}}"}
+		var errs Errors
+		s.compile(n, &errs)
+		if len(errs) == 0 && !n.bad {
+			v, err := n.value(s.values)
+			if err != nil {
+				errs = append(errs, err)
+			} else if _, err := plain(v); err != nil {
+				t.Errorf("%s gives %#v: %v", text, v, err)
+			}
+		}
+		for _, e := range errs {
+			if e.Pos.Line != 1 || e.Pos.Col < 1 || e.Pos.Col > utf8.RuneCountInString(text)+6 {
+				t.Errorf("%q: %v lies outside", text, e)
+			}
+		}
+	})
+}
