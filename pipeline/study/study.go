@@ -1,11 +1,32 @@
 // Package study reads a study: one YAML file under configs/ that names
 // parameters, stages and claims.
 //
-// [Load] parses the file with positions, applies the machine's and the
-// command line's overrides, expands each stage's matrix, and validates every
-// name and type, so that what comes out can be planned. [Study.Bind] evaluates
-// the expressions of one stage at one point of its matrix. Every error is an
-// [Error] with file:line:column; several come as [Errors].
+// [Load] parses the file with positions, applies the machine's and the command
+// line's overrides, expands each stage's matrix, and validates every name and
+// type, so that what comes out can be planned. [Study.Bind] returns one stage
+// at one point of its matrix. Every error is an [Error] with file:line:column;
+// several come as [Errors], in the file's order. [Schema] describes the file to
+// editors.
+//
+// # Expressions
+//
+// A string may hold expressions of expr-lang between ${{ and }}. One that is
+// the whole string keeps its type; beside other text its value is written in.
+// $${{ stands for the text ${{. An expression sees
+//
+//   - the parameters; a parameter sees those above it
+//   - the axes of the stage's matrix, within with, run, inputs and outputs
+//   - machine.name, .device, .description, .link.name, .link.raw, .link.model
+//     and .sim, of the machine file; study, the study's name
+//   - B, kB, MB, GB, TB, KiB, MiB, GiB and TiB, in bytes
+//   - expr-lang's functions, but those that ask for the time or place
+//
+// # Parameters
+//
+// A parameter has the type of its default: true or false, an integer, a number,
+// a string (sizes and durations among them, such as 4MiB) or a list. A machine
+// file and the command line may override it with a value of that type, the
+// command line last; an integer will do for a number.
 package study
 
 import (
