@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -297,6 +298,41 @@ func TestBERTAgreesWithFloat64(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// The transformers library, given the weights of the same file, computed
+// testdata/transformers.json; transformers.py says how.
+func TestBERTAgreesWithTransformers(t *testing.T) {
+	var want struct {
+		SHA    string    `json:"sha256"`
+		IDs    []int64   `json:"input_ids"`
+		Mask   []int64   `json:"attention_mask"`
+		Types  []int64   `json:"token_type_ids"`
+		Hidden []float64 `json:"last_hidden_state"`
+		Pooled []float64 `json:"pooler_output"`
+	}
+	data, err := os.ReadFile("testdata/transformers.json")
+	if err == nil {
+		err = json.Unmarshal(data, &want)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, err := Ensure(t.Context(), small(t), t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sha, err := asset.Digest(path); err != nil || sha != want.SHA {
+		t.Fatalf("the model's SHA-256 is %s (%v), and transformers.json is for %s: make it again with transformers.py", sha, err, want.SHA)
+	}
+	s := open(t, path, ort.GraphOptimizationLevelEnableAll, "", "last_hidden_state", "pooler_output")
+	got := call(t, s, 3, 8, 2, want.IDs, want.Mask, want.Types)
+	if d := relative(got[0], want.Hidden); !(d < 1e-5) {
+		t.Errorf("last_hidden_state differs by %g", d)
+	}
+	if d := relative(got[1], want.Pooled); !(d < 1e-5) {
+		t.Errorf("pooler_output differs by %g", d)
 	}
 }
 
