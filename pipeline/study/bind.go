@@ -134,7 +134,7 @@ func (l *loader) bindAll(st *Stage) {
 		b, outputs, errs := l.study.bind(st, p)
 		for _, w := range outputs {
 			if w.at != nil {
-				errs = append(errs, l.claim(st, p, w)...)
+				errs = append(errs, l.writes(st, p, w)...)
 			}
 		}
 		var first Errors
@@ -154,8 +154,8 @@ func (l *loader) bindAll(st *Stage) {
 	}
 }
 
-// claim reports an output that another cell writes already.
-func (l *loader) claim(st *Stage, p cell.Point, w word) Errors {
+// writes reports an output that another cell writes already.
+func (l *loader) writes(st *Stage, p cell.Point, w word) Errors {
 	out := path.Clean(w.text)
 	if l.writers == nil {
 		l.writers = map[string]string{}
