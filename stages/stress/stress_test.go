@@ -24,7 +24,7 @@ import (
 
 // A child is a stress cell served as the engine would, in this process.
 type child struct {
-	t      *testing.T
+	t      testing.TB
 	in     *io.PipeWriter
 	events *json.Decoder
 	done   chan error
@@ -32,7 +32,7 @@ type child struct {
 }
 
 // serve starts a cell with these parameters in a fresh folder.
-func serve(t *testing.T, spec cell.Spec, with string) *child {
+func serve(t testing.TB, spec cell.Spec, with string) *child {
 	t.Helper()
 	t.Chdir(t.TempDir())
 	defaults, err := json.Marshal(Kind().With())
