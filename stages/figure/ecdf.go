@@ -1,0 +1,399 @@
+package figure
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+
+	"barograph/stages/stats"
+)
+
+// A Series is one line of an ECDF figure.
+type Series struct {
+	Label     string
+	Latencies []int64 // nanoseconds, in any order; not changed
+	// EffectiveN is what the samples are worth as independent ones, from
+	// stats.EffectiveN; the band is as wide as that many samples make it. 0: as
+	// many as there are.
+	EffectiveN float64
+}
+
+// An ECDFSpec describes Figure 2: the distribution of latency, a line a load.
+type ECDFSpec struct {
+	Title       string // names the figure to a screen reader; not drawn
+	Description string // says what it shows; drawn from the data where empty
+	XLabel      string // without its unit; "Inference time" where empty
+	YLabel      string // "Empirical CDF" where empty
+	Unit        string // of the axis: ns, us, ms or s; ms where empty
+	Scale       string // auto, linear or log; auto where empty
+	// Confidence of the DKW-Massart bands; 0: 0.95. NoBand leaves them out.
+	Confidence float64
+	NoBand     bool
+	Caption    []string // lines below the figure, before those it adds itself
+	Simulated  bool     // stamps the figure: its numbers were not measured
+	// Width and Height of the plot with its axes, in millimetres; 0: 85, and
+	// 0.68 of the width. The caption comes below.
+	Width, Height float64
+	Series        []Series
+}
+
+// units holds nanoseconds per unit.
+var units = map[string]float64{"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}
+
+// ECDF draws the empirical distribution functions of latencies as the step
+// functions they are, from 0 at the left edge to 1 at the right, each with its
+// DKW-Massart band (rule 5 of the measuring page), labelled at the lines where
+// there is room and by a legend where there is none.
+//
+// The axis covers every sample unless a few lie so far off that they would
+// squash the rest; then it is cut, and the caption says where, how many lie
+// beyond, and how far out they are. A thinned line is nowhere further than half
+// a pixel (at 300 dpi) from the full one.
+func ECDF(spec ECDFSpec) (*Figure, error) {
+	scale, err := checkScale(spec.Scale)
+	if err != nil {
+		return nil, err
+	}
+	if spec.Unit == "" {
+		spec.Unit = "ms"
+	}
+	unit, ok := units[spec.Unit]
+	if !ok {
+		return nil, fmt.Errorf("figure: unknown unit %q; want ns, us, ms or s", spec.Unit)
+	}
+	if spec.Confidence == 0 {
+		spec.Confidence = stats.Confidence
+	}
+	if !(spec.Confidence > 0 && spec.Confidence < 1) {
+		return nil, fmt.Errorf("figure: confidence %v is not between 0 and 1", spec.Confidence)
+	}
+	if len(spec.Series) == 0 {
+		return nil, fmt.Errorf("figure: an ECDF of no series")
+	}
+	e := &ecdf{spec: spec, unit: unit}
+	for i, s := range spec.Series {
+		d, err := stats.NewECDF(s.Latencies)
+		if err != nil {
+			return nil, fmt.Errorf("figure: series %q: %w", s.Label, err)
+		}
+		n := float64(d.N())
+		if s.EffectiveN > 0 {
+			n = math.Min(n, s.EffectiveN)
+		}
+		e.lines = append(e.lines, ecdfLine{label: clean(s.Label), dist: d, eps: stats.DKW(n, spec.Confidence), index: i})
+	}
+	return e.build(scale)
+}
+
+type ecdfLine struct {
+	label string
+	dist  *stats.ECDF
+	eps   float64
+	index int
+}
+
+type ecdf struct {
+	spec      ECDFSpec
+	unit      float64
+	lines     []ecdfLine
+	low, high float64 // of the axis, in its unit, before padding
+	log       bool
+}
+
+func (e *ecdf) build(scale string) (*Figure, error) {
+	caption := append(cleanAll(e.spec.Caption), e.chooseRange(scale)...)
+	caption = append(caption, e.sampleNote())
+	if e.spec.Simulated {
+		caption = append(caption, simulatedNote)
+	}
+	x := clean(orElse(e.spec.XLabel, "Inference time")) + " (" + clean(strings.Replace(e.spec.Unit, "us", "\u00b5s", 1)) + ")"
+	y := clean(orElse(e.spec.YLabel, "Empirical CDF"))
+	all := append(append([]string{x, y}, caption...), watermark)
+	for _, l := range e.lines {
+		all = append(all, l.label)
+	}
+	th, err := newTheme(all)
+	if err != nil {
+		return nil, err
+	}
+	s := newSheet(th, e.spec.Width, e.spec.Height)
+	s.caption = caption
+	p := th.plot(x, y)
+	setRange(&p.X, e.low, e.high, position{e.log}, int(s.width/30))
+	p.Y.Min, p.Y.Max = 0, 1
+	p.Y.Tick.Marker = marks{{Value: 0, Label: "0"}, {Value: 0.25, Label: "0.25"}, {Value: 0.5, Label: "0.5"}, {Value: 0.75, Label: "0.75"}, {Value: 1, Label: "1"}}
+
+	c := &chart{
+		sheet: s, plot: p, simulated: e.spec.Simulated,
+		trace: func(area draw.Canvas) []trace { return e.traces(area, p) },
+	}
+	return &Figure{
+		Caption: caption,
+		title:   orElse(clean(e.spec.Title), "Empirical distribution of "+strings.ToLower(x[:1])+x[1:]),
+		desc:    orElse(clean(e.spec.Description), e.describe()),
+		width:   s.width, height: c.layOut(), chart: c, table: e.table,
+	}, nil
+}
+
+// chooseRange decides what the axis covers and returns what it does not.
+func (e *ecdf) chooseRange(scale string) (notes []string) {
+	first, last := int64(math.MaxInt64), int64(math.MinInt64)
+	bulkFirst, bulkLast := first, last
+	for _, l := range e.lines {
+		s := l.dist.Sorted()
+		first, last = min(first, s[0]), max(last, s[len(s)-1])
+		a, b := bulk(l.dist)
+		bulkFirst, bulkLast = min(bulkFirst, a), max(bulkLast, b)
+	}
+	e.log = scale == Log || scale == Auto && bulkFirst > 0 && float64(bulkLast) > decade*float64(bulkFirst)
+	if e.log && last <= 0 {
+		e.log = false
+		notes = append(notes, "Linear axis: no value is positive.")
+	}
+	from, to := first, last
+	if e.log {
+		from = e.smallestPositive()
+		bulkFirst = max(bulkFirst, from)
+	}
+	// Cut what would leave the bulk less than a fifth of the axis.
+	along := func(ns int64) float64 { return float64(ns) }
+	back := func(v float64) int64 { return int64(v) }
+	room := float64(bulkLast) / 50
+	if e.log {
+		along = func(ns int64) float64 { return math.Log(float64(ns)) }
+		back = func(v float64) int64 { return int64(math.Exp(v)) }
+		room = 0.02
+	}
+	room = math.Max(room, along(bulkLast)-along(bulkFirst))
+	if along(to)-along(bulkFirst) > 5*room {
+		to = back(along(bulkLast) + room/4)
+	}
+	if along(bulkLast)-along(from) > 5*room {
+		from = back(along(bulkFirst) - room/4)
+	}
+	total, below, above := 0, 0, 0
+	for _, l := range e.lines {
+		total += l.dist.N()
+		below += l.dist.Count(from - 1)
+		above += l.dist.N() - l.dist.Count(to)
+	}
+	if below > 0 {
+		notes = append(notes, fmt.Sprintf("Axis cut on the left: %d of %d calls lie below %s, the shortest took %s.", below, total, e.quantity(from), e.quantity(first)))
+	}
+	if above > 0 {
+		notes = append(notes, fmt.Sprintf("Axis cut on the right: %d of %d calls lie above %s, the longest took %s.", above, total, e.quantity(to), e.quantity(last)))
+	}
+	e.low, e.high = float64(from)/e.unit, float64(to)/e.unit
+	return notes
+}
+
+// bulk returns the ends of what an axis must show: all samples within five
+// interquartile ranges of the quartiles, and at least the middle 90%.
+func bulk(d *stats.ECDF) (low, high int64) {
+	s := d.Sorted()
+	q1, q3 := d.Quantile(0.25), d.Quantile(0.75)
+	reach := 5 * max(q3-q1, d.Quantile(0.5)/100)
+	low = s[d.Count(q1-reach-1)]
+	high = s[d.Count(q3+reach)-1]
+	return min(low, d.Quantile(0.05)), max(high, d.Quantile(0.95))
+}
+
+func (e *ecdf) smallestPositive() int64 {
+	smallest := int64(math.MaxInt64)
+	for _, l := range e.lines {
+		if i := l.dist.Count(0); i < l.dist.N() {
+			smallest = min(smallest, l.dist.Sorted()[i])
+		}
+	}
+	return smallest
+}
+
+// quantity writes a time in the axis's unit, to four digits.
+func (e *ecdf) quantity(ns int64) string {
+	v, err := strconv.ParseFloat(strconv.FormatFloat(float64(ns)/e.unit, 'g', 4, 64), 64)
+	if err != nil {
+		v = float64(ns) / e.unit
+	}
+	return strconv.FormatFloat(v, 'f', -1, 64) + " " + strings.Replace(e.spec.Unit, "us", "\u00b5s", 1)
+}
+
+func (e *ecdf) sampleNote() string {
+	low, high := math.MaxInt, 0
+	widened := false
+	for i, l := range e.lines {
+		low, high = min(low, l.dist.N()), max(high, l.dist.N())
+		widened = widened || e.spec.Series[i].EffectiveN > 0 && e.spec.Series[i].EffectiveN < 0.99*float64(l.dist.N())
+	}
+	note := "n = " + strconv.Itoa(low)
+	if low != high {
+		note += " to " + strconv.Itoa(high)
+	}
+	note += " call"
+	if high > 1 {
+		note += "s"
+	}
+	if len(e.lines) > 1 {
+		note += " per line"
+	}
+	if !e.spec.NoBand {
+		note += fmt.Sprintf("; bands: %s%% DKW-Massart", strconv.FormatFloat(100*e.spec.Confidence, 'f', -1, 64))
+		if widened {
+			note += ", for the effective n"
+		}
+	}
+	return note + "."
+}
+
+// describe says in words what the figure shows.
+func (e *ecdf) describe() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d step lines rise from 0 to 1.", len(e.lines))
+	for _, l := range e.lines {
+		fmt.Fprintf(&b, " %s: median %s of %d calls.", l.label, e.quantity(l.dist.Quantile(0.5)), l.dist.N())
+	}
+	return b.String()
+}
+
+// thinning is the width, in points, of the columns within which a line is drawn
+// as one step: half a pixel.
+const thinning = 0.5 * 72.0 / dotsPerInch
+
+// A step is a rise of a step function: from x on it has the value count/n.
+type step struct {
+	x     int64
+	count int
+}
+
+// steps returns the rises of a distribution, thinned to one for each column of
+// the picture: the first sample that falls into the column, carrying all of
+// them. at maps a sample to its place in points and must not fall.
+func steps(sorted []int64, at func(int64) float64, width float64) (out []step) {
+	for i := 0; i < len(sorted); {
+		edge := (math.Floor(at(sorted[i])/width) + 1) * width
+		j := i + 1 + sort.Search(len(sorted)-i-1, func(k int) bool { return at(sorted[i+1+k]) >= edge })
+		out = append(out, step{sorted[i], j})
+		i = j
+	}
+	return out
+}
+
+// traces lays the lines out in the plot's area.
+func (e *ecdf) traces(area draw.Canvas, p *plot.Plot) []trace {
+	x, y := p.Transforms(&area)
+	place := func(ns int64) float64 { return float64(x(position{e.log}.of(float64(ns) / e.unit))) }
+	left, right := area.Min.X, area.Max.X
+	out := make([]trace, len(e.lines))
+	for i, l := range e.lines {
+		t := trace{label: l.label, style: seriesLine(l.index)}
+		s := l.dist.Sorted()
+		n := float64(len(s))
+		from := sort.Search(len(s), func(k int) bool { return place(s[k]) >= float64(left) })
+		to := sort.Search(len(s), func(k int) bool { return place(s[k]) > float64(right) })
+		value := float64(from) / n
+		var upper, lower []vg.Point
+		rise := func(at vg.Length, next float64) {
+			t.line = append(t.line, vg.Point{X: at, Y: y(value)}, vg.Point{X: at, Y: y(next)})
+			upper = append(upper, vg.Point{X: at, Y: y(math.Min(1, value+l.eps))}, vg.Point{X: at, Y: y(math.Min(1, next+l.eps))})
+			lower = append(lower, vg.Point{X: at, Y: y(math.Max(0, value-l.eps))}, vg.Point{X: at, Y: y(math.Max(0, next-l.eps))})
+			value = next
+		}
+		// Left of all samples every line is 0, and right of them 1: these parts
+		// are drawn apart, and without the bands, which there say nothing but
+		// would lie on top of one another.
+		first, last := left, right
+		if from == 0 && to > 0 {
+			first = vg.Length(place(s[0]))
+			t.ends = append(t.ends, []vg.Point{{X: left, Y: y(0)}, {X: first, Y: y(0)}})
+		}
+		if to == len(s) && to > 0 {
+			last = vg.Length(place(s[to-1]))
+			t.ends = append(t.ends, []vg.Point{{X: last, Y: y(1)}, {X: right, Y: y(1)}})
+		}
+		rise(first, value)
+		for _, r := range steps(s[from:to], place, thinning) {
+			rise(vg.Length(place(r.x)), float64(from+r.count)/n)
+		}
+		rise(last, value)
+		if !e.spec.NoBand {
+			slices.Reverse(lower)
+			t.band = append(upper, lower...)
+		}
+		t.anchors = e.anchors(l, func(q float64) (vg.Point, bool) {
+			at := vg.Point{X: vg.Length(place(l.dist.Quantile(q))), Y: y(q)}
+			return at, at.X > left && at.X < right
+		})
+		out[i] = t
+	}
+	return out
+}
+
+// anchors offers places along a line, the lower right and the upper left of an
+// ECDF being where the room is.
+func (e *ecdf) anchors(l ecdfLine, at func(q float64) (vg.Point, bool)) (out []anchor) {
+	for q := 0.06; q < 0.96; q += 0.02 {
+		p, ok := at(q)
+		if !ok {
+			continue
+		}
+		out = append(out,
+			anchor{at: p, sides: []vg.Point{{X: 1}, {X: 1, Y: -0.6}}, cost: 12 * math.Abs(q-0.5)},
+			anchor{at: p, sides: []vg.Point{{X: -1}, {X: -1, Y: 0.6}}, cost: 4 + 12*math.Abs(q-0.5)},
+		)
+	}
+	return out
+}
+
+// table writes every step of every line, unthinned, with its band.
+func (e *ecdf) table(w io.Writer) error {
+	out := bufio.NewWriterSize(w, 1<<16)
+	if _, err := out.WriteString("series,latency_ns,count,n,ecdf,lower,upper\n"); err != nil {
+		return err
+	}
+	var row []byte
+	for _, l := range e.lines {
+		label := csvField(l.label)
+		sorted := l.dist.Sorted()
+		n := float64(len(sorted))
+		for i, x := range sorted {
+			if i+1 < len(sorted) && sorted[i+1] == x {
+				continue
+			}
+			f := float64(i+1) / n
+			row = append(append(row[:0], label...), ',')
+			row = append(strconv.AppendInt(row, x, 10), ',')
+			row = append(strconv.AppendInt(row, int64(i+1), 10), ',')
+			row = append(strconv.AppendInt(row, int64(len(sorted)), 10), ',')
+			row = append(strconv.AppendFloat(row, f, 'g', 8, 64), ',')
+			row = append(strconv.AppendFloat(row, math.Max(0, f-l.eps), 'g', 8, 64), ',')
+			row = append(strconv.AppendFloat(row, math.Min(1, f+l.eps), 'g', 8, 64), '\n')
+			if _, err := out.Write(row); err != nil {
+				return err
+			}
+		}
+	}
+	return out.Flush()
+}
+
+// csvField quotes a field that needs it (RFC 4180).
+func csvField(s string) string {
+	if strings.ContainsAny(s, "\",\n\r") {
+		return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
+	}
+	return s
+}
+
+func orElse(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}

@@ -1,0 +1,113 @@
+package figure
+
+import (
+	"bytes"
+	"encoding/xml"
+	"fmt"
+	"hash/crc32"
+	"image/color"
+	"image/png"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"codeberg.org/go-pdf/fpdf"
+	"golang.org/x/text/encoding/charmap"
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/vgimg"
+	"gonum.org/v1/plot/vg/vgpdf"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+// writeSVG writes SVG that a screen reader can name and that shows the same
+// where Liberation Sans is not installed.
+func (f *Figure) writeSVG(w io.Writer) error {
+	c := vgsvg.NewWith(vgsvg.UseWH(f.width, f.height), vgsvg.EmbedFonts(true))
+	f.draw(c)
+	var b bytes.Buffer
+	if _, err := c.WriteTo(&b); err != nil {
+		return err
+	}
+	head, body, ok := strings.Cut(b.String(), `xmlns:xlink="http://www.w3.org/1999/xlink">`)
+	if !ok {
+		return fmt.Errorf("figure: the SVG writer's header has changed")
+	}
+	// Viewers that ignore embedded fonts take one with the same widths.
+	body = strings.ReplaceAll(body, `style="font-family:Liberation Sans;`, `style="font-family:'Liberation Sans',Arial,Helvetica,sans-serif;`)
+	_, err := fmt.Fprintf(w, "%sxmlns:xlink=\"http://www.w3.org/1999/xlink\"\n\trole=\"img\" aria-labelledby=\"title desc\">\n<title id=\"title\">%s</title>\n<desc id=\"desc\">%s</desc>\n"+
+		"<rect width=\"100%%\" height=\"100%%\" fill=\"#FFFFFF\"/>%s", head, escape(f.title), escape(f.desc), body)
+	return err
+}
+
+func escape(s string) string {
+	var b strings.Builder
+	// A strings.Builder takes every write.
+	_ = xml.EscapeText(&b, []byte(s))
+	return b.String()
+}
+
+// epoch is the date every PDF bears, so that equal figures have equal bytes.
+var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// The PDF writer lets dates be fixed only for all documents of a process.
+var fixDates = sync.OnceFunc(func() {
+	fpdf.SetDefaultCreationDate(epoch)
+	fpdf.SetDefaultModificationDate(epoch)
+	fpdf.SetDefaultCatalogSort(true)
+})
+
+func (f *Figure) writePDF(w io.Writer) error {
+	fixDates()
+	c := pdfCanvas{vgpdf.New(f.width, f.height)}
+	f.draw(c)
+	_, err := c.WriteTo(w)
+	return err
+}
+
+// A pdfCanvas hands text over in the encoding of the font it is set in, and
+// colours without their opacity multiplied in, which vgpdf takes them to be.
+type pdfCanvas struct{ *vgpdf.Canvas }
+
+func (c pdfCanvas) SetColor(tint color.Color) { c.Canvas.SetColor(straight(rgb(tint))) }
+
+// straight is a colour whose RGBA leaves out the multiplication by its alpha.
+type straight color.NRGBA
+
+func (s straight) RGBA() (r, g, b, a uint32) {
+	return uint32(s.R) * 0x101, uint32(s.G) * 0x101, uint32(s.B) * 0x101, uint32(s.A) * 0x101
+}
+
+func (c pdfCanvas) FillString(face font.Face, at vg.Point, s string) {
+	encoded, err := charmap.Windows1252.NewEncoder().String(s)
+	if err != nil {
+		encoded = strings.Repeat("?", len([]rune(s))) // clean let through what it must not
+	}
+	c.Canvas.FillString(face, at, encoded)
+}
+
+const dotsPerInch = 300
+
+func (f *Figure) writePNG(w io.Writer) error {
+	c := vgimg.NewWith(vgimg.UseWH(f.width, f.height), vgimg.UseDPI(dotsPerInch), vgimg.UseBackgroundColor(white))
+	f.draw(c)
+	var b bytes.Buffer
+	if err := png.Encode(&b, c.Image()); err != nil {
+		return err
+	}
+	// The encoder does not write the resolution; it goes after the first chunk,
+	// so that the image knows its size on paper.
+	const header = 8 + 4 + 4 + 13 + 4
+	chunk := []byte("pHYs")
+	chunk = bigEndian.AppendUint32(chunk, dotsPerInch*10000/254)
+	chunk = bigEndian.AppendUint32(chunk, dotsPerInch*10000/254)
+	chunk = append(chunk, 1) // per metre
+	out := bytes.Clone(b.Bytes()[:header])
+	out = bigEndian.AppendUint32(out, uint32(len(chunk)-4))
+	out = append(out, chunk...)
+	out = bigEndian.AppendUint32(out, crc32.ChecksumIEEE(chunk))
+	out = append(out, b.Bytes()[header:]...)
+	_, err := w.Write(out)
+	return err
+}

@@ -1,0 +1,256 @@
+package figure
+
+import (
+	"math"
+	"slices"
+
+	"gonum.org/v1/plot/vg"
+)
+
+// A candidate is a place for a label: its box, and the leader that ties it to
+// its line when it stands apart from it.
+type candidate struct {
+	box      vg.Rectangle
+	from, to vg.Point
+	leader   bool
+	turned   bool // reads upwards, along a steep line
+	cost     float64
+}
+
+// An anchor is a point of a line at which its label may stand, and on which
+// sides; cost says how much worse than the best place it is.
+type anchor struct {
+	at    vg.Point
+	sides []vg.Point // unit steps from the line to the label
+	cost  float64
+}
+
+// A tag is a label looking for a place.
+type tag struct {
+	width, height vg.Length
+	anchors       []anchor
+}
+
+const (
+	cellSize  = 0.5 // points; the resolution at which lines are kept apart from labels
+	clearance = 1.3 // points between a label and a line or label
+)
+
+var gaps = []float64{2, 4, 7, 11, 16, 22} // points between a line and its label
+
+// place finds a box for each tag that touches neither a line, nor another box,
+// nor the edge, and whose leader crosses no other line. It returns nil when
+// there is none for some tag: then the figure needs a legend.
+//
+// It is a depth-first search, the tag with the fewest candidates first, cheapest
+// candidate first, that gives up after a fixed number of steps and so always
+// takes the same course.
+//
+// Labels are level, or where that fails all turned to run along their lines,
+// which lets them stand between steep lines that are close to one another.
+func place(tags []tag, lines *occupancy) []candidate {
+	if level := placed(tags, lines, false); level != nil {
+		return level
+	}
+	return placed(tags, lines, true)
+}
+
+func placed(tags []tag, lines *occupancy, turned bool) []candidate {
+	options := make([][]candidate, len(tags))
+	order := make([]int, len(tags))
+	for i, t := range tags {
+		if turned {
+			t.width, t.height = t.height, t.width
+		}
+		order[i] = i
+		options[i] = t.candidates(i, lines, turned)
+		if len(options[i]) == 0 {
+			return nil
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return len(options[a]) - len(options[b]) })
+	chosen := make([]candidate, len(tags))
+	steps := 0
+	var search func(depth int) bool
+	search = func(depth int) bool {
+		if depth == len(order) {
+			return true
+		}
+		i := order[depth]
+	next:
+		for _, c := range options[i] {
+			if steps++; steps > 20_000 {
+				return false
+			}
+			for _, j := range order[:depth] {
+				if c.conflicts(chosen[j]) {
+					continue next
+				}
+			}
+			chosen[i] = c
+			if search(depth + 1) {
+				return true
+			}
+		}
+		return false
+	}
+	if !search(0) {
+		return nil
+	}
+	return chosen
+}
+
+func (t tag) candidates(series int, lines *occupancy, turned bool) (all []candidate) {
+	for _, a := range t.anchors {
+		for _, side := range a.sides {
+			for _, gap := range gaps {
+				c := candidate{from: a.at, leader: gap > 4, turned: turned, cost: a.cost + gap}
+				c.to = vg.Point{X: a.at.X + side.X*vg.Length(gap), Y: a.at.Y + side.Y*vg.Length(gap)}
+				corner := vg.Point{X: c.to.X + (side.X-1)*t.width/2, Y: c.to.Y + (side.Y-1)*t.height/2}
+				c.box = vg.Rectangle{Min: corner, Max: corner.Add(vg.Point{X: t.width, Y: t.height})}
+				if lines.inside(c.box) && !lines.any(grown(c.box, clearance)) && !lines.crosses(c.from, c.to, series) {
+					all = append(all, c)
+				}
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b candidate) int {
+		switch {
+		case a.cost < b.cost:
+			return -1
+		case a.cost > b.cost:
+			return 1
+		}
+		return 0
+	})
+	return all
+}
+
+// conflicts tells whether two labels, or a label and a leader, overlap.
+func (c candidate) conflicts(o candidate) bool {
+	return overlap(grown(c.box, clearance), o.box) ||
+		o.leader && overlap(grown(c.box, clearance), span(o.from, o.to)) ||
+		c.leader && overlap(grown(o.box, clearance), span(c.from, c.to))
+}
+
+func span(a, b vg.Point) vg.Rectangle {
+	return vg.Rectangle{Min: vg.Point{X: min(a.X, b.X), Y: min(a.Y, b.Y)}, Max: vg.Point{X: max(a.X, b.X), Y: max(a.Y, b.Y)}}
+}
+
+func grown(r vg.Rectangle, by vg.Length) vg.Rectangle {
+	return vg.Rectangle{Min: vg.Point{X: r.Min.X - by, Y: r.Min.Y - by}, Max: vg.Point{X: r.Max.X + by, Y: r.Max.Y + by}}
+}
+
+func overlap(a, b vg.Rectangle) bool {
+	return a.Min.X < b.Max.X && b.Min.X < a.Max.X && a.Min.Y < b.Max.Y && b.Min.Y < a.Max.Y
+}
+
+// An occupancy is a raster of the plot's area that knows which lines pass
+// through each cell.
+type occupancy struct {
+	area          vg.Rectangle
+	columns, rows int
+	lines         []uint64 // a bit for each series, those beyond 64 sharing the last
+	sum           []int32  // cells with any line, summed from the lower left corner
+}
+
+func newOccupancy(area vg.Rectangle) *occupancy {
+	o := &occupancy{
+		area:    area,
+		columns: max(1, int(math.Ceil(float64(area.Max.X-area.Min.X)/cellSize))),
+		rows:    max(1, int(math.Ceil(float64(area.Max.Y-area.Min.Y)/cellSize))),
+	}
+	o.lines = make([]uint64, o.columns*o.rows)
+	return o
+}
+
+func (o *occupancy) cell(p vg.Point) (x, y int) {
+	return int(math.Floor(float64(p.X-o.area.Min.X) / cellSize)), int(math.Floor(float64(p.Y-o.area.Min.Y) / cellSize))
+}
+
+func bit(series int) uint64 { return 1 << min(series, 63) }
+
+// mark records a line; all must be marked before the first question.
+func (o *occupancy) mark(series int, path []vg.Point) {
+	for i := 1; i < len(path); i++ {
+		o.walk(path[i-1], path[i], func(cell int) bool {
+			o.lines[cell] |= bit(series)
+			return true
+		})
+	}
+}
+
+// walk visits the cells between two points until visit says no.
+func (o *occupancy) walk(a, b vg.Point, visit func(cell int) bool) {
+	length := math.Hypot(float64(b.X-a.X), float64(b.Y-a.Y))
+	steps := int(math.Ceil(length / (cellSize / 2)))
+	for i := 0; i <= steps; i++ {
+		t := vg.Length(0)
+		if steps > 0 {
+			t = vg.Length(i) / vg.Length(steps)
+		}
+		x, y := o.cell(vg.Point{X: a.X + t*(b.X-a.X), Y: a.Y + t*(b.Y-a.Y)})
+		if x == o.columns {
+			x--
+		}
+		if y == o.rows {
+			y--
+		}
+		if x >= 0 && x < o.columns && y >= 0 && y < o.rows && !visit(y*o.columns+x) {
+			return
+		}
+	}
+}
+
+func (o *occupancy) inside(r vg.Rectangle) bool {
+	return r.Min.X >= o.area.Min.X && r.Min.Y >= o.area.Min.Y && r.Max.X <= o.area.Max.X && r.Max.Y <= o.area.Max.Y
+}
+
+// any tells whether a line passes through the rectangle.
+func (o *occupancy) any(r vg.Rectangle) bool {
+	width := o.columns + 1
+	if o.sum == nil {
+		o.sum = make([]int32, width*(o.rows+1))
+		for y := range o.rows {
+			var row int32
+			for x := range o.columns {
+				if o.lines[y*o.columns+x] != 0 {
+					row++
+				}
+				o.sum[(y+1)*width+x+1] = o.sum[y*width+x+1] + row
+			}
+		}
+	}
+	x0, y0 := o.cell(r.Min)
+	x1, y1 := o.cell(r.Max)
+	x0, y0 = max(x0, 0), max(y0, 0)
+	x1, y1 = min(x1+1, o.columns), min(y1+1, o.rows)
+	if x0 >= x1 || y0 >= y1 {
+		return false
+	}
+	return o.sum[y1*width+x1]-o.sum[y0*width+x1]-o.sum[y1*width+x0]+o.sum[y0*width+x0] > 0
+}
+
+// crosses tells whether a line of another series passes between two points.
+func (o *occupancy) crosses(a, b vg.Point, series int) (crossed bool) {
+	o.walk(a, b, func(cell int) bool {
+		crossed = o.lines[cell]&^bit(series) != 0
+		return !crossed
+	})
+	return crossed
+}
+
+// vacant returns the lower left corner of a place for a box free of lines, as
+// far to the right and then as low as there is one.
+func (o *occupancy) vacant(width, height vg.Length) (vg.Point, bool) {
+	const inset = 3
+	for x := o.area.Max.X - width - inset; x >= o.area.Min.X; x -= 2 {
+		for y := o.area.Min.Y + inset; y+height <= o.area.Max.Y; y += 2 {
+			at := vg.Point{X: x, Y: y}
+			if !o.any(grown(vg.Rectangle{Min: at, Max: at.Add(vg.Point{X: width, Y: height})}, 2*clearance)) {
+				return at, true
+			}
+		}
+	}
+	return vg.Point{}, false
+}
