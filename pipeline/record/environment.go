@@ -16,6 +16,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"reflect"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -69,9 +70,8 @@ type Memory struct {
 
 // A Node is a NUMA node.
 type Node struct {
-	ID     int    `json:"id"`
-	CPUs   string `json:"cpus"`
-	Memory int64  `json:"memory_bytes"`
+	ID   int    `json:"id"`
+	CPUs string `json:"cpus"`
 }
 
 // A GPU is one NVIDIA device that the kernel's driver reports.
@@ -106,6 +106,13 @@ func Environment() Env {
 	e.Limits.CPUs = runtime.NumCPU()
 	e.Program = Build()
 	return e
+}
+
+// Same tells whether two descriptions are of one environment. The size of memory
+// is let differ: that of a virtual machine changes as it runs.
+func (e Env) Same(other Env) bool {
+	e.Memory.Total, other.Memory.Total = 0, 0
+	return reflect.DeepEqual(e, other)
 }
 
 // Build identifies the running program.
@@ -274,12 +281,7 @@ func total(root fs.FS) int64 { return number(field(root, "proc/meminfo", "MemTot
 func nodes(root fs.FS) []Node {
 	var all []Node
 	for _, id := range list(text(root, "sys/devices/system/node/online")) {
-		dir := "sys/devices/system/node/node" + strconv.Itoa(id)
-		all = append(all, Node{
-			ID:     id,
-			CPUs:   text(root, dir+"/cpulist"),
-			Memory: number(field(root, dir+"/meminfo", "Node "+strconv.Itoa(id)+" MemTotal")),
-		})
+		all = append(all, Node{ID: id, CPUs: text(root, "sys/devices/system/node/node"+strconv.Itoa(id)+"/cpulist")})
 	}
 	return all
 }

@@ -69,6 +69,18 @@ func TestEnvironmentOfThisMachine(t *testing.T) {
 	}
 }
 
+func TestSame(t *testing.T) {
+	a, b := environment(machine(t, "gpuserver")), environment(machine(t, "gpuserver"))
+	b.Memory.Total *= 2
+	if !a.Same(b) {
+		t.Error("memory that grew makes another environment")
+	}
+	b.Kernel += "x"
+	if a.Same(b) {
+		t.Error("another kernel makes no other environment")
+	}
+}
+
 func TestBuildID(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {

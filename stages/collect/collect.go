@@ -20,7 +20,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"reflect"
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
@@ -298,7 +297,7 @@ func (r *Run) environment() {
 		case head == nil:
 			head = e
 			fallthrough
-		case reflect.DeepEqual(e, head):
+		case e.Same(*head):
 			t.Infer.Environment = nil
 		default:
 			others++
@@ -310,7 +309,8 @@ func (r *Run) environment() {
 	}
 	r.Environment = *head
 	if others > 0 {
-		r.warn("collect", "%d of %d cells were measured in another environment, which stands beside them", others, len(r.Trials))
+		text := fmt.Sprintf("%d of %d cells were measured in another environment, which stands beside them", others, len(r.Trials))
+		r.Warnings, r.found = append(r.Warnings, text), append(r.found, text)
 	}
 }
 
