@@ -129,7 +129,7 @@ func (a *app) conclude(p *plan.Plan, res *engine.Result) error {
 			Machine  cell.Machine          `json:"machine"`
 			Counts   map[engine.Status]int `json:"counts"`
 			Failures []failure             `json:"failures,omitempty"`
-			Warnings []string              `json:"warnings,omitempty"`
+			Warnings []engine.Warning      `json:"warnings,omitempty"`
 			Verdicts []cell.Verdict        `json:"verdicts,omitempty"`
 		}{p.Study.Name, p.Study.Machine, res.Counts, nil, res.Warnings, res.Verdicts}
 		for _, f := range res.Failures {
@@ -142,9 +142,7 @@ func (a *app) conclude(p *plan.Plan, res *engine.Result) error {
 		for _, text := range res.Summaries {
 			fmt.Fprint(a.out, text)
 		}
-		for _, w := range res.Warnings {
-			fmt.Fprintln(a.msg, "warning:", w)
-		}
+		a.warn(res.Warnings)
 	}
 	for _, f := range res.Failures {
 		fmt.Fprintf(a.msg, "\n%s failed: %v\n", f.Cell.ID, f.Err)
@@ -164,6 +162,23 @@ func (a *app) conclude(p *plan.Plan, res *engine.Result) error {
 		return &status{code: statusInvalid}
 	}
 	return nil
+}
+
+// warn prints warnings, one line for all cells that have the same to say.
+func (a *app) warn(all []engine.Warning) {
+	cells := map[string]int{}
+	for _, w := range all {
+		cells[w.Text]++
+	}
+	for _, w := range all {
+		switch n := cells[w.Text]; {
+		case n == 1:
+			fmt.Fprintf(a.msg, "warning: %s: %s\n", w.Cell, w.Text)
+		case n > 1:
+			fmt.Fprintf(a.msg, "warning: %s and %d more: %s\n", w.Cell, n-1, w.Text)
+			cells[w.Text] = 0
+		}
+	}
 }
 
 func counts(res *engine.Result) string {

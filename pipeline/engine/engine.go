@@ -69,7 +69,7 @@ const (
 type Result struct {
 	Counts    map[Status]int
 	Failures  []Failure
-	Warnings  []string
+	Warnings  []Warning
 	Verdicts  []cell.Verdict
 	Summaries []string // the text of each summary output, in plan order
 }
@@ -79,6 +79,12 @@ type Failure struct {
 	Cell *plan.Cell
 	Err  error
 	Log  string
+}
+
+// A Warning is doubt that a cell has about its result.
+type Warning struct {
+	Cell string `json:"cell"`
+	Text string `json:"text"`
 }
 
 // readyTimeout bounds how long a background cell may take to become steady.
@@ -439,7 +445,7 @@ func (r *run) conclude() error {
 				return err
 			}
 			for _, w := range d.Warnings {
-				r.result.Warnings = append(r.result.Warnings, c.ID+": "+w)
+				r.result.Warnings = append(r.result.Warnings, Warning{c.ID, w})
 			}
 		}
 		for _, f := range dec.Record.Files {

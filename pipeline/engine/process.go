@@ -71,8 +71,10 @@ func (r *run) spec(c *plan.Cell) *cell.Spec {
 	}
 	for _, n := range c.Needs {
 		s.Inputs = append(s.Inputs, r.input(n))
-		for _, path := range n.Publish {
-			s.Files = append(s.Files, path)
+		if c.Stage.Kind.Script { // a shell line knows its inputs by their paths only
+			for _, path := range n.Publish {
+				s.Files = append(s.Files, path)
+			}
 		}
 	}
 	gang := c.Gang

@@ -54,8 +54,8 @@ func (r *run) trial(c *plan.Cell) (*trial, error) {
 	return t, nil
 }
 
-// furnish makes a private folder: the outputs' folders, and for a shell line
-// its inputs under their workspace paths.
+// furnish makes a private folder: the outputs' folders, and the inputs under
+// their workspace paths.
 func (r *run) furnish(m *member) error {
 	if err := os.Mkdir(m.dir, 0o777); err != nil {
 		return err
@@ -200,6 +200,9 @@ func (t *trial) start(ctx context.Context, m *member) (err error) {
 // check holds a member's folder against what it declared.
 func check(m *member) error {
 	declared := map[string]bool{}
+	for _, name := range m.spec.Files {
+		declared[name] = true // a link that furnish made
+	}
 	for _, name := range m.cell.Outputs {
 		declared[name] = true
 		st, err := os.Lstat(filepath.Join(m.dir, name))

@@ -677,7 +677,12 @@ func (l *loader) order(n *node) {
 			continue
 		}
 		if i < 0 {
-			l.fail(p.val, fmt.Sprintf("its values are %v", axes[axis]), "baseline: axis %q has no value %v", axis, v)
+			var values []string
+			for _, x := range axes[axis] {
+				values = append(values, fmt.Sprint(x))
+			}
+			slices.Sort(values)
+			l.fail(p.val, suggest(fmt.Sprint(v), slices.Compact(values)), "baseline: axis %q has no value %v", axis, v)
 			continue
 		}
 		l.study.Order.Baseline = append(l.study.Order.Baseline, cell.Coordinate{Axis: axis, Value: axes[axis][i]})
