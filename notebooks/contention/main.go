@@ -46,12 +46,11 @@ func main() {
 		name := level.Value
 		line := []string{name, fmt.Sprintf("%.2f", achieved/1e9), nb.Percent(used), fmt.Sprint(level.Len())}
 		row := []string{name, nb.Number(achieved), nb.Number(used), fmt.Sprint(level.Len()), nb.Number(math.Round(effective)), fmt.Sprintf("%.4f", lag1)}
-		for _, q := range quantiles {
-			e := level.Quantile(q)
+		for _, e := range level.Quantiles(quantiles...) {
 			line = append(line, e.Milliseconds())
 			row = append(row, nb.Number(e.Value), nb.Number(e.Low), nb.Number(e.High), e.Method)
 			if e.Doubt != "" {
-				doubts = append(doubts, fmt.Sprintf("%s, %s: %s", level.Label, stats.Name(q), e.Doubt))
+				doubts = append(doubts, fmt.Sprintf("%s, %s: %s", level.Label, stats.Name(e.Q), e.Doubt))
 			}
 		}
 		if effective < float64(level.Len())/2 {
@@ -73,9 +72,9 @@ func main() {
 			direction = append(direction, d.Value)
 		}
 	}
-	nb.Summary(fmt.Sprintf("%sstudy %s on %s: %s, batch %s, sequence %s, load %s\n\n%s\nutilisation is of %s",
+	nb.Summary(fmt.Sprintf("%sstudy %s on %s: %s, batch %s, sequence %s, load %s\n\n%s\nutilisation: achieved bandwidth over %s",
 		simulated, run.Study, run.Machine.Name, samples.Only("model"), samples.Only("batch"), samples.Only("sequence"),
-		strings.Join(direction, " and "), nb.Align(text), run.Utilisation.Denominator))
+		strings.Join(direction, " and "), nb.Align(text), run.Of()))
 
 	// %% Validity
 	//
@@ -110,7 +109,7 @@ func main() {
 		highest := levels[len(levels)-1]
 		trend := nb.Trend(levels)
 		change := nb.Difference(lowest, highest, 0.5)
-		base := lowest.Quantile(0.5).Value
+		base := lowest.Quantiles(0.5)[0].Value
 		because := fmt.Sprintf("%smedian latency changes by %+.1f%% [%+.1f%%, %+.1f%%] from %s to %s; %s on replicate medians: p = %.2g (%s, n = %d)",
 			simulated, 100*change.Value/base, 100*change.Low/base, 100*change.High/base, lowest.Label, highest.Label,
 			trend.Test, trend.P, trend.Method, trend.N)

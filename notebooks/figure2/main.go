@@ -42,7 +42,7 @@ func main() {
 	caption := []string{fmt.Sprintf("%s, batch %s, sequence %s, on %s.",
 		samples.Only("model"), samples.Only("batch"), samples.Only("sequence"), run.Machine.Name)}
 	if known {
-		caption = append(caption, "Percentages: achieved bandwidth of "+run.Utilisation.Denominator+".")
+		caption = append(caption, "Percentages: achieved bandwidth over "+run.Of()+".")
 	}
 	fig, err := figure.ECDF(figure.ECDFSpec{
 		Title:     "Figure 2: inference time under each load",

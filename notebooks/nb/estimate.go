@@ -41,33 +41,33 @@ func (s *Set) Lag1() (r, effective float64) {
 	return r, stats.EffectiveN(s.Len(), r)
 }
 
-// Quantile estimates quantile q of latency_ns with its 95% interval: from order
-// statistics, or, where samples depend on one another so much that fewer than
-// half of them count, from a block bootstrap over replicates (rules 6 and 7).
-func (s *Set) Quantile(q float64) Estimate {
+// Quantiles estimates quantiles of latency_ns with their 95% intervals, in the
+// order asked for: from order statistics, or, where samples depend on one another
+// so much that fewer than half of them count, from a block bootstrap over
+// replicates (rules 6 and 7).
+func (s *Set) Quantiles(qs ...float64) []Estimate {
 	replicates := s.Replicates("latency_ns")
-	ecdf, err := stats.NewECDF(s.Ints("latency_ns"))
+	order, err := stats.Quantiles(s.Ints("latency_ns"), qs, stats.Confidence)
 	if err != nil {
-		raise(err, "Set.Quantile(%v)", q)
+		raise(err, "Set.Quantiles(%v)", qs)
 	}
-	order, err := ecdf.Interval(q, stats.Confidence)
-	if err != nil {
-		raise(err, "Set.Quantile(%v)", q)
+	effective := stats.EffectiveN(s.Len(), stats.Lag1(replicates))
+	estimates := make([]Estimate, len(qs))
+	for i, o := range order {
+		e := Estimate{
+			Q: o.Q, Value: o.Value, Low: o.Low, High: o.High, N: o.N, Effective: effective,
+			Method: "order statistics", Doubt: o.Doubt,
+		}
+		if o.Doubt == "" && effective < dependent*float64(o.N) {
+			boot, err := stats.BootstrapQuantile(replicates, o.Q, stats.Bootstrap{Confidence: stats.Confidence, Seed: Seed()})
+			if err != nil {
+				raise(err, "Set.Quantiles(%v)", qs)
+			}
+			e.Low, e.High, e.Method, e.Doubt = boot.Low, boot.High, "block bootstrap", boot.Doubt
+		}
+		estimates[i] = e
 	}
-	e := Estimate{
-		Q: q, Value: order.Value, Low: order.Low, High: order.High, N: order.N,
-		Effective: stats.EffectiveN(order.N, stats.Lag1(replicates)),
-		Method:    "order statistics", Doubt: order.Doubt,
-	}
-	if order.Doubt != "" || e.Effective >= dependent*float64(e.N) {
-		return e
-	}
-	boot, err := stats.BootstrapQuantile(replicates, q, stats.Bootstrap{Confidence: stats.Confidence, Seed: Seed()})
-	if err != nil {
-		raise(err, "Set.Quantile(%v)", q)
-	}
-	e.Low, e.High, e.Method, e.Doubt = boot.Low, boot.High, "block bootstrap", boot.Doubt
-	return e
+	return estimates
 }
 
 // Milliseconds writes an estimate as "3.53 [3.51, 3.56]", or "n too small" where

@@ -7,6 +7,7 @@ import (
 	"path"
 	"path/filepath"
 	"sort"
+	"strings"
 
 	"barograph/pipeline/cell"
 
@@ -68,6 +69,12 @@ type Run struct {
 		Denominator string `json:"denominator"`
 	} `json:"utilisation"`
 	Warnings []string `json:"warnings"`
+}
+
+// Of names what utilisation is a share of, without the columns that hold it.
+func (r *Run) Of() string {
+	name, _, _ := strings.Cut(r.Utilisation.Denominator, " (")
+	return name
 }
 
 // Recording reads collect's run.json.

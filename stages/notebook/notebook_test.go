@@ -175,7 +175,7 @@ func recording(t testing.TB, n int, latency func(utilisation float64) float64, d
 	}
 	write(t, filepath.Join(dir, "samples.csv"), b.String())
 	write(t, filepath.Join(dir, "run.json"), `{"schema": 1, "study": "paper", "machine": {"name": "host", "device": "host"}, "simulated": false,
-"utilisation": {"numerator": "bytes copied", "denominator": "the calibrated capacity"}, "warnings": []}`)
+"utilisation": {"numerator": "bytes copied", "denominator": "the calibrated capacity of the direction (capacity_bytes_per_s)"}, "warnings": []}`)
 	return dir
 }
 

@@ -13,11 +13,15 @@ func x_barograph_stages_figure() map[string]reflect.Value {
 	return map[string]reflect.Value{
 		"Auto":        reflect.ValueOf(constant.MakeFromLiteral("\"auto\"", token.STRING, 0)),
 		"ColumnWidth": reflect.ValueOf(constant.MakeFromLiteral("85", token.INT, 0)),
+		"Curve":       reflect.ValueOf((*figure.Curve)(nil)),
 		"ECDF":        reflect.ValueOf(figure.ECDF),
 		"ECDFSpec":    reflect.ValueOf((*figure.ECDFSpec)(nil)),
 		"Figure":      reflect.ValueOf((*figure.Figure)(nil)),
 		"Linear":      reflect.ValueOf(constant.MakeFromLiteral("\"linear\"", token.STRING, 0)),
 		"Log":         reflect.ValueOf(constant.MakeFromLiteral("\"log\"", token.STRING, 0)),
+		"PointSeries": reflect.ValueOf((*figure.PointSeries)(nil)),
+		"Points":      reflect.ValueOf(figure.Points),
+		"PointsSpec":  reflect.ValueOf((*figure.PointsSpec)(nil)),
 		"Series":      reflect.ValueOf((*figure.Series)(nil)),
 	}
 }

@@ -1,0 +1,379 @@
+package nb
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"barograph/pipeline/cell"
+
+	"github.com/go-gota/gota/dataframe"
+	"github.com/go-gota/gota/series"
+	"pgregory.net/rapid"
+)
+
+// enter makes this process a notebook in a fresh folder, until the test ends.
+func enter(t *testing.T, s cell.Spec) {
+	t.Helper()
+	dir := t.TempDir()
+	b, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	t.Setenv(Env, file(t, filepath.Join(t.TempDir(), "spec.json"), string(b)))
+	opening = sync.Once{}
+	t.Cleanup(func() { opening = sync.Once{} })
+}
+
+func file(t *testing.T, path, text string) string {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// raised returns the error that f ends a notebook with.
+func raised(f func()) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = r.(*Error)
+		}
+	}()
+	f()
+	return nil
+}
+
+func want(t *testing.T, err error, text string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), text) {
+		t.Errorf("raised %v, want %q", err, text)
+	}
+}
+
+const table = `level,replicate,latency_ns,model,share
+0,1,100,bert,
+1,1,200,bert,0.5
+1,2,300,gpt,0.25
+10,1,-5,bert,1
+`
+
+func TestSet(t *testing.T) {
+	path := file(t, filepath.Join(t.TempDir(), "samples.csv"), table)
+	enter(t, cell.Spec{Inputs: []cell.Input{{Files: map[string]string{"data/a/samples.csv": path}}}})
+	s := Samples("samples.csv")
+	if got := s.Ints("latency_ns"); !slices.Equal(got, []int64{100, 200, 300, -5}) {
+		t.Errorf("latency_ns %v", got)
+	}
+	if got := s.Floats("share"); !math.IsNaN(got[0]) || !slices.Equal(got[1:], []float64{0.5, 0.25, 1}) {
+		t.Errorf("share %v", got)
+	}
+	var labels []string
+	for _, g := range s.By("level") {
+		labels = append(labels, fmt.Sprintf("%s %d %s", g.Label, g.Len(), g.Value))
+	}
+	if want := []string{"level=0 1 0", "level=1 2 1", "level=10 1 10"}; !slices.Equal(labels, want) {
+		t.Errorf("levels %q, want %q: numbers, not text, decide the order", labels, want)
+	}
+	one := s.Where("level", "1")
+	if got := one.Where("model", "gpt").Only("latency_ns"); got != "300" {
+		t.Errorf("the gpt sample of level 1 took %s", got)
+	}
+	if got := one.Replicates("latency_ns"); !reflect.DeepEqual(got, [][]int64{{200}, {300}}) {
+		t.Errorf("replicates %v", got)
+	}
+	if got := one.Mean("share"); got != 0.375 {
+		t.Errorf("mean share %v", got)
+	}
+	if n := s.Where("level", "2").Len(); n != 0 {
+		t.Errorf("level 2 has %d samples", n)
+	}
+	s.Ints("latency_ns")[0] = 7
+	if got := s.Ints("latency_ns")[0]; got != 100 {
+		t.Error("a caller changed the set")
+	}
+	if got := Samples("samples.csv", "model", "level").Columns(); !slices.Equal(got, []string{"level", "model"}) {
+		t.Errorf("kept %q", got)
+	}
+	want(t, raised(func() { s.Ints("share") }), `nb.Set.Ints("share"): the column holds fractions`)
+	want(t, raised(func() { s.Floats("model") }), `the column holds text, such as "bert"`)
+	want(t, raised(func() { s.Ints("latency") }), `no column is named "latency"; there is level, replicate,`)
+	want(t, raised(func() { s.Only("model") }), "the column holds several values, among them bert and gpt")
+	want(t, raised(func() { Samples("samples.csv", "speed") }), `no column is named "speed"`)
+}
+
+func TestSetErrors(t *testing.T) {
+	for text, problem := range map[string]string{
+		"":                         "the file is empty",
+		"a,a\n":                    `two columns are named "a"`,
+		"a,b\n1\n":                 "line 2 has 1 fields, want 2",
+		"a\n1\nx\n":                `line 3, column a: "x" is no number`,
+		"a\n\"x\n":                 "line 2",
+		strings.Repeat("x", 1<<21): "longer than",
+	} {
+		if _, err := readSet(strings.NewReader(text), nil); err == nil || !strings.Contains(err.Error(), problem) {
+			t.Errorf("%.20q: %v, want %q", text, err, problem)
+		}
+	}
+}
+
+// TestSetRoundTrip writes tables with encoding/csv and reads them back.
+func TestSetRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(0, 20).Draw(t, "n")
+		ints := rapid.SliceOfN(rapid.Int64Range(-1e17, 1e17), n, n).Draw(t, "ints")
+		floats := rapid.SliceOfN(rapid.Float64(), n, n).Draw(t, "floats")
+		texts := rapid.SliceOfN(rapid.StringMatching(`[a-z ,"]{1,8}x`), n, n).Draw(t, "texts")
+		var b bytes.Buffer
+		w := csv.NewWriter(&b)
+		rows := [][]string{{"i", "f", "t"}}
+		for i := range n {
+			rows = append(rows, []string{strconv.FormatInt(ints[i], 10), Number(floats[i]), texts[i]})
+		}
+		if err := w.WriteAll(rows); err != nil {
+			t.Fatal(err)
+		}
+		s, err := readSet(&b, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Len() != n || !slices.Equal(s.Ints("i"), ints) || n > 0 && !slices.Equal(s.Texts("t"), texts) {
+			t.Fatalf("got %d rows, %v, %q", s.Len(), s.Ints("i"), s.Texts("t"))
+		}
+		if got := s.Floats("f"); !slices.Equal(got, floats) {
+			t.Fatalf("floats %v, want %v", got, floats)
+		}
+		total := 0
+		for _, g := range s.By("t") {
+			total += g.Len()
+		}
+		if total != n {
+			t.Fatalf("groups hold %d of %d rows", total, n)
+		}
+	})
+}
+
+func FuzzSet(f *testing.F) {
+	f.Add([]byte(table))
+	f.Add([]byte("a,b\r\n\"1,2\",x\r\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		s, err := readSet(bytes.NewReader(text), nil)
+		if err != nil {
+			return
+		}
+		for _, name := range s.Columns() {
+			if got := len(s.Texts(name)); got != s.Len() {
+				t.Errorf("column %q has %d values of %d", name, got, s.Len())
+			}
+			s.By(name)
+		}
+	})
+}
+
+func TestInputs(t *testing.T) {
+	enter(t, cell.Spec{Inputs: []cell.Input{
+		{Stage: "collect", Files: map[string]string{"data/a/run.json": "/a", "data/a/samples.csv": "/s"}},
+		{Stage: "other", Files: map[string]string{"data/b/run.json": "/b"}},
+	}, Files: []string{"prices.csv"}})
+	if got := input("JSON", "samples.csv"); got != "/s" {
+		t.Errorf("samples.csv is %s", got)
+	}
+	if got := input("JSON", "data/b/run.json"); got != "/b" {
+		t.Errorf("data/b/run.json is %s", got)
+	}
+	if got := input("JSON", "prices.csv"); got != "prices.csv" {
+		t.Errorf("prices.csv is %s", got)
+	}
+	if got := Inputs(); !slices.Equal(got, []string{"data/a/run.json", "data/a/samples.csv", "data/b/run.json", "prices.csv"}) {
+		t.Errorf("inputs %q", got)
+	}
+	want(t, raised(func() { JSON("run.json", nil) }), `2 inputs have this name: ["data/a/run.json" "data/b/run.json"]`)
+	want(t, raised(func() { Frame("samples") }), `nb.Frame("samples"): no input is named "samples"; there is data/a/run.json,`)
+	want(t, raised(func() { JSON("samples.csv", nil) }), "no such file")
+}
+
+func TestFrame(t *testing.T) {
+	path := file(t, filepath.Join(t.TempDir(), "x.csv"), table)
+	enter(t, cell.Spec{Inputs: []cell.Input{{Files: map[string]string{"x.csv": path}}}, Outputs: []string{"y.csv"}})
+	df := Frame("x.csv")
+	if df.Nrow() != 4 || df.Col("latency_ns").Type() != series.Int {
+		t.Errorf("frame %v", df)
+	}
+	Table("y.csv", df)
+	b, err := os.ReadFile("y.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.ReplaceAll(string(b), "NaN", ""); got != table {
+		t.Errorf("wrote %q, want %q", got, table)
+	}
+}
+
+func TestTable(t *testing.T) {
+	enter(t, cell.Spec{Outputs: []string{"out/t.csv"}})
+	Table("out/t.csv", dataframe.New(series.New([]float64{123e-9, 1e21}, series.Float, "x"), series.New([]string{"a,b", "c"}, series.String, "y")))
+	b, err := os.ReadFile("out/t.csv")
+	if err != nil || string(b) != "x,y\n1.23e-07,\"a,b\"\n1e+21,c\n" {
+		t.Errorf("wrote %q, %v", b, err)
+	}
+	want(t, raised(func() { Table("t.csv", [][]string{}) }), `the study does not declare the output "t.csv"; there is out/t.csv`)
+	want(t, raised(func() { Table("out/t.csv", 3) }), "a table is a dataframe.DataFrame or a [][]string, not a int")
+	want(t, raised(func() { Table("out/t.csv", [][]string{{"a"}, {"b", "c"}}) }), "row 1 of the table has 2 columns, want 1")
+}
+
+func TestAlign(t *testing.T) {
+	got := Align([][]string{{"level", "µs", "model"}, {"1", "10.5", "bert"}, {"16", "", "a"}})
+	if want := "level    µs  model\n    1  10.5  bert\n   16        a\n"; got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestSummary(t *testing.T) {
+	enter(t, cell.Spec{Outputs: []string{SummaryFile}})
+	file(t, SummaryFile, "of an earlier run")
+	Summary("a\n")
+	Summary("b")
+	if b, err := os.ReadFile(SummaryFile); err != nil || string(b) != "a\n\nb\n" {
+		t.Errorf("summary %q, %v", b, err)
+	}
+	enter(t, cell.Spec{Outputs: []string{"x.csv"}})
+	want(t, raised(func() { Summary("a") }), `the study does not declare the output "summary.txt"`)
+}
+
+func TestVerdict(t *testing.T) {
+	enter(t, cell.Spec{Stage: "analyse", Outputs: []string{VerdictsFile}, Claims: []cell.Claim{
+		{ID: "C1", Says: "it grows", JudgedBy: "analyse"}, {ID: "C2", Says: "it shrinks", JudgedBy: "other"},
+	}})
+	Verdict("C1", Reproduced, "p = 0.01")
+	Verdict("C2", Refuted, "not ours to judge")
+	var got []cell.Verdict
+	b, err := os.ReadFile(VerdictsFile)
+	if err == nil {
+		err = json.Unmarshal(b, &got)
+	}
+	if want := []cell.Verdict{{ID: "C1", Says: "it grows", Verdict: Reproduced, Because: "p = 0.01"}}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("verdicts %+v, %v; want %+v", got, err, want)
+	}
+	if c := Claims(); len(c) != 1 || c[0].ID != "C1" {
+		t.Errorf("claims %+v", c)
+	}
+	want(t, raised(func() { Verdict("C1", Refuted, "") }), "the claim has a verdict already: reproduced")
+	want(t, raised(func() { Verdict("C3", "true", "") }), `unknown verdict "true"`)
+}
+
+// A drawing is a figure that writes its format.
+type drawing struct{ err error }
+
+func (d drawing) Write(w io.Writer, format string) error {
+	if d.err != nil {
+		return d.err
+	}
+	_, err := w.Write([]byte(format))
+	return err
+}
+
+func TestSave(t *testing.T) {
+	for _, c := range []struct {
+		outputs, names []string
+		want           []string // written
+		problem        string
+	}{
+		{outputs: []string{"f/a.svg", "f/a.pdf", "t.csv"}, names: []string{"a"}, want: []string{"f/a.pdf", "f/a.svg"}},
+		{outputs: []string{"f/a.svg", "f/a.pdf", "f/b.png"}, names: []string{"f/a", "b"}, want: []string{"f/a.pdf", "f/a.svg", "f/b.png"}},
+		{outputs: []string{"f/a.svg", "f/b.csv", "s.txt"}, want: []string{"f/a.svg", "f/b.csv"}},
+		{outputs: []string{"f/a.svg", "f/a.pdf"}, names: []string{"f/a.svg"}, want: []string{"f/a.svg"}},
+		{outputs: []string{Any}, want: []string{"figure2.csv", "figure2.pdf", "figure2.png", "figure2.svg"}},
+		{outputs: []string{Any}, names: []string{"x"}, want: []string{"x.csv", "x.pdf", "x.png", "x.svg"}},
+		{outputs: []string{"f/a.svg"}, names: []string{"b"}, problem: `the study declares no figure "b"; there is f/a.svg`},
+		{outputs: []string{"f/a.svg"}, names: []string{"f/a.png"}, problem: `the study does not declare the output "f/a.png"`},
+		{outputs: []string{Any}, names: []string{"../x.svg"}, problem: `"../x.svg" is not below the output folder`},
+	} {
+		enter(t, cell.Spec{Notebook: "/study/notebooks/figure2", Outputs: c.outputs})
+		err := raised(func() { Save(drawing{}, c.names...) })
+		if c.problem != "" {
+			want(t, err, c.problem)
+			continue
+		}
+		if err != nil {
+			t.Errorf("%v, %v: %v", c.outputs, c.names, err)
+		}
+		var got []string
+		for _, pattern := range []string{"*", "f/*"} {
+			found, err := filepath.Glob(pattern)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range found {
+				if b, err := os.ReadFile(name); err == nil {
+					if got = append(got, name); !strings.HasSuffix(name, "."+string(b)) {
+						t.Errorf("%s holds %q", name, b)
+					}
+				}
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%v, %v: wrote %q, want %q", c.outputs, c.names, got, c.want)
+		}
+	}
+	enter(t, cell.Spec{Outputs: []string{"a.svg"}})
+	want(t, raised(func() { Save(drawing{errors.New("no ink")}, "a") }), `nb.Save(["a"]): no ink`)
+}
+
+func TestParams(t *testing.T) {
+	enter(t, cell.Spec{With: json.RawMessage(`{"alpha": 0.01, "bins": 7, "log": true, "unit": "ms", "block": "4MiB", "bytes": 4096}`)})
+	if a, b, l, u := Float("alpha", 1), Int("bins", 1), Bool("log", false), String("unit", "s", "s", "ms"); a != 0.01 || b != 7 || !l || u != "ms" {
+		t.Errorf("got %v %v %v %v", a, b, l, u)
+	}
+	if a, b := Size("block", 1), Size("bytes", 1); a != 4<<20 || b != 4096 {
+		t.Errorf("sizes %v %v", a, b)
+	}
+	if a, b, l, u, s := Float("a", 1.5), Int("b", 2), Bool("c", true), String("d", "x"), Size("e", 3); a != 1.5 || b != 2 || !l || u != "x" || s != 3 {
+		t.Errorf("defaults %v %v %v %v %v", a, b, l, u, s)
+	}
+	want(t, raised(func() { Float("unit", 1) }), `nb.Float("unit"): the study gives "ms", want a number`)
+	want(t, raised(func() { Int("alpha", 1) }), "the study gives 0.01, want a whole number")
+	want(t, raised(func() { Bool("bins", false) }), "the study gives 7, want true or false")
+	want(t, raised(func() { String("bins", "") }), "the study gives 7, want a text")
+	want(t, raised(func() { String("unit", "s", "s", "us") }), `the study gives "ms", want one of s, us`)
+	want(t, raised(func() { Size("unit", 1) }), `size "ms"`)
+}
+
+func TestNoSpecification(t *testing.T) {
+	t.Setenv(Env, "")
+	opening = sync.Once{}
+	defer func() { opening = sync.Once{} }()
+	want(t, raised(func() { Seed() }), "$BAROGRAPH_NOTEBOOK is not set")
+}
+
+func TestQuantiles(t *testing.T) {
+	enter(t, cell.Spec{Seed: 1})
+	var b strings.Builder
+	b.WriteString("replicate,latency_ns\n")
+	for i := range 300 { // slow steps: each sample is much like the one before
+		fmt.Fprintf(&b, "%d,%d\n", 1+i/100, 1000000+int(100000*math.Sin(float64(i)/20)))
+	}
+	s, err := readSet(strings.NewReader(b.String()), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := s.Quantiles(0.5, 0.999)
+	if e[0].Method != "block bootstrap" || e[0].Effective > 150 || !(e[0].Low <= e[0].Value && e[0].Value <= e[0].High) {
+		t.Errorf("of dependent samples: %+v", e[0])
+	}
+	if e[1].Milliseconds() != "n too small" || e[1].Doubt == "" {
+		t.Errorf("p99.9 of 300: %+v", e[1])
+	}
+}

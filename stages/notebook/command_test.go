@@ -1,0 +1,83 @@
+package notebook_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"barograph/pipeline/cell"
+	"barograph/stages/notebook"
+)
+
+// run runs `notebook run` and returns what it printed.
+func run(t *testing.T, args ...string) (out, log string, err error) {
+	t.Helper()
+	c := notebook.Command()
+	var o, l bytes.Buffer
+	c.SetOut(&o)
+	c.SetErr(&l)
+	c.SetArgs(append([]string{"run"}, args...))
+	err = c.ExecuteContext(t.Context())
+	return o.String(), l.String(), err
+}
+
+func TestRun(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	write(t, "data/x.csv", "a\n1\n")
+	write(t, "notebooks/sum/main.go", program("\tx := nb.Samples(\"x.csv\")\n\tnb.Summary(fmt.Sprint(nb.Float(\"scale\", 1) * x.Mean(\"a\")))\n\tif nb.Bool(\"fail\", false) {\n\t\tpanic(\"late\")\n\t}"))
+
+	out, log, err := run(t, "sum", "--data", "data", "-o", "out", "--param", "scale=2.5")
+	if err != nil || out != "2.5\n" || !strings.Contains(log, "wrote out/summary.txt") {
+		t.Fatalf("%v, printed %q, log %q", err, out, log)
+	}
+	if got := files(t, "out"); len(got) != 1 || got["/summary.txt"] != "2.5\n" {
+		t.Errorf("left %q", got)
+	}
+	if _, _, err := run(t, filepath.Join(dir, "notebooks/sum"), "--data", "data", "-o", "out", "--declare", "summary.txt"); err != nil {
+		t.Errorf("by folder: %v", err)
+	}
+
+	for _, c := range []struct {
+		args          []string
+		problem, hint string
+	}{
+		{[]string{"som"}, `no notebook "som"`, "there is sum"},
+		{[]string{"sum", "--data", "nowhere"}, "read --data", ""},
+		{[]string{"sum", "--data", "data", "--param", "scale"}, `--param "scale" is not name=value`, ""},
+		{[]string{"sum", "--data", "data", "--param", "scale=1", "--param", "scale=2"}, "--param scale is given twice", ""},
+		{[]string{"sum", "--data", "data", "--param", "scale=[1"}, "is no YAML value", ""},
+		{[]string{"sum", "--data", "data", "--param", "scael=1"}, `never asks for the parameter "scael"`, "it takes fail, scale"},
+		{[]string{"sum", "--data", "data", "--declare", "other.txt"}, `the study does not declare the output "summary.txt"`, "outputs:"},
+		{[]string{"sum", "--data", "data", "--declare", "summary.txt", "--declare", "x.svg"}, `ended without writing "x.svg"`, ""},
+		{[]string{"sum", "--data", "data", "--param", "fail=true"}, "panic: late", ""},
+	} {
+		_, log, err := run(t, append(c.args, "-o", "none")...)
+		if err == nil || !strings.Contains(err.Error(), c.problem) {
+			t.Errorf("%q: %v, want %q; log\n%s", c.args, err, c.problem, log)
+		}
+		var h *cell.Error
+		if c.hint != "" && (!errors.As(err, &h) || !strings.Contains(h.Hint, c.hint)) {
+			t.Errorf("%q: hint of %v, want %q", c.args, err, c.hint)
+		}
+	}
+	left, err := os.ReadDir("none")
+	if err != nil || len(left) > 0 {
+		t.Errorf("failed runs left %v, %v", left, err)
+	}
+}
+
+// BenchmarkStart is the cost of checking and compiling a notebook that does
+// nothing, in a process of its own.
+func BenchmarkStart(b *testing.B) {
+	s := own(b, program("\tfmt.Println(1)"))
+	for b.Loop() {
+		if o := serve(b, s, time.Minute); o.err != nil {
+			b.Fatal(o.err)
+		}
+	}
+}
