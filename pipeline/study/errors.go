@@ -103,12 +103,17 @@ func suggest(word string, known []string) string {
 	if near := nearest(word, known); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
+	return "known: " + listing(known)
+}
+
+// listing writes words in order, each once, and the first few of many.
+func listing(words []string) string {
 	const most = 12
-	sorted := slices.Sorted(slices.Values(known))
+	sorted := slices.Compact(slices.Sorted(slices.Values(words)))
 	if len(sorted) > most {
-		return "known: " + strings.Join(sorted[:most], ", ") + ", ..."
+		return strings.Join(sorted[:most], ", ") + ", ..."
 	}
-	return "known: " + strings.Join(sorted, ", ")
+	return strings.Join(sorted, ", ")
 }
 
 // nearest returns the known word at the smallest edit distance, if that is at

@@ -681,8 +681,7 @@ func (l *loader) order(n *node) {
 			for _, x := range axes[axis] {
 				values = append(values, fmt.Sprint(x))
 			}
-			slices.Sort(values)
-			l.fail(p.val, suggest(fmt.Sprint(v), slices.Compact(values)), "baseline: axis %q has no value %v", axis, v)
+			l.fail(p.val, "its values: "+listing(values), "baseline: axis %q has no value %v", axis, v)
 			continue
 		}
 		l.study.Order.Baseline = append(l.study.Order.Baseline, cell.Coordinate{Axis: axis, Value: axes[axis][i]})
