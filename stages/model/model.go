@@ -26,6 +26,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"barograph/pipeline/cell"
 	"barograph/stages/asset"
@@ -52,7 +53,8 @@ var architectures = map[string]func() architecture{
 	"bert": func() architecture { return new(bert) },
 }
 
-// A Config is a model: how to build it and what to feed it.
+// A Config is a model: how to build it and what to feed it. Those who load the
+// same model share one, and do not change it.
 type Config struct {
 	Name         string  `json:"name"`
 	Description  string  `json:"description"`
@@ -112,7 +114,25 @@ func Load(root, name string) (*Config, error) {
 	if rel, err := filepath.Rel(root, path); err == nil {
 		path = rel
 	}
-	return read(path, name, data)
+	key := source{path, sha256.Sum256(data)}
+	if c, ok := loaded.Load(key); ok {
+		return c.(*Config), nil
+	}
+	c, err := read(path, name, data)
+	if err != nil {
+		return nil, err
+	}
+	loaded.Store(key, c)
+	return c, nil
+}
+
+// A plan asks for the same model for every cell, and laying out a graph takes
+// milliseconds: loaded keeps the *Config of each source.
+var loaded sync.Map
+
+type source struct {
+	file string
+	sum  [sha256.Size]byte
 }
 
 func names(root string) ([]string, error) {
@@ -260,7 +280,7 @@ func loadONNX(root, name string) (*Config, error) {
 	for _, file := range append([]string{path}, external(path, info)...) {
 		sum, err := asset.Digest(file)
 		if err != nil {
-			return nil, fmt.Errorf("load model %s: %w", path, err)
+			return nil, cell.Hint(fmt.Errorf("load model %s: %w", path, err), "all of the model's data files belong beside it")
 		}
 		fmt.Fprintln(h, sum)
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -22,7 +23,9 @@ import (
 	"testing"
 
 	"barograph/pipeline/cell"
+	"barograph/stages/asset"
 
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 )
 
@@ -415,6 +418,95 @@ func TestLoadONNXFile(t *testing.T) {
 	}
 	if _, err := Load(dir, "none.onnx"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("error %v", err)
+	}
+}
+
+func TestLoadONNXFileWithData(t *testing.T) {
+	dir := t.TempDir()
+	// What exporters write beyond 2 GiB: an initialiser whose data lie elsewhere.
+	python, err := asset.PythonPath(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("python3", "-c", `
+import numpy, onnx
+from onnx import helper
+w = onnx.numpy_helper.from_array(numpy.ones((4, 3), "float32"), "w")
+io = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, ["n", d]) for n, d in (("x", 4), ("y", 3))]
+graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", io[:1], io[1:], [w])
+onnx.save(helper.make_model(graph), "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
+`)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "PYTHONPATH="+python)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	c, err := Load(dir, "m.onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Parameters != 12 || len(c.Inputs) != 1 || !slices.Equal(c.Inputs[0].Dims, []string{"n", "4"}) {
+		t.Errorf("model %+v", c)
+	}
+	digest, data := c.Digest(), filepath.Join(dir, "m.data")
+	if err := os.WriteFile(data, make([]byte, 48), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if c, err = Load(dir, "m.onnx"); err != nil || c.Digest() == digest {
+		t.Errorf("other data, the same digest: %v", err)
+	}
+	if err := os.Remove(data); err != nil {
+		t.Fatal(err)
+	}
+	var h *cell.Error
+	if _, err := Load(dir, "m.onnx"); !errors.Is(err, fs.ErrNotExist) || !errors.As(err, &h) {
+		t.Errorf("without its data: error %v", err)
+	}
+}
+
+// TestBuildMemory builds BERT-base in a child process, which reports its peak.
+func TestBuildMemory(t *testing.T) {
+	if os.Getenv("MODEL_TEST_MEMORY") != "" {
+		c, err := Load(root, "bert-base-uncased")
+		if err == nil {
+			err = Build(io.Discard, c)
+		}
+		var usage unix.Rusage
+		if err := errors.Join(err, unix.Getrusage(unix.RUSAGE_SELF, &usage)); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Printf("peak %d KiB\n", usage.Maxrss)
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestBuildMemory$")
+	cmd.Env = append(os.Environ(), "MODEL_TEST_MEMORY=1")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var peak int
+	if _, err := fmt.Sscanf(string(out), "peak %d KiB", &peak); err != nil {
+		t.Fatalf("%v in %q", err, out)
+	}
+	if peak > 200<<10 {
+		t.Errorf("building 438 MB took %d MiB of memory", peak>>10)
+	}
+}
+
+func BenchmarkWeights(b *testing.B) {
+	const n = 1 << 22
+	b.SetBytes(4 * n)
+	for b.Loop() {
+		if err := (seeded{1, "x", 0, 0.02, n}).write(io.Discard); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkLoad(b *testing.B) {
+	for b.Loop() {
+		if _, err := Load(root, "bert-base-uncased"); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 
