@@ -173,6 +173,7 @@ func golden(t *testing.T, file, got string) {
 func TestLoadUnknown(t *testing.T) {
 	for name, hint := range map[string]string{
 		"bert-base-uncase": `did you mean "bert-base-uncased"?`,
+		"bert-bas":         `did you mean "bert-base-uncased"?`,
 		"../models/x":      "known are bert-base-uncased, bert-mini, bert-tiny",
 		"":                 "known are bert-base-uncased, bert-mini, bert-tiny",
 	} {

@@ -250,7 +250,11 @@ func quote(s string) string {
 func suggest(word string, from []string) string {
 	best, distance := "", len(word)/2+2
 	for _, c := range from {
-		if d := edits(word, c); d < distance {
+		d := edits(word, c)
+		if word != "" && strings.HasPrefix(c, word) {
+			d = 0 // a beginning is nearer than any misspelling
+		}
+		if d < distance {
 			best, distance = c, d
 		}
 	}
