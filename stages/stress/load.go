@@ -7,6 +7,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/stages/device"
+	"barograph/stages/device/host"
 	"barograph/stages/result"
 )
 
@@ -65,6 +66,29 @@ func (t *task) follow(ctx context.Context, d *drive) error {
 				t.with.Settle, time.Duration(d.window()).Round(time.Millisecond))
 		}
 	}
+	watch, err := host.NewWatch(t.result.CPUs)
+	if err != nil {
+		return err
+	}
+	if err := t.measure(ctx, d); err != nil {
+		return err
+	}
+	share, err := watch.Others()
+	if d.load.Threads > 0 {
+		t.crowded(share)
+	}
+	return err
+}
+
+// crowded warns where others had too much of the stressor's CPUs.
+func (t *task) crowded(share float64) {
+	if share > 0.05 {
+		t.warn("for %.0f%% of the time the stressor's CPUs %v ran something else: what it achieved is too low", 100*share, t.result.CPUs)
+	}
+}
+
+// measure holds a steady load until its trial, or its duration, is over.
+func (t *task) measure(ctx context.Context, d *drive) error {
 	if t.Background {
 		return t.trial(ctx, d.broken, &d.err)
 	}

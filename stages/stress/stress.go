@@ -12,10 +12,12 @@
 //
 // In mode capacity it finds the bandwidth that utilisation is a share of. It
 // sweeps thread counts and block sizes in each direction, and puts the fastest
-// point under load once more, until steady: the mean over those windows is the
-// capacity. The threads have the stressor's own CPUs, as they have in a trial,
-// so that a load without a rate achieves about 100%; what they reach with every
-// CPU is noted beside it.
+// point under load once more, until steady; the larger of its two figures is the
+// capacity, since whatever disturbs a load takes bandwidth away and adds none.
+// The threads have the stressor's own CPUs, as they have in a trial, so that a
+// load without a rate achieves about 100%; what they reach with every CPU is
+// noted beside it. Where other processes had more than 5% of those CPUs, in
+// either mode, a warning says so.
 //
 // A rate is held by one token bucket for all threads. A share, such as 50%, is
 // of the calibrated capacity of the load's direction; for both directions
