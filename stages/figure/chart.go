@@ -68,6 +68,8 @@ func (c *chart) layOut() vg.Length {
 	style := c.sheet.theme.text(labelSize, black)
 	widest := vg.Length(0)
 	for i, t := range c.traces {
+		c.traces[i].label = shorten(style, t.label, c.sheet.width-2*margin-swatch-legendGap)
+		t = c.traces[i]
 		lines.mark(i, t.line)
 		for _, b := range t.bars {
 			lines.mark(i, b[:])
@@ -98,7 +100,11 @@ func (c *chart) layOut() vg.Length {
 	}
 	c.legend.at = vg.Point{X: margin, Y: below}
 	below += c.legendHeight() + 2*margin
-	c.traces = c.trace(c.area(below))
+	labelled := c.traces
+	c.traces = c.trace(c.area(below)) // the plot has moved up
+	for i := range c.traces {
+		c.traces[i].label = labelled[i].label
+	}
 	return below + c.sheet.height
 }
 

@@ -128,6 +128,7 @@ func (e *ecdf) build(scale string) (*Figure, error) {
 	s := newSheet(th, e.spec.Width, e.spec.Height)
 	s.caption = caption
 	p := th.plot(x, y)
+	s.title(p)
 	setRange(&p.X, e.low, e.high, position{e.log}, int(s.width/30))
 	p.Y.Min, p.Y.Max = 0, 1
 	p.Y.Tick.Marker = marks{{Value: 0, Label: "0"}, {Value: 0.25, Label: "0.25"}, {Value: 0.5, Label: "0.5"}, {Value: 0.75, Label: "0.75"}, {Value: 1, Label: "1"}}
@@ -166,11 +167,11 @@ func (e *ecdf) chooseRange(scale string) (notes []string) {
 	}
 	// Cut what would leave the bulk less than a fifth of the axis.
 	along := func(ns int64) float64 { return float64(ns) }
-	back := func(v float64) int64 { return int64(v) }
-	room := float64(bulkLast) / 50
+	back := nanoseconds
+	room := math.Abs(float64(bulkLast)) / 50
 	if e.log {
 		along = func(ns int64) float64 { return math.Log(float64(ns)) }
-		back = func(v float64) int64 { return int64(math.Exp(v)) }
+		back = func(v float64) int64 { return nanoseconds(math.Exp(v)) }
 		room = 0.02
 	}
 	room = math.Max(room, along(bulkLast)-along(bulkFirst))
@@ -180,17 +181,17 @@ func (e *ecdf) chooseRange(scale string) (notes []string) {
 	if along(bulkLast)-along(from) > 5*room {
 		from = back(along(bulkFirst) - room/4)
 	}
-	total, below, above := 0, 0, 0
+	total, under, over := 0, 0, 0
 	for _, l := range e.lines {
 		total += l.dist.N()
-		below += l.dist.Count(from - 1)
-		above += l.dist.N() - l.dist.Count(to)
+		under += below(l.dist.Sorted(), from)
+		over += l.dist.N() - l.dist.Count(to)
 	}
-	if below > 0 {
-		notes = append(notes, fmt.Sprintf("Axis cut on the left: %d of %d calls lie below %s, the shortest took %s.", below, total, e.quantity(from), e.quantity(first)))
+	if under > 0 {
+		notes = append(notes, fmt.Sprintf("Axis cut on the left: %d of %d calls lie below %s, the shortest took %s.", under, total, e.quantity(from), e.quantity(first)))
 	}
-	if above > 0 {
-		notes = append(notes, fmt.Sprintf("Axis cut on the right: %d of %d calls lie above %s, the longest took %s.", above, total, e.quantity(to), e.quantity(last)))
+	if over > 0 {
+		notes = append(notes, fmt.Sprintf("Axis cut on the right: %d of %d calls lie above %s, the longest took %s.", over, total, e.quantity(to), e.quantity(last)))
 	}
 	e.low, e.high = float64(from)/e.unit, float64(to)/e.unit
 	return notes
@@ -201,10 +202,26 @@ func (e *ecdf) chooseRange(scale string) (notes []string) {
 func bulk(d *stats.ECDF) (low, high int64) {
 	s := d.Sorted()
 	q1, q3 := d.Quantile(0.25), d.Quantile(0.75)
-	reach := 5 * max(q3-q1, d.Quantile(0.5)/100)
-	low = s[d.Count(q1-reach-1)]
-	high = s[d.Count(q3+reach)-1]
+	reach := 5 * math.Max(float64(q3)-float64(q1), math.Abs(float64(d.Quantile(0.5)))/100)
+	low = s[below(s, nanoseconds(float64(q1)-reach))]
+	high = s[d.Count(nanoseconds(float64(q3)+reach))-1]
 	return min(low, d.Quantile(0.05)), max(high, d.Quantile(0.95))
+}
+
+// below returns how many samples are less than x.
+func below(sorted []int64, x int64) int {
+	return sort.Search(len(sorted), func(i int) bool { return sorted[i] >= x })
+}
+
+// nanoseconds is the time nearest to v, however far out it is.
+func nanoseconds(v float64) int64 {
+	switch {
+	case v >= math.MaxInt64:
+		return math.MaxInt64
+	case v <= math.MinInt64:
+		return math.MinInt64
+	}
+	return int64(v)
 }
 
 func (e *ecdf) smallestPositive() int64 {
@@ -310,11 +327,11 @@ func (e *ecdf) traces(area draw.Canvas, p *plot.Plot) []trace {
 		// are drawn apart, and without the bands, which there say nothing but
 		// would lie on top of one another.
 		first, last := left, right
-		if from == 0 && to > 0 {
+		if from == 0 && to > from {
 			first = vg.Length(place(s[0]))
 			t.ends = append(t.ends, []vg.Point{{X: left, Y: y(0)}, {X: first, Y: y(0)}})
 		}
-		if to == len(s) && to > 0 {
+		if to == len(s) && to > from {
 			last = vg.Length(place(s[to-1]))
 			t.ends = append(t.ends, []vg.Point{{X: last, Y: y(1)}, {X: right, Y: y(1)}})
 		}

@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -106,22 +107,56 @@ func (s *sheet) area(below vg.Length) vg.Rectangle {
 // wrap breaks the caption into lines that fit.
 func (s *sheet) wrap() (lines []string) {
 	style := s.theme.text(captionSize, grey)
-	room := s.width - 2*margin
 	for _, paragraph := range s.caption {
-		line := ""
-		for _, word := range strings.Fields(paragraph) {
-			longer := strings.TrimSpace(line + " " + word)
-			if line != "" && style.Width(longer) > room {
-				lines = append(lines, line)
-				longer = word
-			}
+		lines = append(lines, fit(style, paragraph, s.width-2*margin)...)
+	}
+	return lines
+}
+
+// fit breaks text into lines no wider than room: between words, or within one
+// that is too long by itself.
+func fit(style text.Style, s string, room vg.Length) (lines []string) {
+	line := ""
+	for _, word := range strings.Fields(s) {
+		if longer := strings.TrimSpace(line + " " + word); style.Width(longer) <= room {
 			line = longer
+			continue
 		}
 		if line != "" {
 			lines = append(lines, line)
 		}
+		line = ""
+		for _, r := range word {
+			if line != "" && style.Width(line+string(r)) > room {
+				lines = append(lines, line)
+				line = ""
+			}
+			line += string(r)
+		}
+	}
+	if line != "" {
+		lines = append(lines, line)
 	}
 	return lines
+}
+
+// shorten cuts text that is wider than room.
+func shorten(style text.Style, s string, room vg.Length) string {
+	if style.Width(s) <= room {
+		return s
+	}
+	runes := []rune(s)
+	for len(runes) > 1 && style.Width(string(runes)+"...") > room {
+		runes = runes[:len(runes)-1]
+	}
+	return string(runes) + "..."
+}
+
+// title breaks the axes' titles into lines that fit.
+func (s *sheet) title(p *plot.Plot) {
+	for axis, room := range map[*plot.Axis]vg.Length{&p.X: 0.8 * s.width, &p.Y: 0.8 * s.height} {
+		axis.Label.Text = strings.Join(fit(axis.Label.TextStyle, axis.Label.Text, room), "\n")
+	}
 }
 
 const leading = 1.25 // line height, in units of the text's size

@@ -169,6 +169,7 @@ func (f *points) build(xScale, yScale string) (*Figure, error) {
 	s := newSheet(th, f.spec.Width, f.spec.Height)
 	s.caption = caption
 	p := th.plot(x, y)
+	s.title(p)
 	setRange(&p.X, f.x.low, f.x.high, f.x.position, int(s.width/30))
 	setRange(&p.Y, f.y.low, f.y.high, f.y.position, int(s.height/22))
 	c := &chart{
