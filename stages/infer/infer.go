@@ -21,18 +21,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
-	"runtime/debug"
-	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
-	"time"
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
 	"barograph/stages/asset"
-	"barograph/stages/device/host"
 	"barograph/stages/device/sim"
 	"barograph/stages/model"
 	"barograph/stages/result"
@@ -185,7 +179,7 @@ func fetch(ctx context.Context, root string, w *With, log func(string)) (a asset
 }
 
 // onSim takes the calls from a simulation of the cell's trial.
-func onSim(c *cell.Cell, w *With) ([]sample, result.Infer, error) {
+func onSim(c *cell.Cell, w *With) ([]Sample, result.Infer, error) {
 	calls, err := sim.Run(c.Machine, c.Gang, sim.Request{Warmup: w.Warmup, Calls: w.Calls, Seed: c.Seed})
 	if err != nil {
 		return nil, result.Infer{}, err
@@ -194,9 +188,9 @@ func onSim(c *cell.Cell, w *With) ([]sample, result.Infer, error) {
 	if err != nil {
 		return nil, result.Infer{}, err
 	}
-	samples := make([]sample, len(calls))
+	samples := make([]Sample, len(calls))
 	for i, call := range calls {
-		samples[i] = sample{call.Scheduled, call.Start, call.Scheduled + call.Latency}
+		samples[i] = Sample{call.Scheduled, call.Start, call.Scheduled + call.Latency}
 	}
 	c.Progress(w.Warmup+w.Calls, w.Warmup+w.Calls, "")
 	return samples, result.Infer{
@@ -214,7 +208,7 @@ func run(ctx context.Context, c *cell.Cell) error {
 		return err
 	}
 	env := record.Environment() // before this process is confined to its processors
-	var samples []sample
+	var samples []Sample
 	var about result.Infer
 	var err error
 	switch device, _, _ := strings.Cut(c.Machine.Device, ":"); device {
@@ -232,7 +226,7 @@ func run(ctx context.Context, c *cell.Cell) error {
 		return err
 	}
 	about.Environment = &env
-	about.Window = [2]int64{samples[0].scheduled, samples[len(samples)-1].end}
+	about.Window = [2]int64{samples[0].Scheduled, samples[len(samples)-1].End}
 	c.Measured(about.Window[0], about.Window[1])
 	c.Metric(metrics(samples))
 	for _, text := range about.Warnings {
@@ -243,7 +237,7 @@ func run(ctx context.Context, c *cell.Cell) error {
 
 // metrics are the numbers for the run's display. A p99 of fewer calls than 299
 // would say nothing (0.99^299 < 0.05).
-func metrics(samples []sample) map[string]float64 {
+func metrics(samples []Sample) map[string]float64 {
 	l := latencies(samples)
 	m := map[string]float64{"p50_ns": float64(percentile(l, 50))}
 	if len(l) >= 299 {
@@ -252,150 +246,41 @@ func metrics(samples []sample) map[string]float64 {
 	return m
 }
 
-// emptyCalls is how often the harness times a call that does nothing.
-const emptyCalls = 10_000
-
 // onHost measures on the ONNX Runtime's CPU provider.
-func onHost(ctx context.Context, c *cell.Cell, w *With) ([]sample, result.Infer, error) {
-	fail := func(err error) ([]sample, result.Infer, error) { return nil, result.Infer{}, err }
-	about := result.Infer{
-		Batch: w.Batch, Sequence: w.Sequence, Device: c.Machine.Device, Provider: "CPUExecutionProvider",
-		Warmup: w.Warmup, Calls: w.Calls, Arrivals: w.Arrivals, Options: options,
+func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about result.Infer, err error) {
+	h, err := NewHarness(ctx, c.Root, w, c.Seed, func(line string) { fmt.Fprintln(os.Stderr, line) })
+	if err != nil {
+		return nil, about, err
 	}
-	warn := func(format string, args ...any) {
-		about.Warnings = append(about.Warnings, fmt.Sprintf(format, args...))
+	defer func() { err = errors.Join(err, h.Close()) }()
+	total := w.Warmup + w.Calls
+	if _, err := h.Time(ctx, w.Warmup, func(done int) { c.Progress(done, total, "warm-up") }); err != nil {
+		return nil, about, fmt.Errorf("warm up: %w", err)
 	}
-	log := func(line string) { fmt.Fprintln(os.Stderr, line) }
+	if err := h.Jitter(ctx); err != nil {
+		return nil, about, err
+	}
+	h.About.GCs, h.About.Delay = 0, 0 // of the warm-up
+	if samples, err = h.Time(ctx, w.Calls, func(done int) { c.Progress(w.Warmup+done, total, "") }); err != nil {
+		return nil, about, err
+	}
+	c.Progress(total, total, "")
 
-	// First of all, so that every thread to come inherits its processors: the
-	// Go runtime's, the library's.
-	own, others, err := host.Split()
-	if err != nil {
-		return fail(err)
-	}
-	if slices.Contains(others, own[0]) {
-		warn("inference and stressor share CPU %d, the only one: they contend for the processor too", own[0])
-	}
-	if err := host.Pin(own); err != nil {
-		warn("inference is not kept on its processors: %v", err)
-	} else {
-		about.CPUs = own
-	}
-	if about.Threads = w.Threads; w.Threads == 0 {
-		about.Threads = len(own)
-	}
-	if about.Threads > len(own) {
-		warn("%d threads on %d processors", about.Threads, len(own))
-	}
-	a, err := fetch(ctx, c.Root, w, log)
-	if err != nil {
-		return fail(err)
-	}
-	about.Model, about.ModelSHA, about.Parameters = w.Model, a.fileSHA, a.model.Parameters
-	about.Library, about.LibrarySHA = a.library, a.libSHA
-	s, err := open(a.model, a.file, w.Dims(a.model), about.Threads, c.Seed)
-	if err != nil {
-		return fail(err)
-	}
-	samples, err := measure(ctx, c, w, s, others, &about)
-	if err := errors.Join(err, s.close()); err != nil {
-		return fail(err)
-	}
+	about = h.About
+	about.Device = c.Machine.Device
 	if about.GCs > 0 {
-		warn("the garbage collector ran %d times while calls were timed", about.GCs)
+		about.Warnings = append(about.Warnings, fmt.Sprintf("the garbage collector ran %d times while calls were timed", about.GCs))
 	}
-	window := samples[len(samples)-1].end - samples[0].scheduled
+	window := samples[len(samples)-1].End - samples[0].Scheduled
 	if share := float64(about.Delay) / float64(window); share > 0.01 {
-		warn("for %.1f%% of the time the inference waited for its processor, which ran something else", 100*share)
+		about.Warnings = append(about.Warnings,
+			fmt.Sprintf("for %.1f%% of the time the inference waited for its processor, which ran something else", 100*share))
 	}
 	return samples, about, nil
 }
 
-// measure warms the session up, times the harness alone, then the calls, and
-// adds to about what it saw beside them.
-func measure(ctx context.Context, c *cell.Cell, w *With, s *session, others []int, about *result.Infer) (timed []sample, err error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	runtime.GC()
-	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-
-	warm, empty, timed := newSamples(w.Warmup), newSamples(emptyCalls), newSamples(w.Calls)
-	total := w.Warmup + w.Calls
-	var done atomic.Int64
-	stop := report(others, func() { c.Progress(int(done.Load()), total, "warm-up") })
-	err = loop(ctx, warm, closed, &done, s.call)
-	stop()
-	if err != nil {
-		return nil, fmt.Errorf("warm up: %w", err)
-	}
-
-	if err := loop(ctx, empty, closed, &done, s.nothing); err != nil {
-		return nil, fmt.Errorf("time empty calls: %w", err)
-	}
-	l := latencies(empty)
-	about.Jitter = map[string]int64{"p50": percentile(l, 50), "p99": percentile(l, 99), "max": percentile(l, 100)}
-
-	done.Store(0)
-	stop = report(others, func() { c.Progress(w.Warmup+int(done.Load()), total, "") })
-	before := observe()
-	err = loop(ctx, timed, arrivals[w.Arrivals], &done, s.call)
-	after := observe()
-	stop()
-	if err != nil {
-		return nil, fmt.Errorf("call %d: %w", done.Load()+1, err)
-	}
-	about.GCs, about.Delay = after.gcs-before.gcs, after.delay-before.delay
-	c.Progress(total, total, "")
-	return timed, nil
-}
-
-// A count is what the process has suffered so far.
-type count struct {
-	gcs   uint32
-	delay int64 // nanoseconds in which the calling thread could have run and did not
-}
-
-// observe counts for the calling thread. A kernel without schedstat tells of no
-// delay.
-func observe() (n count) {
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	n.gcs = m.NumGC
-	if b, err := os.ReadFile("/proc/thread-self/schedstat"); err == nil {
-		var ran int64
-		if _, err := fmt.Sscan(string(b), &ran, &n.delay); err != nil {
-			n.delay = 0
-		}
-	}
-	return n
-}
-
-// report calls progress ten times a second until stop is called, from a thread
-// on the given processors, away from what is measured.
-func report(cpus []int, progress func()) (stop func()) {
-	quit, gone := make(chan bool), make(chan bool)
-	go func() {
-		defer close(gone)
-		// The thread keeps its place and so must end with the goroutine: it is
-		// not unlocked. Where it cannot be moved it stays where all are.
-		runtime.LockOSThread()
-		_ = host.PinThread(cpus)
-		tick := time.NewTicker(100 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-quit:
-				return
-			case <-tick.C:
-				progress()
-			}
-		}
-	}()
-	return func() { close(quit); <-gone }
-}
-
 // write leaves the cell's outputs.
-func write(c *cell.Cell, samples []sample, about result.Infer) error {
+func write(c *cell.Cell, samples []Sample, about result.Infer) error {
 	f, err := c.Create(result.CallsFile)
 	if err != nil {
 		return err
@@ -405,7 +290,7 @@ func write(c *cell.Cell, samples []sample, about result.Infer) error {
 	var line []byte
 	for i, s := range samples {
 		line = strconv.AppendInt(line[:0], int64(i+1), 10)
-		for _, v := range []int64{s.scheduled, s.start, s.latency()} {
+		for _, v := range []int64{s.Scheduled, s.Start, s.Latency()} {
 			line = strconv.AppendInt(append(line, ','), v, 10)
 		}
 		b.Write(append(line, '\n')) // the error stays with b until Flush

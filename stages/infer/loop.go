@@ -8,12 +8,13 @@ import (
 	"barograph/pipeline/cell"
 )
 
-// A sample is one timed call, in nanoseconds on the clock of [cell.Now].
-type sample struct{ scheduled, start, end int64 }
+// A Sample is one timed call: when it was due, sent and complete, in nanoseconds
+// on the clock of [cell.Now].
+type Sample struct{ Scheduled, Start, End int64 }
 
-// latency runs from the scheduled arrival, so that a stall shows in every call
+// Latency runs from the scheduled arrival, so that a stall shows in every call
 // it delays.
-func (s sample) latency() int64 { return s.end - s.scheduled }
+func (s Sample) Latency() int64 { return s.End - s.Scheduled }
 
 // An arrival says when call i is scheduled, given when the loop began and when
 // the call before was complete.
@@ -24,7 +25,7 @@ func closed(_ int, _, previous int64) int64 { return previous }
 
 // loop makes and times len(samples) calls. It allocates nothing; done counts
 // the calls for whoever watches. It stops, with ctx's error, between calls.
-func loop(ctx context.Context, samples []sample, at arrival, done *atomic.Int64, call func() error) error {
+func loop(ctx context.Context, samples []Sample, at arrival, done *atomic.Int64, call func() error) error {
 	begin := cell.Now()
 	previous := begin
 	for i := range samples {
@@ -32,13 +33,13 @@ func loop(ctx context.Context, samples []sample, at arrival, done *atomic.Int64,
 			return context.Cause(ctx)
 		}
 		s := &samples[i]
-		s.scheduled = at(i, begin, previous)
-		s.start = cell.Now()
+		s.Scheduled = at(i, begin, previous)
+		s.Start = cell.Now()
 		if err := call(); err != nil {
 			return err
 		}
-		s.end = cell.Now()
-		previous = s.end
+		s.End = cell.Now()
+		previous = s.End
 		done.Store(int64(i + 1))
 	}
 	return nil
@@ -46,10 +47,10 @@ func loop(ctx context.Context, samples []sample, at arrival, done *atomic.Int64,
 
 // newSamples returns n samples whose memory is there already: a page that is
 // touched for the first time costs the call that touches it.
-func newSamples(n int) []sample {
-	samples := make([]sample, n)
+func newSamples(n int) []Sample {
+	samples := make([]Sample, n)
 	for i := range samples {
-		samples[i].end = -1
+		samples[i].End = -1
 	}
 	return samples
 }
@@ -59,10 +60,10 @@ func newSamples(n int) []sample {
 func percentile(sorted []int64, p int) int64 { return sorted[(p*len(sorted)+99)/100-1] }
 
 // latencies returns the samples' latencies in ascending order.
-func latencies(samples []sample) []int64 {
+func latencies(samples []Sample) []int64 {
 	l := make([]int64, len(samples))
 	for i, s := range samples {
-		l[i] = s.latency()
+		l[i] = s.Latency()
 	}
 	slices.Sort(l)
 	return l

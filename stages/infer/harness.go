@@ -1,0 +1,181 @@
+package infer
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"barograph/stages/device/host"
+	"barograph/stages/result"
+)
+
+// A Harness is a model on the ONNX Runtime's CPU provider, set up to be timed.
+// It takes the whole process: there is one Harness in it, and nothing else that
+// matters.
+type Harness struct {
+	// About says what is measured, and what was seen while it was: all of it but
+	// the device, the window and the environment.
+	About result.Infer
+
+	session *session
+	at      arrival
+	percent int // of the garbage collector
+}
+
+// NewHarness places the process, fetches and loads what w names, and opens a
+// session with inputs drawn from seed. The calling goroutine keeps its thread
+// for good, and must be the one that uses the Harness. log, which may be nil,
+// receives lines for a person.
+func NewHarness(ctx context.Context, root string, w *With, seed uint64, log func(string)) (h *Harness, err error) {
+	h = &Harness{at: arrivals[w.Arrivals]}
+	h.About = result.Infer{
+		Model: w.Model, Batch: w.Batch, Sequence: w.Sequence, Provider: "CPUExecutionProvider",
+		Warmup: w.Warmup, Calls: w.Calls, Arrivals: w.Arrivals, Options: options,
+	}
+	// Before the library is loaded: its pool inherits this thread's processors.
+	own, err := h.place()
+	if err != nil {
+		return nil, err
+	}
+	if h.About.Threads = w.Threads; w.Threads == 0 {
+		h.About.Threads = len(own)
+	}
+	if h.About.Threads > len(own) {
+		h.warn("%d threads on %d processors", h.About.Threads, len(own))
+	}
+	a, err := fetch(ctx, root, w, log)
+	if err != nil {
+		return nil, err
+	}
+	h.About.ModelSHA, h.About.Parameters = a.fileSHA, a.model.Parameters
+	h.About.Library, h.About.LibrarySHA = a.library, a.libSHA
+	if h.session, err = open(a.model, a.file, w.Dims(a.model), h.About.Threads, seed); err != nil {
+		return nil, err
+	}
+	runtime.GC()
+	h.percent = debug.SetGCPercent(-1)
+	return h, nil
+}
+
+// place gives this thread the inference's processors, which it returns, and the
+// Go runtime's own threads the others: they wake up every so often, and would
+// push the inference aside.
+func (h *Harness) place() (own []int, err error) {
+	own, others, err := host.Split()
+	if err != nil {
+		return nil, err
+	}
+	if slices.Contains(others, own[0]) {
+		h.warn("inference and stressor share CPU %d, the only one: they contend for the processor too", own[0])
+	}
+	// From here on the runtime starts new threads from one that is not ours, so
+	// that they inherit its processors and not ours.
+	runtime.LockOSThread()
+	err = host.Pin(others)
+	if err == nil {
+		err = host.PinThread(own)
+	}
+	if err != nil {
+		h.warn("inference is not kept on its processors: %v", err)
+	} else {
+		h.About.CPUs = own
+	}
+	return own, nil
+}
+
+func (h *Harness) warn(format string, args ...any) {
+	h.About.Warnings = append(h.About.Warnings, fmt.Sprintf(format, args...))
+}
+
+// emptyCalls is how often the harness times a call that does nothing.
+const emptyCalls = 10_000
+
+// Jitter times calls that do nothing, through the loop that times calls, and
+// notes what that takes in About.
+func (h *Harness) Jitter(ctx context.Context) error {
+	samples := newSamples(emptyCalls)
+	var done atomic.Int64
+	if err := loop(ctx, samples, closed, &done, h.session.nothing); err != nil {
+		return fmt.Errorf("time empty calls: %w", err)
+	}
+	l := latencies(samples)
+	h.About.Jitter = map[string]int64{"p50": percentile(l, 50), "p99": percentile(l, 99), "max": percentile(l, 100)}
+	return nil
+}
+
+// Time makes and times n calls, and adds collections of garbage and time spent
+// waiting for a processor to About. Ten times a second it has another thread
+// call progress, which may be nil, with the number of calls done. It stops, with
+// ctx's error, between calls.
+func (h *Harness) Time(ctx context.Context, n int, progress func(done int)) ([]Sample, error) {
+	samples := newSamples(n)
+	var done atomic.Int64
+	if progress != nil {
+		defer watch(func() { progress(int(done.Load())) })()
+	}
+	before := observe()
+	err := loop(ctx, samples, h.at, &done, h.session.call)
+	after := observe()
+	h.About.GCs += after.gcs - before.gcs
+	h.About.Delay += after.delay - before.delay
+	if err != nil {
+		return nil, fmt.Errorf("call %d: %w", done.Load()+1, err)
+	}
+	return samples, nil
+}
+
+// Close releases the session. The thread stays where it is.
+func (h *Harness) Close() error {
+	debug.SetGCPercent(h.percent)
+	if err := h.session.close(); err != nil {
+		return fmt.Errorf("close the session: %w", err)
+	}
+	return nil
+}
+
+// A count is what the process has suffered so far.
+type count struct {
+	gcs   uint32
+	delay int64 // nanoseconds in which the calling thread could have run and did not
+}
+
+// observe counts for the calling thread. A kernel without schedstat tells of no
+// delay.
+func observe() (n count) {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	n.gcs = m.NumGC
+	var ran int64
+	b, err := os.ReadFile("/proc/thread-self/schedstat")
+	if err == nil {
+		_, err = fmt.Sscan(string(b), &ran, &n.delay)
+	}
+	if err != nil {
+		n.delay = 0
+	}
+	return n
+}
+
+// watch calls look ten times a second until stop is called.
+func watch(look func()) (stop func()) {
+	quit, gone := make(chan bool), make(chan bool)
+	go func() {
+		defer close(gone)
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-quit:
+				return
+			case <-tick.C:
+				look()
+			}
+		}
+	}()
+	return func() { close(quit); <-gone }
+}
