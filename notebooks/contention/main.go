@@ -154,10 +154,7 @@ func main() {
 	if len(lines) > 0 {
 		nb.Summary(strings.Join(lines, "\n"))
 	}
-	doubts = append(doubts, run.Warnings...)
-	for _, d := range doubts {
-		nb.Warn("%s", d)
-	}
+	doubts = nb.Fold(append(doubts, run.Warnings...))
 	if len(doubts) > 0 {
 		nb.Summary("warning: " + strings.Join(doubts, "\nwarning: "))
 	}

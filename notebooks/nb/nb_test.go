@@ -241,6 +241,37 @@ func TestAlign(t *testing.T) {
 	}
 }
 
+func TestFold(t *testing.T) {
+	got := Fold([]string{"a: x: 1", "b: y", "no subject", "c: x: 1", "no subject", "d: x: 1"})
+	if want := []string{"a and 2 more: x: 1", "b: y", "no subject"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestMilliseconds(t *testing.T) {
+	for ns, want := range map[float64]string{0: "0.000", 3.53e6: "3.530", 12.345e6: "12.35", 1234.56e6: "1234.6", -1500: "-0.002"} {
+		if got := Milliseconds(ns); got != want {
+			t.Errorf("%v ns is %s ms, want %s", ns, got, want)
+		}
+	}
+	nan := math.NaN()
+	for _, c := range []struct {
+		e    Estimate
+		want string
+	}{
+		{Estimate{Value: 2e6, Low: 1e6, High: 3e6}, "2.000 [1.000, 3.000]"},
+		{Estimate{Value: 2e6, Low: nan, High: nan}, "2.000 [n too small]"},
+		{Estimate{Value: nan, Low: nan, High: nan}, "n too small"},
+	} {
+		if got := c.e.Milliseconds(); got != c.want {
+			t.Errorf("%+v is %q, want %q", c.e, got, c.want)
+		}
+	}
+	if Percent(0.384) != "38%" || Percent(nan) != "unknown" || Number(nan) != "" {
+		t.Errorf("%s, %s, %q", Percent(0.384), Percent(nan), Number(nan))
+	}
+}
+
 func TestSummary(t *testing.T) {
 	enter(t, cell.Spec{Outputs: []string{SummaryFile}})
 	file(t, SummaryFile, "of an earlier run")

@@ -109,6 +109,36 @@ func Align(table any) string {
 	return b.String()
 }
 
+// Fold joins remarks that differ only before their first ": ", as in "level=1 and
+// 2 more: n too small", and keeps the order of the first of each.
+func Fold(remarks []string) []string {
+	var order []string
+	who := map[string][]string{}
+	for _, r := range remarks {
+		subject, said, found := strings.Cut(r, ": ")
+		if !found {
+			subject, said = "", r
+		}
+		if who[said] == nil {
+			order = append(order, said)
+		}
+		who[said] = append(who[said], subject)
+	}
+	folded := make([]string, len(order))
+	for i, said := range order {
+		first, more := who[said][0], len(who[said])-1
+		switch {
+		case first == "":
+			folded[i] = said
+		case more == 0:
+			folded[i] = first + ": " + said
+		default:
+			folded[i] = fmt.Sprintf("%s and %d more: %s", first, more, said)
+		}
+	}
+	return folded
+}
+
 // What Verdict can conclude about a claim.
 const (
 	Reproduced    = cell.Reproduced

@@ -122,7 +122,7 @@ func read(t testing.TB, path string) string {
 func program(body string) string {
 	var imports strings.Builder
 	for _, path := range []string{
-		"barograph/notebooks/nb", "fmt", "math", "os", "os/exec", "sort", "time", "unsafe",
+		"barograph/notebooks/nb", "bytes", "fmt", "math", "os", "os/exec", "sort", "time", "unsafe",
 		"gonum.org/v1/plot", "gonum.org/v1/plot/plotter", "gonum.org/v1/plot/vg",
 	} {
 		if strings.Contains(body, filepath.Base(path)+".") {

@@ -27,6 +27,7 @@ func x_barograph_notebooks_nb() map[string]reflect.Value {
 		"_Figure":       reflect.ValueOf((*x_barograph_notebooks_nb_Figure)(nil)),
 		"Figure":        reflect.ValueOf((*nb.Figure)(nil)),
 		"Float":         reflect.ValueOf(nb.Float),
+		"Fold":          reflect.ValueOf(nb.Fold),
 		"Frame":         reflect.ValueOf(nb.Frame),
 		"Growth":        reflect.ValueOf(nb.Growth),
 		"Inputs":        reflect.ValueOf(nb.Inputs),
