@@ -2,22 +2,19 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"strings"
 	"testing"
 
-	"barograph/pipeline/cell"
 	"barograph/stages/asset"
 	"barograph/stages/infer"
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asCell) != "" {
-		if cell.Serve(cell.NewKinds(infer.Kind()), os.Stdin, os.Stdout) != nil {
-			os.Exit(1)
-		}
-		os.Exit(0)
+	if os.Getenv(asPlayer) != "" {
+		exit(play(context.Background(), os.Stdin, os.Stdout))
 	}
 	os.Exit(m.Run())
 }
@@ -26,8 +23,8 @@ func TestMain(m *testing.M) {
 // takes long enough; that the bench can say it is tested here.
 func TestBench(t *testing.T) {
 	t.Setenv("ONNXRUNTIME_LIB", "")
-	b := bench{root: "../..", rounds: 2, tolerance: 1e6, busy: 1e6, seed: 1,
-		with: infer.With{Model: "bert-tiny", Batch: 2, Sequence: 16, Warmup: 1, Calls: 10, Arrivals: "closed"}}
+	b := bench{root: "../..", pairs: 2, turns: 2, tolerance: 1e6, busy: 1e6, seed: 1,
+		with: infer.With{Model: "bert-tiny", Batch: 2, Sequence: 16, Warmup: 1, Calls: 5, Arrivals: "closed"}}
 	var out bytes.Buffer
 	if err := b.run(t.Context(), &out); err != nil {
 		t.Fatal(err)
@@ -38,7 +35,7 @@ func TestBench(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
-	b.tolerance, b.rounds = 0, 1
+	b.tolerance, b.pairs = 0, 1
 	if err := b.run(t.Context(), &out); err == nil || !strings.Contains(err.Error(), "further from 1") {
 		t.Errorf("a ratio beyond the tolerance: %v", err)
 	}
@@ -46,11 +43,15 @@ func TestBench(t *testing.T) {
 	if err := b.run(t.Context(), &out); !errors.Is(err, errBusy) {
 		t.Errorf("a machine that is too busy: %v", err)
 	}
+	b.with.Threads = -1
+	if err := b.run(t.Context(), &out); err == nil || !strings.Contains(err.Error(), "threads is -1") {
+		t.Errorf("threads that cannot be: %v", err)
+	}
 }
 
 func TestTimes(t *testing.T) {
 	for want, v := range map[float64][]int64{3: {3}, 2.5: {4, 1, 3, 2}, 2: {3, 1, 2}} {
-		if got := (&times{latencies: v}).median(); got != want {
+		if got := (&times{Latencies: v}).median(); got != want {
 			t.Errorf("median of %v: %v", v, got)
 		}
 	}
