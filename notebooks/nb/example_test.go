@@ -22,7 +22,7 @@ func Example() {
 	samples := filepath.Join(dir, "samples.csv")
 	text := "level,replicate,latency_ns\n"
 	for call := range 10 {
-		text += fmt.Sprintf("0,1,%d\n4,1,%d\n", 3000000+1000*call, 5000000+1000*call)
+		text += fmt.Sprintf("0,1,%d\n4,1,%d\n", 3000000+1000*(7*call%10), 5000000+1000*(7*call%10))
 	}
 	spec, err := json.Marshal(cell.Spec{Inputs: []cell.Input{{Files: map[string]string{"samples.csv": samples}}}})
 	if err != nil {
