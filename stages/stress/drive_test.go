@@ -301,9 +301,13 @@ func TestFrontier(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(50 * time.Millisecond)
-	if lag := cell.Now() - d.frontier(); lag > 25e6 {
-		t.Errorf("while the thread waits for its tokens the frontier is %d ns behind", lag)
+	least := int64(math.MaxInt64)
+	for range 50 {
+		time.Sleep(2 * time.Millisecond)
+		least = min(least, cell.Now()-d.frontier())
+	}
+	if least > 1e6 {
+		t.Errorf("while the thread waits for its tokens the frontier is %d ns behind", least)
 	}
 	if err := d.stop(); err != nil {
 		t.Fatal(err)

@@ -83,7 +83,7 @@ func (t *task) follow(ctx context.Context, d *drive) error {
 // crowded warns where others had too much of the stressor's CPUs.
 func (t *task) crowded(share float64) {
 	if share > 0.05 {
-		t.warn("for %.0f%% of the time the stressor's CPUs %v ran something else: what it achieved is too low", 100*share, t.result.CPUs)
+		t.warn("for %.0f%% of the time the stressor's CPUs %v ran something else: alone, it would have copied more", 100*share, t.result.CPUs)
 	}
 }
 

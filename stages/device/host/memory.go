@@ -122,14 +122,22 @@ func available(path string) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read available memory: %w", err)
 	}
-	for line := range strings.Lines(string(b)) {
+	kib, ok := memAvailable(string(b))
+	if !ok {
+		return 0, fmt.Errorf("read available memory: no MemAvailable in %s", path)
+	}
+	return kib << 10, nil
+}
+
+// memAvailable finds the number of KiB in the text of /proc/meminfo.
+func memAvailable(meminfo string) (kib int64, ok bool) {
+	for line := range strings.Lines(meminfo) {
 		if f := strings.Fields(line); len(f) == 3 && f[0] == "MemAvailable:" && f[2] == "kB" {
-			if kib, err := strconv.ParseInt(f[1], 10, 64); err == nil {
-				return kib << 10, nil
-			}
+			n, err := strconv.ParseUint(f[1], 10, 52)
+			return int64(n), err == nil
 		}
 	}
-	return 0, fmt.Errorf("read available memory: no MemAvailable in %s", path)
+	return 0, false
 }
 
 // lastLevelCache returns the size of the highest cache listed below dir, or,

@@ -71,7 +71,7 @@ func busyTime(stat string, cpus []int) (busy time.Duration, err error) {
 		delete(left, f[0])
 		// user nice system idle iowait irq softirq steal; guests are in user.
 		for i, s := range f[1:min(len(f), 9)] {
-			n, err := strconv.ParseInt(s, 10, 64)
+			n, err := strconv.ParseUint(s, 10, 36)
 			if err != nil {
 				return 0, fmt.Errorf("read the CPUs' time: /proc/stat says %q", strings.TrimSpace(line))
 			}

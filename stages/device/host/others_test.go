@@ -28,6 +28,21 @@ func TestBusyTime(t *testing.T) {
 	}
 }
 
+// Whatever the kernel prints, neither parser panics or counts backwards.
+func FuzzProc(f *testing.F) {
+	f.Add("cpu0 1 2 4 8 16 32 64 128 7 7\ncpu1\n")
+	f.Add("MemTotal: 10 kB\nMemAvailable: 4503599627370495 kB\n")
+	f.Add("cpu0 4294967295 -1\nMemAvailable: -3 kB")
+	f.Fuzz(func(t *testing.T, text string) {
+		if busy, err := busyTime(text, []int{0}); busy < 0 {
+			t.Errorf("busy for %v, %v", busy, err)
+		}
+		if kib, _ := memAvailable(text); kib < 0 || kib<<10 < 0 {
+			t.Errorf("%d KiB available", kib)
+		}
+	})
+}
+
 // Beside a process that spins on the same CPU, this one has half of it at most.
 // It runs in a process of its own, pinned for good.
 func TestWatch(t *testing.T) {
