@@ -19,6 +19,8 @@ import (
 	"gonum.org/v1/plot/vg/vgimg"
 	"gonum.org/v1/plot/vg/vgpdf"
 	"gonum.org/v1/plot/vg/vgsvg"
+
+	"barograph/pipeline/cell"
 )
 
 // writeSVG writes SVG that a screen reader can name and that shows the same
@@ -58,11 +60,17 @@ var fixDates = sync.OnceFunc(func() {
 	fpdf.SetDefaultCatalogSort(true)
 })
 
-func (f *Figure) writePDF(w io.Writer) error {
+func (f *Figure) writePDF(w io.Writer) (err error) {
+	// vgpdf converts fonts in a temporary folder and panics where it cannot.
+	defer func() {
+		if p := recover(); p != nil {
+			err = cell.Hint(fmt.Errorf("figure: write PDF: %v", p), "fonts are converted in a temporary folder: set TMPDIR to one that can be written")
+		}
+	}()
 	fixDates()
 	c := pdfCanvas{vgpdf.New(f.width, f.height)}
 	f.draw(c)
-	_, err := c.WriteTo(w)
+	_, err = c.WriteTo(w)
 	return err
 }
 

@@ -1,7 +1,9 @@
 package figure
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -21,6 +23,7 @@ import (
 	"gonum.org/v1/plot/vg"
 	"pgregory.net/rapid"
 
+	"barograph/pipeline/cell"
 	"barograph/stages/stats"
 )
 
@@ -386,6 +389,17 @@ func TestSpecsAreChecked(t *testing.T) {
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
 		t.Errorf("failed saves left %v (%v)", left, err)
+	}
+}
+
+// A folder that cannot be written is an error, not a panic.
+func TestPDFWithoutTemporaryFolder(t *testing.T) {
+	f := mustECDF(t, specs()["one"])
+	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "none"))
+	err := f.Write(io.Discard, "pdf")
+	var hint *cell.Error
+	if !errors.As(err, &hint) || !strings.Contains(hint.Hint, "TMPDIR") {
+		t.Errorf("got %v", err)
 	}
 }
 
