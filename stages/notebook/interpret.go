@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"barograph/notebooks/nb"
 	"barograph/stages/notebook/symbols"
@@ -47,8 +48,12 @@ func (s *Source) interpret(ctx context.Context, out io.Writer, entered func(part
 		fmtPkg["Println"] = reflect.ValueOf(func(a ...any) (int, error) { return fmt.Fprintln(out, a...) })
 	}
 	s.mark()
+	var at atomic.Int64 // the cell it is in
 	exports[marker+"/"+marker] = map[string]reflect.Value{
-		"Part": reflect.ValueOf(entered),
+		"Part": reflect.ValueOf(func(part int) {
+			at.Store(int64(part))
+			entered(part)
+		}),
 	}
 	if err := s.interp.Use(exports); err != nil {
 		return fmt.Errorf("load the symbols: %w", err)
@@ -64,10 +69,15 @@ func (s *Source) interpret(ctx context.Context, out io.Writer, entered func(part
 	}()
 	select {
 	case <-ctx.Done():
-		return fmt.Errorf("the notebook was stopped: %w", context.Cause(ctx))
+		e := &Error{File: s.Name, Part: s.Cells[at.Load()].Title, cause: context.Cause(ctx)}
+		e.Message = "the notebook was stopped: " + e.cause.Error()
+		return e
 	case err := <-done:
-		at, _ := s.interp.Symbols("main")["main"][position].Interface().(int)
-		return s.explain(err, s.position(token.Pos(at)))
+		var pos token.Position
+		if v := s.interp.Symbols("main")["main"][position]; v.IsValid() && v.CanInt() {
+			pos = s.position(token.Pos(v.Int()))
+		}
+		return s.explain(err, pos)
 	}
 }
 

@@ -65,7 +65,6 @@ func Run(ctx context.Context, c *cell.Cell) error {
 			return err
 		}
 	}
-	debug.SetMaxStack(maxStack)
 	time.Local = time.UTC // TZ has been read
 	if err := confine(&c.Spec); err != nil {
 		return err
@@ -285,12 +284,13 @@ func judged(s *cell.Spec, dir string) error {
 }
 
 // limitMemory returns a context that ends when this process has grown too big.
-// The limit that the kernel enforces comes after it, and has no message.
+// The limits that the runtime and the kernel enforce come after it, and end the
+// process with nothing said that a user could use.
 func limitMemory(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
 	debug.SetMemoryLimit(maxHeap) // garbage must not count
 	go func() {
-		used := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+		used := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
 		tick := time.NewTicker(20 * time.Millisecond)
 		defer tick.Stop()
 		for {
@@ -299,9 +299,12 @@ func limitMemory(parent context.Context) (context.Context, context.CancelFunc) {
 				return
 			case <-tick.C:
 			}
-			if metrics.Read(used); used[0].Value.Uint64() > maxHeap {
+			metrics.Read(used)
+			if used[0].Value.Uint64() > maxHeap {
 				cancel(fmt.Errorf("it holds more than %d MiB of memory", maxHeap>>20))
-				return
+			}
+			if used[1].Value.Uint64() > maxStack {
+				cancel(errors.New("its functions call themselves without end"))
 			}
 		}
 	}()

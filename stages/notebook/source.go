@@ -48,7 +48,7 @@ type Part struct {
 // An Error is something wrong at a place in a notebook.
 type Error struct {
 	File      string
-	Line, Col int // from 1; the column counts bytes
+	Line, Col int // from 1; the column counts bytes; 0 where the place is unknown
 	Part      string
 	Message   string
 	Hint      string
@@ -62,7 +62,11 @@ func (e *Error) Unwrap() error { return e.cause }
 // Error is file:line:column: message, the line and a caret.
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s:%d:%d: %s", e.File, e.Line, e.Col, e.Message)
+	b.WriteString(e.File)
+	if e.Line > 0 {
+		fmt.Fprintf(&b, ":%d:%d", e.Line, e.Col)
+	}
+	b.WriteString(": " + e.Message)
 	if e.Part != "" {
 		fmt.Fprintf(&b, " (in %q)", e.Part)
 	}
