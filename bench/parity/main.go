@@ -5,10 +5,11 @@
 // and each pair of processes is followed by a fresh one, since where memory
 // happens to lie makes a process faster or slower for all its life.
 //
-// It prints the median of each pair and of all, and their ratio, beside the
-// share of time that each waited for a processor which ran something else. It
-// ends with status 1 if the ratio is further from 1 than the tolerance, and with
-// status 3, INVALID, if the machine was too busy for the ratio to mean anything.
+// It prints the medians of each pair and their ratio, beside the share of time
+// that each waited for a processor which ran something else, and the geometric
+// mean of the ratios with its 95% confidence interval (Student's t, over pairs).
+// It ends with status 1 if that mean is further from 1 than the tolerance, and
+// with status 3, INVALID, if the machine was too busy for it to mean anything.
 package main
 
 import (
@@ -30,6 +31,9 @@ import (
 	"barograph/stages/asset"
 	"barograph/stages/infer"
 	"barograph/stages/model"
+
+	"gonum.org/v1/gonum/stat"
+	"gonum.org/v1/gonum/stat/distuv"
 )
 
 func main() {
@@ -44,8 +48,8 @@ func main() {
 	flag.IntVar(&b.with.Threads, "threads", 0, "threads of both; 0: one for each processor of the inference")
 	flag.IntVar(&b.with.Warmup, "warmup", 3, "calls before the first turn")
 	flag.IntVar(&b.with.Calls, "calls", 3, "timed calls in a turn, after one that is not")
-	flag.IntVar(&b.turns, "turns", 8, "turns of each process")
-	flag.IntVar(&b.pairs, "pairs", 4, "pairs of processes, one after the other")
+	flag.IntVar(&b.turns, "turns", 4, "turns of each process")
+	flag.IntVar(&b.pairs, "pairs", 8, "pairs of processes, one after the other")
 	flag.Float64Var(&b.tolerance, "tolerance", 0.03, "largest distance of the ratio from 1")
 	flag.Parse()
 	b.with.Arrivals = "closed"
@@ -98,19 +102,23 @@ func (b *bench) run(ctx context.Context, out io.Writer) error {
 	var ours, theirs times
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "pair\tbarograph p50\tpython p50\tratio\twaited\twaited\t")
+	var ratios []float64
 	for pair := range b.pairs {
 		us, them, err := b.pair(ctx)
 		if err != nil {
 			return err
 		}
-		row(w, strconv.Itoa(pair+1), us, them)
+		ratios = append(ratios, us.median()/them.median())
+		row(w, strconv.Itoa(pair+1), us, them, ratios[pair])
 		ours.add(us)
 		theirs.add(them)
 	}
-	ratio := row(w, "all", ours, theirs)
+	ratio, low, high := mean(ratios)
+	row(w, "all", ours, theirs, ratio)
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	fmt.Fprintf(out, "ratio %.4f, 95%% interval %.4f to %.4f\n", ratio, low, high)
 	fmt.Fprintf(out, "%s, batch %d, sequence %d; %s against Python's onnxruntime %s; %d threads on CPUs %v; %d calls of each\n",
 		b.with.Model, b.with.Batch, b.with.Sequence, b.placed.Library, b.version, b.placed.Threads, b.placed.CPUs, len(ours.Latencies))
 	switch {
@@ -208,9 +216,24 @@ func (t *times) median() float64 {
 	return float64(s[(n-1)/2]+s[n/2]) / 2
 }
 
-// row prints a line of the table and returns its ratio.
-func row(w io.Writer, name string, us, them times) float64 {
-	a, b := us.median(), them.median()
-	fmt.Fprintf(w, "%s\t%v\t%v\t%.4f\t%.1f%%\t%.1f%%\t\n", name, time.Duration(a), time.Duration(b), a/b, 100*us.waited(), 100*them.waited())
-	return a / b
+// row prints a line of the table.
+func row(w io.Writer, name string, us, them times, ratio float64) {
+	fmt.Fprintf(w, "%s\t%v\t%v\t%.4f\t%.1f%%\t%.1f%%\t\n", name,
+		time.Duration(us.median()), time.Duration(them.median()), ratio, 100*us.waited(), 100*them.waited())
+}
+
+// mean returns the geometric mean of ratios and its 95% confidence interval,
+// which for a single ratio is everything there is.
+func mean(ratios []float64) (mean, low, high float64) {
+	logs := make([]float64, len(ratios))
+	for i, r := range ratios {
+		logs[i] = math.Log(r)
+	}
+	n := float64(len(logs))
+	if n < 2 {
+		return ratios[0], 0, math.Inf(1)
+	}
+	m, sd := stat.MeanStdDev(logs, nil)
+	half := distuv.StudentsT{Sigma: 1, Nu: n - 1}.Quantile(0.975) * sd / math.Sqrt(n)
+	return math.Exp(m), math.Exp(m - half), math.Exp(m + half)
 }

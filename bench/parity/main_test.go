@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"os"
 	"strings"
 	"testing"
@@ -59,5 +60,18 @@ func TestTimes(t *testing.T) {
 	both.add(times{[]int64{120}, 6})
 	if got := both.waited(); got != 0.05 {
 		t.Errorf("waited %v of the time", got)
+	}
+}
+
+func TestMean(t *testing.T) {
+	// By hand: logs 0 and 2 have mean 1, deviation sqrt 2, and t(1) is 12.706.
+	m, low, high := mean([]float64{1, math.Exp(2)})
+	for _, c := range [][2]float64{{m, math.E}, {math.Log(low), 1 - 12.706}, {math.Log(high), 1 + 12.706}} {
+		if math.Abs(c[0]-c[1]) > 1e-3 {
+			t.Errorf("%v, want %v", c[0], c[1])
+		}
+	}
+	if m, low, high := mean([]float64{1.5}); m != 1.5 || low != 0 || !math.IsInf(high, 1) {
+		t.Errorf("of one ratio: %v from %v to %v", m, low, high)
 	}
 }
