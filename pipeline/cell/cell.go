@@ -60,9 +60,10 @@ type Kind struct {
 	Identify func(root string, with any) (map[string]string, error)
 
 	// Prepare makes what cells of this kind share and that takes time, such as
-	// fetching a library or building a model. It runs in a child process of its
-	// own, once per distinct with, before any cell that needs it.
-	Prepare func(ctx context.Context, root string, with any, log func(string)) error
+	// fetching a library or building a model, and finds what would fail later. It
+	// runs in a child process of its own, once per distinct with and notebook,
+	// before anything of the run.
+	Prepare func(ctx context.Context, c *Cell) error
 
 	// Summary names the output that the run prints at its end, if any.
 	Summary string

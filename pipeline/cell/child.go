@@ -63,6 +63,9 @@ func (c *Cell) Progress(done, total int, note string) {
 	}
 }
 
+// Say reports what is being done where there is no count of work.
+func (c *Cell) Say(text string) { c.emit(Event{Type: "progress", Text: text}) }
+
 // Measured reports the interval a foreground cell measured, on [Now]'s clock.
 // The engine passes it on to the trial's background cells.
 func (c *Cell) Measured(start, end int64) { c.emit(Event{Type: "window", Start: start, End: end}) }
@@ -158,7 +161,7 @@ func (c *Cell) serve(kinds Kinds, in io.Reader) error {
 		}
 	}()
 	if c.Prepare {
-		return kind.Prepare(ctx, c.Root, c.With, func(text string) { c.emit(Event{Type: "progress", Text: text}) })
+		return kind.Prepare(ctx, c)
 	}
 	return kind.Run(ctx, c)
 }

@@ -167,9 +167,12 @@ func (r *run) prepare(ctx context.Context) error {
 	prepared := map[string]bool{}
 	for _, c := range may {
 		for _, m := range append(slices.Clone(c.Gang), c) {
-			key := m.Stage.Kind.Name + string(m.With)
+			key := m.Stage.Kind.Name + string(m.With) + m.Stage.Notebook
 			if m.Stage.Kind.Prepare == nil || prepared[key] {
 				continue
+			}
+			if m.Stage.Kind.Notebook && r.decider.Of(m).State == plan.Runs {
+				continue // nothing runs before it: it may as well say itself what is wrong
 			}
 			prepared[key] = true
 			if err := r.prepareCell(ctx, m); err != nil {

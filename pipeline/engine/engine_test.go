@@ -45,8 +45,8 @@ var kinds = cell.NewKinds(
 		Name: "measure", Version: "1", Measured: true,
 		With:    func() any { return &with{} },
 		Outputs: func(any) []string { return []string{"measured.json"} },
-		Prepare: func(_ context.Context, _ string, w any, _ func(string)) error {
-			if w.(*with).Do == "unprepared" {
+		Prepare: func(_ context.Context, c *cell.Cell) error {
+			if c.With.(*with).Do == "unprepared" {
 				return cell.Hint(errors.New("nothing to measure with"), "bring something")
 			}
 			return nil

@@ -27,6 +27,7 @@ func Kind() *cell.Kind {
 		Summary:  nb.SummaryFile,
 		Verdicts: nb.VerdictsFile,
 		Identify: notebook.Identify,
+		Prepare:  notebook.Prepare,
 		Run:      notebook.Run,
 	}
 }

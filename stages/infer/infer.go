@@ -123,9 +123,9 @@ func identify(root string, with any) (map[string]string, error) {
 
 // prepare has library and model in the cache and calls the model once, so that
 // whatever is wrong with them shows before anything is measured.
-func prepare(ctx context.Context, root string, with any, log func(string)) error {
-	w := with.(*With)
-	a, err := fetch(ctx, root, w, log)
+func prepare(ctx context.Context, c *cell.Cell) error {
+	w := c.With.(*With)
+	a, err := fetch(ctx, c.Root, w, c.Say)
 	if err != nil {
 		return err
 	}

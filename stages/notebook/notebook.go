@@ -48,6 +48,13 @@ func Identify(string, any) (map[string]string, error) {
 	return map[string]string{"notebook functions": symbols.Digest}, nil
 }
 
+// Prepare checks the notebook of a cell that runs only after others, so that
+// what does not compile is known before anything is measured.
+func Prepare(_ context.Context, c *cell.Cell) error {
+	_, err := Parse(c.Notebook, sourceName(&c.Spec))
+	return hinted(err)
+}
+
 // Run interprets the notebook of a cell in this process, which is confined from
 // then on.
 func Run(ctx context.Context, c *cell.Cell) error {

@@ -18,6 +18,7 @@ func Kind() *cell.Kind {
 		Notebook: true,
 		Outputs:  func(any) []string { return nil },
 		Identify: notebook.Identify,
+		Prepare:  notebook.Prepare,
 		Run:      notebook.Run,
 	}
 }
