@@ -79,24 +79,34 @@ func main() {
 	// %% Validity
 	//
 	// A baseline that moved between the start and the end of the run says that
-	// something other than the load changed: then no claim can be judged.
+	// something other than the load changed. By more than drift_margin, no claim
+	// can be judged; by less, no effect that is as small can be claimed. The same
+	// holds where the processor was another's for most of what was timed.
 	invalid := ""
+	drifted := 0.0
 	if base := samples.Where("level", "0"); base.Len() > 0 {
-		drift := nb.Drift(base)
+		drift := nb.Drift(base, nb.Float("drift_margin", stats.DriftMargin))
+		drifted = drift.Seen()
 		if drift.Drifted() {
 			invalid = drift.String()
-		} else if drift.Doubt != "" {
+		} else if drift.Doubt != "" || drifted > 0 {
 			doubts = append(doubts, drift.String())
 		}
 	} else {
 		doubts = append(doubts, "no baseline (level 0) was measured, so drift cannot be seen")
 	}
+	extreme := nb.Float("extreme", 0.5)
+	if lost := run.Lost(); lost > extreme {
+		invalid = fmt.Sprintf("for %s of the time that was timed, the inference waited for its processor, which ran something else", nb.Percent(lost))
+	}
+	unsteady := run.Unsteady()
 
 	// %% C1: the more load, the longer inference takes
 	//
 	// The medians of replicates are independent of one another where calls are
 	// not: the trend is tested on those. A trend that is no trend of substance is
-	// not one: the difference between the two ends must be above zero, too.
+	// not one: the difference between the two ends must be above zero, too, and
+	// above what the baseline drifted by.
 	alpha := nb.Float("alpha", 0.05)
 	negligible := nb.Float("negligible", 0.05)
 	switch {
@@ -114,9 +124,9 @@ func main() {
 			simulated, 100*change.Value/base, 100*change.Low/base, 100*change.High/base, lowest.Label, highest.Label,
 			trend.Test, trend.P, trend.Method, trend.N)
 		verdict := nb.NotIdentified
-		if trend.P < alpha && change.Low > 0 {
+		if trend.P < alpha && change.Low/base > drifted {
 			verdict = nb.Reproduced
-		} else if change.High/base < negligible {
+		} else if change.High/base+drifted < negligible {
 			verdict = nb.Refuted
 		}
 		nb.Verdict("C1", verdict, because)
@@ -130,6 +140,8 @@ func main() {
 	switch {
 	case invalid != "":
 		nb.Verdict("C2", nb.Invalid, simulated+invalid)
+	case unsteady > extreme:
+		nb.Verdict("C2", nb.Invalid, fmt.Sprintf("%sthe bandwidth of %s of the loads was not steady, so their utilisation is no number", simulated, nb.Percent(unsteady)))
 	case !known:
 		nb.Verdict("C2", nb.NotIdentified, simulated+"utilisation is unknown, since the link was not calibrated")
 	default:

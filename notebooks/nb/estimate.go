@@ -112,13 +112,14 @@ func Percent(share float64) string {
 }
 
 // Drift compares no-load samples measured at several times of a run (rule 9), by
-// the drawn order of their cells.
-func Drift(baseline *Set) stats.Drift {
+// the drawn order of their cells; margin is the share of the first median by
+// which later ones may differ before the run is INVALID.
+func Drift(baseline *Set, margin float64) stats.Drift {
 	var latencies [][]int64
 	for _, cell := range baseline.By("seq") {
 		latencies = append(latencies, cell.Ints("latency_ns"))
 	}
-	d, err := stats.BaselineDrift(latencies, stats.Confidence)
+	d, err := stats.BaselineDrift(latencies, stats.Confidence, margin)
 	if err != nil {
 		raise(err, "Drift()")
 	}

@@ -248,6 +248,39 @@ func TestFold(t *testing.T) {
 	}
 }
 
+// What differs only in numbers is said once, at its worst.
+func TestFoldKeepsTheWorst(t *testing.T) {
+	got := Fold([]string{
+		"infer[level=0,replicate=1]: for 9.5% of the time the inference waited",
+		"stress: for 7% of the time CPUs [1] ran something else",
+		"infer[level=4,replicate=3]: for 85.1% of the time the inference waited",
+		"infer[level=8,replicate=3]: for 12% of the time the inference waited",
+		"3 of 4 cells", "1 of 4 cells",
+	})
+	want := []string{
+		"infer[level=4,replicate=3], the worst of 3: for 85.1% of the time the inference waited",
+		"stress: for 7% of the time CPUs [1] ran something else",
+		"3 of 4 cells (the worst of 2)",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestRunSaysWhatWasLost(t *testing.T) {
+	path := file(t, filepath.Join(t.TempDir(), "run.json"), `{"trials": [
+{"infer": {"window_ns": [100, 200], "run_delay_ns": 30}, "stress": {"threads": 0, "steady": false}},
+{"infer": {"window_ns": [300, 400], "run_delay_ns": 90}, "stress": {"threads": 2, "steady": false}},
+{"infer": {"window_ns": [500, 700], "run_delay_ns": 0}, "stress": {"threads": 4, "steady": true}}, {"infer": {}}]}`)
+	enter(t, cell.Spec{Inputs: []cell.Input{{Files: map[string]string{"run.json": path}}}})
+	if r := Recording("run.json"); r.Lost() != 0.3 || r.Unsteady() != 0.5 {
+		t.Errorf("lost %v, unsteady %v", r.Lost(), r.Unsteady())
+	}
+	if r := (&Run{}); r.Lost() != 0 || r.Unsteady() != 0 {
+		t.Error("no trials: something was lost")
+	}
+}
+
 func TestMilliseconds(t *testing.T) {
 	for ns, want := range map[float64]string{0: "0.000", 3.53e6: "3.530", 12.345e6: "12.35", 1234.56e6: "1234.6", -1500: "-0.002"} {
 		if got := Milliseconds(ns); got != want {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -109,31 +110,58 @@ func Align(table any) string {
 	return b.String()
 }
 
-// Fold joins remarks that differ only before their first ": ", as in "level=1 and
-// 2 more: n too small", and keeps the order of the first of each.
+// numbers are what differs between remarks of one kind.
+var numbers = regexp.MustCompile(`[0-9]+(\.[0-9]+)?`)
+
+// Fold says each kind of remark once and keeps the order of the first of each.
+// Remarks are of one kind if they differ in nothing but numbers and what stands
+// before their first ": ". The one that stays has the largest first number, as in
+// "level=2, the worst of 5: for 43% of the time", or if all are alike "level=1 and
+// 4 more: n too small".
 func Fold(remarks []string) []string {
-	var order []string
-	who := map[string][]string{}
+	type kind struct {
+		subject, said string
+		size          float64
+		count         int
+		alike         bool
+	}
+	var order []*kind
+	seen := map[string]*kind{}
 	for _, r := range remarks {
 		subject, said, found := strings.Cut(r, ": ")
 		if !found {
 			subject, said = "", r
 		}
-		if who[said] == nil {
-			order = append(order, said)
+		size, err := strconv.ParseFloat(numbers.FindString(said), 64)
+		if err != nil {
+			size = 0 // a remark without numbers
 		}
-		who[said] = append(who[said], subject)
+		mask := numbers.ReplaceAllString(said, "#")
+		k := seen[mask]
+		if k == nil {
+			k = &kind{subject, said, size, 0, true}
+			seen[mask] = k
+			order = append(order, k)
+		}
+		k.count++
+		k.alike = k.alike && k.said == said
+		if size > k.size {
+			k.subject, k.said, k.size = subject, said, size
+		}
 	}
 	folded := make([]string, len(order))
-	for i, said := range order {
-		first, more := who[said][0], len(who[said])-1
+	for i, k := range order {
 		switch {
-		case first == "":
-			folded[i] = said
-		case more == 0:
-			folded[i] = first + ": " + said
+		case k.subject == "" && (k.count == 1 || k.alike):
+			folded[i] = k.said
+		case k.subject == "":
+			folded[i] = fmt.Sprintf("%s (the worst of %d)", k.said, k.count)
+		case k.count == 1:
+			folded[i] = k.subject + ": " + k.said
+		case k.alike:
+			folded[i] = fmt.Sprintf("%s and %d more: %s", k.subject, k.count-1, k.said)
 		default:
-			folded[i] = fmt.Sprintf("%s and %d more: %s", first, more, said)
+			folded[i] = fmt.Sprintf("%s, the worst of %d: %s", k.subject, k.count, k.said)
 		}
 	}
 	return folded

@@ -212,6 +212,7 @@ func TestContention(t *testing.T) {
 		{"linear", linear, 0, cell.Reproduced, cell.Refuted},
 		{"flat", flat, 0, cell.Refuted, ""},
 		{"drift", exponential, 0.1, cell.Invalid, cell.Invalid},
+		{"moved", exponential, 0.01, cell.Reproduced, cell.Reproduced},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := shipped(t, "analyse", "contention", recording(t, 300, c.latency, c.drift), "summary.txt", "summary.csv", "verdicts.json")

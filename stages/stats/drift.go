@@ -5,6 +5,13 @@ import (
 	"math"
 )
 
+// DriftMargin is the drift of the baseline beyond which a run is INVALID unless
+// another is asked for, as a share of its median. It is the change that the
+// study calls negligible: a baseline that moved by less cannot make an effect of
+// substance out of nothing, and processors whose clocks follow their temperature
+// move by a few percent on a good day.
+const DriftMargin = 0.05
+
 // A Drift compares the baselines of a run in the order they were measured
 // (rule 9).
 type Drift struct {
@@ -13,21 +20,36 @@ type Drift struct {
 	// Left lists the baselines, from 0, whose interval has left the first one's.
 	Left []int
 	// Largest is the change of median against the first that is furthest from
-	// nothing, as a share of the first.
+	// nothing, as a share of the first; of those that left, if any did.
 	Largest float64
-	Doubt   string
+	// Margin is the share beyond which a change is too much.
+	Margin float64
+	Doubt  string
 }
 
-// Drifted tells whether the run is INVALID.
-func (d Drift) Drifted() bool { return len(d.Left) > 0 }
+// Drifted tells whether the run is INVALID: a baseline left the first one's
+// interval, and by more than the margin.
+func (d Drift) Drifted() bool { return d.Seen() > d.Margin }
+
+// Seen returns the size of the drift that the intervals show, as a share of the
+// first median; 0 where they show none. No smaller effect can be claimed.
+func (d Drift) Seen() float64 {
+	if len(d.Left) == 0 {
+		return 0
+	}
+	return math.Abs(d.Largest)
+}
 
 // String says it in one line.
 func (d Drift) String() string {
+	later := len(d.Medians) - 1
 	switch {
 	case d.Doubt != "":
 		return "baseline drift not tested: " + d.Doubt
 	case d.Drifted():
-		return fmt.Sprintf("baseline drifted: %d of %d later baselines left the first one's interval, by up to %+.2g%% of its median", len(d.Left), len(d.Medians)-1, 100*d.Largest)
+		return fmt.Sprintf("baseline drifted: %d of %d later baselines left the first one's interval, by up to %+.2g%% of its median, more than the %g%% allowed", len(d.Left), later, 100*d.Largest, 100*d.Margin)
+	case len(d.Left) > 0:
+		return fmt.Sprintf("baseline moved: %d of %d later baselines left the first one's interval, by up to %+.2g%% of its median, and no smaller effect is claimed", len(d.Left), later, 100*d.Largest)
 	}
 	return fmt.Sprintf("baseline steady: medians of %d baselines within %+.2g%%", len(d.Medians), 100*d.Largest)
 }
@@ -38,11 +60,18 @@ func (d Drift) String() string {
 // first, and asking only whether it lies inside the first interval would call
 // 17 steady pairs in 100 drifted at 0.95. Intervals are widened for
 // autocorrelation: their ranks are those of the effective n.
-func BaselineDrift(baselines [][]int64, confidence float64) (Drift, error) {
+//
+// A few hundred calls give an interval of a percent, less than any machine
+// drifts in an hour. So leaving it is a doubt, and only leaving it by more than
+// margin, a share of the first median such as [DriftMargin], makes a run INVALID.
+func BaselineDrift(baselines [][]int64, confidence, margin float64) (Drift, error) {
 	if err := checkConfidence(confidence); err != nil {
 		return Drift{}, err
 	}
-	var d Drift
+	if !(margin >= 0) {
+		return Drift{}, fmt.Errorf("drift margin %v is not a share of at least 0", margin)
+	}
+	d := Drift{Margin: margin}
 	for i, samples := range baselines {
 		e, err := NewECDF(samples)
 		if err != nil {
@@ -65,12 +94,19 @@ func BaselineDrift(baselines [][]int64, confidence float64) (Drift, error) {
 		return d, nil
 	}
 	first := d.Medians[0]
+	if first.Value <= 0 {
+		return Drift{}, fmt.Errorf("baseline 0: median %v is not a positive time", first.Value)
+	}
 	for i, m := range d.Medians[1:] {
-		if change := m.Value/first.Value - 1; first.Value > 0 && math.Abs(change) > math.Abs(d.Largest) {
-			d.Largest = change
+		left := m.Low > first.High || m.High < first.Low
+		if left && len(d.Left) == 0 {
+			d.Largest = 0
 		}
-		if m.Low > first.High || m.High < first.Low {
+		if left {
 			d.Left = append(d.Left, i+1)
+		}
+		if change := m.Value/first.Value - 1; (left || len(d.Left) == 0) && math.Abs(change) > math.Abs(d.Largest) {
+			d.Largest = change
 		}
 	}
 	return d, nil

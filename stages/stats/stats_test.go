@@ -152,7 +152,8 @@ func TestArgumentsAreChecked(t *testing.T) {
 		"empty replicate": func() error { _, err := BootstrapQuantile([][]int64{{}}, 0.5, Bootstrap{}); return err },
 		"3 draws":         func() error { _, err := BootstrapQuantile([][]int64{one}, 0.5, Bootstrap{Draws: 3}); return err },
 		"difference":      func() error { _, err := BootstrapDifference([][]int64{one}, nil, 0.5, Bootstrap{}); return err },
-		"empty baseline":  func() error { _, err := BaselineDrift([][]int64{one, {}}, 0.95); return err },
+		"empty baseline":  func() error { _, err := BaselineDrift([][]int64{one, {}}, 0.95, 0.05); return err },
+		"negative margin": func() error { _, err := BaselineDrift([][]int64{one, one}, 0.95, -1); return err },
 		"one group":       func() error { _, err := JonckheereTerpstra([][]float64{{1}}, 0, 0); return err },
 		"empty group":     func() error { _, err := JonckheereTerpstra([][]float64{{1}, {}}, 0, 0); return err },
 		"NaN in a group":  func() error { _, err := JonckheereTerpstra([][]float64{{1}, {math.NaN()}}, 0, 0); return err },
@@ -390,32 +391,47 @@ func TestBootstrapIsSeededAndFindsADifference(t *testing.T) {
 func TestBaselineDrift(t *testing.T) {
 	rng := rand.New(rand.NewPCG(11, 12))
 	const sets = 400
-	false_ := 0
+	left := 0
 	for range sets {
-		d, err := BaselineDrift(autoregressive(rng, 3, 300, 0.5), 0.95)
+		d, err := BaselineDrift(autoregressive(rng, 3, 300, 0.5), 0.95, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if d.Drifted() {
-			false_++
+			left++
 		}
 	}
-	if got := float64(false_) / sets; got > 0.03 {
-		t.Errorf("%.3f of steady runs called drifted", got)
+	if got := float64(left) / sets; got > 0.03 {
+		t.Errorf("%.3f of steady runs left the interval", got)
 	}
-	baselines := autoregressive(rng, 3, 300, 0.5)
-	for i := range baselines[2] {
-		baselines[2][i] += 50_000
+	for _, c := range []struct {
+		shift        int64 // of the last baseline, whose median is 1e6
+		seen         float64
+		drifted      bool
+		begins, says string
+	}{
+		{0, 0, false, "baseline steady", ""},
+		{30_000, 0.03, false, "baseline moved", "no smaller effect is claimed"},
+		{-30_000, 0.03, false, "baseline moved", "-3"},
+		{80_000, 0.08, true, "baseline drifted", "more than the 5% allowed"},
+		{-80_000, 0.08, true, "baseline drifted", "-8"},
+	} {
+		baselines := autoregressive(rng, 3, 300, 0.5)
+		for i := range baselines[2] {
+			baselines[2][i] += c.shift
+		}
+		d, err := BaselineDrift(baselines, 0.95, DriftMargin)
+		if err != nil || math.Abs(d.Seen()-c.seen) > 0.01 || d.Drifted() != c.drifted {
+			t.Errorf("last baseline moved by %d: %+v, %v", c.shift, d, err)
+		}
+		if s := d.String(); !strings.HasPrefix(s, c.begins) || !strings.Contains(s, c.says) {
+			t.Errorf("last baseline moved by %d: %q", c.shift, s)
+		}
 	}
-	d, err := BaselineDrift(baselines, 0.95)
-	if err != nil || !slices.Equal(d.Left, []int{2}) || math.Abs(d.Largest-0.05) > 0.01 {
-		t.Errorf("last baseline 5%% up: %+v, %v", d, err)
-	}
-	if d, err = BaselineDrift(baselines[:1], 0.95); err != nil || d.Drifted() || d.Doubt == "" {
-		t.Errorf("one baseline: %+v, %v", d, err)
-	}
-	if d, err = BaselineDrift([][]int64{{1}, {2}}, 0.95); err != nil || d.Drifted() || d.Doubt == "" {
-		t.Errorf("baselines of one sample: %+v, %v", d, err)
+	for _, none := range [][][]int64{autoregressive(rng, 1, 300, 0.5), {{1}, {2}}} {
+		if d, err := BaselineDrift(none, 0.95, DriftMargin); err != nil || d.Drifted() || d.Doubt == "" {
+			t.Errorf("%d baselines of %d: %+v, %v", len(none), len(none[0]), d, err)
+		}
 	}
 }
 

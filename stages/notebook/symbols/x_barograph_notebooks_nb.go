@@ -56,6 +56,7 @@ func x_barograph_notebooks_nb() map[string]reflect.Value {
 		"Table":         reflect.ValueOf(nb.Table),
 		"Text":          reflect.ValueOf(nb.Text),
 		"Trend":         reflect.ValueOf(nb.Trend),
+		"Trial":         reflect.ValueOf((*nb.Trial)(nil)),
 		"Verdict":       reflect.ValueOf(nb.Verdict),
 		"Verdicts":      reflect.ValueOf(nb.Verdicts),
 		"VerdictsFile":  reflect.ValueOf(constant.MakeFromLiteral("\"verdicts.json\"", token.STRING, 0)),

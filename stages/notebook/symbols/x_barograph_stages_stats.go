@@ -20,6 +20,7 @@ func x_barograph_stages_stats() map[string]reflect.Value {
 		"Constant":            reflect.ValueOf(constant.MakeFromLiteral("\"constant\"", token.STRING, 0)),
 		"DKW":                 reflect.ValueOf(stats.DKW),
 		"Drift":               reflect.ValueOf((*stats.Drift)(nil)),
+		"DriftMargin":         reflect.ValueOf(constant.MakeFromLiteral("0.05000000000000000000067762635780344027125465800054371356964111328", token.FLOAT, 0)),
 		"ECDF":                reflect.ValueOf((*stats.ECDF)(nil)),
 		"EffectiveN":          reflect.ValueOf(stats.EffectiveN),
 		"Exponential":         reflect.ValueOf(constant.MakeFromLiteral("\"exponential\"", token.STRING, 0)),
