@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -164,22 +165,25 @@ func (a *app) conclude(p *plan.Plan, res *engine.Result) error {
 	return nil
 }
 
-// warn prints warnings, one line for all cells that have the same to say.
+// warn prints warnings, one line for all that differ in numbers only.
 func (a *app) warn(all []engine.Warning) {
-	cells := map[string]int{}
+	like := func(w engine.Warning) string { return numbers.ReplaceAllString(w.Text, "#") }
+	count := map[string]int{}
 	for _, w := range all {
-		cells[w.Text]++
+		count[like(w)]++
 	}
 	for _, w := range all {
-		switch n := cells[w.Text]; {
+		switch n := count[like(w)]; {
 		case n == 1:
 			fmt.Fprintf(a.msg, "warning: %s: %s\n", w.Cell, w.Text)
 		case n > 1:
-			fmt.Fprintf(a.msg, "warning: %s and %d more: %s\n", w.Cell, n-1, w.Text)
-			cells[w.Text] = 0
+			fmt.Fprintf(a.msg, "warning: %s: %s (and %d more like it)\n", w.Cell, w.Text, n-1)
 		}
+		count[like(w)] = 0
 	}
 }
+
+var numbers = regexp.MustCompile(`[0-9][0-9.]*`)
 
 func counts(res *engine.Result) string {
 	var said []string
