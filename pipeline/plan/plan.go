@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
@@ -303,7 +304,8 @@ func (b *builder) add(st *study.Stage, err error) {
 		b.errs = append(b.errs, e...)
 	default:
 		hint := ""
-		if h, ok := err.(*cell.Error); ok {
+		var h *cell.Error
+		if errors.As(err, &h) {
 			hint = h.Hint
 		}
 		b.fail(st, hint, "stage %q: %v", st.Name, err)
