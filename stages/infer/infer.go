@@ -121,10 +121,26 @@ func identify(root string, with any) (map[string]string, error) {
 	}, nil
 }
 
+// device returns what the cell's device is, host or sim.
+func device(c *cell.Cell) (string, error) {
+	switch name, _, _ := strings.Cut(c.Machine.Device, ":"); name {
+	case "host", "sim":
+		return name, nil
+	case "cuda":
+		return "", cell.Hint(fmt.Errorf("infer on device %q: this program is built without CUDA", c.Machine.Device),
+			"choose a machine whose device is host or sim")
+	}
+	return "", cell.Hint(fmt.Errorf("infer on device %q: no such device", c.Machine.Device), "choose a machine whose device is host or sim")
+}
+
 // prepare has library and model in the cache and calls the model once, so that
-// whatever is wrong with them shows before anything is measured.
+// whatever is wrong with them shows before anything is measured. A simulation
+// takes neither.
 func prepare(ctx context.Context, c *cell.Cell) error {
 	w := c.With.(*With)
+	if d, err := device(c); err != nil || d == "sim" {
+		return err
+	}
 	a, err := fetch(ctx, c.Root, w, c.Say)
 	if err != nil {
 		return err
@@ -179,7 +195,7 @@ func fetch(ctx context.Context, root string, w *With, log func(string)) (a asset
 }
 
 // onSim takes the calls from a simulation of the cell's trial.
-func onSim(c *cell.Cell, w *With) ([]Sample, result.Infer, error) {
+func onSim(_ context.Context, c *cell.Cell, w *With) ([]Sample, result.Infer, error) {
 	calls, err := sim.Run(c.Machine, c.Gang, sim.Request{Warmup: w.Warmup, Calls: w.Calls, Seed: c.Seed})
 	if err != nil {
 		return nil, result.Infer{}, err
@@ -207,21 +223,15 @@ func run(ctx context.Context, c *cell.Cell) error {
 	if err := check(c.Root, w); err != nil {
 		return err
 	}
-	env := record.Environment() // before this process is confined to its processors
-	var samples []Sample
-	var about result.Infer
-	var err error
-	switch device, _, _ := strings.Cut(c.Machine.Device, ":"); device {
-	case "host":
-		samples, about, err = onHost(ctx, c, w)
-	case "sim":
-		samples, about, err = onSim(c, w)
-	case "cuda":
-		return cell.Hint(fmt.Errorf("infer on device %q: this program is built without CUDA", c.Machine.Device),
-			"choose a machine whose device is host or sim")
-	default:
-		return cell.Hint(fmt.Errorf("infer on device %q: no such device", c.Machine.Device), "choose a machine whose device is host or sim")
+	measure := onHost
+	switch d, err := device(c); {
+	case err != nil:
+		return err
+	case d == "sim":
+		measure = onSim
 	}
+	env := record.Environment() // before this process is confined to its processors
+	samples, about, err := measure(ctx, c, w)
 	if err != nil {
 		return err
 	}

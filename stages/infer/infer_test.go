@@ -366,8 +366,8 @@ func TestFails(t *testing.T) {
 	}
 	for _, tt := range tests {
 		for _, prepare := range []bool{false, true} {
-			if prepare && (tt.device != "" || tt.name == "calls" || tt.name == "arrivals") {
-				continue // Check has seen these; Prepare knows no device
+			if prepare && (tt.name == "calls" || tt.name == "arrivals") {
+				continue // Check has seen these
 			}
 			t.Run(fmt.Sprintf("%s/prepare=%v", tt.name, prepare), func(t *testing.T) {
 				cmd, stdout := start(t, cell.Spec{Machine: cell.Machine{Device: tt.device}, Prepare: prepare}, tt.with, tt.env)
@@ -398,6 +398,15 @@ func TestPrepare(t *testing.T) {
 	cmd, stdout := start(t, cell.Spec{Prepare: true}, nil)
 	if all, err := events(t, cmd, stdout); err != nil {
 		t.Fatalf("%v: %+v", err, all)
+	}
+	// A simulation needs nothing, and so asks for nothing.
+	cache := t.TempDir()
+	cmd, stdout = start(t, cell.Spec{Prepare: true, Machine: cell.Machine{Device: "sim"}}, nil, "BAROGRAPH_CACHE="+cache, "PATH=")
+	if all, err := events(t, cmd, stdout); err != nil {
+		t.Fatalf("%v: %+v", err, all)
+	}
+	if made, err := os.ReadDir(cache); err != nil || len(made) > 0 {
+		t.Errorf("preparing a simulation made %v, %v", made, err)
 	}
 }
 
