@@ -1,0 +1,42 @@
+// Package cuda is the PCIe link of an NVIDIA GPU as a device: its lanes copy
+// between host memory, page-locked or pageable, and the GPU's own.
+//
+// Only a program built with the tag cuda can use one (`make cuda`); in any other
+// [Open] fails and says so. Such a program starts anywhere, also where there is
+// no driver: the library it is linked with, written by the program in folder
+// link, opens the driver at run time.
+//
+// A lane has two streams of its own, one for each direction, that do not wait
+// for the default stream. All lanes, and an inference in the same process, share
+// the GPU's primary context. Of each copy the GPU notes when the lane's stream
+// reached it and when it was done; what lies between holds the wait for a copy
+// engine that is busy with another lane's copy. The GPU's times are put on the
+// host's clock by the least delay with which the host has learnt of a copy's end.
+//
+// # Copies beside the capture of a CUDA graph
+//
+// While any thread captures a graph in CUDA's mode "global", which ONNX Runtime
+// does in the first calls of a session with cuda_graph, the driver refuses every
+// other thread of the process a number of calls (error 900 and following), and a
+// refused call spoils the capture too: allocations and waits of a stressor in the
+// process of an inference end both. Each lane therefore sets its thread's mode to
+// "relaxed", in which nothing is refused.
+package cuda
+
+import "barograph/stages/device"
+
+// A GPU is an open device.
+type GPU interface {
+	device.Device
+
+	// Ordinal is the device's number among those the process may use.
+	Ordinal() int
+	// Pinned allocates page-locked host memory, which lives as long as the
+	// process, and which Go's garbage collector does not know.
+	Pinned(bytes int64) ([]byte, error)
+	// Memory returns the bytes of device memory that are free, and all of them.
+	Memory() (free, total int64, err error)
+	// Transfer returns a function that copies bytes from page-locked host
+	// memory to the device, and returns when they are there.
+	Transfer(bytes int64) (func() error, error)
+}

@@ -1,0 +1,202 @@
+//go:build cuda
+
+package cuda
+
+// #cgo LDFLAGS: -lcuda
+// #include <cuda.h>
+//
+// extern int barograph_cuda_status;
+// extern char barograph_cuda_missing[512];
+//
+// static CUresult host_alloc(void **p, size_t bytes) {
+//	return cuMemHostAlloc(p, bytes, CU_MEMHOSTALLOC_PORTABLE);
+// }
+//
+// static CUresult relax(void) {
+//	CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
+//	return cuThreadExchangeStreamCaptureMode(&mode);
+// }
+//
+// static const char *name_of(CUresult r) {
+//	const char *s = 0;
+//	return cuGetErrorName(r, &s) == CUDA_SUCCESS ? s : 0;
+// }
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"gorgonia.org/cu"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/unit"
+	"barograph/stages/device"
+	"barograph/stages/device/host"
+)
+
+// result turns the driver's answer to what into an error.
+func result(r C.CUresult, what string) error {
+	if r == C.CUDA_SUCCESS {
+		return nil
+	}
+	name := "no name"
+	if s := C.name_of(r); s != nil {
+		name = C.GoString(s)
+	}
+	return fmt.Errorf("%s: CUDA error %d (%s)", what, int(r), name)
+}
+
+// relax lets the calling thread use the driver freely while another captures a
+// graph.
+func relax() error { return result(C.relax(), "set the thread's capture mode") }
+
+type gpu struct {
+	ordinal int
+	context cu.CUContext
+}
+
+// Open opens the device of a name such as cuda, which is cuda:0, or cuda:1,
+// counted among those that CUDA_VISIBLE_DEVICES leaves. It makes the device's
+// primary context, and makes it current on the calling thread.
+func Open(name string) (GPU, error) {
+	fail := func(err error, hint string, args ...any) (GPU, error) {
+		return nil, cell.Hint(fmt.Errorf("open device %q: %w", name, err), hint, args...)
+	}
+	_, number, some := strings.Cut(name, ":")
+	ordinal := 0
+	if some {
+		n, err := strconv.Atoi(number)
+		if err != nil || n < 0 {
+			return fail(errors.New("no such name"), "want cuda or cuda:N")
+		}
+		ordinal = n
+	}
+	if why := C.GoString(&C.barograph_cuda_missing[0]); why != "" {
+		return fail(fmt.Errorf("no NVIDIA driver: %s", why),
+			"install the driver, whose library is libcuda.so.1, or measure another device with --machine host or sim")
+	}
+	switch err := result(C.CUresult(C.barograph_cuda_status), "start the driver"); {
+	case C.barograph_cuda_status == C.CUDA_ERROR_NO_DEVICE:
+		return fail(err, "the driver sees no GPU: look at nvidia-smi%s", visible())
+	case err != nil:
+		return fail(err, "look at nvidia-smi and at the kernel's log (dmesg)")
+	}
+	count, err := cu.NumDevices()
+	if err != nil {
+		return fail(err, "look at nvidia-smi")
+	}
+	if ordinal >= count {
+		return fail(fmt.Errorf("there are %d GPUs, counted from 0", count), "name one of them as device: in the machine's file%s", visible())
+	}
+	dev, err := cu.GetDevice(ordinal)
+	if err != nil {
+		return fail(err, "look at nvidia-smi")
+	}
+	g := &gpu{ordinal: ordinal}
+	if g.context, err = dev.RetainPrimaryCtx(); err != nil {
+		return fail(fmt.Errorf("make a context: %w", err), "another process may hold the GPU for itself, or all of its memory: look at nvidia-smi")
+	}
+	if err := cu.SetCurrentContext(g.context); err != nil {
+		return fail(err, "look at nvidia-smi")
+	}
+	return g, nil
+}
+
+// visible reminds of a setting that hides GPUs.
+func visible() string {
+	if v, ok := os.LookupEnv("CUDA_VISIBLE_DEVICES"); ok {
+		return fmt.Sprintf("; CUDA_VISIBLE_DEVICES is %q", v)
+	}
+	return ""
+}
+
+func (g *gpu) Ordinal() int { return g.ordinal }
+
+// OnePath reports that each direction of PCIe has lanes of its own.
+func (g *gpu) OnePath() bool { return false }
+
+func (g *gpu) Memory() (free, total int64, err error) {
+	if err := cu.SetCurrentContext(g.context); err != nil {
+		return 0, 0, err
+	}
+	return cu.MemInfo()
+}
+
+// spare is device memory left to contexts, libraries and the inference.
+const spare = 1 << 30
+
+// Fit reports whether the buffers of all threads fit into free device memory
+// with 1 GiB to spare, and into available host memory with an eighth to spare.
+func (g *gpu) Fit(l device.Load) error {
+	if l.Block < 1 {
+		return fmt.Errorf("copy blocks of %d bytes: want at least 1", l.Block)
+	}
+	free, _, err := g.Memory()
+	if err != nil {
+		return fmt.Errorf("ask for free device memory: %w", err)
+	}
+	m, err := host.Open()
+	if err != nil {
+		return err
+	}
+	for _, side := range []struct {
+		name string
+		have float64
+	}{{"device", float64(free) - spare}, {"host", float64(m.Available) * 7 / 8}} {
+		// In floating point, since threads times a block may be more than an int64.
+		if need := float64(l.Threads) * float64(len(l.Directions)) * float64(l.Block); need > side.have {
+			return cell.Hint(fmt.Errorf("%d threads with blocks of %s need %.1f GiB of %s memory, and %.1f GiB can be spared",
+				l.Threads, unit.Size(l.Block), need/(1<<30), side.name, max(0, side.have)/(1<<30)),
+				"lower threads or block, or free %s memory; a machine file under configs/machines/ can override the study's levels", side.name)
+		}
+	}
+	return nil
+}
+
+func (g *gpu) Notes(l device.Load) []string {
+	notes := []string{"a copy's duration runs from when its stream reached it, on the GPU's clock, and holds the wait for a busy copy engine"}
+	if l.Pageable {
+		notes = append(notes, "the driver stages pageable copies through its own page-locked memory: a thread has one in flight at most")
+	}
+	return notes
+}
+
+func (g *gpu) Pinned(bytes int64) ([]byte, error) {
+	if err := cu.SetCurrentContext(g.context); err != nil {
+		return nil, err
+	}
+	var p unsafe.Pointer
+	if err := result(C.host_alloc(&p, C.size_t(bytes)), "allocate "+unit.Size(bytes).String()+" of page-locked memory"); err != nil {
+		return nil, cell.Hint(err, "less can be locked than is asked for: see ulimit -l, a container's memory limit, and free memory; memory: pageable needs none")
+	}
+	return unsafe.Slice((*byte)(p), bytes), nil
+}
+
+func (g *gpu) Transfer(bytes int64) (func() error, error) {
+	from, err := g.Pinned(bytes)
+	if err != nil {
+		return nil, err
+	}
+	for i := range from {
+		from[i] = byte(i)
+	}
+	to, err := cu.MemAlloc(bytes)
+	if err != nil {
+		return nil, cell.Hint(fmt.Errorf("allocate %s of device memory: %w", unit.Size(bytes), err), "free device memory, or take a smaller model")
+	}
+	stream, err := cu.MakeStream(cu.NonBlocking)
+	if err != nil {
+		return nil, err
+	}
+	return func() error {
+		if err := cu.MemcpyHtoDAsync(to, unsafe.Pointer(&from[0]), bytes, stream); err != nil {
+			return err
+		}
+		return stream.Synchronize()
+	}, nil
+}

@@ -1,0 +1,221 @@
+//go:build cuda
+
+package cuda
+
+// #include <cuda.h>
+// #include <sched.h>
+//
+// /* Waits for the first of n events, and says which. */
+// static CUresult first_of(CUevent *events, int n, int *which) {
+//	*which = 0;
+//	if (n == 1) return cuEventSynchronize(events[0]);
+//	for (;; sched_yield())
+//		for (int i = 0; i < n; i++) {
+//			CUresult r = cuEventQuery(events[i]);
+//			if (r == CUDA_ERROR_NOT_READY) continue;
+//			*which = i;
+//			return r;
+//		}
+// }
+//
+// /* Milliseconds from start to end, and from the copy before to end. */
+// static CUresult elapsed(CUevent before, CUevent start, CUevent end, float *ms) {
+//	CUresult r = cuEventElapsedTime(&ms[0], start, end);
+//	return r == CUDA_SUCCESS ? cuEventElapsedTime(&ms[1], before, end) : r;
+// }
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+	"gorgonia.org/cu"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/unit"
+	"barograph/stages/device"
+)
+
+// A lane is one thread's path: a way for each direction it copies in.
+type lane struct {
+	gpu  *gpu
+	ways []*way
+	// For C to write to.
+	heads [2]C.CUevent
+	which C.int
+	ms    [2]C.float
+}
+
+// A way is one direction of a lane: a stream, and a ring of copies in flight.
+// The ring has one slot more than copies, so that the one that finished last
+// keeps its event.
+type way struct {
+	direction device.Direction
+	bytes     int64
+	host      []byte
+	device    cu.DevicePtr
+	stream    cu.Stream
+	ring      []slot
+	head      int // of the oldest in flight
+	flying    int
+	clock     clock
+	last      device.Copy
+	release   func() error // of host
+}
+
+type slot struct {
+	start, end cu.Event
+	submitted  int64
+}
+
+// handle is the event itself, which package cu keeps to itself.
+func handle(e *cu.Event) C.CUevent { return *(*C.CUevent)(unsafe.Pointer(e)) }
+
+// Lane allocates a thread's buffers, streams and events.
+func (g *gpu) Lane(l device.Load, thread int) (_ device.Lane, err error) {
+	if err := cu.SetCurrentContext(g.context); err != nil {
+		return nil, fmt.Errorf("use the GPU's context: %w", err)
+	}
+	if err := relax(); err != nil {
+		return nil, err
+	}
+	x := &lane{gpu: g}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, x.Close())
+		}
+	}()
+	for _, d := range l.Directions {
+		w := &way{direction: d, bytes: l.Block, ring: make([]slot, l.Outstanding+1)}
+		x.ways = append(x.ways, w)
+		if err := w.open(g, l.Pageable); err != nil {
+			return nil, fmt.Errorf("stressor thread %d: %w", thread, err)
+		}
+	}
+	return x, nil
+}
+
+func (w *way) open(g *gpu, pageable bool) (err error) {
+	if pageable {
+		w.host, err = unix.Mmap(-1, 0, int(w.bytes), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+		if err != nil {
+			return cell.Hint(fmt.Errorf("allocate %s of host memory: %w", unit.Size(w.bytes), err), "lower threads or block")
+		}
+		w.release = func() error { return unix.Munmap(w.host) }
+		for i := 0; i < len(w.host); i += os.Getpagesize() {
+			w.host[i] = 1
+		}
+	} else {
+		if w.host, err = g.Pinned(w.bytes); err != nil {
+			return err
+		}
+		w.release = func() error { return cu.MemFreeHost(unsafe.Pointer(&w.host[0])) }
+	}
+	if w.device, err = cu.MemAlloc(w.bytes); err != nil {
+		return cell.Hint(fmt.Errorf("allocate %s of device memory: %w", unit.Size(w.bytes), err), "lower threads or block, or free device memory")
+	}
+	if w.stream, err = cu.MakeStream(cu.NonBlocking); err != nil {
+		return fmt.Errorf("make a stream: %w", err)
+	}
+	for i := range w.ring {
+		for _, e := range []*cu.Event{&w.ring[i].start, &w.ring[i].end} {
+			if *e, err = cu.MakeEvent(cu.DefaultEvent); err != nil {
+				return fmt.Errorf("make an event: %w", err)
+			}
+		}
+	}
+	// Where the GPU's clock stands: the first copy is timed from here.
+	e := w.ring[len(w.ring)-1].end
+	if err = errors.Join(e.Record(w.stream), e.Synchronize()); err != nil {
+		return fmt.Errorf("read the GPU's clock: %w", err)
+	}
+	w.clock.offset = float64(cell.Now())
+	return nil
+}
+
+// Submit puts a copy in flight.
+func (x *lane) Submit(d device.Direction) error {
+	w := x.ways[0]
+	if w.direction != d {
+		w = x.ways[1]
+	}
+	s := &w.ring[(w.head+w.flying)%len(w.ring)]
+	s.submitted = cell.Now()
+	err := s.start.Record(w.stream)
+	if err == nil && d == device.H2D {
+		err = cu.MemcpyHtoDAsync(w.device, unsafe.Pointer(&w.host[0]), w.bytes, w.stream)
+	} else if err == nil {
+		err = cu.MemcpyDtoHAsync(unsafe.Pointer(&w.host[0]), w.device, w.bytes, w.stream)
+	}
+	if err == nil {
+		err = s.end.Record(w.stream)
+	}
+	if err != nil {
+		return fmt.Errorf("submit a copy of %s %v: %w", unit.Size(w.bytes), d, err)
+	}
+	w.flying++
+	return nil
+}
+
+// Wait returns the copy that is done first.
+func (x *lane) Wait() (device.Copy, error) {
+	var flying [2]*way
+	n := 0
+	for _, w := range x.ways {
+		if w.flying > 0 {
+			flying[n], x.heads[n] = w, handle(&w.ring[w.head].end)
+			n++
+		}
+	}
+	if n == 0 {
+		return device.Copy{}, errors.New("wait for a copy: none was submitted")
+	}
+	if err := result(C.first_of(&x.heads[0], C.int(n), &x.which), "wait for a copy"); err != nil {
+		return device.Copy{}, err
+	}
+	return flying[x.which].finish(x)
+}
+
+// finish takes the oldest copy off the ring, and reads its times.
+func (w *way) finish(x *lane) (device.Copy, error) {
+	now := cell.Now()
+	s, before := &w.ring[w.head], &w.ring[(w.head+len(w.ring)-1)%len(w.ring)]
+	if err := result(C.elapsed(handle(&before.end), handle(&s.start), handle(&s.end), &x.ms[0]), "time a copy"); err != nil {
+		return device.Copy{}, err
+	}
+	end := w.clock.tell(float64(x.ms[1])*1e6, now)
+	// No earlier than it can have been, nor out of order.
+	start := max(end-int64(float64(x.ms[0])*1e6), s.submitted, w.last.Start)
+	end = max(end, start, w.last.End())
+	w.last = device.Copy{Start: start, Duration: end - start, Bytes: w.bytes, Direction: w.direction}
+	w.head = (w.head + 1) % len(w.ring)
+	w.flying--
+	return w.last, nil
+}
+
+// Close releases the lane.
+func (x *lane) Close() error {
+	errs := []error{cu.SetCurrentContext(x.gpu.context)}
+	for _, w := range x.ways {
+		if w.stream != (cu.Stream{}) {
+			errs = append(errs, w.stream.Synchronize(), w.stream.Destroy())
+		}
+		for i := range w.ring {
+			for _, e := range []*cu.Event{&w.ring[i].start, &w.ring[i].end} {
+				if *e != (cu.Event{}) {
+					errs = append(errs, cu.DestroyEvent(e))
+				}
+			}
+		}
+		if w.device != 0 {
+			errs = append(errs, cu.MemFree(w.device))
+		}
+		if w.release != nil {
+			errs = append(errs, w.release())
+		}
+	}
+	return errors.Join(errs...)
+}
