@@ -44,7 +44,8 @@ func main() {
 	}
 	b := bench{seed: 1, busy: 0.01}
 	flag.StringVar(&b.root, "root", ".", "`folder` that holds configs")
-	flag.StringVar(&b.with.Model, "model", "bert-mini", "`name` of a model under configs/models")
+	b.with.Model.Name = "bert-mini"
+	flag.Var(&b.with.Model, "model", "`name` of a model under configs/models")
 	flag.IntVar(&b.with.Batch, "batch", 1, "samples per call")
 	flag.IntVar(&b.with.Sequence, "sequence", 128, "tokens per sample")
 	flag.IntVar(&b.with.Threads, "threads", 0, "threads of both; 0: one for each processor of the inference")
@@ -122,7 +123,7 @@ func (b *bench) run(ctx context.Context, out io.Writer) error {
 	}
 	fmt.Fprintf(out, "ratio %.4f, 95%% interval %.4f to %.4f\n", ratio, low, high)
 	fmt.Fprintf(out, "%s, batch %d, sequence %d; %s against Python's onnxruntime %s; %d threads on CPUs %v; %d calls of each\n",
-		b.with.Model, b.with.Batch, b.with.Sequence, b.placed.Library, b.version, b.placed.Threads, b.placed.CPUs, len(ours.Latencies))
+		b.with.Model.Name, b.with.Batch, b.with.Sequence, b.placed.Library, b.version, b.placed.Threads, b.placed.CPUs, len(ours.Latencies))
 	switch {
 	case b.placed.Library != "onnxruntime "+b.version:
 		return fmt.Errorf("%s is not Python's version, %s", b.placed.Library, b.version)
@@ -148,7 +149,7 @@ func (b *bench) fetch(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if b.model, err = model.Load(b.root, b.with.Model); err != nil {
+	if b.model, err = b.with.Model.Load(b.root); err != nil {
 		return err
 	}
 	if b.file, err = model.Ensure(ctx, b.model, cache, log); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"barograph/stages/asset"
 	"barograph/stages/infer"
+	"barograph/stages/model"
 )
 
 func TestMain(m *testing.M) {
@@ -25,7 +26,7 @@ func TestMain(m *testing.M) {
 func TestBench(t *testing.T) {
 	t.Setenv("ONNXRUNTIME_LIB", "")
 	b := bench{root: "../..", pairs: 2, turns: 2, tolerance: 1e6, busy: 1e6, seed: 1,
-		with: infer.With{Model: "bert-tiny", Batch: 2, Sequence: 16, Warmup: 1, Calls: 5, Arrivals: "closed"}}
+		with: infer.With{Model: model.Ref{Name: "bert-tiny"}, Batch: 2, Sequence: 16, Warmup: 1, Calls: 5, Arrivals: "closed"}}
 	var out bytes.Buffer
 	if err := b.run(t.Context(), &out); err != nil {
 		t.Fatal(err)

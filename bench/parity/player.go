@@ -122,7 +122,7 @@ func (b *bench) startTheirs(ctx context.Context) (*player, error) {
 		Data  any     `json:"data"`
 	}
 	inputs := map[string]input{}
-	tensors, err := model.Generate(b.model, b.with.Dims(b.model), b.seed)
+	tensors, err := model.Generate(b.model, b.with.Sizes(b.model), b.seed)
 	if err != nil {
 		return nil, err
 	}

@@ -184,6 +184,9 @@ func bareSchema(t reflect.Type, def reflect.Value, tag reflect.StructTag) object
 	case t == wordType:
 		return object{"type": "string"}
 	case reads(t):
+		if d, ok := reflect.Zero(t).Interface().(interface{ JSONSchema() map[string]any }); ok {
+			return d.JSONSchema()
+		}
 		types := []string{"number", "string"}
 		if reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
 			types = types[1:]

@@ -20,7 +20,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -34,13 +36,15 @@ import (
 
 // With is what a study says about an inference.
 type With struct {
-	Model    string `json:"model" required:"true" doc:"name of a file under configs/models, without .yaml"`
-	Batch    int    `json:"batch" min:"1" doc:"samples per call"`
-	Sequence int    `json:"sequence" min:"1" doc:"tokens per sample"`
-	Warmup   int    `json:"warmup" min:"0" doc:"calls before the timed ones"`
-	Calls    int    `json:"calls" min:"1" doc:"timed calls"`
-	Threads  int    `json:"threads" min:"0" doc:"threads the model computes with; 0: one for each of its processors"`
-	Arrivals string `json:"arrivals" enum:"closed" doc:"when calls are due; closed: once the one before is complete"`
+	Model    model.Ref        `json:"model" required:"true" doc:"name of a file under configs/models, without .yaml; or an ONNX file, as a path or as {file: my.onnx, sha256: SUM}"`
+	Batch    int              `json:"batch" min:"1" doc:"samples per call: the model's dimension batch"`
+	Sequence int              `json:"sequence" min:"1" doc:"tokens per sample: the model's dimension sequence"`
+	Dims     map[string]int64 `json:"dims,omitempty" min:"1" doc:"the model's other symbolic dimensions, by name"`
+	Warmup   int              `json:"warmup" min:"0" doc:"calls before the timed ones"`
+	Calls    int              `json:"calls" min:"1" doc:"timed calls"`
+	Threads  int              `json:"threads" min:"0" doc:"threads the model computes with; 0: one for each of its processors"`
+	Arrivals string           `json:"arrivals" enum:"closed" doc:"when calls are due; closed: once the one before is complete"`
+	CUDA
 }
 
 // arrivals holds what With.Arrivals may name.
@@ -53,7 +57,7 @@ func Kind() *cell.Kind {
 		Version: "1",
 		Doc:     "measure a model's inference time, call by call",
 		With: func() any {
-			return &With{Batch: 1, Sequence: 128, Warmup: 30, Calls: 300, Arrivals: "closed"}
+			return &With{Batch: 1, Sequence: 128, Warmup: 30, Calls: 300, Arrivals: "closed", CUDA: defaultCUDA}
 		},
 		Measured: true,
 		Outputs:  func(any) []string { return []string{result.CallsFile, result.InferFile} },
@@ -77,32 +81,39 @@ func check(root string, with any) error {
 	if arrivals[w.Arrivals] == nil {
 		return cell.Hint(fmt.Errorf("unknown arrivals %q", w.Arrivals), "the one there is: closed")
 	}
-	c, err := model.Load(root, w.Model)
+	c, err := w.Model.Load(root)
 	if err != nil {
 		return err
 	}
-	return c.CheckDims(w.Dims(c))
+	if err := w.CUDA.check(); err != nil {
+		return err
+	}
+	names, _ := c.Dims()
+	if w.Batch > 1 && !slices.Contains(names, "batch") {
+		return fmt.Errorf("batch is %d, and model %q has no dimension of that name, but %q: set those with dims", w.Batch, c.Name, names)
+	}
+	return c.CheckDims(w.Sizes(c))
 }
 
-// Dims gives the model's symbolic dimensions their values. A model need not
-// have both, and one that has others cannot be measured: CheckDims names them.
-func (w *With) Dims(c *model.Config) map[string]int64 {
-	dims := map[string]int64{}
+// Sizes gives the model's symbolic dimensions their values. A model need not
+// have batch and sequence; CheckDims names those without a value.
+func (w *With) Sizes(c *model.Config) map[string]int64 {
+	sizes := maps.Clone(w.Dims)
+	if sizes == nil {
+		sizes = map[string]int64{}
+	}
 	names, _ := c.Dims()
-	for _, name := range names {
-		switch name {
-		case "batch":
-			dims[name] = int64(w.Batch)
-		case "sequence":
-			dims[name] = int64(w.Sequence)
+	for name, n := range map[string]int{"batch": w.Batch, "sequence": w.Sequence} {
+		if _, ok := sizes[name]; !ok && slices.Contains(names, name) {
+			sizes[name] = int64(n)
 		}
 	}
-	return dims
+	return sizes
 }
 
 // identify names the model and the library; device and machine are the engine's.
 func identify(root string, with any) (map[string]string, error) {
-	c, err := model.Load(root, with.(*With).Model)
+	c, err := with.(*With).Model.Load(root)
 	if err != nil {
 		return nil, err
 	}
@@ -121,16 +132,13 @@ func identify(root string, with any) (map[string]string, error) {
 	}, nil
 }
 
-// device returns what the cell's device is, host or sim.
+// device returns what the cell's device is: host, sim, or cuda.
 func device(c *cell.Cell) (string, error) {
 	switch name, _, _ := strings.Cut(c.Machine.Device, ":"); name {
-	case "host", "sim":
+	case "host", "sim", "cuda":
 		return name, nil
-	case "cuda":
-		return "", cell.Hint(fmt.Errorf("infer on device %q: this program is built without CUDA", c.Machine.Device),
-			"choose a machine whose device is host or sim")
 	}
-	return "", cell.Hint(fmt.Errorf("infer on device %q: no such device", c.Machine.Device), "choose a machine whose device is host or sim")
+	return "", cell.Hint(fmt.Errorf("infer on device %q: no such device", c.Machine.Device), "choose a machine whose device is host, sim, cuda or cuda:N")
 }
 
 // prepare has library and model in the cache and calls the model once, so that
@@ -141,11 +149,16 @@ func prepare(ctx context.Context, c *cell.Cell) error {
 	if d, err := device(c); err != nil || d == "sim" {
 		return err
 	}
-	a, err := fetch(ctx, c.Root, w, c.Say)
+	a, err := fetch(ctx, c.Root, c.Machine.Device, w, c.Say)
 	if err != nil {
 		return err
 	}
-	s, err := open(a.model, a.file, w.Dims(a.model), max(1, w.Threads), 0)
+	var s *session
+	if c.Machine.Device == "host" {
+		s, err = open(a.model, a.file, w.Sizes(a.model), max(1, w.Threads), 0)
+	} else {
+		s, err = prepareCUDA(c.Machine.Device, w, a)
+	}
 	if err != nil {
 		return err
 	}
@@ -165,15 +178,19 @@ type assets struct {
 }
 
 // fetch has the model built and the library there, and loads the library.
-func fetch(ctx context.Context, root string, w *With, log func(string)) (a assets, err error) {
-	lib, err := asset.Runtime(ctx, log)
+func fetch(ctx context.Context, root, device string, w *With, log func(string)) (a assets, err error) {
+	get := asset.Runtime
+	if device != "host" {
+		get = asset.CUDARuntime
+	}
+	lib, err := get(ctx, log)
 	if err != nil {
 		return a, err
 	}
 	if a.libSHA, err = asset.Digest(lib); err != nil {
 		return a, err
 	}
-	if a.model, err = model.Load(root, w.Model); err != nil {
+	if a.model, err = w.Model.Load(root); err != nil {
 		return a, err
 	}
 	cache, err := asset.CacheDir()
@@ -200,7 +217,7 @@ func onSim(_ context.Context, c *cell.Cell, w *With) ([]Sample, result.Infer, er
 	if err != nil {
 		return nil, result.Infer{}, err
 	}
-	m, err := model.Load(c.Root, w.Model)
+	m, err := w.Model.Load(c.Root)
 	if err != nil {
 		return nil, result.Infer{}, err
 	}
@@ -210,7 +227,7 @@ func onSim(_ context.Context, c *cell.Cell, w *With) ([]Sample, result.Infer, er
 	}
 	c.Progress(w.Warmup+w.Calls, w.Warmup+w.Calls, "")
 	return samples, result.Infer{
-		Model: w.Model, Parameters: m.Parameters, Batch: w.Batch, Sequence: w.Sequence, Device: c.Machine.Device,
+		Model: w.Model.String(), Parameters: m.Parameters, Batch: w.Batch, Sequence: w.Sequence, Dims: w.Dims, Device: c.Machine.Device,
 		Simulated: true, Provider: "simulated", Library: "simulated",
 		Warmup: w.Warmup, Calls: w.Calls, Arrivals: w.Arrivals,
 		Warnings: []string{"simulated: the machine's parameters say how long the model computes, whatever the model, batch and sequence"},
@@ -256,9 +273,9 @@ func metrics(samples []Sample) map[string]float64 {
 	return m
 }
 
-// onHost measures on the ONNX Runtime's CPU provider.
+// onHost measures on the ONNX Runtime, with its CPU or its CUDA provider.
 func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about result.Infer, err error) {
-	h, err := NewHarness(ctx, c.Root, w, c.Seed, func(line string) { fmt.Fprintln(os.Stderr, line) })
+	h, err := newHarness(ctx, c.Root, c.Machine.Device, w, c.Seed, func(line string) { fmt.Fprintln(os.Stderr, line) })
 	if err != nil {
 		return nil, about, err
 	}

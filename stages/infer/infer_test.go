@@ -181,6 +181,7 @@ func TestHost(t *testing.T) {
 	}
 	want := result.Infer{
 		Model: "bert-tiny", ModelSHA: about.ModelSHA, Parameters: c.Parameters, Batch: 1, Sequence: 16, Device: "host",
+		In: 3 * 16 * 8, Out: (16 + 1) * 128 * 4, Weights: 4 * c.Parameters,
 		Provider: "CPUExecutionProvider", Library: "onnxruntime " + version, LibrarySHA: sha, Threads: len(own), CPUs: own,
 		Options: options, Warmup: 3, Calls: 300, Arrivals: "closed", Window: about.Window, Jitter: about.Jitter,
 	}
@@ -416,7 +417,7 @@ func TestIdentify(t *testing.T) {
 	identity := func(change func(*With)) map[string]string {
 		t.Helper()
 		w := k.With().(*With)
-		w.Model = "bert-tiny"
+		w.Model.Name = "bert-tiny"
 		change(w)
 		if err := k.Check("../..", w); err != nil {
 			t.Fatal(err)
@@ -428,7 +429,7 @@ func TestIdentify(t *testing.T) {
 		return id
 	}
 	tiny := identity(func(*With) {})
-	mini := identity(func(w *With) { w.Model = "bert-mini" })
+	mini := identity(func(w *With) { w.Model.Name = "bert-mini" })
 	if tiny["model"] == mini["model"] || tiny["onnxruntime"] != mini["onnxruntime"] {
 		t.Errorf("identities %v and %v", tiny, mini)
 	}
@@ -442,12 +443,12 @@ func openTiny(t *testing.T) *session {
 	t.Helper()
 	t.Setenv("ONNXRUNTIME_LIB", "")
 	w := Kind().With().(*With)
-	w.Model, w.Sequence = "bert-tiny", 16
-	a, err := fetch(t.Context(), "../..", w, nil)
+	w.Model.Name, w.Sequence = "bert-tiny", 16
+	a, err := fetch(t.Context(), "../..", "host", w, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := open(a.model, a.file, w.Dims(a.model), 1, 1)
+	s, err := open(a.model, a.file, w.Sizes(a.model), 1, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

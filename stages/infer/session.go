@@ -1,11 +1,13 @@
 package infer
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"strconv"
+	"slices"
 	"sync"
 
+	"barograph/pipeline/cell"
 	"barograph/stages/asset"
 	"barograph/stages/model"
 	"barograph/stages/model/onnx"
@@ -51,6 +53,10 @@ type session struct {
 	values  []ort.Value // inputs, then outputs
 	options *ort.SessionOptions
 	idle    *ort.RunOptions
+	run     func() error // a call, where values are not bound
+	swap    func() error // moves weights to the device before each call, or nil
+	// Bytes of the inputs and outputs of a call, and of the model's weights.
+	in, out, weights int64
 }
 
 // options of every session, as recorded in the result. Those that this package
@@ -86,34 +92,58 @@ func open(c *model.Config, file string, dims map[string]int64, threads int, seed
 	if x.options, err = sessionOptions(threads); err != nil {
 		return x, err
 	}
-	if x.ort, err = ort.NewDynamicAdvancedSession(file, nil, nil, x.options); err != nil {
-		return x, err
-	}
-	if x.binding, err = x.ort.CreateIoBinding(); err != nil {
-		return x, err
-	}
-	for name, t := range inputs {
-		if err := x.bind(name, x.binding.BindInput, func() (ort.Value, error) { return tensor(t) }); err != nil {
-			return x, fmt.Errorf("input %q: %w", name, err)
-		}
+	var names, outputs []string
+	for _, in := range c.Inputs {
+		names = append(names, in.Name)
 	}
 	for _, out := range info.Outputs {
-		if err := x.bind(out.Name, x.binding.BindOutput, func() (ort.Value, error) { return room(out, dims) }); err != nil {
-			return x, fmt.Errorf("output %q: %w", out.Name, err)
-		}
+		outputs = append(outputs, out.Name)
 	}
-	x.idle, err = ort.NewRunOptions()
-	return x, err
+	if x.ort, err = ort.NewDynamicAdvancedSession(file, names, outputs, x.options); err != nil {
+		return x, cell.Hint(err, "this ONNX Runtime does not take the model: `barograph model info` shows its operators and their versions")
+	}
+	for _, name := range names {
+		v, err := tensor(inputs[name])
+		if err != nil {
+			return x, fmt.Errorf("input %q: %w", name, err)
+		}
+		x.values = append(x.values, v)
+	}
+	results, err := x.room(info.Outputs, dims)
+	x.values = append(x.values, results...)
+	if err != nil {
+		return x, err
+	}
+	x.weights = info.InitialiserBytes
+	return x, x.bind(names, inputs, info.Outputs)
 }
 
-// bind makes a tensor, keeps it for as long as the session, and binds it.
-func (x *session) bind(name string, to func(string, ort.Value) error, tensor func() (ort.Value, error)) error {
-	v, err := tensor()
-	if err != nil {
+// bind binds the values, those of the inputs first.
+func (x *session) bind(names []string, inputs map[string]model.Tensor, outputs []onnx.Value) (err error) {
+	if x.binding, err = x.ort.CreateIoBinding(); err != nil {
 		return err
 	}
-	x.values = append(x.values, v)
-	return to(name, v)
+	for i, name := range names {
+		if err := x.binding.BindInput(name, x.values[i]); err != nil {
+			return fmt.Errorf("input %q: %w", name, err)
+		}
+		x.in += size(inputs[name].Type, x.values[i])
+	}
+	for i, out := range outputs {
+		v := x.values[len(names)+i]
+		if err := x.binding.BindOutput(out.Name, v); err != nil {
+			return fmt.Errorf("output %q: %w", out.Name, err)
+		}
+		x.out += size(out.Type, v)
+	}
+	x.idle, err = ort.NewRunOptions()
+	return err
+}
+
+// size returns how many bytes a tensor takes, or 0 where its elements have no size.
+func size(t onnx.Type, v ort.Value) int64 {
+	n, _ := t.Bytes(v.GetShape().FlattenedSize())
+	return n
 }
 
 func sessionOptions(threads int) (*ort.SessionOptions, error) {
@@ -138,47 +168,102 @@ func sessionOptions(threads int) (*ort.SessionOptions, error) {
 func tensor(t model.Tensor) (ort.Value, error) {
 	switch data := t.Data.(type) {
 	case []int64:
-		return ort.NewTensor(t.Shape, data)
+		return shaped(t.Shape, data)
 	case []int32:
-		return ort.NewTensor(t.Shape, data)
+		return shaped(t.Shape, data)
+	case []int16:
+		return shaped(t.Shape, data)
+	case []int8:
+		return shaped(t.Shape, data)
+	case []uint64:
+		return shaped(t.Shape, data)
+	case []uint32:
+		return shaped(t.Shape, data)
+	case []uint8:
+		return shaped(t.Shape, data)
 	case []float32:
-		return ort.NewTensor(t.Shape, data)
+		return shaped(t.Shape, data)
 	case []float64:
-		return ort.NewTensor(t.Shape, data)
+		return shaped(t.Shape, data)
 	case []bool:
-		return ort.NewTensor(t.Shape, data)
+		return shaped(t.Shape, data)
+	case []uint16:
+		if t.Type.String() == "uint16" {
+			return shaped(t.Shape, data)
+		}
+		if len(t.Shape) == 0 {
+			return nil, fmt.Errorf("a %v without dimensions is not supported", t.Type)
+		}
+		raw := make([]byte, 0, 2*len(data))
+		for _, bits := range data {
+			raw = binary.NativeEndian.AppendUint16(raw, bits)
+		}
+		return ort.NewCustomDataTensor(t.Shape, raw, ort.TensorElementDataType(t.Type)) // numbered alike
 	}
 	return nil, fmt.Errorf("a tensor of %T is not supported", t.Data)
 }
 
-// room makes a tensor for an output.
-func room(out onnx.Value, dims map[string]int64) (ort.Value, error) {
-	shape := make(ort.Shape, len(out.Dims))
-	for i, d := range out.Dims {
-		size, ok := dims[d]
-		if !ok {
-			var err error
-			if size, err = strconv.ParseInt(d, 10, 64); err != nil {
-				return nil, fmt.Errorf("its dimension %q is none of the inputs'", d)
-			}
+func shaped[T ort.TensorData](shape []int64, data []T) (ort.Value, error) {
+	if len(shape) == 0 {
+		return ort.NewScalar(data[0])
+	}
+	return ort.NewTensor(shape, data)
+}
+
+// room makes tensors for the outputs. Those whose shape the file does not tell
+// get the one that a first call finds.
+func (x *session) room(outputs []onnx.Value, dims map[string]int64) ([]ort.Value, error) {
+	values := make([]ort.Value, len(outputs))
+	known := true
+	for i, out := range outputs {
+		shape, err := onnx.Resolve(out.Dims, dims)
+		if out.Dims == nil || err != nil || len(shape) == 0 {
+			known = false
+			continue
 		}
-		shape[i] = size
+		switch out.Type.String() {
+		case "int64":
+			values[i], err = ort.NewEmptyTensor[int64](shape)
+		case "int32":
+			values[i], err = ort.NewEmptyTensor[int32](shape)
+		case "float32":
+			values[i], err = ort.NewEmptyTensor[float32](shape)
+		case "float64":
+			values[i], err = ort.NewEmptyTensor[float64](shape)
+		default:
+			known = false
+		}
+		if err != nil {
+			return made(values), fmt.Errorf("output %q: %w", out.Name, err)
+		}
 	}
-	switch out.Type.String() {
-	case "int64":
-		return ort.NewEmptyTensor[int64](shape)
-	case "int32":
-		return ort.NewEmptyTensor[int32](shape)
-	case "float32":
-		return ort.NewEmptyTensor[float32](shape)
-	case "float64":
-		return ort.NewEmptyTensor[float64](shape)
+	if known {
+		return values, nil
 	}
-	return nil, fmt.Errorf("its type %v is not supported", out.Type)
+	if err := x.ort.Run(x.values, values); err != nil {
+		return made(values), fmt.Errorf("call it, to see its outputs' shapes: %w", err)
+	}
+	for i, v := range values {
+		if v.GetONNXType() != ort.ONNXTypeTensor {
+			return values, cell.Hint(fmt.Errorf("output %q is no tensor but a %v", outputs[i].Name, v.GetONNXType()),
+				"export the model with tensors for outputs (with sklearn: zipmap=False)")
+		}
+	}
+	return values, nil
+}
+
+// made returns those that are there.
+func made(values []ort.Value) []ort.Value {
+	return slices.DeleteFunc(values, func(v ort.Value) bool { return v == nil })
 }
 
 // call is one inference.
-func (x *session) call() error { return x.ort.RunWithBinding(x.binding) }
+func (x *session) call() error {
+	if x.run != nil {
+		return x.run()
+	}
+	return x.ort.RunWithBinding(x.binding)
+}
 
 // nothing is the shortest way there is into the library and back: it clears a
 // flag that was not set. It stands in for call where the harness alone is timed.

@@ -62,10 +62,6 @@ func (b *bert) check() *fault {
 
 func (b *bert) limits() map[string]int64 { return map[string]int64{"sequence": b.Positions} }
 
-func (b *bert) bounds() map[string]int64 {
-	return map[string]int64{"input_ids": b.Vocabulary, "token_type_ids": b.TokenTypes}
-}
-
 func (b *bert) build(seed uint64) *network {
 	n := &network{Graph: onnx.New("bert", "barograph", 7, 12), seed: seed}
 	ids := n.Input("input_ids", onnx.Int64, "batch", "sequence")

@@ -14,26 +14,52 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/stages/model/onnx"
+
+	"github.com/x448/float16"
 )
 
 // A Tensor is an input of a call.
 type Tensor struct {
 	Shape []int64
-	Data  any // []int64, []int32, []float32, []float64 or []bool, in row-major order
+	Data  any // []int64, []float32, []bool, ..., in row-major order; []uint16 for the bits of 16-bit floats
+	Type  onnx.Type
 }
 
 // maxElements bounds one generated tensor: 1 GiB of int64.
 const maxElements = 1 << 27
 
-// generators draws n elements of each type.
-var generators = map[string]func(v Values, r *rand.Rand, n int64) any{
-	"int64": func(v Values, r *rand.Rand, n int64) any { return draw(n, func() int64 { return v.integer(r) }) },
-	"int32": func(v Values, r *rand.Rand, n int64) any { return draw(n, func() int32 { return int32(v.integer(r)) }) },
-	"float32": func(v Values, r *rand.Rand, n int64) any {
-		return draw(n, func() float32 { return float32(v.real(r)) })
-	},
-	"float64": func(v Values, r *rand.Rand, n int64) any { return draw(n, func() float64 { return v.real(r) }) },
-	"bool":    func(v Values, r *rand.Rand, n int64) any { return draw(n, func() bool { return v.integer(r) != 0 }) },
+// An element is what can be drawn of one type. Values of integer types lie from
+// low to high; those of 64 bits are kept within 31, where float64 and every
+// index is exact.
+type element struct {
+	draw      func(v Values, r *rand.Rand, n int64) any
+	low, high float64 // both 0: no integer
+}
+
+const most = 1<<31 - 1
+
+var elements = map[string]element{
+	"int64":    whole[int64](-most, most),
+	"int32":    whole[int32](-most, most),
+	"int16":    whole[int16](math.MinInt16, math.MaxInt16),
+	"int8":     whole[int8](math.MinInt8, math.MaxInt8),
+	"uint64":   whole[uint64](0, most),
+	"uint32":   whole[uint32](0, most),
+	"uint16":   whole[uint16](0, math.MaxUint16),
+	"uint8":    whole[uint8](0, math.MaxUint8),
+	"bool":     {func(v Values, r *rand.Rand, n int64) any { return draw(n, func() bool { return v.integer(r) != 0 }) }, 0, 1},
+	"float64":  real(func(x float64) float64 { return x }),
+	"float32":  real(func(x float64) float32 { return float32(x) }),
+	"float16":  real(func(x float64) uint16 { return float16.Fromfloat32(float32(x)).Bits() }),
+	"bfloat16": real(func(x float64) uint16 { return uint16(math.Float32bits(float32(x)) >> 16) }),
+}
+
+func whole[T int8 | int16 | int32 | int64 | uint8 | uint16 | uint32 | uint64](low, high float64) element {
+	return element{func(v Values, r *rand.Rand, n int64) any { return draw(n, func() T { return T(v.integer(r)) }) }, low, high}
+}
+
+func real[T any](convert func(float64) T) element {
+	return element{draw: func(v Values, r *rand.Rand, n int64) any { return draw(n, func() T { return convert(v.real(r)) }) }}
 }
 
 func draw[T any](n int64, one func() T) []T {
@@ -65,16 +91,20 @@ func (v Values) real(r *rand.Rand) float64 {
 }
 
 // defaults returns how an input of an ONNX file is drawn unless one says
-// otherwise: masks let everything through; integers are 0, which is an index
-// into anything; the rest is normal.
-func defaults(v onnx.Value) Values {
+// otherwise: what chooses one of rows rows chooses any; masks let everything
+// through; other integers are 0, which is an index into anything, and bytes are
+// any, as an image's; the rest is normal.
+func defaults(v onnx.Value, rows int64) Values {
 	var c float64
-	switch v.Type.String() {
-	case "float32", "float64":
+	switch t := v.Type.String(); {
+	case strings.Contains(t, "float"):
 		return Values{Normal: &[2]float64{0, 1}}
-	}
-	if strings.Contains(v.Name, "mask") {
+	case rows > 1:
+		return Values{Uniform: &[2]float64{0, float64(min(rows, most))}}
+	case strings.Contains(v.Name, "mask") || t == "bool":
 		c = 1
+	case t == "uint8":
+		return Values{Uniform: &[2]float64{0, 256}}
 	}
 	return Values{Constant: &c}
 }
@@ -82,9 +112,10 @@ func defaults(v onnx.Value) Values {
 // check tells what is wrong with an input's description. Indices must stay
 // below bound, unless that is 0.
 func (in *Input) check(bound int64) error {
-	if generators[in.Type] == nil {
+	e, ok := elements[in.Type]
+	if !ok {
 		return cell.Hint(fmt.Errorf("no values can be drawn of type %q", in.Type),
-			"types are %s", strings.Join(slices.Sorted(maps.Keys(generators)), ", "))
+			"types are %s", strings.Join(slices.Sorted(maps.Keys(elements)), ", "))
 	}
 	v := in.Values
 	var numbers []float64
@@ -100,21 +131,21 @@ func (in *Input) check(bound int64) error {
 	if set != 1 {
 		return errors.New("values takes exactly one of constant, uniform and normal")
 	}
-	integer := !strings.HasPrefix(in.Type, "float")
-	for _, x := range numbers {
-		switch {
-		case math.IsNaN(x) || math.IsInf(x, 0):
-			return fmt.Errorf("%g is not a finite number", x)
-		case integer && (v.Normal != nil || x != math.Trunc(x) || math.Abs(x) > 1<<31-1):
-			return fmt.Errorf("%s takes a constant, or uniform, of whole numbers within 31 bits", in.Type)
-		}
-	}
 	low, high := numbers[0], numbers[0]
 	if v.Uniform != nil {
 		if numbers[0] >= numbers[1] {
 			return fmt.Errorf("uniform [%g, %g) is empty", numbers[0], numbers[1])
 		}
 		high = numbers[1] - 1
+	}
+	integer := e.low != e.high
+	for _, x := range numbers {
+		switch {
+		case math.IsNaN(x) || math.IsInf(x, 0):
+			return fmt.Errorf("%g is not a finite number", x)
+		case integer && (v.Normal != nil || x != math.Trunc(x)), integer && (low < e.low || high > e.high):
+			return fmt.Errorf("%s takes a constant, or uniform, of whole numbers from %.0f to %.0f", in.Type, e.low, e.high)
+		}
 	}
 	if bound > 0 && (low < 0 || high >= float64(bound)) {
 		return fmt.Errorf("values must lie from 0 to %d", bound-1)
@@ -141,24 +172,21 @@ func Generate(c *Config, dims map[string]int64, seed uint64) (map[string]Tensor,
 }
 
 func (in *Input) generate(dims map[string]int64, seed uint64) (Tensor, error) {
-	t := Tensor{Shape: []int64{}}
+	shape, err := onnx.Resolve(in.Dims, dims)
+	if err != nil {
+		return Tensor{}, err
+	}
 	n := int64(1)
-	for _, d := range in.Dims {
-		size, ok := dims[d]
-		if !ok {
-			var err error
-			if size, err = strconv.ParseInt(d, 10, 64); err != nil || size < 0 {
-				return t, fmt.Errorf("dimension %q is neither a size nor a name", d)
-			}
-		}
+	for _, size := range shape {
 		if size > 0 && n > maxElements/size {
-			return t, fmt.Errorf("its elements exceed %d", maxElements)
+			return Tensor{}, fmt.Errorf("its elements exceed %d", maxElements)
 		}
 		n *= size
-		t.Shape = append(t.Shape, size)
 	}
+	t := Tensor{Shape: shape}
+	t.Type, _ = onnx.ParseType(in.Type)
 	key := sha256.Sum256(fmt.Appendf(binary.LittleEndian.AppendUint64(nil, seed), "%s %v", in.Name, t.Shape))
-	t.Data = generators[in.Type](in.Values, rand.New(rand.NewChaCha8(key)), n)
+	t.Data = elements[in.Type].draw(in.Values, rand.New(rand.NewChaCha8(key)), n)
 	return t, nil
 }
 
@@ -188,17 +216,70 @@ func (c *Config) CheckDims(dims map[string]int64) error {
 			return cell.Hint(fmt.Errorf("model %q has no dimension %q", c.Name, d), "%s", suggest(d, names))
 		}
 	}
+	var missing []string
 	for _, d := range names {
 		size, ok := dims[d]
 		limit := limits[d]
 		switch {
 		case !ok:
-			return fmt.Errorf("model %q: dimension %q has no value", c.Name, d)
+			missing = append(missing, d)
 		case size < 1:
 			return fmt.Errorf("model %q: dimension %q is %d, not at least 1", c.Name, d, size)
 		case limit > 0 && size > limit:
 			return fmt.Errorf("model %q: dimension %q is %d, and it takes at most %d", c.Name, d, size, limit)
 		}
 	}
+	if len(missing) > 0 {
+		return cell.Hint(fmt.Errorf("model %q: no value for the dimension %s", c.Name, quoted(missing)),
+			"say, beside model: dims: {%s}", strings.Join(missing, ": 1, ")+": 1")
+	}
 	return nil
+}
+
+func quoted(names []string) string {
+	q := make([]string, len(names))
+	for i, n := range names {
+		q[i] = strconv.Quote(n)
+	}
+	return strings.Join(q, ", ")
+}
+
+// Traffic returns how many bytes the inputs and the outputs of one call take,
+// which cross the link when the model runs beyond one. The outputs' is -1 where
+// the file does not say how large they are.
+func (c *Config) Traffic(info *Info, dims map[string]int64) (in, out int64, err error) {
+	if err := c.CheckDims(dims); err != nil {
+		return 0, 0, err
+	}
+	for _, i := range c.Inputs {
+		t, _ := onnx.ParseType(i.Type)
+		n, err := size(t, i.Dims, dims)
+		if err != nil {
+			return 0, 0, fmt.Errorf("model %q: input %q: %w", c.Name, i.Name, err)
+		}
+		in += n
+	}
+	for _, o := range info.Outputs {
+		n, err := size(o.Type, o.Dims, dims)
+		if err != nil {
+			return in, -1, nil // known once it has run
+		}
+		out += n
+	}
+	return in, out, nil
+}
+
+// size returns how many bytes a tensor takes.
+func size(t onnx.Type, dims []string, values map[string]int64) (int64, error) {
+	shape, err := onnx.Resolve(dims, values)
+	if err != nil {
+		return 0, err
+	}
+	tensor := onnx.Tensor{Dims: shape}
+	n, ok := tensor.Elements()
+	size, fixed := t.Bytes(n)
+	if !ok || !fixed {
+		return 0, fmt.Errorf("%v %v has no fixed size", t, shape)
+	}
+	return size, nil
 }

@@ -4,8 +4,9 @@
 // sizes, a seed and the published count of parameters. [Load] reads it, with
 // every error at its line and column; [Ensure] builds the ONNX file into a
 // cache, once, and gives its path; [Generate] draws the inputs of a call. The
-// same configuration gives the same bytes on every machine. A path that ends in
-// .onnx is a model too, with inputs as the file declares them.
+// same configuration gives the same bytes on every machine. An ONNX file is a model
+// too: a configuration may name one in place of an architecture, and a path that
+// ends in .onnx needs none, with inputs as the file declares them.
 //
 // An architecture is a Go type that knows its sizes and how to lay out its
 // graph; it is added in architectures and nowhere else.
@@ -25,6 +26,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -43,8 +45,6 @@ type architecture interface {
 	check() *fault
 	// limits bounds symbolic dimensions, by name.
 	limits() map[string]int64
-	// bounds ends, exclusively, the values of inputs that are indices, by name.
-	bounds() map[string]int64
 	// build lays out the graph. It makes no weights.
 	build(seed uint64) *network
 }
@@ -53,8 +53,8 @@ var architectures = map[string]func() architecture{
 	"bert": func() architecture { return new(bert) },
 }
 
-// A Config is a model: how to build it and what to feed it. Those who load the
-// same model share one, and do not change it.
+// A Config is a model: how to build it, or the file that it is, and what to feed
+// it. Those who load the same model share one, and do not change it.
 type Config struct {
 	Name         string  `json:"name"`
 	Description  string  `json:"description"`
@@ -63,9 +63,12 @@ type Config struct {
 	Seed         uint64  `json:"seed"`         // of the weights
 	Parameters   int64   `json:"parameters"`
 	Inputs       []Input `json:"inputs"`
-	File         string  `json:"file"` // the configuration, or the ONNX file
+	File         string  `json:"file"`             // the configuration, or the ONNX file
+	URL          string  `json:"url,omitempty"`    // where the ONNX file can be had
+	SHA256       string  `json:"sha256,omitempty"` // of the ONNX file, where it is a file already
 
 	arch   architecture // nil for an ONNX file
+	path   string       // of an ONNX file
 	digest string
 }
 
@@ -93,6 +96,8 @@ func Inspect(path string) (*Info, error) { return onnx.Inspect(path) }
 
 const folder = "configs/models"
 
+var validSum = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
+
 var validName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]*$`)
 
 // Load reads configs/models/NAME.yaml below root; or, if name ends in .onnx, the
@@ -118,11 +123,13 @@ func Load(root, name string) (*Config, error) {
 	if c, ok := loaded.Load(key); ok {
 		return c.(*Config), nil
 	}
-	c, err := read(path, name, data)
+	c, err := read(root, path, name, data)
 	if err != nil {
 		return nil, err
 	}
-	loaded.Store(key, c)
+	if c.arch != nil { // a file may change while its configuration does not
+		loaded.Store(key, c)
+	}
 	return c, nil
 }
 
@@ -167,24 +174,48 @@ func List(root string) (models []*Config, err error) {
 	return models, err
 }
 
-// read parses and validates a configuration.
-func read(file, name string, data []byte) (*Config, error) {
+// A head is what every configuration says.
+type head struct {
+	Model       string `yaml:"model"`
+	Description string `yaml:"description"`
+	Source      string `yaml:"source"`
+}
+
+// read parses and validates a configuration: of a file, where it has that key,
+// and else of an architecture.
+func read(root, file, name string, data []byte) (*Config, error) {
+	d, n, err := parse(file, data)
+	if err != nil {
+		return nil, err
+	}
+	if has(n, "file") {
+		return readFile(root, d, n, name)
+	}
+	return readArchitecture(d, n, name)
+}
+
+func (d *document) checkName(model, name string) error {
+	if model != name {
+		return d.errorAt("model", "", "the model is %q, and its file is named for %q", model, name)
+	}
+	return nil
+}
+
+func readArchitecture(d *document, n *yaml.Node, name string) (*Config, error) {
 	var y struct {
-		Model        string    `yaml:"model"`
-		Description  string    `yaml:"description"`
-		Source       string    `yaml:"source"`
+		head
 		Architecture string    `yaml:"architecture"`
 		Seed         uint64    `yaml:"seed"`
 		Parameters   int64     `yaml:"parameters"`
 		Sizes        yaml.Node `yaml:"sizes"`
 		Inputs       []Input   `yaml:"inputs"`
 	}
-	d, err := parse(file, data, &y)
+	err := d.decode("", n, reflect.ValueOf(&y).Elem())
+	if err == nil {
+		err = d.checkName(y.Model, name)
+	}
 	if err != nil {
 		return nil, err
-	}
-	if y.Model != name {
-		return nil, d.errorAt("model", "", "the model is %q, and its file is named for %q", y.Model, name)
 	}
 	kind, ok := architectures[y.Architecture]
 	if !ok {
@@ -200,7 +231,7 @@ func read(file, name string, data []byte) (*Config, error) {
 	}
 	c := &Config{
 		Name: name, Description: y.Description, Source: y.Source, Architecture: y.Architecture,
-		Seed: y.Seed, Parameters: y.Parameters, Inputs: y.Inputs, File: file, arch: arch,
+		Seed: y.Seed, Parameters: y.Parameters, Inputs: y.Inputs, File: d.file, arch: arch,
 	}
 	net := arch.build(c.Seed)
 	info, err := net.Info()
@@ -213,7 +244,7 @@ func read(file, name string, data []byte) (*Config, error) {
 		return nil, d.errorAt("parameters", "the published count and the sizes contradict each other",
 			"%d parameters are stated, and the sizes give %d", c.Parameters, info.Parameters)
 	}
-	if err := c.checkInputs(d, info.Inputs); err != nil {
+	if err := c.checkInputs(d, info); err != nil {
 		return nil, err
 	}
 	h := sha256.New()
@@ -224,11 +255,82 @@ func read(file, name string, data []byte) (*Config, error) {
 	return c, nil
 }
 
+// readFile reads the configuration of a model that is an ONNX file already. What
+// it does not say, the file does.
+func readFile(root string, d *document, n *yaml.Node, name string) (*Config, error) {
+	var y struct {
+		head
+		File       string  `yaml:"file"`
+		SHA256     string  `yaml:"sha256,omitempty"`
+		URL        string  `yaml:"url,omitempty"`
+		Parameters int64   `yaml:"parameters,omitempty"`
+		Inputs     []Input `yaml:"inputs,omitempty"`
+	}
+	err := d.decode("", n, reflect.ValueOf(&y).Elem())
+	if err == nil {
+		err = d.checkName(y.Model, name)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case has(n, "sha256") && !validSum.MatchString(y.SHA256):
+		return nil, d.errorAt("sha256", "", "%q is not 64 hexadecimal digits", y.SHA256)
+	case has(n, "url") && y.SHA256 == "":
+		return nil, d.errorAt("url", "add sha256: SUM, which the one who publishes the file gives", "what comes from a URL needs a checksum")
+	}
+	c := &Config{Name: name, Description: y.Description, Source: y.Source, File: d.file, URL: y.URL, path: under(root, y.File)}
+	if _, err := os.Stat(c.path); errors.Is(err, fs.ErrNotExist) {
+		hint := "copy it there"
+		if c.URL != "" {
+			hint = fmt.Sprintf("`barograph model fetch %s` downloads it; without a network, copy it there from a machine that has one", name)
+		}
+		return nil, d.errorAt("file", hint, "there is no %s", c.path)
+	}
+	info, err := c.open()
+	if err != nil {
+		return nil, d.errorAt("file", hintOf(err), "%v", err)
+	}
+	if y.SHA256 != "" {
+		if err := c.checkSum(y.SHA256); err != nil {
+			return nil, d.errorAt("sha256", hintOf(err), "%v", err)
+		}
+	}
+	if has(n, "parameters") && y.Parameters != info.Parameters {
+		return nil, d.errorAt("parameters", "", "%d parameters are stated, and the file holds %d", y.Parameters, info.Parameters)
+	}
+	if has(n, "inputs") {
+		c.Inputs = y.Inputs
+		err = c.checkInputs(d, info)
+	} else if err = c.describeInputs(info); err != nil {
+		err = d.errorAt("file", hintOf(err), "%v", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func hintOf(err error) string {
+	var h *cell.Error
+	if errors.As(err, &h) {
+		return h.Hint
+	}
+	return ""
+}
+
+// under resolves a path, absolute or relative to root.
+func under(root, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(root, path)
+}
+
 // checkInputs compares the inputs described with those the graph has.
-func (c *Config) checkInputs(d *document, want []onnx.Value) error {
+func (c *Config) checkInputs(d *document, info *Info) error {
 	byName := map[string]onnx.Value{}
 	var missing []string
-	for _, v := range want {
+	for _, v := range info.Inputs {
 		byName[v.Name] = v
 		missing = append(missing, v.Name)
 	}
@@ -237,13 +339,13 @@ func (c *Config) checkInputs(d *document, want []onnx.Value) error {
 		v, ok := byName[in.Name]
 		switch {
 		case !ok:
-			return d.errorAt(at+".name", suggest(in.Name, missing), "architecture %s has no other input %q", c.Architecture, in.Name)
+			return d.errorAt(at+".name", suggest(in.Name, missing), "%s has no other input %q", c.what(), in.Name)
 		case in.Type != v.Type.String():
 			return d.errorAt(at+".type", "", "input %q is of %s, not %s", in.Name, v.Type, in.Type)
-		case !slices.Equal(in.Dims, v.Dims):
+		case !c.fits(in.Dims, v.Dims):
 			return d.errorAt(at+".dims", "", "input %q has dims [%s], not [%s]", in.Name, strings.Join(v.Dims, ", "), strings.Join(in.Dims, ", "))
 		}
-		if err := in.check(c.arch.bounds()[in.Name]); err != nil {
+		if err := in.check(info.Rows[in.Name]); err != nil {
 			return d.errorAt(at+".values", "", "input %q: %v", in.Name, err)
 		}
 		delete(byName, in.Name)
@@ -255,37 +357,100 @@ func (c *Config) checkInputs(d *document, want []onnx.Value) error {
 	return nil
 }
 
+// what names a model's kind for errors.
+func (c *Config) what() string {
+	if c.arch == nil {
+		return "the file"
+	}
+	return "architecture " + c.Architecture
+}
+
+// fits tells whether dims may be described so. Those of an architecture are what
+// they are; of a file, a size or another name may stand for what has no size.
+func (c *Config) fits(got, want []string) bool {
+	if c.arch != nil {
+		return slices.Equal(got, want)
+	}
+	if want == nil {
+		return true // whatever the file does not say
+	}
+	return slices.EqualFunc(got, want, func(g, w string) bool { return g == w || !isSize(w) })
+}
+
+func isSize(dim string) bool {
+	_, err := strconv.ParseInt(dim, 10, 64)
+	return err == nil
+}
+
 // loadONNX makes a model of an ONNX file.
 func loadONNX(root, name string) (*Config, error) {
-	path := name
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(root, path)
+	path := under(root, name)
+	c := &Config{
+		Name: strings.TrimSuffix(filepath.Base(name), ".onnx"), Description: "ONNX file " + name, File: path, path: path,
 	}
-	info, err := Inspect(path)
+	info, err := c.open()
 	if err != nil {
 		return nil, err
 	}
-	c := &Config{
-		Name: strings.TrimSuffix(filepath.Base(name), ".onnx"), Description: "ONNX file " + name, Source: info.Producer,
-		Architecture: "onnx", Parameters: info.Parameters, File: path,
+	c.Source = info.Producer
+	if err := c.describeInputs(info); err != nil {
+		return nil, err
 	}
-	for _, v := range info.Inputs {
-		in := Input{Name: v.Name, Type: v.Type.String(), Dims: v.Dims, Values: defaults(v)}
-		if err := in.check(0); err != nil {
-			return nil, fmt.Errorf("%s: input %q: %w", path, v.Name, err)
-		}
-		c.Inputs = append(c.Inputs, in)
+	return c, nil
+}
+
+// open looks at the model's file, and at what lies beside it.
+func (c *Config) open() (*Info, error) {
+	info, err := Inspect(c.path)
+	if err != nil {
+		return nil, err
+	}
+	if err := info.CheckExternal(filepath.Dir(c.path)); err != nil {
+		return nil, cell.Hint(fmt.Errorf("load model %s: %w", c.path, err), "all of the model's data files belong beside it, whole")
+	}
+	if len(info.Inputs) == 0 {
+		return nil, fmt.Errorf("load model %s: it takes no input", c.path)
 	}
 	h := sha256.New()
-	for _, file := range append([]string{path}, external(path, info)...) {
+	for _, file := range append([]string{c.path}, external(c.path, info)...) {
 		sum, err := asset.Digest(file)
 		if err != nil {
-			return nil, cell.Hint(fmt.Errorf("load model %s: %w", path, err), "all of the model's data files belong beside it")
+			return nil, fmt.Errorf("load model %s: %w", c.path, err)
+		}
+		if c.SHA256 == "" {
+			c.SHA256 = sum
 		}
 		fmt.Fprintln(h, sum)
 	}
 	c.digest = hex.EncodeToString(h.Sum(nil))
-	return c, nil
+	c.Architecture, c.Parameters = "onnx", info.Parameters
+	return info, nil
+}
+
+// describeInputs has every input drawn by default, of dims as the file has them;
+// those that it gives neither size nor name are called INPUT.AXIS.
+func (c *Config) describeInputs(info *Info) error {
+	for _, v := range info.Inputs {
+		in := Input{Name: v.Name, Type: v.Type.String(), Dims: slices.Clone(v.Dims), Values: defaults(v, info.Rows[v.Name])}
+		for i, d := range in.Dims {
+			if d == "?" || d == "" {
+				in.Dims[i] = fmt.Sprintf("%s.%d", v.Name, i)
+			}
+		}
+		err := in.check(0)
+		if err == nil && v.Dims == nil {
+			err = errors.New("the file does not say how many dimensions it has")
+		}
+		if err != nil {
+			hint := hintOf(err)
+			if hint == "" {
+				hint = "describe the inputs in a configuration, which `barograph new model` begins"
+			}
+			return cell.Hint(fmt.Errorf("model %q: input %q: %w", c.Name, v.Name, err), "%s", hint)
+		}
+		c.Inputs = append(c.Inputs, in)
+	}
+	return nil
 }
 
 // external returns the paths of a model's further files.
@@ -299,7 +464,7 @@ func external(path string, info *Info) []string {
 
 // Digest returns, in hexadecimal, a SHA-256 of everything that decides the built
 // file: architecture, sizes and seed by way of the graph they give, and the
-// version of the weights' generator. How inputs are drawn is not in it: they are
+// version of the weights' generator; or every byte of the file that it is. How inputs are drawn is not in it: they are
 // in Inputs.
 func (c *Config) Digest() string { return c.digest }
 
@@ -307,7 +472,7 @@ func (c *Config) Digest() string { return c.digest }
 // Initialisers have no offsets then.
 func (c *Config) Info() (*Info, error) {
 	if c.arch == nil {
-		return Inspect(c.File)
+		return Inspect(c.path)
 	}
 	return c.arch.build(c.Seed).Info()
 }
@@ -323,7 +488,7 @@ func Build(w io.Writer, c *Config) error {
 // Path returns where [Ensure] keeps the model's file.
 func Path(c *Config, cacheDir string) string {
 	if c.arch == nil {
-		return c.File
+		return c.path
 	}
 	return filepath.Join(cacheDir, "models", c.digest+".onnx")
 }

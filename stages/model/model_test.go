@@ -36,7 +36,7 @@ const root = "../.."
 // small loads testdata/bert-small.yaml, changed by pairs of old and new text.
 func small(t testing.TB, replace ...string) *Config {
 	t.Helper()
-	c, err := read("bert-small.yaml", "bert-small", smallYAML(t, replace...))
+	c, err := read(".", "bert-small.yaml", "bert-small", smallYAML(t, replace...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestConfigurationErrors(t *testing.T) {
 	}
 	var got strings.Builder
 	report := func(name string, data []byte) {
-		_, err := read("m.yaml", "bert-small", data)
+		_, err := read(".", "m.yaml", "bert-small", data)
 		var at *Error
 		if !errors.As(err, &at) || at.Line < 1 {
 			t.Errorf("%s: error %v has no place", name, err)
@@ -562,10 +562,10 @@ func TestGenerateTypes(t *testing.T) {
 	if d := got["d"].Data.([]float64); len(d) != 2 || d[0] == d[1] {
 		t.Errorf("d is %v", d)
 	}
-	if i := got["i"]; !reflect.DeepEqual(i, Tensor{[]int64{}, []int32{1}}) {
+	if i := got["i"]; !reflect.DeepEqual(i, Tensor{[]int64{}, []int32{1}, 6}) {
 		t.Errorf("i is %v", i)
 	}
-	if b := got["b"]; !reflect.DeepEqual(b, Tensor{[]int64{2}, []bool{true, true}}) {
+	if b := got["b"]; !reflect.DeepEqual(b, Tensor{[]int64{2}, []bool{true, true}, 9}) {
 		t.Errorf("b is %v", b)
 	}
 }
@@ -573,7 +573,7 @@ func TestGenerateTypes(t *testing.T) {
 func TestGenerateErrors(t *testing.T) {
 	c := small(t)
 	for want, dims := range map[string]map[string]int64{
-		`model "bert-small": dimension "sequence" has no value`:                   {"batch": 1},
+		`model "bert-small": no value for the dimension "sequence"`:               {"batch": 1},
 		`model "bert-small" has no dimension "sequnce"`:                           {"batch": 1, "sequnce": 1},
 		`model "bert-small": dimension "batch" is 0, not at least 1`:              {"batch": 0, "sequence": 1},
 		`model "bert-small": dimension "sequence" is 17, and it takes at most 16`: {"batch": 1, "sequence": 17},
@@ -591,7 +591,7 @@ func FuzzConfiguration(f *testing.F) {
 	f.Add(smallYAML(f, "[0, 61]", "&v [*v, 1]"))
 	f.Add([]byte("a: &a [*a]\nmodel: *a"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := read("m.yaml", "bert-small", data)
+		c, err := read(".", "m.yaml", "bert-small", data)
 		var at *Error
 		if err != nil && !errors.As(err, &at) {
 			t.Errorf("error without a place: %v", err)

@@ -59,25 +59,34 @@ type document struct {
 
 var nodeType = reflect.TypeFor[yaml.Node]()
 
-// parse reads one YAML document into the struct that into points to. Every key
-// is known and every field given, unless its tag says omitempty.
-func parse(file string, data []byte, into any) (*document, error) {
+// parse reads one YAML document.
+func parse(file string, data []byte) (*document, *yaml.Node, error) {
 	d := &document{file: file, lines: strings.Split(string(data), "\n"), at: map[string]*yaml.Node{}}
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var root, more yaml.Node
 	switch err := dec.Decode(&root); {
 	case errors.Is(err, io.EOF):
-		return nil, &Error{File: file, Line: 1, Msg: "the file is empty"}
+		return nil, nil, &Error{File: file, Line: 1, Msg: "the file is empty"}
 	case err != nil:
-		return nil, d.syntax(err)
+		return nil, nil, d.syntax(err)
 	}
 	switch err := dec.Decode(&more); {
 	case err == nil:
-		return nil, d.errorf(&more, "", "a second document begins")
+		return nil, nil, d.errorf(&more, "", "a second document begins")
 	case !errors.Is(err, io.EOF):
-		return nil, d.syntax(err)
+		return nil, nil, d.syntax(err)
 	}
-	return d, d.decode("", root.Content[0], reflect.ValueOf(into).Elem())
+	return d, root.Content[0], nil
+}
+
+// has tells whether a mapping holds a key.
+func has(n *yaml.Node, key string) bool {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Kind == yaml.MappingNode && n.Content[i].Value == key {
+			return true
+		}
+	}
+	return false
 }
 
 // syntax gives the parser's own errors their place.
@@ -122,6 +131,8 @@ func (d *document) errorAt(path, hint, format string, args ...any) error {
 	return d.errorf(n, hint, format, args...)
 }
 
+// decode fills v. Of a mapping every key is known, and every field of its struct
+// given unless the tag says omitempty.
 func (d *document) decode(path string, n *yaml.Node, v reflect.Value) error {
 	if path != "" {
 		d.at[path] = n
@@ -155,11 +166,14 @@ func (d *document) mapping(path string, n *yaml.Node, v reflect.Value) error {
 	if path != "" {
 		path += "."
 	}
-	fields := map[string]int{}
+	fields := map[string][]int{}
 	var names, missing []string
-	for i := range v.NumField() {
-		name, option, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
-		fields[name] = i
+	for _, f := range reflect.VisibleFields(v.Type()) {
+		if f.Anonymous {
+			continue // its fields are among them
+		}
+		name, option, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		fields[name] = f.Index
 		names = append(names, name)
 		if option != "omitempty" {
 			missing = append(missing, name)
@@ -176,7 +190,7 @@ func (d *document) mapping(path string, n *yaml.Node, v reflect.Value) error {
 			return d.errorf(key, "", "key %q stands twice", key.Value)
 		}
 		seen[key.Value] = true
-		if err := d.decode(path+key.Value, value, v.Field(field)); err != nil {
+		if err := d.decode(path+key.Value, value, v.FieldByIndex(field)); err != nil {
 			return err
 		}
 	}

@@ -64,11 +64,17 @@ type Point struct {
 
 // An Infer is what an infer cell did.
 type Infer struct {
-	Model      string            `json:"model"`
-	ModelSHA   string            `json:"model_sha256"`
-	Parameters int64             `json:"parameters"`
-	Batch      int               `json:"batch"`
-	Sequence   int               `json:"sequence"`
+	Model      string           `json:"model"`
+	ModelSHA   string           `json:"model_sha256"`
+	Parameters int64            `json:"parameters"`
+	Batch      int              `json:"batch"`
+	Sequence   int              `json:"sequence"`
+	Dims       map[string]int64 `json:"dims,omitempty"` // the model's other symbolic dimensions
+	// In and Out are the bytes of one call's inputs and outputs, Weights those of
+	// the model's, which cross the link once; all 0 where they were not measured.
+	In         int64             `json:"in_bytes,omitempty"`
+	Out        int64             `json:"out_bytes,omitempty"`
+	Weights    int64             `json:"weight_bytes,omitempty"`
 	Device     string            `json:"device"`
 	Simulated  bool              `json:"simulated"`
 	Provider   string            `json:"provider"` // CPUExecutionProvider, ...

@@ -29,6 +29,7 @@ type Graph struct {
 	weights         []weight
 	constants       map[string]string // encoded tensor -> name
 	taken           map[string]int
+	uses            uses
 }
 
 type weight struct {
@@ -71,20 +72,32 @@ func (g *Graph) Weight(name string, dims []int64, data func(io.Writer) error) st
 }
 
 // An Attribute is a named argument of an operator.
-type Attribute []byte
+type Attribute struct {
+	name    string
+	integer int64 // of Int
+	encoded []byte
+}
 
 // Attribute types of AttributeProto.
 const (
+	attrFloat  = 1
 	attrInt    = 2
 	attrTensor = 4
 	attrInts   = 7
 )
 
+// Float is a float32 attribute.
+func Float(name string, v float32) Attribute {
+	b := text(nil, 1, name)
+	b = protowire.AppendFixed32(protowire.AppendTag(b, 2, protowire.Fixed32Type), math.Float32bits(v))
+	return Attribute{name: name, encoded: integer(b, 20, attrFloat)}
+}
+
 // Int is an integer attribute.
 func Int(name string, v int64) Attribute {
 	b := text(nil, 1, name)
 	b = integer(b, 3, v)
-	return integer(b, 20, attrInt)
+	return Attribute{name, v, integer(b, 20, attrInt)}
 }
 
 // Ints is an attribute that is a list of integers.
@@ -93,7 +106,7 @@ func Ints(name string, v ...int64) Attribute {
 	for _, n := range v {
 		b = integer(b, 8, n)
 	}
-	return integer(b, 20, attrInts)
+	return Attribute{name: name, encoded: integer(b, 20, attrInts)}
 }
 
 // Op adds an operator with one output, named scope/op, and returns that name.
@@ -105,18 +118,40 @@ func (g *Graph) Op(scope, op string, inputs []string, attrs ...Attribute) string
 
 // OpAs adds an operator whose one output has a given name.
 func (g *Graph) OpAs(out, op string, inputs []string, attrs ...Attribute) {
+	g.add([]string{out}, op, inputs, attrs)
+}
+
+// Split adds the operator that divides a value along an axis into equal parts.
+func (g *Graph) Split(scope, in string, axis int64, parts int) []string {
+	var outs []string
+	for range parts {
+		outs = append(outs, g.unique(scope+"/Split"))
+	}
+	g.add(outs, "Split", []string{in}, []Attribute{Int("axis", axis)})
+	return outs
+}
+
+// add adds an operator, named for its first output.
+func (g *Graph) add(outs []string, op string, inputs []string, attrs []Attribute) {
+	var axis int64
 	var b []byte
 	for _, in := range inputs {
 		b = text(b, 1, in)
 	}
-	b = text(b, 2, out)
-	b = text(b, 3, out)
+	for _, out := range outs {
+		b = text(b, 2, out)
+	}
+	b = text(b, 3, outs[0])
 	b = text(b, 4, op)
 	for _, a := range attrs {
-		b = message(b, 5, a)
+		b = message(b, 5, a.encoded)
+		if a.name == "axis" {
+			axis = a.integer
+		}
 	}
 	g.nodes = message(g.nodes, 1, b)
 	g.ops[op]++
+	g.uses.see(op, inputs, axis)
 }
 
 func (g *Graph) unique(name string) string {
@@ -156,7 +191,7 @@ func (g *Graph) constant(t Type, dims []int64, raw []byte) string {
 	}
 	a := text(nil, 1, "value")
 	a = message(a, 5, value)
-	name := g.Op("constant", "Constant", nil, integer(a, 20, attrTensor))
+	name := g.Op("constant", "Constant", nil, Attribute{name: "value", encoded: integer(a, 20, attrTensor)})
 	g.constants[string(value)] = name
 	return name
 }
@@ -173,6 +208,7 @@ func (g *Graph) Info() (*Info, error) {
 			return nil, err
 		}
 	}
+	info.settle(&g.uses)
 	return info, nil
 }
 

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 
+	"barograph/pipeline/cell"
+
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -47,8 +49,13 @@ func inspect(path string) (*Info, error) {
 // Read is [Inspect] for size bytes that lie anywhere. Its error goes on from
 // the file's name: "is empty".
 func Read(r io.ReaderAt, size int64) (*Info, error) {
-	if size == 0 {
+	switch {
+	case size == 0:
 		return nil, errors.New("is empty")
+	case size > MaxBytes:
+		// Before anything of it is read: no reader of ONNX takes it.
+		return nil, cell.Hint(fmt.Errorf("holds %d bytes, and one ONNX file at most %d", size, MaxBytes),
+			"export the model with its weights in a data file of their own (external data)")
 	}
 	p := &parser{r: r, info: &Info{Bytes: size, Ops: map[string]int{}}}
 	seen := false
@@ -79,6 +86,7 @@ func Read(r io.ReaderAt, size int64) (*Info, error) {
 		return nil, errors.New("is no whole ONNX file: it lacks an IR version, a graph or an operator set")
 	}
 	p.dropInitialisers()
+	p.info.settle(&p.uses)
 	return p.info, nil
 }
 
@@ -105,6 +113,7 @@ type parser struct {
 	base int64 // offset of buf[0]
 	n    int   // valid bytes in buf
 	info *Info
+	uses uses
 }
 
 // A field is one field of a message: a number, or the bytes [start, end).
@@ -262,19 +271,37 @@ func (p *parser) graph(f field, depth int) error {
 
 func (p *parser) node(f field, depth int) error {
 	var op, domain string
+	var inputs []string
+	var axis int64
 	err := p.message(f, func(f field) (err error) {
 		switch f.num {
+		case 1:
+			var in string
+			if len(inputs) < 5 { // as many as uses looks at
+				in, err = p.text(f)
+				inputs = append(inputs, in)
+			}
 		case 4:
 			op, err = p.text(f)
 		case 7:
 			domain, err = p.text(f)
 		case 5: // an attribute: look for graphs in it
-			err = p.message(f, func(f field) error {
-				if f.num == 6 || f.num == 11 {
-					return p.graph(f, depth+1)
+			var name string
+			var number int64
+			err = p.message(f, func(f field) (err error) {
+				switch f.num {
+				case 1:
+					name, err = p.text(f)
+				case 3:
+					number, err = f.integer()
+				case 6, 11:
+					err = p.graph(f, depth+1)
 				}
-				return nil
+				return err
 			})
+			if name == "axis" {
+				axis = number
+			}
 		}
 		return err
 	})
@@ -283,6 +310,9 @@ func (p *parser) node(f field, depth int) error {
 	}
 	if op == "" {
 		return f.errorf("is an operator without a type")
+	}
+	if domain == "" || domain == "ai.onnx" {
+		p.uses.see(op, inputs, axis)
 	}
 	if domain != "" && domain != "ai.onnx" {
 		op = domain + "." + op
@@ -442,7 +472,7 @@ func (p *parser) value(f field) (v Value, err error) {
 
 // shape reads a TensorShapeProto.
 func (p *parser) shape(f field) ([]string, error) {
-	var shape []string
+	shape := []string{}
 	err := p.message(f, func(f field) error {
 		if f.num != 1 {
 			return nil
@@ -456,7 +486,9 @@ func (p *parser) shape(f field) ([]string, error) {
 			case 1:
 				var n int64
 				n, err = f.integer()
-				dim = strconv.FormatInt(n, 10)
+				if n >= 0 { // some writers say -1 of what they do not know
+					dim = strconv.FormatInt(n, 10)
+				}
 			case 2:
 				dim, err = p.text(f)
 			}

@@ -6,7 +6,13 @@
 // package are that file's.
 package onnx
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+)
 
 // A Type is the type of a tensor's elements, as TensorProto.DataType numbers it.
 type Type int32
@@ -68,9 +74,27 @@ func (t Type) Bytes(n int64) (int64, bool) {
 
 // A Value is an input or an output of a graph.
 type Value struct {
-	Name string   `json:"name"`
-	Type Type     `json:"type"`
-	Dims []string `json:"dims"` // a number, a name, or ? where the file says nothing
+	Name string `json:"name"`
+	Type Type   `json:"type"`
+	// Dims holds numbers, names, and ? where the file says nothing; it is nil
+	// where the file does not even say how many dimensions there are.
+	Dims []string `json:"dims"`
+}
+
+// Resolve gives dims their sizes, names by values.
+func Resolve(dims []string, values map[string]int64) ([]int64, error) {
+	shape := make([]int64, len(dims))
+	for i, d := range dims {
+		size, ok := values[d]
+		if !ok {
+			var err error
+			if size, err = strconv.ParseInt(d, 10, 64); err != nil || size < 0 {
+				return nil, fmt.Errorf("dimension %q is neither a size nor a name with a value", d)
+			}
+		}
+		shape[i] = size
+	}
+	return shape, nil
 }
 
 // A Tensor is an initialiser.
@@ -106,16 +130,20 @@ type Info struct {
 	Inputs   []Value          `json:"inputs"`            // without initialisers
 	Outputs  []Value          `json:"outputs"`
 	// Parameters counts the elements of initialisers, without those that hold
-	// shapes and indices (32 and 64 bit integers, truth values, text).
+	// shapes and indices (32 and 64 bit integers, truth values, text) or the
+	// running statistics of a batch normalisation, which no training step adjusts.
 	Parameters       int64          `json:"parameters"`
 	InitialiserBytes int64          `json:"initialiser_bytes"`
 	Ops              map[string]int `json:"ops"`                // how often each operator stands in it
 	External         []string       `json:"external,omitempty"` // files with more data, beside the model's
 	Bytes            int64          `json:"bytes"`              // of the model's file
 	Initialisers     []Tensor       `json:"-"`
+	// Rows tells of inputs that choose rows of initialisers how many rows there
+	// are to choose from: of token numbers, the size of the vocabulary.
+	Rows map[string]int64 `json:"rows,omitempty"`
 }
 
-// add counts an initialiser.
+// add takes in an initialiser.
 func (i *Info) add(t Tensor) error {
 	n, ok := t.Elements()
 	if !ok {
@@ -125,10 +153,78 @@ func (i *Info) add(t Tensor) error {
 	if fixed && t.Bytes != 0 && t.Bytes != size {
 		return fmt.Errorf("initialiser %q of %v %v holds %d bytes, not %d", t.Name, t.Type, t.Dims, t.Bytes, size)
 	}
-	if types[t.Type].weight {
-		i.Parameters += n
-	}
 	i.InitialiserBytes += size
 	i.Initialisers = append(i.Initialisers, t)
 	return nil
+}
+
+// CheckExternal tells which of the data files of a model in a folder are missing
+// or too short for what lies in them, all at once.
+func (i *Info) CheckExternal(dir string) error {
+	need := map[string]int64{}
+	for _, t := range i.Initialisers {
+		n, _ := t.Elements()
+		size, _ := t.Type.Bytes(n)
+		need[t.External] = max(need[t.External], t.Offset+size)
+	}
+	var errs []error
+	for _, name := range i.External {
+		fi, err := os.Stat(filepath.Join(dir, name))
+		switch {
+		case err != nil:
+			errs = append(errs, fmt.Errorf("data file: %w", err))
+		case !fi.Mode().IsRegular():
+			errs = append(errs, fmt.Errorf("data file %s is no regular file", filepath.Join(dir, name)))
+		case fi.Size() < need[name]:
+			errs = append(errs, fmt.Errorf("data file %s holds %d bytes, and initialisers reach to byte %d", filepath.Join(dir, name), fi.Size(), need[name]))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// uses notes what operators do with initialisers and inputs.
+type uses struct {
+	statistics map[string]bool     // names of running means and variances
+	tables     map[string][]string // name of an index -> what it chooses rows of
+}
+
+// see takes in an operator of the standard set; axis is its attribute, or 0.
+func (u *uses) see(op string, inputs []string, axis int64) {
+	switch {
+	case op == "BatchNormalization" && len(inputs) >= 5:
+		if u.statistics == nil {
+			u.statistics = map[string]bool{}
+		}
+		u.statistics[inputs[3]], u.statistics[inputs[4]] = true, true
+	case op == "Gather" && len(inputs) >= 2 && axis == 0:
+		if u.tables == nil {
+			u.tables = map[string][]string{}
+		}
+		u.tables[inputs[1]] = append(u.tables[inputs[1]], inputs[0])
+	}
+}
+
+// settle fills in what takes the whole graph to know.
+func (i *Info) settle(u *uses) {
+	rows := map[string]int64{}
+	for _, t := range i.Initialisers {
+		if n, _ := t.Elements(); types[t.Type].weight && !u.statistics[t.Name] {
+			i.Parameters += n
+		}
+		if len(t.Dims) > 0 {
+			rows[t.Name] = t.Dims[0]
+		}
+	}
+	for _, in := range i.Inputs {
+		for _, table := range u.tables[in.Name] {
+			n := rows[table]
+			if known := i.Rows[in.Name]; n < 1 || known > 0 && known < n {
+				continue
+			}
+			if i.Rows == nil {
+				i.Rows = map[string]int64{}
+			}
+			i.Rows[in.Name] = n
+		}
+	}
 }
