@@ -49,10 +49,19 @@ func (e *Error) Error() string { return "nb." + e.Call + ": " + e.Err.Error() }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// An Event is one line of [EventsFile].
+// An Event is one line of [EventsFile]: something that a notebook did.
 type Event struct {
-	Type string `json:"type"` // warning, note or param
-	Text string `json:"text"` // of a param, its name
+	// Type is param, table, figure, text, summary, verdict, note or warning; the
+	// runner adds part, where a cell begins, and print.
+	Type string `json:"type"`
+	// Text is what was said: the name of a param, the paragraph of a summary, the
+	// text of a note, a warning or a print, the index of a part.
+	Text string `json:"text,omitempty"`
+	// Files are the outputs that were written, by name.
+	Files []string `json:"files,omitempty"`
+	// Value is what a param was found to be.
+	Value   any           `json:"value,omitempty"`
+	Verdict *cell.Verdict `json:"verdict,omitempty"`
 }
 
 // raise ends the notebook.
@@ -107,8 +116,8 @@ func read(path string) (*book, error) {
 }
 
 // emit writes an event.
-func (b *book) emit(kind, text string) error {
-	line, err := json.Marshal(Event{kind, text})
+func (b *book) emit(e Event) error {
+	line, err := json.Marshal(e)
 	if err != nil {
 		return err
 	}
@@ -149,7 +158,7 @@ func event(kind, format string, args []any) {
 	text := fmt.Sprintf(format, args...)
 	b := open("%s", kind)
 	fmt.Fprintf(os.Stderr, "%s: %s\n", kind, text)
-	if err := b.emit(kind, text); err != nil {
+	if err := b.emit(Event{Type: kind, Text: text}); err != nil {
 		raise(err, "%s", kind)
 	}
 }

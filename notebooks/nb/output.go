@@ -40,12 +40,23 @@ func Table(name string, table any) {
 	if err := w.WriteAll(rows); err != nil {
 		raise(err, "Table(%q)", name)
 	}
-	open("Table(%q)", name).write(b.Bytes(), name, "Table(%q)", name)
+	at := open("Table(%q)", name)
+	at.write(b.Bytes(), name, "Table(%q)", name)
+	at.tell(Event{Type: "table", Files: []string{name}}, "Table(%q)", name)
 }
 
 // Text writes a text to a declared output.
 func Text(name, text string) {
-	open("Text(%q)", name).write([]byte(text), name, "Text(%q)", name)
+	b := open("Text(%q)", name)
+	b.write([]byte(text), name, "Text(%q)", name)
+	b.tell(Event{Type: "text", Files: []string{name}}, "Text(%q)", name)
+}
+
+// tell records what the notebook did.
+func (b *book) tell(e Event, call string, args ...any) {
+	if err := b.emit(e); err != nil {
+		raise(err, call, args...)
+	}
 }
 
 // Summary appends a paragraph to summary.txt, which the run prints at its end.
@@ -68,6 +79,7 @@ func Summary(text string) {
 		raise(err, "Summary()")
 	}
 	b.begun[SummaryFile] = true
+	b.tell(Event{Type: "summary", Text: strings.Trim(text, "\n")}, "Summary()")
 }
 
 // Align lays a table out for reading: columns two spaces apart, the first to
@@ -176,9 +188,9 @@ const (
 )
 
 // Verdict records what was concluded about a claim of the study: Reproduced,
-// Refuted, NotIdentified or Invalid, and one sentence with the numbers. A claim that this stage is not asked to judge is left out, so that a
-// notebook can serve studies that make fewer claims; judging one twice is an
-// error.
+// Refuted, NotIdentified or Invalid, and one sentence with the numbers. A claim
+// that this stage is not asked to judge is left out, so that a notebook can serve
+// studies that make fewer claims; judging one twice is an error.
 func Verdict(id, verdict, because string) {
 	b := open("Verdict(%q)", id)
 	if !slices.Contains([]string{Reproduced, Refuted, NotIdentified, Invalid}, verdict) {
@@ -198,6 +210,7 @@ func Verdict(id, verdict, because string) {
 	}
 	if asked {
 		b.verdicts = append(b.verdicts, v)
+		b.tell(Event{Type: "verdict", Verdict: &v}, "Verdict(%q)", id)
 	}
 	text, err := json.MarshalIndent(b.verdicts, "", "  ")
 	if err != nil {
@@ -314,12 +327,14 @@ func Save(f Figure, names ...string) {
 		names = []string{""}
 	}
 	for _, name := range names {
-		for _, file := range b.figures(name, "%s", call) {
+		files := b.figures(name, "%s", call)
+		for _, file := range files {
 			var content bytes.Buffer
 			if err := f.Write(&content, strings.TrimPrefix(path.Ext(file), ".")); err != nil {
 				raise(err, "%s", call)
 			}
 			b.write(content.Bytes(), file, "%s", call)
 		}
+		b.tell(Event{Type: "figure", Files: files}, "%s", call)
 	}
 }

@@ -13,7 +13,7 @@ import (
 // Float returns a parameter of the study's `with:`, or its default. A parameter
 // that the study gives and the notebook never asks for is an error.
 func Float(name string, value float64) float64 {
-	if v, ok := param("Float", name); ok {
+	if v, ok := param("Float", name, value); ok {
 		f, is := v.(float64)
 		if !is {
 			raise(fmt.Errorf("the study gives %v, want a number", quote(v)), "Float(%q)", name)
@@ -25,7 +25,7 @@ func Float(name string, value float64) float64 {
 
 // Int returns a whole-number parameter, or its default.
 func Int(name string, value int) int {
-	if v, ok := param("Int", name); ok {
+	if v, ok := param("Int", name, value); ok {
 		f, is := v.(float64)
 		if !is || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
 			raise(fmt.Errorf("the study gives %v, want a whole number", quote(v)), "Int(%q)", name)
@@ -38,7 +38,7 @@ func Int(name string, value int) int {
 // Size returns a parameter in bytes, which the study may write as "4MiB", or
 // its default.
 func Size(name string, value int64) int64 {
-	if v, ok := param("Size", name); ok {
+	if v, ok := param("Size", name, value); ok {
 		s, err := unit.ParseSize(fmt.Sprint(v))
 		if err != nil {
 			raise(err, "Size(%q)", name)
@@ -51,7 +51,7 @@ func Size(name string, value int64) int64 {
 // String returns a text parameter, or its default. Where choices are given, the
 // value must be one of them.
 func String(name, value string, choices ...string) string {
-	v, ok := param("String", name)
+	v, ok := param("String", name, value)
 	if !ok {
 		return value
 	}
@@ -72,7 +72,7 @@ func String(name, value string, choices ...string) string {
 
 // Bool returns a true-or-false parameter, or its default.
 func Bool(name string, value bool) bool {
-	if v, ok := param("Bool", name); ok {
+	if v, ok := param("Bool", name, value); ok {
 		b, is := v.(bool)
 		if !is {
 			raise(fmt.Errorf("the study gives %v, want true or false", quote(v)), "Bool(%q)", name)
@@ -82,13 +82,20 @@ func Bool(name string, value bool) bool {
 	return value
 }
 
-// param looks a parameter up, and records that the notebook knows it.
-func param(function, name string) (any, bool) {
+// param looks a parameter up, and records that the notebook knows it, and what
+// it takes it to be.
+func param(function, name string, value any) (any, bool) {
 	b := open("%s(%q)", function, name)
-	if err := b.emit("param", name); err != nil {
+	v, ok := b.params[name]
+	if ok {
+		value = v
+	}
+	if f, is := value.(float64); is && (math.IsNaN(f) || math.IsInf(f, 0)) {
+		value = fmt.Sprint(f) // which JSON has no number for
+	}
+	if err := b.emit(Event{Type: "param", Text: name, Value: value}); err != nil {
 		raise(err, "%s(%q)", function, name)
 	}
-	v, ok := b.params[name]
 	return v, ok
 }
 

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sort"
 	"strings"
 	"syscall"
 	"time"
@@ -33,7 +32,7 @@ func Command() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(runCommand(), cellCommand())
+	c.AddCommand(runCommand(), checkCommand(), cellCommand(), confinedCommand())
 	return c
 }
 
@@ -71,7 +70,8 @@ unless the notebook ends well. The summary goes to standard output.`,
 	c.Flags().StringArrayVar(&params, "param", nil, "parameter as `name=value`; may be repeated")
 	c.Flags().StringVarP(&j.output, "output", "o", ".", "`folder` to write into")
 	c.Flags().StringArrayVar(&j.declared, "declare", nil, "the only `files` the notebook may write, and must; may be repeated")
-	c.Flags().BoolVar(&j.compiled, "compiled", false, "compile the notebook with the Go command, and do not confine it")
+	c.Flags().BoolVar(&j.compiled, "compiled", false, "compile the notebook with the Go command")
+	c.Flags().DurationVar(&j.timeout, "timeout", defaultTimeout, "stop the notebook after this `time`; 0: never")
 	return c
 }
 
@@ -89,7 +89,34 @@ func cellCommand() *cobra.Command {
 	}
 }
 
-const byHand = "notebook"
+// confinedCommand runs a compiled notebook with what its specification allows.
+func confinedCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:          "confined PROGRAM",
+		Hidden:       true,
+		Args:         cobra.ExactArgs(1),
+		SilenceUsage: true,
+		RunE: func(_ *cobra.Command, args []string) error {
+			b, err := os.ReadFile(os.Getenv(nb.Env))
+			if err != nil {
+				return err
+			}
+			var s cell.Spec
+			if err := json.Unmarshal(b, &s); err != nil {
+				return err
+			}
+			if err := confine(&s, args[0]); err != nil {
+				return err
+			}
+			return syscall.Exec(args[0], args[:1], os.Environ())
+		},
+	}
+}
+
+const (
+	byHand         = "notebook" // the name of its stage, kind and cell
+	defaultTimeout = 5 * time.Minute
+)
 
 // A job is one run of a notebook by hand.
 type job struct {
@@ -99,6 +126,7 @@ type job struct {
 	output   string
 	declared []string
 	compiled bool
+	timeout  time.Duration
 	with     With
 	out, log io.Writer
 }
@@ -148,10 +176,6 @@ func parameters(pairs []string) (With, error) {
 // run runs the notebook in a private folder beside its output, and moves what it
 // left there once it has ended well.
 func (j *job) run(ctx context.Context) (err error) {
-	spec, err := j.spec()
-	if err != nil {
-		return err
-	}
 	if err := os.MkdirAll(j.output, 0o777); err != nil {
 		return err
 	}
@@ -160,18 +184,30 @@ func (j *job) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if dir, err = filepath.Abs(dir); err != nil {
-		return err
-	}
-	if j.compiled {
-		err = j.compile(ctx, spec, dir)
-	} else {
-		err = j.interpret(ctx, spec, dir)
-	}
-	if err != nil {
+	if err := j.runIn(ctx, dir); err != nil {
 		return err
 	}
 	return j.publish(dir)
+}
+
+// runIn runs the notebook in an empty folder, which it leaves its outputs in.
+func (j *job) runIn(ctx context.Context, dir string) error {
+	spec, err := j.spec()
+	if err != nil {
+		return err
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return err
+	}
+	if j.timeout > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeoutCause(ctx, j.timeout, fmt.Errorf("no end after %v", j.timeout))
+		defer stop()
+	}
+	if j.compiled {
+		return j.compile(ctx, spec, dir)
+	}
+	return j.interpret(ctx, spec, dir)
 }
 
 // spec returns what the notebook is told.
@@ -192,7 +228,7 @@ func (j *job) spec() (*cell.Spec, error) {
 		s.Study, s.Machine.Name = "", ""
 		return s, nil
 	}
-	in := cell.Input{Stage: "recording", Kind: "collect", ID: "recording", Files: map[string]string{}}
+	in := cell.Input{Stage: "recording", Kind: "collect", ID: filepath.ToSlash(j.data), Files: map[string]string{}}
 	root, err := filepath.Abs(j.data)
 	if err != nil {
 		return nil, err
@@ -230,9 +266,6 @@ func (j *job) interpret(ctx context.Context, spec *cell.Spec, dir string) error 
 	child.Env = append(os.Environ(), "GOTRACEBACK=none")
 	endWith(child)
 	ended := child.Run()
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
 	d := json.NewDecoder(events)
 	for {
 		var e cell.Event
@@ -248,15 +281,20 @@ func (j *job) interpret(ctx context.Context, spec *cell.Spec, dir string) error 
 			return errors.New(e.Text)
 		}
 	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("run %s: %w", sourceName(spec), context.Cause(ctx))
+	}
 	if ended != nil {
 		return fmt.Errorf("the process of %s ended with %w", sourceName(spec), ended)
 	}
 	return nil
 }
 
-// compile runs the notebook as the Go compiler makes it.
+// compile runs the notebook as the Go compiler makes it, confined as the
+// interpreter is.
 func (j *job) compile(ctx context.Context, spec *cell.Spec, dir string) error {
-	if _, err := Parse(spec.Notebook, sourceName(spec)); err != nil {
+	source, err := Parse(spec.Notebook, sourceName(spec))
+	if err != nil {
 		return hinted(err)
 	}
 	events, err := prepare(spec, dir)
@@ -266,18 +304,33 @@ func (j *job) compile(ctx context.Context, spec *cell.Spec, dir string) error {
 	program := filepath.Join(dir, private, "notebook")
 	build := exec.CommandContext(ctx, "go", "build", "-o", program, filepath.Join(spec.Notebook, File))
 	build.Dir, build.Stdout, build.Stderr = j.root, j.log, j.log
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // needs no library, which it could not read
+	endWith(build)
 	if err := build.Run(); err != nil {
-		return fmt.Errorf("compile %s: %w", sourceName(spec), err)
+		return cell.Hint(fmt.Errorf("compile %s: %w", source.Name, err), "the Go command must be there, and this folder the workspace")
 	}
-	run := exec.CommandContext(ctx, program)
-	run.Dir, run.Stdout, run.Stderr = dir, j.log, j.log
-	run.Env = os.Environ()
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	var trace tail
+	run := exec.CommandContext(ctx, self, "notebook", "confined", program)
+	run.Dir = dir
+	run.Stdout = io.MultiWriter(j.log, &trace)
+	run.Stderr = run.Stdout
+	run.Env = append(os.Environ(), "GOTRACEBACK=single")
 	for name, value := range environment(".") {
 		run.Env = append(run.Env, name+"="+value)
 	}
 	endWith(run)
 	if err := run.Run(); err != nil {
-		return fmt.Errorf("run %s, compiled: %w", sourceName(spec), err)
+		if ctx.Err() != nil {
+			return fmt.Errorf("run %s, compiled: %w", source.Name, context.Cause(ctx))
+		}
+		if e := source.traced(trace.String()); e != nil {
+			return e
+		}
+		return fmt.Errorf("run %s, compiled: %w", source.Name, err)
 	}
 	_, err = finish(spec, dir, events)
 	return err
@@ -292,20 +345,14 @@ func endWith(c *exec.Cmd) {
 
 // publish moves the outputs to where they were asked for, and shows the summary.
 func (j *job) publish(dir string) error {
-	var names []string
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		rel, err := filepath.Rel(dir, path)
-		names = append(names, rel)
-		return err
-	})
+	names, err := filesBelow(dir)
 	if err != nil {
 		return err
 	}
-	sort.Strings(names)
 	for _, name := range names {
+		if name == RecordFile {
+			continue
+		}
 		to := filepath.Join(j.output, name)
 		if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
 			return err

@@ -16,11 +16,16 @@ import (
 // run runs `notebook run` and returns what it printed.
 func run(t *testing.T, args ...string) (out, log string, err error) {
 	t.Helper()
+	return command(t, append([]string{"run"}, args...)...)
+}
+
+func command(t *testing.T, args ...string) (out, log string, err error) {
+	t.Helper()
 	c := notebook.Command()
 	var o, l bytes.Buffer
 	c.SetOut(&o)
 	c.SetErr(&l)
-	c.SetArgs(append([]string{"run"}, args...))
+	c.SetArgs(args)
 	err = c.ExecuteContext(t.Context())
 	return o.String(), l.String(), err
 }

@@ -22,14 +22,18 @@ const (
 // confine takes from this process, for good, what a notebook does not need: it
 // can read its inputs and its own folder and write below the working folder, and
 // it can use neither the network nor other programs' files. Where the kernel has
-// no Landlock, the list of symbols is the only wall.
-func confine(s *cell.Spec) error {
+// no Landlock, the list of symbols is the only wall. Programs may still be
+// started.
+func confine(s *cell.Spec, programs ...string) error {
 	const (
 		read  = landlock.AccessFSSet(ll.AccessFSReadFile)
 		list  = read | landlock.AccessFSSet(ll.AccessFSReadDir)
 		write = list | landlock.AccessFSSet(ll.AccessFSWriteFile|ll.AccessFSTruncate|ll.AccessFSMakeReg|ll.AccessFSMakeDir|ll.AccessFSRemoveFile|ll.AccessFSRemoveDir)
 	)
 	rules := []landlock.Rule{landlock.PathAccess(write, "."), landlock.PathAccess(list, s.Notebook)}
+	if len(programs) > 0 {
+		rules = append(rules, landlock.PathAccess(read|landlock.AccessFSSet(ll.AccessFSExecute), programs...))
+	}
 	var files []string
 	for _, in := range s.Inputs {
 		for _, path := range in.Files {

@@ -15,12 +15,14 @@
 package notebook
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -78,19 +80,37 @@ func Run(ctx context.Context, c *cell.Cell) error {
 	}
 	ctx, stop := limitMemory(ctx)
 	defer stop()
-	if err := s.interpret(ctx, os.Stderr, func(part int) {
+	diary, err := keepDiary(events)
+	if err != nil {
+		return err
+	}
+	inputs := digestInputs(&c.Spec)
+	if err := s.interpret(ctx, io.MultiWriter(os.Stderr, diary), func(part int) {
 		c.Progress(part, len(s.Cells), s.Cells[part].Title)
+		diary.enter(part)
 	}); err != nil {
 		return hinted(err)
 	}
-	told, err := finish(&c.Spec, ".", events)
+	if err := diary.close(); err != nil {
+		return err
+	}
+	said, err := finish(&c.Spec, ".", events)
 	if err != nil {
 		return hinted(fmt.Errorf("%s: %w", name, err))
 	}
-	for _, w := range told.warnings {
-		c.Warn("%s", w)
+	for _, e := range said {
+		if e.Type == "warning" {
+			c.Warn("%s", e.Text)
+		}
 	}
-	return nil
+	if !declares(&c.Spec, RecordFile) {
+		return nil
+	}
+	r := newRecord(&c.Spec, s, said)
+	if r.Inputs, err = inputs(); err != nil {
+		return err
+	}
+	return r.write(".")
 }
 
 // sourceName is how messages call a notebook's file.
@@ -151,97 +171,81 @@ func prepare(s *cell.Spec, dir string) (events string, err error) {
 	return filepath.Join(dir, nb.EventsFile), nil
 }
 
-// A telling is what a notebook said besides its outputs.
-type telling struct {
-	warnings []string
-}
-
 // finish reads what a notebook that ended well has said, and compares what it
 // did with what was asked of it. It removes the private folder.
-func finish(s *cell.Spec, dir, events string) (telling, error) {
-	var t telling
-	asked, err := t.read(events)
+func finish(s *cell.Spec, dir, events string) ([]nb.Event, error) {
+	said, err := readEvents(events)
 	if err != nil {
-		return t, err
+		return nil, err
 	}
 	if err := os.RemoveAll(filepath.Join(dir, private)); err != nil {
-		return t, err
+		return nil, err
 	}
+	var asked []string
+	for _, e := range said {
+		if e.Type == "param" && !slices.Contains(asked, e.Text) {
+			asked = append(asked, e.Text)
+		}
+	}
+	sort.Strings(asked)
 	var given With
 	if len(s.With) > 0 {
 		if err := json.Unmarshal(s.With, &given); err != nil {
-			return t, err
+			return nil, err
 		}
 	}
-	for _, name := range sorted(given) {
+	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if !slices.Contains(asked, name) {
 			hint := "it takes no parameters"
 			if len(asked) > 0 {
 				hint = "it takes " + strings.Join(asked, ", ")
 			}
-			return t, cell.Hint(fmt.Errorf("the notebook never asks for the parameter %q", name), "%s", hint)
+			return nil, cell.Hint(fmt.Errorf("the notebook never asks for the parameter %q", name), "%s", hint)
 		}
 	}
-	return t, outputs(s, dir)
+	return said, outputs(s, dir)
 }
 
-func sorted(m map[string]any) []string {
-	names := make([]string, 0, len(m))
-	for n := range m {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	return names
-}
-
-// read collects the warnings, and returns the parameters asked for, sorted.
-func (t *telling) read(events string) (asked []string, err error) {
-	f, err := os.Open(events)
+// readEvents reads what a notebook has said so far.
+func readEvents(path string) ([]nb.Event, error) {
+	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // the notebook called nothing of nb
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
+	var said []nb.Event
+	for d := json.NewDecoder(bytes.NewReader(b)); ; {
 		var e nb.Event
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			return nil, fmt.Errorf("read the notebook's events: %w", err)
+		err := d.Decode(&e)
+		if err == io.EOF {
+			return said, nil
 		}
-		switch e.Type {
-		case "warning":
-			t.warnings = append(t.warnings, e.Text)
-		case "param":
-			asked = append(asked, e.Text)
+		if err != nil {
+			return said, fmt.Errorf("read the notebook's events: %w", err)
 		}
+		said = append(said, e)
 	}
-	sort.Strings(asked)
-	return slices.Compact(asked), lines.Err()
 }
+
+// declares tells whether a notebook may write an output.
+func declares(s *cell.Spec, name string) bool {
+	return slices.Contains(s.Outputs, name) || free(s)
+}
+
+// free tells whether a notebook may write what it likes.
+func free(s *cell.Spec) bool { return len(s.Outputs) == 1 && s.Outputs[0] == nb.Any }
 
 // outputs compares the files in a folder with those declared. What stands for
 // "nothing to say" is written where the notebook left it out: an empty summary,
 // and no verdicts if there was no claim to judge.
 func outputs(s *cell.Spec, dir string) error {
-	var found []string
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		rel, err := filepath.Rel(dir, path)
-		if err != nil {
-			return err
-		}
-		found = append(found, filepath.ToSlash(rel))
-		return nil
-	})
+	found, err := filesBelow(dir)
 	if err != nil {
 		return err
 	}
-	if len(s.Outputs) == 1 && s.Outputs[0] == nb.Any {
+	if free(s) {
 		return nil
 	}
 	for _, name := range found {
@@ -254,6 +258,7 @@ func outputs(s *cell.Spec, dir string) error {
 			continue
 		}
 		switch name {
+		case RecordFile: // written last
 		case nb.SummaryFile:
 			err = os.WriteFile(filepath.Join(dir, name), nil, 0o666)
 		case nb.VerdictsFile:
@@ -266,6 +271,21 @@ func outputs(s *cell.Spec, dir string) error {
 		}
 	}
 	return judged(s, dir)
+}
+
+// filesBelow returns the names of the files below a folder, sorted.
+func filesBelow(dir string) ([]string, error) {
+	var names []string
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(dir, path)
+		names = append(names, filepath.ToSlash(rel))
+		return err
+	})
+	slices.Sort(names)
+	return names, err
 }
 
 // judged tells which claim was left without a verdict.

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 		if cell.Serve(cell.NewKinds(analyse.Kind(), plot.Kind()), os.Stdin, os.Stdout) != nil {
 			os.Exit(1)
 		}
-	case len(os.Args) == 3 && os.Args[1] == "notebook" && os.Args[2] == "cell":
+	case len(os.Args) >= 3 && os.Args[1] == "notebook":
 		c := notebook.Command()
 		c.SetArgs(os.Args[2:])
 		if c.Execute() != nil {
@@ -249,45 +249,6 @@ func TestFigure2(t *testing.T) {
 	}
 	if svg := read(t, filepath.Join(o.dir, "figures/figure2.svg")); !strings.Contains(svg, "L=4 (60%)") {
 		t.Error("no line is labelled L=4 (60%)")
-	}
-}
-
-// TestEngines runs the shipped notebooks in the interpreter and compiled, and
-// compares what they leave byte for byte.
-func TestEngines(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts the Go compiler")
-	}
-	data := recording(t, 300, func(u float64) float64 { return 3e6 * math.Exp(1.5*u) }, 0)
-	t.Chdir(root(t))
-	for _, name := range []string{"contention", "figure2"} {
-		t.Run(name, func(t *testing.T) {
-			left := map[bool]map[string]string{}
-			for _, compiled := range []bool{false, true} {
-				dir := t.TempDir()
-				c := notebook.Command()
-				var out, log bytes.Buffer
-				c.SetOut(&out)
-				c.SetErr(&log)
-				c.SetArgs([]string{"run", name, "--data", data, "-o", dir, fmt.Sprintf("--compiled=%v", compiled)})
-				if err := c.ExecuteContext(t.Context()); err != nil {
-					t.Fatalf("compiled %v: %v\n%s", compiled, err, log.String())
-				}
-				left[compiled] = files(t, dir)
-				left[compiled]["standard output"] = out.String()
-			}
-			if len(left[false]) < 4 {
-				t.Errorf("the notebook left %d files", len(left[false]))
-			}
-			for file := range left[true] {
-				if left[false][file] != left[true][file] {
-					t.Errorf("%s differs: interpreted\n%.2000s\ncompiled\n%.2000s", file, left[false][file], left[true][file])
-				}
-			}
-			if len(left[false]) != len(left[true]) {
-				t.Errorf("interpreted left %d files, compiled %d", len(left[false]), len(left[true]))
-			}
-		})
 	}
 }
 

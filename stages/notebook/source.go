@@ -243,3 +243,9 @@ func (l listed) Import(path string) (*types.Package, error) {
 	}
 	return nil, fmt.Errorf("package %q is not on the list", path)
 }
+
+// lineStart is the position of the first character of a line that is no space.
+func (s *Source) lineStart(line int) token.Position {
+	text := string(lineOf(s.Text, line))
+	return token.Position{Line: line, Column: 1 + len(text) - len(strings.TrimLeft(text, " \t"))}
+}

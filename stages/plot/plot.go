@@ -16,7 +16,7 @@ func Kind() *cell.Kind {
 		Doc:      "runs a notebook that draws the figures its outputs list",
 		With:     notebook.NewWith,
 		Notebook: true,
-		Outputs:  func(any) []string { return nil },
+		Outputs:  func(any) []string { return []string{notebook.RecordFile} },
 		Identify: notebook.Identify,
 		Prepare:  notebook.Prepare,
 		Run:      notebook.Run,

@@ -1,0 +1,290 @@
+package notebook
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"go/format"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"barograph/pipeline/cell"
+
+	"github.com/spf13/cobra"
+)
+
+func checkCommand() *cobra.Command {
+	var data, params []string
+	var timeout time.Duration
+	c := &cobra.Command{
+		Use:   "check [NAME|DIR...]",
+		Short: "Prove that the interpreter and the Go compiler agree on notebooks",
+		Long: `Check notebooks, all of them below notebooks/ if none is named: gofmt and go vet
+must find nothing, and what the interpreter would do otherwise than the compiler
+is refused. Then both engines run the notebook, and what it leaves and prints is
+compared byte for byte.
+
+The notebooks run on the recordings named by --data; else on the one in their own
+folder testdata/, if there is one; else on every recording below data/.`,
+		Args:         cobra.ArbitraryArgs,
+		SilenceUsage: true,
+		RunE: func(c *cobra.Command, args []string) error {
+			root, err := os.Getwd()
+			if err != nil {
+				return err
+			}
+			with, err := parameters(params)
+			if err != nil {
+				return err
+			}
+			if len(args) == 0 {
+				if args, err = shippedNames(root); err != nil {
+					return err
+				}
+				if len(args) == 0 {
+					return cell.Hint(errors.New("no notebook to check"), "run this where notebooks/ is")
+				}
+			}
+			var wrong []error
+			for _, name := range args {
+				dir, err := find(root, name)
+				if err == nil {
+					err = check(c.Context(), job{root: root, dir: dir, with: with, timeout: timeout}, data, c.OutOrStdout())
+				}
+				if c.Context().Err() != nil {
+					return c.Context().Err()
+				}
+				if err != nil {
+					wrong = append(wrong, err)
+				}
+			}
+			return errors.Join(wrong...)
+		},
+	}
+	c.Flags().StringArrayVar(&data, "data", nil, "`folder` whose files the notebook may read; may be repeated")
+	c.Flags().StringArrayVar(&params, "param", nil, "parameter as `name=value`; may be repeated")
+	c.Flags().DurationVar(&timeout, "timeout", defaultTimeout, "stop a run after this `time`; 0: never")
+	return c
+}
+
+// shippedNames returns the names of the workspace's notebooks.
+func shippedNames(root string) ([]string, error) {
+	found, err := filepath.Glob(filepath.Join(root, "notebooks", "*", File))
+	names := make([]string, len(found))
+	for i, f := range found {
+		names[i] = filepath.Base(filepath.Dir(f))
+	}
+	return names, err
+}
+
+// check checks one notebook on all its data.
+func check(ctx context.Context, j job, data []string, out io.Writer) error {
+	name := sourceName(&cell.Spec{Root: j.root, Notebook: j.dir})
+	source, err := Parse(j.dir, name)
+	if err != nil {
+		return hinted(err)
+	}
+	if err := source.formatted(); err != nil {
+		return err
+	}
+	vet := exec.CommandContext(ctx, "go", "vet", filepath.Join(j.dir, File))
+	vet.Dir = j.root
+	if said, err := vet.CombinedOutput(); err != nil {
+		return fmt.Errorf("go vet %s: %w\n%s", name, err, bytes.TrimSpace(said))
+	}
+	if len(data) == 0 {
+		if data, err = j.recordings(); err != nil {
+			return err
+		}
+	}
+	for _, d := range data {
+		j.data = d
+		n, err := j.compare(ctx)
+		if err != nil {
+			return fmt.Errorf("%s on %s: %w", name, d, err)
+		}
+		fmt.Fprintf(out, "%s on %s: %d outputs, the same from both engines\n", name, d, n)
+	}
+	return nil
+}
+
+// formatted refuses what gofmt would change.
+func (s *Source) formatted() error {
+	want, err := format.Source(s.Text)
+	if err != nil {
+		return fmt.Errorf("format %s: %w", s.Name, err)
+	}
+	if line := firstDifference(s.Text, want); line > 0 {
+		e := s.at(s.lineStart(line), "gofmt would write this otherwise")
+		return cell.Hint(e, "gofmt -w %s", s.Name)
+	}
+	return nil
+}
+
+// firstDifference returns the number of the first line in which two texts
+// differ, from 1, and 0 if there is none.
+func firstDifference(a, b []byte) int {
+	if bytes.Equal(a, b) {
+		return 0
+	}
+	x, y := bytes.Split(a, []byte("\n")), bytes.Split(b, []byte("\n"))
+	for i := range min(len(x), len(y)) {
+		if !bytes.Equal(x[i], y[i]) {
+			return i + 1
+		}
+	}
+	return min(len(x), len(y))
+}
+
+// recordings returns the folders that a notebook is checked on unless others are
+// named.
+func (j *job) recordings() ([]string, error) {
+	if own := filepath.Join(j.dir, "testdata"); isDir(own) {
+		return []string{own}, nil
+	}
+	sealed, err := filepath.Glob(filepath.Join(j.root, "data", "*", "*", "SHA256SUMS"))
+	if err != nil {
+		return nil, err
+	}
+	if len(sealed) == 0 {
+		return nil, cell.Hint(fmt.Errorf("no recording to check %s on", filepath.Base(j.dir)), "name one with --data, or make one: barograph run --machine sim")
+	}
+	var dirs []string
+	for _, s := range sealed {
+		rel, err := filepath.Rel(j.root, filepath.Dir(s))
+		if err != nil {
+			return nil, err
+		}
+		dirs = append(dirs, rel)
+	}
+	return dirs, nil
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// compare runs the notebook in both engines, and returns how many outputs were
+// found to be the same.
+func (j job) compare(ctx context.Context) (n int, err error) {
+	left := map[bool]map[string][]byte{}
+	for _, compiled := range []bool{false, true} {
+		j.compiled = compiled
+		if left[compiled], err = j.leaves(ctx); err != nil {
+			if compiled {
+				err = fmt.Errorf("interpreted it runs, compiled it does not: %w", err)
+			}
+			return 0, err
+		}
+	}
+	var wrong []error
+	for _, name := range union(left[false], left[true]) {
+		a, interpreted := left[false][name]
+		b, compiled := left[true][name]
+		switch {
+		case !interpreted:
+			wrong = append(wrong, fmt.Errorf("only the compiled notebook writes %s", name))
+		case !compiled:
+			wrong = append(wrong, fmt.Errorf("only the interpreted notebook writes %s", name))
+		case !bytes.Equal(a, b):
+			line := firstDifference(a, b)
+			wrong = append(wrong, fmt.Errorf("%s differs from line %d on: interpreted %.200q, compiled %.200q", name, line, lineOf(a, line), lineOf(b, line)))
+		}
+	}
+	if len(wrong) > 0 {
+		return 0, cell.Hint(errors.Join(wrong...), "the interpreter is at fault, or the notebook draws on what no engine fixes, such as the order of a map")
+	}
+	return len(left[false]) - 1, nil
+}
+
+// printed is what leaves calls the notebook's prints; no output has such a name.
+const printed = "what it prints"
+
+// leaves runs the notebook and returns all that it leaves.
+func (j *job) leaves(ctx context.Context) (left map[string][]byte, err error) {
+	dir, err := os.MkdirTemp("", "barograph-check-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	var log bytes.Buffer
+	j.log = &log
+	if err := j.runIn(ctx, dir); err != nil {
+		return nil, err
+	}
+	names, err := filesBelow(dir)
+	if err != nil {
+		return nil, err
+	}
+	left = map[string][]byte{printed: log.Bytes()}
+	for _, name := range names {
+		if name == RecordFile { // which only the interpreter's run keeps
+			continue
+		}
+		if left[name], err = os.ReadFile(filepath.Join(dir, name)); err != nil {
+			return nil, err
+		}
+	}
+	return left, nil
+}
+
+func union[V any](a, b map[string]V) []string {
+	var names []string
+	for _, m := range []map[string]V{a, b} {
+		for n := range m {
+			if !slices.Contains(names, n) {
+				names = append(names, n)
+			}
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func lineOf(text []byte, line int) []byte {
+	lines := bytes.Split(text, []byte("\n"))
+	return lines[min(line, len(lines))-1]
+}
+
+// tail keeps the end of what is written to it.
+type tail struct{ bytes.Buffer }
+
+const tailSize = 64 << 10
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.Buffer.Write(b)
+	if over := t.Len() - 2*tailSize; over > 0 {
+		t.Next(over + tailSize)
+	}
+	return len(b), nil
+}
+
+// traced finds in a compiled notebook's last words what it panicked with, and
+// where; nil if it did not.
+func (s *Source) traced(text string) *Error {
+	at := strings.LastIndex("\n"+text, "\npanic: ")
+	if at < 0 {
+		return nil
+	}
+	text = text[at:]
+	message, _, _ := strings.Cut(text, "\n\ngoroutine ")
+	m := regexp.MustCompile(`(?m)^\t\S*/` + regexp.QuoteMeta(filepath.Base(filepath.Dir(s.Name))+"/"+File) + `:(\d+)`).FindStringSubmatch(text)
+	if m == nil {
+		return nil
+	}
+	line, err := strconv.Atoi(m[1])
+	if err != nil {
+		return nil
+	}
+	e := s.at(s.lineStart(line), "%s", strings.TrimSpace(message))
+	return e
+}

@@ -1,0 +1,226 @@
+package notebook
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"barograph/notebooks/nb"
+	"barograph/pipeline/cell"
+	"barograph/stages/notebook/symbols"
+)
+
+// RecordFile is the output in which every run of a notebook leaves its [Record].
+const RecordFile = "notebook.json"
+
+// A Record is what a run of a notebook was given, what it did, cell by cell, and
+// what it left: all that a page about it shows but the contents of the outputs.
+// The same notebook on the same inputs leaves the same record.
+type Record struct {
+	Schema    int        `json:"schema"`
+	Notebook  string     `json:"notebook"` // as messages call it
+	Source    string     `json:"source"`
+	SHA       string     `json:"source_sha256"`
+	Functions string     `json:"functions"` // digest of what it can call
+	Go        string     `json:"go"`
+	Study     string     `json:"study,omitempty"`
+	Stage     string     `json:"stage"`
+	Machine   string     `json:"machine,omitempty"`
+	With      With       `json:"with,omitempty"`
+	Inputs    []Content  `json:"inputs"`
+	Outputs   []Content  `json:"outputs"`
+	Said      []nb.Event `json:"said"` // in order; a part begins with one of type part
+	// Again is the command that makes the outputs again, from the workspace.
+	Again string `json:"again"`
+}
+
+// recordSchema is the version of RecordFile that this program writes and reads.
+const recordSchema = 1
+
+// A Content is an input or an output by its content.
+type Content struct {
+	Name string `json:"name"`
+	SHA  string `json:"sha256"`
+	Size int64  `json:"size"`
+}
+
+func newRecord(s *cell.Spec, source *Source, said []nb.Event) *Record {
+	r := &Record{
+		Schema: recordSchema, Notebook: source.Name, Source: string(source.Text),
+		SHA: fmt.Sprintf("%x", sha256.Sum256(source.Text)), Functions: symbols.Digest, Go: runtime.Version(),
+		Study: s.Study, Stage: s.Stage, Machine: s.Machine.Name, Said: said, Again: again(s),
+	}
+	if len(s.With) > 0 {
+		_ = json.Unmarshal(s.With, &r.With) // finish has read it
+	}
+	return r
+}
+
+// again is the command that runs the notebook of a specification again.
+func again(s *cell.Spec) string {
+	if s.Stage != byHand {
+		return fmt.Sprintf("barograph run --replay data/%s/%s configs/%s.yaml", s.Study, s.Machine.Name, s.Study)
+	}
+	line := []string{"barograph notebook run", quoted(strings.TrimSuffix(strings.TrimPrefix(sourceName(s), "notebooks/"), "/"+File))}
+	if len(s.Inputs) > 0 {
+		line = append(line, "--data "+quoted(s.Inputs[0].ID))
+	}
+	var with With
+	_ = json.Unmarshal(s.With, &with) // what parameters made
+	for _, name := range slices.Sorted(maps.Keys(with)) {
+		value, _ := json.Marshal(with[name])
+		line = append(line, "--param "+quoted(name+"="+string(value)))
+	}
+	return strings.Join(line, " ")
+}
+
+// quoted writes a word as a shell reads it.
+func quoted(word string) string {
+	if word != "" && strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=:,@%+") == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// write lists the outputs in a folder and writes the record there.
+func (r *Record) write(dir string) error {
+	names, err := filesBelow(dir)
+	if err != nil {
+		return err
+	}
+	r.Outputs = []Content{}
+	for _, name := range names {
+		if name == RecordFile || slices.ContainsFunc(r.Inputs, func(in Content) bool { return in.Name == name }) {
+			continue
+		}
+		f, err := digestFile(filepath.Join(dir, name), name)
+		if err != nil {
+			return err
+		}
+		r.Outputs = append(r.Outputs, f)
+	}
+	b, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", RecordFile, err)
+	}
+	return os.WriteFile(filepath.Join(dir, RecordFile), append(b, '\n'), 0o666)
+}
+
+// ReadRecord reads a record.
+func ReadRecord(path string) (*Record, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	r := &Record{}
+	if err := json.Unmarshal(b, r); err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	if r.Schema != recordSchema {
+		return nil, fmt.Errorf("read %s: its schema is %d, this program reads %d", path, r.Schema, recordSchema)
+	}
+	return r, nil
+}
+
+// digestInputs digests a notebook's inputs while it runs, and returns a function
+// that waits for the result, sorted by name.
+func digestInputs(s *cell.Spec) func() ([]Content, error) {
+	type result struct {
+		files []Content
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		files, err := inputsOf(s)
+		done <- result{files, err}
+	}()
+	return func() ([]Content, error) {
+		r := <-done
+		return r.files, r.err
+	}
+}
+
+func inputsOf(s *cell.Spec) ([]Content, error) {
+	files := []Content{}
+	add := func(path, name string) error {
+		f, err := digestFile(path, name)
+		files = append(files, f)
+		return err
+	}
+	for _, in := range s.Inputs {
+		for name, path := range in.Files {
+			if err := add(path, name); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, name := range s.Files {
+		if err := add(name, name); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(files, func(a, b Content) int { return strings.Compare(a.Name+a.SHA, b.Name+b.SHA) })
+	return files, nil
+}
+
+func digestFile(path, name string) (f Content, err error) {
+	r, err := os.Open(path)
+	if err != nil {
+		return f, err
+	}
+	defer r.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, r)
+	return Content{Name: name, SHA: fmt.Sprintf("%x", h.Sum(nil)), Size: n}, err
+}
+
+// A diary adds to a notebook's events what it prints and which cell it is in.
+type diary struct {
+	file    *os.File
+	printed int
+	err     error
+}
+
+// maxPrinted bounds the prints that a diary keeps, in bytes.
+const maxPrinted = 1 << 20
+
+func keepDiary(events string) (*diary, error) {
+	f, err := os.OpenFile(events, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o666)
+	if err != nil {
+		return nil, fmt.Errorf("prepare the notebook: %w", err)
+	}
+	return &diary{file: f}, nil
+}
+
+// Write notes a print. It never fails: a print must not end the notebook.
+func (d *diary) Write(text []byte) (int, error) {
+	if d.printed += len(text); d.printed-len(text) < maxPrinted {
+		kept := string(text)
+		if over := d.printed - maxPrinted; over > 0 {
+			kept = string(text[:len(text)-over]) + "\n[more was printed]\n"
+		}
+		d.add(nb.Event{Type: "print", Text: kept})
+	}
+	return len(text), nil
+}
+
+func (d *diary) enter(part int) { d.add(nb.Event{Type: "part", Text: strconv.Itoa(part)}) }
+
+func (d *diary) add(e nb.Event) {
+	line, err := json.Marshal(e)
+	if err == nil {
+		_, err = d.file.Write(append(line, '\n'))
+	}
+	d.err = errors.Join(d.err, err)
+}
+
+func (d *diary) close() error { return errors.Join(d.err, d.file.Close()) }
