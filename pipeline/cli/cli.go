@@ -6,6 +6,8 @@ package cli
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -150,9 +152,17 @@ func (s *selection) flags(c *cobra.Command) {
 	}
 }
 
+// options are how the study is read.
+func (a *app) options(s *selection) study.Options {
+	return study.Options{Kinds: a.kinds, Set: s.set, Machine: s.machine, Fingerprint: record.Fingerprint}
+}
+
+// standard is the study that is meant where none is named.
+var standard = filepath.Join("configs", "paper.yaml")
+
 // plan reads a study and expands it.
 func (a *app) plan(args []string, s *selection) (*plan.Plan, error) {
-	opt := study.Options{Kinds: a.kinds, Set: s.set, Machine: s.machine, Fingerprint: record.Fingerprint}
+	opt := a.options(s)
 	path := ""
 	if len(args) > 0 {
 		path = args[0]
@@ -172,7 +182,7 @@ func (a *app) plan(args []string, s *selection) (*plan.Plan, error) {
 		}
 	}
 	if path == "" {
-		path = filepath.Join("configs", "paper.yaml")
+		path = standard
 	}
 	st, err := study.Load(path, opt)
 	if err != nil {
@@ -205,7 +215,33 @@ func (a *app) plan(args []string, s *selection) (*plan.Plan, error) {
 // state is the folder that holds the store, locks, logs and private folders.
 func state(root string) string { return filepath.Join(root, ".barograph") }
 
+// proof is the file that may say that a selection of a study needs no run; empty
+// for a replay, which is not worth one.
+func (s *selection) proof(args []string) string {
+	path := standard
+	if len(args) > 0 {
+		path = args[0]
+	}
+	root, err := study.Workspace(path)
+	if err != nil || s.replay != "" {
+		return ""
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "%q %q %q %q", path, s.machine, s.set, os.Getenv(sharedStore))
+	return filepath.Join(state(root), "proofs", hex.EncodeToString(h.Sum(nil)))
+}
+
 func storeDir(root string) string { return filepath.Join(state(root), "store") }
+
+// sharedStore names the variable that holds the folder shared with others.
+const sharedStore = "BAROGRAPH_SHARED"
+
+// share puts the shared folder behind a store, where there is one.
+func (a *app) share(s *store.Store) {
+	if dir := os.Getenv(sharedStore); dir != "" {
+		s.Share(dir, func(err error) { fmt.Fprintln(a.msg, "warning:", err) })
+	}
+}
 
 // decided is a plan held against the store, nothing run.
 func (a *app) decided(args []string, s *selection, fresh []string) (*plan.Plan, *plan.Decider, error) {
@@ -217,6 +253,7 @@ func (a *app) decided(args []string, s *selection, fresh []string) (*plan.Plan, 
 	if err != nil {
 		return nil, nil, err
 	}
+	a.share(st)
 	d := plan.NewDecider(p, st, fresh)
 	for _, c := range p.Cells {
 		if c.Trial == nil {

@@ -16,6 +16,7 @@ import (
 	"barograph/pipeline/engine"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/store"
+	"barograph/pipeline/study"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -34,11 +35,19 @@ which would run, and why.
 Exit status: 0 done, 1 a cell failed, 2 usage or an invalid file, 3 measured but
 INVALID, 130 interrupted.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if opt.Jobs < 1 {
+				return &status{statusUsage, fmt.Errorf("--jobs %d: want at least 1", opt.Jobs)}
+			}
+			var e ended
+			if proof := sel.proof(args); proof != "" && len(opt.Fresh) == 0 && plan.Proven(proof, a.options(&sel), &e) {
+				a.begin(&e)
+				return a.conclude(&e)
+			}
 			p, err := a.plan(args, &sel)
 			if err != nil {
 				return err
 			}
-			return a.run(cmd.Context(), p, opt)
+			return a.run(cmd.Context(), p, opt, sel.proof(args))
 		},
 	}
 	sel.flags(c)
@@ -48,22 +57,34 @@ INVALID, 130 interrupted.`,
 	return c
 }
 
-func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options) (err error) {
-	if opt.Jobs < 1 {
-		return &status{statusUsage, fmt.Errorf("--jobs %d: want at least 1", opt.Jobs)}
+// An ended run is what there is to say of it, also when a proof says that it
+// would do nothing.
+type ended struct {
+	Study    string
+	Machine  cell.Machine
+	Lowered  []study.Override
+	Replayed bool
+	Result   *engine.Result
+}
+
+func (a *app) begin(e *ended) {
+	for _, o := range e.Lowered {
+		fmt.Fprintf(a.msg, "%s sets %s to %v (the study says %v)\n", o.By, o.Param, o.To, o.From)
 	}
+	if !e.Replayed && e.Machine.Device == "sim" {
+		fmt.Fprintln(a.msg, "device sim: every number of this run is simulated, none is measured")
+	}
+}
+
+func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, proof string) (err error) {
 	for _, name := range opt.Fresh {
 		if !slices.ContainsFunc(p.Cells, func(c *plan.Cell) bool { return c.Stage.Name == name }) {
 			return &status{statusUsage, fmt.Errorf("--fresh %s: the study has no such stage", name)}
 		}
 	}
 	opt.Program = program(p.Study.Machine.Device)
-	for _, o := range p.Study.Lowered {
-		fmt.Fprintf(a.msg, "%s sets %s to %v (the study says %v)\n", o.By, o.Param, o.To, o.From)
-	}
-	if p.Replayed == "" && p.Study.Machine.Device == "sim" {
-		fmt.Fprintln(a.msg, "device sim: every number of this run is simulated, none is measured")
-	}
+	e := &ended{Study: p.Study.Name, Machine: p.Study.Machine, Lowered: p.Study.Lowered, Replayed: p.Replayed != ""}
+	a.begin(e)
 	dir := state(p.Study.Root)
 	lock, err := store.Lock(ctx, filepath.Join(dir, "lock"), func(holder string) {
 		fmt.Fprintln(a.msg, "waiting for another run in this folder:", holder)
@@ -76,10 +97,19 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options) (err er
 	if err != nil {
 		return err
 	}
+	a.share(s)
 	show := a.observer()
 	opt.Observer = show
 	res, err := engine.Run(ctx, p, s, dir, opt)
 	show.close()
+	e.Result = res
+	if err == nil && proof != "" && res.Whole() {
+		// No proof, such as when an input was edited meanwhile, only means that the
+		// next run has to look.
+		stands := *e
+		stands.Result = res.Again()
+		_ = res.Decider.Prove(proof, stands)
+	}
 	if e := s.Close(); err == nil {
 		err = e
 	}
@@ -90,7 +120,7 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options) (err er
 	if err != nil {
 		return err
 	}
-	return a.conclude(p, res)
+	return a.conclude(e)
 }
 
 // program chooses who runs a cell: this program, or, for cells that measure on a
@@ -118,7 +148,8 @@ func program(device string) func(*plan.Cell) (string, error) {
 }
 
 // conclude prints how a run ended and turns it into a status.
-func (a *app) conclude(p *plan.Plan, res *engine.Result) error {
+func (a *app) conclude(e *ended) error {
+	res := e.Result
 	if a.json {
 		type failure struct {
 			Cell  string `json:"cell"`
@@ -132,7 +163,7 @@ func (a *app) conclude(p *plan.Plan, res *engine.Result) error {
 			Failures []failure             `json:"failures,omitempty"`
 			Warnings []engine.Warning      `json:"warnings,omitempty"`
 			Verdicts []cell.Verdict        `json:"verdicts,omitempty"`
-		}{p.Study.Name, p.Study.Machine, res.Counts, nil, res.Warnings, res.Verdicts}
+		}{e.Study, e.Machine, res.Counts, nil, res.Warnings, res.Verdicts}
 		for _, f := range res.Failures {
 			out.Failures = append(out.Failures, failure{f.Cell.ID, f.Err.Error(), f.Log})
 		}
@@ -155,7 +186,7 @@ func (a *app) conclude(p *plan.Plan, res *engine.Result) error {
 			fmt.Fprintln(a.msg, "  log:", relative(f.Log))
 		}
 	}
-	fmt.Fprintf(a.msg, "%s: %s\n", p.Study.Name, counts(res))
+	fmt.Fprintf(a.msg, "%s: %s\n", e.Study, counts(res))
 	switch {
 	case len(res.Failures) > 0:
 		return &status{code: statusFailed}

@@ -53,7 +53,6 @@ type bars struct {
 	lines
 	p         *mpb.Progress
 	run, cell *mpb.Bar
-	note      string
 	current   *plan.Cell
 	estimate  estimate
 }

@@ -72,6 +72,18 @@ type Result struct {
 	Warnings  []Warning
 	Verdicts  []cell.Verdict
 	Summaries []string // the text of each summary output, in plan order
+
+	Decider *plan.Decider `json:"-"` // what was decided of each cell in the end
+}
+
+// Whole tells whether every cell has its result now.
+func (r *Result) Whole() bool { return r.Counts[Failed]+r.Counts[Skipped] == 0 }
+
+// Again returns the result that the same run would have with nothing to do.
+func (r *Result) Again() *Result {
+	again := *r
+	again.Counts = map[Status]int{Stood: r.Counts[Ran] + r.Counts[Stood]}
+	return &again
 }
 
 // A Failure is a cell that failed.
@@ -163,6 +175,7 @@ func (r *run) prepare(ctx context.Context) error {
 			}
 		}
 	}
+	r.result.Decider = r.decider
 	r.opt.Observer.Begin(r.plan, may)
 	prepared := map[string]bool{}
 	for _, c := range may {
@@ -442,10 +455,10 @@ func (r *run) conclude() error {
 		if dec == nil || dec.State != plan.Stands || c.Given != nil {
 			continue
 		}
-		if c.Trial == nil {
+		if c.Trial == nil && dec.Record.Warned > 0 {
 			d, err := r.store.Detail(dec.Record)
 			if err != nil {
-				return err
+				d.Warnings = []string{fmt.Sprintf("it had %d warnings that are lost: %v", dec.Record.Warned, err)}
 			}
 			for _, w := range d.Warnings {
 				r.result.Warnings = append(r.result.Warnings, Warning{c.ID, w})

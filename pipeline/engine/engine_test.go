@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -142,7 +141,6 @@ func (w *workspace) read(name string) string {
 
 // seen collects what an observer is told.
 type seen struct {
-	mu     sync.Mutex
 	starts []string
 	ends   map[string]engine.Outcome
 	files  []string

@@ -38,12 +38,13 @@ type Decider struct {
 	store *store.Store
 	fresh map[string]bool // stages that run whatever is stored
 	made  map[*Cell]*Decision
+	files map[string]string // digests of the inputs that keys were made of
 }
 
 // NewDecider returns a decider. Stages named in fresh run once, whatever is
 // stored.
 func NewDecider(p *Plan, s *store.Store, fresh []string) *Decider {
-	d := &Decider{plan: p, store: s, fresh: map[string]bool{}, made: make(map[*Cell]*Decision, len(p.Cells))}
+	d := &Decider{plan: p, store: s, fresh: map[string]bool{}, made: make(map[*Cell]*Decision, len(p.Cells)), files: map[string]string{}}
 	for _, name := range fresh {
 		d.fresh[name] = true
 	}
@@ -145,6 +146,7 @@ func (d *Decider) parts(parts []store.Part, c *Cell, prefix string) ([]store.Par
 		if err != nil {
 			return nil, fmt.Errorf("read an input of %s: %w", c.ID, err)
 		}
+		d.files[path] = digest
 		parts = append(parts, store.Part{Name: prefix + "file " + path, Value: digest})
 	}
 	for _, n := range c.Needs {

@@ -34,7 +34,8 @@ type Plan struct {
 	// Replayed is the folder of the recording that stands in for measuring.
 	Replayed string
 
-	byID map[string]*Cell
+	byID  map[string]*Cell
+	globs map[string][]string // patterns of inputs, with the files they matched
 }
 
 // A Cell is one stage at one point of its matrix.
@@ -69,12 +70,12 @@ func (p *Plan) Cell(id string) *Cell { return p.byID[id] }
 
 // Build expands a study. Its errors are study.Errors: all there are, positioned.
 func Build(s *study.Study) (*Plan, error) {
-	b := builder{study: s, cells: map[string][]*Cell{}}
+	b := builder{study: s, cells: map[string][]*Cell{}, globs: map[string][]string{}}
 	order, err := sorted(s)
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{Study: s, byID: map[string]*Cell{}}
+	p := &Plan{Study: s, byID: map[string]*Cell{}, globs: b.globs}
 	for _, st := range order {
 		if st.Background {
 			continue // made with the foreground cells they run during
@@ -106,6 +107,7 @@ type builder struct {
 	study *study.Study
 	cells map[string][]*Cell // by stage; of a background stage, all its trials'
 	index map[indexKey]map[string][]*Cell
+	globs map[string][]string
 	errs  study.Errors
 }
 
@@ -228,7 +230,6 @@ func (b *builder) claims(st *study.Stage) []cell.Claim {
 // files finds the workspace files a cell reads: those its globs match, and
 // those of its notebook. What its needs publish is added when it is keyed.
 func (b *builder) files(c *Cell, globs []string) {
-	root := os.DirFS(b.study.Root)
 	if nb := c.Stage.Notebook; nb != "" {
 		globs = slices.Concat(globs, []string{filepath.Join(nb, "**")})
 	}
@@ -240,7 +241,7 @@ func (b *builder) files(c *Cell, globs []string) {
 	}
 	for _, glob := range globs {
 		glob = filepath.ToSlash(filepath.Clean(glob))
-		matches, err := doublestar.Glob(root, glob, doublestar.WithFilesOnly())
+		matches, err := b.glob(glob)
 		if err != nil {
 			b.fail(c.Stage, "", "input %q of %s: %v", glob, c.ID, err)
 			continue
@@ -261,6 +262,30 @@ func (b *builder) files(c *Cell, globs []string) {
 		}
 	}
 	slices.Sort(c.Files)
+}
+
+// glob returns the workspace's files that a pattern matches.
+func (b *builder) glob(pattern string) ([]string, error) {
+	if matches, ok := b.globs[pattern]; ok {
+		return matches, nil
+	}
+	matches, err := glob(b.study.Root, pattern)
+	if err == nil && strings.ContainsAny(pattern, meta) {
+		b.globs[pattern] = matches
+	}
+	return matches, err
+}
+
+const meta = `*?[{\` // what makes a path a pattern
+
+func glob(root, pattern string) ([]string, error) {
+	if !strings.ContainsAny(pattern, meta) {
+		if st, err := os.Stat(filepath.Join(root, pattern)); err != nil || st.IsDir() {
+			return nil, nil // as in a glob, what cannot be seen is not there
+		}
+		return []string{pattern}, nil
+	}
+	return doublestar.Glob(os.DirFS(root), pattern, doublestar.WithFilesOnly())
 }
 
 // published checks that no two cells publish one path, that no cell reads what

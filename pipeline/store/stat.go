@@ -3,39 +3,62 @@ package store
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
 
 // A stat is what the file system says of a file without reading it.
 type stat struct {
-	Size   int64  `json:"s"`
-	Mtime  int64  `json:"m"` // nanoseconds
-	Ctime  int64  `json:"c"` // set by the kernel on every change, also where mtime is put back
-	Inode  uint64 `json:"i"`
-	Digest string `json:"d"`
-	// Seen is when reading began. A file changed within a clock tick of
-	// being read could change again without showing, so such an entry is not
-	// believed: the rule git calls "racy".
-	Seen int64 `json:"t"`
+	size, mtime, ctime int64 // times in nanoseconds; the kernel sets ctime on every change, also where mtime is put back
+	inode              uint64
+}
+
+// An entry is a file's digest, and the stat it had when it was read.
+type entry struct {
+	stat
+	digest string
+	// seen is when reading began. A file changed within a clock tick of being
+	// read could change again without showing, so such an entry is not believed:
+	// the rule git calls "racy".
+	seen int64
 }
 
 const grain = int64(20 * time.Millisecond) // coarser than any kernel tick
 
+func (e entry) racy() bool { return e.seen-max(e.mtime, e.ctime) < grain }
+
 type statCache struct {
-	entries map[string]stat
+	entries map[string]entry // by absolute path
 	dirty   bool
 }
 
+// load reads the cache. It only spares reading: what is missing or damaged of it
+// is not there. A line is
+//
+//	crc32c digest size mtime ctime inode seen path
 func (c *statCache) load(path string) {
-	c.entries = map[string]stat{}
-	// The cache only spares reading: one that is missing or damaged is empty.
-	if b, err := os.ReadFile(path); err != nil || json.Unmarshal(b, &c.entries) != nil {
-		clear(c.entries)
+	c.entries = map[string]entry{}
+	b, _ := os.ReadFile(path)
+	for line := range wholeLines(string(b)) {
+		text, ok := unsealed(line)
+		var n [5]int64
+		digest, text, _ := strings.Cut(text, " ")
+		for i := range n {
+			var field string
+			var err error
+			field, text, _ = strings.Cut(text, " ")
+			n[i], err = strconv.ParseInt(field, 10, 64)
+			ok = ok && err == nil
+		}
+		if name, err := unescape(text); ok && err == nil {
+			c.entries[name] = entry{stat{n[0], n[1], n[2], uint64(n[3])}, digest, n[4]}
+		}
 	}
 }
 
@@ -43,41 +66,47 @@ func (c *statCache) save(path string) error {
 	if !c.dirty {
 		return nil
 	}
-	b, err := json.Marshal(c.entries)
-	if err != nil {
-		return err
+	var b strings.Builder
+	for name, e := range c.entries {
+		b.WriteString(sealed(fmt.Sprintf("%s %d %d %d %d %d %s", e.digest, e.size, e.mtime, e.ctime, int64(e.inode), e.seen, escape(name))))
 	}
-	if err := os.WriteFile(path+"~", b, 0o666); err != nil {
+	if err := os.WriteFile(path+"~", []byte(b.String()), 0o666); err != nil {
 		return err
 	}
 	return os.Rename(path+"~", path)
 }
 
+// holds tells whether a file still has the stat with which it had a digest. That
+// is enough for objects, which nobody has a reason to change in the instant
+// after they were made; other files need lookup.
+func (c *statCache) holds(path string, info fs.FileInfo, digest string) bool {
+	e, ok := c.entries[path]
+	return ok && e.stat == statOf(info) && e.digest == digest
+}
+
+// lookup returns the digest of a file, if its stat proves it.
 func (c *statCache) lookup(path string, info fs.FileInfo) (string, bool) {
 	e, ok := c.entries[path]
-	now := statOf(info)
-	now.Digest, now.Seen = e.Digest, e.Seen
-	if !ok || now != e || e.Seen-max(e.Mtime, e.Ctime) < grain {
+	if !ok || e.stat != statOf(info) || e.racy() {
 		return "", false
 	}
-	return e.Digest, true
+	return e.digest, true
 }
 
 func (c *statCache) remember(path string, info fs.FileInfo, digest string, seen time.Time) {
-	e := statOf(info)
-	e.Digest, e.Seen = digest, seen.UnixNano()
-	c.entries[path], c.dirty = e, true
+	c.entries[path], c.dirty = entry{statOf(info), digest, seen.UnixNano()}, true
 }
 
 func statOf(info fs.FileInfo) stat {
-	s := stat{Size: info.Size(), Mtime: info.ModTime().UnixNano()}
+	s := stat{size: info.Size(), mtime: info.ModTime().UnixNano()}
 	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
-		s.Ctime, s.Inode = sys.Ctim.Nano(), sys.Ino
+		s.ctime, s.inode = sys.Ctim.Nano(), sys.Ino
 	}
 	return s
 }
 
-func hashFile(path string) (string, error) {
+// HashFile returns the SHA-256 of a file in hexadecimal.
+func HashFile(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err
@@ -88,4 +117,47 @@ func hashFile(path string) (string, error) {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// An Observation is what the file system says of a file without reading it:
+// size, times in nanoseconds, inode. Two that are equal are of one content, if
+// the first was not made in the instant of a change.
+type Observation [4]int64
+
+// Observe observes a file.
+func Observe(path string) (Observation, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return Observation{}, err
+	}
+	return statOf(info).observation(), nil
+}
+
+func (s stat) observation() Observation {
+	return Observation{s.size, s.mtime, s.ctime, int64(s.inode)}
+}
+
+// Proof returns an observation that proves a file to hold what has the digest,
+// reading the file if need be. It returns false where the file holds that but
+// was changed too recently for an observation to prove anything, and an error
+// where it does not.
+func (s *Store) Proof(path, digest string) (Observation, bool, error) {
+	got, err := s.Digest(path)
+	if err == nil && got != digest {
+		err = fmt.Errorf("%s has changed", path)
+	}
+	s.mu.Lock()
+	e := s.stats.entries[path]
+	s.mu.Unlock()
+	return e.observation(), !e.racy(), err
+}
+
+// ObjectProof is [Store.Proof] for an object.
+func (s *Store) ObjectProof(f File) (Observation, error) {
+	if !s.sound(f) {
+		return Observation{}, fmt.Errorf("object %s is damaged", f.Digest)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stats.entries[s.Object(f.Digest)].observation(), nil
 }

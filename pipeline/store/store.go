@@ -5,29 +5,38 @@
 //
 //	objects/ab/abcdef...  the outputs' bytes, read-only, named by SHA-256
 //	cells.log             one line per record, each with a checksum; a torn tail is cut off
-//	details.log           what each key was made of, for explanations
-//	stats.json            digests of files by size, times and inode
+//	details.log           what each key was made of, in the same way, for explanations
+//	stats                 digests of files by size, times and inode
 //
 // Put and Commit make a result visible to this process at once; Sync makes what
 // was committed durable, and happens in the background at most every
 // [SyncEvery] and on Close. A crash loses at most the cells committed since, and
 // never leaves a record without its objects: objects are flushed first.
+//
+// An object counts only while the file has the stat it had when it was known to
+// hold what its name says; otherwise it is read again, and a damaged one is no
+// result. [Store.Verify] reads all of them whatever their stat, and [Store.GC]
+// removes what no root names. A [Shared] folder can stand behind a store.
 package store
 
 import (
-	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"iter"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"barograph/pipeline/cell"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,9 +58,8 @@ type Record struct {
 	Cell    string // study/cell, such as paper/infer[level=4,replicate=2]
 	Started int64  // Unix time in nanoseconds
 	Wall    time.Duration
+	Warned  int // how many warnings its detail holds
 	Files   []File
-
-	detail extent
 }
 
 // Detail is what a record keeps for people.
@@ -70,20 +78,21 @@ type Part struct {
 type Store struct {
 	dir string
 
+	shared *Shared
+
 	mu      sync.Mutex
 	records map[string]*Record // by key
 	latest  map[string]*Record // by cell
 	stats   statCache
 	pending []*Record
-	details map[*Record][]byte // of pending records
-	log     *os.File           // nil when the store was opened to read
+	details map[string][]byte // lines by key: of pending records, and what indexDetails read
+	indexed bool
+	used    map[string]bool // keys that a shared folder should have
+	log     *os.File        // nil when the store was opened to read
 	detail  *os.File
-	size    int64 // of details.log
 	timer   *time.Timer
 	failed  error // of a background Sync
 }
-
-type extent struct{ off, n int64 }
 
 // Open opens the store in dir for writing, making it where there is none. The
 // caller holds the workspace's lock.
@@ -91,7 +100,7 @@ func Open(dir string) (*Store, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "objects"), 0o777); err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
-	s, good, err := load(dir)
+	s, err := load(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -104,47 +113,68 @@ func Open(dir string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
-	// Everything after the last whole record was never acknowledged as durable.
-	if err := s.log.Truncate(good); err != nil {
-		return nil, fmt.Errorf("open the store: %w", err)
-	}
-	if _, err := s.log.Seek(good, io.SeekStart); err != nil {
-		return nil, fmt.Errorf("open the store: %w", err)
-	}
-	if s.size, err = s.detail.Seek(0, io.SeekEnd); err != nil {
+	if err := errors.Join(cut(s.log), cut(s.detail)); err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
 	return s, nil
 }
 
-// View opens the store to read, without a lock; a store that is not there is
-// empty.
-func View(dir string) (*Store, error) {
-	s, _, err := load(dir)
-	return s, err
-}
-
-func load(dir string) (*Store, int64, error) {
-	s := &Store{dir: dir, records: map[string]*Record{}, latest: map[string]*Record{}, details: map[*Record][]byte{}}
-	s.stats.load(filepath.Join(dir, "stats.json"))
-	b, err := os.ReadFile(filepath.Join(dir, "cells.log"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, 0, fmt.Errorf("open the store: %w", err)
+// cut removes what follows a log's last whole line, which was never acknowledged
+// as durable, and goes to the end.
+func cut(f *os.File) error {
+	end, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
 	}
-	good := int64(0)
-	for rest := string(b); ; {
-		line, tail, whole := strings.Cut(rest, "\n")
-		if !whole {
+	for b := make([]byte, 1); end > 0; end-- {
+		if _, err := f.ReadAt(b, end-1); err != nil {
+			return err
+		}
+		if b[0] == '\n' {
 			break
 		}
+	}
+	if err := f.Truncate(end); err != nil {
+		return err
+	}
+	_, err = f.Seek(end, io.SeekStart)
+	return err
+}
+
+// View opens the store to read, without a lock; a store that is not there is
+// empty.
+func View(dir string) (*Store, error) { return load(dir) }
+
+func load(dir string) (*Store, error) {
+	s := &Store{
+		dir: dir, records: map[string]*Record{}, latest: map[string]*Record{},
+		details: map[string][]byte{}, used: map[string]bool{},
+	}
+	s.stats.load(filepath.Join(dir, "stats"))
+	b, err := os.ReadFile(filepath.Join(dir, "cells.log"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open the store: %w", err)
+	}
+	for line := range wholeLines(string(b)) {
 		// A damaged line is a lost result; those around it still stand.
 		if r, err := parseRecord(line); err == nil {
 			s.index(r)
 		}
-		good += int64(len(line)) + 1
-		rest = tail
 	}
-	return s, good, nil
+	return s, nil
+}
+
+// wholeLines yields the lines of a log, without what a crash cut short.
+func wholeLines(log string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for {
+			line, tail, whole := strings.Cut(log, "\n")
+			if !whole || !yield(line) {
+				return
+			}
+			log = tail
+		}
+	}
 }
 
 func (s *Store) index(r *Record) {
@@ -154,13 +184,13 @@ func (s *Store) index(r *Record) {
 
 // A record's line is
 //
-//	crc32c key cell started wall detail-offset detail-length {digest size x|- name}...
+//	crc32c key cell started wall warnings {digest size x|- name}...
 //
 // with fields separated by tabs, and names quoted as Go strings only where they
 // hold a tab, a newline, a quote or a backslash.
 func (r *Record) line() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\t%s\t%d\t%d\t%d\t%d", r.Key, escape(r.Cell), r.Started, int64(r.Wall), r.detail.off, r.detail.n)
+	fmt.Fprintf(&b, "%s\t%s\t%d\t%d\t%d", r.Key, escape(r.Cell), r.Started, int64(r.Wall), r.Warned)
 	for _, f := range r.Files {
 		mode := "-"
 		if f.Exec {
@@ -168,8 +198,19 @@ func (r *Record) line() string {
 		}
 		fmt.Fprintf(&b, "\t%s\t%d\t%s\t%s", f.Digest, f.Size, mode, escape(f.Name))
 	}
-	body := b.String()
-	return fmt.Sprintf("%08x\t%s\n", crc32.Checksum([]byte(body), castagnoli), body)
+	return sealed(b.String())
+}
+
+// sealed puts a checksum before a line's text.
+func sealed(text string) string {
+	return fmt.Sprintf("%08x\t%s\n", crc32.Checksum([]byte(text), castagnoli), text)
+}
+
+// unsealed returns a line's text, if it is what was written.
+func unsealed(line string) (string, bool) {
+	sum, text, _ := strings.Cut(line, "\t")
+	want, err := strconv.ParseUint(sum, 16, 32)
+	return text, err == nil && len(sum) == 8 && crc32.Checksum([]byte(text), castagnoli) == uint32(want)
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -177,11 +218,11 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 var errRecord = errors.New("damaged record")
 
 func parseRecord(line string) (*Record, error) {
-	sum, body, ok := strings.Cut(line, "\t")
-	want, err := strconv.ParseUint(sum, 16, 32)
-	if !ok || err != nil || len(sum) != 8 || crc32.Checksum([]byte(body), castagnoli) != uint32(want) {
+	body, ok := unsealed(line)
+	if !ok {
 		return nil, errRecord
 	}
+	var err error
 	field := func() string {
 		var f string
 		f, body, ok = strings.Cut(body, "\t")
@@ -189,17 +230,24 @@ func parseRecord(line string) (*Record, error) {
 	}
 	number := func() int64 {
 		n, e := strconv.ParseInt(field(), 10, 64)
-		err = errors.Join(err, e)
+		if e != nil {
+			err = e
+		}
 		return n
 	}
 	name := func() string {
 		s, e := unescape(field())
-		err = errors.Join(err, e)
+		if e != nil {
+			err = e
+		}
 		return s
 	}
-	r := &Record{Key: field(), Cell: name(), Started: number(), Wall: time.Duration(number()), detail: extent{number(), number()}}
+	r := &Record{Key: field(), Cell: name(), Started: number(), Wall: time.Duration(number()), Warned: int(number())}
 	for ok && err == nil {
 		f := File{Digest: field(), Size: number(), Exec: field() == "x", Name: name()}
+		if len(f.Digest) != sha256.Size*2 {
+			return nil, errRecord
+		}
 		r.Files = append(r.Files, f)
 	}
 	if err != nil {
@@ -222,22 +270,44 @@ func unescape(s string) (string, error) {
 	return s, nil
 }
 
-// Get returns the record under a key, or nil. A record counts only while every
-// object it names is there with its size.
+// Get returns the record under a key, or nil: that of this store, or one that
+// the shared folder has. A record counts only while every object it names is
+// there and sound.
 func (s *Store) Get(key string) *Record {
 	s.mu.Lock()
 	r := s.records[key]
+	s.used[key] = true
 	s.mu.Unlock()
-	if r == nil {
-		return nil
+	if r != nil && s.whole(r) {
+		return r
 	}
+	return s.fetch(key)
+}
+
+func (s *Store) whole(r *Record) bool {
 	for _, f := range r.Files {
-		st, err := os.Lstat(s.Object(f.Digest))
-		if err != nil || st.Size() != f.Size {
-			return nil
+		if !s.sound(f) {
+			return false
 		}
 	}
-	return r
+	return true
+}
+
+// sound tells whether an object holds what its name says.
+func (s *Store) sound(f File) bool {
+	path := s.Object(f.Digest)
+	st, err := os.Lstat(path)
+	if err != nil || st.Size() != f.Size || !st.Mode().IsRegular() {
+		return false
+	}
+	s.mu.Lock()
+	holds := s.stats.holds(path, st, f.Digest)
+	s.mu.Unlock()
+	if holds {
+		return true
+	}
+	digest, err := s.Digest(path)
+	return err == nil && digest == f.Digest
 }
 
 // Latest returns the newest record of a cell, whatever its key, or nil.
@@ -250,24 +320,45 @@ func (s *Store) Latest(cell string) *Record {
 // Detail reads what a record keeps for people.
 func (s *Store) Detail(r *Record) (Detail, error) {
 	s.mu.Lock()
-	b, pending := s.details[r]
+	err := s.indexDetails()
+	text := s.details[r.Key]
 	s.mu.Unlock()
-	if !pending {
-		f, err := os.Open(filepath.Join(s.dir, "details.log"))
-		if err != nil {
-			return Detail{}, err
-		}
-		defer f.Close()
-		b = make([]byte, r.detail.n)
-		if _, err := f.ReadAt(b, r.detail.off); err != nil {
-			return Detail{}, fmt.Errorf("read the details of %s: %w", r.Cell, err)
-		}
-	}
 	var d Detail
-	if err := json.Unmarshal(b, &d); err != nil {
+	switch {
+	case err != nil:
+	case text == nil:
+		err = errors.New("lost or damaged")
+	default:
+		err = json.Unmarshal(text, &d)
+	}
+	if err != nil {
 		return Detail{}, fmt.Errorf("read the details of %s: %w", r.Cell, err)
 	}
 	return d, nil
+}
+
+// indexDetails reads the details once they are asked for. A line is
+//
+//	crc32c key json
+func (s *Store) indexDetails() error {
+	if s.indexed {
+		return nil
+	}
+	b, err := os.ReadFile(filepath.Join(s.dir, "details.log"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	s.indexed = true
+	read := map[string][]byte{}
+	for line := range wholeLines(string(b)) {
+		if text, ok := unsealed(line); ok {
+			key, detail, _ := strings.Cut(text, "\t")
+			read[key] = []byte(detail)
+		}
+	}
+	maps.Copy(read, s.details) // what is pending is newer
+	s.details = read
+	return nil
 }
 
 // Object returns the path of an object, which is to be read only.
@@ -285,31 +376,40 @@ func (s *Store) Put(path, name string) (File, error) {
 	if !st.Mode().IsRegular() {
 		return File{}, fmt.Errorf("output %s is not a regular file but %s", name, st.Mode().Type())
 	}
-	digest, err := hashFile(path)
+	digest, err := HashFile(path)
 	if err != nil {
 		return File{}, err
 	}
 	f := File{Name: name, Digest: digest, Size: st.Size(), Exec: st.Mode()&0o100 != 0}
-	object := s.Object(digest)
-	if have, err := os.Lstat(object); err == nil && have.Size() == f.Size {
-		if sum, err := s.Digest(object); err == nil && sum == digest {
-			return f, os.Remove(path)
-		}
+	if s.sound(f) {
+		return f, os.Remove(path)
 	}
 	if err := os.Chmod(path, 0o444); err != nil {
 		return File{}, err
 	}
-	if err := os.Rename(path, object); errors.Is(err, fs.ErrNotExist) {
+	return f, s.adopt(path, f)
+}
+
+// adopt moves a file that holds an object's bytes to its place.
+func (s *Store) adopt(path string, f File) error {
+	object := s.Object(f.Digest)
+	err := os.Rename(path, object)
+	if errors.Is(err, fs.ErrNotExist) {
 		if err = os.MkdirAll(filepath.Dir(object), 0o777); err == nil {
 			err = os.Rename(path, object)
 		}
-		if err != nil {
-			return File{}, err
-		}
-	} else if err != nil {
-		return File{}, err
 	}
-	return f, nil
+	if err != nil {
+		return err
+	}
+	st, err := os.Lstat(object)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.stats.remember(object, st, f.Digest, time.Now())
+	s.mu.Unlock()
+	return nil
 }
 
 // Commit records finished cells, all or none: the records of one trial.
@@ -324,7 +424,8 @@ func (s *Store) Commit(d Detail, records ...*Record) error {
 		return s.failed
 	}
 	for _, r := range records {
-		s.details[r] = b
+		r.Warned = len(d.Warnings)
+		s.details[r.Key], s.used[r.Key] = b, true
 		s.pending = append(s.pending, r)
 		s.index(r)
 	}
@@ -353,45 +454,46 @@ func (s *Store) sync() error {
 	if len(s.pending) == 0 {
 		return nil
 	}
-	var details, lines bytes.Buffer
-	seen := map[*byte]extent{} // the records of one trial share their detail
+	var details, lines strings.Builder
 	for _, r := range s.pending {
-		b := s.details[r]
-		at, ok := seen[&b[0]]
-		if !ok {
-			at = extent{s.size + int64(details.Len()), int64(len(b))}
-			seen[&b[0]] = at
-			details.Write(b)
-			details.WriteByte('\n')
-		}
-		r.detail = at
+		details.WriteString(sealed(r.Key + "\t" + string(s.details[r.Key])))
 		lines.WriteString(r.line())
 	}
-	if _, err := s.detail.WriteAt(details.Bytes(), s.size); err != nil {
-		return fmt.Errorf("write the store: %w", err)
-	}
-	// One flush of the file system carries the objects, their names and the
-	// details of every cell in the batch; only then may records name them.
-	if err := unix.Syncfs(int(s.detail.Fd())); err != nil {
-		return fmt.Errorf("write the store: %w", err)
-	}
-	// A failed write is cut off again, so that the log never has a torn middle.
-	end, err := s.log.Seek(0, io.SeekCurrent)
+	err := appendTo(s.detail, details.String())
 	if err == nil {
-		if _, err = s.log.Write(lines.Bytes()); err == nil {
+		// One flush of the file system carries the objects, their names and the
+		// details of every cell in the batch; only then may records name them.
+		err = unix.Syncfs(int(s.detail.Fd()))
+	}
+	if err == nil {
+		if err = appendTo(s.log, lines.String()); err == nil {
 			err = unix.Fdatasync(int(s.log.Fd()))
-		}
-		if err != nil {
-			err = errors.Join(err, s.log.Truncate(end))
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("write the store: %w", err)
+		return cell.Hint(fmt.Errorf("write the store: %w", err), "what was kept before stands; the next run goes on from it")
 	}
-	s.size += int64(details.Len())
+	for _, r := range s.pending {
+		if !s.indexed {
+			delete(s.details, r.Key)
+		}
+	}
 	s.pending = s.pending[:0]
-	clear(s.details)
 	return nil
+}
+
+// appendTo writes at a log's end. A write that failed is cut off again, so that
+// no log has a torn middle.
+func appendTo(f *os.File, text string) error {
+	end, err := f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	if _, err = f.WriteString(text); err != nil {
+		_, seek := f.Seek(end, io.SeekStart)
+		err = errors.Join(err, f.Truncate(end), seek)
+	}
+	return err
 }
 
 // Close makes the store durable and closes it. A viewed store has nothing to
@@ -401,9 +503,10 @@ func (s *Store) Close() error {
 		return nil
 	}
 	err := s.Sync()
+	s.push()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return errors.Join(err, s.stats.save(filepath.Join(s.dir, "stats.json")), s.log.Close(), s.detail.Close())
+	return errors.Join(err, s.stats.save(filepath.Join(s.dir, "stats")), s.log.Close(), s.detail.Close())
 }
 
 // Copy writes an object to path in the workspace: aside first, then renamed, so
@@ -440,10 +543,7 @@ func (s *Store) Copy(f File, path string) (err error) {
 	if err = dst.Close(); err != nil {
 		return err
 	}
-	if err = os.Rename(dst.Name(), path); err != nil {
-		return err
-	}
-	return nil
+	return os.Rename(dst.Name(), path)
 }
 
 // Digest returns the SHA-256 of a file in the workspace, from the stat cache
@@ -460,7 +560,7 @@ func (s *Store) Digest(path string) (string, error) {
 	if ok {
 		return digest, nil
 	}
-	if digest, err = hashFile(path); err != nil {
+	if digest, err = HashFile(path); err != nil {
 		return "", err
 	}
 	s.mu.Lock()

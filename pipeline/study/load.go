@@ -1,8 +1,6 @@
 package study
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -93,7 +91,7 @@ func Load(path string, opt Options) (*Study, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("load study: %w", err)
 	}
-	root, err := findRoot(path)
+	root, err := Workspace(path)
 	if err != nil {
 		return nil, fmt.Errorf("load study %q: %w", path, err)
 	}
@@ -109,9 +107,9 @@ func Load(path string, opt Options) (*Study, error) {
 	return l.study, nil
 }
 
-// findRoot returns the folder that holds the configs folder the file lies in,
-// or else the file's own.
-func findRoot(path string) (string, error) {
+// Workspace returns the workspace of a study file: the folder that holds the
+// configs folder the file lies in, or else the file's own.
+func Workspace(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return "", err
@@ -147,9 +145,9 @@ func (l *loader) load(text []byte) {
 	}
 	l.study.Name, _ = scalarText(l.doc.get("study"))
 	machine := l.machine()
-	digest := sha256.New()
-	fmt.Fprintf(digest, "%d\n%s%s", len(text), text, machine.text)
-	l.study.Digest = "sha256:" + hex.EncodeToString(digest.Sum(nil))
+	l.study.Digest = digest(text, machine.text)
+	l.study.Sources.Root, l.study.Sources.File, l.study.Sources.Digest = l.study.Root, l.study.File, l.study.Digest
+	l.study.Sources.Device, l.study.Sources.Fingerprint = l.study.Machine.Device, l.study.Machine.Fingerprint
 
 	l.scope = newScope(l.study.Name, l.study.Machine)
 	l.params(machine)

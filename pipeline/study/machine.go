@@ -60,8 +60,11 @@ func (l *loader) machine() *machineFile {
 		src := &source{name: "--machine", lines: []string{name}, bare: true}
 		at = &node{src: src, line: 1, col: 1, val: name}
 	}
+	sources := &l.study.Sources
+	sources.Names = names
 	if name == auto {
 		name, by = thisHardware.choose(l.study.Root, names)
+		sources.Auto = by
 	}
 	l.study.MachineBy = by
 	if !slices.Contains(names, name) {
@@ -73,6 +76,7 @@ func (l *loader) machine() *machineFile {
 		l.fingerprint()
 		return &machineFile{}
 	}
+	sources.Machine = name
 	m, errs := readMachine(l.study.Root, name)
 	l.errs = append(l.errs, errs...)
 	l.study.Machine = cell.Machine{

@@ -49,6 +49,8 @@ type Study struct {
 	Stages  []*Stage // in the file's order
 	Claims  []cell.Claim
 
+	Sources Sources
+
 	// MachineBy says where the machine was named, and for auto what decided.
 	MachineBy string
 }

@@ -1,0 +1,244 @@
+package plan
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/store"
+	"barograph/pipeline/study"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// A proof says that everything of a study stands, and what was looked at to know
+// it: as long as looking again gives the same, there is nothing to plan, decide
+// or run. It asks each question whose answer a plan and its keys rest on, and
+// keeps one digest of all answers; any other answer, to any of them, and the
+// study is planned as if there were no proof. So a proof is never stale, only
+// useless.
+type proof struct {
+	Program store.Observation
+	Sources study.Sources
+	Globs   map[string][]string
+	Asked   []asked
+	Result  json.RawMessage // what the caller wants to know again
+	Answer  string          // of what follows: files, by a stat or by their content
+}
+
+// An asked question is one that a kind answers.
+type asked struct {
+	Kind string
+	With json.RawMessage
+	Said map[string]string // by Identify
+}
+
+// Prove writes a proof that every cell stands, with result in it, to a file. It
+// returns an error where that cannot be proven, for example because an input
+// was edited meanwhile.
+func (d *Decider) Prove(file string, result any) error {
+	p := d.plan
+	pr := proof{Sources: p.Study.Sources, Globs: p.globs}
+	var err error
+	if pr.Program, err = store.Observe(program); err != nil {
+		return err
+	}
+	if pr.Result, err = json.Marshal(result); err != nil {
+		return err
+	}
+	wanted := map[string]string{} // digests by absolute path
+	objects := map[string]store.File{}
+	seen := map[string]bool{}
+	for _, c := range p.Cells {
+		dec := d.made[c]
+		if dec == nil || dec.State != Stands || c.Given != nil {
+			return fmt.Errorf("prove %s: it does not stand", c.ID)
+		}
+		for _, path := range c.Files {
+			wanted[filepath.Join(p.Study.Root, path)] = d.files[path]
+		}
+		for _, f := range dec.Record.Files {
+			objects[d.store.Object(f.Digest)] = f
+			if to := c.Publish[f.Name]; to != "" {
+				wanted[filepath.Join(p.Study.Root, to)] = f.Digest
+			}
+		}
+		k := c.Stage.Kind
+		if question := k.Name + string(c.With); !seen[question] && (k.Identify != nil || k.Check != nil) {
+			seen[question] = true
+			a := asked{Kind: k.Name, With: c.With}
+			if a.Said, err = a.ask(k, p.Study.Root); err != nil {
+				return err
+			}
+			pr.Asked = append(pr.Asked, a)
+		}
+	}
+	lines := make([]string, 0, len(wanted)+len(objects))
+	for path := range wanted {
+		lines = append(lines, path)
+	}
+	for path := range objects {
+		lines = append(lines, path)
+	}
+	slices.Sort(lines)
+	pr.Answer, err = answer(len(lines), func(i int) (string, []byte, error) {
+		if f, ok := objects[lines[i]]; ok {
+			o, err := d.store.ObjectProof(f)
+			lines[i] = byStat + lines[i]
+			return lines[i], observed(o), err
+		}
+		digest := wanted[lines[i]]
+		o, proves, err := d.store.Proof(lines[i], digest)
+		if !proves {
+			lines[i] = byContent + lines[i]
+			return lines[i], []byte(digest), err
+		}
+		lines[i] = byStat + lines[i]
+		return lines[i], observed(o), err
+	})
+	if err != nil {
+		return err
+	}
+	head, err := json.Marshal(pr)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	b.Write(head)
+	for _, l := range lines {
+		b.WriteByte(0)
+		b.WriteString(l)
+	}
+	sum := sha256.Sum256(b.Bytes())
+	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
+		return err
+	}
+	aside := fmt.Sprintf("%s.%d~", file, os.Getpid())
+	if err := os.WriteFile(aside, append(sum[:], b.Bytes()...), 0o666); err != nil {
+		return errors.Join(err, os.Remove(aside))
+	}
+	return os.Rename(aside, file)
+}
+
+// Proven tells whether a file proves that everything stands, and fills in the
+// result that it was written with.
+func Proven(file string, opt study.Options, result any) bool {
+	b, err := os.ReadFile(file)
+	if err != nil || len(b) < sha256.Size {
+		return false
+	}
+	sum, b := b[:sha256.Size], b[sha256.Size:]
+	if got := sha256.Sum256(b); !bytes.Equal(got[:], sum) {
+		return false
+	}
+	head, rest, _ := bytes.Cut(b, []byte{0})
+	var pr proof
+	if json.Unmarshal(head, &pr) != nil {
+		return false
+	}
+	if now, err := store.Observe(program); err != nil || now != pr.Program || !pr.Sources.Current(opt) {
+		return false
+	}
+	for pattern, was := range pr.Globs {
+		if now, err := glob(pr.Sources.Root, pattern); err != nil || !slices.Equal(now, was) {
+			return false
+		}
+	}
+	for _, a := range pr.Asked {
+		k := opt.Kinds[a.Kind]
+		if k == nil {
+			return false
+		}
+		said, err := a.ask(k, pr.Sources.Root)
+		if err != nil || len(said) != len(a.Said) {
+			return false
+		}
+		for name, v := range said {
+			if was, ok := a.Said[name]; !ok || was != v {
+				return false
+			}
+		}
+	}
+	var lines []string
+	if len(rest) > 0 {
+		for line := range bytes.SplitSeq(rest, []byte{0}) {
+			lines = append(lines, string(line))
+		}
+	}
+	got, err := answer(len(lines), func(i int) (string, []byte, error) {
+		how, path := lines[i][:1], lines[i][1:]
+		if how == byContent {
+			digest, err := store.HashFile(path)
+			return lines[i], []byte(digest), err
+		}
+		o, err := store.Observe(path)
+		return lines[i], observed(o), err
+	})
+	return err == nil && got == pr.Answer && json.Unmarshal(pr.Result, result) == nil
+}
+
+// program is the running one: another may plan otherwise.
+const program = "/proc/self/exe"
+
+// How a line of a proof looks at a file.
+const (
+	byStat    = "s"
+	byContent = "c"
+)
+
+func (a *asked) ask(k *cell.Kind, root string) (map[string]string, error) {
+	with := k.With()
+	err := json.Unmarshal(a.With, with)
+	if err == nil && k.Check != nil {
+		err = k.Check(root, with)
+	}
+	if err != nil || k.Identify == nil {
+		return nil, err
+	}
+	return k.Identify(root, with)
+}
+
+func observed(o store.Observation) []byte {
+	b := make([]byte, 0, 8*len(o))
+	for _, n := range o {
+		b = binary.LittleEndian.AppendUint64(b, uint64(n))
+	}
+	return b
+}
+
+// answer digests n questions with their answers, in order, several at a time.
+func answer(n int, ask func(i int) (question string, said []byte, err error)) (string, error) {
+	const chunk = 512
+	sums := make([][]byte, (n+chunk-1)/chunk)
+	var work errgroup.Group
+	work.SetLimit(runtime.GOMAXPROCS(0))
+	for c := range sums {
+		work.Go(func() error {
+			h := sha256.New()
+			for i := c * chunk; i < min(n, (c+1)*chunk); i++ {
+				question, said, err := ask(i)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(h, "%s\x00%d\x00", question, len(said))
+				h.Write(said)
+			}
+			sums[c] = h.Sum(nil)
+			return nil
+		})
+	}
+	if err := work.Wait(); err != nil {
+		return "", err
+	}
+	all := sha256.Sum256(bytes.Join(sums, nil))
+	return hex.EncodeToString(all[:]), nil
+}

@@ -1,0 +1,243 @@
+package store
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+)
+
+// Damage is something in a store that is not what was written.
+type Damage struct {
+	Path  string   `json:"path"` // relative to the store
+	What  string   `json:"what"`
+	Cells []string `json:"cells,omitempty"` // whose results it takes away
+}
+
+// Verify reads every object and every line of the logs again, whatever their
+// stat. It removes damaged objects, so that they are made again when next they
+// are needed. It returns how many objects are sound, and what is damaged.
+func (s *Store) Verify() (sound int, damage []Damage, err error) {
+	for _, name := range []string{"cells.log", "details.log"} {
+		b, err := os.ReadFile(filepath.Join(s.dir, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return 0, nil, err
+		}
+		n := 0
+		for line := range wholeLines(string(b)) {
+			n++
+			if _, ok := unsealed(line); !ok {
+				damage = append(damage, Damage{Path: name, What: fmt.Sprintf("line %d is not what was written", n)})
+			}
+		}
+	}
+	type named struct {
+		File
+		cells []string
+	}
+	objects := map[string]*named{}
+	for _, r := range s.records {
+		for _, f := range r.Files {
+			if objects[f.Digest] == nil {
+				objects[f.Digest] = &named{File: f}
+			}
+			objects[f.Digest].cells = append(objects[f.Digest].cells, r.Cell)
+		}
+	}
+	err = s.eachObject(func(path string, d fs.DirEntry) error {
+		if name := d.Name(); objects[name] == nil && isDigest(name) {
+			objects[name] = &named{File: File{Digest: name}} // of no record; damaged all the same if it is
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, nil, err
+	}
+	digests := make([]string, 0, len(objects))
+	for d := range objects {
+		digests = append(digests, d)
+	}
+	slices.Sort(digests)
+	wrong := make([]string, len(digests))
+	var work errgroup.Group
+	work.SetLimit(runtime.GOMAXPROCS(0))
+	for i, want := range digests {
+		work.Go(func() error {
+			got, err := HashFile(s.Object(want))
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+				wrong[i] = "missing"
+			case err != nil:
+				wrong[i] = err.Error()
+			case got != want:
+				wrong[i] = "its SHA-256 is " + got
+				return os.Remove(s.Object(want))
+			}
+			return nil
+		})
+	}
+	if err := work.Wait(); err != nil {
+		return 0, nil, err
+	}
+	for i, what := range wrong {
+		if what == "" {
+			sound++
+			continue
+		}
+		path, _ := filepath.Rel(s.dir, s.Object(digests[i]))
+		cells := objects[digests[i]].cells
+		slices.Sort(cells)
+		damage = append(damage, Damage{path, what, slices.Compact(cells)})
+	}
+	return sound, damage, nil
+}
+
+func isDigest(name string) bool {
+	return len(name) == 64 && strings.Trim(name, "0123456789abcdef") == ""
+}
+
+func (s *Store) eachObject(f func(path string, d fs.DirEntry) error) error {
+	return filepath.WalkDir(filepath.Join(s.dir, "objects"), func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || d.IsDir() {
+			return err
+		}
+		return f(path, d)
+	})
+}
+
+// Swept is what [Store.GC] kept and removed; sizes are those of objects.
+type Swept struct {
+	Kept    int   `json:"kept"` // records
+	Removed int   `json:"removed"`
+	Bytes   int64 `json:"bytes"`
+	Freed   int64 `json:"freed"`
+}
+
+// GC removes the records that are not among roots, and the objects that no
+// record names any more. Records that no root names stay too, newest first,
+// while all objects kept take at most budget bytes. With dry set, nothing is
+// removed. The store is open for writing.
+func (s *Store) GC(roots map[string]bool, budget int64, dry bool) (Swept, error) {
+	if err := s.Sync(); err != nil {
+		return Swept{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.indexDetails(); err != nil {
+		return Swept{}, err
+	}
+	all := make([]*Record, 0, len(s.records))
+	for _, r := range s.records {
+		all = append(all, r)
+	}
+	slices.SortFunc(all, func(a, b *Record) int { // what roots name first, then the newest
+		if roots[a.Key] != roots[b.Key] {
+			if roots[a.Key] {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(cmp.Compare(b.Started, a.Started), cmp.Compare(a.Key, b.Key))
+	})
+	var swept Swept
+	objects := map[string]bool{}
+	var kept []*Record
+	for _, r := range all {
+		more := int64(0)
+		for _, f := range r.Files {
+			if !objects[f.Digest] {
+				more += f.Size
+			}
+		}
+		if !roots[r.Key] && swept.Bytes+more > budget {
+			swept.Removed++
+			continue
+		}
+		for _, f := range r.Files {
+			objects[f.Digest] = true
+		}
+		swept.Bytes += more
+		kept = append(kept, r)
+	}
+	swept.Kept = len(kept)
+	// The newest record of a cell is its last in the log.
+	slices.SortFunc(kept, func(a, b *Record) int { return cmp.Or(cmp.Compare(a.Started, b.Started), cmp.Compare(a.Key, b.Key)) })
+	if !dry {
+		if err := s.rewrite(kept); err != nil {
+			return swept, fmt.Errorf("rewrite the store: %w", err)
+		}
+	}
+	// Only now that no record names them may objects go.
+	err := s.eachObject(func(path string, d fs.DirEntry) error {
+		if objects[d.Name()] {
+			return nil
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		swept.Freed += info.Size()
+		if dry {
+			return nil
+		}
+		return os.Remove(path)
+	})
+	return swept, err
+}
+
+// rewrite replaces both logs by the lines of the records kept, and forgets the
+// stats of files that are gone.
+func (s *Store) rewrite(kept []*Record) error {
+	var lines, details strings.Builder
+	for _, r := range kept {
+		lines.WriteString(r.line())
+		if d := s.details[r.Key]; d != nil {
+			details.WriteString(sealed(r.Key + "\t" + string(d)))
+		}
+	}
+	replace := func(old **os.File, name, text string) error {
+		path := filepath.Join(s.dir, name)
+		f, err := os.OpenFile(path+"~", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o666)
+		if err != nil {
+			return err
+		}
+		if err = appendTo(f, text); err == nil {
+			err = f.Sync()
+		}
+		if err == nil {
+			err = os.Rename(path+"~", path)
+		}
+		if err != nil {
+			return errors.Join(err, f.Close(), os.Remove(path+"~"))
+		}
+		*old, f = f, *old
+		return f.Close()
+	}
+	// Details that no record names are harmless, and the other way round a record
+	// would lose its explanation: so this order.
+	if err := errors.Join(replace(&s.log, "cells.log", lines.String()), replace(&s.detail, "details.log", details.String())); err != nil {
+		return err
+	}
+	s.records, s.latest = map[string]*Record{}, map[string]*Record{}
+	for _, r := range kept {
+		s.index(r)
+	}
+	for path := range s.stats.entries {
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			delete(s.stats.entries, path)
+			s.stats.dirty = true
+		}
+	}
+	return unix.Syncfs(int(s.log.Fd()))
+}

@@ -1,0 +1,185 @@
+package store
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// A Shared folder stands behind the stores of several workspaces, machines or
+// people. It holds one file per record and the objects they name:
+//
+//	objects/ab/abcdef...  as in a store
+//	cells/01/0123...      a record's line and its detail's, by key
+//
+// Files appear whole or not at all and never change, so that it needs no lock;
+// what comes from it is checked against its digest, so that it needs no trust in
+// the disk. Its members do need to trust one another: a record says what a key's
+// result is.
+type Shared struct {
+	dir  string
+	warn func(error)
+}
+
+// Share puts a folder behind the store. What goes wrong there fails no run: warn
+// is told.
+func (s *Store) Share(dir string, warn func(error)) {
+	s.shared = &Shared{dir, func(err error) { warn(fmt.Errorf("shared store: %w", err)) }}
+}
+
+func (sh *Shared) object(digest string) string {
+	return filepath.Join(sh.dir, "objects", digest[:2], digest)
+}
+
+func (sh *Shared) cell(key string) string { return filepath.Join(sh.dir, "cells", key[:2], key) }
+
+// read returns a record and its detail; nil where the folder has none that is
+// whole.
+func (sh *Shared) read(key string) (*Record, []byte) {
+	b, err := os.ReadFile(sh.cell(key))
+	if err != nil {
+		return nil, nil
+	}
+	first, rest, _ := strings.Cut(string(b), "\n")
+	second, _, whole := strings.Cut(rest, "\n")
+	r, err := parseRecord(first)
+	text, ok := unsealed(second)
+	of, detail, _ := strings.Cut(text, "\t")
+	if err != nil || !whole || !ok || r.Key != key || of != key {
+		return nil, nil
+	}
+	for _, f := range r.Files {
+		if st, err := os.Stat(sh.object(f.Digest)); err != nil || st.Size() != f.Size {
+			return nil, nil
+		}
+	}
+	return r, []byte(detail)
+}
+
+// fetch brings a record and its objects into the store, where it is open for
+// writing. It returns nil where there is nothing sound to bring.
+func (s *Store) fetch(key string) *Record {
+	if s.shared == nil {
+		return nil
+	}
+	r, text := s.shared.read(key)
+	if r == nil || s.log == nil {
+		return r
+	}
+	for _, f := range r.Files {
+		if s.sound(f) {
+			continue
+		}
+		aside := filepath.Join(s.dir, "objects", "."+f.Digest+"~")
+		digest, err := copyFile(s.shared.object(f.Digest), aside)
+		if err == nil && digest != f.Digest {
+			err = fmt.Errorf("object %s is damaged: its SHA-256 is %s", f.Digest, digest)
+		}
+		if err == nil {
+			err = s.adopt(aside, f)
+		}
+		if err != nil {
+			os.Remove(aside)
+			s.shared.warn(err)
+			return nil
+		}
+	}
+	var d Detail
+	err := json.Unmarshal(text, &d)
+	if err == nil {
+		err = s.Commit(d, r)
+	}
+	if err != nil {
+		s.shared.warn(err)
+		return nil
+	}
+	return r
+}
+
+// push gives the shared folder what this process used and it lacks.
+func (s *Store) push() {
+	if s.shared == nil {
+		return
+	}
+	for key := range s.used {
+		if have, _ := s.shared.read(key); have != nil {
+			continue
+		}
+		if r := s.Get(key); r != nil {
+			if err := s.give(r); err != nil {
+				s.shared.warn(err)
+				return
+			}
+		}
+	}
+}
+
+func (s *Store) give(r *Record) error {
+	for _, f := range r.Files {
+		digest, err := copyFile(s.Object(f.Digest), s.shared.object(f.Digest))
+		if err == nil && digest != f.Digest {
+			err = fmt.Errorf("object %s was damaged while it was read", f.Digest)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	d, err := s.Detail(r)
+	if err != nil {
+		return err
+	}
+	detail, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	return writeWhole(s.shared.cell(r.Key), func(w io.Writer) error {
+		_, err := io.WriteString(w, r.line()+sealed(r.Key+"\t"+string(detail)))
+		return err
+	})
+}
+
+// copyFile copies a file, whole or not at all, and returns the SHA-256 of what
+// it wrote.
+func copyFile(from, to string) (digest string, err error) {
+	src, err := os.Open(from)
+	if err != nil {
+		return "", err
+	}
+	defer src.Close()
+	h := sha256.New()
+	err = writeWhole(to, func(w io.Writer) error {
+		_, err := io.Copy(io.MultiWriter(w, h), src)
+		return err
+	})
+	return hex.EncodeToString(h.Sum(nil)), err
+}
+
+// writeWhole makes a read-only file that appears with everything in it.
+func writeWhole(path string, write func(io.Writer) error) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".*~")
+	if err != nil {
+		return err
+	}
+	err = write(f)
+	if err == nil {
+		err = f.Chmod(0o444)
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}

@@ -1,0 +1,62 @@
+package study
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// Sources are what [Load] read, besides its options. A study loaded from the
+// same sources, with the same options, is the same.
+type Sources struct {
+	Root    string // the workspace, absolute
+	File    string // as given
+	Digest  string // Study.Digest
+	Machine string // its name; empty where it has no file
+	Names   []string
+	// Auto is why the machine was chosen, where that was left to the program.
+	Auto        string `json:",omitempty"`
+	Device      string
+	Fingerprint string
+}
+
+// Current tells whether the sources are what they were.
+func (s Sources) Current(opt Options) bool {
+	root, err := Workspace(s.File)
+	if err != nil || root != s.Root {
+		return false
+	}
+	names := machineNames(root)
+	if !slices.Equal(names, s.Names) {
+		return false
+	}
+	if s.Auto != "" {
+		if name, why := thisHardware.choose(root, names); why != s.Auto || s.Machine != "" && name != s.Machine {
+			return false
+		}
+	}
+	text, err := os.ReadFile(s.File)
+	if err != nil {
+		return false
+	}
+	var machine []byte
+	if s.Machine != "" {
+		if machine, err = os.ReadFile(filepath.Join(root, machineFolder, s.Machine+".yaml")); err != nil {
+			return false
+		}
+	}
+	if digest(text, machine) != s.Digest {
+		return false
+	}
+	return opt.Fingerprint == nil || opt.Fingerprint(s.Device) == s.Fingerprint
+}
+
+// digest is of a study's bytes and its machine file's.
+func digest(study, machine []byte) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%d\n%s%s", len(study), study, machine)
+	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+}
