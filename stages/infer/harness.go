@@ -32,11 +32,6 @@ type Harness struct {
 // for good, and must be the one that uses the Harness. log, which may be nil,
 // receives lines for a person.
 func NewHarness(ctx context.Context, root string, w *With, seed uint64, log func(string)) (h *Harness, err error) {
-	return newHarness(ctx, root, "host", w, seed, log)
-}
-
-// newHarness is NewHarness for a device, host or of CUDA.
-func newHarness(ctx context.Context, root, device string, w *With, seed uint64, log func(string)) (h *Harness, err error) {
 	h = &Harness{at: arrivals[w.Arrivals]}
 	h.About = result.Infer{
 		Model: w.Model.String(), Batch: w.Batch, Sequence: w.Sequence, Dims: w.Dims, Provider: "CPUExecutionProvider",
@@ -53,18 +48,13 @@ func newHarness(ctx context.Context, root, device string, w *With, seed uint64, 
 	if h.About.Threads > len(own) {
 		h.warn("%d threads on %d processors", h.About.Threads, len(own))
 	}
-	a, err := fetch(ctx, root, device, w, log)
+	a, err := fetch(ctx, root, w, log)
 	if err != nil {
 		return nil, err
 	}
 	h.About.ModelSHA, h.About.Parameters = a.fileSHA, a.model.Parameters
 	h.About.Library, h.About.LibrarySHA = a.library, a.libSHA
-	if device == "host" {
-		h.session, err = open(a.model, a.file, w.Sizes(a.model), h.About.Threads, seed)
-	} else {
-		err = h.onCUDA(ctx, device, w, a, seed)
-	}
-	if err != nil {
+	if h.session, err = open(a.model, a.file, w.Sizes(a.model), h.About.Threads, seed); err != nil {
 		return nil, err
 	}
 	h.About.Weights, h.About.In, h.About.Out = h.session.weights, h.session.in, h.session.out

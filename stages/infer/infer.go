@@ -44,7 +44,6 @@ type With struct {
 	Calls    int              `json:"calls" min:"1" doc:"timed calls"`
 	Threads  int              `json:"threads" min:"0" doc:"threads the model computes with; 0: one for each of its processors"`
 	Arrivals string           `json:"arrivals" enum:"closed" doc:"when calls are due; closed: once the one before is complete"`
-	CUDA
 }
 
 // arrivals holds what With.Arrivals may name.
@@ -57,7 +56,7 @@ func Kind() *cell.Kind {
 		Version: "1",
 		Doc:     "measure a model's inference time, call by call",
 		With: func() any {
-			return &With{Batch: 1, Sequence: 128, Warmup: 30, Calls: 300, Arrivals: "closed", CUDA: defaultCUDA}
+			return &With{Batch: 1, Sequence: 128, Warmup: 30, Calls: 300, Arrivals: "closed"}
 		},
 		Measured: true,
 		Outputs:  func(any) []string { return []string{result.CallsFile, result.InferFile} },
@@ -83,9 +82,6 @@ func check(root string, with any) error {
 	}
 	c, err := w.Model.Load(root)
 	if err != nil {
-		return err
-	}
-	if err := w.CUDA.check(); err != nil {
 		return err
 	}
 	names, _ := c.Dims()
@@ -132,13 +128,16 @@ func identify(root string, with any) (map[string]string, error) {
 	}, nil
 }
 
-// device returns what the cell's device is: host, sim, or cuda.
+// device returns what the cell's device is: host or sim.
 func device(c *cell.Cell) (string, error) {
 	switch name, _, _ := strings.Cut(c.Machine.Device, ":"); name {
-	case "host", "sim", "cuda":
+	case "host", "sim":
 		return name, nil
+	case "cuda":
+		return "", cell.Hint(fmt.Errorf("infer on device %q: this program is built without CUDA", c.Machine.Device),
+			"choose a machine whose device is host or sim")
 	}
-	return "", cell.Hint(fmt.Errorf("infer on device %q: no such device", c.Machine.Device), "choose a machine whose device is host, sim, cuda or cuda:N")
+	return "", cell.Hint(fmt.Errorf("infer on device %q: no such device", c.Machine.Device), "choose a machine whose device is host or sim")
 }
 
 // prepare has library and model in the cache and calls the model once, so that
@@ -149,16 +148,11 @@ func prepare(ctx context.Context, c *cell.Cell) error {
 	if d, err := device(c); err != nil || d == "sim" {
 		return err
 	}
-	a, err := fetch(ctx, c.Root, c.Machine.Device, w, c.Say)
+	a, err := fetch(ctx, c.Root, w, c.Say)
 	if err != nil {
 		return err
 	}
-	var s *session
-	if c.Machine.Device == "host" {
-		s, err = open(a.model, a.file, w.Sizes(a.model), max(1, w.Threads), 0)
-	} else {
-		s, err = prepareCUDA(c.Machine.Device, w, a)
-	}
+	s, err := open(a.model, a.file, w.Sizes(a.model), max(1, w.Threads), 0)
 	if err != nil {
 		return err
 	}
@@ -178,12 +172,8 @@ type assets struct {
 }
 
 // fetch has the model built and the library there, and loads the library.
-func fetch(ctx context.Context, root, device string, w *With, log func(string)) (a assets, err error) {
-	get := asset.Runtime
-	if device != "host" {
-		get = asset.CUDARuntime
-	}
-	lib, err := get(ctx, log)
+func fetch(ctx context.Context, root string, w *With, log func(string)) (a assets, err error) {
+	lib, err := asset.Runtime(ctx, log)
 	if err != nil {
 		return a, err
 	}
@@ -273,9 +263,9 @@ func metrics(samples []Sample) map[string]float64 {
 	return m
 }
 
-// onHost measures on the ONNX Runtime, with its CPU or its CUDA provider.
+// onHost measures on the ONNX Runtime's CPU provider.
 func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about result.Infer, err error) {
-	h, err := newHarness(ctx, c.Root, c.Machine.Device, w, c.Seed, func(line string) { fmt.Fprintln(os.Stderr, line) })
+	h, err := NewHarness(ctx, c.Root, w, c.Seed, func(line string) { fmt.Fprintln(os.Stderr, line) })
 	if err != nil {
 		return nil, about, err
 	}
