@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,6 +54,7 @@ INVALID, 130 interrupted.`,
 	sel.flags(c)
 	c.Flags().IntVarP(&opt.Jobs, "jobs", "j", runtime.NumCPU(), "pure cells to run at a time; measured cells run alone")
 	c.Flags().StringArrayVar(&opt.Fresh, "fresh", nil, "run the cells of `stage` again, whatever is stored; repeatable")
+	c.Flags().StringToInt64Var(&opt.Capacity, "resource", nil, "how much there is of what cells' resources: name, as `name=amount`; repeatable")
 	c.Flags().BoolVarP(&opt.KeepGoing, "keep-going", "k", false, "after a failure, run what does not need the failed cell")
 	return c
 }
@@ -86,9 +88,7 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, proof s
 	e := &ended{Study: p.Study.Name, Machine: p.Study.Machine, Lowered: p.Study.Lowered, Replayed: p.Replayed != ""}
 	a.begin(e)
 	dir := state(p.Study.Root)
-	lock, err := store.Lock(ctx, filepath.Join(dir, "lock"), func(holder string) {
-		fmt.Fprintln(a.msg, "waiting for another run in this folder:", holder)
-	})
+	lock, err := a.lock(ctx, p.Study.Root)
 	if err != nil {
 		return err
 	}
@@ -121,6 +121,13 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, proof s
 		return err
 	}
 	return a.conclude(e)
+}
+
+// lock makes this process the only one that changes a workspace's store.
+func (a *app) lock(ctx context.Context, root string) (io.Closer, error) {
+	return store.Lock(ctx, filepath.Join(state(root), "lock"), func(holder string) {
+		fmt.Fprintln(a.msg, "waiting for another run in this folder:", holder)
+	})
 }
 
 // program chooses who runs a cell: this program, or, for cells that measure on a

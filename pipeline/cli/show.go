@@ -29,6 +29,9 @@ func (l *lines) Begin(_ *plan.Plan, cells []*plan.Cell) { l.total = len(cells) }
 func (l *lines) Start(*plan.Cell, string)               {}
 func (l *lines) Publish(path string)                    { fmt.Fprintln(l.w, "wrote", path) }
 func (l *lines) close()                                 {}
+func (l *lines) Retry(c *plan.Cell, err error, after time.Duration) {
+	fmt.Fprintf(l.w, "%s failed: %v; again in %v\n", c.ID, err, after)
+}
 func (l *lines) Event(c *plan.Cell, e cell.Event) {
 	if e.Type == "progress" && e.Total == 0 && e.Text != "" { // preparation, which has no end in sight
 		fmt.Fprintf(l.w, "%s: %s\n", c.Stage.Name, e.Text)

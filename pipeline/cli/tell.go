@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -13,7 +12,6 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/plan"
-	"barograph/pipeline/record"
 	"barograph/pipeline/study"
 
 	"github.com/spf13/cobra"
@@ -287,40 +285,6 @@ func (a *app) schemaCommand() *cobra.Command {
 			}
 			_, err = a.out.Write(b)
 			return err
-		},
-	}
-}
-
-func (a *app) verifyCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "verify [RECORDING...]",
-		Short: "Check recordings against their checksums; all below data/ if none is named",
-		RunE: func(_ *cobra.Command, dirs []string) error {
-			if len(dirs) == 0 {
-				sums, err := filepath.Glob("data/*/*/SHA256SUMS")
-				if err != nil {
-					return err
-				}
-				for _, s := range sums {
-					dirs = append(dirs, filepath.Dir(s))
-				}
-				if len(dirs) == 0 {
-					return &status{statusUsage, errors.New("no recording below data/ here")}
-				}
-			}
-			bad := false
-			for _, dir := range dirs {
-				if err := record.Verify(dir); err != nil {
-					bad = true
-					a.complain(fmt.Errorf("recording %s: %w", dir, err))
-				} else {
-					fmt.Fprintln(a.out, "ok", dir)
-				}
-			}
-			if bad {
-				return &status{code: statusFailed}
-			}
-			return nil
 		},
 	}
 }

@@ -7,6 +7,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,10 +27,14 @@ import (
 // Options say how a plan is run.
 type Options struct {
 	// Program returns the program that a cell is started with.
-	Program   func(*plan.Cell) (string, error)
-	Jobs      int // pure cells at a time, at least 1
+	Program func(*plan.Cell) (string, error)
+	Jobs    int // pure cells at a time, at least 1
+	// Capacity is how much there is of resources that cells hold while they run;
+	// one device, the machine's memory in bytes and its processors (cpu) are known.
+	Capacity  map[string]int64
 	Fresh     []string
-	KeepGoing bool // run what a failed cell does not stand before
+	KeepGoing bool          // run what a failed cell does not stand before
+	Backoff   time.Duration // before the first retry of a cell; 0: a second
 	Observer  Observer
 }
 
@@ -40,6 +45,8 @@ type Observer interface {
 	Begin(p *plan.Plan, cells []*plan.Cell)
 	Start(c *plan.Cell, reason string)
 	Event(c *plan.Cell, e cell.Event)
+	// Retry comes when an attempt failed and another follows after a while.
+	Retry(c *plan.Cell, err error, after time.Duration)
 	// End comes after Start, and alone for a cell whose stored result stands or
 	// that never started.
 	End(c *plan.Cell, o Outcome)
@@ -112,8 +119,9 @@ func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Op
 		tmp:  filepath.Join(state, "tmp"),
 		logs: filepath.Join(state, "logs", p.Study.Name),
 		left: map[*plan.Cell]int{}, users: map[*plan.Cell][]*plan.Cell{},
-		status: map[*plan.Cell]Status{},
-		done:   make(chan func()),
+		status: map[*plan.Cell]Status{}, failed: map[*plan.Cell]int{},
+		free: capacity(opt.Capacity),
+		done: make(chan func()), over: make(chan struct{}),
 		result: &Result{Counts: map[Status]int{}},
 	}
 	// Nothing here is wanted: whoever left it is dead, for we hold the lock.
@@ -121,6 +129,14 @@ func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Op
 		return nil, err
 	}
 	defer os.RemoveAll(r.tmp)
+	r.tokens = jobserver(os.Getenv("MAKEFLAGS"))
+	defer func() {
+		close(r.over)
+		r.tokens.close()
+	}()
+	if err := r.fits(); err != nil {
+		return r.result, err
+	}
 	if err := r.prepare(ctx); err != nil {
 		return r.result, err
 	}
@@ -141,16 +157,22 @@ type run struct {
 	logs    string
 	folders int
 
-	left   map[*plan.Cell]int          // needs not finished yet
-	users  map[*plan.Cell][]*plan.Cell // who needs a cell
-	status map[*plan.Cell]Status       // of finished cells
-	ready  []*plan.Cell                // pure cells to start
-	order  []*plan.Cell                // measured cells not started yet, in order
-	pure   int                         // pure cells running
-	alone  bool                        // a measured cell is running
-	halt   bool                        // start nothing more
-	done   chan func()                 // completions, run by the loop
-	result *Result
+	left    map[*plan.Cell]int          // needs not finished yet
+	users   map[*plan.Cell][]*plan.Cell // who needs a cell
+	status  map[*plan.Cell]Status       // of finished cells
+	failed  map[*plan.Cell]int          // attempts that failed
+	ready   queue                       // pure cells to start
+	order   []*plan.Cell                // measured cells not started yet, in order
+	running int                         // cells running
+	pure    int                         // pure cells running
+	alone   bool                        // a measured cell is running, or is about to be tried again
+	paused  int                         // failed cells that wait to be tried again
+	free    map[string]int64            // what is left of each resource
+	tokens  *tokens                     // of the make that started this process, or nil
+	halt    bool                        // start nothing more
+	done    chan func()                 // completions, run by the loop
+	over    chan struct{}               // closed when nobody receives from done any more
+	result  *Result
 }
 
 // prepare lets the kinds of cells that will or may run make what they share.
@@ -230,6 +252,7 @@ func (r *run) prepareCell(ctx context.Context, c *plan.Cell) error {
 // loop starts what can be started and waits for what was, until all is done.
 func (r *run) loop(ctx context.Context) error {
 	r.order = slices.Clone(r.plan.Order)
+	r.ready.urgency = r.urgency()
 	var settled []*plan.Cell
 	for _, c := range r.plan.Cells {
 		if c.Trial != nil {
@@ -253,18 +276,21 @@ func (r *run) loop(ctx context.Context) error {
 			return err
 		}
 	}
-	for {
-		if ctx.Err() != nil {
-			r.halt = true
-		}
+	for cancelled := ctx.Done(); ; {
 		if !r.halt {
 			r.startMeasured(ctx)
 			r.startPure(ctx)
 		}
-		if r.pure == 0 && !r.alone {
+		r.tokens.release(r.pure)
+		if r.running == 0 && (r.halt || r.paused == 0) {
 			break
 		}
-		(<-r.done)()
+		select {
+		case f := <-r.done:
+			f()
+		case <-cancelled:
+			r.halt, cancelled = true, nil
+		}
 	}
 	for _, c := range r.plan.Cells {
 		if c.Trial == nil && r.status[c] == "" {
@@ -308,7 +334,7 @@ func (r *run) settle(ctx context.Context, c *plan.Cell) error {
 		return nil
 	}
 	if !c.Stage.Kind.Measured {
-		r.ready = append(r.ready, c)
+		r.ready.add(c)
 	}
 	return nil
 }
@@ -328,15 +354,43 @@ func (r *run) startMeasured(ctx context.Context) {
 	r.launch(ctx, c, func() { r.alone = false })
 }
 
-// startPure starts pure cells, unless a measured one runs or waits for the
-// machine to fall silent.
+// startPure starts pure cells, the most urgent first, unless a measured one runs
+// or waits for the machine to fall silent. A cell that lacks a resource lets
+// others pass.
 func (r *run) startPure(ctx context.Context) {
-	waiting := len(r.order) > 0 && r.left[r.order[0]] == 0
-	for !r.alone && !waiting && r.pure < r.opt.Jobs && len(r.ready) > 0 {
-		c := r.ready[0]
-		r.ready = r.ready[1:]
+	if r.alone || len(r.order) > 0 && r.left[r.order[0]] == 0 {
+		return
+	}
+	var lacking []*plan.Cell
+	for r.pure < r.opt.Jobs && r.ready.Len() > 0 {
+		c := r.ready.next()
+		if !r.take(c) {
+			lacking = append(lacking, c)
+			continue
+		}
+		if !r.tokens.enough(r.pure, r.deliver) {
+			r.give(c)
+			lacking = append(lacking, c)
+			break
+		}
 		r.pure++
-		r.launch(ctx, c, func() { r.pure-- })
+		r.launch(ctx, c, func() {
+			r.pure--
+			r.give(c)
+		})
+	}
+	for _, c := range lacking {
+		r.ready.add(c)
+	}
+}
+
+// deliver hands the loop something to do, until the run is over.
+func (r *run) deliver(f func()) bool {
+	select {
+	case r.done <- f:
+		return true
+	case <-r.over:
+		return false
 	}
 }
 
@@ -348,12 +402,15 @@ func (r *run) launch(ctx context.Context, c *plan.Cell, free func()) {
 	t, err := r.trial(c)
 	if err != nil {
 		free()
+		t.discard()
 		r.fail(ctx, c, err, "", 0)
 		return
 	}
+	r.running++
 	go func() {
 		err := t.run(ctx)
 		r.done <- func() {
+			r.running--
 			free()
 			defer t.discard()
 			log := t.log()
@@ -363,6 +420,7 @@ func (r *run) launch(ctx context.Context, c *plan.Cell, free func()) {
 			switch wall := time.Since(began); {
 			case ctx.Err() != nil && err != nil:
 				r.finish(ctx, c, Outcome{Status: Skipped, Wall: wall})
+			case err != nil && r.retry(c, err):
 			case err != nil:
 				r.fail(ctx, c, err, log, wall)
 			default:
@@ -370,6 +428,42 @@ func (r *run) launch(ctx context.Context, c *plan.Cell, free func()) {
 			}
 		}
 	}()
+}
+
+// The first retry follows after firstWait unless the options say otherwise, each
+// further one after twice as long as the last, and none after more than
+// longestWait.
+const (
+	firstWait   = time.Second
+	longestWait = time.Minute
+)
+
+// retry tells whether a failed cell is tried again, and sees to it. A measured
+// cell keeps its place in the order.
+func (r *run) retry(c *plan.Cell, err error) bool {
+	n := r.failed[c]
+	if n >= c.Stage.Retries || r.halt {
+		return false
+	}
+	r.failed[c]++
+	wait := min(cmp.Or(r.opt.Backoff, firstWait)<<min(n, 16), longestWait)
+	r.opt.Observer.Retry(c, err, wait)
+	r.paused++
+	if c.Stage.Kind.Measured {
+		r.alone = true // nothing else is to run in between
+	}
+	time.AfterFunc(wait, func() {
+		r.deliver(func() {
+			r.paused--
+			if c.Stage.Kind.Measured {
+				r.alone = false
+				r.order = append([]*plan.Cell{c}, r.order...)
+				return
+			}
+			r.ready.add(c)
+		})
+	})
+	return true
 }
 
 // keep commits what a trial left, and publishes it.
@@ -427,6 +521,9 @@ func (r *run) publish(c *plan.Cell) error {
 }
 
 func (r *run) fail(ctx context.Context, c *plan.Cell, err error, log string, wall time.Duration) {
+	if n := r.failed[c]; n > 0 {
+		err = fmt.Errorf("after %d attempts: %w", n+1, err)
+	}
 	r.result.Failures = append(r.result.Failures, Failure{c, err, log})
 	if !r.opt.KeepGoing {
 		r.halt = true

@@ -141,16 +141,18 @@ func (w *workspace) read(name string) string {
 
 // seen collects what an observer is told.
 type seen struct {
-	starts []string
-	ends   map[string]engine.Outcome
-	files  []string
-	on     func(id string)
+	starts  []string
+	ends    map[string]engine.Outcome
+	files   []string
+	retries []string
+	on      func(id string)
 }
 
-func (s *seen) Begin(*plan.Plan, []*plan.Cell)     {}
-func (s *seen) Event(*plan.Cell, cell.Event)       {}
-func (s *seen) Publish(path string)                { s.files = append(s.files, path) }
-func (s *seen) End(c *plan.Cell, o engine.Outcome) { s.ends[c.ID] = o }
+func (s *seen) Begin(*plan.Plan, []*plan.Cell)               {}
+func (s *seen) Event(*plan.Cell, cell.Event)                 {}
+func (s *seen) Retry(c *plan.Cell, _ error, _ time.Duration) { s.retries = append(s.retries, c.ID) }
+func (s *seen) Publish(path string)                          { s.files = append(s.files, path) }
+func (s *seen) End(c *plan.Cell, o engine.Outcome)           { s.ends[c.ID] = o }
 func (s *seen) Start(c *plan.Cell, _ string) {
 	s.starts = append(s.starts, c.ID)
 	if s.on != nil {

@@ -48,7 +48,7 @@ func (r *run) trial(c *plan.Cell) (*trial, error) {
 		m.log = &logFile{path: filepath.Join(r.logs, fileName(pc.ID)+".log")}
 		t.members = append(t.members, m)
 		if err := r.furnish(m); err != nil {
-			return nil, fmt.Errorf("prepare the folder of %s: %w", pc.ID, err)
+			return t, fmt.Errorf("prepare the folder of %s: %w", pc.ID, err)
 		}
 	}
 	return t, nil

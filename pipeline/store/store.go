@@ -146,6 +146,10 @@ func cut(f *os.File) error {
 func View(dir string) (*Store, error) { return load(dir) }
 
 func load(dir string) (*Store, error) {
+	dir, err := filepath.Abs(dir) // stats are remembered by absolute path
+	if err != nil {
+		return nil, fmt.Errorf("open the store: %w", err)
+	}
 	s := &Store{
 		dir: dir, records: map[string]*Record{}, latest: map[string]*Record{},
 		details: map[string][]byte{}, used: map[string]bool{},

@@ -1,0 +1,200 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/unit"
+	"barograph/pipeline/plan"
+	"barograph/pipeline/record"
+	"barograph/pipeline/store"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) verifyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify [RECORDING...]",
+		Short: "Read recordings and stored results again, and name what is damaged",
+		Long: `Check recordings against their checksums; if none is named, all below data/, and
+then every object in the store. Damaged objects are removed: they would never
+have been used, and the next run that needs one makes it again.`,
+		RunE: func(_ *cobra.Command, dirs []string) error {
+			out := struct {
+				Recordings []string       `json:"recordings"`       // sound
+				Objects    int            `json:"objects"`          // sound
+				Damage     []store.Damage `json:"damage,omitempty"` // of both
+			}{Recordings: []string{}}
+			all := len(dirs) == 0
+			if all {
+				var err error
+				if dirs, err = recordings(); err != nil {
+					return err
+				}
+			}
+			for _, dir := range dirs {
+				if err := record.Verify(dir); err != nil {
+					out.Damage = append(out.Damage, store.Damage{Path: dir, What: err.Error()})
+					a.complain(fmt.Errorf("recording %s: %w", dir, err))
+					continue
+				}
+				out.Recordings = append(out.Recordings, dir)
+				if !a.json {
+					fmt.Fprintln(a.out, "ok", dir)
+				}
+			}
+			if all {
+				dir := storeDir(".")
+				if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+					if len(dirs) == 0 {
+						return &status{statusUsage, errors.New("no recording below data/ here, and no stored results")}
+					}
+				} else {
+					s, err := store.View(dir)
+					if err != nil {
+						return err
+					}
+					sound, damage, err := s.Verify()
+					if err != nil {
+						return fmt.Errorf("verify the store: %w", err)
+					}
+					out.Objects, out.Damage = sound, append(out.Damage, damage...)
+					for _, d := range damage {
+						fmt.Fprintf(a.msg, "damaged: %s: %s", filepath.Join(dir, d.Path), d.What)
+						if len(d.Cells) > 0 {
+							fmt.Fprintf(a.msg, "; of %s", d.Cells[0])
+						}
+						if len(d.Cells) > 1 {
+							fmt.Fprintf(a.msg, " and %d more", len(d.Cells)-1)
+						}
+						fmt.Fprintln(a.msg)
+					}
+					if !a.json {
+						fmt.Fprintf(a.out, "ok %s: %d objects\n", dir, sound)
+					}
+				}
+			}
+			if a.json {
+				if err := a.writeJSON(out); err != nil {
+					return err
+				}
+			}
+			if len(out.Damage) > 0 {
+				return &status{code: statusFailed}
+			}
+			return nil
+		},
+	}
+}
+
+// recordings lists the recordings below data/.
+func recordings() ([]string, error) {
+	sums, err := filepath.Glob(filepath.Join("data", "*", "*", record.Sums))
+	for i, s := range sums {
+		sums[i] = filepath.Dir(s)
+	}
+	return sums, err
+}
+
+func (a *app) gcCommand() *cobra.Command {
+	var keep string
+	var dry bool
+	c := &cobra.Command{
+		Use:   "gc",
+		Short: "Remove stored results that no study here needs",
+		Long: `Remove stored results. Kept are those that the studies under configs/ would use
+or last made, on this machine and on those of the recordings below data/; and of
+the others the newest, while the store takes no more than --keep.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			budget, err := unit.ParseSize(keep)
+			if err != nil {
+				return &status{statusUsage, fmt.Errorf("--keep: %w", err)}
+			}
+			lock, err := a.lock(cmd.Context(), ".")
+			if err != nil {
+				return err
+			}
+			defer lock.Close()
+			s, err := store.Open(storeDir("."))
+			if err != nil {
+				return err
+			}
+			roots, err := a.roots(s)
+			if err != nil {
+				return errors.Join(err, s.Close())
+			}
+			swept, err := s.GC(roots, int64(budget), dry)
+			if err == nil && !dry {
+				err = os.RemoveAll(filepath.Join(state("."), "proofs")) // they may be of studies that are gone
+			}
+			if err = errors.Join(err, s.Close()); err != nil {
+				return err
+			}
+			if a.json {
+				return a.writeJSON(swept)
+			}
+			verb := "removed"
+			if dry {
+				verb = "would remove"
+			}
+			fmt.Fprintf(a.out, "%s %d results, %v; kept %d, %v\n", verb, swept.Removed, unit.Size(swept.Freed), swept.Kept, unit.Size(swept.Bytes))
+			return nil
+		},
+	}
+	c.Flags().StringVar(&keep, "keep", "0", "keep unneeded results too while the store takes at most this `size`, such as 10GiB")
+	c.Flags().BoolVar(&dry, "dry-run", false, "say what would be removed")
+	return c
+}
+
+// roots are the keys of what the studies of this workspace name.
+func (a *app) roots(s *store.Store) (map[string]bool, error) {
+	files, err := filepath.Glob(filepath.Join("configs", "*.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return nil, &status{statusUsage, cell.Hint(errors.New("no study under configs/ here"), "run this in the workspace")}
+	}
+	recs, err := recordings()
+	if err != nil {
+		return nil, err
+	}
+	roots := map[string]bool{}
+	for _, file := range files {
+		machines := map[string]bool{"": true}
+		for _, dir := range recs {
+			machines[filepath.Base(dir)] = true
+		}
+		for machine := range machines {
+			p, err := a.plan([]string{file}, &selection{machine: machine})
+			if err != nil {
+				if machine != "" {
+					continue // that machine's file is gone: only its recording is left
+				}
+				return nil, cell.Hint(err, "what it needs is not known: mend it or move it away")
+			}
+			d := plan.NewDecider(p, s, nil)
+			for _, c := range p.Cells {
+				if c.Trial == nil {
+					if _, err := d.Decide(c); err != nil {
+						return nil, err
+					}
+				}
+				if last := s.Latest(p.Name(c)); last != nil {
+					roots[last.Key] = true
+				}
+			}
+			for _, c := range p.Cells {
+				if dec := d.Of(c); dec.Record != nil {
+					roots[dec.Record.Key] = true
+				}
+			}
+		}
+	}
+	return roots, nil
+}

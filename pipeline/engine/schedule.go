@@ -1,0 +1,207 @@
+package engine
+
+import (
+	"container/heap"
+	"fmt"
+	"maps"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/plan"
+
+	"golang.org/x/sys/unix"
+)
+
+// A queue holds cells to start, the most urgent first; among equals, the plan's
+// order.
+type queue struct {
+	cells   []*plan.Cell
+	urgency map[*plan.Cell]urgency
+}
+
+// An urgency is how long the longest chain of cells takes that begins with a
+// cell, and the cell's place in the plan.
+type urgency struct {
+	path  time.Duration
+	place int
+}
+
+func (q *queue) Len() int      { return len(q.cells) }
+func (q *queue) Swap(i, j int) { q.cells[i], q.cells[j] = q.cells[j], q.cells[i] }
+func (q *queue) Push(c any)    { q.cells = append(q.cells, c.(*plan.Cell)) }
+func (q *queue) Less(i, j int) bool {
+	a, b := q.urgency[q.cells[i]], q.urgency[q.cells[j]]
+	return a.path > b.path || a.path == b.path && a.place < b.place
+}
+
+func (q *queue) Pop() any {
+	last := len(q.cells) - 1
+	c := q.cells[last]
+	q.cells = q.cells[:last]
+	return c
+}
+
+func (q *queue) add(c *plan.Cell) { heap.Push(q, c) }
+func (q *queue) next() *plan.Cell { return heap.Pop(q).(*plan.Cell) }
+
+// unknown is how long a cell is taken to run that never did.
+const unknown = time.Second
+
+// urgency reckons with how long each cell took the last time.
+func (r *run) urgency() map[*plan.Cell]urgency {
+	u := make(map[*plan.Cell]urgency, len(r.plan.Cells))
+	for i, c := range slices.Backward(r.plan.Cells) {
+		own := u[c]
+		own.place = i
+		if last := r.store.Latest(r.plan.Name(c)); last != nil {
+			own.path += last.Wall
+		} else {
+			own.path += unknown
+		}
+		u[c] = own
+		for _, n := range c.Needs {
+			n = foreground(n)
+			before := u[n]
+			before.path = max(before.path, own.path)
+			u[n] = before
+		}
+	}
+	return u
+}
+
+// capacity is how much of each resource there is: one device, the machine's
+// memory in bytes, its processors, and what the options add or change.
+func capacity(more map[string]int64) map[string]int64 {
+	all := map[string]int64{"device": 1, "cpu": int64(runtime.NumCPU())}
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) == nil {
+		all["memory"] = int64(info.Totalram) * int64(info.Unit)
+	}
+	maps.Copy(all, more)
+	return all
+}
+
+// fits refuses, before anything runs, cells that could never start.
+func (r *run) fits() error {
+	for _, c := range r.plan.Cells {
+		for _, name := range slices.Sorted(maps.Keys(c.Stage.Resources)) {
+			have, known := r.free[name]
+			if want := c.Stage.Resources[name]; want > have {
+				err := fmt.Errorf("stage %q asks for %d of resource %q, of which there is %d", c.Stage.Name, want, name, have)
+				if !known {
+					return cell.Hint(err, "say how much there is: --resource %s=%d", name, want)
+				}
+				return cell.Hint(err, "lower it, or raise the limit with --resource %s=%d", name, want)
+			}
+		}
+	}
+	return nil
+}
+
+// take takes what a pure cell holds while it runs, all or nothing.
+func (r *run) take(c *plan.Cell) bool {
+	for name, n := range c.Stage.Resources {
+		if n > r.free[name] {
+			return false
+		}
+	}
+	for name, n := range c.Stage.Resources {
+		r.free[name] -= n
+	}
+	return true
+}
+
+func (r *run) give(c *plan.Cell) {
+	for name, n := range c.Stage.Resources {
+		r.free[name] += n
+	}
+}
+
+// tokens are job slots borrowed from the make that started this process, by the
+// protocol of GNU make's jobserver: a byte read from its pipe is a slot, and is
+// written back when the job has ended. One slot every process has without
+// asking. A nil *tokens knows no make and grants all.
+type tokens struct {
+	pipe   *os.File
+	held   []byte
+	asking chan struct{} // closed once the question under way is settled; nil if there is none
+}
+
+// jobserver finds the jobserver that MAKEFLAGS names, or returns nil.
+func jobserver(flags string) *tokens {
+	var path string
+	for _, f := range strings.Fields(flags) {
+		auth, ok := strings.CutPrefix(f, "--jobserver-auth=")
+		if !ok {
+			auth, ok = strings.CutPrefix(f, "--jobserver-fds=") // before make 4.2
+		}
+		if fifo, named := strings.CutPrefix(auth, "fifo:"); named {
+			path = fifo
+		} else if r, _, _ := strings.Cut(auth, ","); ok {
+			if n, err := strconv.Atoi(r); err != nil || n < 0 {
+				return nil // make says so where it does not share its pipe
+			}
+			// Opened anew, so that not blocking is ours alone and not make's.
+			path = "/proc/self/fd/" + r
+		}
+	}
+	if st, err := os.Stat(path); err != nil || st.Mode()&os.ModeNamedPipe == 0 {
+		return nil // the recipe is not marked with +, so that make has closed it
+	}
+	pipe, err := os.OpenFile(path, os.O_RDWR|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil
+	}
+	return &tokens{pipe: pipe}
+}
+
+// enough tells whether there are slots for one job more than run now, and asks
+// make for another one if not; deliver then wakes the loop.
+func (t *tokens) enough(running int, deliver func(func()) bool) bool {
+	if t == nil || running <= len(t.held) {
+		return true
+	}
+	if t.asking != nil {
+		return false
+	}
+	settled := make(chan struct{})
+	t.asking = settled
+	go func() {
+		defer close(settled)
+		b := make([]byte, 1)
+		if n, _ := t.pipe.Read(b); n == 0 {
+			return // the run is over, or make is gone: what runs goes on
+		}
+		got := func() { t.held, t.asking = append(t.held, b...), nil }
+		if !deliver(got) {
+			_, _ = t.pipe.Write(b)
+		}
+	}()
+	return false
+}
+
+// release gives back the slots that the running jobs do not need.
+func (t *tokens) release(running int) {
+	if need := max(0, running-1); t != nil && len(t.held) > need {
+		_, _ = t.pipe.Write(t.held[need:]) // a make that is gone wants nothing back
+		t.held = t.held[:need]
+	}
+}
+
+// close gives everything back; the loop has ended.
+func (t *tokens) close() {
+	if t == nil {
+		return
+	}
+	_ = t.pipe.SetReadDeadline(time.Now())
+	if t.asking != nil {
+		<-t.asking
+	}
+	t.release(0)
+	t.pipe.Close()
+}
