@@ -11,6 +11,7 @@ import (
 	"barograph/stages/model"
 	"barograph/stages/notebook"
 	"barograph/stages/plot"
+	"barograph/stages/scaffold"
 	"barograph/stages/stress"
 
 	"github.com/spf13/cobra"
@@ -23,5 +24,5 @@ func Kinds() cell.Kinds {
 
 // Commands returns the commands that are about stages and not about studies.
 func Commands() []*cobra.Command {
-	return []*cobra.Command{model.Command(), notebook.Command()}
+	return []*cobra.Command{model.Command(), notebook.Command(), scaffold.Command()}
 }

@@ -41,7 +41,7 @@ func listCommand() *cobra.Command {
 		Args:         cobra.NoArgs,
 		SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			root, err := workspace(cmd)
+			root, err := Workspace(cmd)
 			if err != nil {
 				return err
 			}
@@ -79,7 +79,7 @@ func buildCommand() *cobra.Command {
 		ValidArgsFunction: complete,
 		SilenceUsage:      true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			root, err := workspace(cmd)
+			root, err := Workspace(cmd)
 			if err != nil {
 				return err
 			}
@@ -143,7 +143,7 @@ func infoCommand() *cobra.Command {
 				}
 				return writeInfo(cmd.OutOrStdout(), nil, "", info, asJSON)
 			}
-			root, err := workspace(cmd)
+			root, err := Workspace(cmd)
 			if err != nil {
 				return err
 			}
@@ -244,8 +244,9 @@ func thousands(n int64) string {
 	return s
 }
 
-// workspace finds the folder that holds configs.
-func workspace(cmd *cobra.Command) (string, error) {
+// Workspace finds the folder that holds configs: the flag --root, or the nearest
+// folder upwards.
+func Workspace(cmd *cobra.Command) (string, error) {
 	if f := cmd.Flag("root"); f != nil && f.Value.String() != "" {
 		return filepath.Abs(f.Value.String())
 	}
@@ -265,7 +266,7 @@ func workspace(cmd *cobra.Command) (string, error) {
 
 // complete offers the names of models.
 func complete(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	root, err := workspace(cmd)
+	root, err := Workspace(cmd)
 	if err != nil || len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveDefault
 	}

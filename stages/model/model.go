@@ -100,6 +100,11 @@ var validSum = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
 
 var validName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]*$`)
 
+// ValidName tells whether a configuration may have this name.
+func ValidName(name string) bool {
+	return validName.MatchString(name) && !strings.HasSuffix(name, ".onnx")
+}
+
 // Load reads configs/models/NAME.yaml below root; or, if name ends in .onnx, the
 // file of that name, absolute or relative to root. It looks at everything but
 // weights: a model that loads can be built.
@@ -444,7 +449,7 @@ func (c *Config) describeInputs(info *Info) error {
 		if err != nil {
 			hint := hintOf(err)
 			if hint == "" {
-				hint = "describe the inputs in a configuration, which `barograph new model` begins"
+				hint = "describe it under inputs: of a configuration in configs/models"
 			}
 			return cell.Hint(fmt.Errorf("model %q: input %q: %w", c.Name, v.Name, err), "%s", hint)
 		}

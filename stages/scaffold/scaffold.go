@@ -1,0 +1,180 @@
+// Package scaffold writes the beginnings of studies and models: commented files
+// that work as they are, to be changed from there.
+package scaffold
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"text/template"
+
+	"barograph/pipeline/cell"
+	"barograph/stages/model"
+
+	"github.com/spf13/cobra"
+	"gopkg.in/yaml.v3"
+)
+
+//go:embed study.yaml.tmpl
+var studyText string
+
+//go:embed model.yaml.tmpl
+var modelText string
+
+var (
+	studyTemplate = template.Must(template.New("study").Funcs(functions).Parse(studyText))
+	modelTemplate = template.Must(template.New("model").Funcs(functions).Parse(modelText))
+	functions     = template.FuncMap{"flow": flow}
+)
+
+// Command returns `new`, with study and model. Each prints the path of the file
+// that it wrote, which must not exist before.
+func Command() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "new",
+		Short: "Begin a study or a model: a commented file that works as it is",
+		Args:  cobra.NoArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(studyCommand(), modelCommand())
+	return c
+}
+
+var validName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`)
+
+func studyCommand() *cobra.Command {
+	var name string
+	c := &cobra.Command{
+		Use:   "study NAME",
+		Short: "Write configs/NAME.yaml: a model under three loads, with its figure",
+		Example: `  barograph new study mine --model my.onnx
+  barograph run configs/mine.yaml`,
+		Args:         cobra.ExactArgs(1),
+		SilenceUsage: true,
+		RunE: func(c *cobra.Command, args []string) error {
+			if !validName.MatchString(args[0]) {
+				return cell.Hint(fmt.Errorf("new study: %q is no name of a study", args[0]), "use letters, digits, - and _")
+			}
+			root, err := model.Workspace(c)
+			if err != nil {
+				return err
+			}
+			m, err := model.Load(root, name)
+			if err != nil {
+				return fmt.Errorf("new study: %w", err)
+			}
+			return write(c, root, filepath.Join("configs", args[0]+".yaml"), studyTemplate, struct {
+				Name, Model string
+				Dims        map[string]int64
+			}{args[0], name, guess(m)})
+		},
+	}
+	c.Flags().StringVar(&name, "model", "bert-mini", "`name` of a model, or an ONNX file")
+	return c
+}
+
+// guess gives the dimensions that a study must name a size to try.
+func guess(m *model.Config) map[string]int64 {
+	dims := map[string]int64{}
+	names, _ := m.Dims()
+	for _, n := range names {
+		switch low := strings.ToLower(n); {
+		case n == "batch" || n == "sequence": // infer has defaults for them
+		case strings.Contains(low, "height") || strings.Contains(low, "width") || low == "h" || low == "w":
+			dims[n] = 224
+		case strings.Contains(low, "seq") || strings.Contains(low, "len") || strings.Contains(low, "past"):
+			dims[n] = 64
+		default:
+			dims[n] = 1
+		}
+	}
+	return dims
+}
+
+func modelCommand() *cobra.Command {
+	var name string
+	c := &cobra.Command{
+		Use:          "model FILE.onnx",
+		Short:        "Write configs/models/FILE.yaml: what an ONNX file takes, and how to draw it",
+		Args:         cobra.ExactArgs(1),
+		SilenceUsage: true,
+		RunE: func(c *cobra.Command, args []string) error {
+			root, err := model.Workspace(c)
+			if err != nil {
+				return err
+			}
+			file, err := filepath.Abs(args[0])
+			if err != nil {
+				return fmt.Errorf("new model: %w", err)
+			}
+			if !strings.HasSuffix(file, ".onnx") {
+				return fmt.Errorf("new model: %q does not end in .onnx", args[0])
+			}
+			m, err := model.Load(root, file)
+			if err != nil {
+				return fmt.Errorf("new model: %w", err)
+			}
+			info, err := m.Info()
+			if err != nil {
+				return fmt.Errorf("new model: %w", err)
+			}
+			if name == "" {
+				name = m.Name
+			}
+			if !model.ValidName(name) {
+				return cell.Hint(fmt.Errorf("new model: %q is no name of a model", name), "choose one with --name")
+			}
+			if rel, err := filepath.Rel(root, file); err == nil && filepath.IsLocal(rel) {
+				file = rel // the workspace may move, and the file with it
+			}
+			return write(c, root, filepath.Join("configs", "models", name+".yaml"), modelTemplate, struct {
+				*model.Config
+				Name, File string
+				Info       *model.Info
+			}{m, name, file, info})
+		},
+	}
+	c.Flags().StringVar(&name, "name", "", "`name` of the model (default: the file's)")
+	return c
+}
+
+// flow writes a value as YAML on one line.
+func flow(v any) (string, error) {
+	var n yaml.Node
+	if err := n.Encode(v); err != nil {
+		return "", err
+	}
+	n.Style |= yaml.FlowStyle
+	b, err := yaml.Marshal(&n)
+	return strings.TrimSpace(string(b)), err
+}
+
+// write fills in a file that does not exist yet, and prints its path.
+func write(c *cobra.Command, root, path string, t *template.Template, data any) error {
+	var text strings.Builder
+	if err := t.Execute(&text, data); err != nil {
+		return fmt.Errorf("new %s: %w", t.Name(), err)
+	}
+	target := filepath.Join(root, path)
+	if err := os.MkdirAll(filepath.Dir(target), 0o777); err != nil {
+		return fmt.Errorf("new %s: %w", t.Name(), err)
+	}
+	f, err := os.OpenFile(target, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if errors.Is(err, fs.ErrExist) {
+		return cell.Hint(fmt.Errorf("new %s: %s exists", t.Name(), path), "choose another name, or remove it first")
+	}
+	if err == nil {
+		_, err = f.WriteString(text.String())
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("new %s: %w", t.Name(), err)
+	}
+	_, err = fmt.Fprintln(c.OutOrStdout(), path)
+	return err
+}
