@@ -2,7 +2,6 @@ package nb
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"strconv"
 
@@ -10,18 +9,7 @@ import (
 )
 
 // An Estimate is a quantile of latencies with its interval, in nanoseconds.
-type Estimate struct {
-	Q                float64
-	Value, Low, High float64 // NaN where the samples do not carry them
-	N                int
-	Effective        float64 // independent samples that N are worth
-	Method           string  // of the interval: order statistics or block bootstrap
-	Doubt            string  // why a number is missing; empty otherwise
-}
-
-// dependent is the share of effective samples below which an interval that
-// assumes independence is not given (rule 6).
-const dependent = 0.5
+type Estimate = stats.Estimate
 
 // Replicates returns a column of whole numbers split by replicate, in order of
 // replicates, samples in the order taken.
@@ -43,57 +31,18 @@ func (s *Set) Lag1() (r, effective float64) {
 
 // Quantiles estimates quantiles of latency_ns with their 95% intervals, in the
 // order asked for: from order statistics, or, where samples depend on one another
-// so much that fewer than half of them count, from a block bootstrap over
-// replicates (rules 6 and 7).
+// so much that fewer than half of them count, from a bootstrap (rules 6 and 7).
 func (s *Set) Quantiles(qs ...float64) []Estimate {
-	replicates := s.Replicates("latency_ns")
-	order, err := stats.Quantiles(s.Ints("latency_ns"), qs, stats.Confidence)
+	found, err := stats.Estimates(s.Replicates("latency_ns"), qs, stats.Bootstrap{Seed: Seed()})
 	if err != nil {
 		raise(err, "Set.Quantiles(%v)", qs)
 	}
-	effective := stats.EffectiveN(s.Len(), stats.Lag1(replicates))
-	estimates := make([]Estimate, len(qs))
-	for i, o := range order {
-		e := Estimate{
-			Q: o.Q, Value: o.Value, Low: o.Low, High: o.High, N: o.N, Effective: effective,
-			Method: "order statistics", Doubt: o.Doubt,
-		}
-		if o.Doubt == "" && effective < dependent*float64(o.N) {
-			boot, err := stats.BootstrapQuantile(replicates, o.Q, stats.Bootstrap{Confidence: stats.Confidence, Seed: Seed()})
-			if err != nil {
-				raise(err, "Set.Quantiles(%v)", qs)
-			}
-			e.Low, e.High, e.Method, e.Doubt = boot.Low, boot.High, "block bootstrap", boot.Doubt
-		}
-		estimates[i] = e
-	}
-	return estimates
-}
-
-// Milliseconds writes an estimate as "3.53 [3.51, 3.56]", or "n too small" where
-// the samples carry no estimate.
-func (e Estimate) Milliseconds() string {
-	if math.IsNaN(e.Value) {
-		return "n too small"
-	}
-	if math.IsNaN(e.Low) || math.IsNaN(e.High) {
-		return Milliseconds(e.Value) + " [n too small]"
-	}
-	return fmt.Sprintf("%s [%s, %s]", Milliseconds(e.Value), Milliseconds(e.Low), Milliseconds(e.High))
+	return found
 }
 
 // Milliseconds writes nanoseconds as milliseconds, to a thousandth below 10 and
 // four digits above.
-func Milliseconds(ns float64) string {
-	ms := ns / 1e6
-	switch {
-	case math.Abs(ms) < 10:
-		return strconv.FormatFloat(ms, 'f', 3, 64)
-	case math.Abs(ms) < 100:
-		return strconv.FormatFloat(ms, 'f', 2, 64)
-	}
-	return strconv.FormatFloat(ms, 'f', 1, 64)
-}
+func Milliseconds(ns float64) string { return stats.Milliseconds(ns) }
 
 // Number writes a number so that it reads back exactly, and NaN as nothing.
 func Number(v float64) string {

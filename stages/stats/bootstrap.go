@@ -7,6 +7,10 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sort"
+	"time"
+
+	"gonum.org/v1/gonum/stat/distuv"
 )
 
 // A Bootstrap says how to resample.
@@ -14,11 +18,14 @@ type Bootstrap struct {
 	Draws      int     // resamples; 0: 2000
 	Block      int     // consecutive samples kept together; 0: chosen from the autocorrelation
 	Confidence float64 // 0: 0.95
-	// Within keeps every replicate and resamples inside it only. It suits
+	// Within keeps every replicate and resamples blocks inside it only. It suits
 	// replicates that do not differ by more than their samples explain; where
 	// they do, its intervals are too short.
 	Within bool
 	Seed   uint64
+	// Before is told what a resampling will cost before it starts, where that is
+	// more than a second.
+	Before func(cost string)
 }
 
 // An Interval is an estimate with its interval, in nanoseconds.
@@ -41,57 +48,104 @@ func (i Interval) MarshalJSON() ([]byte, error) {
 	}{nullable(i.Value), nullable(i.Low), nullable(i.High), i.Confidence, i.Block, i.Doubt})
 }
 
-// fewReplicates is the number below which resampling whole replicates is known
-// to give intervals that are too short: Cameron, Gelbach and Miller,
-// "Bootstrap-Based Improvements for Inference with Clustered Errors" (Review of
-// Economics and Statistics 90, 2008), find it at 5 to 30.
-const fewReplicates = 10
-
-// BootstrapQuantile returns quantile q of the pooled samples with a percentile
-// interval from a hierarchical bootstrap (rules 6 and 7): replicates are drawn
-// with replacement, and within each its samples, in the order taken, in blocks
-// that wrap round (Politis and Romano, "A Circular Block-Resampling Procedure
-// for Stationary Data", 1992). A single replicate is resampled in blocks alone.
+// BootstrapQuantile returns quantile q of the pooled samples with an interval
+// from a hierarchical bootstrap (rules 6 and 7).
 //
-// Resampling on both levels errs on the safe side: where replicates do not
-// differ, intervals are up to a factor sqrt(2) too wide (Davison and Hinkley,
-// "Bootstrap Methods and their Application", section 3.8).
+// Replicates are drawn with replacement and kept whole: that alone carries the
+// variance of every level below, dependence within a replicate included, while
+// resampling inside as well would count the lower levels twice (Davison and
+// Hinkley, "Bootstrap Methods and their Application", section 3.8). Few
+// replicates show too little of their variance; so the standard error s of
+// resamples gives value +- t s sqrt(R/(R-1)), with Student's t of R-1 degrees of
+// freedom (Hesterberg, "What Teachers Should Know About the Bootstrap", The
+// American Statistician 69, 2015, section 4).
+//
+// A single replicate is resampled in blocks of samples, in the order taken, that
+// wrap round (Politis and Romano, "A Circular Block-Resampling Procedure for
+// Stationary Data", 1992), and so are all of them with Within; the normal
+// distribution then stands in for Student's.
 func BootstrapQuantile(replicates [][]int64, q float64, b Bootstrap) (Interval, error) {
 	b = b.orDefault()
 	s, err := newResampler(replicates, q, b)
 	if err != nil {
 		return Interval{}, err
 	}
+	s.announce(b)
 	rng := rand.New(rand.NewPCG(b.Seed, 0))
-	values := make([]float64, b.Draws)
-	for i := range values {
-		values[i] = s.draw(rng)
+	var v moments
+	for range b.Draws {
+		s.draw(rng)
+		v.add(float64(s.quantile(q)))
 	}
-	return s.interval(s.value, values, b), nil
+	if doubt := s.doubt(q, b); doubt != "" {
+		return missing(s.block, doubt), nil
+	}
+	return s.around(float64(s.all.Quantile(q)), v.variance()*s.widen(), s.freedom(), b.Confidence), nil
 }
 
 // BootstrapDifference returns quantile q of after less that of before, both
 // resampled as BootstrapQuantile does and independently of one another.
 func BootstrapDifference(before, after [][]int64, q float64, b Bootstrap) (Interval, error) {
 	b = b.orDefault()
-	x, err := newResampler(before, q, b)
+	x, y, err := newResamplers(before, after, q, b)
 	if err != nil {
-		return Interval{}, fmt.Errorf("before: %w", err)
-	}
-	y, err := newResampler(after, q, b)
-	if err != nil {
-		return Interval{}, fmt.Errorf("after: %w", err)
+		return Interval{}, err
 	}
 	rng := rand.New(rand.NewPCG(b.Seed, 0))
-	values := make([]float64, b.Draws)
-	for i := range values {
-		values[i] = y.draw(rng) - x.draw(rng)
+	var vx, vy moments
+	for range b.Draws {
+		x.draw(rng)
+		y.draw(rng)
+		vx.add(float64(x.quantile(q)))
+		vy.add(float64(y.quantile(q)))
 	}
-	d := y.interval(y.value-x.value, values, b)
-	if d.Doubt == "" {
-		d.Doubt = x.interval(x.value, values, b).Doubt
+	for _, s := range []*resampler{x, y} {
+		if doubt := s.doubt(q, b); doubt != "" {
+			return missing(s.block, doubt), nil
+		}
 	}
-	return d, nil
+	value := float64(y.all.Quantile(q)) - float64(x.all.Quantile(q))
+	return difference(x, y, value, vx, vy, b.Confidence), nil
+}
+
+func newResamplers(before, after [][]int64, q float64, b Bootstrap) (x, y *resampler, err error) {
+	b.Within = b.Within || len(before) == 1 || len(after) == 1 // one kind for both
+	if x, err = newResampler(before, q, b); err != nil {
+		return nil, nil, fmt.Errorf("before: %w", err)
+	}
+	if y, err = newResampler(after, q, b); err != nil {
+		return nil, nil, fmt.Errorf("after: %w", err)
+	}
+	x.announce(b)
+	y.announce(b)
+	return x, y, nil
+}
+
+// moments gathers a mean and a variance (Welford, Technometrics 4, 1962).
+type moments struct{ n, mean, square float64 }
+
+func (m *moments) add(v float64) {
+	m.n++
+	d := v - m.mean
+	m.mean += d / m.n
+	m.square += d * (v - m.mean)
+}
+
+func (m moments) variance() float64 { return m.square / math.Max(1, m.n-1) }
+
+// difference is the interval of y less x, with the degrees of freedom of Welch,
+// "The Generalization of Student's Problem" (Biometrika 34, 1947).
+func difference(x, y *resampler, value float64, vx, vy moments, confidence float64) Interval {
+	a, b := vx.variance()*x.widen(), vy.variance()*y.widen()
+	freedom := (a + b) * (a + b) / (a*a/x.freedom() + b*b/y.freedom())
+	if a+b == 0 {
+		freedom = 1
+	}
+	return y.around(value, a+b, freedom, confidence)
+}
+
+func missing(block int, doubt string) Interval {
+	return Interval{Value: math.NaN(), Low: math.NaN(), High: math.NaN(), Block: block, Doubt: doubt}
 }
 
 func (b Bootstrap) orDefault() Bootstrap {
@@ -104,16 +158,25 @@ func (b Bootstrap) orDefault() Bootstrap {
 	return b
 }
 
-// A resampler draws quantiles of resamples. It counts how often each sample was
-// drawn, in sorted order, so that a draw costs one pass and no sort.
+// A resampler draws resamples and answers questions about the last one.
 type resampler struct {
-	sorted []int64
-	place  [][]int32 // by replicate and time: index into sorted
-	count  []int32
-	within bool
-	q      float64
+	all    *ECDF
+	parts  []*ECDF // by replicate
+	blocks bool
 	block  int
-	value  float64
+	lag1   float64
+	times  []int // how often each replicate was drawn
+	total  int
+
+	// Of blocks only: how often each sample was drawn, in sorted order, so that a
+	// draw costs one pass and no sort.
+	place [][]int32 // by replicate and time: index into all
+	count []int32
+
+	// Of Harrell and Davis's deciles only.
+	origin []int32 // the replicate of each of all
+	counts []int32
+	beta   map[size]*cumulated
 }
 
 func newResampler(replicates [][]int64, q float64, b Bootstrap) (*resampler, error) {
@@ -123,47 +186,62 @@ func newResampler(replicates [][]int64, q float64, b Bootstrap) (*resampler, err
 	if b.Draws < 100 || b.Block < 0 {
 		return nil, fmt.Errorf("bootstrap with %d draws in blocks of %d: want at least 100 draws and a block of at least 0", b.Draws, b.Block)
 	}
-	type taken struct{ replicate, call int32 }
-	var order []taken
-	s := &resampler{q: q, within: b.Within}
+	n := 0
 	for r, samples := range replicates {
 		if len(samples) == 0 {
 			return nil, fmt.Errorf("replicate %d: %w", r, errNoSamples)
 		}
-		s.place = append(s.place, make([]int32, len(samples)))
-		for i := range samples {
-			order = append(order, taken{int32(r), int32(i)})
-		}
+		n += len(samples)
 	}
 	switch {
-	case len(order) == 0:
+	case n == 0:
 		return nil, errNoSamples
-	case len(order) > math.MaxInt32:
+	case n > math.MaxInt32:
 		return nil, errors.New("more than 2^31-1 samples")
 	}
-	at := func(t taken) int64 { return replicates[t.replicate][t.call] }
-	slices.SortStableFunc(order, func(a, b taken) int {
-		switch x, y := at(a), at(b); {
-		case x < y:
-			return -1
-		case x > y:
-			return 1
-		}
-		return 0
-	})
-	s.sorted, s.count = make([]int64, len(order)), make([]int32, len(order))
-	for i, t := range order {
-		s.sorted[i] = at(t)
-		s.place[t.replicate][t.call] = int32(i)
+	s := &resampler{blocks: b.Within || len(replicates) == 1, block: 1, total: n, times: make([]int, len(replicates))}
+	sorted := make([]int64, 0, n)
+	for _, samples := range replicates {
+		sorted = append(sorted, samples...)
 	}
+	slices.Sort(sorted)
+	s.all = &ECDF{sorted}
+	for _, samples := range replicates {
+		if !s.blocks {
+			part := slices.Clone(samples)
+			slices.Sort(part)
+			s.parts = append(s.parts, &ECDF{part})
+		}
+	}
+	if !s.blocks {
+		return s, nil
+	}
+	s.lag1 = math.Max(0, Lag1(replicates))
 	if s.block = b.Block; s.block == 0 {
 		// All replicates together tell how samples hang together, so the block
 		// suits their total; but a replicate must hold several.
-		s.block = max(1, min(BlockLength(len(order), Lag1(replicates)), len(order)/len(replicates)/4))
+		s.block = max(1, min(BlockLength(n, s.lag1), n/len(replicates)/4))
 	}
-	e := ECDF{s.sorted}
-	s.value = float64(e.Quantile(q))
+	s.arrange(replicates)
 	return s, nil
+}
+
+// arrange finds the place of every sample among all.
+func (s *resampler) arrange(replicates [][]int64) {
+	s.count = make([]int32, s.total)
+	for _, samples := range replicates {
+		place := make([]int32, len(samples))
+		for i, v := range samples {
+			place[i] = int32(below(s.all.sorted, v)) // equal samples share theirs
+		}
+		s.place = append(s.place, place)
+	}
+}
+
+// below returns how many samples are less than x.
+func below(sorted []int64, x int64) int {
+	at, _ := slices.BinarySearch(sorted, x)
+	return at
 }
 
 // BlockLength returns the block that suits n samples with lag-1 autocorrelation
@@ -176,17 +254,31 @@ func BlockLength(n int, r float64) int {
 	return min(max(1, int(math.Ceil(length))), max(1, n))
 }
 
-// draw returns the quantile of one resample.
-func (s *resampler) draw(rng *rand.Rand) float64 {
-	clear(s.count)
-	total := 0
-	for r := range s.place {
-		if !s.within {
-			r = rng.IntN(len(s.place))
+// pass is about what one sample of one draw in blocks costs.
+const pass = 6 * time.Nanosecond
+
+// announce says beforehand what resampling in blocks will cost.
+func (s *resampler) announce(b Bootstrap) {
+	if cost := time.Duration(b.Draws) * time.Duration(s.total) * pass; s.blocks && b.Before != nil && cost > time.Second {
+		b.Before(fmt.Sprintf("bootstrap of %d samples in blocks of %d, %d draws: about %v", s.total, s.block, b.Draws, cost.Round(time.Second)))
+	}
+}
+
+// draw makes a resample.
+func (s *resampler) draw(rng *rand.Rand) {
+	if !s.blocks {
+		clear(s.times)
+		s.total = 0
+		for range s.parts {
+			r := rng.IntN(len(s.parts))
+			s.times[r]++
+			s.total += s.parts[r].N()
 		}
-		place := s.place[r]
+		return
+	}
+	clear(s.count)
+	for _, place := range s.place {
 		n := len(place)
-		total += n
 		for left := n; left > 0; {
 			at := rng.IntN(n)
 			for range min(left, s.block) {
@@ -198,32 +290,73 @@ func (s *resampler) draw(rng *rand.Rand) float64 {
 			left -= min(left, s.block)
 		}
 	}
-	rank := int32(max(1, math.Ceil(s.q*float64(total)-1e-9)))
-	for i, c := range s.count {
-		if rank -= c; rank <= 0 {
-			return float64(s.sorted[i])
-		}
-	}
-	return float64(s.sorted[len(s.sorted)-1])
 }
 
-func (s *resampler) interval(value float64, values []float64, b Bootstrap) Interval {
-	slices.Sort(values)
-	at := func(p float64) float64 { return values[min(len(values)-1, int(p*float64(len(values))))] }
-	alpha := 1 - b.Confidence
-	i := Interval{Value: value, Low: at(alpha / 2), High: at(1 - alpha/2), Confidence: b.Confidence, Block: s.block}
-	if s.within {
-		// m blocks that share their replicate's own mean show (m-1)/m of the
-		// variance, as m samples do.
-		m := float64(len(s.sorted)) / float64(len(s.place)*s.block)
-		widen := math.Sqrt(m / math.Max(m-1, 0.5))
-		i.Low, i.High = value-widen*(value-i.Low), value+widen*(i.High-value)
+// quantile returns the sample of the resample that has rank ceil(q total).
+func (s *resampler) quantile(q float64) int64 {
+	rank := max(1, int(math.Ceil(q*float64(s.total)-1e-9)))
+	sorted := s.all.sorted
+	if s.blocks {
+		left := int32(rank)
+		for i, c := range s.count {
+			if left -= c; left <= 0 {
+				return sorted[i]
+			}
+		}
+		return sorted[len(sorted)-1]
 	}
-	if need := Needed(s.q, b.Confidence); len(s.sorted) < need {
-		i = Interval{Value: math.NaN(), Low: math.NaN(), High: math.NaN(), Block: s.block,
-			Doubt: fmt.Sprintf("n too small: %s needs %d samples, has %d", Name(s.q), need, len(s.sorted))}
-	} else if r := len(s.place); !s.within && r < fewReplicates {
-		i.Doubt = fmt.Sprintf("%d replicates: an interval over fewer than %d tends to be too short", r, fewReplicates)
+	// The smallest of all samples that enough of the drawn ones do not exceed.
+	at := sort.Search(len(sorted), func(i int) bool {
+		upTo := 0
+		for r, times := range s.times {
+			if times > 0 {
+				upTo += times * s.parts[r].Count(sorted[i])
+			}
+		}
+		return upTo >= rank
+	})
+	return sorted[min(at, len(sorted)-1)]
+}
+
+// freedom returns the degrees of freedom of the variance between replicates.
+func (s *resampler) freedom() float64 {
+	if s.blocks {
+		return math.Inf(1)
 	}
-	return i
+	return float64(len(s.parts) - 1)
+}
+
+// widen is what the variance of resamples lacks: R replicates that share their
+// own mean show (R-1)/R of it, and so do m blocks in each of them. Blocks of l
+// also miss how samples on either side of an edge hang together: of a first-order
+// autoregression the share 2r/((1-r^2)l) (Carlstein, as for BlockLength).
+func (s *resampler) widen() float64 {
+	if !s.blocks {
+		r := float64(len(s.parts))
+		return r / math.Max(r-1, 0.5)
+	}
+	m := float64(s.total) / float64(len(s.place)*s.block)
+	r := math.Min(s.lag1, 0.999)
+	edges := math.Min(0.5, 2*r/((1-r*r)*float64(s.block)))
+	return m / math.Max(m-1, 0.5) / (1 - edges)
+}
+
+// doubt says why a quantile or its interval is not to be had or believed.
+func (s *resampler) doubt(q float64, b Bootstrap) string {
+	if need := Needed(q, b.Confidence); s.all.N() < need {
+		return fmt.Sprintf("n too small: %s needs %d samples, has %d", Name(q), need, s.all.N())
+	}
+	return ""
+}
+
+// around is the interval that a variance with so many degrees of freedom puts
+// around a value.
+func (s *resampler) around(value, variance, freedom, confidence float64) Interval {
+	tail := (1 - confidence) / 2
+	t := distuv.UnitNormal.Quantile(1 - tail)
+	if !math.IsInf(freedom, 1) {
+		t = distuv.StudentsT{Sigma: 1, Nu: math.Max(freedom, 1)}.Quantile(1 - tail)
+	}
+	half := t * math.Sqrt(variance)
+	return Interval{Value: value, Low: value - half, High: value + half, Confidence: confidence, Block: s.block}
 }

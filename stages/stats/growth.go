@@ -1,6 +1,7 @@
 package stats
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -30,6 +31,8 @@ const (
 	Saturated   = 0.95               // utilisation from which a level is left out (rule 12)
 	Margin      = 10.0               // of AICc over every rival (rule 12)
 	minLevels   = 4                  // below this a three-parameter law passes through every level
+	fair        = 0.1                // cross-validation error up to which a law describes the data,
+	scatter     = 4.0                // or this many times the scatter of replicates where that is more
 	perfect     = 1e-9               // relative residual taken for none, so that its logarithm stays finite
 	steepest    = 16.0               // ln(1 + b/a) at most, in units of the law's largest abscissa
 	goldenRatio = 0.6180339887498949 // 2/(1+sqrt 5)
@@ -53,13 +56,21 @@ type Fit struct {
 type Growth struct {
 	// Law is the law that beat every rival by Margin in AICc and had the best
 	// cross-validation error, on the median and on p99; empty if none did.
-	Law         string   `json:"law,omitempty"`
-	Because     string   `json:"because"`
-	Median      []Fit    `json:"median"` // best AICc first
-	P99         []Fit    `json:"p99"`
-	Levels      int      `json:"levels"` // used
-	Saturated   []string `json:"saturated,omitempty"`
-	Unavailable []string `json:"unavailable,omitempty"` // laws not tried, and why
+	Law     string `json:"law,omitempty"`
+	Because string `json:"because"`
+	Median  []Fit  `json:"median"` // best AICc first
+	P99     []Fit  `json:"p99"`
+	Levels  int    `json:"levels"` // used
+	// Noise is how far replicates of a level scatter in ln latency, as a standard
+	// deviation: of the median and of p99.
+	Noise [2]float64 `json:"noise"`
+	// Split is what shows that latency is no exponential of utilisation, nor any
+	// function near it; nil for nothing.
+	Split *Split `json:"split,omitempty"`
+
+	design      []observation // the levels used, replicates together
+	Saturated   []string      `json:"saturated,omitempty"`
+	Unavailable []string      `json:"unavailable,omitempty"` // laws not tried, and why
 }
 
 // abscissa returns g, for which every law but the exponential is a + b g.
@@ -128,6 +139,7 @@ func Grow(points []GrowthPoint) (Growth, error) {
 	}
 	levels := levelsOf(used)
 	g.Levels = len(levels)
+	g.Split = split(points)
 	if g.Levels < minLevels {
 		g.Because = fmt.Sprintf("%d levels below %.0f%% utilisation, where at least %d are needed", g.Levels, 100*Saturated, minLevels)
 		return g, nil
@@ -143,24 +155,111 @@ func Grow(points []GrowthPoint) (Growth, error) {
 	} else {
 		g.Unavailable = append(g.Unavailable, QueuedBytes+": "+reason)
 	}
-	g.Median = fits(laws, used, levels, func(p GrowthPoint) float64 { return p.Median })
+	g.design = together(used, levels)
+	median := observe(used, func(p GrowthPoint) float64 { return p.Median })
+	g.Median = fits(laws, median)
+	g.Noise[0] = noise(median)
 	if !slices.ContainsFunc(used, func(p GrowthPoint) bool { return math.IsNaN(p.P99) }) {
-		g.P99 = fits(laws, used, levels, func(p GrowthPoint) float64 { return p.P99 })
+		p99 := observe(used, func(p GrowthPoint) float64 { return p.P99 })
+		g.P99 = fits(laws, p99)
+		g.Noise[1] = noise(p99)
 	}
-	g.Law, g.Because = verdict(g.Median, g.P99)
+	g.Law, g.Because = verdict(g.Median, g.P99, g.Noise)
 	return g, nil
 }
 
+// An observation is what one or several replicates at one place say.
+type observation struct {
+	GrowthPoint
+	ln     float64 // mean of ln latency
+	weight float64 // replicates
+	square float64 // sum of their squared deviations from the mean
+}
+
+// observe takes one statistic of points; those of a level at one place make one
+// observation, which gives the same fits for less work.
+func observe(points []GrowthPoint, y func(GrowthPoint) float64) (out []observation) {
+	type place struct {
+		level                        string
+		utilisation, queued, service float64
+	}
+	index := map[place]int{}
+	for _, p := range points {
+		at := place{p.Level, p.Utilisation, p.Queued, p.Service}
+		i, seen := index[at]
+		if !seen {
+			i = len(out)
+			index[at] = i
+			out = append(out, observation{GrowthPoint: p})
+		}
+		o := &out[i]
+		d := math.Log(y(p)) - o.ln
+		o.weight++
+		o.ln += d / o.weight
+		o.square += d * (math.Log(y(p)) - o.ln)
+	}
+	return out
+}
+
+// together returns one observation a level, where its replicates are on average.
+func together(points []GrowthPoint, levels []string) []observation {
+	out := make([]observation, len(levels))
+	for i, level := range levels {
+		o := &out[i]
+		o.Level = level
+		for _, p := range points {
+			if p.Level == level {
+				o.weight++
+				o.Utilisation += (p.Utilisation - o.Utilisation) / o.weight
+				o.Queued += (p.Queued - o.Queued) / o.weight
+				o.Service += (p.Service - o.Service) / o.weight
+			}
+		}
+	}
+	return out
+}
+
+// noise returns the standard deviation of ln latency within levels.
+func noise(observed []observation) float64 {
+	type sums struct{ n, mean, square float64 }
+	byLevel := map[string]*sums{}
+	for _, o := range observed {
+		s := byLevel[o.Level]
+		if s == nil {
+			s = &sums{}
+			byLevel[o.Level] = s
+		}
+		// Joining groups: Chan, Golub and LeVeque, "Algorithms for Computing the
+		// Sample Variance" (The American Statistician 37, 1983).
+		d := o.ln - s.mean
+		n := s.n + o.weight
+		s.square += o.square + d*d*s.n*o.weight/n
+		s.mean += d * o.weight / n
+		s.n = n
+	}
+	var square, freedom float64
+	for _, o := range observed { // in a fixed order
+		if s := byLevel[o.Level]; s != nil {
+			square, freedom = square+s.square, freedom+s.n-1
+			delete(byLevel, o.Level)
+		}
+	}
+	if freedom == 0 {
+		return 0
+	}
+	return math.Sqrt(square / freedom)
+}
+
 // verdict names the law that both statistics identify.
-func verdict(median, p99 []Fit) (law, because string) {
-	law, because = winner(median)
+func verdict(median, p99 []Fit, noise [2]float64) (law, because string) {
+	law, because = winner(median, noise[0])
 	switch {
 	case law == "":
 		return "", "on the median " + because
 	case p99 == nil:
 		return "", fmt.Sprintf("on the median %s, but p99 is missing: n too small", because)
 	}
-	tail, why := winner(p99)
+	tail, why := winner(p99, noise[1])
 	switch tail {
 	case law:
 		return law, fmt.Sprintf("on the median %s; on p99 %s", because, why)
@@ -171,8 +270,8 @@ func verdict(median, p99 []Fit) (law, because string) {
 }
 
 // winner returns the law that beats every rival, or none, with the numbers. The
-// fits are sorted by AICc.
-func winner(fits []Fit) (law, because string) {
+// fits are sorted by AICc. The best of laws that all miss is none.
+func winner(fits []Fit, noise float64) (law, because string) {
 	best, next := fits[0], fits[1]
 	margin := next.AICc - best.AICc
 	because = fmt.Sprintf("%s leads %s by %.1f in AICc", best.Law, next.Law, margin)
@@ -186,6 +285,9 @@ func winner(fits []Fit) (law, because string) {
 		if f.CV <= best.CV {
 			return "", because + fmt.Sprintf(", yet %s predicts a level left out better (%.2g against %.2g)", f.Law, f.CV, best.CV)
 		}
+	}
+	if best.CV > math.Max(fair, scatter*noise) {
+		return "", because + fmt.Sprintf(", yet misses a level left out by %.0f%%, so none of the laws describes it", 100*math.Expm1(best.CV))
 	}
 	return best.Law, because
 }
@@ -220,38 +322,37 @@ func distinguishable(points []GrowthPoint, v func(GrowthPoint) float64, loaded b
 
 // fits returns all laws fitted to one statistic, best AICc first, with the
 // cross-validation error.
-func fits(laws []string, points []GrowthPoint, levels []string, y func(GrowthPoint) float64) []Fit {
+func fits(laws []string, observed []observation) []Fit {
 	out := make([]Fit, len(laws))
-	logs := func(points []GrowthPoint) []float64 {
-		l := make([]float64, len(points))
-		for i, p := range points {
-			l[i] = math.Log(y(p))
+	square := make([]float64, len(laws))
+	var levels []string
+	n := 0.0
+	for _, o := range observed {
+		n += o.weight
+		if !slices.Contains(levels, o.Level) {
+			levels = append(levels, o.Level)
 		}
-		return l
 	}
-	all := logs(points)
-	var square = make([]float64, len(laws))
+	rest := make([]observation, 0, len(observed))
 	for _, level := range levels {
-		var rest, left []GrowthPoint
-		for _, p := range points {
-			if p.Level == level {
-				left = append(left, p)
-			} else {
-				rest = append(rest, p)
+		rest = rest[:0]
+		for _, o := range observed {
+			if o.Level != level {
+				rest = append(rest, o)
 			}
 		}
-		known := logs(rest)
 		for i, law := range laws {
-			f := fit(law, rest, known)
-			for _, p := range left {
-				d := math.Log(y(p)) - math.Log(f.At(p))
-				square[i] += d * d
+			f := fit(law, rest)
+			for _, o := range observed {
+				if o.Level == level {
+					d := o.ln - math.Log(f.At(o.GrowthPoint))
+					square[i] += o.weight*d*d + o.square
+				}
 			}
 		}
 	}
-	n := float64(len(points))
 	for i, law := range laws {
-		f := fit(law, points, all)
+		f := fit(law, observed)
 		k := f.parameters()
 		likelihood := n * math.Log(math.Max(f.RSS/n, perfect*perfect))
 		f.AICc = likelihood + 2*k
@@ -264,52 +365,48 @@ func fits(laws []string, points []GrowthPoint, levels []string, y func(GrowthPoi
 		f.CV = math.Sqrt(square[i] / n)
 		out[i] = f
 	}
-	slices.SortStableFunc(out, func(a, b Fit) int {
-		switch {
-		case a.AICc < b.AICc:
-			return -1
-		case a.AICc > b.AICc:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(out, func(a, b Fit) int { return cmp.Compare(a.AICc, b.AICc) })
 	return out
 }
 
-// fit minimises the squared residuals of logs, the logarithms of latency.
-func fit(law string, points []GrowthPoint, logs []float64) Fit {
+// fit minimises the squared residuals of the logarithms of latency.
+func fit(law string, observed []observation) Fit {
 	f := Fit{Law: law}
 	switch law {
 	case Exponential:
-		f.exponential(points, logs)
+		f.exponential(observed)
 	case HockeyStick:
-		f.hockeyStick(points, logs)
+		f.hockeyStick(observed)
 	default:
-		f.proportional(points, logs)
+		f.proportional(observed)
+	}
+	for _, o := range observed { // no law in a level's place explains these
+		f.RSS += o.square
 	}
 	return f
 }
 
 // exponential is a straight line through the logarithms.
-func (f *Fit) exponential(points []GrowthPoint, logs []float64) {
-	var mx, my, xx, xy float64
-	n := float64(len(points))
-	for i, p := range points {
-		mx += p.Utilisation / n
-		my += logs[i] / n
+func (f *Fit) exponential(observed []observation) {
+	var n, mx, my, xx, xy float64
+	for _, o := range observed {
+		n += o.weight
+		mx += o.weight * o.Utilisation
+		my += o.weight * o.ln
 	}
-	for i, p := range points {
-		d := p.Utilisation - mx
-		xx += d * d
-		xy += d * (logs[i] - my)
+	mx, my = mx/n, my/n
+	for _, o := range observed {
+		d := o.Utilisation - mx
+		xx += o.weight * d * d
+		xy += o.weight * d * (o.ln - my)
 	}
 	if xx > 0 {
 		f.B = math.Max(0, xy/xx)
 	}
 	f.A = math.Exp(my - f.B*mx)
-	for i, p := range points {
-		d := logs[i] - my - f.B*(p.Utilisation-mx)
-		f.RSS += d * d
+	for _, o := range observed {
+		d := o.ln - my - f.B*(o.Utilisation-mx)
+		f.RSS += o.weight * d * d
 	}
 }
 
@@ -318,25 +415,26 @@ func (f *Fit) exponential(points []GrowthPoint, logs []float64) {
 // to all but the intercept gone. Gauss-Newton steps, halved where they overshoot
 // (Nocedal and Wright, "Numerical Optimization", section 10.3), start from the
 // best of a few.
-func (f *Fit) proportional(points []GrowthPoint, logs []float64) {
-	g := make([]float64, len(points))
-	for i, p := range points {
-		g[i] = f.abscissa(p)
+func (f *Fit) proportional(observed []observation) {
+	g := make([]float64, len(observed))
+	n := 0.0
+	for i, o := range observed {
+		g[i] = f.abscissa(o.GrowthPoint)
+		n += o.weight
 	}
 	largest := slices.Max(g)
 	if largest == 0 {
 		largest = 1
 	}
-	n := float64(len(points))
-	residual := make([]float64, len(points))
+	residual := make([]float64, len(observed))
 	at := func(theta float64) (rss, lnA float64) {
 		ratio := math.Expm1(theta) / largest
 		for i, x := range g {
-			residual[i] = logs[i] - math.Log1p(ratio*x)
-			lnA += residual[i] / n
+			residual[i] = observed[i].ln - math.Log1p(ratio*x)
+			lnA += observed[i].weight * residual[i] / n
 		}
-		for _, r := range residual {
-			rss += (r - lnA) * (r - lnA)
+		for i, r := range residual {
+			rss += observed[i].weight * (r - lnA) * (r - lnA)
 		}
 		return rss, lnA
 	}
@@ -347,18 +445,18 @@ func (f *Fit) proportional(points []GrowthPoint, logs []float64) {
 			theta, rss, lnA = t, r, l
 		}
 	}
-	slope := make([]float64, len(points)) // of each logarithm of the law, by theta
+	slope := make([]float64, len(observed)) // of each logarithm of the law, by theta
 	for range 50 {
 		var mean, down, across float64
 		ratio := math.Expm1(theta) / largest
 		for i, x := range g {
 			slope[i] = math.Exp(theta) / largest * x / (1 + ratio*x)
-			mean += slope[i] / n
+			mean += observed[i].weight * slope[i] / n
 		}
 		for i, x := range g {
 			d := slope[i] - mean
-			down += d * (logs[i] - lnA - math.Log1p(ratio*x))
-			across += d * d
+			down += observed[i].weight * d * (observed[i].ln - lnA - math.Log1p(ratio*x))
+			across += observed[i].weight * d * d
 		}
 		if across == 0 {
 			break
@@ -384,11 +482,11 @@ func (f *Fit) proportional(points []GrowthPoint, logs []float64) {
 // hockeyStick tries bends between the second and the last but one utilisation:
 // a stick needs two levels to lie flat and two to rise, or it is another name
 // for a straight line.
-func (f *Fit) hockeyStick(points []GrowthPoint, logs []float64) {
+func (f *Fit) hockeyStick(observed []observation) {
 	mean := map[string][2]float64{}
-	for _, p := range points {
-		m := mean[p.Level]
-		mean[p.Level] = [2]float64{m[0] + p.Utilisation, m[1] + 1}
+	for _, o := range observed {
+		m := mean[o.Level]
+		mean[o.Level] = [2]float64{m[0] + o.weight*o.Utilisation, m[1] + o.weight}
 	}
 	var rho []float64
 	for _, m := range mean {
@@ -401,7 +499,7 @@ func (f *Fit) hockeyStick(points []GrowthPoint, logs []float64) {
 	}
 	bent := func(c float64) Fit {
 		b := Fit{Law: HockeyStick, C: c}
-		b.proportional(points, logs)
+		b.proportional(observed)
 		return b
 	}
 	const steps = 8

@@ -131,11 +131,7 @@ func (e *ECDF) HarrellDavis(q float64) (float64, error) {
 	}
 	n := float64(len(e.sorted))
 	a, b := (n+1)*q, (n+1)*(1-q)
-	// Beyond twelve standard deviations (and the skewed tail that few samples
-	// give) the weights add up to less than a float64 can tell from nothing.
-	reach := 12*math.Sqrt(q*(1-q)/(n+2)) + 40/n
-	first := int(math.Floor(max(0, q-reach) * n))
-	last := int(math.Ceil(min(1, q+reach) * n))
+	first, last := reach(q, n)
 	sum, before := 0.0, mathext.RegIncBeta(a, b, float64(first)/n)
 	for i := first; i < last; i++ {
 		upTo := mathext.RegIncBeta(a, b, float64(i+1)/n)
@@ -143,4 +139,12 @@ func (e *ECDF) HarrellDavis(q float64) (float64, error) {
 		before = upTo
 	}
 	return sum, nil
+}
+
+// reach returns the ranks between which the weights of HarrellDavis lie. Beyond
+// twelve standard deviations (and the skewed tail that few samples give) they add
+// up to less than a float64 can tell from nothing.
+func reach(q, n float64) (first, last int) {
+	r := 12*math.Sqrt(q*(1-q)/(n+2)) + 40/n
+	return int(math.Floor(max(0, q-r) * n)), int(math.Ceil(min(1, q+r) * n))
 }

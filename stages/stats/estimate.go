@@ -1,0 +1,91 @@
+package stats
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+)
+
+// An Estimate is a quantile of latencies with its 95% interval, in nanoseconds.
+type Estimate struct {
+	Q                float64
+	Value, Low, High float64 // NaN where the samples do not carry them
+	N                int
+	Effective        float64 // independent samples that N are worth
+	Method           string  // of the interval: order statistics or bootstrap
+	Doubt            string  // why a number is missing; empty otherwise
+}
+
+// Dependent is the share of effective samples below which an interval that
+// assumes independence is not given (rule 6).
+const Dependent = 0.5
+
+// Estimates returns quantiles of the replicates' pooled samples, in the order
+// asked for: with intervals from order statistics, or, where samples depend on
+// one another so much that fewer than the share Dependent of them count, from
+// BootstrapQuantile (rules 6 and 7).
+func Estimates(replicates [][]int64, qs []float64, b Bootstrap) ([]Estimate, error) {
+	b = b.orDefault()
+	order, err := Quantiles(slices.Concat(replicates...), qs, b.Confidence)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Estimate, len(qs))
+	for i, o := range order {
+		effective := EffectiveN(o.N, Lag1(replicates))
+		e := Estimate{
+			Q: o.Q, Value: o.Value, Low: o.Low, High: o.High, N: o.N, Effective: effective,
+			Method: "order statistics", Doubt: o.Doubt,
+		}
+		if o.Doubt == "" && effective < Dependent*float64(o.N) {
+			boot, err := BootstrapQuantile(replicates, o.Q, b)
+			if err != nil {
+				return nil, err
+			}
+			e.Low, e.High, e.Method, e.Doubt = boot.Low, boot.High, "bootstrap", boot.Doubt
+		}
+		out[i] = e
+	}
+	return out, nil
+}
+
+// Milliseconds writes an estimate as "3.53 [3.51, 3.56]", or "n too small" where
+// the samples carry no estimate.
+func (e Estimate) Milliseconds() string {
+	if math.IsNaN(e.Value) {
+		return "n too small"
+	}
+	if math.IsNaN(e.Low) || math.IsNaN(e.High) {
+		return Milliseconds(e.Value) + " [n too small]"
+	}
+	return fmt.Sprintf("%s [%s, %s]", Milliseconds(e.Value), Milliseconds(e.Low), Milliseconds(e.High))
+}
+
+// MarshalJSON writes numbers that are not given as null.
+func (e Estimate) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Q         float64  `json:"q"`
+		N         int      `json:"n"`
+		Effective float64  `json:"effective_n"`
+		Value     *float64 `json:"value_ns"`
+		Low       *float64 `json:"low_ns"`
+		High      *float64 `json:"high_ns"`
+		Method    string   `json:"method"`
+		Doubt     string   `json:"doubt,omitempty"`
+	}{e.Q, e.N, e.Effective, nullable(e.Value), nullable(e.Low), nullable(e.High), e.Method, e.Doubt})
+}
+
+// Milliseconds writes nanoseconds as milliseconds, to a thousandth below 10 and
+// four digits above.
+func Milliseconds(ns float64) string {
+	ms := ns / 1e6
+	switch {
+	case math.Abs(ms) < 10:
+		return strconv.FormatFloat(ms, 'f', 3, 64)
+	case math.Abs(ms) < 100:
+		return strconv.FormatFloat(ms, 'f', 2, 64)
+	}
+	return strconv.FormatFloat(ms, 'f', 1, 64)
+}
