@@ -23,7 +23,9 @@ func Kind() *cell.Kind {
 		Doc:      "runs a notebook that turns measurements into a summary, tables and verdicts on the claims",
 		With:     notebook.NewWith,
 		Notebook: true,
-		Outputs:  func(any) []string { return []string{nb.SummaryFile, SummaryTable, nb.VerdictsFile, notebook.RecordFile} },
+		Outputs: func(any) []string {
+			return []string{nb.SummaryFile, SummaryTable, nb.VerdictsFile, notebook.RecordFile}
+		},
 		Summary:  nb.SummaryFile,
 		Verdicts: nb.VerdictsFile,
 		Identify: notebook.Identify,

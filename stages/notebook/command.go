@@ -3,6 +3,8 @@ package notebook
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,12 +13,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"barograph/notebooks/nb"
 	"barograph/pipeline/cell"
+	"barograph/stages/notebook/symbols"
 
 	"github.com/spf13/cobra"
 	"gopkg.in/yaml.v3"
@@ -32,7 +37,7 @@ func Command() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(runCommand(), checkCommand(), cellCommand(), confinedCommand())
+	c.AddCommand(runCommand(), checkCommand(), renderCommand(), cellCommand(), confinedCommand())
 	return c
 }
 
@@ -52,26 +57,17 @@ unless the notebook ends well. The summary goes to standard output.`,
 		Args:         cobra.ExactArgs(1),
 		SilenceUsage: true,
 		RunE: func(c *cobra.Command, args []string) error {
-			var err error
-			if j.root, err = os.Getwd(); err != nil {
-				return err
-			}
-			if j.dir, err = find(j.root, args[0]); err != nil {
-				return err
-			}
-			if j.with, err = parameters(params); err != nil {
+			if err := j.open(args[0], params); err != nil {
 				return err
 			}
 			j.out, j.log = c.OutOrStdout(), c.ErrOrStderr()
 			return j.run(c.Context())
 		},
 	}
-	c.Flags().StringVar(&j.data, "data", "", "`folder` whose files the notebook may read")
-	c.Flags().StringArrayVar(&params, "param", nil, "parameter as `name=value`; may be repeated")
+	j.flags(c, &params)
 	c.Flags().StringVarP(&j.output, "output", "o", ".", "`folder` to write into")
 	c.Flags().StringArrayVar(&j.declared, "declare", nil, "the only `files` the notebook may write, and must; may be repeated")
 	c.Flags().BoolVar(&j.compiled, "compiled", false, "compile the notebook with the Go command")
-	c.Flags().DurationVar(&j.timeout, "timeout", defaultTimeout, "stop the notebook after this `time`; 0: never")
 	return c
 }
 
@@ -173,21 +169,95 @@ func parameters(pairs []string) (With, error) {
 	return with, nil
 }
 
-// run runs the notebook in a private folder beside its output, and moves what it
-// left there once it has ended well.
+// run runs the notebook, and writes what it left to where it was asked for, once
+// it has ended well.
 func (j *job) run(ctx context.Context) (err error) {
-	if err := os.MkdirAll(j.output, 0o777); err != nil {
-		return err
+	if j.compiled { // which keeps no record
+		dir, err := os.MkdirTemp("", "barograph-")
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		if err := j.runIn(ctx, dir); err != nil {
+			return err
+		}
+		return j.publish(dir)
 	}
-	dir, err := os.MkdirTemp(j.output, ".notebook-")
+	kept, err := j.keep(ctx)
 	if err != nil {
 		return err
 	}
+	return j.publish(kept)
+}
+
+// kept is the folder that holds what the notebook left when it last ran like
+// this, with its record.
+func (j *job) kept() string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q", j.dir, j.data, j.declared, fmt.Sprint(j.with)))
+	return filepath.Join(j.root, ".barograph", "notebooks", filepath.Base(j.dir)+"-"+hex.EncodeToString(sum[:4]))
+}
+
+// keep runs the notebook and returns the folder that it leaves its outputs in. A
+// run that fails leaves the one before.
+func (j *job) keep(ctx context.Context) (kept string, err error) {
+	kept = j.kept()
+	if err := os.MkdirAll(filepath.Dir(kept), 0o777); err != nil {
+		return "", err
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(kept), ".run-")
+	if err != nil {
+		return "", err
+	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	if err := j.runIn(ctx, dir); err != nil {
-		return err
+		return "", err
 	}
-	return j.publish(dir)
+	if err := os.RemoveAll(kept); err != nil {
+		return "", err
+	}
+	return kept, os.Rename(dir, kept)
+}
+
+// recorded returns the folder of a run whose notebook, parameters, inputs and
+// outputs are still what they were, running the notebook only if there is none.
+func (j *job) recorded(ctx context.Context) (string, *Record, error) {
+	kept := j.kept()
+	if r, err := ReadRecord(filepath.Join(kept, RecordFile)); err == nil {
+		stands, err := j.stands(r, kept)
+		if err != nil || stands {
+			return kept, r, err
+		}
+	}
+	if _, err := j.keep(ctx); err != nil {
+		return "", nil, err
+	}
+	r, err := ReadRecord(filepath.Join(kept, RecordFile))
+	return kept, r, err
+}
+
+// stands tells whether running the notebook would leave the same record.
+func (j *job) stands(r *Record, dir string) (bool, error) {
+	spec, err := j.spec()
+	if err != nil {
+		return false, err
+	}
+	text, err := os.ReadFile(filepath.Join(j.dir, File))
+	if err != nil {
+		return false, err
+	}
+	inputs, err := inputsOf(spec)
+	if err != nil {
+		return false, err
+	}
+	if string(text) != r.Source || r.Functions != symbols.Digest || r.Go != runtime.Version() || !slices.Equal(inputs, r.Inputs) {
+		return false, nil
+	}
+	for _, out := range r.Outputs {
+		if found, err := digestFile(filepath.Join(dir, out.Name), out.Name); err != nil || found != out {
+			return false, nil // damaged: made again
+		}
+	}
+	return true, nil
 }
 
 // runIn runs the notebook in an empty folder, which it leaves its outputs in.
@@ -343,7 +413,7 @@ func endWith(c *exec.Cmd) {
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }
 
-// publish moves the outputs to where they were asked for, and shows the summary.
+// publish copies the outputs to where they were asked for, and shows the summary.
 func (j *job) publish(dir string) error {
 	names, err := filesBelow(dir)
 	if err != nil {
@@ -353,23 +423,34 @@ func (j *job) publish(dir string) error {
 		if name == RecordFile {
 			continue
 		}
-		to := filepath.Join(j.output, name)
-		if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
+		content, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
 			return err
 		}
-		if err := os.Rename(filepath.Join(dir, name), to); err != nil {
+		to := filepath.Join(j.output, name)
+		if err := writeWhole(to, content); err != nil {
 			return err
 		}
 		if name == nb.SummaryFile {
-			text, err := os.ReadFile(to)
-			if err != nil {
-				return err
-			}
-			if _, err := j.out.Write(text); err != nil {
+			if _, err := j.out.Write(content); err != nil {
 				return err
 			}
 		}
 		fmt.Fprintf(j.log, "wrote %s\n", to)
 	}
 	return nil
+}
+
+// writeWhole writes a file, and its folders, so that it is there whole or not at
+// all.
+func writeWhole(path string, content []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return err
+	}
+	aside := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".part")
+	defer os.Remove(aside) // still there only after a failure
+	if err := os.WriteFile(aside, content, 0o666); err != nil {
+		return err
+	}
+	return os.Rename(aside, path)
 }

@@ -1,0 +1,120 @@
+// Package page is what Barograph's pages have in common: a document that is one
+// file, needs no network, and reads well in light and dark, on paper, on a phone
+// and to a screen reader.
+//
+// A page's content security policy forbids every connection and every script
+// but those written into it, so that a page shows the same on any machine, and
+// what a figure or a notebook left in it cannot run.
+package page
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"io"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+//go:embed page.css
+var style string
+
+//go:embed page.html
+var document string
+
+var layout = template.Must(template.New("page").Parse(document))
+
+// A Page is a document.
+type Page struct {
+	Title   string
+	Body    template.HTML // below <main>, sections with headings from h1 on
+	Style   string        // CSS besides the common one
+	Scripts []string      // JavaScript, run in order once the body is there
+	// Live lets the page talk to the server that it came from, and to no other.
+	Live bool
+}
+
+// Write writes the document.
+func Write(w io.Writer, p Page) error {
+	scripts := make([]template.JS, len(p.Scripts))
+	policy := "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; base-uri 'none'; form-action 'none'"
+	if p.Live {
+		policy += "; connect-src 'self'"
+	}
+	allowed := ""
+	for i, s := range p.Scripts {
+		// A script that holds its own end tag would end early.
+		s = strings.ReplaceAll(s, "</script", `<\/script`)
+		scripts[i] = template.JS(s)
+		sum := sha256.Sum256([]byte(s))
+		allowed += " 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+	}
+	if allowed != "" {
+		policy += "; script-src" + allowed
+	}
+	var b bytes.Buffer
+	err := layout.Execute(&b, map[string]any{
+		"Title": p.Title, "Policy": policy, "Style": template.CSS(style + p.Style), "Body": p.Body, "Scripts": scripts,
+	})
+	if err != nil {
+		return fmt.Errorf("write page %q: %w", p.Title, err)
+	}
+	_, err = w.Write(b.Bytes())
+	return err
+}
+
+var (
+	prolog     = regexp.MustCompile(`(?s)^.*?(<svg\b)`)
+	dimensions = regexp.MustCompile(`(?s)^(<svg\b[^>]*?)\s+width="[^"]*"\s+height="[^"]*"`)
+	identity   = regexp.MustCompile(`\bid="([^"]+)"`)
+	reference  = regexp.MustCompile(`(url\(#|href="#)([^")]+)`)
+	labels     = regexp.MustCompile(`\b(aria-labelledby|aria-describedby)="([^"]+)"`)
+	typeface   = regexp.MustCompile(`(["'])(Liberation [A-Za-z ]+)(["'])`)
+)
+
+// InlineSVG makes an SVG file part of a page: without the file's head and fixed
+// size, and with names of its own for what it refers to. Figures hold cut-down
+// fonts of one name, of which a page would use the last for all.
+func InlineSVG(svg []byte, name string) template.HTML {
+	text := prolog.ReplaceAllString(string(svg), "$1")
+	text = dimensions.ReplaceAllString(text, "$1")
+	text = identity.ReplaceAllString(text, `id="`+name+`-$1"`)
+	text = reference.ReplaceAllString(text, "${1}"+name+"-$2")
+	text = labels.ReplaceAllStringFunc(text, func(m string) string {
+		attr, ids, _ := strings.Cut(m, "=")
+		list := strings.Fields(strings.Trim(ids, `"`))
+		for i := range list {
+			list[i] = name + "-" + list[i]
+		}
+		return attr + `="` + strings.Join(list, " ") + `"`
+	})
+	text = typeface.ReplaceAllString(text, "${1}$2 "+name+"$3")
+	return template.HTML(text)
+}
+
+// Data returns a file's content as a link's target.
+func Data(name string, content []byte) template.URL {
+	kind := map[string]string{".csv": "text/csv", ".json": "application/json", ".png": "image/png", ".pdf": "application/pdf", ".svg": "image/svg+xml", ".txt": "text/plain"}[path.Ext(name)]
+	if kind == "" {
+		kind = "application/octet-stream"
+	}
+	return template.URL("data:" + kind + ";base64," + base64.StdEncoding.EncodeToString(content))
+}
+
+// Size writes a number of bytes for reading.
+func Size(n int64) string {
+	const step = 1024
+	if n < step {
+		return strconv.FormatInt(n, 10) + " B"
+	}
+	v, units := float64(n)/step, "KMGTPE"
+	for v >= step {
+		v, units = v/step, units[1:]
+	}
+	return strconv.FormatFloat(v, 'f', 1, 64) + " " + units[:1] + "iB"
+}

@@ -1,0 +1,389 @@
+package notebook
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"html/template"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"barograph/notebooks/nb"
+	"barograph/pipeline/report/page"
+
+	"github.com/alecthomas/chroma/v2"
+	"github.com/alecthomas/chroma/v2/formatters/html"
+	"github.com/alecthomas/chroma/v2/lexers"
+	"github.com/alecthomas/chroma/v2/styles"
+	"github.com/yuin/goldmark"
+	"github.com/yuin/goldmark/extension"
+)
+
+//go:embed page.html
+var templates string
+
+var layout = template.Must(template.New("").Parse(templates))
+
+// markdown has no raw HTML: a notebook's prose cannot put a script on a page.
+var markdown = goldmark.New(goldmark.WithExtensions(extension.Table))
+
+var highlighter = html.New(html.WithClasses(true), html.TabWidth(4))
+
+// Limits of what a page shows; the whole is a link away.
+const (
+	maxRows     = 60
+	maxEmbedded = 4 << 20 // bytes of a file that is written into a page
+)
+
+// A view is how a record is shown.
+type view struct {
+	id     string // of the article, unique on its page
+	nested bool   // it stands below other headings, with its code folded
+	// read returns an output's content.
+	read func(name string) ([]byte, error)
+	// marks says of parts what changed, by index; nil for nothing.
+	marks []string
+	fault *Error // what the run ended with
+}
+
+// render writes a record as an article.
+func (r *Record) render(w io.Writer, v view) error {
+	cells := parts([]byte(r.Source))
+	source := &Source{Name: r.Notebook, Text: []byte(r.Source), Cells: cells}
+	type part struct {
+		Index       int
+		Title, Mark string
+		Prose, Code template.HTML
+		Lines       string
+		Open        bool
+		Error       string
+		Said        []template.HTML
+	}
+	shown := make([]part, len(cells))
+	for i, c := range cells {
+		prose, code := source.split(i)
+		p := part{Index: i, Title: c.Title, Open: !v.nested && i > 0}
+		var b strings.Builder
+		if err := markdown.Convert([]byte(prose), &b); err != nil {
+			return err
+		}
+		p.Prose = template.HTML(b.String())
+		if n := strings.Count(code, "\n"); n > 0 {
+			p.Lines = fmt.Sprintf("%d lines", n)
+			if n == 1 {
+				p.Lines = "1 line"
+			}
+			var err error
+			if p.Code, err = highlight(code); err != nil {
+				return err
+			}
+		}
+		if i < len(v.marks) {
+			p.Mark = v.marks[i]
+		}
+		shown[i] = p
+	}
+	if e := v.fault; e != nil {
+		at := 0
+		if e.Line > 0 {
+			at = source.part(e.Line)
+		}
+		shown[at].Error = e.Error()
+	}
+	at, figures := 0, 0
+	for i := 0; i < len(r.Said); i++ {
+		e := r.Said[i]
+		if e.Type == "part" {
+			n, err := strconv.Atoi(e.Text)
+			if err != nil || n < 0 || n >= len(shown) {
+				return fmt.Errorf("render %s: the record names a part %q, and there are %d", r.Notebook, e.Text, len(shown))
+			}
+			at = n
+			continue
+		}
+		for e.Type == "print" && i+1 < len(r.Said) && r.Said[i+1].Type == "print" {
+			i++
+			e.Text += r.Said[i].Text
+		}
+		if e.Type == "figure" {
+			figures++
+		}
+		text, err := v.said(e, fmt.Sprintf("%s-f%d", v.id, figures))
+		if err != nil {
+			return fmt.Errorf("render %s: %w", r.Notebook, err)
+		}
+		if text != "" {
+			shown[at].Said = append(shown[at].Said, text)
+		}
+	}
+	return layout.ExecuteTemplate(w, "notebook", map[string]any{"ID": v.id, "Nested": v.nested, "Parts": shown})
+}
+
+// said shows one thing that a notebook did; nothing for what only counts.
+func (v view) said(e nb.Event, id string) (template.HTML, error) {
+	var b strings.Builder
+	var err error
+	switch e.Type {
+	case "print", "summary":
+		err = layout.ExecuteTemplate(&b, e.Type, strings.TrimRight(e.Text, "\n"))
+	case "note", "warning":
+		err = layout.ExecuteTemplate(&b, "remark", e)
+	case "verdict":
+		err = layout.ExecuteTemplate(&b, "verdict", map[string]any{
+			"Class": strings.ReplaceAll(e.Verdict.Verdict, " ", "-"), "ID": e.Verdict.ID,
+			"Verdict": e.Verdict, "Says": e.Verdict.Says, "Because": e.Verdict.Because,
+		})
+	case "text":
+		err = v.files(&b, "files", e, map[string]any{})
+	case "table":
+		err = v.table(&b, e)
+	case "figure":
+		err = v.figure(&b, e, id)
+	}
+	return template.HTML(b.String()), err
+}
+
+// A link is an output that a page offers.
+type link struct {
+	Name, Base, Size string
+	Link             template.URL // empty for what is too large, and lies beside
+}
+
+// files shows a template with links to the outputs of an event.
+func (v view) files(w io.Writer, name string, e nb.Event, data map[string]any) error {
+	var links []link
+	for _, f := range e.Files {
+		if ext := path.Ext(f); ext == ".svg" || ext == ".png" {
+			continue // the page shows it
+		}
+		content, err := v.read(f)
+		if err != nil {
+			return err
+		}
+		l := link{Name: f, Base: path.Base(f), Size: page.Size(int64(len(content)))}
+		if len(content) <= maxEmbedded {
+			l.Link = page.Data(f, content)
+		}
+		links = append(links, l)
+	}
+	for _, name := range []string{"More", "Rows", "SVG", "Image"} {
+		if data[name] == nil {
+			data[name] = nil
+		}
+	}
+	data["Files"] = links
+	return layout.ExecuteTemplate(w, name, data)
+}
+
+func (v view) table(w io.Writer, e nb.Event) error {
+	content, err := v.read(e.Files[0])
+	if err != nil {
+		return err
+	}
+	rows, err := csv.NewReader(bytes.NewReader(content)).ReadAll()
+	if err != nil || len(rows) == 0 {
+		return errors.Join(err, v.files(w, "files", e, map[string]any{}))
+	}
+	numeric := make([]bool, len(rows[0]))
+	for j := range numeric {
+		numeric[j] = len(rows) > 1
+		for _, row := range rows[1:] {
+			_, err := strconv.ParseFloat(row[j], 64)
+			numeric[j] = numeric[j] && (err == nil || row[j] == "")
+		}
+	}
+	data := map[string]any{"Name": "Table " + e.Files[0], "Head": rows[0], "Numeric": numeric, "Rows": rows[1:min(len(rows), 1+maxRows)]}
+	if len(rows) > 1+maxRows {
+		data["More"] = len(rows) - 1
+	}
+	return v.files(w, "table", e, data)
+}
+
+func (v view) figure(w io.Writer, e nb.Event, id string) error {
+	data := map[string]any{"Alt": "The figure as an image; its numbers are in the CSV"}
+	for _, f := range e.Files {
+		ext := path.Ext(f)
+		if ext != ".svg" && ext != ".png" {
+			continue
+		}
+		content, err := v.read(f)
+		if err != nil {
+			return err
+		}
+		if ext == ".svg" {
+			data["SVG"] = page.InlineSVG(content, id)
+			break
+		}
+		data["Image"] = page.Data(f, content)
+	}
+	return v.files(w, "figure", e, data)
+}
+
+// provenance writes where the outputs of a record come from.
+func (r *Record) provenance(w io.Writer) error {
+	type param struct {
+		Name, Value string
+		Default     bool
+	}
+	var params []param
+	for _, e := range r.Said {
+		if e.Type != "param" || slices.ContainsFunc(params, func(p param) bool { return p.Name == e.Text }) {
+			continue
+		}
+		value, err := json.Marshal(e.Value)
+		if err != nil {
+			return err
+		}
+		_, given := r.With[e.Text]
+		params = append(params, param{e.Text, string(value), !given})
+	}
+	type file struct{ Name, Size, SHA string }
+	list := func(contents []Content) (files []file) {
+		for _, c := range contents {
+			files = append(files, file{c.Name, page.Size(c.Size), c.SHA})
+		}
+		return files
+	}
+	return layout.ExecuteTemplate(w, "provenance", map[string]any{
+		"Notebook": r.Notebook, "SHA": r.SHA, "Study": r.Study, "Machine": r.Machine, "Params": params,
+		"Inputs": list(r.Inputs), "Outputs": list(r.Outputs), "Functions": r.Functions, "Go": r.Go, "Language": Language, "Again": r.Again,
+	})
+}
+
+// WritePage writes a record as a page of its own. read returns outputs' contents.
+func (r *Record) WritePage(w io.Writer, read func(name string) ([]byte, error)) error {
+	var b bytes.Buffer
+	name := path.Base(path.Dir(r.Notebook))
+	fmt.Fprintf(&b, "<h1>%s</h1>\n", template.HTMLEscapeString(title(name)))
+	if err := r.render(&b, view{id: "notebook", read: read}); err != nil {
+		return err
+	}
+	if err := r.provenance(&b); err != nil {
+		return err
+	}
+	css, err := CodeStyle()
+	if err != nil {
+		return err
+	}
+	return page.Write(w, page.Page{Title: title(name) + " · Barograph", Body: template.HTML(b.String()), Style: css})
+}
+
+func title(name string) string {
+	if name == "" {
+		return "Notebook"
+	}
+	return strings.ToUpper(name[:1]) + name[1:]
+}
+
+// Fragment writes what a cell of kind analyse or plot did, from its outputs, for
+// a page that holds several: the body of cell.Kind's Page.
+func Fragment(w io.Writer, id string, files map[string]string) error {
+	r, err := ReadRecord(files[RecordFile])
+	if err != nil {
+		return err
+	}
+	return r.render(w, view{id: id, nested: true, read: func(name string) ([]byte, error) {
+		return os.ReadFile(files[name])
+	}})
+}
+
+var comments = regexp.MustCompile(`(?m)^/\*.*?\*/ `)
+
+// CodeStyle returns the CSS of highlighted code, for light and dark.
+func CodeStyle() (string, error) {
+	var b strings.Builder
+	for _, theme := range []struct{ style, media string }{
+		{"github", "print, (prefers-color-scheme: light)"},
+		{"github-dark", "screen and (prefers-color-scheme: dark)"},
+	} {
+		var css strings.Builder
+		if err := highlighter.WriteCSS(&css, styles.Get(theme.style)); err != nil {
+			return "", err
+		}
+		fmt.Fprintf(&b, "@media %s {\n%s}\n", theme.media, comments.ReplaceAllString(css.String(), ""))
+	}
+	b.WriteString(".chroma, .bg { background: var(--tint); }\n")
+	return b.String(), nil
+}
+
+func highlight(code string) (template.HTML, error) {
+	tokens, err := chroma.Coalesce(lexers.Get("go")).Tokenise(nil, code)
+	if err != nil {
+		return "", fmt.Errorf("highlight: %w", err)
+	}
+	var b strings.Builder
+	if err := highlighter.Format(&b, styles.Get("github"), tokens); err != nil {
+		return "", fmt.Errorf("highlight: %w", err)
+	}
+	return template.HTML(b.String()), nil
+}
+
+// mainLines returns the lines of main's opening and closing brace, or zeros.
+func mainLines(text string) (first, last int) {
+	fset := token.NewFileSet()
+	file, err := parser.ParseFile(fset, "", text, parser.SkipObjectResolution)
+	if file == nil || err != nil {
+		return 0, 0
+	}
+	for _, d := range file.Decls {
+		if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.Name == "main" && f.Body != nil {
+			return fset.Position(f.Body.Lbrace).Line, fset.Position(f.Body.Rbrace).Line
+		}
+	}
+	return 0, 0
+}
+
+// split returns a cell's prose, the comment that it begins with, and its code,
+// without main's closing brace and the indentation that lines have within main.
+func (s *Source) split(part int) (prose, code string) {
+	lines := strings.Split(string(s.Text), "\n")
+	first, last := mainLines(string(s.Text))
+	from, end := s.Cells[part].Line-1, len(lines)
+	if part+1 < len(s.Cells) {
+		end = s.Cells[part+1].Line - 1
+	}
+	if strings.HasPrefix(strings.TrimSpace(lines[from]), "// %%") {
+		from++
+	}
+	var text, rest []string
+	for i := from; i < end; i++ {
+		line := lines[i]
+		comment, is := strings.CutPrefix(strings.TrimSpace(line), "//")
+		begun := slices.ContainsFunc(rest, func(l string) bool { return strings.TrimSpace(l) != "" && !strings.HasPrefix(l, "//go:") })
+		switch {
+		case is && !begun && !strings.HasPrefix(comment, "go:"):
+			text = append(text, strings.TrimPrefix(comment, " "))
+		case i+1 == last:
+		case first < i+1 && i+1 < last:
+			rest = append(rest, strings.TrimPrefix(line, "\t"))
+		default:
+			rest = append(rest, line)
+		}
+	}
+	if code = strings.Trim(strings.Join(rest, "\n"), "\n"); code != "" {
+		code += "\n"
+	}
+	return strings.Join(text, "\n"), code
+}
+
+// readFrom returns a reader of the files below a folder.
+func readFrom(dir string) func(string) ([]byte, error) {
+	return func(name string) ([]byte, error) {
+		if !filepath.IsLocal(name) {
+			return nil, fmt.Errorf("%q is not below the outputs", name)
+		}
+		return os.ReadFile(filepath.Join(dir, name))
+	}
+}
