@@ -7,15 +7,17 @@
 //	cells.log             one line per record, each with a checksum; a torn tail is cut off
 //	details.log           what each key was made of, in the same way, for explanations
 //	stats                 digests of files by size, times and inode
+//	aside/                copies on their way into the workspace
 //
-// Put and Commit make a result visible to this process at once; Sync makes what
-// was committed durable, and happens in the background at most every
-// [SyncEvery] and on Close. A crash loses at most the cells committed since, and
-// never leaves a record without its objects: objects are flushed first.
+// Commit appends a record at once, so that a process that dies loses none;
+// [Store.Sync] makes what was committed durable, and happens in the background at
+// most every [SyncEvery] and on Close, so that a machine that dies loses at most
+// the cells committed since.
 //
 // An object counts only while the file has the stat it had when it was known to
 // hold what its name says; otherwise it is read again, and a damaged one is no
-// result. [Store.Verify] reads all of them whatever their stat, and [Store.GC]
+// result. Stats are kept only after a Sync, so whatever a dying machine made of a
+// record's objects shows before the record is used. [Store.Verify] reads all of them whatever their stat, and [Store.GC]
 // removes what no root names. A [Shared] folder can stand behind a store.
 package store
 
@@ -28,7 +30,6 @@ import (
 	"io"
 	"io/fs"
 	"iter"
-	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -84,20 +85,21 @@ type Store struct {
 	records map[string]*Record // by key
 	latest  map[string]*Record // by cell
 	stats   statCache
-	pending []*Record
-	details map[string][]byte // lines by key: of pending records, and what indexDetails read
-	indexed bool
-	used    map[string]bool // keys that a shared folder should have
-	log     *os.File        // nil when the store was opened to read
+	details map[string][]byte // by key; nil until they are asked for
+	used    map[string]bool   // keys that a shared folder should have
+	log     *os.File          // nil when the store was opened to read
 	detail  *os.File
-	timer   *time.Timer
-	failed  error // of a background Sync
+	timer   *time.Timer // of the next Sync, where one is due
+	failed  error       // of a Sync
+
+	flush sync.Mutex // held by the one that syncs
 }
 
 // Open opens the store in dir for writing, making it where there is none. The
 // caller holds the workspace's lock.
 func Open(dir string) (*Store, error) {
-	if err := os.MkdirAll(filepath.Join(dir, "objects"), 0o777); err != nil {
+	aside := filepath.Join(dir, "aside")
+	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "objects"), 0o777), os.RemoveAll(aside), os.Mkdir(aside, 0o777)); err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
 	s, err := load(dir)
@@ -152,7 +154,7 @@ func load(dir string) (*Store, error) {
 	}
 	s := &Store{
 		dir: dir, records: map[string]*Record{}, latest: map[string]*Record{},
-		details: map[string][]byte{}, used: map[string]bool{},
+		used: map[string]bool{},
 	}
 	s.stats.load(filepath.Join(dir, "stats"))
 	b, err := os.ReadFile(filepath.Join(dir, "cells.log"))
@@ -345,23 +347,20 @@ func (s *Store) Detail(r *Record) (Detail, error) {
 //
 //	crc32c key json
 func (s *Store) indexDetails() error {
-	if s.indexed {
+	if s.details != nil {
 		return nil
 	}
 	b, err := os.ReadFile(filepath.Join(s.dir, "details.log"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	s.indexed = true
-	read := map[string][]byte{}
+	s.details = map[string][]byte{}
 	for line := range wholeLines(string(b)) {
 		if text, ok := unsealed(line); ok {
 			key, detail, _ := strings.Cut(text, "\t")
-			read[key] = []byte(detail)
+			s.details[key] = []byte(detail)
 		}
 	}
-	maps.Copy(read, s.details) // what is pending is newer
-	s.details = read
 	return nil
 }
 
@@ -416,74 +415,74 @@ func (s *Store) adopt(path string, f File) error {
 	return nil
 }
 
-// Commit records finished cells, all or none: the records of one trial.
+// Commit records finished cells, those of one trial.
 func (s *Store) Commit(d Detail, records ...*Record) error {
 	b, err := json.Marshal(d)
 	if err != nil {
 		return err
+	}
+	var details, lines strings.Builder
+	for _, r := range records {
+		r.Warned = len(d.Warnings)
+		details.WriteString(sealed(r.Key + "\t" + string(b)))
+		lines.WriteString(r.line())
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failed != nil {
 		return s.failed
 	}
+	if err := appendTo(s.detail, details.String()); err != nil {
+		return written(err)
+	}
+	if err := appendTo(s.log, lines.String()); err != nil {
+		return written(err)
+	}
 	for _, r := range records {
-		r.Warned = len(d.Warnings)
-		s.details[r.Key], s.used[r.Key] = b, true
-		s.pending = append(s.pending, r)
+		s.used[r.Key] = true
+		if s.details != nil {
+			s.details[r.Key] = b
+		}
 		s.index(r)
 	}
-	if s.timer == nil {
-		s.timer = time.AfterFunc(SyncEvery, func() {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.failed = errors.Join(s.failed, s.sync())
-		})
-	}
+	s.due()
 	return nil
+}
+
+// due sees to a Sync before long; s.mu is held.
+func (s *Store) due() {
+	if s.timer == nil && s.log != nil {
+		s.timer = time.AfterFunc(SyncEvery, func() { _ = s.Sync() }) // the next Commit says what went wrong
+	}
+}
+
+func written(err error) error {
+	return cell.Hint(fmt.Errorf("write the store: %w", err), "what was kept before stands; the next run goes on from it")
 }
 
 // Sync makes everything committed durable.
 func (s *Store) Sync() error {
+	s.flush.Lock() // whoever asks waits for the flush that is under way
+	defer s.flush.Unlock()
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return errors.Join(s.failed, s.sync())
-}
-
-func (s *Store) sync() error {
-	if s.timer != nil {
+	due := s.timer != nil
+	if due {
 		s.timer.Stop()
 		s.timer = nil
 	}
-	if len(s.pending) == 0 {
-		return nil
+	s.mu.Unlock()
+	var err error
+	if due {
+		// One flush of the file system carries the objects, their names and the logs
+		// of every cell committed since the last.
+		err = unix.Syncfs(int(s.log.Fd()))
 	}
-	var details, lines strings.Builder
-	for _, r := range s.pending {
-		details.WriteString(sealed(r.Key + "\t" + string(s.details[r.Key])))
-		lines.WriteString(r.line())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil && s.failed == nil {
+		s.failed = written(err)
 	}
-	err := appendTo(s.detail, details.String())
-	if err == nil {
-		// One flush of the file system carries the objects, their names and the
-		// details of every cell in the batch; only then may records name them.
-		err = unix.Syncfs(int(s.detail.Fd()))
-	}
-	if err == nil {
-		if err = appendTo(s.log, lines.String()); err == nil {
-			err = unix.Fdatasync(int(s.log.Fd()))
-		}
-	}
-	if err != nil {
-		return cell.Hint(fmt.Errorf("write the store: %w", err), "what was kept before stands; the next run goes on from it")
-	}
-	for _, r := range s.pending {
-		if !s.indexed {
-			delete(s.details, r.Key)
-		}
-	}
-	s.pending = s.pending[:0]
-	return nil
+	return s.failed
 }
 
 // appendTo writes at a log's end. A write that failed is cut off again, so that
@@ -506,48 +505,66 @@ func (s *Store) Close() error {
 	if s.log == nil {
 		return nil
 	}
-	err := s.Sync()
 	s.push()
+	err := s.Sync()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return errors.Join(err, s.stats.save(filepath.Join(s.dir, "stats")), s.log.Close(), s.detail.Close())
+	if err == nil { // a stat vouches only for what is durable
+		err = s.stats.save(filepath.Join(s.dir, "stats"))
+	}
+	return errors.Join(err, s.log.Close(), s.detail.Close())
 }
 
 // Copy writes an object to path in the workspace: aside first, then renamed, so
 // that a reader sees the old file or the new one. The copy shares blocks with
 // the object where the file system can, and is safe to edit.
-func (s *Store) Copy(f File, path string) (err error) {
+func (s *Store) Copy(f File, path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return err
 	}
+	// Aside is in the store, where the next run cleans up after one that died; but
+	// beside the file where that lies on another file system.
+	err := s.copy(f, filepath.Join(s.dir, "aside"), path)
+	if errors.Is(err, unix.EXDEV) {
+		err = s.copy(f, filepath.Dir(path), path)
+	}
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.due()
+	return nil
+}
+
+func (s *Store) copy(f File, aside, path string) (err error) {
 	src, err := os.Open(s.Object(f.Digest))
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	mode := fs.FileMode(0o644)
+	mode := fs.FileMode(0o666)
 	if f.Exec {
-		mode = 0o755
+		mode = 0o777
 	}
-	dst, err := os.OpenFile(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+strconv.Itoa(os.Getpid())+"~"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+	name := filepath.Join(aside, "."+filepath.Base(path)+"."+strconv.Itoa(os.Getpid())+"~")
+	dst, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			dst.Close()
-			os.Remove(dst.Name())
-		}
-	}()
 	if unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())) != nil {
-		if _, err = io.Copy(dst, src); err != nil {
-			return err
-		}
+		_, err = io.Copy(dst, src)
 	}
-	if err = dst.Close(); err != nil {
-		return err
+	if e := dst.Close(); err == nil {
+		err = e
 	}
-	return os.Rename(dst.Name(), path)
+	if err == nil {
+		err = os.Rename(name, path)
+	}
+	if err != nil {
+		os.Remove(name)
+	}
+	return err
 }
 
 // Digest returns the SHA-256 of a file in the workspace, from the stat cache
