@@ -7,12 +7,13 @@ import (
 )
 
 func (l *loader) named(name string) *Stage {
-	for _, st := range l.study.Stages {
-		if st.Name == name {
-			return st
+	if len(l.byName) != len(l.study.Stages) {
+		l.byName = make(map[string]*Stage, len(l.study.Stages))
+		for _, st := range l.study.Stages {
+			l.byName[st.Name] = st
 		}
 	}
-	return nil
+	return l.byName[name]
 }
 
 func (l *loader) stageNames() []string {

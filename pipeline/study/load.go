@@ -131,6 +131,7 @@ type loader struct {
 	errs    Errors
 	scope   *scope // study-wide names
 	cells   int
+	byName  map[string]*Stage
 	writers map[string]string // output -> the cell that writes it
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	maxFile  = 1 << 20 // bytes of a study; the shipped ones have under 3,000
+	maxFile  = 8 << 20 // bytes of a study; the shipped ones have under 3,000
 	maxAlias = 10_000  // nodes that aliases may add, against alias bombs
 )
 
@@ -283,6 +283,7 @@ func (b *builder) build(y *yaml.Node, name string) (*node, *Error) {
 // does not have itself.
 func (b *builder) fill(n *node, y *yaml.Node) *Error {
 	var merges []*yaml.Node
+	lines := make(map[string]int, len(y.Content)/2) // of the keys
 	for i := 0; i+1 < len(y.Content); i += 2 {
 		k, v := y.Content[i], y.Content[i+1]
 		if k.Kind == yaml.ScalarNode && k.ShortTag() == "!!merge" {
@@ -293,11 +294,10 @@ func (b *builder) fill(n *node, y *yaml.Node) *Error {
 		if k.Kind != yaml.ScalarNode {
 			return key.errorf("", "a key must be a word")
 		}
-		for _, p := range n.pairs {
-			if p.key.val == k.Value {
-				return key.errorf(fmt.Sprintf("it stands on line %d already", p.key.line), "key %q appears twice", k.Value)
-			}
+		if line, twice := lines[k.Value]; twice {
+			return key.errorf(fmt.Sprintf("it stands on line %d already", line), "key %q appears twice", k.Value)
 		}
+		lines[k.Value] = k.Line
 		val, err := b.build(v, k.Value)
 		if err != nil {
 			return err
