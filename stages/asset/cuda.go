@@ -3,6 +3,7 @@ package asset
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
 
@@ -33,4 +34,35 @@ func CUDAHeaders(ctx context.Context, log func(string)) (dir string, err error) 
 		return "", err
 	}
 	return filepath.Dir(filepath.Join(dir, filepath.FromSlash(member))), nil
+}
+
+// cudaRuntime pins the wheel with CUDA support, and the library within.
+var cudaRuntime = map[string]struct{ platform, wheel, library string }{
+	"amd64": {
+		"manylinux_2_28_x86_64",
+		"05d548956197b9d01f59b625de740e0d6be3593f874e241a12dc0362650ecdf7",
+		"5104254339ecadae808da771bd0b63b240f0dbd466514234905e54372435c303",
+	},
+}
+
+// CUDARuntime is [Runtime] for the ONNX Runtime with CUDA support, whose
+// provider lies beside it.
+func CUDARuntime(ctx context.Context, log func(string)) (lib string, err error) {
+	if os.Getenv("ONNXRUNTIME_LIB") != "" {
+		return Runtime(ctx, log)
+	}
+	pin, ok := cudaRuntime[runtime.GOARCH]
+	if !ok {
+		return "", cell.Hint(fmt.Errorf("no ONNX Runtime with CUDA is pinned for %s", runtime.GOARCH),
+			"set ONNXRUNTIME_LIB to a library of version %s or newer that is built with CUDA", MinRuntime)
+	}
+	return fetchRuntime(ctx, Asset{
+		Name:         "onnxruntime-gpu-" + RuntimeVersion,
+		Requirements: "onnxruntime-gpu==" + RuntimeVersion + " --hash=sha256:" + pin.wheel + "\n",
+		Python:       "3.12",
+		Platforms:    []string{pin.platform},
+		Members: []string{
+			runtimeMember, "onnxruntime/capi/libonnxruntime_providers_shared.so", "onnxruntime/capi/libonnxruntime_providers_cuda.so",
+		},
+	}, pin.library, log)
 }

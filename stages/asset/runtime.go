@@ -57,13 +57,18 @@ func Runtime(ctx context.Context, log func(string)) (lib string, err error) {
 		return "", cell.Hint(fmt.Errorf("no ONNX Runtime is pinned for %s", runtime.GOARCH),
 			"set ONNXRUNTIME_LIB to a library of version %s or newer", MinRuntime)
 	}
-	dir, err := Fetch(ctx, Asset{
+	return fetchRuntime(ctx, Asset{
 		Name:         "onnxruntime-" + RuntimeVersion,
 		Requirements: "onnxruntime==" + RuntimeVersion + " --hash=sha256:" + pin.wheel + "\n",
 		Python:       "3.12",
 		Platforms:    []string{pin.platform},
 		Members:      []string{runtimeMember, "onnxruntime/capi/libonnxruntime_providers_shared.so"},
-	}, log)
+	}, pin.library, log)
+}
+
+// fetchRuntime fetches a wheel and holds the library in it against its digest.
+func fetchRuntime(ctx context.Context, a Asset, want string, log func(string)) (lib string, err error) {
+	dir, err := Fetch(ctx, a, log)
 	if err != nil {
 		return "", err
 	}
@@ -72,8 +77,8 @@ func Runtime(ctx context.Context, log func(string)) (lib string, err error) {
 	if err != nil {
 		return "", cell.Hint(err, "remove %s to fetch it again", dir)
 	}
-	if sum != pin.library {
-		return "", cell.Hint(fmt.Errorf("%s has SHA-256 %s, not %s: it has been altered", lib, sum, pin.library), "remove %s to fetch it again", dir)
+	if sum != want {
+		return "", cell.Hint(fmt.Errorf("%s has SHA-256 %s, not %s: it has been altered", lib, sum, want), "remove %s to fetch it again", dir)
 	}
 	return lib, nil
 }

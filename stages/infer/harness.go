@@ -10,8 +10,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"barograph/pipeline/cell"
 	"barograph/stages/device/host"
 	"barograph/stages/result"
+
+	ort "github.com/yalue/onnxruntime_go"
 )
 
 // A Harness is a model on the ONNX Runtime's CPU provider, set up to be timed.
@@ -23,6 +26,8 @@ type Harness struct {
 	About result.Infer
 
 	session *session
+	look    func() result.GPUState // at the GPU, or nil
+	moved   []int64                // how long weights took in each call of the last Time, in nanoseconds
 	at      arrival
 	percent int // of the garbage collector
 }
@@ -32,6 +37,11 @@ type Harness struct {
 // for good, and must be the one that uses the Harness. log, which may be nil,
 // receives lines for a person.
 func NewHarness(ctx context.Context, root string, w *With, seed uint64, log func(string)) (h *Harness, err error) {
+	return NewHarnessOn(ctx, root, "host", w, seed, log)
+}
+
+// NewHarnessOn is [NewHarness] for a device: host, cuda or cuda:N.
+func NewHarnessOn(ctx context.Context, root, device string, w *With, seed uint64, log func(string)) (h *Harness, err error) {
 	h = &Harness{at: arrivals[w.Arrivals]}
 	h.About = result.Infer{
 		Model: w.Model.String(), Batch: w.Batch, Sequence: w.Sequence, Dims: w.Dims, Provider: "CPUExecutionProvider",
@@ -48,13 +58,18 @@ func NewHarness(ctx context.Context, root string, w *With, seed uint64, log func
 	if h.About.Threads > len(own) {
 		h.warn("%d threads on %d processors", h.About.Threads, len(own))
 	}
-	a, err := fetch(ctx, root, w, log)
+	a, err := fetch(ctx, root, device, w, log)
 	if err != nil {
 		return nil, err
 	}
 	h.About.ModelSHA, h.About.Parameters = a.fileSHA, a.model.Parameters
 	h.About.Library, h.About.LibrarySHA = a.library, a.libSHA
-	if h.session, err = open(a.model, a.file, w.Sizes(a.model), h.About.Threads, seed); err != nil {
+	if device == "host" {
+		h.session, err = open(a.model, a.file, w.Sizes(a.model), h.About.Threads, seed)
+	} else {
+		err = h.onCUDA(ctx, device, w, a, seed)
+	}
+	if err != nil {
 		return nil, err
 	}
 	h.About.Weights, h.About.In, h.About.Out = h.session.weights, h.session.in, h.session.out
@@ -119,8 +134,21 @@ func (h *Harness) Time(ctx context.Context, n int, progress func(done int)) ([]S
 	if progress != nil {
 		defer watch(func() { progress(int(done.Load())) })()
 	}
+	call := h.session.call
+	if h.session.swap != nil {
+		h.moved = make([]int64, n)
+		call = func() error {
+			start := cell.Now()
+			err := h.session.swap()
+			h.moved[done.Load()] = cell.Now() - start
+			if err != nil {
+				return err
+			}
+			return h.session.call()
+		}
+	}
 	before := observe()
-	err := loop(ctx, samples, h.at, &done, h.session.call)
+	err := loop(ctx, samples, h.at, &done, call)
 	after := observe()
 	h.About.GCs += after.gcs - before.gcs
 	h.About.Delay += after.delay - before.delay
@@ -128,6 +156,21 @@ func (h *Harness) Time(ctx context.Context, n int, progress func(done int)) ([]S
 		return nil, fmt.Errorf("call %d: %w", done.Load()+1, err)
 	}
 	return samples, nil
+}
+
+// Tensors returns the data of inputs and outputs, by name, as the last call left
+// them.
+func (h *Harness) Tensors() map[string]any {
+	all := map[string]any{}
+	for i, v := range h.session.values {
+		switch t := v.(type) {
+		case *ort.Tensor[int64]:
+			all[h.session.names[i]] = t.GetData()
+		case *ort.Tensor[float32]:
+			all[h.session.names[i]] = t.GetData()
+		}
+	}
+	return all
 }
 
 // Close releases the session. The thread stays where it is.
@@ -160,6 +203,20 @@ func observe() (n count) {
 		n.delay = 0
 	}
 	return n
+}
+
+// resident returns the bytes of memory that the process holds, 0 if the kernel
+// does not tell.
+func resident() int64 {
+	b, err := os.ReadFile("/proc/self/statm")
+	var size, pages int64
+	if err == nil {
+		_, err = fmt.Sscan(string(b), &size, &pages)
+	}
+	if err != nil {
+		return 0
+	}
+	return pages * int64(os.Getpagesize())
 }
 
 // watch calls look ten times a second until stop is called.

@@ -32,6 +32,7 @@ import (
 	"barograph/stages/device/sim"
 	"barograph/stages/model"
 	"barograph/stages/result"
+	"barograph/stages/stress"
 )
 
 // With is what a study says about an inference.
@@ -44,6 +45,7 @@ type With struct {
 	Calls    int              `json:"calls" min:"1" doc:"timed calls"`
 	Threads  int              `json:"threads" min:"0" doc:"threads the model computes with; 0: one for each of its processors"`
 	Arrivals string           `json:"arrivals" enum:"closed" doc:"when calls are due; closed: once the one before is complete"`
+	CUDA
 }
 
 // arrivals holds what With.Arrivals may name.
@@ -56,7 +58,7 @@ func Kind() *cell.Kind {
 		Version: "1",
 		Doc:     "measure a model's inference time, call by call",
 		With: func() any {
-			return &With{Batch: 1, Sequence: 128, Warmup: 30, Calls: 300, Arrivals: "closed"}
+			return &With{Batch: 1, Sequence: 128, Warmup: 30, Calls: 300, Arrivals: "closed", CUDA: defaultCUDA}
 		},
 		Measured: true,
 		Outputs:  func(any) []string { return []string{result.CallsFile, result.InferFile} },
@@ -82,6 +84,9 @@ func check(root string, with any) error {
 	}
 	c, err := w.Model.Load(root)
 	if err != nil {
+		return err
+	}
+	if err := w.CUDA.check(); err != nil {
 		return err
 	}
 	names, _ := c.Dims()
@@ -128,16 +133,13 @@ func identify(root string, with any) (map[string]string, error) {
 	}, nil
 }
 
-// device returns what the cell's device is: host or sim.
+// device returns what the cell's device is: host, sim, or cuda.
 func device(c *cell.Cell) (string, error) {
 	switch name, _, _ := strings.Cut(c.Machine.Device, ":"); name {
-	case "host", "sim":
+	case "host", "sim", "cuda":
 		return name, nil
-	case "cuda":
-		return "", cell.Hint(fmt.Errorf("infer on device %q: this program is built without CUDA", c.Machine.Device),
-			"choose a machine whose device is host or sim")
 	}
-	return "", cell.Hint(fmt.Errorf("infer on device %q: no such device", c.Machine.Device), "choose a machine whose device is host or sim")
+	return "", cell.Hint(fmt.Errorf("infer on device %q: no such device", c.Machine.Device), "choose a machine whose device is host, sim, cuda or cuda:N")
 }
 
 // prepare has library and model in the cache and calls the model once, so that
@@ -148,11 +150,16 @@ func prepare(ctx context.Context, c *cell.Cell) error {
 	if d, err := device(c); err != nil || d == "sim" {
 		return err
 	}
-	a, err := fetch(ctx, c.Root, w, c.Say)
+	a, err := fetch(ctx, c.Root, c.Machine.Device, w, c.Say)
 	if err != nil {
 		return err
 	}
-	s, err := open(a.model, a.file, w.Sizes(a.model), max(1, w.Threads), 0)
+	var s *session
+	if c.Machine.Device == "host" {
+		s, err = open(a.model, a.file, w.Sizes(a.model), max(1, w.Threads), 0)
+	} else {
+		s, err = prepareCUDA(c.Machine.Device, w, a)
+	}
 	if err != nil {
 		return err
 	}
@@ -172,8 +179,12 @@ type assets struct {
 }
 
 // fetch has the model built and the library there, and loads the library.
-func fetch(ctx context.Context, root string, w *With, log func(string)) (a assets, err error) {
-	lib, err := asset.Runtime(ctx, log)
+func fetch(ctx context.Context, root, device string, w *With, log func(string)) (a assets, err error) {
+	get := asset.Runtime
+	if device != "host" {
+		get = asset.CUDARuntime
+	}
+	lib, err := get(ctx, log)
 	if err != nil {
 		return a, err
 	}
@@ -263,13 +274,28 @@ func metrics(samples []Sample) map[string]float64 {
 	return m
 }
 
-// onHost measures on the ONNX Runtime's CPU provider.
+// onHost measures on the ONNX Runtime, with its CPU or its CUDA provider.
 func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about result.Infer, err error) {
-	h, err := NewHarness(ctx, c.Root, w, c.Seed, func(line string) { fmt.Fprintln(os.Stderr, line) })
+	h, err := NewHarnessOn(ctx, c.Root, c.Machine.Device, w, c.Seed, func(line string) { fmt.Fprintln(os.Stderr, line) })
 	if err != nil {
 		return nil, about, err
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
+	// A load in this process begins here: whatever the library allocates at
+	// first, and the capture of a CUDA graph, is behind us.
+	guest, err := stress.Join(ctx, c)
+	if err != nil {
+		return nil, about, err
+	}
+	if guest != nil {
+		defer func() {
+			var window [2]int64
+			if err == nil {
+				window = [2]int64{samples[0].Scheduled, samples[len(samples)-1].End}
+			}
+			err = errors.Join(err, guest.Leave(window))
+		}()
+	}
 	total := w.Warmup + w.Calls
 	if _, err := h.Time(ctx, w.Warmup, func(done int) { c.Progress(done, total, "warm-up") }); err != nil {
 		return nil, about, fmt.Errorf("warm up: %w", err)
@@ -278,8 +304,16 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 		return nil, about, err
 	}
 	h.About.GCs, h.About.Delay = 0, 0 // of the warm-up
+	if h.look != nil {
+		h.About.GPU = &result.GPU{Before: h.look()}
+	}
+	h.About.Resident[0] = resident()
 	if samples, err = h.Time(ctx, w.Calls, func(done int) { c.Progress(w.Warmup+done, total, "") }); err != nil {
 		return nil, about, err
+	}
+	h.About.Resident[1], h.About.Transfers = resident(), h.moved
+	if h.look != nil {
+		h.judge(c)
 	}
 	c.Progress(total, total, "")
 

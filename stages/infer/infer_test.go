@@ -183,7 +183,7 @@ func TestHost(t *testing.T) {
 		Model: "bert-tiny", ModelSHA: about.ModelSHA, Parameters: c.Parameters, Batch: 1, Sequence: 16, Device: "host",
 		In: 3 * 16 * 8, Out: (16 + 1) * 128 * 4, Weights: 4 * c.Parameters,
 		Provider: "CPUExecutionProvider", Library: "onnxruntime " + version, LibrarySHA: sha, Threads: len(own), CPUs: own,
-		Options: options, Warmup: 3, Calls: 300, Arrivals: "closed", Window: about.Window, Jitter: about.Jitter,
+		Options: options, Warmup: 3, Calls: 300, Arrivals: "closed", Window: about.Window, Jitter: about.Jitter, Resident: about.Resident,
 	}
 	want.Warnings = about.Warnings // for one CPU, or for others' work on it
 	want.Delay, want.Environment = about.Delay, about.Environment
@@ -355,8 +355,8 @@ func TestFails(t *testing.T) {
 		env, want    string
 		hint         string
 	}{
-		{name: "cuda", device: "cuda:1", want: `device "cuda:1"`, hint: "host or sim"},
-		{name: "device", device: "abacus", want: "no such device", hint: "host or sim"},
+		{name: "cuda", device: "cuda:1", want: `device "cuda:1"`, hint: "host, sim, cuda"},
+		{name: "device", device: "abacus", want: "no such device", hint: "host, sim, cuda"},
 		{name: "no ONNX", with: map[string]any{"model": put(t, "m.onnx", "a text, and no model")}, want: "is no ONNX file"},
 		{name: "unusable ONNX", with: map[string]any{"model": put(t, "m.onnx", unusable.String())}, want: `load model "m"`},
 		{name: "no model", with: map[string]any{"model": "bert-huge"}, want: `unknown model "bert-huge"`, hint: "bert"},
@@ -444,7 +444,7 @@ func openTiny(t *testing.T) *session {
 	t.Setenv("ONNXRUNTIME_LIB", "")
 	w := Kind().With().(*With)
 	w.Model.Name, w.Sequence = "bert-tiny", 16
-	a, err := fetch(t.Context(), "../..", w, nil)
+	a, err := fetch(t.Context(), "../..", "host", w, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

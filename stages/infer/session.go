@@ -51,6 +51,7 @@ type session struct {
 	ort     *ort.DynamicAdvancedSession
 	binding *ort.IoBinding
 	values  []ort.Value // inputs, then outputs
+	names   []string    // of the values
 	options *ort.SessionOptions
 	idle    *ort.RunOptions
 	run     func() error // a call, where values are not bound
@@ -114,6 +115,7 @@ func open(c *model.Config, file string, dims map[string]int64, threads int, seed
 	if err != nil {
 		return x, err
 	}
+	x.names = append(slices.Clone(names), outputs...)
 	x.weights = info.InitialiserBytes
 	return x, x.bind(names, inputs, info.Outputs)
 }

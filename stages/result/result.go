@@ -96,6 +96,54 @@ type Infer struct {
 	Warnings []string `json:"warnings,omitempty"`
 	// Environment is that of the cell; nil where the stage does not record it.
 	Environment *record.Env `json:"environment,omitempty"`
+	// Transfers is how long, in each timed call, the weights took to reach the
+	// device, in nanoseconds, with weights: swap. Latencies hold it too.
+	Transfers []int64 `json:"transfer_ns,omitempty"`
+	// Resident is the memory that the process held, in bytes, just before and
+	// just after the timed calls.
+	Resident [2]int64 `json:"resident_bytes"`
+	// GPU is what the driver said of the GPU just before and just after the
+	// timed calls, the load still running; nil elsewhere.
+	GPU *GPU `json:"gpu,omitempty"`
+	// Signals are those whose handler the inference library replaced, and that
+	// were given back to the Go runtime.
+	Signals []string `json:"signals,omitempty"`
+}
+
+// A GPU is the state of one before and after a trial.
+type GPU struct {
+	Before  GPUState `json:"before"`
+	After   GPUState `json:"after"`
+	Invalid []string `json:"invalid,omitempty"` // why the trial is
+}
+
+// A GPUState is what NVML tells of a GPU; zero where it does not tell. Clocks
+// are in MHz, the temperature in degrees Celsius.
+type GPUState struct {
+	Name          string   `json:"name"`
+	UUID          string   `json:"uuid"`
+	PCI           string   `json:"pci"`
+	Driver        string   `json:"driver"`
+	Generation    int      `json:"link_generation"`
+	MaxGeneration int      `json:"max_link_generation"`
+	Width         int      `json:"link_width"`
+	MaxWidth      int      `json:"max_link_width"`
+	Replays       int      `json:"replays"`
+	SMClock       int64    `json:"sm_clock_mhz"`
+	MaxSMClock    int64    `json:"max_sm_clock_mhz"`
+	MemoryClock   int64    `json:"memory_clock_mhz"`
+	Temperature   int64    `json:"temperature"`
+	MemoryUsed    int64    `json:"memory_used_bytes"`
+	Memory        int64    `json:"memory_bytes"`
+	Throttled     []string `json:"throttled,omitempty"`
+	// Held is for how long, in nanoseconds since the driver started, each policy
+	// has held the clocks down.
+	Held      map[string]int64 `json:"held_ns,omitempty"`
+	Processes []int            `json:"processes,omitempty"`
+	// Received and Sent are the link's bytes per second, headers included, over
+	// 20 ms each.
+	Received int64 `json:"received_bytes_per_s"`
+	Sent     int64 `json:"sent_bytes_per_s"`
 }
 
 // Write writes v as indented JSON to a file in the current folder.

@@ -57,13 +57,8 @@ func (t *task) follow(ctx context.Context, d *drive) error {
 		controls = t.Controls()
 	}
 	if d.load.Threads > 0 {
-		_, _, ok, err := d.settle(ctx, time.Duration(t.with.Settle), controls)
-		if err != nil {
+		if err := t.settle(ctx, d, controls); err != nil {
 			return err
-		}
-		if t.result.Steady = ok; !ok {
-			t.warn("bandwidth was not steady after %v: three windows of %v never lay within 5%% of their mean",
-				t.with.Settle, time.Duration(d.window()).Round(time.Millisecond))
 		}
 	}
 	watch, err := host.NewWatch(t.result.CPUs)
@@ -78,6 +73,19 @@ func (t *task) follow(ctx context.Context, d *drive) error {
 		t.crowded(share)
 	}
 	return err
+}
+
+// settle waits until a load is steady, and warns where it never was.
+func (t *task) settle(ctx context.Context, d *drive, controls <-chan cell.Control) error {
+	_, _, ok, err := d.settle(ctx, time.Duration(t.with.Settle), controls)
+	if err != nil {
+		return err
+	}
+	if t.result.Steady = ok; !ok {
+		t.warn("bandwidth was not steady after %v: three windows of %v never lay within 5%% of their mean",
+			t.with.Settle, time.Duration(d.window()).Round(time.Millisecond))
+	}
+	return nil
 }
 
 // crowded warns where others had too much of the stressor's CPUs.
@@ -131,6 +139,19 @@ func (t *task) trial(ctx context.Context, broken <-chan struct{}, cause *error) 
 
 // finish computes what was achieved over the window and writes the copies.
 func (t *task) finish(tapes []*tape) error {
+	if err := t.account(tapes); err != nil {
+		return err
+	}
+	t.Metric(map[string]float64{"achieved_bytes_per_s": t.result.Achieved})
+	f, err := t.Create(result.CopiesFile)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f, tapes), f.Close())
+}
+
+// account computes what was achieved over the window.
+func (t *task) account(tapes []*tape) error {
 	start, end := t.result.Window[0], t.result.Window[1]
 	t.result.AchievedBy = map[string]float64{}
 	directions, err := device.Directions(t.with.Direction)
@@ -152,10 +173,5 @@ func (t *task) finish(tapes []*tape) error {
 		t.warn("the load reached %.1f%% of its rate of %.3g bytes/s: more than the link carried beside the inference, or too few copies in flight",
 			100*t.result.Achieved/r, r)
 	}
-	t.Metric(map[string]float64{"achieved_bytes_per_s": t.result.Achieved})
-	f, err := t.Create(result.CopiesFile)
-	if err != nil {
-		return err
-	}
-	return errors.Join(write(f, tapes), f.Close())
+	return nil
 }

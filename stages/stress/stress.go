@@ -23,6 +23,10 @@
 // of the calibrated capacity of the load's direction; for both directions
 // together, of the sum unless that was calibrated too.
 //
+// With sharing: process the threads are the inference's process's own, and use
+// its GPU context; the cell tells that process the rate, and is told what was
+// copied. On the simulated link there is no difference.
+//
 // Threads are operating system threads, bound in turn to the CPUs that the
 // inference does not use. Copies are kept in memory, 32 bytes each, and written
 // at the end, so that recording puts nothing on the bus beside them; the most
@@ -41,6 +45,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
 	"barograph/stages/device"
+	"barograph/stages/device/cuda"
 	"barograph/stages/device/host"
 	"barograph/stages/result"
 )
@@ -55,6 +60,7 @@ type With struct {
 	Direction   string        `json:"direction" enum:"h2d,d2h,both" doc:"mode load: host to device, device to host, or both at once"`
 	Memory      string        `json:"memory" enum:"pinned,pageable" doc:"page-locked or pageable host memory"`
 	Rate        unit.Rate     `json:"rate" doc:"mode load: what all threads together are held to, such as 2GB/s or 50% of capacity; max is no limit"`
+	Sharing     string        `json:"sharing" enum:"separate,process" doc:"mode load: threads in a process of their own, or in the inference's process and GPU context"`
 	Settle      unit.Duration `json:"settle" doc:"how long a load may take to become steady"`
 	Duration    unit.Duration `json:"duration" doc:"how long a point of the sweep is measured, or a load that belongs to no trial"`
 }
@@ -69,7 +75,7 @@ func Kind() *cell.Kind {
 		Background: true,
 		With: func() any {
 			return &With{
-				Mode: "load", Directions: []string{"h2d", "d2h"}, Outstanding: 1, Direction: "h2d", Memory: "pinned",
+				Mode: "load", Directions: []string{"h2d", "d2h"}, Outstanding: 1, Direction: "h2d", Memory: "pinned", Sharing: "separate",
 				Settle: unit.Duration(10 * time.Second), Duration: unit.Duration(300 * time.Millisecond),
 			}
 		},
@@ -100,6 +106,10 @@ func (w *With) check() error {
 		return fmt.Errorf("mode %q is not one of load, capacity", w.Mode)
 	case w.Memory != "pinned" && w.Memory != "pageable":
 		return fmt.Errorf("memory %q is not one of pinned, pageable", w.Memory)
+	case w.Sharing != "separate" && w.Sharing != "process":
+		return fmt.Errorf("sharing %q is not one of separate, process", w.Sharing)
+	case capacity && w.Sharing == "process":
+		return cell.Hint(errors.New("mode capacity with sharing: process"), "a capacity is calibrated without an inference")
 	case w.Threads < 0 || w.Block < 0 || w.Outstanding < 1:
 		return fmt.Errorf("threads %d, block %d, outstanding %d: want at least 0, 0 and 1", w.Threads, int64(w.Block), w.Outstanding)
 	case w.Settle <= 0 || w.Duration <= 0:
@@ -152,6 +162,8 @@ func run(ctx context.Context, c *cell.Cell) error {
 		err = t.capacity(ctx)
 	case simulated:
 		err = t.simulatedLoad(ctx)
+	case t.Background && w.Sharing == "process":
+		err = t.host(ctx)
 	default:
 		err = t.load(ctx)
 	}
@@ -171,8 +183,7 @@ func open(name string) (device.Device, error) {
 	case "host":
 		return host.Open()
 	case "cuda":
-		return nil, cell.Hint(fmt.Errorf("open device %q: this is the portable program, which has no GPU support", name),
-			"build barograph-cuda with `make cuda`, or measure another device with --machine host or sim")
+		return cuda.Open(name)
 	}
 	return nil, cell.Hint(fmt.Errorf("open device %q: no such device", name), "want host, sim, cuda or cuda:N")
 }

@@ -31,6 +31,8 @@ type GPU interface {
 
 	// Ordinal is the device's number among those the process may use.
 	Ordinal() int
+	// PCI is its address, such as 0000:4e:00.0.
+	PCI() string
 	// Pinned allocates page-locked host memory, which lives as long as the
 	// process, and which Go's garbage collector does not know.
 	Pinned(bytes int64) ([]byte, error)

@@ -57,6 +57,7 @@ func relax() error { return result(C.relax(), "set the thread's capture mode") }
 
 type gpu struct {
 	ordinal int
+	pci     string
 	context cu.CUContext
 }
 
@@ -98,6 +99,13 @@ func Open(name string) (GPU, error) {
 		return fail(err, "look at nvidia-smi")
 	}
 	g := &gpu{ordinal: ordinal}
+	var place [3]int
+	for i, a := range []cu.DeviceAttribute{cu.PciDomainID, cu.PciBusID, cu.PciDeviceID} {
+		if place[i], err = dev.Attribute(a); err != nil {
+			return fail(fmt.Errorf("ask for its PCI address: %w", err), "look at nvidia-smi")
+		}
+	}
+	g.pci = fmt.Sprintf("%04x:%02x:%02x.0", place[0], place[1], place[2])
 	if g.context, err = dev.RetainPrimaryCtx(); err != nil {
 		return fail(fmt.Errorf("make a context: %w", err), "another process may hold the GPU for itself, or all of its memory: look at nvidia-smi")
 	}
@@ -116,6 +124,7 @@ func visible() string {
 }
 
 func (g *gpu) Ordinal() int { return g.ordinal }
+func (g *gpu) PCI() string  { return g.pci }
 
 // OnePath reports that each direction of PCIe has lanes of its own.
 func (g *gpu) OnePath() bool { return false }

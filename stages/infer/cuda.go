@@ -1,0 +1,308 @@
+package infer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"barograph/pipeline/cell"
+	"barograph/stages/device/cuda"
+	"barograph/stages/device/nvml"
+	"barograph/stages/model"
+	"barograph/stages/model/onnx"
+	"barograph/stages/result"
+
+	ort "github.com/yalue/onnxruntime_go"
+)
+
+// CUDA holds the parameters of an inference that only the CUDA provider has.
+type CUDA struct {
+	Graph      bool     `json:"cuda_graph" doc:"device cuda: capture the model's kernels once and replay them; false launches each kernel in each call"`
+	TF32       bool     `json:"tf32" doc:"device cuda: multiply in TF32 where the chip can; false is float32, as the paper's chip computes"`
+	ConvSearch string   `json:"conv_search" enum:"heuristic,exhaustive,default" doc:"device cuda: how cuDNN's algorithm for a convolution is chosen"`
+	Arena      string   `json:"arena" enum:"exact,doubling" doc:"device cuda: how the library's device memory grows, by what is asked for or by powers of two"`
+	Memory     string   `json:"memory" enum:"pinned,pageable" doc:"device cuda: host memory of inputs and outputs"`
+	Outputs    []string `json:"outputs,omitempty" doc:"device cuda: the model's outputs that each call copies back to the host; none named: all"`
+	Weights    string   `json:"weights" enum:"resident,swap" doc:"device cuda: swap moves as many bytes as the model's weights to the device before each call, as for a model that is not resident"`
+}
+
+var defaultCUDA = CUDA{Graph: true, ConvSearch: "heuristic", Arena: "exact", Memory: "pinned", Weights: "resident"}
+
+func (w *CUDA) check() error {
+	for _, f := range []struct {
+		name, value string
+		known       []string
+	}{
+		{"conv_search", w.ConvSearch, []string{"heuristic", "exhaustive", "default"}},
+		{"arena", w.Arena, []string{"exact", "doubling"}},
+		{"memory", w.Memory, []string{"pinned", "pageable"}},
+		{"weights", w.Weights, []string{"resident", "swap"}},
+	} {
+		if !slices.Contains(f.known, f.value) {
+			return fmt.Errorf("%s %q is not one of %s", f.name, f.value, strings.Join(f.known, ", "))
+		}
+	}
+	return nil
+}
+
+// provider returns the CUDA provider's options, by its own names.
+func (w *CUDA) provider(ordinal int) map[string]string {
+	bit := map[bool]string{false: "0", true: "1"}
+	return map[string]string{
+		"device_id":              strconv.Itoa(ordinal),
+		"enable_cuda_graph":      bit[w.Graph],
+		"use_tf32":               bit[w.TF32],
+		"cudnn_conv_algo_search": strings.ToUpper(w.ConvSearch),
+		"arena_extend_strategy":  map[string]string{"exact": "kSameAsRequested", "doubling": "kNextPowerOfTwo"}[w.Arena],
+	}
+}
+
+// recorded returns the options of a session on a GPU, as the result holds them.
+func (w *CUDA) recorded(ordinal int, outputs []string) map[string]string {
+	m := maps.Clone(options)
+	maps.Copy(m, w.provider(ordinal))
+	m["io_binding"] = "none: inputs from " + w.Memory + " host memory and outputs to it in each call"
+	m["outputs"] = strings.Join(outputs, " ")
+	m["weights"] = w.Weights
+	return m
+}
+
+// openCUDA loads a model's file on a GPU. A call goes from host memory to host
+// memory: with a CUDA graph the copies are part of the graph.
+func openCUDA(gpu cuda.GPU, w *With, c *model.Config, file string, seed uint64) (x *session, outputs []string, err error) {
+	x = &session{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("load model %q on the GPU: %w", c.Name, err), x.close())
+			x = nil
+		}
+	}()
+	dims := w.Sizes(c)
+	inputs, err := model.Generate(c, dims, seed)
+	if err != nil {
+		return x, nil, err
+	}
+	info, err := model.Inspect(file)
+	if err != nil {
+		return x, nil, err
+	}
+	wanted, err := w.wanted(info.Outputs)
+	if err != nil {
+		return x, nil, err
+	}
+	var names []string
+	for _, in := range c.Inputs {
+		names = append(names, in.Name)
+	}
+	for _, out := range wanted {
+		outputs = append(outputs, out.Name)
+		if _, err := onnx.Resolve(out.Dims, dims); w.CUDA.Graph && (out.Dims == nil || err != nil) {
+			return x, nil, cell.Hint(fmt.Errorf("the file does not tell the shape of output %q, and a CUDA graph needs fixed addresses", out.Name), "set cuda_graph: false")
+		}
+	}
+	if x.options, err = sessionOptions(1); err != nil {
+		return x, nil, err
+	}
+	if err := addCUDA(x.options, w.provider(gpu.Ordinal())); err != nil {
+		return x, nil, err
+	}
+	if x.ort, err = ort.NewDynamicAdvancedSession(file, names, outputs, x.options); err != nil {
+		return x, nil, cell.Hint(err, "what the message names must be there for this ONNX Runtime: `barograph model info` shows the model's operators; device memory may be too small; cuda_graph: false lets nodes run on the CPU")
+	}
+	for _, name := range names {
+		t := inputs[name]
+		if w.CUDA.Memory == "pinned" {
+			if t.Data, err = pinned(gpu, t.Data); err != nil {
+				return x, nil, err
+			}
+		}
+		v, err := tensor(t)
+		if err != nil {
+			return x, nil, fmt.Errorf("input %q: %w", name, err)
+		}
+		x.values = append(x.values, v)
+		x.in += size(t.Type, v)
+	}
+	results, err := x.room(wanted, dims)
+	if err == nil && w.CUDA.Memory == "pinned" {
+		results, err = pinnedTensors(gpu, results)
+	}
+	x.values = append(x.values, results...)
+	if err != nil {
+		return x, nil, err
+	}
+	for i, v := range results {
+		x.out += size(wanted[i].Type, v)
+	}
+	x.weights = info.InitialiserBytes
+	if x.idle, err = ort.NewRunOptions(); err != nil {
+		return x, nil, err
+	}
+	x.names = append(slices.Clone(names), outputs...)
+	in, out := x.values[:len(names)], x.values[len(names):]
+	x.run = func() error { return x.ort.Run(in, out) }
+	if w.CUDA.Weights == "swap" {
+		if x.swap, err = gpu.Transfer(x.weights); err != nil {
+			return x, nil, err
+		}
+	}
+	return x, outputs, nil
+}
+
+// wanted returns the outputs that are copied back.
+func (w *With) wanted(all []onnx.Value) ([]onnx.Value, error) {
+	if len(w.CUDA.Outputs) == 0 {
+		return all, nil
+	}
+	var wanted []onnx.Value
+	for _, name := range w.CUDA.Outputs {
+		i := slices.IndexFunc(all, func(v onnx.Value) bool { return v.Name == name })
+		if i < 0 {
+			var known []string
+			for _, v := range all {
+				known = append(known, v.Name)
+			}
+			return nil, cell.Hint(fmt.Errorf("the model has no output %q", name), "it has %s", strings.Join(known, ", "))
+		}
+		wanted = append(wanted, all[i])
+	}
+	return wanted, nil
+}
+
+func addCUDA(o *ort.SessionOptions, provider map[string]string) error {
+	p, err := ort.NewCUDAProviderOptions()
+	if err != nil {
+		return cell.Hint(fmt.Errorf("ask the library for CUDA: %w", err), "this ONNX Runtime is built without CUDA: unset ONNXRUNTIME_LIB to fetch one with it, or point it at one")
+	}
+	err = p.Update(provider)
+	if err == nil {
+		err = o.AppendExecutionProviderCUDA(p)
+	}
+	if err != nil {
+		err = cell.Hint(fmt.Errorf("start ONNX Runtime's CUDA provider: %w", err),
+			"it needs cuBLAS, cuRAND, cuFFT and the runtime of CUDA %s, and cuDNN 9, on LD_LIBRARY_PATH: the README tells how to get them", cudaMajor)
+	}
+	return errors.Join(err, p.Destroy())
+}
+
+// cudaMajor is the CUDA version that the pinned ONNX Runtime is built for.
+const cudaMajor = "13"
+
+// pinned copies the data of a tensor to page-locked memory.
+func pinned(gpu cuda.GPU, data any) (any, error) {
+	switch d := data.(type) {
+	case []int64:
+		return pin(gpu, d)
+	case []int32:
+		return pin(gpu, d)
+	case []float32:
+		return pin(gpu, d)
+	case []float64:
+		return pin(gpu, d)
+	case []bool:
+		return pin(gpu, d)
+	}
+	return nil, cell.Hint(fmt.Errorf("no page-locked memory for a tensor of %T", data), "set memory: pageable")
+}
+
+func pin[T any](gpu cuda.GPU, data []T) ([]T, error) {
+	b, err := gpu.Pinned(int64(len(data)) * int64(unsafe.Sizeof(data[0])))
+	if err != nil {
+		return nil, err
+	}
+	p := unsafe.Slice((*T)(unsafe.Pointer(&b[0])), len(data))
+	copy(p, data)
+	return p, nil
+}
+
+// pinnedTensors makes tensors of the same shapes in page-locked memory.
+func pinnedTensors(gpu cuda.GPU, values []ort.Value) (made []ort.Value, err error) {
+	for _, v := range values {
+		var p ort.Value
+		switch t := v.(type) {
+		case *ort.Tensor[int64]:
+			p, err = pinTensor(gpu, t)
+		case *ort.Tensor[int32]:
+			p, err = pinTensor(gpu, t)
+		case *ort.Tensor[float32]:
+			p, err = pinTensor(gpu, t)
+		case *ort.Tensor[float64]:
+			p, err = pinTensor(gpu, t)
+		default:
+			err = cell.Hint(fmt.Errorf("no page-locked memory for an output of %T", v), "set memory: pageable")
+		}
+		if err = errors.Join(err, v.Destroy()); err != nil {
+			return made, err
+		}
+		made = append(made, p)
+	}
+	return made, nil
+}
+
+func pinTensor[T ort.TensorData](gpu cuda.GPU, t *ort.Tensor[T]) (ort.Value, error) {
+	data, err := pin(gpu, t.GetData())
+	if err != nil {
+		return nil, err
+	}
+	return ort.NewTensor(t.GetShape(), data)
+}
+
+// prepareCUDA opens a session on a GPU to be called once.
+func prepareCUDA(device string, w *With, a assets) (*session, error) {
+	gpu, err := cuda.Open(device)
+	if err != nil {
+		return nil, err
+	}
+	s, _, err := openCUDA(gpu, w, a.model, a.file, 0)
+	return s, err
+}
+
+// onCUDA sets a harness up on a GPU.
+func (h *Harness) onCUDA(ctx context.Context, device string, w *With, a assets, seed uint64) error {
+	gpu, err := cuda.Open(device)
+	if err != nil {
+		return err
+	}
+	// Asked between calls and never beside one: NVML takes the driver's locks.
+	if probe, err := nvml.Open(gpu.PCI()); err != nil {
+		h.warn("the state of the GPU is unknown: %v", err)
+	} else {
+		h.look = func() result.GPUState { return probe.Look(true) }
+	}
+	runtimes := saveHandlers()
+	var outputs []string
+	if h.session, outputs, err = openCUDA(gpu, w, a.model, a.file, seed); err != nil {
+		return err
+	}
+	// The first call captures the graph, and may load code.
+	if err := h.session.call(); err != nil {
+		return fmt.Errorf("call model %q: %w", w.Model, err)
+	}
+	if h.About.Signals, err = runtimes.restore(); err != nil {
+		return err
+	}
+	h.About.Provider, h.About.Options, h.About.Threads = "CUDAExecutionProvider", w.CUDA.recorded(gpu.Ordinal(), outputs), 1
+	return ctx.Err()
+}
+
+// judge looks at the GPU after the timed calls, and notes what makes them
+// INVALID.
+func (h *Harness) judge(c *cell.Cell) {
+	g := h.About.GPU
+	g.After = h.look()
+	loaded := false
+	for _, in := range c.Gang {
+		var load struct{ Threads int }
+		loaded = loaded || in.Kind == "stress" && json.Unmarshal(in.With, &load) == nil && load.Threads > 0
+	}
+	g.Invalid = nvml.Judge(g.Before, g.After, loaded, nvml.Own(g.After))
+	for _, why := range g.Invalid {
+		h.warn("INVALID: %s", why)
+	}
+}
