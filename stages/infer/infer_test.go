@@ -355,7 +355,7 @@ func TestFails(t *testing.T) {
 		env, want    string
 		hint         string
 	}{
-		{name: "cuda", device: "cuda:1", want: `device "cuda:1"`, hint: "host, sim, cuda"},
+		{name: "cuda", device: "cuda:1", want: `device "cuda:1"`, hint: "host or sim"},
 		{name: "device", device: "abacus", want: "no such device", hint: "host, sim, cuda"},
 		{name: "no ONNX", with: map[string]any{"model": put(t, "m.onnx", "a text, and no model")}, want: "is no ONNX file"},
 		{name: "unusable ONNX", with: map[string]any{"model": put(t, "m.onnx", unusable.String())}, want: `load model "m"`},
