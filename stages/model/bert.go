@@ -1,7 +1,6 @@
 package model
 
 import (
-	"fmt"
 	"math"
 	"strconv"
 
@@ -28,69 +27,53 @@ type bert struct {
 	Intermediate int64   `yaml:"intermediate"`
 	Vocabulary   int64   `yaml:"vocabulary"`
 	Positions    int64   `yaml:"positions"`
-	TokenTypes   int64   `yaml:"token-types"`
+	TokenTypes   int64   `yaml:"token-types"` // 0: none, as in DistilBERT
 	Epsilon      float64 `yaml:"layer-norm-epsilon"`
 	Deviation    float64 `yaml:"initializer-range"` // standard deviation of seeded weights
 	Pooler       bool    `yaml:"pooler"`
 }
 
 func (b *bert) check() *fault {
-	for _, s := range []struct {
-		key   string
-		value int64
-	}{
-		{"layers", b.Layers}, {"hidden", b.Hidden}, {"heads", b.Heads}, {"intermediate", b.Intermediate},
-		{"vocabulary", b.Vocabulary}, {"positions", b.Positions}, {"token-types", b.TokenTypes},
-	} {
-		// The bound keeps every product of two sizes far from overflow.
-		if s.value < 1 || s.value > 1<<24 {
-			return &fault{s.key, fmt.Sprintf("%d is not from 1 to %d", s.value, 1<<24), ""}
-		}
-	}
-	switch {
-	case b.Layers > 1024:
-		return &fault{"layers", fmt.Sprintf("%d is not from 1 to 1024", b.Layers), ""}
-	case b.Hidden%b.Heads != 0:
-		return &fault{"heads", fmt.Sprintf("%d heads do not divide hidden size %d", b.Heads, b.Hidden), ""}
-	case !(b.Epsilon > 0 && b.Epsilon < 1):
-		return &fault{"layer-norm-epsilon", fmt.Sprintf("%g is not between 0 and 1", b.Epsilon), "BERT's is 1e-12"}
-	case !(b.Deviation > 0 && b.Deviation < 100):
-		return &fault{"initializer-range", fmt.Sprintf("%g is not between 0 and 100", b.Deviation), "BERT's is 0.02"}
-	}
-	return nil
+	return first(
+		sizes(1, "layers", b.Layers, "hidden", b.Hidden, "heads", b.Heads, "intermediate", b.Intermediate,
+			"vocabulary", b.Vocabulary, "positions", b.Positions),
+		sizes(0, "token-types", b.TokenTypes),
+		checkLayers(b.Layers), checkHeads(b.Heads, b.Hidden),
+		checkEpsilon(b.Epsilon, "BERT's is 1e-12"), checkDeviation(b.Deviation, "BERT's is 0.02"))
 }
 
 func (b *bert) limits() map[string]int64 { return map[string]int64{"sequence": b.Positions} }
 
-func (b *bert) build(seed uint64) *network {
-	n := &network{Graph: onnx.New("bert", "barograph", 7, 12), seed: seed}
+func (b *bert) build(w weights) *network {
+	n := newNetwork("bert", w, b.Deviation)
 	ids := n.Input("input_ids", onnx.Int64, "batch", "sequence")
 	mask := n.Input("attention_mask", onnx.Int64, "batch", "sequence")
-	types := n.Input("token_type_ids", onnx.Int64, "batch", "sequence")
+	var types string
+	if b.TokenTypes > 0 {
+		types = n.Input("token_type_ids", onnx.Int64, "batch", "sequence")
+	}
 
 	x := b.embed(n, ids, types)
 	bias := b.maskBias(n, mask)
 	for l := range b.Layers {
 		scope := "encoder.layer." + strconv.FormatInt(l, 10)
 		x = b.attention(n, scope+".attention", x, bias)
-		h := b.gelu(n, scope+".intermediate", b.linear(n, scope+".intermediate.dense", x, b.Hidden, b.Intermediate))
-		h = b.linear(n, scope+".output.dense", h, b.Intermediate, b.Hidden)
-		x = b.norm(n, scope+".output.LayerNorm", n.Op(scope+".output", "Add", []string{h, x}), l == b.Layers-1)
+		h := n.gelu(scope+".intermediate", n.linear(scope+".intermediate.dense", x, b.Hidden, b.Intermediate))
+		h = n.linear(scope+".output.dense", h, b.Intermediate, b.Hidden)
+		h = n.Op(scope+".output", "Add", []string{h, x})
+		if l < b.Layers-1 {
+			x = n.norm(scope+".output.LayerNorm", h, b.Hidden, b.Epsilon)
+		} else {
+			x = n.normAs("last_hidden_state", scope+".output.LayerNorm", h, b.Hidden, b.Epsilon)
+		}
 	}
 	n.Output(x, onnx.Float32, "batch", "sequence", strconv.FormatInt(b.Hidden, 10))
 	if b.Pooler {
 		first := n.Op("pooler", "Gather", []string{x, n.Index(0)}, onnx.Int("axis", 1))
-		n.OpAs("pooler_output", "Tanh", []string{b.linear(n, "pooler.dense", first, b.Hidden, b.Hidden)})
+		n.OpAs("pooler_output", "Tanh", []string{n.linear("pooler.dense", first, b.Hidden, b.Hidden)})
 		n.Output("pooler_output", onnx.Float32, "batch", strconv.FormatInt(b.Hidden, 10))
 	}
 	return n
-}
-
-// weight adds a parameter. At the start of training BERT's biases are 0 and its
-// layer norms' weights 1; here these too are drawn, around 0 and 1, so that a
-// graph that confuses or forgets them gives other results.
-func (b *bert) weight(n *network, name string, mean float64, dims ...int64) string {
-	return n.weight(name, mean, b.Deviation, dims...)
 }
 
 // embed sums the embeddings of tokens, positions and types, normalised:
@@ -98,7 +81,7 @@ func (b *bert) weight(n *network, name string, mean float64, dims ...int64) stri
 func (b *bert) embed(n *network, ids, types string) string {
 	const scope = "embeddings"
 	table := func(name string, rows int64, index string) string {
-		w := b.weight(n, scope+"."+name+".weight", 0, rows, b.Hidden)
+		w := n.parameter(scope+"."+name+".weight", 0, rows, b.Hidden)
 		return n.Op(scope+"."+name, "Gather", []string{w, index}, onnx.Int("axis", 0))
 	}
 	shape := n.Op(scope, "Shape", []string{ids})
@@ -111,8 +94,10 @@ func (b *bert) embed(n *network, ids, types string) string {
 		table("word_embeddings", b.Vocabulary, ids),
 		table("position_embeddings", b.Positions, positions),
 	})
-	x = n.Op(scope, "Add", []string{x, table("token_type_embeddings", b.TokenTypes, types)})
-	return b.norm(n, scope+".LayerNorm", x, false)
+	if b.TokenTypes > 0 {
+		x = n.Op(scope, "Add", []string{x, table("token_type_embeddings", b.TokenTypes, types)})
+	}
+	return n.norm(scope+".LayerNorm", x, b.Hidden, b.Epsilon)
 }
 
 // maskBias turns a mask into what is added to attention scores: 0 where it is
@@ -129,56 +114,7 @@ func (b *bert) maskBias(n *network, mask string) string {
 // attention is multi-head self-attention, its projection, and the residual sum,
 // normalised.
 func (b *bert) attention(n *network, scope, x, bias string) string {
-	size := b.Hidden / b.Heads
-	split := n.Shape(0, 0, b.Heads, size)
-	heads := func(name string, perm ...int64) string {
-		s := scope + ".self." + name
-		h := n.Op(s, "Reshape", []string{b.linear(n, s, x, b.Hidden, b.Hidden), split})
-		return n.Op(s, "Transpose", []string{h}, onnx.Ints("perm", perm...))
-	}
-	q := heads("query", 0, 2, 1, 3) // [batch, heads, sequence, size]
-	k := heads("key", 0, 2, 3, 1)   // [batch, heads, size, sequence]
-	v := heads("value", 0, 2, 1, 3)
-
-	self := scope + ".self"
-	scores := n.Op(self, "MatMul", []string{q, k})
-	scores = n.Op(self, "Div", []string{scores, n.Scalar(float32(math.Sqrt(float64(size))))})
-	scores = n.Op(self, "Add", []string{scores, bias})
-	weights := n.Op(self, "Softmax", []string{scores}, onnx.Int("axis", 3))
-	context := n.Op(self, "MatMul", []string{weights, v})
-	context = n.Op(self, "Transpose", []string{context}, onnx.Ints("perm", 0, 2, 1, 3))
-	context = n.Op(self, "Reshape", []string{context, n.Shape(0, 0, b.Hidden)})
-
-	out := b.linear(n, scope+".output.dense", context, b.Hidden, b.Hidden)
-	return b.norm(n, scope+".output.LayerNorm", n.Op(scope+".output", "Add", []string{out, x}), false)
-}
-
-// linear is x W + b.
-func (b *bert) linear(n *network, scope, x string, in, out int64) string {
-	y := n.Op(scope, "MatMul", []string{x, b.weight(n, scope+".weight", 0, in, out)})
-	return n.Op(scope, "Add", []string{y, b.weight(n, scope+".bias", 0, out)})
-}
-
-// norm is layer normalisation over the last axis (Ba et al. 2016), spelt out: the
-// operator came with operator set 17.
-func (b *bert) norm(n *network, scope, x string, last bool) string {
-	centred := n.Op(scope, "Sub", []string{x, n.Op(scope, "ReduceMean", []string{x}, onnx.Ints("axes", -1))})
-	square := n.Op(scope, "Pow", []string{centred, n.Scalar(2)})
-	variance := n.Op(scope, "ReduceMean", []string{square}, onnx.Ints("axes", -1))
-	deviation := n.Op(scope, "Sqrt", []string{n.Op(scope, "Add", []string{variance, n.Scalar(float32(b.Epsilon))})})
-	y := n.Op(scope, "Div", []string{centred, deviation})
-	y = n.Op(scope, "Mul", []string{y, b.weight(n, scope+".weight", 1, b.Hidden)})
-	sum := []string{y, b.weight(n, scope+".bias", 0, b.Hidden)}
-	if last {
-		n.OpAs("last_hidden_state", "Add", sum)
-		return "last_hidden_state"
-	}
-	return n.Op(scope, "Add", sum)
-}
-
-// gelu is x Phi(x) with the exact error function (Hendrycks and Gimpel 2016).
-func (b *bert) gelu(n *network, scope, x string) string {
-	e := n.Op(scope, "Erf", []string{n.Op(scope, "Div", []string{x, n.Scalar(math.Sqrt2)})})
-	y := n.Op(scope, "Mul", []string{x, n.Op(scope, "Add", []string{e, n.Scalar(1)})})
-	return n.Op(scope, "Mul", []string{y, n.Scalar(0.5)})
+	context := n.selfAttention(scope+".self", [3]string{".query", ".key", ".value"}, x, bias, b.Hidden, b.Heads)
+	out := n.linear(scope+".output.dense", context, b.Hidden, b.Hidden)
+	return n.norm(scope+".output.LayerNorm", n.Op(scope+".output", "Add", []string{out, x}), b.Hidden, b.Epsilon)
 }

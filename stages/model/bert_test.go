@@ -182,8 +182,10 @@ var loadRuntime = sync.OnceValue(func() error {
 	return ort.InitializeEnvironment()
 })
 
+var bertInputs = []string{"input_ids", "attention_mask", "token_type_ids"}
+
 // open opens a session of the real ONNX Runtime on one thread.
-func open(t *testing.T, path string, level ort.GraphOptimizationLevel, optimised string, outputs ...string) *ort.DynamicAdvancedSession {
+func open(t *testing.T, path string, level ort.GraphOptimizationLevel, optimised string, inputs []string, outputs ...string) *ort.DynamicAdvancedSession {
 	t.Helper()
 	if err := loadRuntime(); err != nil {
 		t.Fatal(err)
@@ -203,7 +205,7 @@ func open(t *testing.T, path string, level ort.GraphOptimizationLevel, optimised
 			t.Fatal(err)
 		}
 	}
-	s, err := ort.NewDynamicAdvancedSession(path, []string{"input_ids", "attention_mask", "token_type_ids"}, outputs, options)
+	s, err := ort.NewDynamicAdvancedSession(path, inputs, outputs, options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,6 +225,12 @@ func call(t *testing.T, s *ort.DynamicAdvancedSession, batch, sequence int, outp
 		defer v.Destroy()
 		in = append(in, v)
 	}
+	return run(t, s, in, outputs)
+}
+
+// run runs a session, all of whose outputs are float32.
+func run(t *testing.T, s *ort.DynamicAdvancedSession, in []ort.Value, outputs int) [][]float32 {
+	t.Helper()
 	out := make([]ort.Value, outputs)
 	if err := s.Run(in, out); err != nil {
 		t.Fatal(err)
@@ -258,7 +266,7 @@ func TestBERTAgreesWithFloat64(t *testing.T) {
 	}
 	ref := newReference(t, c, path)
 	for _, level := range []ort.GraphOptimizationLevel{ort.GraphOptimizationLevelDisableAll, ort.GraphOptimizationLevelEnableAll} {
-		s := open(t, path, level, "", "last_hidden_state", "pooler_output")
+		s := open(t, path, level, "", bertInputs, "last_hidden_state", "pooler_output")
 		for _, shape := range [][2]int{{1, 1}, {1, 16}, {2, 7}, {3, 16}} {
 			batch, sequence := shape[0], shape[1]
 			r := rand.New(rand.NewPCG(uint64(batch), uint64(sequence)))
@@ -326,7 +334,7 @@ func TestBERTAgreesWithTransformers(t *testing.T) {
 	if sha, err := asset.Digest(path); err != nil || sha != want.SHA {
 		t.Fatalf("the model's SHA-256 is %s (%v), and transformers.json is for %s: make it again with transformers.py", sha, err, want.SHA)
 	}
-	s := open(t, path, ort.GraphOptimizationLevelEnableAll, "", "last_hidden_state", "pooler_output")
+	s := open(t, path, ort.GraphOptimizationLevelEnableAll, "", bertInputs, "last_hidden_state", "pooler_output")
 	got := call(t, s, 3, 8, 2, want.IDs, want.Mask, want.Types)
 	if d := relative(got[0], want.Hidden); !(d < 1e-5) {
 		t.Errorf("last_hidden_state differs by %g", d)
@@ -342,7 +350,7 @@ func TestBERTWithoutPooler(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := open(t, path, ort.GraphOptimizationLevelEnableAll, "", "last_hidden_state")
+	s := open(t, path, ort.GraphOptimizationLevelEnableAll, "", bertInputs, "last_hidden_state")
 	ids, ones, zeros := []int64{3, 1, 4}, []int64{1, 1, 1}, []int64{0, 0, 0}
 	h, _ := newReference(t, c, path).forward(ids, ones, zeros)
 	var want []float64
@@ -364,7 +372,7 @@ func TestBERTIsFused(t *testing.T) {
 		t.Fatal(err)
 	}
 	optimised := filepath.Join(dir, "optimised.onnx")
-	open(t, path, ort.GraphOptimizationLevelEnableAll, optimised, "last_hidden_state", "pooler_output")
+	open(t, path, ort.GraphOptimizationLevelEnableAll, optimised, bertInputs, "last_hidden_state", "pooler_output")
 	info, err := Inspect(optimised)
 	if err != nil {
 		t.Fatal(err)
@@ -392,7 +400,11 @@ func TestONNXChecker(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	for _, c := range []*Config{small(t), small(t, "pooler: true", "pooler: false", "44160", "41808")} {
+	others, err := List("testdata/reference")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range append(others, small(t), small(t, "pooler: true", "pooler: false", "44160", "41808")) {
 		path, err := Ensure(t.Context(), c, dir, nil)
 		if err != nil {
 			t.Fatal(err)

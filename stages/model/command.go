@@ -69,12 +69,13 @@ func writeList(w io.Writer, models []*Config, asJSON bool) error {
 }
 
 func buildCommand() *cobra.Command {
-	var out string
+	var out, trained string
 	cmd := &cobra.Command{
 		Use:   "build NAME",
 		Short: "Build a model's ONNX file and print its path",
 		Long: "Build a model's ONNX file and print its path.\n\n" +
-			"Without --output the file goes into the cache, where studies look for it.",
+			"Without --output the file goes into the cache, where studies look for it.\n" +
+			"With --weights it holds those of a checkpoint; say model: {file: FILE.onnx} to study it.",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: complete,
 		SilenceUsage:      true,
@@ -86,6 +87,13 @@ func buildCommand() *cobra.Command {
 			c, err := Load(root, args[0])
 			if err != nil {
 				return err
+			}
+			if trained != "" {
+				var file io.Closer
+				if c, file, err = c.withWeights(trained); err != nil {
+					return err
+				}
+				defer file.Close()
 			}
 			path := out
 			if out == "" {
@@ -104,6 +112,7 @@ func buildCommand() *cobra.Command {
 			return err
 		},
 	}
+	cmd.Flags().StringVar(&trained, "weights", "", "take the weights from the checkpoint `FILE`.safetensors")
 	cmd.Flags().StringVarP(&out, "output", "o", "", "write a new file `FILE`")
 	return cmd
 }

@@ -196,8 +196,10 @@ func (c *Config) Dims() (names []string, limits map[string]int64) {
 	limits = map[string]int64{}
 	for _, in := range c.Inputs {
 		for _, d := range in.Dims {
-			if _, err := strconv.ParseInt(d, 10, 64); err != nil && !slices.Contains(names, d) {
-				names = append(names, d)
+			for _, t := range onnx.Terms(d) {
+				if !isSize(t) && !slices.Contains(names, t) {
+					names = append(names, t)
+				}
 			}
 		}
 	}
@@ -227,6 +229,11 @@ func (c *Config) CheckDims(dims map[string]int64) error {
 			return fmt.Errorf("model %q: dimension %q is %d, not at least 1", c.Name, d, size)
 		case limit > 0 && size > limit:
 			return fmt.Errorf("model %q: dimension %q is %d, and it takes at most %d", c.Name, d, size, limit)
+		}
+	}
+	for sum, limit := range limits {
+		if shape, err := onnx.Resolve([]string{sum}, dims); err == nil && shape[0] > limit {
+			return fmt.Errorf("model %q: %s is %d, and it takes at most %d", c.Name, sum, shape[0], limit)
 		}
 	}
 	if len(missing) > 0 {

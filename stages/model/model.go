@@ -46,11 +46,16 @@ type architecture interface {
 	// limits bounds symbolic dimensions, by name.
 	limits() map[string]int64
 	// build lays out the graph. It makes no weights.
-	build(seed uint64) *network
+	build(w weights) *network
 }
 
 var architectures = map[string]func() architecture{
-	"bert": func() architecture { return new(bert) },
+	"bert":        func() architecture { return new(bert) },
+	"gpt2":        func() architecture { return new(gpt2) },
+	"mobilenetv2": func() architecture { return new(mobilenet) },
+	"resnet":      func() architecture { return new(resnet) },
+	"unet":        func() architecture { return new(unet) },
+	"vit":         func() architecture { return new(vit) },
 }
 
 // A Config is a model: how to build it, or the file that it is, and what to feed
@@ -67,9 +72,11 @@ type Config struct {
 	URL          string  `json:"url,omitempty"`    // where the ONNX file can be had
 	SHA256       string  `json:"sha256,omitempty"` // of the ONNX file, where it is a file already
 
-	arch   architecture // nil for an ONNX file
-	path   string       // of an ONNX file
-	digest string
+	arch       architecture // nil for an ONNX file
+	naming     naming       // of checkpoints
+	checkpoint *checkpoint  // where weights come from, if not from the seed
+	path       string       // of an ONNX file
+	digest     string
 }
 
 // An Input is a tensor to feed, and how to draw its elements.
@@ -158,6 +165,7 @@ func names(root string) ([]string, error) {
 			names = append(names, name)
 		}
 	}
+	slices.Sort(names) // files are sorted with their ends: x-y.yaml before x.yaml
 	return names, nil
 }
 
@@ -214,6 +222,7 @@ func readArchitecture(d *document, n *yaml.Node, name string) (*Config, error) {
 		Parameters   int64     `yaml:"parameters"`
 		Sizes        yaml.Node `yaml:"sizes"`
 		Inputs       []Input   `yaml:"inputs"`
+		Checkpoint   naming    `yaml:"checkpoint,omitempty"`
 	}
 	err := d.decode("", n, reflect.ValueOf(&y).Elem())
 	if err == nil {
@@ -236,9 +245,9 @@ func readArchitecture(d *document, n *yaml.Node, name string) (*Config, error) {
 	}
 	c := &Config{
 		Name: name, Description: y.Description, Source: y.Source, Architecture: y.Architecture,
-		Seed: y.Seed, Parameters: y.Parameters, Inputs: y.Inputs, File: d.file, arch: arch,
+		Seed: y.Seed, Parameters: y.Parameters, Inputs: y.Inputs, File: d.file, arch: arch, naming: y.Checkpoint,
 	}
-	net := arch.build(c.Seed)
+	net := arch.build(weights{seed: c.Seed})
 	info, err := net.Info()
 	switch {
 	case err != nil:
@@ -479,7 +488,11 @@ func (c *Config) Info() (*Info, error) {
 	if c.arch == nil {
 		return Inspect(c.path)
 	}
-	return c.arch.build(c.Seed).Info()
+	return c.network().Info()
+}
+
+func (c *Config) network() *network {
+	return c.arch.build(weights{c.Seed, c.checkpoint})
 }
 
 // Build writes the model's ONNX file to w. Memory does not grow with the model.
@@ -487,7 +500,7 @@ func Build(w io.Writer, c *Config) error {
 	if c.arch == nil {
 		return fmt.Errorf("build model %q: it is a file already", c.Name)
 	}
-	return c.arch.build(c.Seed).Write(w)
+	return c.network().Write(w)
 }
 
 // Path returns where [Ensure] keeps the model's file.

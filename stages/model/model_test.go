@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"os/exec"
@@ -56,35 +57,6 @@ func smallYAML(t testing.TB, replace ...string) []byte {
 		data = bytes.Replace(data, []byte(replace[i]), []byte(replace[i+1]), 1)
 	}
 	return data
-}
-
-// Published counts: for bert-base-uncased BertModel.num_parameters() in
-// transformers; for the small ones, Turc et al. give 4.4 and 11.3 millions
-// (with their heads), and BertModel the figures below.
-func TestShippedModels(t *testing.T) {
-	published := map[string]int64{"bert-base-uncased": 109482240, "bert-mini": 11170560, "bert-tiny": 4385920}
-	models, err := List(root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range models {
-		if want, ok := published[c.Name]; ok {
-			info, err := c.Info()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if info.Parameters != want || c.Parameters != want {
-				t.Errorf("%s: %d parameters, stated %d, published %d", c.Name, info.Parameters, c.Parameters, want)
-			}
-			delete(published, c.Name)
-		}
-		if _, err := Generate(c, map[string]int64{"batch": 1, "sequence": 8}, 1); err != nil {
-			t.Error(err)
-		}
-	}
-	if len(published) > 0 {
-		t.Errorf("not listed: %v", published)
-	}
 }
 
 func TestConfigurationErrors(t *testing.T) {
@@ -174,8 +146,8 @@ func TestLoadUnknown(t *testing.T) {
 	for name, hint := range map[string]string{
 		"bert-base-uncase": `did you mean "bert-base-uncased"?`,
 		"bert-bas":         `did you mean "bert-base-uncased"?`,
-		"../models/x":      "known are bert-base-uncased, bert-mini, bert-tiny",
-		"":                 "known are bert-base-uncased, bert-mini, bert-tiny",
+		"../models/x":      "known are " + strings.Join(slices.Sorted(maps.Keys(published)), ", "),
+		"":                 "known are " + strings.Join(slices.Sorted(maps.Keys(published)), ", "),
 	} {
 		_, err := Load(root, name)
 		var h *cell.Error

@@ -16,14 +16,41 @@ import (
 // from.
 type network struct {
 	*onnx.Graph
-	seed uint64
+	weights
 	// recipe says how each weight is filled; with the graph's skeleton it
 	// decides every byte of the file.
 	recipe []byte
+	// deviation is that of parameters.
+	deviation float64
+	// transposed names the matrices that stand [in, out] here and [out, in] in
+	// checkpoints.
+	transposed map[string]bool
 }
 
-// weight adds an initialiser drawn from N(mean, std^2), as [seeded] draws.
+// weights says where those of a network come from.
+type weights struct {
+	seed       uint64
+	checkpoint *checkpoint // in place of the seed, if any
+}
+
+// newNetwork begins a graph of operator set 12; see [bert] for why that one.
+func newNetwork(name string, w weights, deviation float64) *network {
+	return &network{Graph: onnx.New(name, "barograph", 7, 12), weights: w, deviation: deviation, transposed: map[string]bool{}}
+}
+
+// parameter adds a parameter. At the start of training biases are 0 and the
+// weights of normalisations 1; here these too are drawn, around 0 and 1, so that a
+// graph that confuses or forgets them gives other results.
+func (n *network) parameter(name string, mean float64, dims ...int64) string {
+	return n.weight(name, mean, n.deviation, dims...)
+}
+
+// weight adds an initialiser drawn from N(mean, std^2), as [seeded] draws, or
+// taken from a checkpoint.
 func (n *network) weight(name string, mean, std float64, dims ...int64) string {
+	if n.checkpoint != nil {
+		return n.Weight(name, dims, n.checkpoint.source(name, n.transposed[name]))
+	}
 	s := seeded{n.seed, name, mean, std, 1}
 	for _, d := range dims {
 		s.count *= d

@@ -141,6 +141,15 @@ func (d *document) decode(path string, n *yaml.Node, v reflect.Value) error {
 		v.Set(reflect.ValueOf(*n))
 		return nil
 	}
+	if p, ok := v.Addr().Interface().(*pattern); ok {
+		if n.Kind != yaml.ScalarNode {
+			return d.errorf(n, "", "%s is no regular expression", kind(n))
+		}
+		if err := p.UnmarshalText([]byte(n.Value)); err != nil {
+			return d.errorf(n, "", "%v", err)
+		}
+		return nil
+	}
 	// An alias may stand for what holds it; the depth of v's type bounds us.
 	for n.Kind == yaml.AliasNode {
 		n = n.Alias

@@ -9,9 +9,11 @@ package onnx
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 )
 
 // A Type is the type of a tensor's elements, as TensorProto.DataType numbers it.
@@ -85,17 +87,26 @@ type Value struct {
 func Resolve(dims []string, values map[string]int64) ([]int64, error) {
 	shape := make([]int64, len(dims))
 	for i, d := range dims {
-		size, ok := values[d]
-		if !ok {
-			var err error
-			if size, err = strconv.ParseInt(d, 10, 64); err != nil || size < 0 {
-				return nil, fmt.Errorf("dimension %q is neither a size nor a name with a value", d)
+		for _, name := range Terms(d) {
+			size, ok := values[name]
+			if !ok {
+				var err error
+				if size, err = strconv.ParseInt(name, 10, 64); err != nil || size < 0 {
+					return nil, fmt.Errorf("dimension %q is neither a size nor a name with a value", name)
+				}
 			}
+			if shape[i] > math.MaxInt64-size {
+				return nil, fmt.Errorf("dimension %q overflows", d)
+			}
+			shape[i] += size
 		}
-		shape[i] = size
 	}
 	return shape, nil
 }
+
+// Terms returns what a dimension is the sum of: exporters write "past + sequence"
+// where a cache grows. Most have one term.
+func Terms(dim string) []string { return strings.Split(dim, " + ") }
 
 // A Tensor is an initialiser.
 type Tensor struct {

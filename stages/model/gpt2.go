@@ -1,0 +1,135 @@
+package model
+
+import (
+	"math"
+	"strconv"
+
+	"barograph/stages/model/onnx"
+)
+
+// gpt2 is the decoder of Radford et al., "Language Models are Unsupervised
+// Multitask Learners" (2019), computed as in the transformers library
+// (GPT2LMHeadModel, eval mode), with a score for every token of the vocabulary
+// after every token of the input.
+//
+// With a cache the graph takes the keys and values of the tokens before, past,
+// and gives back those of all, present: in one tensor [batch, layers, 2, heads,
+// tokens, size], as OpenAI's code has them. Without one it takes no past: it is
+// the prefill. Both have the same weights.
+type gpt2 struct {
+	Layers     int64   `yaml:"layers"`
+	Hidden     int64   `yaml:"hidden"`
+	Heads      int64   `yaml:"heads"`
+	Vocabulary int64   `yaml:"vocabulary"`
+	Positions  int64   `yaml:"positions"`
+	Epsilon    float64 `yaml:"layer-norm-epsilon"`
+	Deviation  float64 `yaml:"initializer-range"`
+	Cache      bool    `yaml:"cache"`
+}
+
+func (g *gpt2) check() *fault {
+	return first(
+		sizes(1, "layers", g.Layers, "hidden", g.Hidden, "heads", g.Heads, "vocabulary", g.Vocabulary, "positions", g.Positions),
+		checkLayers(g.Layers), checkHeads(g.Heads, g.Hidden),
+		checkEpsilon(g.Epsilon, "GPT-2's is 1e-5"), checkDeviation(g.Deviation, "GPT-2's is 0.02"))
+}
+
+func (g *gpt2) limits() map[string]int64 {
+	return map[string]int64{"sequence": g.Positions, "past": g.Positions - 1, "past + sequence": g.Positions}
+}
+
+func (g *gpt2) build(w weights) *network {
+	n := newNetwork("gpt2", w, g.Deviation)
+	num := func(i int64) string { return strconv.FormatInt(i, 10) }
+	total := "sequence"
+	ids := n.Input("input_ids", onnx.Int64, "batch", "sequence")
+	var past string
+	if g.Cache {
+		past = n.Input("past", onnx.Float32, "batch", num(g.Layers), "2", num(g.Heads), "past", num(g.Hidden/g.Heads))
+		total = "past + sequence"
+	}
+
+	positions, bias := g.positions(n, ids, past)
+	tokens := n.parameter("wte.weight", 0, g.Vocabulary, g.Hidden)
+	places := n.parameter("wpe.weight", 0, g.Positions, g.Hidden)
+	x := n.Op("embeddings", "Add", []string{
+		n.Op("wte", "Gather", []string{tokens, ids}, onnx.Int("axis", 0)),
+		n.Op("wpe", "Gather", []string{places, positions}, onnx.Int("axis", 0)),
+	})
+	var present []string
+	for l := range g.Layers {
+		scope := "h." + num(l)
+		attended, kv := g.attention(n, scope+".attn", n.norm(scope+".ln_1", x, g.Hidden, g.Epsilon), bias, past, l)
+		present = append(present, kv)
+		x = n.Op(scope, "Add", []string{x, attended})
+		h := n.projection(scope+".mlp.c_fc", n.norm(scope+".ln_2", x, g.Hidden, g.Epsilon), g.Hidden, 4*g.Hidden)
+		h = n.projection(scope+".mlp.c_proj", g.gelu(n, scope+".mlp", h), 4*g.Hidden, g.Hidden)
+		x = n.Op(scope, "Add", []string{x, h})
+	}
+	x = n.norm("ln_f", x, g.Hidden, g.Epsilon)
+
+	// The embeddings are the last layer's weights too. Gemm takes them as they
+	// lie, where a transposed copy would be as large as they are.
+	rows := n.Op("lm_head", "Reshape", []string{x, n.Shape(-1, g.Hidden)})
+	scores := n.Op("lm_head", "Gemm", []string{rows, tokens}, onnx.Int("transB", 1))
+	shape := n.Op("lm_head", "Concat", []string{n.Op("lm_head", "Shape", []string{ids}), n.Shape(g.Vocabulary)}, onnx.Int("axis", 0))
+	n.OpAs("logits", "Reshape", []string{scores, shape})
+	n.Output("logits", onnx.Float32, "batch", "sequence", num(g.Vocabulary))
+	n.OpAs("present", "Concat", present, onnx.Int("axis", 1))
+	n.Output("present", onnx.Float32, "batch", num(g.Layers), "2", num(g.Heads), total, num(g.Hidden/g.Heads))
+	return n
+}
+
+// positions returns the place of each token of the input, after those of the
+// past, and what is added to attention scores, [sequence, past + sequence]: 0
+// where a token looks at itself or back, the lowest float32 where it looks ahead.
+func (g *gpt2) positions(n *network, ids, past string) (positions, bias string) {
+	const scope = "positions"
+	length := func(of string, axis int64) string {
+		return n.Op(scope, "Gather", []string{n.Op(scope, "Shape", []string{of}), n.Index(axis)}, onnx.Int("axis", 0))
+	}
+	start, end := n.Index(0), length(ids, 1)
+	if past != "" {
+		start = length(past, 4)
+		end = n.Op(scope, "Add", []string{start, end})
+	}
+	positions = n.Op(scope, "Range", []string{start, end, n.Index(1)})
+	from := n.Op(scope, "Unsqueeze", []string{positions}, onnx.Ints("axes", 1))
+	ahead := n.Op(scope, "Greater", []string{n.Op(scope, "Range", []string{n.Index(0), end, n.Index(1)}), from})
+	return positions, n.Op(scope, "Where", []string{ahead, n.Scalar(-math.MaxFloat32), n.Scalar(0)})
+}
+
+// attention returns what layer l's attention adds, and its keys and values, [batch,
+// 1, 2, heads, past + sequence, size].
+func (g *gpt2) attention(n *network, scope, x, bias, past string, l int64) (out, present string) {
+	size := g.Hidden / g.Heads
+	split := n.Shape(0, 0, g.Heads, size)
+	parts := n.Split(scope, n.projection(scope+".c_attn", x, g.Hidden, 3*g.Hidden), 2, 3)
+	for i, p := range parts {
+		parts[i] = n.Op(scope, "Reshape", []string{p, split})
+		parts[i] = n.Op(scope, "Transpose", []string{parts[i]}, onnx.Ints("perm", 0, 2, 1, 3))
+	}
+	if past != "" {
+		before := n.Op(scope, "Gather", []string{past, n.Index(l)}, onnx.Int("axis", 1)) // [batch, 2, heads, past, size]
+		for i := range 2 {
+			old := n.Op(scope, "Gather", []string{before, n.Index(int64(i))}, onnx.Int("axis", 1))
+			parts[1+i] = n.Op(scope, "Concat", []string{old, parts[1+i]}, onnx.Int("axis", 2))
+		}
+	}
+	var kept []string
+	for _, p := range parts[1:] {
+		kept = append(kept, n.Op(scope, "Unsqueeze", []string{p}, onnx.Ints("axes", 1, 2)))
+	}
+	k := n.Op(scope, "Transpose", []string{parts[1]}, onnx.Ints("perm", 0, 1, 3, 2))
+	context := n.attend(scope, parts[0], k, parts[2], bias, g.Hidden, g.Heads)
+	return n.projection(scope+".c_proj", context, g.Hidden, g.Hidden), n.Op(scope, "Concat", kept, onnx.Int("axis", 2))
+}
+
+// gelu is GPT-2's, with the hyperbolic tangent for an approximation (Hendrycks
+// and Gimpel 2016).
+func (g *gpt2) gelu(n *network, scope, x string) string {
+	y := n.Op(scope, "Mul", []string{n.Op(scope, "Pow", []string{x, n.Scalar(3)}), n.Scalar(0.044715)})
+	y = n.Op(scope, "Mul", []string{n.Op(scope, "Add", []string{x, y}), n.Scalar(float32(math.Sqrt(2 / math.Pi)))})
+	y = n.Op(scope, "Add", []string{n.Op(scope, "Tanh", []string{y}), n.Scalar(1)})
+	return n.Op(scope, "Mul", []string{n.Op(scope, "Mul", []string{x, n.Scalar(0.5)}), y})
+}

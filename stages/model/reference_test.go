@@ -1,0 +1,156 @@
+package model
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"slices"
+	"testing"
+
+	"barograph/stages/asset"
+
+	ort "github.com/yalue/onnxruntime_go"
+)
+
+// PyTorch, transformers and torchvision computed testdata/reference/reference.json
+// in float64 on the weights of the same files; reference.py beside it says how.
+func TestArchitecturesAgreeWithPyTorch(t *testing.T) {
+	const folder = "testdata/reference"
+	var want struct {
+		Cases []struct {
+			Model   string               `json:"model"`
+			SHA     string               `json:"sha256"`
+			Dims    map[string]int64     `json:"dims"`
+			Outputs map[string][]float64 `json:"outputs"`
+		} `json:"cases"`
+	}
+	data, err := os.ReadFile(folder + "/reference.json")
+	if err == nil {
+		err = json.Unmarshal(data, &want)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	tested := map[string]bool{"bert": true} // by its own tests
+	for _, w := range want.Cases {
+		t.Run(w.Model, func(t *testing.T) {
+			c, err := Load(folder, w.Model)
+			if err != nil {
+				t.Fatal(err)
+			}
+			path, err := Ensure(t.Context(), c, t.TempDir(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if sha, err := asset.Digest(path); err != nil || sha != w.SHA {
+				t.Fatalf("the model's SHA-256 is %s (%v), and reference.json is for %s: make it again with reference.py", sha, err, w.SHA)
+			}
+			tested[c.Architecture] = true
+			for _, level := range []ort.GraphOptimizationLevel{ort.GraphOptimizationLevelDisableAll, ort.GraphOptimizationLevelEnableAll} {
+				names := slices.Sorted(maps.Keys(w.Outputs))
+				for i, got := range compute(t, c, path, level, w.Dims, names) {
+					if d := largest(got, w.Outputs[names[i]]); !(d < 1e-4) {
+						t.Errorf("optimisation %v: %s differs by up to %g", level, names[i], d)
+					}
+				}
+			}
+		})
+	}
+	for name := range architectures {
+		if !tested[name] {
+			t.Errorf("architecture %s is compared with nothing", name)
+		}
+	}
+}
+
+// largest is the largest difference of two elements in the same place.
+func largest(a []float32, b []float64) float64 {
+	if len(a) != len(b) {
+		return math.Inf(1)
+	}
+	var d float64
+	for i := range a {
+		d = max(d, math.Abs(float64(a[i])-b[i]))
+	}
+	return d
+}
+
+// compute calls a model with the inputs that reference.py makes.
+func compute(t *testing.T, c *Config, path string, level ort.GraphOptimizationLevel, dims map[string]int64, outputs []string) [][]float32 {
+	t.Helper()
+	generated, err := Generate(c, dims, 1) // for its shapes
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	var in []ort.Value
+	for _, i := range c.Inputs {
+		var v ort.Value
+		switch data := generated[i.Name].Data.(type) {
+		case []int64:
+			for k := range data {
+				data[k] = (7*int64(k) + 3) % int64(i.Values.Uniform[1])
+			}
+			v, err = ort.NewTensor(generated[i.Name].Shape, data)
+		case []float32:
+			for k := range data {
+				data[k] = float32(math.Sin(float64(k)))
+			}
+			v, err = ort.NewTensor(generated[i.Name].Shape, data)
+		default:
+			err = fmt.Errorf("input %s of %T", i.Name, data)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer v.Destroy()
+		names, in = append(names, i.Name), append(in, v)
+	}
+	return run(t, open(t, path, level, "", names, outputs...), in, len(outputs))
+}
+
+// Counts as published: for BERT, DistilBERT, MiniLM, GPT-2 and ViT the
+// num_parameters() of transformers' BertModel, DistilBertModel, GPT2LMHeadModel and
+// ViTForImageClassification (for the small BERTs Turc et al. give 4.4 and 11.3
+// millions, with their heads); for ResNet-50 and MobileNetV2 torchvision's
+// documentation (num_params); for the U-Net what its unet.py comes to in PyTorch.
+var published = map[string]int64{
+	"bert-base-uncased": 109_482_240, "bert-large-uncased": 335_141_888, "bert-mini": 11_170_560, "bert-tiny": 4_385_920,
+	"distilbert-base-uncased": 66_362_880, "minilm-l6": 22_713_216, "gpt2": 124_439_808, "gpt2-decode": 124_439_808,
+	"vit-base-patch16": 86_567_656, "resnet50": 25_557_032, "mobilenetv2": 3_504_872, "unet": 7_763_041,
+}
+
+func TestShippedModels(t *testing.T) {
+	models, err := List(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, c := range models {
+		names = append(names, c.Name)
+		info, err := c.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := published[c.Name]; info.Parameters != want || c.Parameters != want {
+			t.Errorf("%s: %d parameters, stated %d, published %d", c.Name, info.Parameters, c.Parameters, want)
+		}
+		dims := map[string]int64{}
+		symbols, _ := c.Dims()
+		for _, d := range symbols {
+			dims[d] = 2
+		}
+		if _, err := Generate(c, dims, 1); err != nil {
+			t.Error(err)
+		}
+		in, out, err := c.Traffic(info, dims)
+		if err != nil || in < 2*2*8 || out < 2*4 {
+			t.Errorf("%s: %d bytes in, %d out, %v", c.Name, in, out, err)
+		}
+	}
+	if want := slices.Sorted(maps.Keys(published)); !slices.Equal(names, want) {
+		t.Errorf("listed are %q, published %q", names, want)
+	}
+}

@@ -1,0 +1,77 @@
+package model
+
+import (
+	"fmt"
+	"strconv"
+
+	"barograph/stages/model/onnx"
+)
+
+// vit is the vision transformer of Dosovitskiy et al., "An Image is Worth 16x16
+// Words" (2021), https://arxiv.org/abs/2010.11929, computed as in the transformers
+// library (ViTForImageClassification, eval mode).
+type vit struct {
+	Layers       int64   `yaml:"layers"`
+	Hidden       int64   `yaml:"hidden"`
+	Heads        int64   `yaml:"heads"`
+	Intermediate int64   `yaml:"intermediate"`
+	Image        int64   `yaml:"image"` // height and width, in pixels
+	Patch        int64   `yaml:"patch"` // likewise
+	Classes      int64   `yaml:"classes"`
+	Epsilon      float64 `yaml:"layer-norm-epsilon"`
+	Deviation    float64 `yaml:"initializer-range"`
+}
+
+func (v *vit) check() *fault {
+	f := first(
+		sizes(1, "layers", v.Layers, "hidden", v.Hidden, "heads", v.Heads, "intermediate", v.Intermediate,
+			"image", v.Image, "patch", v.Patch, "classes", v.Classes),
+		checkLayers(v.Layers), checkHeads(v.Heads, v.Hidden), checkImage(v.Image),
+		checkEpsilon(v.Epsilon, "ViT's is 1e-12"), checkDeviation(v.Deviation, "ViT's is 0.02"))
+	if f == nil && v.Image%v.Patch != 0 {
+		return &fault{"patch", fmt.Sprintf("patches of %d do not divide an image of %d", v.Patch, v.Image), ""}
+	}
+	return f
+}
+
+func (v *vit) limits() map[string]int64 { return nil }
+
+func (v *vit) build(w weights) *network {
+	n := newNetwork("vit", w, v.Deviation)
+	side := strconv.FormatInt(v.Image, 10)
+	pixels := n.Input("pixel_values", onnx.Float32, "batch", "3", side, side)
+	x := v.embed(n, pixels)
+	for l := range v.Layers {
+		scope := "vit.encoder.layer." + strconv.FormatInt(l, 10)
+		h := n.norm(scope+".layernorm_before", x, v.Hidden, v.Epsilon)
+		h = n.selfAttention(scope+".attention.attention", [3]string{".query", ".key", ".value"}, h, "", v.Hidden, v.Heads)
+		x = n.Op(scope, "Add", []string{n.linear(scope+".attention.output.dense", h, v.Hidden, v.Hidden), x})
+		h = n.norm(scope+".layernorm_after", x, v.Hidden, v.Epsilon)
+		h = n.gelu(scope+".intermediate", n.linear(scope+".intermediate.dense", h, v.Hidden, v.Intermediate))
+		x = n.Op(scope, "Add", []string{n.linear(scope+".output.dense", h, v.Intermediate, v.Hidden), x})
+	}
+	x = n.norm("vit.layernorm", x, v.Hidden, v.Epsilon)
+	class := n.Op("classifier", "Gather", []string{x, n.Index(0)}, onnx.Int("axis", 1))
+	n.OpAs("logits", "Identity", []string{n.linear("classifier", class, v.Hidden, v.Classes)})
+	n.Output("logits", onnx.Float32, "batch", strconv.FormatInt(v.Classes, 10))
+	return n
+}
+
+// embed makes a token of each patch, behind one that stands for the class, and
+// adds their places: [batch, 1 + patches, hidden].
+func (v *vit) embed(n *network, pixels string) string {
+	const scope = "vit.embeddings"
+	name := scope + ".patch_embeddings.projection"
+	x := n.Op(name, "Conv", []string{
+		pixels, n.parameter(name+".weight", 0, v.Hidden, 3, v.Patch, v.Patch), n.parameter(name+".bias", 0, v.Hidden),
+	}, onnx.Ints("kernel_shape", v.Patch, v.Patch), onnx.Ints("strides", v.Patch, v.Patch))
+	x = n.Op(name, "Reshape", []string{x, n.Shape(0, v.Hidden, -1)})
+	x = n.Op(name, "Transpose", []string{x}, onnx.Ints("perm", 0, 2, 1))
+
+	batch := n.Op(scope, "Gather", []string{n.Op(scope, "Shape", []string{pixels}), n.Shape(0)}, onnx.Int("axis", 0))
+	shape := n.Op(scope, "Concat", []string{batch, n.Shape(1, v.Hidden)}, onnx.Int("axis", 0))
+	class := n.Op(scope, "Expand", []string{n.parameter(scope+".cls_token", 0, 1, 1, v.Hidden), shape})
+	x = n.Op(scope, "Concat", []string{class, x}, onnx.Int("axis", 1))
+	side := v.Image / v.Patch
+	return n.Op(scope, "Add", []string{x, n.parameter(scope+".position_embeddings", 0, 1, 1+side*side, v.Hidden)})
+}
