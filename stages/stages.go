@@ -8,6 +8,7 @@ import (
 	"barograph/stages/collect"
 	"barograph/stages/command"
 	"barograph/stages/infer"
+	"barograph/stages/judge"
 	"barograph/stages/model"
 	"barograph/stages/notebook"
 	"barograph/stages/plot"
@@ -24,5 +25,5 @@ func Kinds() cell.Kinds {
 
 // Commands returns the commands that are about stages and not about studies.
 func Commands() []*cobra.Command {
-	return []*cobra.Command{model.Command(), notebook.Command(), scaffold.Command()}
+	return []*cobra.Command{model.Command(), notebook.Command(), judge.Command(), scaffold.Command()}
 }

@@ -7,9 +7,8 @@ import (
 	"path"
 	"path/filepath"
 	"sort"
-	"strings"
 
-	"barograph/pipeline/cell"
+	"barograph/stages/judge"
 
 	"github.com/go-gota/gota/dataframe"
 )
@@ -56,69 +55,7 @@ func JSON(name string, v any) {
 }
 
 // A Run is what collect's run.json says of a whole recording.
-type Run struct {
-	Study     string         `json:"study"`
-	Params    map[string]any `json:"params"` // of the study; numbers are float64
-	Seed      uint64         `json:"seed"`
-	Machine   cell.Machine   `json:"machine"`
-	Rows      int            `json:"rows"`
-	Simulated bool           `json:"simulated"` // whether any sample is
-	// Utilisation says what share of what the column utilisation is.
-	Utilisation struct {
-		Numerator   string `json:"numerator"`
-		Denominator string `json:"denominator"`
-	} `json:"utilisation"`
-	Trials   []Trial  `json:"trials"`
-	Warnings []string `json:"warnings"`
-}
-
-// A Trial is what run.json says of one infer cell and its load that bears on
-// whether to believe it.
-type Trial struct {
-	Infer struct {
-		Window [2]int64 `json:"window_ns"`
-		Delay  int64    `json:"run_delay_ns"`
-	} `json:"infer"`
-	Stress *struct {
-		Threads int  `json:"threads"`
-		Steady  bool `json:"steady"`
-	} `json:"stress"`
-}
-
-// Lost returns the share of all timed windows in which the inference was ready
-// to run and its processor was another's.
-func (r *Run) Lost() float64 {
-	var delay, window int64
-	for _, t := range r.Trials {
-		delay += t.Infer.Delay
-		window += t.Infer.Window[1] - t.Infer.Window[0]
-	}
-	if window == 0 {
-		return 0
-	}
-	return float64(delay) / float64(window)
-}
-
-// Unsteady returns the share of trials under load whose bandwidth had not
-// settled when they began.
-func (r *Run) Unsteady() float64 {
-	loaded, unsteady := 0.0, 0.0
-	for _, t := range r.Trials {
-		if t.Stress != nil && t.Stress.Threads > 0 {
-			loaded++
-			if !t.Stress.Steady {
-				unsteady++
-			}
-		}
-	}
-	return unsteady / max(loaded, 1)
-}
-
-// Of names what utilisation is a share of, without the columns that hold it.
-func (r *Run) Of() string {
-	name, _, _ := strings.Cut(r.Utilisation.Denominator, " (")
-	return name
-}
+type Run = judge.Run
 
 // Recording reads collect's run.json.
 func Recording(name string) *Run {

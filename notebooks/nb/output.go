@@ -9,13 +9,13 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"barograph/pipeline/cell"
+	"barograph/stages/judge"
 
 	"github.com/go-gota/gota/dataframe"
 	"github.com/go-gota/gota/series"
@@ -122,62 +122,11 @@ func Align(table any) string {
 	return b.String()
 }
 
-// numbers are what differs between remarks of one kind.
-var numbers = regexp.MustCompile(`[0-9]+(\.[0-9]+)?`)
-
-// Fold says each kind of remark once and keeps the order of the first of each.
-// Remarks are of one kind if they differ in nothing but numbers and what stands
-// before their first ": ". The one that stays has the largest first number, as in
-// "level=2, the worst of 5: for 43% of the time", or if all are alike "level=1 and
-// 4 more: n too small".
-func Fold(remarks []string) []string {
-	type kind struct {
-		subject, said string
-		size          float64
-		count         int
-		alike         bool
-	}
-	var order []*kind
-	seen := map[string]*kind{}
-	for _, r := range remarks {
-		subject, said, found := strings.Cut(r, ": ")
-		if !found {
-			subject, said = "", r
-		}
-		size, err := strconv.ParseFloat(numbers.FindString(said), 64)
-		if err != nil {
-			size = 0 // a remark without numbers
-		}
-		mask := numbers.ReplaceAllString(said, "#")
-		k := seen[mask]
-		if k == nil {
-			k = &kind{subject, said, size, 0, true}
-			seen[mask] = k
-			order = append(order, k)
-		}
-		k.count++
-		k.alike = k.alike && k.said == said
-		if size > k.size {
-			k.subject, k.said, k.size = subject, said, size
-		}
-	}
-	folded := make([]string, len(order))
-	for i, k := range order {
-		switch {
-		case k.subject == "" && (k.count == 1 || k.alike):
-			folded[i] = k.said
-		case k.subject == "":
-			folded[i] = fmt.Sprintf("%s (the worst of %d)", k.said, k.count)
-		case k.count == 1:
-			folded[i] = k.subject + ": " + k.said
-		case k.alike:
-			folded[i] = fmt.Sprintf("%s and %d more: %s", k.subject, k.count-1, k.said)
-		default:
-			folded[i] = fmt.Sprintf("%s, the worst of %d: %s", k.subject, k.count, k.said)
-		}
-	}
-	return folded
-}
+// Fold says each kind of remark once: remarks of one kind differ in nothing but
+// numbers and what stands before their first ": ". The one that stays has the
+// largest first number, as in "level=2, the worst of 5: for 43% of the time", or
+// if all are alike "level=1 and 4 more: n too small".
+func Fold(remarks []string) []string { return judge.Fold(remarks) }
 
 // What Verdict can conclude about a claim.
 const (

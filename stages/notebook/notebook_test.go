@@ -216,6 +216,7 @@ func TestContention(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := shipped(t, "analyse", "contention", recording(t, 300, c.latency, c.drift), "summary.txt", "summary.csv", "verdicts.json")
+			s.With = json.RawMessage(`{"sets": 10}`)
 			o := serve(t, s, time.Minute)
 			if o.err != nil {
 				t.Fatalf("%v: %s\n%s", o.err, o.failure.Text, o.log)

@@ -80,7 +80,10 @@ func BootstrapQuantile(replicates [][]int64, q float64, b Bootstrap) (Interval, 
 	if doubt := s.doubt(q, b); doubt != "" {
 		return missing(s.block, doubt), nil
 	}
-	return s.around(float64(s.all.Quantile(q)), v.variance()*s.widen(), s.freedom(), b.Confidence), nil
+	i := s.around(float64(s.all.Quantile(q)), v.variance()*s.widen(), s.freedom(), b.Confidence)
+	sorted := s.all.sorted // an interval from order statistics would end there too
+	i.Low, i.High = math.Max(i.Low, float64(sorted[0])), math.Min(i.High, float64(sorted[len(sorted)-1]))
+	return i, nil
 }
 
 // BootstrapDifference returns quantile q of after less that of before, both
@@ -175,7 +178,7 @@ type resampler struct {
 
 	// Of Harrell and Davis's deciles only.
 	origin []int32 // the replicate of each of all
-	counts []int32
+	upTo   []int   // for each of all, how many of the resample are at most it
 	beta   map[size]*cumulated
 }
 

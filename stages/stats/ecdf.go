@@ -57,3 +57,22 @@ func DKW(n, confidence float64) float64 {
 	}
 	return math.Min(1, math.Sqrt(math.Log(2/(1-math.Max(confidence, 0)))/(2*n)))
 }
+
+// FarOut is the share of outliers above which a sample is doubtful. Of a normal
+// distribution two in a million are.
+const FarOut = 0.02
+
+// Outliers returns the share of samples that lie more than three interquartile
+// ranges beyond the quartiles: "far out" in Tukey, "Exploratory Data Analysis"
+// (1977), section 2D. They are counted, never removed.
+func (e *ECDF) Outliers() float64 {
+	low, high := float64(e.Quantile(0.25)), float64(e.Quantile(0.75))
+	reach := 3 * (high - low)
+	n := 0
+	for _, v := range e.sorted {
+		if x := float64(v); x < low-reach || x > high+reach {
+			n++
+		}
+	}
+	return float64(n) / float64(len(e.sorted))
+}

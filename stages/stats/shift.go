@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sort"
 
 	"gonum.org/v1/gonum/mathext"
 )
@@ -55,6 +56,8 @@ func ShiftFunction(before, after [][]int64, comparisons int, b Bootstrap) (Shift
 	for range b.Draws {
 		x.draw(rng)
 		y.draw(rng)
+		x.cumulate()
+		y.cumulate()
 		for i, q := range qs {
 			vx[i].add(x.estimate(q))
 			vy[i].add(y.estimate(q))
@@ -85,30 +88,41 @@ func (s *resampler) ofAll(q float64) float64 {
 	if s.rough(q) {
 		return float64(s.all.Quantile(q))
 	}
-	counts := make([]int32, s.all.N())
-	for i := range counts {
-		counts[i] = 1
+	s.total = s.all.N()
+	s.upTo = s.upTo[:0]
+	for i := range s.total {
+		s.upTo = append(s.upTo, i+1)
 	}
-	return s.harrellDavis(q, counts, s.all.N())
+	return s.harrellDavis(q)
 }
 
-// estimate returns a quantile of the resample.
+// estimate returns a quantile of the resample that was counted last.
 func (s *resampler) estimate(q float64) float64 {
 	if s.rough(q) {
 		return float64(s.quantile(q))
 	}
-	if s.blocks {
-		return s.harrellDavis(q, s.count, s.total)
+	return s.harrellDavis(q)
+}
+
+// cumulate counts how many of the resample are at most each of the sorted
+// samples, where deciles are Harrell and Davis's.
+func (s *resampler) cumulate() {
+	if s.all.N() > smooth {
+		return
 	}
-	if s.origin == nil {
+	if !s.blocks && s.origin == nil {
 		s.label()
 	}
-	counts := s.counts[:0]
-	for _, r := range s.origin {
-		counts = append(counts, int32(s.times[r]))
+	s.upTo = s.upTo[:0]
+	sum := 0
+	for i := range s.all.N() {
+		if s.blocks {
+			sum += int(s.count[i])
+		} else {
+			sum += s.times[s.origin[i]]
+		}
+		s.upTo = append(s.upTo, sum)
 	}
-	s.counts = counts
-	return s.harrellDavis(q, counts, s.total)
 }
 
 // label notes which replicate each of the sorted samples came from.
@@ -131,20 +145,15 @@ func (s *resampler) label() {
 }
 
 // harrellDavis is ECDF.HarrellDavis of a sample that holds the i-th of all as
-// often as counts says, total samples together.
-func (s *resampler) harrellDavis(q float64, counts []int32, total int) float64 {
-	w := s.weights(q, total)
-	sum, upTo := 0.0, 0
-	for i, c := range counts {
-		if c == 0 {
-			continue
-		}
-		before := w.at(upTo)
-		upTo += int(c)
-		sum += (w.at(upTo) - before) * float64(s.all.sorted[i])
-		if upTo >= w.last {
-			break
-		}
+// often as upTo rises there.
+func (s *resampler) harrellDavis(q float64) float64 {
+	w := s.weights(q, s.total)
+	first := sort.SearchInts(s.upTo, w.first+1)
+	sum, before := 0.0, 0.0
+	for i := first; i < len(s.upTo) && before < 1; i++ {
+		after := w.at(s.upTo[i])
+		sum += (after - before) * float64(s.all.sorted[i])
+		before = after
 	}
 	return sum
 }

@@ -38,6 +38,7 @@ const module = "barograph"
 var allowed = map[string]map[string]string{
 	"barograph/notebooks/nb":  nil,
 	"barograph/stages/figure": nil,
+	"barograph/stages/judge":  {"Command": stdin, "Read": stdin},
 	"barograph/stages/stats":  nil,
 
 	"bytes":          {"Title": deprecated},

@@ -6,11 +6,12 @@ import "reflect"
 
 // Digest changes with everything a notebook sees: the sources of nb and of what
 // it calls in this module, comments aside, and the versions of other modules.
-const Digest = "sha256:285c90775dae28071ae16b06a2a367bef79ca8512ae097bc97beb69e37ce2c64"
+const Digest = "sha256:3023f6ec516dd4adca08376a72c5b92b4e5fae398b36b4b8638ced06ace02a92"
 
 var packages = map[string]func() map[string]reflect.Value{
 	"barograph/notebooks/nb":            x_barograph_notebooks_nb,
 	"barograph/stages/figure":           x_barograph_stages_figure,
+	"barograph/stages/judge":            x_barograph_stages_judge,
 	"barograph/stages/stats":            x_barograph_stages_stats,
 	"bytes":                             x_bytes,
 	"errors":                            x_errors,
@@ -38,6 +39,10 @@ var packages = map[string]func() map[string]reflect.Value{
 }
 
 var refused = map[string]map[string]string{
+	"barograph/stages/judge": {
+		"Command": "a notebook reads its inputs through nb",
+		"Read":    "a notebook reads its inputs through nb",
+	},
 	"bytes": {
 		"Title": "it is deprecated",
 	},

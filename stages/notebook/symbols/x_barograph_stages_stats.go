@@ -30,6 +30,7 @@ func x_barograph_stages_stats() map[string]reflect.Value {
 		"Estimate":            reflect.ValueOf((*stats.Estimate)(nil)),
 		"Estimates":           reflect.ValueOf(stats.Estimates),
 		"Exponential":         reflect.ValueOf(constant.MakeFromLiteral("\"exponential\"", token.STRING, 0)),
+		"FarOut":              reflect.ValueOf(constant.MakeFromLiteral("0.01999999999999999999959342418531793583724720519967377185821533203", token.FLOAT, 0)),
 		"Fit":                 reflect.ValueOf((*stats.Fit)(nil)),
 		"Grow":                reflect.ValueOf(stats.Grow),
 		"Growth":              reflect.ValueOf((*stats.Growth)(nil)),

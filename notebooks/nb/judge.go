@@ -1,0 +1,29 @@
+package nb
+
+import (
+	"os"
+
+	"barograph/stages/judge"
+)
+
+// Judge judges the paper's claims on a CSV input, such as collect's samples.csv,
+// read as sel says, with what run.json says of the measurement where that is an
+// input too. Resampling is seeded by the cell.
+func Judge(name string, run *Run, sel judge.Selection, o judge.Options) *judge.Report {
+	f, err := os.Open(input("Judge", name))
+	if err != nil {
+		raise(err, "Judge(%q)", name)
+	}
+	defer f.Close()
+	s, err := judge.Read(f, sel)
+	if err != nil {
+		raise(err, "Judge(%q)", name)
+	}
+	o.Seed = Seed()
+	o.Cost = func(cost string) { Note("%s", cost) }
+	r, err := judge.Judge(s, run, o)
+	if err != nil {
+		raise(err, "Judge(%q)", name)
+	}
+	return r
+}

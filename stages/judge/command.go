@@ -1,0 +1,131 @@
+package judge
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/record"
+
+	"github.com/spf13/cobra"
+)
+
+// An InvalidError says that samples were judged and cannot be trusted: the
+// report has been written, and the program ends with status 3.
+type InvalidError struct{ Because string }
+
+func (e *InvalidError) Error() string { return "INVALID: " + e.Because }
+
+// ExitStatus is that of measurements which are INVALID.
+func (e *InvalidError) ExitStatus() int { return 3 }
+
+// Command returns `judge`.
+func Command() *cobra.Command {
+	var asJSON bool
+	var where []string
+	var sel Selection
+	o := Defaults
+	c := &cobra.Command{
+		Use:   "judge SAMPLES.csv",
+		Short: "Judge the paper's claims on any samples of latency under load",
+		Long: `Judge the paper's claims on a tidy file: CSV with a header, a row for each timed
+call, with the columns level and latency_ns (whole nanoseconds), and where there
+are any replicate, seq (the order measured), utilisation (from 0 to 1), threads,
+outstanding, block_bytes and achieved_bytes_per_s.
+
+For each claim it says reproduced, refuted, not identified or INVALID, with the
+effect and its interval, the growth law and its rivals, what a design like this
+one could tell, and every doubt. What a run.json beside the file says of the
+measurement is taken into account. Exit status 3 says INVALID.
+
+A bootstrap that takes more than a second says so before it starts.`,
+		Example: `  barograph judge data/paper/host/samples.csv
+  barograph judge --json mine.csv | jq '.verdicts'
+  barograph judge --level block_bytes --where model=bert-mini data/blocks/host/samples.csv`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			sel.Where = map[string]string{}
+			for _, w := range where {
+				name, value, ok := strings.Cut(w, "=")
+				if !ok {
+					return cell.Hint(fmt.Errorf("invalid argument %q for --where", w), "write it as column=value")
+				}
+				sel.Where[name] = value
+			}
+			o.Cost = func(cost string) { fmt.Fprintln(c.ErrOrStderr(), cost, "(--draws lowers it)") }
+			r, err := file(args[0], sel, o)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				e := json.NewEncoder(c.OutOrStdout())
+				e.SetIndent("", "  ")
+				err = e.Encode(r)
+			} else {
+				err = r.Write(c.OutOrStdout())
+			}
+			if err == nil && r.invalid != "" {
+				err = &InvalidError{r.invalid}
+			}
+			return err
+		},
+		SilenceUsage: true,
+	}
+	f := c.Flags()
+	f.BoolVar(&asJSON, "json", false, "write JSON")
+	f.StringVar(&sel.Level, "level", "level", "the `column` of levels to compare")
+	f.StringArrayVar(&where, "where", nil, "judge only rows with `column=value`; may be repeated")
+	f.Float64Var(&o.Alpha, "alpha", o.Alpha, "significance of the trend")
+	f.Float64Var(&o.Negligible, "negligible", o.Negligible, "change of the median taken for none, as a share")
+	f.Float64Var(&o.DriftMargin, "drift-margin", o.DriftMargin, "drift of the baseline beyond which all is INVALID, as a share")
+	f.IntVar(&o.Draws, "draws", o.Draws, "resamples of a bootstrap")
+	f.IntVar(&o.Sets, "sets", o.Sets, "sets simulated for each law; -1 for none")
+	f.Uint64Var(&o.Seed, "seed", o.Seed, "seed of resampling and simulation")
+	return c
+}
+
+// file judges a file, with the run.json beside it if there is one.
+func file(path string, sel Selection, o Options) (*Report, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("judge: %w", err)
+	}
+	defer f.Close()
+	s, err := Read(f, sel)
+	if err != nil {
+		return nil, fmt.Errorf("judge %s: %w", path, err)
+	}
+	if err := s.enough(); err != nil {
+		return nil, fmt.Errorf("judge %s: %w", path, err)
+	}
+	var run *Run
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(path), record.Run))
+	switch {
+	case err == nil:
+		run = &Run{}
+		if err := json.Unmarshal(text, run); err != nil {
+			return nil, fmt.Errorf("judge: read %s beside %s: %w", record.Run, path, err)
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("judge: %w", err)
+	}
+	return Judge(s, run, o)
+}
+
+// enough refuses what nothing can be said about.
+func (s *Samples) enough() error {
+	if s.Rows == 1 {
+		return errors.New("one sample: nothing can be judged on it")
+	}
+	for _, t := range s.Trials[1:] {
+		if t.Level != s.Trials[0].Level {
+			return nil
+		}
+	}
+	return cell.Hint(fmt.Errorf("one level, %s: a comparison needs two", s.Trials[0].Level), "another column may hold the levels: --level COLUMN")
+}

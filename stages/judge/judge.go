@@ -1,0 +1,362 @@
+// Package judge says whether a paper's claims hold on samples of latency under
+// load, with stated error: the code behind `barograph judge` and the analyse
+// stage.
+//
+// [Read] reads any tidy file and [Judge] turns it into a [Report]: verdicts,
+// effect sizes with intervals, the growth law with its rivals, what the design
+// could have told, and every doubt. The same samples and options give the same
+// report.
+package judge
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+
+	"barograph/pipeline/cell"
+	"barograph/stages/stats"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Options are what a judgement rests on besides the samples. The zero value
+// means [Defaults].
+type Options struct {
+	Alpha       float64 // of the trend test
+	Negligible  float64 // change of the median that is taken for none, as a share
+	DriftMargin float64 // drift of the baseline beyond which all is INVALID, as a share
+	Extreme     float64 // share of lost time, or of unsteady loads, beyond which a verdict is INVALID
+	Draws       int     // of a bootstrap
+	Sets        int     // simulated for each law; -1: none
+	Seed        uint64
+	// Cost is told what a bootstrap will cost, before it starts, where that is
+	// more than a second.
+	Cost func(string)
+}
+
+// Defaults are the options that the studies use.
+var Defaults = Options{
+	Alpha: 0.05, Negligible: 0.05, DriftMargin: stats.DriftMargin, Extreme: 0.5, Draws: 500, Sets: 100,
+}
+
+func (o Options) orDefault() Options {
+	for _, f := range []struct {
+		value *float64
+		or    float64
+	}{{&o.Alpha, Defaults.Alpha}, {&o.Negligible, Defaults.Negligible}, {&o.DriftMargin, Defaults.DriftMargin}, {&o.Extreme, Defaults.Extreme}} {
+		if *f.value == 0 {
+			*f.value = f.or
+		}
+	}
+	if o.Draws == 0 {
+		o.Draws = Defaults.Draws
+	}
+	if o.Sets == 0 {
+		o.Sets = Defaults.Sets
+	}
+	return o
+}
+
+func (o Options) bootstrap() stats.Bootstrap {
+	return stats.Bootstrap{Draws: o.Draws, Seed: o.Seed, Before: o.Cost}
+}
+
+// A Report is what was concluded from samples.
+type Report struct {
+	About     []string         `json:"about,omitempty"`
+	Simulated bool             `json:"simulated"`
+	Calls     int              `json:"samples"`
+	Levels    []*Level         `json:"levels"`
+	Drift     *stats.Drift     `json:"drift,omitempty"` // nil without a baseline
+	Trend     *stats.Trend     `json:"trend,omitempty"`
+	Effect    *Effect          `json:"effect,omitempty"`
+	Shifts    []stats.Shift    `json:"shifts,omitempty"` // of each level against the lowest
+	Growth    *stats.Growth    `json:"growth,omitempty"` // nil where utilisation is unknown
+	Confusion *stats.Confusion `json:"confusion,omitempty"`
+	Advice    string           `json:"advice,omitempty"`
+	Verdicts  []cell.Verdict   `json:"verdicts"`
+	Doubts    []string         `json:"doubts,omitempty"`
+
+	options Options
+	invalid string
+	jitter  float64 // what the harness adds to a call, nanoseconds
+}
+
+// A Level is what one level's calls say. Quantities that the file does not hold
+// are nil.
+type Level struct {
+	Label       string           `json:"level"`
+	Replicates  int              `json:"replicates"`
+	N           int              `json:"n"`
+	EffectiveN  float64          `json:"effective_n"`
+	Lag1        float64          `json:"lag1"`
+	Outliers    float64          `json:"outliers"` // share of calls beyond three interquartile ranges from the quartiles
+	Achieved    *float64         `json:"achieved_bytes_per_s"`
+	Utilisation *float64         `json:"utilisation"`
+	Quantiles   []stats.Estimate `json:"quantiles"` // p50, p90, p99
+
+	value   float64
+	trials  []*Trial
+	samples [][]int64 // by replicate
+}
+
+// An Effect is the change of the median between the lowest and the highest level.
+type Effect struct {
+	From   string         `json:"from"`
+	To     string         `json:"to"`
+	Base   float64        `json:"base_ns"` // the median it starts from
+	Change stats.Interval `json:"change"`
+}
+
+// Share returns the change and its interval as shares of the base.
+func (e Effect) Share() (value, low, high float64) {
+	return e.Change.Value / e.Base, e.Change.Low / e.Base, e.Change.High / e.Base
+}
+
+var shown = []float64{0.5, 0.9, 0.99}
+
+// Judge judges samples; run is what the recording says of how they were taken,
+// nil where there is none.
+func Judge(s *Samples, run *Run, o Options) (*Report, error) {
+	if s == nil || len(s.Trials) == 0 {
+		return nil, errors.New("judge: no samples")
+	}
+	if run == nil {
+		run = &Run{}
+	}
+	r := &Report{About: s.About, Simulated: s.Simulated, Calls: s.Rows, options: o.orDefault()}
+	r.jitter = run.Jitter()
+	r.Levels = levels(s.Trials)
+	r.Doubts = append(r.Doubts, s.Doubts...)
+	for _, step := range []func() error{r.estimate, func() error { return r.validity(run) }, r.compare, r.grow} {
+		if err := step(); err != nil {
+			return nil, fmt.Errorf("judge: %w", err)
+		}
+	}
+	r.Verdicts = []cell.Verdict{r.c1(), r.c2(run)}
+	r.Doubts = append(r.Doubts, run.Warnings...)
+	return r, nil
+}
+
+// levels groups trials, which are in order.
+func levels(trials []*Trial) (out []*Level) {
+	for _, t := range trials {
+		if len(out) == 0 || out[len(out)-1].Label != t.Level {
+			out = append(out, &Level{Label: t.Level, value: t.Value})
+		}
+		l := out[len(out)-1]
+		l.trials = append(l.trials, t)
+		l.samples = append(l.samples, t.Latencies)
+		l.N += len(t.Latencies)
+		l.Replicates++
+	}
+	for _, l := range out {
+		l.Achieved = l.mean(func(t *Trial) float64 { return t.Achieved })
+		l.Utilisation = l.mean(func(t *Trial) float64 { return t.Utilisation })
+	}
+	return out
+}
+
+// mean weights a trial's value by its calls; nil where one is unknown.
+func (l *Level) mean(of func(*Trial) float64) *float64 {
+	mean, n := 0.0, 0.0
+	for _, t := range l.trials {
+		calls := float64(len(t.Latencies))
+		n += calls
+		mean += (of(t) - mean) * calls / n
+	}
+	if math.IsNaN(mean) {
+		return nil
+	}
+	return &mean
+}
+
+// each runs f for every level at once, as far as there are processors.
+func (r *Report) each(f func(*Level) error) error {
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for _, l := range r.Levels {
+		g.Go(func() error { return f(l) })
+	}
+	return g.Wait()
+}
+
+// estimate fills in what each level says by itself, and doubts about it.
+func (r *Report) estimate() error {
+	err := r.each(func(l *Level) (err error) {
+		l.Lag1 = stats.Lag1(l.samples)
+		l.EffectiveN = stats.EffectiveN(l.N, l.Lag1)
+		if l.Quantiles, err = stats.Estimates(l.samples, shown, r.options.bootstrap()); err != nil {
+			return err
+		}
+		l.Outliers, err = outliers(l.samples)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, l := range r.Levels {
+		for _, q := range l.Quantiles {
+			if q.Doubt != "" {
+				r.doubt("%s, %s: %s", l.Label, stats.Name(q.Q), q.Doubt)
+			}
+		}
+		if l.EffectiveN < stats.Dependent*float64(l.N) {
+			r.doubt("%s: samples depend on one another (lag-1 %.2f): %d are worth %.0f, and intervals come from a bootstrap", l.Label, l.Lag1, l.N, l.EffectiveN)
+		}
+		if l.Outliers > stats.FarOut {
+			r.doubt("%s: %.1f%% of calls are outliers, more than 3 interquartile ranges beyond the quartiles", l.Label, 100*l.Outliers)
+		}
+	}
+	return nil
+}
+
+func outliers(samples [][]int64) (float64, error) {
+	e, err := stats.NewECDF(slices.Concat(samples...))
+	if err != nil {
+		return 0, err
+	}
+	return e.Outliers(), nil
+}
+
+func (r *Report) doubt(format string, args ...any) {
+	r.Doubts = append(r.Doubts, fmt.Sprintf(format, args...))
+}
+
+// validity looks for what makes every verdict INVALID (rules 9 and 10).
+func (r *Report) validity(run *Run) error {
+	base := r.Levels[0]
+	if base.value != 0 {
+		r.doubt("no baseline (level 0) was measured, so drift cannot be seen")
+	} else {
+		trials := slices.Clone(base.trials)
+		slices.SortStableFunc(trials, func(a, b *Trial) int { return int(a.Seq - b.Seq) })
+		var samples [][]int64
+		for _, t := range trials {
+			samples = append(samples, t.Latencies)
+		}
+		d, err := stats.BaselineDrift(samples, stats.Confidence, r.options.DriftMargin)
+		if err != nil {
+			return err
+		}
+		r.Drift = &d
+		switch {
+		case d.Drifted():
+			r.invalid = d.String()
+		case d.Doubt != "" || d.Seen() > 0:
+			r.doubt("%s", d)
+		}
+	}
+	if lost := run.Lost(); lost > r.options.Extreme {
+		r.invalid = fmt.Sprintf("for %.0f%% of the time that was timed, the inference waited for its processor, which ran something else", 100*lost)
+	}
+	return nil
+}
+
+// compare sets every level beside the lowest (rule 8).
+func (r *Report) compare() error {
+	if len(r.Levels) < 2 {
+		return nil
+	}
+	lowest, highest := r.Levels[0], r.Levels[len(r.Levels)-1]
+	medians := make([][]float64, len(r.Levels))
+	for i, l := range r.Levels {
+		for _, samples := range l.samples {
+			e, err := stats.NewECDF(samples)
+			if err != nil {
+				return err
+			}
+			medians[i] = append(medians[i], float64(e.Quantile(0.5)))
+		}
+	}
+	trend, err := stats.JonckheereTerpstra(medians, 10_000, r.options.Seed)
+	if err != nil {
+		return err
+	}
+	r.Trend = &trend
+	change, err := stats.BootstrapDifference(lowest.samples, highest.samples, 0.5, r.options.bootstrap())
+	if err != nil {
+		return err
+	}
+	r.Effect = &Effect{From: lowest.Label, To: highest.Label, Base: lowest.Quantiles[0].Value, Change: change}
+	r.Shifts = make([]stats.Shift, len(r.Levels)-1)
+	return r.each(func(l *Level) error {
+		i := slices.Index(r.Levels, l) - 1
+		if i < 0 {
+			return nil
+		}
+		shift, err := stats.ShiftFunction(lowest.samples, l.samples, 10*len(r.Shifts), r.options.bootstrap())
+		shift.Before, shift.After = lowest.Label, l.Label
+		r.Shifts[i] = shift
+		return err
+	})
+}
+
+// most is the utilisation above which the calibration must have been wrong.
+const most = 1.05
+
+// grow asks for the law, and what the design could tell (rules 12 and 13).
+func (r *Report) grow() error {
+	if len(r.Levels) < 2 {
+		return nil
+	}
+	var points []stats.GrowthPoint
+	for _, l := range r.Levels {
+		if l.Utilisation == nil {
+			return nil
+		}
+		if *l.Utilisation > most {
+			r.doubt("%s: utilisation of %.0f%%: the link's capacity was calibrated too low", l.Label, 100**l.Utilisation)
+		}
+		for _, t := range l.trials {
+			p, err := point(t)
+			if err != nil {
+				return err
+			}
+			points = append(points, p)
+		}
+	}
+	g, err := stats.Grow(points)
+	if err != nil {
+		return err
+	}
+	r.Growth = &g
+	if len(g.Saturated) > 0 {
+		r.doubt("saturated levels are left out of laws in utilisation: %s", list(g.Saturated))
+	}
+	design, ok := g.Design()
+	if !ok || r.options.Sets < 0 || r.invalid != "" {
+		return nil
+	}
+	c := design.Confuse(r.options.Sets, r.options.Seed)
+	r.Confusion = &c
+	if g.Law == "" {
+		r.Advice = design.Advice(g.Median[0].Law, r.options.Sets, r.options.Seed)
+	}
+	return nil
+}
+
+// point is what one replicate says of growth.
+func point(t *Trial) (stats.GrowthPoint, error) {
+	p := stats.GrowthPoint{Level: t.Level, Utilisation: t.Utilisation}
+	if t.Utilisation > 0 && t.Block > 0 && t.Achieved > 0 {
+		p.Service = t.Block * t.Utilisation / t.Achieved * 1e9 // block over capacity
+		outstanding := t.Outstanding
+		if math.IsNaN(outstanding) {
+			outstanding = 1
+		}
+		if t.Threads > 0 {
+			p.Queued = t.Threads * outstanding * p.Service
+		}
+	}
+	e, err := stats.NewECDF(t.Latencies)
+	if err != nil {
+		return p, err
+	}
+	p.Median = float64(e.Quantile(0.5))
+	p99, err := e.Interval(0.99, stats.Confidence)
+	p.P99 = p99.Value
+	return p, err
+}

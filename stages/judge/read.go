@@ -1,0 +1,513 @@
+package judge
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"barograph/pipeline/cell"
+)
+
+// A Trial is the calls of one replicate of one level, in the order of the file.
+type Trial struct {
+	Level     string  // as in level=4
+	Value     float64 // of the level; NaN where it is no number
+	Replicate string
+	Seq       int64 // place in the order measured, by the column seq or else the file
+	// What the load was and achieved; NaN where the file does not say.
+	Threads, Block, Outstanding, Achieved, Utilisation float64
+	Latencies                                          []int64 // nanoseconds
+}
+
+// Samples is a tidy file: one row a timed call.
+type Samples struct {
+	Trials    []*Trial // by level, then in order of measurement
+	Rows      int
+	About     []string // what is the same in every row, as in model=bert
+	Simulated bool
+	Doubts    []string
+}
+
+// A Selection says which rows of a file to read, and by which column to compare.
+type Selection struct {
+	Level string            // the column of levels; level where empty
+	Where map[string]string // rows whose column has this value, as text
+}
+
+const (
+	longest   = 1 << 20 // bytes of a line
+	unitGap   = 30      // ratio of neighbouring latencies taken for a gap between units
+	unitSlack = 1.6     // factor by which groups in two units may miss a thousand
+)
+
+// conditions are the columns that must not vary, or calls that have nothing to do
+// with one another would be pooled.
+var conditions = []string{"model", "batch", "sequence", "device", "direction", "memory", "simulated"}
+
+// numeric are the columns that describe a trial.
+var numeric = []string{"threads", "block_bytes", "outstanding", "achieved_bytes_per_s", "utilisation"}
+
+// known are columns that are no condition either.
+var known = []string{"latency_ns", "replicate", "seq", "call", "scheduled_ns", "start_ns", "rate_bytes_per_s"}
+
+// Read reads samples in CSV with a header: latency_ns in whole nanoseconds and a
+// column of levels, and where there are any replicate, seq, threads,
+// block_bytes, outstanding, achieved_bytes_per_s and utilisation. Errors name the
+// line and the column.
+//
+// It holds 8 bytes a call and no more: ten million take seconds.
+func Read(r io.Reader, sel Selection) (*Samples, error) {
+	p := &reader{sel: sel, in: bufio.NewReaderSize(r, longest), index: map[string]*Trial{}, line: 1}
+	if p.sel.Level == "" {
+		p.sel.Level = "level"
+	}
+	if err := p.header(); err != nil {
+		return nil, err
+	}
+	for {
+		p.line++
+		line, err := p.next()
+		if err == io.EOF {
+			return p.finish()
+		}
+		if err == nil {
+			err = p.row(line)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", p.line, err)
+		}
+	}
+}
+
+type reader struct {
+	sel    Selection
+	in     *bufio.Reader
+	line   int
+	names  []string
+	fields [][]byte
+
+	latency, level, replicate, seq int // columns; -1 for none
+	numbers                        []int
+	where                          []int
+	wanted                         []string
+
+	index   map[string]*Trial
+	trials  []*Trial
+	last    *Trial
+	lastKey []byte
+	key     []byte
+	rows    int
+	skipped int
+	first   [][]byte // of each column, the first value; nil once it varies
+	ignored map[string]bool
+	means   map[*Trial][]mean
+	seen    []reading // by numeric column
+}
+
+// A mean of values; n counts those that were numbers. A value that does not vary
+// is its own mean to the last digit.
+type mean struct{ value, n float64 }
+
+func (m *mean) add(v float64) {
+	m.n++
+	m.value += (v - m.value) / m.n
+}
+
+// A reading is the last value of a column, which most rows repeat.
+type reading struct {
+	text  []byte
+	value float64
+}
+
+// next returns a line without its end, valid until the one after.
+func (p *reader) next() ([]byte, error) {
+	line, err := p.in.ReadSlice('\n')
+	switch {
+	case err == bufio.ErrBufferFull:
+		if bytes.IndexByte(line, 0) >= 0 {
+			return nil, errBinary
+		}
+		return nil, fmt.Errorf("longer than %d bytes: this is no table", longest)
+	case err == io.EOF && len(line) == 0:
+		return nil, io.EOF
+	case err != nil && err != io.EOF:
+		return nil, err
+	}
+	return bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r")), nil
+}
+
+var errBinary = cell.Hint(errors.New("holds bytes that are no text"), "want CSV, not a binary or compressed file")
+
+const wanted = "want a header with at least level and latency_ns, the latencies in whole nanoseconds"
+
+// split returns the fields of a line.
+func split(line []byte, fields [][]byte) ([][]byte, error) {
+	fields = fields[:0]
+	if bytes.IndexByte(line, '"') >= 0 {
+		texts, err := csv.NewReader(bytes.NewReader(line)).Read()
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range texts {
+			fields = append(fields, []byte(t))
+		}
+		return fields, nil
+	}
+	for {
+		i := bytes.IndexByte(line, ',')
+		if i < 0 {
+			return append(fields, line), nil
+		}
+		fields, line = append(fields, line[:i]), line[i+1:]
+	}
+}
+
+func (p *reader) header() error {
+	line, err := p.next()
+	if err == io.EOF {
+		return cell.Hint(errors.New("the file is empty"), wanted)
+	}
+	if err != nil {
+		return fmt.Errorf("line 1: %w", err)
+	}
+	line = bytes.TrimPrefix(line, []byte("\ufeff"))
+	if !utf8.Valid(line) || bytes.ContainsFunc(line, func(r rune) bool { return r < ' ' && r != '\t' }) {
+		return fmt.Errorf("line 1: %w", errBinary)
+	}
+	fields, err := split(line, nil)
+	if err != nil {
+		return fmt.Errorf("line 1: %w", err)
+	}
+	numbers := 0
+	for _, f := range fields {
+		name := strings.TrimSpace(string(f))
+		if slices.Contains(p.names, name) {
+			return fmt.Errorf("line 1: two columns are named %q", name)
+		}
+		if _, err := strconv.ParseFloat(name, 64); err == nil {
+			numbers++
+		}
+		p.names = append(p.names, name)
+	}
+	if numbers == len(fields) {
+		return cell.Hint(errors.New("line 1 is no header: it holds only numbers"), wanted)
+	}
+	if len(fields) == 1 && strings.ContainsAny(p.names[0], ";\t") {
+		return cell.Hint(errors.New("line 1: fields are not separated by commas"), wanted)
+	}
+	p.level, p.latency = slices.Index(p.names, p.sel.Level), slices.Index(p.names, "latency_ns")
+	p.replicate, p.seq = slices.Index(p.names, "replicate"), slices.Index(p.names, "seq")
+	for _, c := range []struct {
+		at   int
+		name string
+	}{{p.latency, "latency_ns"}, {p.level, p.sel.Level}} {
+		if c.at < 0 {
+			hint := wanted
+			for _, n := range p.names {
+				if c.name == "latency_ns" && strings.Contains(strings.ToLower(n), "latency") {
+					hint = fmt.Sprintf("column %s: convert it to whole nanoseconds and name it latency_ns", n)
+				}
+			}
+			return cell.Hint(fmt.Errorf("no column is named %q; there is %s", c.name, strings.Join(p.names, ", ")), "%s", hint)
+		}
+	}
+	for _, n := range numeric {
+		p.numbers = append(p.numbers, slices.Index(p.names, n))
+	}
+	for name, value := range p.sel.Where {
+		at := slices.Index(p.names, name)
+		if at < 0 {
+			return fmt.Errorf("no column is named %q; there is %s", name, strings.Join(p.names, ", "))
+		}
+		p.where, p.wanted = append(p.where, at), append(p.wanted, value)
+	}
+	p.first = make([][]byte, len(p.names))
+	p.ignored, p.means, p.seen = map[string]bool{}, map[*Trial][]mean{}, make([]reading, len(numeric))
+	return nil
+}
+
+func (p *reader) row(line []byte) error {
+	if len(line) == 0 {
+		return nil
+	}
+	var err error
+	if p.fields, err = split(line, p.fields); err != nil {
+		return err
+	}
+	f := p.fields
+	if len(f) != len(p.names) {
+		if bytes.IndexByte(line, 0) >= 0 {
+			return errBinary
+		}
+		return fmt.Errorf("has %d fields, want %d", len(f), len(p.names))
+	}
+	for i, at := range p.where {
+		if string(f[at]) != p.wanted[i] {
+			p.skipped++
+			return nil
+		}
+	}
+	ns, err := nanoseconds(f[p.latency])
+	if err != nil {
+		return fmt.Errorf("column latency_ns: %w", err)
+	}
+	p.key = append(append(p.key[:0], f[p.level]...), 0)
+	for _, at := range []int{p.replicate, p.seq} {
+		if at >= 0 {
+			p.key = append(p.key, f[at]...)
+		}
+		p.key = append(p.key, 0)
+	}
+	if p.last == nil || !bytes.Equal(p.key, p.lastKey) {
+		if err := p.enter(f); err != nil {
+			return err
+		}
+	}
+	if err := p.vary(f); err != nil {
+		return err
+	}
+	p.last.Latencies = append(p.last.Latencies, ns)
+	p.rows++
+	return nil
+}
+
+// enter finds or makes the trial of a row.
+func (p *reader) enter(f [][]byte) error {
+	p.lastKey = append(p.lastKey[:0], p.key...)
+	if t := p.index[string(p.key)]; t != nil {
+		p.last = t
+		return nil
+	}
+	level := string(f[p.level])
+	if level == "" {
+		return fmt.Errorf("column %s: is empty", p.sel.Level)
+	}
+	t := &Trial{Level: p.sel.Level + "=" + level, Value: math.NaN(), Seq: int64(len(p.trials) + 1)}
+	if v, err := strconv.ParseFloat(level, 64); err == nil && !math.IsInf(v, 0) {
+		t.Value = v
+	}
+	if p.replicate >= 0 {
+		t.Replicate = string(f[p.replicate])
+	}
+	if p.seq >= 0 {
+		seq, err := strconv.ParseInt(string(f[p.seq]), 10, 64)
+		if err != nil {
+			return fmt.Errorf("column seq: %q is no whole number", f[p.seq])
+		}
+		t.Seq = seq
+	}
+	p.index[string(p.key)] = t
+	p.trials = append(p.trials, t)
+	p.means[t] = make([]mean, len(numeric))
+	p.last = t
+	return nil
+}
+
+// vary notes the values of columns other than the latency.
+func (p *reader) vary(f [][]byte) error {
+	if p.rows == 0 {
+		for i := range f {
+			p.first[i] = bytes.Clone(f[i])
+		}
+	} else {
+		for i := range f {
+			if p.first[i] != nil && !bytes.Equal(p.first[i], f[i]) {
+				if err := p.differ(i, f[i]); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	means := p.means[p.last]
+	for i, at := range p.numbers {
+		if at < 0 || len(f[at]) == 0 {
+			continue
+		}
+		seen := &p.seen[i]
+		if !bytes.Equal(f[at], seen.text) {
+			v, err := number(f[at])
+			if err != nil {
+				return fmt.Errorf("column %s: %w", numeric[i], err)
+			}
+			seen.text, seen.value = append(seen.text[:0], f[at]...), v
+		}
+		means[i].add(seen.value)
+	}
+	return nil
+}
+
+// differ decides what it means that a column has a second value.
+func (p *reader) differ(i int, value []byte) error {
+	name := p.names[i]
+	switch {
+	case name == p.sel.Level || !slices.Contains(conditions, name):
+		p.first[i] = nil
+		if !slices.Contains(known, name) && !slices.Contains(numeric, name) && name != p.sel.Level {
+			p.ignored[name] = true
+		}
+		return nil
+	case len(p.first[i]) == 0: // unknown so far, such as the direction of no load
+		p.first[i] = bytes.Clone(value)
+		return nil
+	case len(value) == 0:
+		return nil
+	}
+	return cell.Hint(fmt.Errorf("column %s: %q, where lines before have %q; these calls cannot be compared", name, value, p.first[i]),
+		"choose with --where %s=%s", name, p.first[i])
+}
+
+// nanoseconds reads a latency.
+func nanoseconds(b []byte) (int64, error) {
+	v := int64(0)
+	for _, d := range b {
+		if d < '0' || d > '9' || v > math.MaxInt64/10-1 {
+			return 0, badLatency(b)
+		}
+		v = v*10 + int64(d-'0')
+	}
+	if v == 0 {
+		return 0, badLatency(b)
+	}
+	return v, nil
+}
+
+func badLatency(b []byte) error {
+	switch v, err := strconv.ParseFloat(string(b), 64); {
+	case len(b) == 0:
+		return errors.New("is empty")
+	case err == nil && (v <= 0 || math.IsInf(v, 0)):
+		return fmt.Errorf("%q is not a positive time", clip(b))
+	case err == nil && v == v:
+		return cell.Hint(fmt.Errorf("%q is no whole number of nanoseconds", clip(b)), "are these milliseconds or seconds? convert them to whole nanoseconds")
+	case bytes.IndexByte(b, 0) >= 0:
+		return errBinary
+	}
+	return fmt.Errorf("%q is no whole number of nanoseconds", clip(b))
+}
+
+// clip shortens what an error quotes.
+func clip(b []byte) []byte { return b[:min(len(b), 40)] }
+
+func number(b []byte) (float64, error) {
+	v, err := strconv.ParseFloat(string(b), 64)
+	switch {
+	case err != nil && bytes.IndexByte(b, 0) >= 0:
+		return 0, errBinary
+	case err != nil || math.IsInf(v, 0) || math.IsNaN(v):
+		return 0, fmt.Errorf("%q is no number", clip(b))
+	case v < 0:
+		return 0, fmt.Errorf("%q is negative", clip(b))
+	}
+	return v, nil
+}
+
+// finish puts trials in order and describes them.
+func (p *reader) finish() (*Samples, error) {
+	s := &Samples{Trials: p.trials, Rows: p.rows}
+	if p.rows == 0 {
+		if p.skipped > 0 {
+			return nil, fmt.Errorf("none of %d rows matches %v", p.skipped, p.sel.Where)
+		}
+		return nil, errors.New("the file holds a header and no samples")
+	}
+	texts := false
+	for _, t := range s.Trials {
+		for i, to := range []*float64{&t.Threads, &t.Block, &t.Outstanding, &t.Achieved, &t.Utilisation} {
+			*to = math.NaN()
+			if m := p.means[t][i]; m.n > 0 {
+				*to = m.value
+			}
+		}
+		texts = texts || math.IsNaN(t.Value)
+	}
+	if texts {
+		place := map[string]float64{}
+		for _, t := range s.Trials {
+			if _, ok := place[t.Level]; !ok {
+				place[t.Level] = float64(len(place))
+			}
+		}
+		for _, t := range s.Trials {
+			t.Value = place[t.Level]
+		}
+		s.Doubts = append(s.Doubts, "levels are no numbers: they are taken to grow in the order of the file")
+	}
+	slices.SortStableFunc(s.Trials, func(a, b *Trial) int {
+		return cmp.Or(cmp.Compare(a.Value, b.Value), cmp.Compare(a.Level, b.Level), cmp.Compare(a.Seq, b.Seq))
+	})
+	for i, name := range p.names {
+		if v := p.first[i]; slices.Contains(conditions, name) && len(v) > 0 {
+			if name == "simulated" {
+				s.Simulated = string(v) == "true"
+				continue
+			}
+			s.About = append(s.About, name+" "+string(v))
+		}
+	}
+	if len(p.ignored) > 0 {
+		var names []string
+		for name := range p.ignored {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		s.Doubts = append(s.Doubts, fmt.Sprintf("columns that vary and were not looked at: %s (choose with --where or --level)", strings.Join(names, ", ")))
+	}
+	return s, s.units()
+}
+
+// units refuses latencies that fall into two groups a thousand times apart, which
+// is what two units in one column look like.
+func (s *Samples) units() error {
+	type group struct {
+		of     string
+		median float64
+	}
+	var groups []group
+	for _, t := range s.Trials {
+		of := t.Level
+		if t.Replicate != "" {
+			of += ", replicate " + t.Replicate
+		}
+		for _, part := range apart(t.Latencies) {
+			groups = append(groups, group{of, float64(part[len(part)/2])})
+		}
+	}
+	for _, g := range groups[1:] {
+		ratio := math.Max(g.median/groups[0].median, groups[0].median/g.median)
+		for _, unit := range []float64{1e3, 1e6, 1e9} {
+			if ratio > unit/unitSlack && ratio < unit*unitSlack {
+				return cell.Hint(fmt.Errorf("mixed units: latencies of %s lie about %.0f times from those of %s", g.of, unit, groups[0].of),
+					"convert all to whole nanoseconds, or judge the rows apart with --where")
+			}
+		}
+	}
+	return nil
+}
+
+// apart splits latencies at their widest gap, if it is as wide as between two
+// units and neither side is a few outliers.
+func apart(latencies []int64) [][]int64 {
+	if slices.Max(latencies)/slices.Min(latencies) < unitGap {
+		return [][]int64{latencies}
+	}
+	sorted := slices.Sorted(slices.Values(latencies))
+	at, widest := 0, 1.0
+	for i := 1; i < len(sorted); i++ {
+		if gap := float64(sorted[i]) / float64(sorted[i-1]); gap > widest {
+			at, widest = i, gap
+		}
+	}
+	if few := len(sorted) / 20; widest < unitGap || at <= few || len(sorted)-at <= few {
+		return [][]int64{sorted}
+	}
+	return [][]int64{sorted[:at], sorted[at:]}
+}

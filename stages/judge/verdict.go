@@ -1,0 +1,107 @@
+package judge
+
+import (
+	"fmt"
+
+	"barograph/pipeline/cell"
+	"barograph/stages/stats"
+)
+
+// The claims of the paper.
+const (
+	C1 = "the more load is applied, the longer inference takes on average"
+	C2 = "inference time grows exponentially with the share of the link's bandwidth that is used"
+)
+
+func (r *Report) verdict(id, says, verdict, format string, args ...any) cell.Verdict {
+	because := fmt.Sprintf(format, args...)
+	if r.Simulated {
+		because = "SIMULATED: " + because
+	}
+	return cell.Verdict{ID: id, Says: says, Verdict: verdict, Because: because}
+}
+
+// c1 judges the first claim. Calls are not independent of one another and
+// medians of replicates are, so the trend is tested on those. A trend that is
+// none of substance is not one: the change between the two ends must lie above
+// zero, above what the baseline drifted by, and above the harness's own jitter.
+func (r *Report) c1() cell.Verdict {
+	say := func(verdict, format string, args ...any) cell.Verdict {
+		return r.verdict("C1", C1, verdict, format, args...)
+	}
+	switch {
+	case r.invalid != "":
+		return say(cell.Invalid, "%s", r.invalid)
+	case len(r.Levels) < 2:
+		return say(cell.NotIdentified, "one level was measured, and a trend needs two")
+	case r.Effect.Change.Doubt != "":
+		return say(cell.NotIdentified, "%s", r.Effect.Change.Doubt)
+	}
+	value, low, high := r.Effect.Share()
+	because := fmt.Sprintf("median latency changes by %+.1f%% [%+.1f%%, %+.1f%%] from %s to %s; %s on replicate medians: p = %.2g (%s, n = %d)",
+		100*value, 100*low, 100*high, r.Effect.From, r.Effect.To, r.Trend.Test, r.Trend.P, r.Trend.Method, r.Trend.N)
+	floor := r.floor()
+	switch {
+	case r.Trend.P < r.options.Alpha && low > floor:
+		return say(cell.Reproduced, "%s", because)
+	case high+floor < r.options.Negligible:
+		return say(cell.Refuted, "%s: less than the %g%% that would matter", because, 100*r.options.Negligible)
+	case floor > 0 && low > 0 && low <= floor:
+		return say(cell.NotIdentified, "%s, which is no more than the %.1f%% that the baseline drifted by or the harness jitters", because, 100*floor)
+	}
+	return say(cell.NotIdentified, "%s", because)
+}
+
+// floor is the share of the baseline's median below which an effect is none.
+func (r *Report) floor() float64 {
+	floor := 0.0
+	if r.Drift != nil {
+		floor = r.Drift.Seen()
+	}
+	return max(floor, r.jitter/r.Effect.Base)
+}
+
+// c2 judges the second claim, which says that latency grows and by which law: if
+// it does not grow it does not grow exponentially.
+func (r *Report) c2(run *Run) cell.Verdict {
+	say := func(verdict, format string, args ...any) cell.Verdict {
+		return r.verdict("C2", C2, verdict, format, args...)
+	}
+	g := r.Growth
+	unsteady := run.Unsteady()
+	switch {
+	case r.invalid != "":
+		return say(cell.Invalid, "%s", r.invalid)
+	case unsteady > r.options.Extreme:
+		return say(cell.Invalid, "the bandwidth of %.0f%% of the loads was not steady, so their utilisation is no number", 100*unsteady)
+	case len(r.Levels) < 2:
+		return say(cell.NotIdentified, "one level was measured, and growth needs several")
+	case g == nil:
+		return say(cell.NotIdentified, "utilisation is unknown: the link was not calibrated, or the file has no such column")
+	case r.overdriven():
+		return say(cell.NotIdentified, "loads used more than %.0f%% of the calibrated capacity, so utilisation is no share of anything", 100*most)
+	case g.Law == stats.Exponential:
+		return say(cell.Reproduced, "%s: %s", g.Because, g.Median[0])
+	case g.Law != "":
+		return say(cell.Refuted, "%s: %s", g.Because, g.Median[0])
+	case g.Split != nil:
+		return say(cell.Refuted, "%s", g.Split)
+	case r.c1().Verdict == cell.Refuted:
+		_, _, high := r.Effect.Share()
+		return say(cell.Refuted, "nothing grows: the median changes by at most %+.1f%% over the utilisations measured", 100*high)
+	}
+	because := g.Because
+	if r.Advice != "" {
+		because += "; " + r.Advice
+	}
+	return say(cell.NotIdentified, "%s", because)
+}
+
+func (r *Report) overdriven() bool {
+	for _, l := range r.Levels {
+		if *l.Utilisation > most {
+			return true
+		}
+	}
+	return false
+}
