@@ -15,6 +15,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"sort"
 	"strings"
 )
@@ -70,6 +71,11 @@ type Kind struct {
 
 	// Verdicts names the output that holds a JSON array of [Verdict], if any.
 	Verdicts string
+
+	// Page writes what a cell did as HTML, for a report, from its outputs, running
+	// nothing. id begins the ids of its elements; files maps outputs' names to
+	// where they lie.
+	Page func(w io.Writer, id string, files map[string]string) error
 
 	// Run is the cell itself, called in the child process.
 	Run func(ctx context.Context, c *Cell) error

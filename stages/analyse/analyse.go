@@ -31,5 +31,6 @@ func Kind() *cell.Kind {
 		Identify: notebook.Identify,
 		Prepare:  notebook.Prepare,
 		Run:      notebook.Run,
+		Page:     notebook.Fragment,
 	}
 }

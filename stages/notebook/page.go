@@ -15,7 +15,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,10 +22,6 @@ import (
 	"barograph/notebooks/nb"
 	"barograph/pipeline/report/page"
 
-	"github.com/alecthomas/chroma/v2"
-	"github.com/alecthomas/chroma/v2/formatters/html"
-	"github.com/alecthomas/chroma/v2/lexers"
-	"github.com/alecthomas/chroma/v2/styles"
 	"github.com/yuin/goldmark"
 	"github.com/yuin/goldmark/extension"
 )
@@ -38,8 +33,6 @@ var layout = template.Must(template.New("").Parse(templates))
 
 // markdown has no raw HTML: a notebook's prose cannot put a script on a page.
 var markdown = goldmark.New(goldmark.WithExtensions(extension.Table))
-
-var highlighter = html.New(html.WithClasses(true), html.TabWidth(4))
 
 // Limits of what a page shows; the whole is a link away.
 const (
@@ -86,7 +79,7 @@ func (r *Record) render(w io.Writer, v view) error {
 				p.Lines = "1 line"
 			}
 			var err error
-			if p.Code, err = highlight(code); err != nil {
+			if p.Code, err = page.Highlight("go", code); err != nil {
 				return err
 			}
 		}
@@ -273,11 +266,7 @@ func (r *Record) WritePage(w io.Writer, read func(name string) ([]byte, error)) 
 	if err := r.provenance(&b); err != nil {
 		return err
 	}
-	css, err := CodeStyle()
-	if err != nil {
-		return err
-	}
-	return page.Write(w, page.Page{Title: title(name) + " · Barograph", Body: template.HTML(b.String()), Style: css})
+	return page.Write(w, page.Page{Title: title(name) + " · Barograph", Body: template.HTML(b.String())})
 }
 
 func title(name string) string {
@@ -288,7 +277,7 @@ func title(name string) string {
 }
 
 // Fragment writes what a cell of kind analyse or plot did, from its outputs, for
-// a page that holds several: the body of cell.Kind's Page.
+// a page that holds several: cell.Kind's Page.
 func Fragment(w io.Writer, id string, files map[string]string) error {
 	r, err := ReadRecord(files[RecordFile])
 	if err != nil {
@@ -297,37 +286,6 @@ func Fragment(w io.Writer, id string, files map[string]string) error {
 	return r.render(w, view{id: id, nested: true, read: func(name string) ([]byte, error) {
 		return os.ReadFile(files[name])
 	}})
-}
-
-var comments = regexp.MustCompile(`(?m)^/\*.*?\*/ `)
-
-// CodeStyle returns the CSS of highlighted code, for light and dark.
-func CodeStyle() (string, error) {
-	var b strings.Builder
-	for _, theme := range []struct{ style, media string }{
-		{"github", "print, (prefers-color-scheme: light)"},
-		{"github-dark", "screen and (prefers-color-scheme: dark)"},
-	} {
-		var css strings.Builder
-		if err := highlighter.WriteCSS(&css, styles.Get(theme.style)); err != nil {
-			return "", err
-		}
-		fmt.Fprintf(&b, "@media %s {\n%s}\n", theme.media, comments.ReplaceAllString(css.String(), ""))
-	}
-	b.WriteString(".chroma, .bg { background: var(--tint); }\n")
-	return b.String(), nil
-}
-
-func highlight(code string) (template.HTML, error) {
-	tokens, err := chroma.Coalesce(lexers.Get("go")).Tokenise(nil, code)
-	if err != nil {
-		return "", fmt.Errorf("highlight: %w", err)
-	}
-	var b strings.Builder
-	if err := highlighter.Format(&b, styles.Get("github"), tokens); err != nil {
-		return "", fmt.Errorf("highlight: %w", err)
-	}
-	return template.HTML(b.String()), nil
 }
 
 // mainLines returns the lines of main's opening and closing brace, or zeros.

@@ -20,5 +20,6 @@ func Kind() *cell.Kind {
 		Identify: notebook.Identify,
 		Prepare:  notebook.Prepare,
 		Run:      notebook.Run,
+		Page:     notebook.Fragment,
 	}
 }

@@ -57,9 +57,13 @@ func Write(w io.Writer, p Page) error {
 	if allowed != "" {
 		policy += "; script-src" + allowed
 	}
+	code, err := codeStyle()
+	if err != nil {
+		return fmt.Errorf("write page %q: %w", p.Title, err)
+	}
 	var b bytes.Buffer
-	err := layout.Execute(&b, map[string]any{
-		"Title": p.Title, "Policy": policy, "Style": template.CSS(style + p.Style), "Body": p.Body, "Scripts": scripts,
+	err = layout.Execute(&b, map[string]any{
+		"Title": p.Title, "Policy": policy, "Style": template.CSS(style + code + p.Style), "Body": p.Body, "Scripts": scripts,
 	})
 	if err != nil {
 		return fmt.Errorf("write page %q: %w", p.Title, err)

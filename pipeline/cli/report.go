@@ -1,0 +1,114 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/plan"
+	"barograph/pipeline/record"
+	"barograph/pipeline/report"
+	"barograph/pipeline/store"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+func (a *app) reportCommand() *cobra.Command {
+	var sel selection
+	var machines []string
+	to := "report.html"
+	c := &cobra.Command{
+		Use:   "report [STUDY]",
+		Short: "Write a study's page: claims, figures, machine, timeline, notebooks",
+		Long: `Write a study as one HTML page that needs no network and no other file. Nothing
+is run: the page shows the results that stand, and says which do not. For a
+machine that this is not, those are the results of its recording.
+
+Several machines stand side by side.`,
+		Example: `  barograph report
+  barograph report configs/paper.yaml --machine host --machine sim -o compare.html`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(machines) == 0 {
+				machines = []string{""}
+			}
+			var sides []*report.Side
+			for i, m := range machines {
+				one := sel
+				one.machine = m
+				p, side, err := a.side(args, one, fmt.Sprintf("side%d", i+1))
+				if err != nil {
+					return err
+				}
+				sides = append(sides, side)
+				for _, id := range side.Missing {
+					fmt.Fprintf(a.msg, "%s: %s has no standing result\n", p.Study.Machine.Name, id)
+				}
+			}
+			var page bytes.Buffer
+			if err := report.Write(&page, sides, nil); err != nil {
+				return err
+			}
+			if err := os.WriteFile(to, page.Bytes(), 0o666); err != nil {
+				return err
+			}
+			fmt.Fprintln(a.msg, "wrote", to)
+			return nil
+		},
+	}
+	sel.flags(c)
+	// Here the flag may be repeated, which its kind elsewhere cannot.
+	all := c.Flags()
+	c.ResetFlags()
+	all.VisitAll(func(f *pflag.Flag) {
+		if f.Name != "machine" {
+			c.Flags().AddFlag(f)
+		}
+	})
+	c.Flags().StringArrayVar(&machines, "machine", nil, "show what stands for `machine`; repeatable, for machines side by side")
+	c.Flags().StringVarP(&to, "output", "o", to, "`file` to write")
+	return c
+}
+
+// side gathers what stands for one machine. Where nothing was measured here, a
+// recording of that machine is taken in its place.
+func (a *app) side(args []string, sel selection, name string) (*plan.Plan, *report.Side, error) {
+	p, d, err := a.decided(args, &sel, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	if dir := record.Dir(p.Study.Name, p.Study.Machine.Name); sel.replay == "" && !measured(p, d) {
+		if _, err := os.Stat(filepath.Join(p.Study.Root, dir, record.Sums)); err == nil {
+			sel.replay = filepath.Join(p.Study.Root, dir)
+			if p, d, err = a.decided(args, &sel, nil); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	s, err := store.View(storeDir(p.Study.Root))
+	if err != nil {
+		return nil, nil, err
+	}
+	side, err := report.Collect(name, p, d, s)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(side.Missing) == len(p.Cells) || side.Recording == nil && len(side.Figures) == 0 {
+		return nil, nil, cell.Hint(fmt.Errorf("nothing of study %s stands on machine %s", p.Study.Name, p.Study.Machine.Name),
+			"barograph run %s --machine %s", strings.Join(args, " "), p.Study.Machine.Name)
+	}
+	return p, side, nil
+}
+
+// measured tells whether a measured cell of the plan has a standing result.
+func measured(p *plan.Plan, d *plan.Decider) bool {
+	for _, c := range p.Order {
+		if dec := d.Of(c); dec != nil && dec.State == plan.Stands {
+			return true
+		}
+	}
+	return false
+}

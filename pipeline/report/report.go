@@ -1,0 +1,449 @@
+// Package report writes a study's page: the question, the stages, the machine,
+// when each trial ran, every claim with its verdict, every figure, the
+// distributions to read values off, the notebooks, and how to make it all again.
+//
+// A report runs nothing. It shows what the store and a recording hold, says what
+// is missing, and is the same, byte for byte, for as long as they are. The page
+// is one file and needs no network. Given several machines it puts them side by
+// side.
+package report
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html/template"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/plan"
+	"barograph/pipeline/record"
+	"barograph/pipeline/report/page"
+	"barograph/pipeline/store"
+
+	"gopkg.in/yaml.v3"
+)
+
+var (
+	//go:embed report.html
+	document string
+	//go:embed report.css
+	style string
+	//go:embed ecdf.js
+	ecdfScript string
+	// uPlot 1.6.32 from npm, unchanged; its licence is beside it and on the page.
+	//go:embed uplot/uPlot.iife.min.js
+	uplotScript string
+	//go:embed uplot/uPlot.min.css
+	uplotStyle string
+	//go:embed uplot/LICENSE
+	uplotLicense string
+)
+
+var layout = template.Must(template.New("report").Funcs(template.FuncMap{
+	"class": func(verdict string) string { return strings.ReplaceAll(verdict, " ", "-") },
+	"size":  page.Size,
+}).Parse(document))
+
+// A Side is a study on one machine.
+type Side struct {
+	Machine   cell.Machine
+	Recording *Recording // nil where nothing was measured yet
+	Replayed  string     // the recording's folder, where it stood in for measuring
+	Verdicts  []cell.Verdict
+	Summaries []string
+	Figures   []Figure
+	Notebooks []Notebook
+	Missing   []string // cells without a standing result
+	Timeline  template.HTML
+	Curves    *Curves
+	Measuring time.Duration // all that the stored results took
+	Drawing   time.Duration // of it, what did not measure
+
+	plan *plan.Plan
+}
+
+// A Figure is an output that can be looked at.
+type Figure struct {
+	Name  string // its path without the extension
+	Stage string
+	SVG   template.HTML
+	Files []File
+	Took  time.Duration
+}
+
+// A File is an output that the page hands out.
+type File struct {
+	Name string
+	Size int64
+	Link template.URL
+}
+
+// A Notebook is what a cell says of itself.
+type Notebook struct {
+	Stage, Source string
+	Body          template.HTML
+}
+
+// maxEmbedded bounds a file that is written into the page, in bytes.
+const maxEmbedded = 4 << 20
+
+// Collect reads what a plan's standing results hold. name is unique among the
+// sides of a page.
+func Collect(name string, p *plan.Plan, d *plan.Decider, s *store.Store) (*Side, error) {
+	side := &Side{Machine: p.Study.Machine, Replayed: p.Replayed, plan: p}
+	var samples, run string
+	for _, c := range p.Cells {
+		dec := d.Of(c)
+		if dec == nil || dec.State != plan.Stands {
+			if c.Trial == nil {
+				side.Missing = append(side.Missing, c.ID)
+			}
+			continue
+		}
+		files := map[string]string{}
+		for _, f := range dec.Record.Files {
+			files[f.Name] = s.Object(f.Digest)
+			if c.Given != nil {
+				files[f.Name] = c.Given[f.Name]
+			}
+			switch path.Base(f.Name) {
+			case record.Samples:
+				samples = files[f.Name]
+			case record.Run:
+				run = files[f.Name]
+			}
+		}
+		if c.Trial == nil {
+			side.Measuring += dec.Record.Wall
+			if !c.Stage.Kind.Measured {
+				side.Drawing += dec.Record.Wall
+			}
+		}
+		if err := side.add(name, c, dec.Record, files); err != nil {
+			return nil, fmt.Errorf("report %s: %w", c.ID, err)
+		}
+	}
+	if run == "" {
+		return side, nil
+	}
+	var err error
+	if side.Recording, err = readRecording(run); err != nil {
+		return nil, err
+	}
+	side.Timeline = timeline(side.Recording, p.Study.Order.Block)
+	if samples != "" {
+		if side.Curves, err = readCurves(samples, side.Recording, p.Study.Order.Block); err != nil {
+			return nil, err
+		}
+	}
+	return side, nil
+}
+
+// add takes from a cell's outputs what a reader wants to see.
+func (s *Side) add(name string, c *plan.Cell, r *store.Record, files map[string]string) error {
+	kind := c.Stage.Kind
+	if path := files[kind.Verdicts]; path != "" {
+		var v []cell.Verdict
+		if err := readJSON(path, &v); err != nil {
+			return err
+		}
+		s.Verdicts = append(s.Verdicts, v...)
+	}
+	if path := files[kind.Summary]; path != "" {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		s.Summaries = append(s.Summaries, string(b))
+	}
+	for _, out := range c.Outputs {
+		if path.Ext(out) != ".svg" || files[out] == "" {
+			continue
+		}
+		svg, err := os.ReadFile(files[out])
+		if err != nil {
+			return err
+		}
+		stem := strings.TrimSuffix(out, ".svg")
+		fig := Figure{Name: stem, Stage: c.Stage.Name, Took: r.Wall, SVG: page.InlineSVG(svg, fmt.Sprintf("%s-figure%d", name, len(s.Figures)+1))}
+		for _, ext := range []string{".csv", ".pdf"} {
+			if files[stem+ext] == "" {
+				continue
+			}
+			b, err := os.ReadFile(files[stem+ext])
+			if err != nil {
+				return err
+			}
+			f := File{Name: stem + ext, Size: int64(len(b))}
+			if len(b) <= maxEmbedded {
+				f.Link = page.Data(f.Name, b)
+			}
+			fig.Files = append(fig.Files, f)
+		}
+		s.Figures = append(s.Figures, fig)
+	}
+	if kind.Page == nil {
+		return nil
+	}
+	var b bytes.Buffer
+	if err := kind.Page(&b, fmt.Sprintf("%s-%s", name, identifier(c.ID)), files); err != nil {
+		return err
+	}
+	s.Notebooks = append(s.Notebooks, Notebook{Stage: c.ID, Source: c.Stage.Notebook, Body: template.HTML(b.String())})
+	return nil
+}
+
+var unusual = regexp.MustCompile(`[^A-Za-z0-9]+`)
+
+// identifier makes a name one that may stand in an id.
+func identifier(name string) string { return strings.Trim(unusual.ReplaceAllString(name, "-"), "-") }
+
+func readJSON(path string, v any) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	return nil
+}
+
+// Write writes the page of a study, one side a machine. graph is the study's
+// stages as SVG.
+func Write(w io.Writer, sides []*Side, graph []byte) error {
+	if len(sides) == 0 {
+		return errors.New("write the report: no machine")
+	}
+	st := sides[0].plan.Study
+	text, err := os.ReadFile(st.File)
+	if err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	source, err := page.Highlight("yaml", string(text))
+	if err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	works, err := citation(filepath.Join(st.Root, "CITATION.cff"))
+	if err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	rel, err := filepath.Rel(st.Root, st.File)
+	if err != nil || !filepath.IsLocal(rel) {
+		rel = st.File
+	}
+	var b bytes.Buffer
+	if err := layout.Execute(&b, map[string]any{
+		"Study": st, "File": filepath.ToSlash(rel), "Source": source, "Graph": page.InlineSVG(graph, "stages"), "Sides": sides,
+		"Claims": claims(st.Claims, sides), "Facts": facts(sides), "Works": works, "License": uplotLicense, "Wide": len(sides) > 1,
+	}); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return page.Write(w, page.Page{
+		Title: fmt.Sprintf("%s · Barograph", st.Name), Body: template.HTML(b.String()),
+		Style: uplotStyle + style, Scripts: []string{uplotScript, ecdfScript},
+	})
+}
+
+// A judged claim holds a verdict for each side, zero where there is none.
+type judged struct {
+	cell.Claim
+	Verdicts []cell.Verdict
+}
+
+func claims(all []cell.Claim, sides []*Side) (list []judged) {
+	for _, c := range all {
+		j := judged{Claim: c}
+		for _, s := range sides {
+			i := slices.IndexFunc(s.Verdicts, func(v cell.Verdict) bool { return v.ID == c.ID })
+			v := cell.Verdict{Verdict: "not judged", Because: "stage " + c.JudgedBy + " has no standing result here"}
+			if i >= 0 {
+				v = s.Verdicts[i]
+			}
+			j.Verdicts = append(j.Verdicts, v)
+		}
+		list = append(list, j)
+	}
+	return list
+}
+
+// A fact is a line about machines: a value for each side.
+type fact struct {
+	Name   string
+	Values []string
+}
+
+// facts says what was measured on, leaving out lines that no machine fills.
+func facts(sides []*Side) (list []fact) {
+	values := make([][][2]string, len(sides))
+	for i, s := range sides {
+		values[i] = s.facts()
+	}
+	for j := range values[0] {
+		f, known := fact{Name: values[0][j][0]}, false
+		for i := range sides {
+			f.Values = append(f.Values, values[i][j][1])
+			known = known || values[i][j][1] != ""
+		}
+		if known {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+func (s *Side) facts() [][2]string {
+	m := s.Machine
+	r := s.Recording
+	if r == nil {
+		r = &Recording{}
+	}
+	e := r.Environment
+	var gpus, params []string
+	for _, g := range e.GPUs {
+		gpus = append(gpus, strings.TrimSuffix(g.Name+", "+g.MaxSpeed+" x"+g.MaxWidth, ",  x"))
+	}
+	if e.GPUDriver != "" {
+		gpus = append(gpus, "driver "+e.GPUDriver)
+	}
+	for _, o := range s.plan.Study.Lowered {
+		params = append(params, fmt.Sprintf("%s = %v in place of %v", o.Param, o.To, o.From))
+	}
+	cpu := e.CPU.Model
+	if cpu != "" {
+		cpu = fmt.Sprintf("%s, %d threads", cpu, e.CPU.Threads)
+	}
+	memory, program, bandwidth := "", "", ""
+	if e.Memory.Total > 0 {
+		memory = page.Size(e.Memory.Total)
+	}
+	if e.Program.Version != "" {
+		program = strings.TrimSpace("barograph "+e.Program.Version+" "+e.Program.Revision) + ", " + e.Go
+	}
+	for direction, rate := range r.capacity() {
+		bandwidth += fmt.Sprintf("; %s %.2f GB/s", direction, rate/1e9)
+	}
+	if parts := strings.Split(strings.TrimPrefix(bandwidth, "; "), "; "); bandwidth != "" {
+		slices.Sort(parts)
+		bandwidth = strings.Join(parts, ", ")
+	}
+	measured := ""
+	if r.Rows > 0 {
+		measured = fmt.Sprintf("%d calls in %d trials", r.Rows, len(r.Trials))
+		if r.Simulated {
+			measured += ", SIMULATED"
+		}
+	}
+	return [][2]string{
+		{"Device", strings.TrimSuffix(m.Device+": "+m.Description, ": ")}, {"Link", m.Link.Name}, {"Calibrated capacity", bandwidth},
+		{"Measured", measured}, {"Parameters changed here", strings.Join(params, "; ")}, {"GPU", strings.Join(gpus, "; ")}, {"Processor", cpu},
+		{"Clock governor", e.CPU.Governor}, {"Memory", memory}, {"System", strings.TrimSuffix(e.OS+", Linux "+e.Kernel, ", Linux ")},
+		{"Runs within", strings.Join(e.Container, ", ")}, {"Program", program}, {"Fingerprint", m.Fingerprint},
+	}
+}
+
+// Rounded writes a time for reading.
+func Rounded(d time.Duration) string {
+	switch {
+	case d >= time.Minute:
+		return d.Round(time.Second).String()
+	case d >= time.Second:
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return d.Round(time.Millisecond).String()
+}
+
+// Redraw is how long everything but measuring took, and Whole all of it.
+func (s *Side) Redraw() string { return Rounded(s.Drawing) }
+
+// Whole is how long all that stands took; empty where a recording stood in.
+func (s *Side) Whole() string {
+	if s.Replayed != "" || s.Measuring == s.Drawing {
+		return ""
+	}
+	return Rounded(s.Measuring)
+}
+
+// Duration is how long the figure's cell took.
+func (f Figure) Duration() string { return Rounded(f.Took) }
+
+// ByHand is the command that draws a figure again by its notebook alone.
+func (s *Side) ByHand(f Figure) string {
+	for _, st := range s.plan.Study.Stages {
+		if st.Name == f.Stage && st.Notebook != "" {
+			return fmt.Sprintf("barograph notebook run %s --data data/%s/%s -o figures", path.Base(filepath.ToSlash(st.Notebook)), s.plan.Study.Name, s.Machine.Name)
+		}
+	}
+	return ""
+}
+
+// Doubts are what the recording warns of, each once.
+func (s *Side) Doubts() []string {
+	if s.Recording == nil {
+		return nil
+	}
+	return s.Recording.Warnings
+}
+
+// A Work is something to cite.
+type Work struct{ Text, Note string }
+
+// citation reads a CITATION.cff: the software first, then its references. A
+// project without one has nothing to cite.
+func citation(file string) ([]Work, error) {
+	b, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	type entry struct {
+		Title   string `yaml:"title"`
+		Version string `yaml:"version"`
+		Date    string `yaml:"date-released"`
+		Year    string `yaml:"year"`
+		DOI     string `yaml:"doi"`
+		Notes   string `yaml:"notes"`
+		Authors []struct {
+			Name   string `yaml:"name"`
+			Given  string `yaml:"given-names"`
+			Family string `yaml:"family-names"`
+		} `yaml:"authors"`
+		Institution struct {
+			Name string `yaml:"name"`
+		} `yaml:"institution"`
+	}
+	var f struct {
+		entry      `yaml:",inline"`
+		References []entry `yaml:"references"`
+	}
+	if err := yaml.Unmarshal(b, &f); err != nil {
+		return nil, fmt.Errorf("read %s: %w", file, err)
+	}
+	var works []Work
+	for _, e := range append([]entry{f.entry}, f.References...) {
+		var names []string
+		for _, a := range e.Authors {
+			names = append(names, strings.TrimSpace(strings.TrimSpace(a.Given+" "+a.Family)+" "+a.Name))
+		}
+		var text []string
+		for _, part := range []string{strings.Join(names, ", "), e.Title, e.Version, e.Institution.Name, e.Date, e.Year, e.DOI} {
+			if part != "" {
+				text = append(text, part)
+			}
+		}
+		works = append(works, Work{strings.Join(text, ". ") + ".", e.Notes})
+	}
+	return works, nil
+}
