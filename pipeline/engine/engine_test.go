@@ -111,8 +111,15 @@ var kinds = cell.NewKinds(
 
 // A workspace is a folder with a study in it.
 type workspace struct {
-	t    *testing.T
+	t    failer
 	root string
+}
+
+// A failer is a test, or one case of a property.
+type failer interface {
+	Helper()
+	Fatal(...any)
+	Errorf(string, ...any)
 }
 
 func newWorkspace(t *testing.T, yaml string) *workspace {

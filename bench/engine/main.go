@@ -1,0 +1,358 @@
+// Engine compares the engine with GNU make, ninja, Snakemake and DVC on the same
+// cells, as far as they are installed: each cell is `cat in > out`. Tools take
+// turns, so that a machine that grows slower or faster does so for all, and each
+// time is a median over rounds, with its ratio to ninja's.
+//
+// It measures runs that have nothing to do, for cells side by side (fan) and one
+// after another (chain); first runs; one file changed among all; the program's
+// start; and an output of 1 GB kept and given back. Everything happens in a
+// temporary folder. Processor time is printed beside wall time: the first says
+// more on a busy machine.
+//
+//	go run ./bench/engine                      # all, some minutes
+//	go run ./bench/engine -cells 1000 -tools barograph,ninja
+//	go run ./bench/engine -install             # fetch Snakemake and DVC through pip first
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"barograph/stages/asset"
+)
+
+func main() {
+	b := bench{}
+	var cells, names string
+	var install bool
+	flag.StringVar(&cells, "cells", "100,1000,10000", "sizes of the studies with nothing to do")
+	flag.StringVar(&names, "tools", "", "tools to compare; all that are installed if none is named")
+	flag.IntVar(&b.rounds, "rounds", 5, "how often each no-op is measured; first runs a third as often")
+	flag.IntVar(&b.first, "first", 1000, "cells of a first run")
+	flag.BoolVar(&install, "install", false, "fetch Snakemake and DVC through pip, into the cache")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	err := b.prepare(ctx, cells, names, install)
+	if err == nil {
+		err = b.run(ctx, os.Stdout)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "engine:", err)
+		os.Exit(1)
+	}
+}
+
+type bench struct {
+	rounds, first int
+	sizes         []int
+	tools         []*tool
+	dir           string
+}
+
+func (b *bench) prepare(ctx context.Context, cells, names string, install bool) error {
+	for _, s := range strings.Split(cells, ",") {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 2 {
+			return fmt.Errorf("-cells %q: want numbers of at least 2", cells)
+		}
+		b.sizes = append(b.sizes, n)
+	}
+	cache, err := asset.CacheDir()
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"snakemake", "dvc"} {
+		venv := filepath.Join(cache, "bench", name)
+		if _, err := os.Stat(filepath.Join(venv, "bin", name)); err == nil || !install {
+			continue
+		}
+		fmt.Fprintln(os.Stderr, "engine: fetching", name)
+		for _, cmd := range [][]string{{"python3", "-m", "venv", venv}, {filepath.Join(venv, "bin/pip"), "install", "--quiet", name}} {
+			if out, err := exec.CommandContext(ctx, cmd[0], cmd[1:]...).CombinedOutput(); err != nil {
+				return fmt.Errorf("install %s: %w\n%s", name, err, out)
+			}
+		}
+	}
+	if b.dir, err = os.MkdirTemp("", "bench-engine-"); err != nil {
+		return err
+	}
+	// The program as it is shipped, and no race detector or test in it.
+	program := filepath.Join(b.dir, "barograph")
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+		return fmt.Errorf("build the program (run this at the module's root): %w\n%s", err, out)
+	}
+	for _, t := range tools(program, filepath.Join(cache, "bench")) {
+		path, err := exec.LookPath(t.path)
+		switch asked := names == "" || slices.Contains(strings.Split(names, ","), t.name); {
+		case !asked:
+		case err != nil:
+			fmt.Fprintf(os.Stderr, "engine: no %s here; left out\n", t.name)
+		default:
+			t.path = path
+			b.tools = append(b.tools, t)
+		}
+	}
+	return nil
+}
+
+func (b *bench) run(ctx context.Context, out io.Writer) error {
+	defer os.RemoveAll(b.dir)
+	w := &table{Writer: tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)}
+	for _, t := range b.tools {
+		fmt.Fprintf(w, "%s\t%s\n", t.name, t.version(ctx))
+	}
+	load := loadavg()
+	fmt.Fprintf(w, "\nwhat\ttool\twall\tx ninja\tprocessor\tpeak MiB\n")
+	for _, step := range []func(context.Context, *table) error{b.starts, b.firsts, b.noops, b.large} {
+		if err := step(ctx, w); err != nil {
+			return err
+		}
+		if err := w.Flush(); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(out, "load average %s before, %s after\n", load, loadavg())
+	return nil
+}
+
+func loadavg() string {
+	b, _ := os.ReadFile("/proc/loadavg") // for the reader; empty elsewhere
+	load, _, _ := strings.Cut(string(b), " ")
+	return load
+}
+
+// starts measures commands that do next to nothing.
+func (b *bench) starts(ctx context.Context, w *table) error {
+	baro := b.named("barograph")
+	if baro == nil {
+		return nil
+	}
+	for _, args := range [][]string{{"version"}, {"status", "configs/paper.yaml"}} {
+		var m measurements
+		for range 4 * b.rounds {
+			if err := m.time(ctx, ".", append([]string{baro.path}, args...)); err != nil {
+				return err
+			}
+		}
+		w.row("barograph "+strings.Join(args, " "), baro, m, 0)
+	}
+	return nil
+}
+
+func (b *bench) named(name string) *tool {
+	for _, t := range b.tools {
+		if t.name == name {
+			return t
+		}
+	}
+	return nil
+}
+
+// firsts measures runs in which every cell runs.
+func (b *bench) firsts(ctx context.Context, w *table) error {
+	for _, jobs := range []int{1, 2} {
+		what := fmt.Sprintf("first run, %d cells, %d at a time", b.first, jobs)
+		err := b.compare(ctx, w, what, max(1, b.rounds/3), fan, b.first, func(t *tool, round int, m *measurements) error {
+			dir := filepath.Join(b.dir, fmt.Sprintf("first-%s-%d-%d", t.name, jobs, round))
+			if err := t.lay(ctx, dir, fan, b.first); err != nil {
+				return err
+			}
+			defer os.RemoveAll(dir)
+			if err := m.time(ctx, dir, t.command(jobs)); err != nil {
+				return err
+			}
+			return complete(dir, b.first)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// noops measures runs with nothing to do, and with one input changed.
+func (b *bench) noops(ctx context.Context, w *table) error {
+	for _, n := range b.sizes {
+		for _, shape := range []shape{fan, chain} {
+			dirs := map[*tool]string{}
+			err := b.compare(ctx, w, fmt.Sprintf("nothing to do, %d cells, %s", n, shape), b.rounds, shape, n, func(t *tool, round int, m *measurements) error {
+				if dirs[t] == "" {
+					dirs[t] = filepath.Join(b.dir, fmt.Sprintf("noop-%s-%s-%d", t.name, shape, n))
+					if err := t.lay(ctx, dirs[t], shape, n); err != nil {
+						return err
+					}
+					// What was just written is looked at more closely by those who know
+					// how coarse a file's times are; a second run settles it for all.
+					for range 2 {
+						if err := run(ctx, dirs[t], t.command(2)); err != nil {
+							return err
+						}
+					}
+					if err := complete(dirs[t], n); err != nil {
+						return err
+					}
+				}
+				return m.time(ctx, dirs[t], t.command(2))
+			})
+			if err == nil && shape == fan && n == slices.Max(b.sizes) {
+				err = b.compare(ctx, w, fmt.Sprintf("one input changed of %d, %s", n, shape), b.rounds, shape, n, func(t *tool, round int, m *measurements) error {
+					text := fmt.Sprintf("changed %d\n", round)
+					if err := os.WriteFile(filepath.Join(dirs[t], input(7)), []byte(text), 0o666); err != nil {
+						return err
+					}
+					if err := m.time(ctx, dirs[t], t.command(2)); err != nil {
+						return err
+					}
+					if got, err := os.ReadFile(filepath.Join(dirs[t], output(7))); err != nil || string(got) != text {
+						return fmt.Errorf("the output is %q, not what the changed input says: %w", got, err)
+					}
+					return nil
+				})
+			}
+			for _, dir := range dirs {
+				os.RemoveAll(dir)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// large measures an output of 1 GB: made and kept, then given back after it was
+// lost from the workspace.
+func (b *bench) large(ctx context.Context, w *table) error {
+	baro := b.named("barograph")
+	if baro == nil {
+		return nil
+	}
+	dir := filepath.Join(b.dir, "large")
+	defer os.RemoveAll(dir)
+	study := "study: large\nstages: {x: {uses: command, run: 'head -c 1000000000 /dev/zero > big', outputs: [big]}}\n"
+	if err := write(dir, "configs/study.yaml", study); err != nil {
+		return err
+	}
+	var bare, kept, given measurements
+	if err := bare.time(ctx, dir, []string{"sh", "-c", "head -c 1000000000 /dev/zero > bare; sync bare"}); err != nil {
+		return err
+	}
+	if err := kept.time(ctx, dir, baro.command(2)); err != nil {
+		return err
+	}
+	if err := os.Remove(filepath.Join(dir, "big")); err != nil {
+		return err
+	}
+	if err := given.time(ctx, dir, baro.command(2)); err != nil {
+		return err
+	}
+	w.row("1 GB written by head, and synced", &tool{name: "sh"}, bare, 0)
+	w.row("1 GB written by a cell, kept and published", baro, kept, 0)
+	w.row("1 GB given back to the workspace", baro, given, 0)
+	return nil
+}
+
+// compare lets the tools take turns at something, and prints a row for each.
+func (b *bench) compare(ctx context.Context, w *table, what string, rounds int, sh shape, n int, do func(t *tool, round int, m *measurements) error) error {
+	all := map[*tool]*measurements{}
+	for round := range rounds {
+		for _, t := range b.tools {
+			if n > t.most[sh] || t.slow && round > 0 {
+				continue
+			}
+			if all[t] == nil {
+				all[t] = &measurements{}
+			}
+			if err := do(t, round, all[t]); err != nil {
+				return fmt.Errorf("%s: %s: %w", what, t.name, err)
+			}
+		}
+	}
+	base := time.Duration(0)
+	if m := all[b.named("ninja")]; m != nil {
+		base = m.wall()
+	}
+	for _, t := range b.tools {
+		if all[t] != nil {
+			w.row(what, t, *all[t], base)
+		} else {
+			fmt.Fprintf(w, "%s\t%s\tleft out: it would take minutes\n", what, t.name)
+		}
+	}
+	return nil
+}
+
+// complete checks that a tool made what it was asked for.
+func complete(dir string, n int) error {
+	for i := 1; i <= n; i++ {
+		if st, err := os.Stat(filepath.Join(dir, output(i))); err != nil || st.Size() == 0 {
+			return fmt.Errorf("%s was not made: %w", output(i), cmp.Or(err, errors.New("it is empty")))
+		}
+	}
+	return nil
+}
+
+// Measurements are of one command, run several times.
+type measurements struct {
+	walls, processors []time.Duration
+	peak              int64 // bytes
+}
+
+func (m *measurements) time(ctx context.Context, dir string, argv []string) error {
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Dir = dir
+	start := time.Now()
+	out, err := cmd.CombinedOutput()
+	wall := time.Since(start)
+	if err != nil {
+		return fmt.Errorf("%s: %w\n%s", strings.Join(argv, " "), err, out)
+	}
+	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	m.walls = append(m.walls, wall)
+	m.processors = append(m.processors, cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime())
+	m.peak = max(m.peak, usage.Maxrss<<10)
+	return nil
+}
+
+func run(ctx context.Context, dir string, argv []string) error {
+	return new(measurements).time(ctx, dir, argv)
+}
+
+func (m *measurements) wall() time.Duration { return median(m.walls) }
+
+func median(d []time.Duration) time.Duration {
+	d = slices.Sorted(slices.Values(d))
+	return (d[(len(d)-1)/2] + d[len(d)/2]) / 2
+}
+
+type table struct{ *tabwriter.Writer }
+
+func (w *table) row(what string, t *tool, m measurements, base time.Duration) {
+	ratio := ""
+	if base > 0 {
+		ratio = fmt.Sprintf("%.2f", float64(m.wall())/float64(base))
+	}
+	fmt.Fprintf(w, "%s\t%s\t%v\t%s\t%v\t%d\n", what, t.name, brief(m.wall()), ratio, brief(median(m.processors)), m.peak>>20)
+}
+
+func brief(d time.Duration) time.Duration {
+	if d > time.Second {
+		return d.Round(10 * time.Millisecond)
+	}
+	return d.Round(100 * time.Microsecond)
+}
