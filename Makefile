@@ -23,7 +23,7 @@ figures: $(program) ## draw every figure again from the recordings in data/
 
 test: lint assets ## check and test everything, with the race detector
 	go test -race $(packages)
-	go test -run '^TestSimulated' ./stages/stats
+	go test -run '^TestSimulated' ./stages/stats ./stages/judge
 
 bench: assets ## measure against other tools, and the program's parts
 	@set -e; for dir in bench/*/; do echo go run "./$$dir"; go run "./$$dir"; done

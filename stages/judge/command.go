@@ -82,7 +82,7 @@ A bootstrap that takes more than a second says so before it starts.`,
 	f.StringArrayVar(&where, "where", nil, "judge only rows with `column=value`; may be repeated")
 	f.Float64Var(&o.Alpha, "alpha", o.Alpha, "significance of the trend")
 	f.Float64Var(&o.Negligible, "negligible", o.Negligible, "change of the median taken for none, as a share")
-	f.Float64Var(&o.DriftMargin, "drift-margin", o.DriftMargin, "drift of the baseline beyond which all is INVALID, as a share")
+	f.Float64Var(&o.DriftMargin, "drift-margin", o.DriftMargin, "drift of the baseline, beyond twice the scatter of replicates, from which all is INVALID, as a share")
 	f.IntVar(&o.Draws, "draws", o.Draws, "resamples of a bootstrap")
 	f.IntVar(&o.Sets, "sets", o.Sets, "sets simulated for each law; -1 for none")
 	f.Uint64Var(&o.Seed, "seed", o.Seed, "seed of resampling and simulation")

@@ -19,6 +19,7 @@ import (
 	"barograph/stages/stats"
 
 	"golang.org/x/sync/errgroup"
+	"gonum.org/v1/gonum/stat"
 )
 
 // Options are what a judgement rests on besides the samples. The zero value
@@ -26,7 +27,7 @@ import (
 type Options struct {
 	Alpha       float64 // of the trend test
 	Negligible  float64 // change of the median that is taken for none, as a share
-	DriftMargin float64 // drift of the baseline beyond which all is INVALID, as a share
+	DriftMargin float64 // drift of the baseline, beyond twice the scatter of replicates, from which all is INVALID, as a share
 	Extreme     float64 // share of lost time, or of unsteady loads, beyond which a verdict is INVALID
 	Draws       int     // of a bootstrap
 	Sets        int     // simulated for each law; -1: none
@@ -71,7 +72,7 @@ type Report struct {
 	Levels    []*Level         `json:"levels"`
 	Drift     *stats.Drift     `json:"drift,omitempty"` // nil without a baseline
 	Trend     *stats.Trend     `json:"trend,omitempty"`
-	Effect    *Effect          `json:"effect,omitempty"`
+	Effect    *Effect          `json:"effect,omitempty"` // nil where there are too few samples or levels
 	Shifts    []stats.Shift    `json:"shifts,omitempty"` // of each level against the lowest
 	Growth    *stats.Growth    `json:"growth,omitempty"` // nil where utilisation is unknown
 	Confusion *stats.Confusion `json:"confusion,omitempty"`
@@ -237,7 +238,11 @@ func (r *Report) validity(run *Run) error {
 		for _, t := range trials {
 			samples = append(samples, t.Latencies)
 		}
-		d, err := stats.BaselineDrift(samples, stats.Confidence, r.options.DriftMargin)
+		scatter, err := r.scatter()
+		if err != nil {
+			return err
+		}
+		d, err := stats.BaselineDrift(samples, stats.Confidence, r.options.DriftMargin+2*scatter)
 		if err != nil {
 			return err
 		}
@@ -253,6 +258,32 @@ func (r *Report) validity(run *Run) error {
 		r.invalid = fmt.Sprintf("for %.0f%% of the time that was timed, the inference waited for its processor, which ran something else", 100*lost)
 	}
 	return nil
+}
+
+// scatter returns how far replicates of one load lie apart, as the standard
+// deviation of ln median, at the middle of the loaded levels. What replicates do
+// anyway is no drift, and every interval accounts for it.
+func (r *Report) scatter() (float64, error) {
+	var deviations []float64
+	for _, l := range r.Levels[1:] {
+		if l.Replicates < 2 {
+			continue
+		}
+		logs := make([]float64, l.Replicates)
+		for i, samples := range l.samples {
+			e, err := stats.NewECDF(samples)
+			if err != nil {
+				return 0, err
+			}
+			logs[i] = math.Log(float64(e.Quantile(0.5)))
+		}
+		deviations = append(deviations, stat.StdDev(logs, nil))
+	}
+	if len(deviations) == 0 {
+		return 0, nil
+	}
+	slices.Sort(deviations)
+	return deviations[len(deviations)/2], nil
 }
 
 // compare sets every level beside the lowest (rule 8).
@@ -279,6 +310,10 @@ func (r *Report) compare() error {
 	change, err := stats.BootstrapDifference(lowest.samples, highest.samples, 0.5, r.options.bootstrap())
 	if err != nil {
 		return err
+	}
+	if change.Doubt != "" {
+		r.doubt("%s against %s: %s", highest.Label, lowest.Label, change.Doubt)
+		return nil
 	}
 	r.Effect = &Effect{From: lowest.Label, To: highest.Label, Base: lowest.Quantiles[0].Value, Change: change}
 	r.Shifts = make([]stats.Shift, len(r.Levels)-1)

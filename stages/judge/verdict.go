@@ -34,8 +34,8 @@ func (r *Report) c1() cell.Verdict {
 		return say(cell.Invalid, "%s", r.invalid)
 	case len(r.Levels) < 2:
 		return say(cell.NotIdentified, "one level was measured, and a trend needs two")
-	case r.Effect.Change.Doubt != "":
-		return say(cell.NotIdentified, "%s", r.Effect.Change.Doubt)
+	case r.Effect == nil:
+		return say(cell.NotIdentified, "n too small: there is no median of %s or %s with an interval", r.Levels[0].Label, r.Levels[len(r.Levels)-1].Label)
 	}
 	value, low, high := r.Effect.Share()
 	because := fmt.Sprintf("median latency changes by %+.1f%% [%+.1f%%, %+.1f%%] from %s to %s; %s on replicate medians: p = %.2g (%s, n = %d)",

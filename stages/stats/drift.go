@@ -47,7 +47,7 @@ func (d Drift) String() string {
 	case d.Doubt != "":
 		return "baseline drift not tested: " + d.Doubt
 	case d.Drifted():
-		return fmt.Sprintf("baseline drifted: %d of %d later baselines left the first one's interval, by up to %+.2g%% of its median, more than the %g%% allowed", len(d.Left), later, 100*d.Largest, 100*d.Margin)
+		return fmt.Sprintf("baseline drifted: %d of %d later baselines left the first one's interval, by up to %+.2g%% of its median, more than the %.2g%% allowed", len(d.Left), later, 100*d.Largest, 100*d.Margin)
 	case len(d.Left) > 0:
 		return fmt.Sprintf("baseline moved: %d of %d later baselines left the first one's interval, by up to %+.2g%% of its median, and no smaller effect is claimed", len(d.Left), later, 100*d.Largest)
 	}

@@ -1,0 +1,485 @@
+package judge
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"barograph/pipeline/cell"
+)
+
+// A study is a synthetic set of samples: what each level asks of the link, and
+// how long a call takes there.
+type study struct {
+	rho      []float64
+	queued   bool // threads and blocks grow with the level
+	latency  func(rho, queued float64) float64
+	noise    float64 // of a call, relative
+	apart    float64 // of a replicate, relative
+	drift    float64 // of the baseline's last replicate, relative
+	calls    int
+	reps     int
+	simulate bool
+}
+
+var loads = []float64{0, 1, 2, 4, 8, 16}
+
+// samples draws a study.
+func (s study) samples(seed uint64) *Samples {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	out := &Samples{Simulated: s.simulate}
+	for i, rho := range s.rho {
+		l := loads[i%len(loads)] + 100*float64(i/len(loads))
+		service := 1.0 // ms for one block
+		if s.queued {
+			service = l * 0.4
+		}
+		for r := range s.reps {
+			t := &Trial{
+				Level: fmt.Sprintf("level=%g", l), Value: l, Replicate: fmt.Sprint(r + 1), Seq: int64(r*len(s.rho) + i),
+				Threads: l, Outstanding: 1, Block: service * 10e6, Achieved: rho * 10e9, Utilisation: rho,
+			}
+			y := s.latency(rho, l*service*1e6) * math.Exp(s.apart*rng.NormFloat64())
+			if i == 0 && r == s.reps-1 {
+				y *= 1 + s.drift
+			}
+			for range s.calls {
+				t.Latencies = append(t.Latencies, int64(y*math.Exp(s.noise*rng.NormFloat64())))
+			}
+			out.Trials = append(out.Trials, t)
+			out.Rows += s.calls
+		}
+	}
+	return out
+}
+
+var (
+	spread = []float64{0, 0.15, 0.3, 0.5, 0.7, 0.9}
+	full   = []float64{0, 0.62, 0.93, 1, 1, 1}
+	quick  = Options{Draws: 100, Sets: -1}
+)
+
+func flat(float64, float64) float64         { return 100e6 }
+func exponential(rho, _ float64) float64    { return 100e6 * math.Exp(2.9*rho) }
+func linear(rho, _ float64) float64         { return 100e6 * (1 + 14*rho) }
+func queueing(rho, _ float64) float64       { return 100e6 * (1 + 1.4*rho/(1-rho)) }
+func queuedBytes(_, queued float64) float64 { return 100e6 + queued }
+func slowed(by float64) func(rho, _ float64) float64 {
+	return func(rho, _ float64) float64 { return 100e6 * (1 + by*rho) }
+}
+
+func judged(t *testing.T, s study, seed uint64, run *Run, o Options) *Report {
+	t.Helper()
+	r, err := Judge(s.samples(seed), run, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestVerdicts(t *testing.T) {
+	paper := func(rho []float64, latency func(rho, queued float64) float64) study {
+		return study{rho: rho, queued: true, latency: latency, noise: 0.05, apart: 0.01, calls: 300, reps: 5}
+	}
+	drifting := paper(spread, slowed(0.3))
+	drifting.drift = 0.03
+	broken := paper(spread, exponential)
+	broken.drift = 0.2
+	faint := paper(spread, slowed(0.03))
+	faint.drift = 0.045
+	few := paper(spread, exponential)
+	few.calls = 100
+	over := paper([]float64{0, 0.3, 0.6, 0.9, 1.2, 1.5}, exponential)
+	for _, c := range []struct {
+		name   string
+		study  study
+		c1, c2 string
+		says   string // in C2's reason
+	}{
+		{"exponential", paper(spread, exponential), cell.Reproduced, cell.Reproduced, "exponential leads"},
+		{"linear", paper(spread, linear), cell.Reproduced, cell.Refuted, "linear leads"},
+		{"queueing", paper(spread, queueing), cell.Reproduced, cell.Refuted, "queueing leads"},
+		{"flat", paper(spread, flat), cell.Refuted, cell.Refuted, "nothing grows"},
+		{"queued bytes on a full link", paper(full, queuedBytes), cell.Reproduced, cell.Refuted, "use the link alike"},
+		{"the baseline drifted a little", drifting, cell.Reproduced, cell.NotIdentified, ""},
+		{"the baseline drifted a lot", broken, cell.Invalid, cell.Invalid, "baseline drifted"},
+		{"an effect as small as the drift", faint, cell.NotIdentified, cell.NotIdentified, ""},
+		{"too few calls for p99", few, cell.Reproduced, cell.NotIdentified, "n too small"},
+		{"capacity calibrated too low", over, cell.Reproduced, cell.NotIdentified, "share of anything"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := judged(t, c.study, 1, nil, quick)
+			if got := r.Verdicts[0]; got.ID != "C1" || got.Verdict != c.c1 {
+				t.Errorf("%+v, want %s", got, c.c1)
+			}
+			if got := r.Verdicts[1]; got.ID != "C2" || got.Verdict != c.c2 || !strings.Contains(got.Because, c.says) {
+				t.Errorf("%+v, want %s with %q", got, c.c2, c.says)
+			}
+			if _, err := json.Marshal(r); err != nil {
+				t.Error(err)
+			}
+			again, err := Judge(c.study.samples(1), nil, quick)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var a, b bytes.Buffer
+			if r.Write(&a) != nil || again.Write(&b) != nil || a.String() != b.String() {
+				t.Error("the same samples gave another report")
+			}
+		})
+	}
+}
+
+// What run.json says of the measurement counts.
+func TestGates(t *testing.T) {
+	s := study{rho: spread, queued: true, latency: exponential, noise: 0.02, apart: 0.01, calls: 300, reps: 3}
+	var lost, unsteady, jitters Run
+	for text, run := range map[string]*Run{
+		`{"trials": [{"infer": {"window_ns": [0, 100], "run_delay_ns": 60}}]}`:                          &lost,
+		`{"trials": [{"stress": {"threads": 1, "steady": false}}, {"stress": {"threads": 0}}]}`:         &unsteady,
+		`{"trials": [{"infer": {"jitter_ns": {"p50": 2000000000}}}], "warnings": ["a: b 1", "c: b 2"]}`: &jitters,
+	} {
+		if err := json.Unmarshal([]byte(text), run); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		run    *Run
+		c1, c2 string
+		says   string
+	}{
+		{&lost, cell.Invalid, cell.Invalid, "60% of the time"},
+		{&unsteady, cell.Reproduced, cell.Invalid, "not steady"},
+		{&jitters, cell.NotIdentified, cell.Reproduced, "jitters"},
+	} {
+		r := judged(t, s, 1, c.run, quick)
+		if r.Verdicts[0].Verdict != c.c1 || r.Verdicts[1].Verdict != c.c2 || !strings.Contains(r.Verdicts[0].Because+r.Verdicts[1].Because, c.says) {
+			t.Errorf("%+v, want %s and %s with %q", r.Verdicts, c.c1, c.c2, c.says)
+		}
+	}
+	if w := judged(t, s, 1, &jitters, quick).Warnings(); !strings.Contains(strings.Join(w, "\n"), "c, the worst of 2: b 2") {
+		t.Errorf("warnings %q", w)
+	}
+}
+
+func TestSimulatedDataSaysSo(t *testing.T) {
+	s := study{rho: spread, latency: exponential, noise: 0.05, calls: 300, reps: 3, simulate: true}
+	r := judged(t, s, 1, nil, Options{Draws: 100, Sets: 5})
+	var b bytes.Buffer
+	if err := r.Write(&b); err != nil || !strings.HasPrefix(b.String(), "SIMULATED") {
+		t.Errorf("%v: %.100s", err, b.String())
+	}
+	for _, v := range r.Verdicts {
+		if !strings.HasPrefix(v.Because, "SIMULATED: ") {
+			t.Errorf("%+v", v)
+		}
+	}
+}
+
+// Whatever the doubts, a reader gets ten lines of them at most.
+func TestWarningsAreFew(t *testing.T) {
+	r := &Report{}
+	for i := range 40 {
+		r.doubt("%s: kind %s", string(rune('a'+i%7)), strings.Repeat("x", i))
+	}
+	if w := r.Warnings(); len(w) != 10 || w[9] != "and 31 more kinds, in run.json and the logs" {
+		t.Errorf("%d lines: %q", len(w), w)
+	}
+}
+
+// 200 sets a law at the paper's design, drawn call by call with 5% noise of each
+// and 2% of each replicate, and judged whole: C1 is never refuted where latency
+// grows, C2 is reproduced in at most 1% of the sets of any other law, and in at
+// least 90% of the exponential's. Flat data are said to grow in at most 5%.
+func TestSimulatedVerdicts(t *testing.T) {
+	sets := simulations(200)
+	for name, c := range map[string]struct {
+		rho     []float64
+		latency func(rho, queued float64) float64
+	}{
+		"flat": {spread, flat}, "exponential": {spread, exponential}, "linear": {spread, linear},
+		"queueing": {spread, queueing}, "queued bytes": {spread, queuedBytes}, "queued bytes on a full link": {full, queuedBytes},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := study{rho: c.rho, queued: true, latency: c.latency, noise: 0.05, apart: 0.02, calls: 300, reps: 5}
+			count := map[string]int{}
+			for i := range sets {
+				r := judged(t, s, uint64(i), nil, quick)
+				count["C1 "+r.Verdicts[0].Verdict]++
+				count["C2 "+r.Verdicts[1].Verdict]++
+				if r.Growth.Law != "" && r.Growth.Law != name {
+					count["wrong law"]++
+				}
+			}
+			t.Logf("%d sets: %v", sets, count)
+			share := func(key string) float64 { return float64(count[key]) / float64(sets) }
+			if share("wrong law") > 0.01 {
+				t.Errorf("a wrong law was claimed in %.3f of the sets", share("wrong law"))
+			}
+			switch name {
+			case "flat":
+				if share("C1 reproduced") > 0.05 {
+					t.Errorf("flat data were said to grow in %.3f of the sets", share("C1 reproduced"))
+				}
+			case "exponential":
+				if share("C2 reproduced") < 0.9 || share("C2 refuted") > 0.01 {
+					t.Errorf("an exponential was reproduced in %.3f of the sets and refuted in %.3f", share("C2 reproduced"), share("C2 refuted"))
+				}
+			default:
+				if share("C2 reproduced") > 0.01 {
+					t.Errorf("%s taken for exponential in %.3f of the sets", name, share("C2 reproduced"))
+				}
+			}
+			if name != "flat" && share("C1 reproduced") < 0.9 {
+				t.Errorf("growth was seen in %.3f of the sets", share("C1 reproduced"))
+			}
+		})
+	}
+}
+
+const header = "level,replicate,latency_ns,utilisation\n"
+
+func TestBadFiles(t *testing.T) {
+	for name, c := range map[string]struct{ text, says string }{
+		"empty":              {"", "the file is empty"},
+		"no header":          {"0,1,300,0.5\n1,1,400,0.5\n", "line 1 is no header"},
+		"header alone":       {header, "a header and no samples"},
+		"no latency":         {"level,replicate\n0,1\n", `no column is named "latency_ns"; there is level, replicate`},
+		"milliseconds":       {"level,latency_ms\n0,1.5\n", `no column is named "latency_ns"`},
+		"no level":           {"latency_ns\n1\n", `no column is named "level"`},
+		"twice":              {"level,level,latency_ns\n", `two columns are named "level"`},
+		"semicolons":         {"level;latency_ns\n0;1\n", "not separated by commas"},
+		"NaN":                {header + "0,1,NaN,0\n", `line 2: column latency_ns: "NaN" is no whole number`},
+		"infinite":           {header + "0,1,Inf,0\n", `"Inf" is not a positive time`},
+		"negative":           {header + "0,1,5,0\n0,1,-5,0\n", `line 3: column latency_ns: "-5" is not a positive time`},
+		"zero":               {header + "0,1,0,0\n", `"0" is not a positive time`},
+		"none":               {header + "0,1,,0\n", "column latency_ns: is empty"},
+		"fraction":           {header + "0,1,3.5,0\n", `"3.5" is no whole number of nanoseconds`},
+		"with unit":          {header + "0,1,3ms,0\n", `"3ms" is no whole number of nanoseconds`},
+		"beyond int64":       {header + "0,1,99999999999999999999,0\n", "is no whole number"},
+		"short row":          {header + "0,1\n", "line 2: has 2 fields, want 4"},
+		"level missing":      {header + ",1,5,0\n", "column level: is empty"},
+		"utilisation":        {header + "0,1,5,x\n", `column utilisation: "x" is no number`},
+		"negative share":     {header + "0,1,5,-1\n", `column utilisation: "-1" is negative`},
+		"two models":         {"level,latency_ns,model\n0,5,a\n1,5,b\n", `column model: "b", where lines before have "a"`},
+		"mixed units":        {header + strings.Repeat("0,1,3000000,0\n", 20) + strings.Repeat("1,1,3100,0\n", 20), "mixed units: latencies of level=1"},
+		"mixed in a level":   {header + strings.Repeat("0,1,3000000,0\n0,1,3100,0\n", 20), "mixed units"},
+		"binary":             {"\x7fELF\x02\x01\x01\x00\x00", "no text"},
+		"binary after":       {header + "0,1,5,0\n\x00\x00\x00\x00\n", "no text"},
+		"a line without end": {strings.Repeat("x", longest+1), "longer than"},
+		"quotes":             {header + "0,1,\"5,0\n", "line 2"},
+		"seq":                {"level,latency_ns,seq\n0,5,x\n", `column seq: "x" is no whole number`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Read(strings.NewReader(c.text), Selection{})
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want %q", err, c.says)
+			}
+		})
+	}
+	for name, c := range map[string]struct{ text, says string }{
+		"one sample": {header + "0,1,5,0\n", "one sample"},
+		"one level":  {header + "3,1,5,0\n3,1,6,0\n", "one level, level=3"},
+	} {
+		s, err := Read(strings.NewReader(c.text), Selection{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.enough(); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if r, err := Judge(s, nil, quick); err != nil || r.Verdicts[0].Verdict != cell.NotIdentified {
+			t.Errorf("%s: a stage that judges it fails: %v", name, err)
+		}
+	}
+	if _, err := Judge(&Samples{}, nil, quick); err == nil {
+		t.Error("no samples: no error")
+	}
+}
+
+// Ten gigabytes of nothing are told from a table at once, as is a table that
+// goes on as nothing.
+func TestSparseFile(t *testing.T) {
+	for name, head := range map[string]string{"from the start": "", "after a header": header + "0,1,5,0\n"} {
+		path := filepath.Join(t.TempDir(), "sparse.csv")
+		if err := os.WriteFile(path, []byte(head), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(path, 10<<30); err != nil {
+			t.Skipf("no sparse file here: %v", err)
+		}
+		start := time.Now()
+		if _, err := file(path, Selection{}, quick); err == nil || !strings.Contains(err.Error(), "no text") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if took := time.Since(start); took > 2*time.Second {
+			t.Errorf("%s: took %v", name, took)
+		}
+	}
+}
+
+func TestReadSelects(t *testing.T) {
+	text := "\ufeffload,block,latency_ns,model,note,direction\r\nidle,4,300,a,x,\r\nidle,8,310,a,y,h2d\r\nbusy,4,500,a,z,h2d\r\nbusy,4,900,b,z,h2d\r\n"
+	s, err := Read(strings.NewReader(text), Selection{Level: "load", Where: map[string]string{"model": "a"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Rows != 3 || len(s.Trials) != 2 || s.Trials[0].Level != "load=idle" || s.Trials[1].Value != 1 {
+		t.Errorf("%d rows in trials %+v", s.Rows, s.Trials)
+	}
+	if got := strings.Join(s.About, "; "); got != "model a; direction h2d" {
+		t.Errorf("about %q", got)
+	}
+	if got := strings.Join(s.Doubts, "\n"); !strings.Contains(got, "in the order of the file") || !strings.Contains(got, "not looked at: block, note") {
+		t.Errorf("doubts %q", got)
+	}
+	if s, err = Read(strings.NewReader(text), Selection{Level: "block", Where: map[string]string{"load": "busy", "model": "b"}}); err != nil || s.Rows != 1 || s.Trials[0].Value != 4 {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if _, err := Read(strings.NewReader(text), Selection{Level: "load", Where: map[string]string{"model": "c"}}); err == nil || !strings.Contains(err.Error(), "none of 4 rows") {
+		t.Errorf("no row matches: %v", err)
+	}
+	if _, err := Read(strings.NewReader(text), Selection{Level: "load", Where: map[string]string{"modle": "a"}}); err == nil {
+		t.Error("a column that is not there was selected by")
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add(header + "0,1,300,0\n1,1,400,0.5\n")
+	f.Add("level,latency_ns,seq,threads\n0,300,1,\n1,\"400\",2,4\n")
+	f.Add("\x00\n,\n\"")
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := Read(strings.NewReader(text), Selection{})
+		if err != nil {
+			return
+		}
+		n := 0
+		for _, tr := range s.Trials {
+			n += len(tr.Latencies)
+			for _, ns := range tr.Latencies {
+				if ns <= 0 {
+					t.Fatalf("a latency of %d", ns)
+				}
+			}
+		}
+		if n != s.Rows || n == 0 {
+			t.Fatalf("%d samples in %d rows", n, s.Rows)
+		}
+		r, err := Judge(s, nil, quick)
+		if err != nil {
+			return
+		}
+		for _, v := range r.Verdicts {
+			if v.Verdict == "" || v.Because == "" {
+				t.Fatalf("%+v", v)
+			}
+		}
+		if _, err := json.Marshal(r); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Write(io.Discard); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestCommand(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "samples.csv")
+	s := study{rho: spread, queued: true, latency: exponential, noise: 0.02, apart: 0.01, calls: 300, reps: 3}
+	write(t, path, s, 1)
+	run := func(args ...string) (string, string, error) {
+		c := Command()
+		var out, msg bytes.Buffer
+		c.SetOut(&out)
+		c.SetErr(&msg)
+		c.SetArgs(args)
+		err := c.Execute()
+		return out.String(), msg.String(), err
+	}
+	out, _, err := run(path, "--sets", "5", "--draws", "100")
+	if err != nil || !strings.Contains(out, "\nC1 reproduced: ") || !strings.Contains(out, "\nC2 reproduced: ") || !strings.Contains(out, "true law") {
+		t.Errorf("%v:\n%s", err, out)
+	}
+	out, _, err = run(path, "--json", "--sets", "5", "--draws", "100")
+	var r struct {
+		Verdicts []cell.Verdict
+		Levels   []struct {
+			Quantiles []struct {
+				Low float64 `json:"low_ns"`
+			}
+		}
+		Growth    struct{ Law string }
+		Confusion struct{ Laws []struct{ Law string } }
+	}
+	if err != nil || json.Unmarshal([]byte(out), &r) != nil || len(r.Verdicts) != 2 || r.Growth.Law != "exponential" || len(r.Confusion.Laws) < 5 || r.Levels[0].Quantiles[2].Low < 1e6 {
+		t.Errorf("%v: %.2000s", err, out)
+	}
+	s.drift = 0.3
+	write(t, path, s, 1)
+	var invalid *InvalidError
+	if out, _, err = run(path, "--draws", "100"); !errors.As(err, &invalid) || invalid.ExitStatus() != 3 || !strings.Contains(out, "C2 INVALID") {
+		t.Errorf("%v:\n%s", err, out)
+	}
+	if _, _, err = run(path, "--draws", "100", "--drift-margin", "0.5"); err != nil {
+		t.Errorf("a wider margin: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "run.json"), []byte("{"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err = run(path); err == nil || !strings.Contains(err.Error(), "read run.json") {
+		t.Errorf("broken run.json: %v", err)
+	}
+	for _, args := range [][]string{{filepath.Join(dir, "none.csv")}, {dir}, {path, "--where", "x"}, {}} {
+		if _, _, err := run(args...); err == nil {
+			t.Errorf("%q: no error", args)
+		}
+	}
+}
+
+// write writes a study as a tidy file.
+func write(t testing.TB, path string, s study, seed uint64) {
+	t.Helper()
+	var b bytes.Buffer
+	b.WriteString("level,replicate,seq,latency_ns,threads,block_bytes,outstanding,achieved_bytes_per_s,utilisation\n")
+	for _, tr := range s.samples(seed).Trials {
+		for _, ns := range tr.Latencies {
+			fmt.Fprintf(&b, "%g,%s,%d,%d,%g,%g,1,%g,%g\n", tr.Value, tr.Replicate, tr.Seq, ns, tr.Threads, tr.Block, tr.Achieved, tr.Utilisation)
+		}
+	}
+	if err := os.WriteFile(path, b.Bytes(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// BenchmarkTenMillion judges ten million samples from a file, without the
+// simulations: `make bench` shows seconds and the most memory held.
+func BenchmarkTenMillion(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "samples.csv")
+	s := study{rho: spread, queued: true, latency: exponential, noise: 0.05, apart: 0.01, calls: 10_000_000/30 + 1, reps: 5}
+	write(b, path, s, 1)
+	runtime.GC()
+	for b.Loop() {
+		r, err := file(path, Selection{}, Defaults)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if r.Calls < 10_000_000 || r.Verdicts[1].Verdict != cell.Reproduced {
+			b.Fatalf("%d calls: %+v", r.Calls, r.Verdicts)
+		}
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	b.ReportMetric(float64(m.Sys)/(1<<20), "MiB-held")
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package judge
+
+func simulations(full int) int { return full }
