@@ -43,7 +43,7 @@ import (
 )
 
 // SyncEvery bounds how long a committed cell may wait to become durable.
-const SyncEvery = 200 * time.Millisecond
+const SyncEvery = time.Second
 
 // A File is one output of a cell.
 type File struct {
