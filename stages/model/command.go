@@ -19,17 +19,17 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Command returns `model`, with list, build and info. Results go to standard
+// Command returns `model`, with list, build, info and fetch. Results go to standard
 // output, messages to standard error. The workspace is the flag --root, where an
 // enclosing command defines it, or the nearest folder upwards that holds configs.
 func Command() *cobra.Command {
 	model := &cobra.Command{
 		Use:   "model",
-		Short: "List, build and inspect models",
+		Short: "List, build, inspect and fetch models",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	model.AddCommand(listCommand(), buildCommand(), infoCommand())
+	model.AddCommand(listCommand(), buildCommand(), infoCommand(), fetchCommand())
 	return model
 }
 
@@ -138,9 +138,12 @@ func buildNew(cmd *cobra.Command, c *Config, path string) error {
 
 func infoCommand() *cobra.Command {
 	var asJSON bool
+	var dims map[string]int64
 	cmd := &cobra.Command{
-		Use:               "info NAME|FILE.onnx",
-		Short:             "Say what a model, or any ONNX file, holds",
+		Use:   "info NAME|FILE.onnx",
+		Short: "Say what a model, or any ONNX file, holds, and what crosses the link",
+		Example: `  barograph model info bert-mini --dims sequence=64
+  barograph model info my.onnx --dims height=224,width=224`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: complete,
 		SilenceUsage:      true,
@@ -150,7 +153,17 @@ func infoCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return writeInfo(cmd.OutOrStdout(), nil, "", info, asJSON)
+				file, err := filepath.Abs(args[0])
+				if err != nil {
+					return err
+				}
+				r := report{Info: info}
+				c, err := loadONNX("", file)
+				if err == nil {
+					err = r.weigh(c, dims)
+				}
+				r.Doubt = err
+				return r.write(cmd.OutOrStdout(), asJSON)
 			}
 			root, err := Workspace(cmd)
 			if err != nil {
@@ -168,56 +181,108 @@ func infoCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return writeInfo(cmd.OutOrStdout(), c, Path(c, cache), info, asJSON)
+			r := report{Model: c, Digest: c.Digest(), Path: Path(c, cache), Info: info}
+			r.Doubt = r.weigh(c, dims)
+			return r.write(cmd.OutOrStdout(), asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
+	cmd.Flags().StringToInt64Var(&dims, "dims", nil, "sizes of symbolic dimensions, `name=size,...`; batch is 1 and sequence 128 unless said")
 	return cmd
 }
 
-// writeInfo writes what a file holds; c and its path are those of the model it
-// is built from, or zero.
-func writeInfo(w io.Writer, c *Config, path string, info *Info, asJSON bool) error {
+// A report is what `model info` says; of a file, Model is nil.
+type report struct {
+	Model  *Config `json:"model,omitempty"`
+	Digest string  `json:"digest,omitempty"`
+	Path   string  `json:"path,omitempty"`
+	*Info
+	Traffic *traffic `json:"traffic,omitempty"`
+	Doubt   error    `json:"-"` // why there is no Traffic
+}
+
+// traffic is what crosses the link, in bytes. Out is -1 where the file does not
+// tell, and it takes a call to know.
+type traffic struct {
+	Dims    map[string]int64 `json:"dims,omitempty"`
+	In      int64            `json:"in_bytes"`     // of each request
+	Out     int64            `json:"out_bytes"`    // likewise
+	Weights int64            `json:"weight_bytes"` // once
+}
+
+// weigh fills in Traffic.
+func (r *report) weigh(c *Config, dims map[string]int64) error {
+	t := &traffic{Dims: maps.Clone(dims), Weights: r.InitialiserBytes}
+	if t.Dims == nil {
+		t.Dims = map[string]int64{}
+	}
+	names, limits := c.Dims()
+	for name, size := range map[string]int64{"batch": 1, "sequence": 128} {
+		if limit := limits[name]; limit > 0 {
+			size = min(size, limit)
+		}
+		if _, ok := t.Dims[name]; !ok && slices.Contains(names, name) {
+			t.Dims[name] = size
+		}
+	}
+	var err error
+	t.In, t.Out, err = c.Traffic(r.Info, t.Dims)
+	if err == nil {
+		r.Traffic = t
+	}
+	return err
+}
+
+func (r *report) write(w io.Writer, asJSON bool) error {
 	if asJSON {
-		return writeJSON(w, struct {
-			Model  *Config `json:"model,omitempty"`
-			Digest string  `json:"digest,omitempty"`
-			Path   string  `json:"path,omitempty"`
-			*Info
-		}{c, digest(c), path, info})
+		return writeJSON(w, r)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	if c != nil {
+	if c := r.Model; c != nil {
 		built := "not built yet"
-		if _, err := os.Stat(path); err == nil {
-			built = path
+		if _, err := os.Stat(r.Path); err == nil {
+			built = r.Path
 		}
 		fmt.Fprintf(t, "model\t%s: %s\nsource\t%s\nconfiguration\t%s\nfile\t%s\n", c.Name, c.Description, c.Source, c.File, built)
 	}
-	fmt.Fprintf(t, "parameters\t%s\n", thousands(info.Parameters))
-	fmt.Fprintf(t, "bytes\t%s, of which initialisers %s\n", thousands(info.Bytes), thousands(info.InitialiserBytes))
-	fmt.Fprintf(t, "format\tIR version %d, operator set %d%s\n", info.IR, info.Opset, domains(info))
-	if info.Producer != "" {
-		fmt.Fprintf(t, "producer\t%s\n", info.Producer)
+	fmt.Fprintf(t, "parameters\t%s\n", thousands(r.Parameters))
+	fmt.Fprintf(t, "bytes\t%s, of which initialisers %s\n", thousands(r.Bytes), thousands(r.InitialiserBytes))
+	fmt.Fprintf(t, "format\tIR version %d, operator set %d%s\n", r.IR, r.Opset, domains(r.Info))
+	if r.Producer != "" {
+		fmt.Fprintf(t, "producer\t%s\n", r.Producer)
 	}
-	for _, v := range info.Inputs {
+	for _, v := range r.Inputs {
 		fmt.Fprintf(t, "input\t%s %v [%s]\n", v.Name, v.Type, strings.Join(v.Dims, ", "))
 	}
-	for _, v := range info.Outputs {
+	for _, v := range r.Outputs {
 		fmt.Fprintf(t, "output\t%s %v [%s]\n", v.Name, v.Type, strings.Join(v.Dims, ", "))
 	}
-	for _, f := range info.External {
+	for _, f := range r.External {
 		fmt.Fprintf(t, "data file\t%s\n", f)
 	}
-	fmt.Fprintf(t, "operators\t%s\n", operators(info.Ops))
+	fmt.Fprintf(t, "operators\t%s\n", operators(r.Ops))
+	if x := r.Traffic; x != nil {
+		out := thousands(x.Out)
+		if x.Out < 0 {
+			out = "unknown until it runs"
+		}
+		fmt.Fprintf(t, "link\tper request in %s bytes, out %s; weights %s, once%s\n", thousands(x.In), out, thousands(x.Weights), at(x.Dims))
+	} else {
+		fmt.Fprintf(t, "link\tweights %s bytes, once; per request unknown: %v\n", thousands(r.InitialiserBytes), r.Doubt)
+	}
 	return t.Flush()
 }
 
-func digest(c *Config) string {
-	if c == nil {
+// at writes dimensions as in " (batch 1, sequence 128)".
+func at(dims map[string]int64) string {
+	var s []string
+	for _, d := range slices.Sorted(maps.Keys(dims)) {
+		s = append(s, fmt.Sprintf("%s %d", d, dims[d]))
+	}
+	if s == nil {
 		return ""
 	}
-	return c.Digest()
+	return " (" + strings.Join(s, ", ") + ")"
 }
 
 func domains(info *Info) string {

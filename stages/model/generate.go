@@ -128,8 +128,14 @@ func (in *Input) check(bound int64) error {
 			set, numbers = set+1, append(numbers, pair[:]...)
 		}
 	}
-	if set != 1 {
-		return errors.New("values takes exactly one of constant, uniform and normal")
+	if v.Text != nil {
+		set++
+	}
+	switch {
+	case set != 1:
+		return errors.New("values takes exactly one of constant, uniform, normal and text")
+	case v.Text != nil:
+		return v.Text.check(in)
 	}
 	low, high := numbers[0], numbers[0]
 	if v.Uniform != nil {
@@ -185,6 +191,10 @@ func (in *Input) generate(dims map[string]int64, seed uint64) (Tensor, error) {
 	}
 	t := Tensor{Shape: shape}
 	t.Type, _ = onnx.ParseType(in.Type)
+	if in.Values.Text != nil {
+		t.Data, err = in.Values.Text.draw(shape[0], shape[1])
+		return t, err
+	}
 	key := sha256.Sum256(fmt.Appendf(binary.LittleEndian.AppendUint64(nil, seed), "%s %v", in.Name, t.Shape))
 	t.Data = elements[in.Type].draw(in.Values, rand.New(rand.NewChaCha8(key)), n)
 	return t, nil

@@ -92,6 +92,7 @@ type Values struct {
 	Constant *float64    `json:"constant,omitempty" yaml:"constant,omitempty"`
 	Uniform  *[2]float64 `json:"uniform,omitempty" yaml:"uniform,omitempty"` // [low, high); whole numbers for integer types
 	Normal   *[2]float64 `json:"normal,omitempty" yaml:"normal,omitempty"`   // mean, standard deviation
+	Text     *Text       `json:"text,omitempty" yaml:"text,omitempty"`       // tokens of a text
 }
 
 // Info is what an ONNX file holds.
@@ -139,7 +140,8 @@ func Load(root, name string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.arch != nil { // a file may change while its configuration does not
+	// A file may change while the configuration that names it does not.
+	if c.arch != nil && !slices.ContainsFunc(c.Inputs, func(i Input) bool { return i.Values.Text != nil }) {
 		loaded.Store(key, c)
 	}
 	return c, nil
@@ -201,10 +203,24 @@ func read(root, file, name string, data []byte) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	var c *Config
 	if has(n, "file") {
-		return readFile(root, d, n, name)
+		c, err = readFile(root, d, n, name)
+	} else {
+		c, err = readArchitecture(d, n, name)
 	}
-	return readArchitecture(d, n, name)
+	if err != nil {
+		return nil, err
+	}
+	for i, in := range c.Inputs {
+		if in.Values.Text == nil {
+			continue
+		}
+		if err := in.Values.Text.open(root); err != nil {
+			return nil, d.errorAt(fmt.Sprintf("inputs[%d].values", i), "paths are relative to the workspace", "input %q: %v", in.Name, err)
+		}
+	}
+	return c, nil
 }
 
 func (d *document) checkName(model, name string) error {
@@ -298,7 +314,7 @@ func readFile(root string, d *document, n *yaml.Node, name string) (*Config, err
 		if c.URL != "" {
 			hint = fmt.Sprintf("`barograph model fetch %s` downloads it; without a network, copy it there from a machine that has one", name)
 		}
-		return nil, d.errorAt("file", hint, "there is no %s", c.path)
+		return nil, &absentError{d.errorAt("file", hint, "there is no %s", c.path), c.path, c.URL, y.SHA256}
 	}
 	info, err := c.open()
 	if err != nil {
@@ -323,6 +339,14 @@ func readFile(root string, d *document, n *yaml.Node, name string) (*Config, err
 	}
 	return c, nil
 }
+
+// An absentError is a configuration whose file is not there, and where to have it.
+type absentError struct {
+	error
+	path, url, sum string
+}
+
+func (e *absentError) Unwrap() error { return e.error }
 
 func hintOf(err error) string {
 	var h *cell.Error

@@ -178,10 +178,10 @@ func (d *document) mapping(path string, n *yaml.Node, v reflect.Value) error {
 	fields := map[string][]int{}
 	var names, missing []string
 	for _, f := range reflect.VisibleFields(v.Type()) {
-		if f.Anonymous {
-			continue // its fields are among them
-		}
 		name, option, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		if name == "" {
+			continue // embedded, and its fields are among them; or not for YAML
+		}
 		fields[name] = f.Index
 		names = append(names, name)
 		if option != "omitempty" {

@@ -1,0 +1,106 @@
+package model
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"barograph/pipeline/cell"
+)
+
+// A download that is cut off leaves no file, and the next goes on where it ended.
+func TestFetchResumes(t *testing.T) {
+	content := bytes.Repeat([]byte("0123456789abcdef"), 64<<10)
+	sum := sha256.Sum256(content)
+	want := hex.EncodeToString(sum[:])
+	var ranges []string
+	cut := true
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ranges = append(ranges, r.Header.Get("Range"))
+		if cut {
+			cut = false
+			w.Header().Set("Content-Length", "1048576")
+			_, _ = w.Write(content[:300_000])
+			panic(http.ErrAbortHandler)
+		}
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+	}))
+	defer server.Close()
+	path := filepath.Join(t.TempDir(), "models", "m.onnx")
+	var lines []string
+	try := func(sum string) error {
+		return fetch(t.Context(), server.Client(), server.URL, path, sum, func(l string) { lines = append(lines, l) })
+	}
+	err := try(want)
+	if err == nil || !strings.Contains(err.Error(), "after 300000 bytes: unexpected EOF") || !strings.Contains(hintOf(err), "goes on from there") {
+		t.Fatalf("cut off: %v", err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("the half file has the model's name")
+	}
+	if err := try(want); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, content) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if !slices.Equal(ranges, []string{"", "bytes=300000-"}) || !slices.Contains(lines, "going on at byte 300000") {
+		t.Errorf("asked for %q, said %q", ranges, lines)
+	}
+	if err := try(want); err != nil || len(ranges) != 2 {
+		t.Errorf("a file that is there is fetched again: %v, %q", err, ranges)
+	}
+	if entries, _ := os.ReadDir(filepath.Dir(path)); len(entries) != 1 {
+		t.Errorf("left beside it: %v", entries)
+	}
+
+	// Complete but unconfirmed, as after a kill before the rename.
+	if err := errors.Join(os.Rename(path, path+".part"), try(want)); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Error(err)
+	}
+
+	// What is of another file is no beginning of this one; the next try is anew.
+	if err := errors.Join(os.Remove(path), os.WriteFile(path+".part", []byte("other"), 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	if err := try(want); err == nil || !strings.Contains(err.Error(), "the SHA-256 of what came is") {
+		t.Errorf("error %v", err)
+	}
+	if err := try(want); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFetchErrors(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	url := server.URL
+	path := filepath.Join(t.TempDir(), "m.onnx")
+	sum := strings.Repeat("0", 64)
+	try := func() (error, string) {
+		err := fetch(t.Context(), server.Client(), url, path, sum, func(string) {})
+		var h *cell.Error
+		if errors.As(err, &h) {
+			return err, h.Hint
+		}
+		return err, ""
+	}
+	if err, hint := try(); err == nil || !strings.Contains(err.Error(), "404 Not Found") || !strings.Contains(hint, "address") {
+		t.Errorf("404: %v, hint %q", err, hint)
+	}
+	server.Close()
+	if err, hint := try(); err == nil || !strings.Contains(err.Error(), "connection refused") || !strings.Contains(hint, "copy it here as "+path) {
+		t.Errorf("no network: %v, hint %q", err, hint)
+	}
+}
