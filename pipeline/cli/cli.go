@@ -77,6 +77,7 @@ A study that is not named is configs/paper.yaml.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &status{statusUsage, err} })
 	root.AddCommand(a.runCommand(), a.planCommand(), a.whyCommand(), a.statusCommand(), a.graphCommand(),
 		a.doctorCommand(), a.schemaCommand(), a.verifyCommand(), a.gcCommand(), a.versionCommand())
+	root.AddCommand(a.reportCommand())
 	root.AddCommand(commands...)
 	root.SetArgs(args)
 	root.SetOut(a.out)

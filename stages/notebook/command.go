@@ -37,7 +37,7 @@ func Command() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(runCommand(), checkCommand(), renderCommand(), cellCommand(), confinedCommand())
+	c.AddCommand(runCommand(), checkCommand(), renderCommand(), watchCommand(), cellCommand(), confinedCommand())
 	return c
 }
 
@@ -183,8 +183,10 @@ func (j *job) run(ctx context.Context) (err error) {
 		}
 		return j.publish(dir)
 	}
+	began := time.Now()
 	kept, err := j.keep(ctx)
 	if err != nil {
+		fmt.Fprintf(j.log, "%s failed after %v\n", filepath.Base(j.dir), time.Since(began).Round(time.Millisecond))
 		return err
 	}
 	return j.publish(kept)

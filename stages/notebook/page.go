@@ -45,10 +45,22 @@ type view struct {
 	id     string // of the article, unique on its page
 	nested bool   // it stands below other headings, with its code folded
 	// read returns an output's content.
-	read func(name string) ([]byte, error)
-	// marks says of parts what changed, by index; nil for nothing.
-	marks []string
-	fault *Error // what the run ended with
+	read   func(name string) ([]byte, error)
+	marks  []string // of parts, by index; nil for none
+	faults []fault  // what a run that did not end well says
+	last   *past    // what a run that did not end well is shown before
+}
+
+// A fault is an error where it belongs.
+type fault struct {
+	part int
+	text string
+}
+
+// A past is the last good run of a notebook.
+type past struct {
+	record *Record
+	read   func(name string) ([]byte, error)
 }
 
 // render writes a record as an article.
@@ -61,8 +73,8 @@ func (r *Record) render(w io.Writer, v view) error {
 		Prose, Code template.HTML
 		Lines       string
 		Open        bool
-		Error       string
-		Said        []template.HTML
+		Errors      []string
+		Said, Stale []template.HTML
 	}
 	shown := make([]part, len(cells))
 	for i, c := range cells {
@@ -88,20 +100,42 @@ func (r *Record) render(w io.Writer, v view) error {
 		}
 		shown[i] = p
 	}
-	if e := v.fault; e != nil {
-		at := 0
-		if e.Line > 0 {
-			at = source.part(e.Line)
-		}
-		shown[at].Error = e.Error()
+	said, err := v.cells(r, v.id)
+	if err != nil {
+		return err
 	}
+	for i := range shown {
+		shown[i].Said = said[i]
+	}
+	for _, f := range v.faults {
+		shown[f.part].Errors = append(shown[f.part].Errors, f.text)
+	}
+	if v.last != nil {
+		before := view{read: v.last.read}
+		stale, err := before.cells(v.last.record, v.id+"-last")
+		if err != nil {
+			return err
+		}
+		for j, c := range parts([]byte(v.last.record.Source)) {
+			i := slices.IndexFunc(cells, func(now Part) bool { return now.Title == c.Title })
+			if i >= v.faults[0].part {
+				shown[i].Stale = append(shown[i].Stale, stale[j]...)
+			}
+		}
+	}
+	return layout.ExecuteTemplate(w, "notebook", map[string]any{"ID": v.id, "Nested": v.nested, "Parts": shown})
+}
+
+// cells shows what a record says, by cell.
+func (v view) cells(r *Record, id string) ([][]template.HTML, error) {
+	shown := make([][]template.HTML, len(parts([]byte(r.Source))))
 	at, figures := 0, 0
 	for i := 0; i < len(r.Said); i++ {
 		e := r.Said[i]
 		if e.Type == "part" {
 			n, err := strconv.Atoi(e.Text)
 			if err != nil || n < 0 || n >= len(shown) {
-				return fmt.Errorf("render %s: the record names a part %q, and there are %d", r.Notebook, e.Text, len(shown))
+				return nil, fmt.Errorf("render %s: the record names a part %q, and there are %d", r.Notebook, e.Text, len(shown))
 			}
 			at = n
 			continue
@@ -113,15 +147,15 @@ func (r *Record) render(w io.Writer, v view) error {
 		if e.Type == "figure" {
 			figures++
 		}
-		text, err := v.said(e, fmt.Sprintf("%s-f%d", v.id, figures))
+		text, err := v.said(e, fmt.Sprintf("%s-f%d", id, figures))
 		if err != nil {
-			return fmt.Errorf("render %s: %w", r.Notebook, err)
+			return nil, fmt.Errorf("render %s: %w", r.Notebook, err)
 		}
 		if text != "" {
-			shown[at].Said = append(shown[at].Said, text)
+			shown[at] = append(shown[at], text)
 		}
 	}
-	return layout.ExecuteTemplate(w, "notebook", map[string]any{"ID": v.id, "Nested": v.nested, "Parts": shown})
+	return shown, nil
 }
 
 // said shows one thing that a notebook did; nothing for what only counts.

@@ -33,6 +33,7 @@ type Source struct {
 	Text  []byte
 	Cells []Part
 	file  *ast.File
+	info  *types.Info
 	// interp is unused until the notebook runs, but the file's positions are
 	// those of its file set.
 	interp *interp.Interpreter
@@ -223,6 +224,7 @@ func (s *Source) check() Errors {
 			}
 		},
 	}
+	s.info = info
 	pkg, _ := config.Check("main", s.interp.FileSet(), []*ast.File{s.file}, info) // errors went to Error
 	if len(errs) > 0 {
 		return errs

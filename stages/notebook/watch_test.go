@@ -1,0 +1,205 @@
+package notebook_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"barograph/stages/notebook"
+)
+
+// A watching is `notebook watch` with a page that listens to it.
+type watching struct {
+	t     *testing.T
+	url   string
+	lines *bufio.Scanner
+}
+
+type news struct {
+	State string
+	Body  *string
+}
+
+// lineWriter sends what is written to it.
+type lineWriter chan string
+
+func (w lineWriter) Write(b []byte) (int, error) {
+	w <- string(b)
+	return len(b), nil
+}
+
+func startWatch(t *testing.T, args ...string) *watching {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	c := notebook.Command()
+	out := make(lineWriter, 1)
+	c.SetOut(out)
+	c.SetErr(&strings.Builder{})
+	c.SetArgs(append([]string{"watch"}, args...))
+	ended := make(chan error, 1)
+	go func() { ended <- c.ExecuteContext(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	w := &watching{t: t}
+	select {
+	case url := <-out:
+		w.url = strings.TrimSpace(url)
+	case err := <-ended:
+		ended <- nil
+		t.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(ctx, "GET", w.url+"events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { answer.Body.Close() })
+	w.lines = bufio.NewScanner(answer.Body)
+	w.lines.Buffer(nil, 16<<20)
+	return w
+}
+
+// next returns the page's content once a run has ended as asked for.
+func (w *watching) next(state string) string {
+	w.t.Helper()
+	for w.lines.Scan() {
+		text, ok := strings.CutPrefix(w.lines.Text(), "data: ")
+		if !ok {
+			continue
+		}
+		var n news
+		if err := json.Unmarshal([]byte(text), &n); err != nil {
+			w.t.Fatal(err)
+		}
+		if n.Body != nil && n.State != "running" {
+			if !strings.HasPrefix(n.State, state) {
+				w.t.Fatalf("%s, want %s; page:\n%.3000s", n.State, state, *n.Body)
+			}
+			return *n.Body
+		}
+	}
+	w.t.Fatalf("no news: %v", w.lines.Err())
+	return ""
+}
+
+const watched = `	// %% One
+	x := nb.Samples("x.csv")
+	fmt.Println("one", x.Len())
+
+	// %% Two
+	y := 2
+	fmt.Println("two", y)
+
+	// %% Three
+	fmt.Println("three", x.Len()+y)`
+
+func TestWatch(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "data/x.csv", "a\n1\n")
+	write(t, "notebooks/w/main.go", program(watched))
+	w := startWatch(t, "w", "--data", "data")
+
+	has := func(body string, wants ...string) {
+		t.Helper()
+		for _, want := range wants {
+			if !strings.Contains(body, want) {
+				t.Errorf("the page has no %q:\n%s", want, body)
+			}
+		}
+	}
+	marks := func(body string) string {
+		t.Helper()
+		var titles []string
+		for _, s := range strings.Split(body, "<section ")[1:] {
+			head, _, _ := strings.Cut(s, "</h2>")
+			for _, title := range []string{"One", "Two", "Three"} {
+				if strings.Contains(head, ">"+title+" <span class=\"mark\">unchanged") {
+					titles = append(titles, title)
+				}
+			}
+		}
+		return strings.Join(titles, " ")
+	}
+	body := w.next("ran in")
+	has(body, "one 1", "two 2", "three 3")
+	if got := marks(body); got != "" {
+		t.Errorf("the first run marks %s", got)
+	}
+
+	// A cell that others depend on, and one that none does.
+	write(t, "notebooks/w/main.go", program(strings.Replace(watched, "y := 2", "y := 5", 1)))
+	body = w.next("ran in")
+	has(body, "three 6")
+	if got := marks(body); got != "One" {
+		t.Errorf("unchanged %q, want One", got)
+	}
+
+	// Other data change what reads them, and what follows from it.
+	write(t, "data/x.csv", "a\n1\n2\n")
+	body = w.next("ran in")
+	has(body, "one 2", "three 7")
+	if got := marks(body); got != "Two" {
+		t.Errorf("unchanged %q, want Two", got)
+	}
+
+	// A panic stands in its cell, after what was printed, before the last result.
+	write(t, "notebooks/w/main.go", program(strings.Replace(watched, `fmt.Println("two", y)`, "fmt.Println(\"before\")\n\tif y == 2 {\n\t\tpanic(\"no luck\")\n\t}", 1)))
+	body = w.next("failed after")
+	has(body, "panic: no luck", "main.go:17:3", "before", "one 2")
+	two, three, _ := strings.Cut(body[strings.Index(body, ">Two"):], ">Three")
+	for _, want := range []string{`class="error" role="alert"`, `class="stale"`, "two 5"} {
+		if !strings.Contains(two, want) {
+			t.Errorf("cell Two has no %q:\n%s", want, two)
+		}
+	}
+	has(three, `class="stale"`, "three 7")
+	if one := body[:strings.Index(body, ">Two")]; strings.Contains(one, "stale") {
+		t.Errorf("cell One, which ran, is dimmed:\n%s", one)
+	}
+
+	// What does not compile stands at its line, too.
+	write(t, "notebooks/w/main.go", program(strings.Replace(watched, "x.Len()+y", "x.Length()", 1)))
+	body = w.next("failed after")
+	three = body[strings.Index(body, ">Three"):]
+	has(three, "x.Length undefined", "three 7")
+
+	// An endless loop is ended by the next save.
+	write(t, "notebooks/w/main.go", program(strings.Replace(watched, "y := 2", "y := 2\n\tfor y > 0 {\n\t}", 1)))
+	time.Sleep(200 * time.Millisecond)
+	write(t, "notebooks/w/main.go", program(watched))
+	has(w.next("ran in"), "three 4")
+}
+
+// Nobody but this machine's browser may read the page.
+func TestWatchRefuses(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "notebooks/w/main.go", program("\tfmt.Println(1)"))
+	if _, _, err := command(t, "watch", "w", "--listen", "0.0.0.0:0"); err == nil || !strings.Contains(err.Error(), "no address of this machine alone") {
+		t.Errorf("%v", err)
+	}
+	w := startWatch(t, "w")
+	r, err := http.NewRequestWithContext(t.Context(), "GET", w.url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = "elsewhere.example:80"
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusForbidden {
+		t.Errorf("status %d for another host's name", answer.StatusCode)
+	}
+}
