@@ -118,7 +118,7 @@ func (e Effect) Share() (value, low, high float64) {
 
 var shown = []float64{0.5, 0.9, 0.99}
 
-// Judge judges samples; run is what the recording says of how they were taken,
+// Judge judges samples, and may leave them in another order; run is what the recording says of how they were taken,
 // nil where there is none.
 func Judge(s *Samples, run *Run, o Options) (*Report, error) {
 	if s == nil || len(s.Trials) == 0 {
@@ -131,7 +131,7 @@ func Judge(s *Samples, run *Run, o Options) (*Report, error) {
 	r.jitter = run.Jitter()
 	r.Levels = levels(s.Trials)
 	r.Doubts = append(r.Doubts, s.Doubts...)
-	for _, step := range []func() error{r.estimate, func() error { return r.validity(run) }, r.compare, r.grow} {
+	for _, step := range []func() error{r.estimate, func() error { return r.validity(run) }, r.sort, r.compare, r.grow} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("judge: %w", err)
 		}
@@ -257,7 +257,26 @@ func (r *Report) validity(run *Run) error {
 	if lost := run.Lost(); lost > r.options.Extreme {
 		r.invalid = fmt.Sprintf("for %.0f%% of the time that was timed, the inference waited for its processor, which ran something else", 100*lost)
 	}
+	if why := run.Gates(); why != "" {
+		r.invalid = why
+	}
 	return nil
+}
+
+// sort puts the calls of each replicate in ascending order, which what follows
+// does many times over. Only single replicates are resampled in the order taken.
+func (r *Report) sort() error {
+	for _, l := range r.Levels {
+		if l.Replicates < 2 {
+			return nil
+		}
+	}
+	return r.each(func(l *Level) error {
+		for _, samples := range l.samples {
+			slices.Sort(samples)
+		}
+		return nil
+	})
 }
 
 // scatter returns how far replicates of one load lie apart, as the standard

@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"fmt"
 	"strings"
 
 	"barograph/pipeline/cell"
@@ -30,6 +31,10 @@ type RunTrial struct {
 		Window [2]int64         `json:"window_ns"`
 		Delay  int64            `json:"run_delay_ns"`
 		Jitter map[string]int64 `json:"jitter_ns"` // of the harness timing an empty call, by quantile
+		// GPU is there for a trial on one.
+		GPU *struct {
+			Invalid []string `json:"invalid"` // why the trial is
+		} `json:"gpu"`
 	} `json:"infer"`
 	Stress *struct {
 		Threads int  `json:"threads"`
@@ -55,6 +60,23 @@ func (r *Run) Lost() float64 {
 		return 0
 	}
 	return float64(delay) / float64(window)
+}
+
+// Gates returns why trials are INVALID by what the GPU's driver said before and
+// after them, with how many; empty if none is.
+func (r *Run) Gates() string {
+	failed, first := 0, ""
+	for _, t := range r.Trials {
+		if t.Infer.GPU != nil && len(t.Infer.GPU.Invalid) > 0 {
+			if failed++; first == "" {
+				first = strings.Join(t.Infer.GPU.Invalid, "; ")
+			}
+		}
+	}
+	if failed == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d trials failed a gate of the GPU, the first because %s", failed, len(r.Trials), first)
 }
 
 // Unsteady returns the share of trials under load whose bandwidth had not

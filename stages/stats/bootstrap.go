@@ -203,19 +203,12 @@ func newResampler(replicates [][]int64, q float64, b Bootstrap) (*resampler, err
 		return nil, errors.New("more than 2^31-1 samples")
 	}
 	s := &resampler{blocks: b.Within || len(replicates) == 1, block: 1, total: n, times: make([]int, len(replicates))}
-	sorted := make([]int64, 0, n)
 	for _, samples := range replicates {
-		sorted = append(sorted, samples...)
+		part := slices.Clone(samples)
+		slices.Sort(part)
+		s.parts = append(s.parts, &ECDF{part})
 	}
-	slices.Sort(sorted)
-	s.all = &ECDF{sorted}
-	for _, samples := range replicates {
-		if !s.blocks {
-			part := slices.Clone(samples)
-			slices.Sort(part)
-			s.parts = append(s.parts, &ECDF{part})
-		}
-	}
+	s.all = &ECDF{merged(s.parts)}
 	if !s.blocks {
 		return s, nil
 	}
@@ -227,6 +220,26 @@ func newResampler(replicates [][]int64, q float64, b Bootstrap) (*resampler, err
 	}
 	s.arrange(replicates)
 	return s, nil
+}
+
+// merged returns all samples in ascending order.
+func merged(parts []*ECDF) []int64 {
+	switch len(parts) {
+	case 1:
+		return parts[0].sorted
+	case 0:
+		return nil
+	}
+	a, b := merged(parts[:len(parts)/2]), merged(parts[len(parts)/2:])
+	out := make([]int64, 0, len(a)+len(b))
+	for len(a) > 0 && len(b) > 0 {
+		if a[0] <= b[0] {
+			out, a = append(out, a[0]), a[1:]
+		} else {
+			out, b = append(out, b[0]), b[1:]
+		}
+	}
+	return append(append(out, a...), b...)
 }
 
 // arrange finds the place of every sample among all.
