@@ -17,23 +17,28 @@ func (a *app) graphCommand() *cobra.Command {
 	var format string
 	c := &cobra.Command{
 		Use:   "graph [STUDY]",
-		Short: "Draw a study's stages, as DOT or Mermaid",
+		Short: "Draw a study's stages, as DOT, Mermaid or SVG",
 		RunE: func(_ *cobra.Command, args []string) error {
 			p, err := a.plan(args, &sel)
 			if err != nil {
 				return err
+			}
+			if a.json {
+				return a.graphJSON(p)
 			}
 			switch format {
 			case "dot":
 				return dot(a.out, p)
 			case "mermaid":
 				return mermaid(a.out, p)
+			case "svg":
+				return svg(a.out, p)
 			}
-			return &status{statusUsage, cell.Hint(fmt.Errorf("--format %s: no such format", format), "one of dot, mermaid")}
+			return &status{statusUsage, cell.Hint(fmt.Errorf("--format %s: no such format", format), "one of dot, mermaid, svg")}
 		},
 	}
 	sel.flags(c)
-	c.Flags().StringVar(&format, "format", "dot", "`format` of the drawing: dot or mermaid")
+	c.Flags().StringVar(&format, "format", "dot", "`format` of the drawing: dot, mermaid or svg")
 	return c
 }
 
@@ -70,6 +75,25 @@ func edges(p *plan.Plan) (list []edge, label func(*study.Stage) []string) {
 		}
 		return text
 	}
+}
+
+func (a *app) graphJSON(p *plan.Plan) error {
+	type stage struct {
+		Stage  string   `json:"stage"`
+		Kind   string   `json:"kind"`
+		Cells  int      `json:"cells"`
+		Needs  []string `json:"needs,omitempty"`
+		During []string `json:"during,omitempty"`
+	}
+	var stages []stage
+	cells := map[string]int{}
+	for _, c := range p.Cells {
+		cells[c.Stage.Name]++
+	}
+	for _, st := range p.Study.Stages {
+		stages = append(stages, stage{st.Name, st.Kind.Name, cells[st.Name], st.Needs, st.During})
+	}
+	return a.writeJSON(stages)
 }
 
 func dot(w io.Writer, p *plan.Plan) error {

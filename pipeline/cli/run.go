@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/engine"
@@ -26,6 +27,8 @@ import (
 
 func (a *app) runCommand() *cobra.Command {
 	var sel selection
+	var more extras
+	var watch bool
 	opt := engine.Options{}
 	c := &cobra.Command{
 		Use:   "run [STUDY]",
@@ -39,16 +42,13 @@ INVALID, 130 interrupted.`,
 			if opt.Jobs < 1 {
 				return &status{statusUsage, fmt.Errorf("--jobs %d: want at least 1", opt.Jobs)}
 			}
-			var e ended
-			if proof := sel.proof(args); proof != "" && len(opt.Fresh) == 0 && plan.Proven(proof, a.options(&sel), &e) {
-				a.begin(&e)
-				return a.conclude(&e)
+			if more.trace == "" && len(opt.Fresh) == 0 {
+				more.proof = sel.proof(args)
 			}
-			p, err := a.plan(args, &sel)
-			if err != nil {
-				return err
+			if watch {
+				return a.watch(cmd.Context(), args, &sel, opt, more)
 			}
-			return a.run(cmd.Context(), p, opt, sel.proof(args))
+			return a.runOnce(cmd.Context(), args, &sel, opt, more)
 		},
 	}
 	sel.flags(c)
@@ -56,8 +56,71 @@ INVALID, 130 interrupted.`,
 	c.Flags().StringArrayVar(&opt.Fresh, "fresh", nil, "run the cells of `stage` again, whatever is stored; repeatable")
 	c.Flags().StringToInt64Var(&opt.Capacity, "resource", nil, "how much there is of what cells' resources: name, as `name=amount`; repeatable")
 	c.Flags().BoolVarP(&opt.KeepGoing, "keep-going", "k", false, "after a failure, run what does not need the failed cell")
+	c.Flags().StringVar(&more.trace, "trace", "", "write when each cell ran to `file`, for Perfetto or chrome://tracing")
+	c.Flags().BoolVar(&watch, "watch", false, "stay, and run what an edit affects")
 	return c
 }
+
+// Extras are what a run leaves besides results.
+type extras struct {
+	trace string // a file for the timeline
+	proof string // a file for the proof that everything stands
+}
+
+func (a *app) runOnce(ctx context.Context, args []string, sel *selection, opt engine.Options, more extras) error {
+	var e ended
+	if more.proof != "" && plan.Proven(more.proof, a.options(sel), &e) {
+		a.begin(&e)
+		return a.conclude(&e)
+	}
+	p, err := a.plan(args, sel)
+	if err != nil {
+		return err
+	}
+	return a.run(ctx, p, opt, more)
+}
+
+// watch runs a study, and again whenever a look at the workspace shows an edit,
+// until it is interrupted. What goes wrong is said, and watched on.
+func (a *app) watch(ctx context.Context, args []string, sel *selection, opt engine.Options, more extras) error {
+	path := standard
+	if len(args) > 0 {
+		path = args[0]
+	}
+	root, err := study.Workspace(path)
+	if err != nil {
+		return err
+	}
+	for {
+		p, err := a.plan(args, sel)
+		seen := plan.Look(root, path, p)
+		if err == nil {
+			err = a.runOnce(ctx, args, sel, opt, more)
+		}
+		opt.Fresh = nil // asked for once
+		if s := (*status)(nil); err != nil && (!errors.As(err, &s) || s.err != nil) {
+			a.complain(err)
+		}
+		if ctx.Err() != nil {
+			return &status{code: statusInterrupted}
+		}
+		fmt.Fprintln(a.msg, "watching for edits; Ctrl-C ends it")
+		for now := seen; ; {
+			select {
+			case <-ctx.Done():
+				return &status{code: statusInterrupted}
+			case <-time.After(glance):
+			}
+			before := now
+			if now = plan.Look(root, path, p); now != seen && now == before { // the edit is over
+				break
+			}
+		}
+	}
+}
+
+// glance is how often watch looks.
+const glance = 200 * time.Millisecond
 
 // An ended run is what there is to say of it, also when a proof says that it
 // would do nothing.
@@ -78,7 +141,7 @@ func (a *app) begin(e *ended) {
 	}
 }
 
-func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, proof string) (err error) {
+func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more extras) (err error) {
 	for _, name := range opt.Fresh {
 		if !slices.ContainsFunc(p.Cells, func(c *plan.Cell) bool { return c.Stage.Name == name }) {
 			return &status{statusUsage, fmt.Errorf("--fresh %s: the study has no such stage", name)}
@@ -99,16 +162,26 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, proof s
 	}
 	a.share(s)
 	show := a.observer()
+	var noted *trace
+	if more.trace != "" {
+		noted = newTrace(show, more.trace)
+		show = noted
+	}
 	opt.Observer = show
 	res, err := engine.Run(ctx, p, s, dir, opt)
 	show.close()
 	e.Result = res
-	if err == nil && proof != "" && res.Whole() {
+	if noted != nil {
+		if e := noted.write(p.Study.Name); e != nil {
+			a.complain(e)
+		}
+	}
+	if err == nil && more.proof != "" && res.Whole() {
 		// No proof, such as when an input was edited meanwhile, only means that the
 		// next run has to look.
 		stands := *e
 		stands.Result = res.Again()
-		_ = res.Decider.Prove(proof, stands)
+		_ = res.Decider.Prove(more.proof, stands)
 	}
 	if e := s.Close(); err == nil {
 		err = e

@@ -483,7 +483,7 @@ func (r *run) keep(t *trial, began time.Time) error {
 		}
 		records = append(records, rec)
 	}
-	detail := store.Detail{Parts: r.decider.Of(t.cell).Parts, Warnings: t.warnings}
+	detail := store.Detail{Parts: r.decider.Of(t.cell).Parts, Warnings: t.warnings, Texts: r.decider.Texts(t.cell)}
 	if err := r.store.Commit(detail, records...); err != nil {
 		return err
 	}

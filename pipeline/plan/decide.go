@@ -202,6 +202,8 @@ type Change struct {
 	Name string `json:"name"`
 	Old  string `json:"old,omitempty"`
 	New  string `json:"new,omitempty"`
+	// Lines are those of a notebook's file that differ.
+	Lines []Line `json:"lines,omitempty"`
 }
 
 // String writes a change in one phrase, digests cut to their first digits.
@@ -235,13 +237,13 @@ func Compare(old, new []store.Part) []Change {
 	var changes []Change
 	for _, p := range new {
 		if v, ok := was[p.Name]; !ok || v != p.Value {
-			changes = append(changes, Change{p.Name, v, p.Value})
+			changes = append(changes, Change{Name: p.Name, Old: v, New: p.Value})
 		}
 		delete(was, p.Name)
 	}
 	for _, p := range old {
 		if v, gone := was[p.Name]; gone {
-			changes = append(changes, Change{p.Name, v, ""})
+			changes = append(changes, Change{Name: p.Name, Old: v})
 		}
 	}
 	return changes

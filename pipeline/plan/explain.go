@@ -1,7 +1,11 @@
 package plan
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
@@ -11,6 +15,7 @@ import (
 // An Explanation says why a cell would run or need not.
 type Explanation struct {
 	Cell   string   `json:"cell"`
+	At     string   `json:"at"` // where its stage stands in the study
 	State  string   `json:"state"`
 	Reason string   `json:"reason,omitempty"`
 	Key    string   `json:"key,omitempty"`
@@ -23,7 +28,7 @@ type Explanation struct {
 // Explain explains the decision on a cell. Background cells are explained by
 // their trial.
 func (d *Decider) Explain(c *Cell) (*Explanation, error) {
-	e := &Explanation{Cell: c.ID}
+	e := &Explanation{Cell: c.ID, At: c.Stage.Pos.String()}
 	if c.Trial != nil {
 		e.Reason = "runs and stands with " + c.Trial.ID
 		c = c.Trial
@@ -47,6 +52,15 @@ func (d *Decider) Explain(c *Cell) (*Explanation, error) {
 			return nil, err
 		}
 		e.Change = Compare(detail.Parts, dec.Parts)
+		now := d.Texts(c)
+		for i, ch := range e.Change {
+			path, _ := strings.CutPrefix(ch.Name, "file ")
+			if was, ok := detail.Texts[path]; ok {
+				if text, ok := now[path]; ok {
+					e.Change[i].Lines = lines(was, text)
+				}
+			}
+		}
 	}
 	return e, nil
 }
@@ -54,7 +68,7 @@ func (d *Decider) Explain(c *Cell) (*Explanation, error) {
 // String writes the explanation for a person.
 func (e *Explanation) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s", e.Cell, e.State)
+	fmt.Fprintf(&b, "%s (%s) %s", e.Cell, e.At, e.State)
 	if e.Reason != "" {
 		fmt.Fprintf(&b, ": %s", e.Reason)
 	}
@@ -62,6 +76,9 @@ func (e *Explanation) String() string {
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, ch := range e.Change {
 		fmt.Fprintf(w, "  %s\t%s\t->\t%s\n", ch.Name, orNone(ch.Old), orNone(ch.New))
+		for _, l := range ch.Lines {
+			fmt.Fprintf(w, "    line %d\t%s\t->\t%s\n", l.Number, orNone(strings.TrimSpace(l.Old)), orNone(strings.TrimSpace(l.New)))
+		}
 	}
 	if len(e.Compared) > 0 {
 		fmt.Fprintf(w, "its key %.12s is that of a stored result, made of:\n", e.Key)
@@ -78,4 +95,61 @@ func orNone(s string) string {
 		return "(none)"
 	}
 	return s
+}
+
+// A Line is one line of a notebook that changed; an absent side is empty. Number
+// counts in the new text, from 1.
+type Line struct {
+	Number int    `json:"line"`
+	Old    string `json:"old,omitempty"`
+	New    string `json:"new,omitempty"`
+}
+
+const (
+	mostLines = 10       // that an explanation shows
+	mostText  = 64 << 10 // bytes of a notebook's file that are kept to compare with
+)
+
+// lines returns the lines between what two texts begin and end with alike.
+func lines(old, new string) []Line {
+	a, b := strings.Split(old, "\n"), strings.Split(new, "\n")
+	at := 0
+	for at < min(len(a), len(b)) && a[at] == b[at] {
+		at++
+	}
+	a, b = a[at:], b[at:]
+	for len(a) > 0 && len(b) > 0 && a[len(a)-1] == b[len(b)-1] {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	var changed []Line
+	for i := range min(max(len(a), len(b)), mostLines) {
+		l := Line{Number: at + i + 1}
+		if i < len(a) {
+			l.Old = a[i]
+		}
+		if i < len(b) {
+			l.New = b[i]
+		}
+		changed = append(changed, l)
+	}
+	return changed
+}
+
+// Texts returns the files of a cell's notebook by path, those that still are what
+// its key was made of.
+func (d *Decider) Texts(c *Cell) map[string]string {
+	if c.Stage.Notebook == "" {
+		return nil
+	}
+	texts := map[string]string{}
+	for _, path := range c.Files {
+		if !strings.HasPrefix(path, c.Stage.Notebook+"/") {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(d.plan.Study.Root, path))
+		if sum := sha256.Sum256(b); err == nil && len(b) <= mostText && hex.EncodeToString(sum[:]) == d.files[path] {
+			texts[path] = string(b)
+		}
+	}
+	return texts
 }

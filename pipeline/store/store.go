@@ -67,6 +67,9 @@ type Record struct {
 type Detail struct {
 	Parts    []Part   `json:"parts"` // what the key was made of
 	Warnings []string `json:"warnings,omitempty"`
+	// Texts are the notebook's files by path, so that a change can be shown line
+	// by line.
+	Texts map[string]string `json:"texts,omitempty"`
 }
 
 // A Part is one named contribution to a key.

@@ -1,0 +1,123 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/engine"
+	"barograph/pipeline/plan"
+)
+
+// A trace notes when each cell ran, and writes it in the Chrome trace format,
+// which Perfetto and chrome://tracing open: one lane for each cell that ran at a
+// time, background cells in lanes of their own below their trial's.
+type trace struct {
+	observer
+	path   string
+	began  time.Time
+	lanes  []*plan.Cell // who runs in each
+	starts map[*plan.Cell]started
+	events []traceEvent
+}
+
+type started struct {
+	at     time.Time
+	lane   int
+	reason string
+}
+
+// A traceEvent is an event of the format; times are microseconds.
+type traceEvent struct {
+	Name  string            `json:"name"`
+	Cat   string            `json:"cat,omitempty"`
+	Phase string            `json:"ph"`
+	At    int64             `json:"ts"`
+	Took  int64             `json:"dur,omitempty"`
+	Pid   int               `json:"pid"`
+	Lane  int               `json:"tid"`
+	Scope string            `json:"s,omitempty"`
+	Args  map[string]string `json:"args,omitempty"`
+}
+
+func newTrace(o observer, path string) *trace {
+	return &trace{observer: o, path: path, began: time.Now(), starts: map[*plan.Cell]started{}}
+}
+
+func (t *trace) since(at time.Time) int64 { return at.Sub(t.began).Microseconds() }
+
+func (t *trace) Start(c *plan.Cell, reason string) {
+	lane := 0
+	for lane < len(t.lanes) && t.lanes[lane] != nil {
+		lane++
+	}
+	for len(t.lanes) <= lane+len(c.Gang) {
+		t.lanes = append(t.lanes, nil)
+	}
+	t.lanes[lane] = c
+	for i := range c.Gang {
+		t.lanes[lane+1+i] = c
+	}
+	t.starts[c] = started{time.Now(), lane, reason}
+	t.observer.Start(c, reason)
+}
+
+// span notes an attempt of a cell and of its background cells.
+func (t *trace) span(c *plan.Cell, status string, err error) {
+	s, ok := t.starts[c]
+	if !ok {
+		return
+	}
+	delete(t.starts, c)
+	for i := range t.lanes {
+		if t.lanes[i] == c {
+			t.lanes[i] = nil
+		}
+	}
+	args := map[string]string{"status": status, "reason": s.reason}
+	if err != nil {
+		args["error"] = err.Error()
+	}
+	for i, m := range append([]*plan.Cell{c}, c.Gang...) {
+		t.events = append(t.events, traceEvent{
+			Name: m.ID, Cat: m.Stage.Name, Phase: "X", At: t.since(s.at), Took: time.Since(s.at).Microseconds(),
+			Pid: 1, Lane: s.lane + i, Args: args,
+		})
+	}
+}
+
+func (t *trace) Retry(c *plan.Cell, err error, after time.Duration) {
+	t.span(c, "retried", err)
+	t.observer.Retry(c, err, after)
+}
+
+func (t *trace) End(c *plan.Cell, o engine.Outcome) {
+	t.span(c, string(o.Status), o.Err)
+	t.observer.End(c, o)
+}
+
+func (t *trace) Event(c *plan.Cell, e cell.Event) {
+	if s, ok := t.starts[c]; ok && e.Type == "warning" {
+		t.events = append(t.events, traceEvent{Name: e.Text, Cat: "warning", Phase: "i", Scope: "t", At: t.since(time.Now()), Pid: 1, Lane: s.lane})
+	}
+	t.observer.Event(c, e)
+}
+
+// write writes what was noted.
+func (t *trace) write(study string) error {
+	name := traceEvent{Name: "process_name", Phase: "M", Pid: 1, Args: map[string]string{"name": "barograph " + study}}
+	b, err := json.Marshal(map[string]any{"displayTimeUnit": "ms", "traceEvents": append([]traceEvent{name}, t.events...)})
+	if err == nil {
+		err = os.WriteFile(t.path+"~", b, 0o666)
+	}
+	if err == nil {
+		err = os.Rename(t.path+"~", t.path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write the trace: %w", err), os.RemoveAll(t.path+"~"))
+	}
+	return nil
+}

@@ -1,0 +1,41 @@
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+
+	"barograph/pipeline/store"
+)
+
+// Look digests what a look at the workspace shows of a study, without reading
+// any file: the study itself, everything under configs/, and, where p is not
+// nil, what its cells read, with the files that patterns match now. While it
+// stays the same, nobody has edited anything that a run would see.
+func Look(root, file string, p *Plan) string {
+	paths := map[string]bool{file: true}
+	patterns := []string{"configs/**"}
+	if p != nil {
+		for _, c := range p.Cells {
+			for _, f := range c.Files {
+				paths[filepath.Join(root, f)] = true
+			}
+		}
+		patterns = slices.AppendSeq(patterns, maps.Keys(p.globs))
+	}
+	for _, pattern := range patterns {
+		found, _ := glob(root, pattern) // a folder that cannot be read shows nothing
+		for _, f := range found {
+			paths[filepath.Join(root, f)] = true
+		}
+	}
+	h := sha256.New()
+	for _, path := range slices.Sorted(maps.Keys(paths)) {
+		o, err := store.Observe(path)
+		fmt.Fprintf(h, "%q %v %v\n", path, o, err == nil)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
