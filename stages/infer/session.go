@@ -232,6 +232,9 @@ func (x *session) room(outputs []onnx.Value, dims map[string]int64) ([]ort.Value
 			values[i], err = ort.NewEmptyTensor[float32](shape)
 		case "float64":
 			values[i], err = ort.NewEmptyTensor[float64](shape)
+		case "float16", "bfloat16": // of which a call would find half the room
+			n, _ := out.Type.Bytes(ort.Shape(shape).FlattenedSize())
+			values[i], err = ort.NewCustomDataTensor(shape, make([]byte, n), ort.TensorElementDataType(out.Type))
 		default:
 			known = false
 		}
@@ -242,8 +245,9 @@ func (x *session) room(outputs []onnx.Value, dims map[string]int64) ([]ort.Value
 	if known {
 		return values, nil
 	}
+	before := made(slices.Clone(values))
 	if err := x.ort.Run(x.values, values); err != nil {
-		return made(values), fmt.Errorf("call it, to see its outputs' shapes: %w", err)
+		return before, fmt.Errorf("call it, to see its outputs' shapes: %w", err)
 	}
 	for i, v := range values {
 		if v.GetONNXType() != ort.ONNXTypeTensor {

@@ -88,19 +88,19 @@ func TestFetchErrors(t *testing.T) {
 	url := server.URL
 	path := filepath.Join(t.TempDir(), "m.onnx")
 	sum := strings.Repeat("0", 64)
-	try := func() (error, string) {
-		err := fetch(t.Context(), server.Client(), url, path, sum, func(string) {})
+	try := func() (hint string, err error) {
+		err = fetch(t.Context(), server.Client(), url, path, sum, func(string) {})
 		var h *cell.Error
 		if errors.As(err, &h) {
-			return err, h.Hint
+			return h.Hint, err
 		}
-		return err, ""
+		return "", err
 	}
-	if err, hint := try(); err == nil || !strings.Contains(err.Error(), "404 Not Found") || !strings.Contains(hint, "address") {
+	if hint, err := try(); err == nil || !strings.Contains(err.Error(), "404 Not Found") || !strings.Contains(hint, "address") {
 		t.Errorf("404: %v, hint %q", err, hint)
 	}
 	server.Close()
-	if err, hint := try(); err == nil || !strings.Contains(err.Error(), "connection refused") || !strings.Contains(hint, "copy it here as "+path) {
+	if hint, err := try(); err == nil || !strings.Contains(err.Error(), "connection refused") || !strings.Contains(hint, "copy it here as "+path) {
 		t.Errorf("no network: %v, hint %q", err, hint)
 	}
 }

@@ -1,0 +1,167 @@
+package infer
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"barograph/pipeline/cell"
+	"barograph/stages/model/onnx"
+)
+
+// graph writes an ONNX file of a graph with the weight w, [4, 3].
+func graph(t *testing.T, opset int64, fill func(g *onnx.Graph, w string)) string {
+	t.Helper()
+	g := onnx.New("test", "test", 8, opset)
+	fill(g, g.Weight("w", []int64{4, 3}, func(w io.Writer) error {
+		_, err := w.Write(make([]byte, 48))
+		return err
+	}))
+	var b bytes.Buffer
+	if err := g.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	return put(t, "m.onnx", b.String())
+}
+
+func typed(t *testing.T, name string) onnx.Type {
+	t.Helper()
+	typ, ok := onnx.ParseType(name)
+	if !ok {
+		t.Fatalf("no type %q", name)
+	}
+	return typ
+}
+
+// external copies the model whose weights lie in another file, of which it keeps
+// size bytes; -1: all.
+func external(t *testing.T, size int) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"external.onnx", "external.onnx.data"} {
+		b, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(name, ".data") {
+			if size == 0 {
+				continue
+			}
+			b = b[:min(len(b), max(size, len(b)*max(0, -size)))]
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(dir, "external.onnx")
+}
+
+// Whatever is wrong with a model's file shows before anything is measured, with
+// words for it.
+func TestFilesThatCannotRun(t *testing.T) {
+	matmul := func(g *onnx.Graph, w string) {
+		g.OpAs("y", "MatMul", []string{g.Input("x", onnx.Float32, "rows", "columns"), w})
+		g.Output("y", onnx.Float32, "rows", "3")
+	}
+	huge := put(t, "huge.onnx", "")
+	if err := os.Truncate(huge, 3<<30); err != nil { // of which the disk holds nothing
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(external(t, -1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name       string
+		model      any
+		dims       map[string]any
+		want, hint string
+	}{
+		{name: "unknown operation", want: "Frobnicate", hint: "model info", model: graph(t, 12, func(g *onnx.Graph, w string) {
+			g.OpAs("y", "Frobnicate", []string{g.Input("x", onnx.Float32, "2", "4"), w})
+			g.Output("y", onnx.Float32, "2", "3")
+		})},
+		{name: "operator set of the future", want: "opset", hint: "model info", model: graph(t, 999, matmul),
+			dims: map[string]any{"rows": 1, "columns": 4}},
+		{name: "no data file", want: "external.onnx.data: no such file", hint: "belong beside it", model: external(t, 0)},
+		{name: "short data file", want: "external.onnx.data holds 100 bytes, and initialisers reach to byte", model: external(t, 100)},
+		{name: "cut short", want: "is cut short", model: put(t, "half.onnx", string(whole[:len(whole)/2]))},
+		{name: "3 GB in one file", want: "holds 3221225472 bytes, and one ONNX file at most 2147483647", hint: "external data", model: huge},
+		{name: "nameless sizes", want: `no value for the dimension "rows", "columns"`, hint: "dims: {rows: 1, columns: 1}", model: graph(t, 12, matmul)},
+		{name: "unknown dimension", want: `has no dimension "row"`, hint: `"rows"`, model: graph(t, 12, matmul), dims: map[string]any{"row": 1}},
+		{name: "wrong shape", want: "MatMul", model: graph(t, 12, matmul), dims: map[string]any{"rows": 2, "columns": 5}},
+		{name: "an input of text", want: `input "x": no values can be drawn of type "string"`, hint: "types are", model: graph(t, 12, func(g *onnx.Graph, w string) {
+			g.OpAs("y", "Identity", []string{g.Input("x", typed(t, "string"), "1")})
+			g.Output("y", typed(t, "string"), "1")
+		})},
+		{name: "another file", want: "the SHA-256 of", hint: "another file", model: map[string]any{"file": external(t, -1), "sha256": strings.Repeat("0", 64)}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			with := map[string]any{"model": tt.model}
+			if tt.dims != nil {
+				with["dims"] = tt.dims
+			}
+			cmd, stdout := start(t, cell.Spec{Prepare: true}, with)
+			all, err := events(t, cmd, stdout)
+			e := ofType(all, "error")
+			if err == nil || len(e) != 1 || !strings.Contains(e[0].Text, tt.want) || !strings.Contains(e[0].Hint, tt.hint) {
+				t.Errorf("%v: error events %+v; want %q, hint %q", err, e, tt.want, tt.hint)
+			}
+		})
+	}
+}
+
+// Files of every kind are measured, and what crosses the link is known of each.
+func TestFiles(t *testing.T) {
+	for _, tt := range []struct {
+		name             string
+		model            string
+		dims             map[string]any
+		in, out, weights int64
+	}{
+		{name: "weights apart", model: external(t, -1), in: 4 * 3 * 16 * 16, out: 4 * 5, weights: 4*(3*8*9+8+8*5+5) + 8*4},
+		{name: "output found by a call", model: graph(t, 12, func(g *onnx.Graph, w string) {
+			x := g.Input("x", typed(t, "uint8"), "n", "4")
+			g.OpAs("where", "NonZero", []string{g.Op("", "Add", []string{g.Op("", "Cast", []string{x}, onnx.Int("to", 1)), g.Scalar(1)})})
+			g.Output("where", onnx.Int64, "2", "found")
+			g.OpAs("y", "MatMul", []string{g.Op("", "Cast", []string{x}, onnx.Int("to", 1)), w})
+			g.Output("y", onnx.Float32, "n", "3")
+		}), dims: map[string]any{"n": 5}, in: 20, out: 8*2*20 + 4*15, weights: 48},
+		{name: "many types", model: graph(t, 16, func(g *onnx.Graph, w string) {
+			sum := w
+			for _, name := range []string{"float16", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"} {
+				x := g.Input(name, typed(t, name), "1")
+				sum = g.Op("", "Add", []string{sum, g.Op("", "Cast", []string{x}, onnx.Int("to", 1))})
+			}
+			x := g.Input("none", onnx.Float32) // no dimension
+			sum = g.Op("", "Add", []string{sum, x})
+			g.OpAs("y", "Cast", []string{sum}, onnx.Int("to", int64(typed(t, "float16"))))
+			g.Output("y", typed(t, "float16"), "4", "3")
+		}), in: 2 + 8 + 1 + 2 + 4 + 8 + 1 + 2 + 4 + 8 + 1 + 4, out: 24, weights: 48},
+		{name: "a cache that grows", model: graph(t, 12, func(g *onnx.Graph, w string) {
+			a, b := g.Input("past", onnx.Float32, "past", "3"), g.Input("mask", onnx.Int64, "past + 1")
+			g.OpAs("present", "Concat", []string{a, w}, onnx.Int("axis", 0))
+			g.Output("present", onnx.Float32, "past + 4", "3")
+			g.OpAs("seen", "Identity", []string{b})
+			g.Output("seen", onnx.Int64, "past + 1")
+		}), dims: map[string]any{"past": 6}, in: 4*18 + 8*7, out: 4*30 + 8*7, weights: 48},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			with := map[string]any{"model": tt.model}
+			if tt.dims != nil {
+				with["dims"] = tt.dims
+			}
+			cmd, stdout := start(t, cell.Spec{}, with)
+			if all, err := events(t, cmd, stdout); err != nil {
+				t.Fatalf("%v: %+v", err, ofType(all, "error"))
+			}
+			_, about := outputs(t, cmd.Dir)
+			if about.In != tt.in || about.Out != tt.out || about.Weights != tt.weights {
+				t.Errorf("in %d, out %d, weights %d; want %d, %d, %d", about.In, about.Out, about.Weights, tt.in, tt.out, tt.weights)
+			}
+		})
+	}
+}
