@@ -82,7 +82,7 @@ A study that is not named is configs/paper.yaml.`,
 	root.SetArgs(args)
 	root.SetOut(a.out)
 	root.SetErr(a.msg)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 	err := root.ExecuteContext(ctx)

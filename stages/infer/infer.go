@@ -41,8 +41,8 @@ type With struct {
 	Batch    int              `json:"batch" min:"1" doc:"samples per call: the model's dimension batch"`
 	Sequence int              `json:"sequence" min:"1" doc:"tokens per sample: the model's dimension sequence"`
 	Dims     map[string]int64 `json:"dims,omitempty" min:"1" doc:"the model's other symbolic dimensions, by name"`
-	Warmup   int              `json:"warmup" min:"0" doc:"calls before the timed ones"`
-	Calls    int              `json:"calls" min:"1" doc:"timed calls"`
+	Warmup   int              `json:"warmup" min:"0" max:"10000000" doc:"calls before the timed ones"`
+	Calls    int              `json:"calls" min:"1" max:"10000000" doc:"timed calls"`
 	Threads  int              `json:"threads" min:"0" doc:"threads the model computes with; 0: one for each of its processors"`
 	Arrivals string           `json:"arrivals" enum:"closed" doc:"when calls are due; closed: once the one before is complete"`
 	CUDA

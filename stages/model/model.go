@@ -544,14 +544,16 @@ func Ensure(ctx context.Context, c *Config, cacheDir string, log func(string)) (
 	if c.arch == nil {
 		return path, nil
 	}
-	info, err := c.Info()
-	if err != nil {
-		return "", err
-	}
-	// A file that has another size was damaged after it was renamed into place.
+	// The name says what the file was built from; the digest noted beside it, that
+	// it still is what was built.
+	noted := path + ".sha256"
 	built := func() bool {
-		fi, err := os.Stat(path)
-		return err == nil && fi.Size() == info.Bytes
+		want, err := os.ReadFile(noted)
+		if err != nil {
+			return false
+		}
+		digest, err := asset.Digest(path)
+		return err == nil && digest == string(want)
 	}
 	if built() {
 		return path, nil
@@ -567,8 +569,19 @@ func Ensure(ctx context.Context, c *Config, cacheDir string, log func(string)) (
 	if built() {
 		return path, nil
 	}
+	info, err := c.Info()
+	if err != nil {
+		return "", err
+	}
 	log(fmt.Sprintf("building %s: %d parameters, %.0f MB", c.Name, c.Parameters, float64(info.Bytes)/1e6))
-	return path, buildFile(ctx, c, path, path+".tmp")
+	if err := buildFile(ctx, c, path, path+".tmp"); err != nil {
+		return "", err
+	}
+	digest, err := asset.Digest(path)
+	if err != nil {
+		return "", err
+	}
+	return path, os.WriteFile(noted, []byte(digest), 0o666)
 }
 
 // buildFile builds into tmp and renames it to path.

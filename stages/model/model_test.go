@@ -305,14 +305,30 @@ func TestEnsureBuildsOnce(t *testing.T) {
 	if again, err := Inspect(path); err != nil || again.Bytes != info.Bytes {
 		t.Errorf("a damaged file was not built again: %v", err)
 	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := bytes.Clone(whole)
+	damaged[len(damaged)/2] ^= 1
+	if err := os.WriteFile(path, damaged, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Ensure(t.Context(), c, dir, nil); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := os.ReadFile(path); err != nil || !bytes.Equal(again, whole) {
+		t.Errorf("a file with one bit changed was taken for the model: %v", err)
+	}
 	onlyModel(t, dir)
 }
 
-// onlyModel checks that nothing but models and locks lies in a cache.
+// onlyModel checks that nothing but models, their digests and locks lies in a
+// cache.
 func onlyModel(t *testing.T, dir string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && !strings.HasSuffix(path, ".onnx") && !strings.HasSuffix(path, ".lock") {
+		if err == nil && !d.IsDir() && !strings.HasSuffix(path, ".onnx") && !strings.HasSuffix(path, ".lock") && !strings.HasSuffix(path, ".sha256") {
 			t.Errorf("%s was left", path)
 		}
 		return err
