@@ -144,7 +144,11 @@ func (x *session) bind(names []string, inputs map[string]model.Tensor, outputs [
 
 // size returns how many bytes a tensor takes, or 0 where its elements have no size.
 func size(t onnx.Type, v ort.Value) int64 {
-	n, _ := t.Bytes(v.GetShape().FlattenedSize())
+	n := int64(1) // of no dimensions
+	if shape := v.GetShape(); len(shape) > 0 {
+		n = shape.FlattenedSize()
+	}
+	n, _ = t.Bytes(n)
 	return n
 }
 
