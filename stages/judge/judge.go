@@ -66,13 +66,16 @@ func (o Options) bootstrap() stats.Bootstrap {
 
 // A Report is what was concluded from samples.
 type Report struct {
-	About     []string         `json:"about,omitempty"`
-	Simulated bool             `json:"simulated"`
-	Calls     int              `json:"samples"`
-	Levels    []*Level         `json:"levels"`
-	Drift     *stats.Drift     `json:"drift,omitempty"` // nil without a baseline
-	Trend     *stats.Trend     `json:"trend,omitempty"`
-	Effect    *Effect          `json:"effect,omitempty"` // nil where there are too few samples or levels
+	About     []string     `json:"about,omitempty"`
+	Simulated bool         `json:"simulated"`
+	Calls     int          `json:"samples"`
+	Levels    []*Level     `json:"levels"`
+	Drift     *stats.Drift `json:"drift,omitempty"` // nil without a baseline
+	Trend     *stats.Trend `json:"trend,omitempty"`
+	Effect    *Effect      `json:"effect,omitempty"` // nil where there are too few samples or levels
+	// Loaded is the change from the lightest load to the heaviest; nil where there
+	// are not two loads and a baseline.
+	Loaded    *Effect          `json:"effect_among_loads,omitempty"`
 	Shifts    []stats.Shift    `json:"shifts,omitempty"` // of each level against the lowest
 	Growth    *stats.Growth    `json:"growth,omitempty"` // nil where utilisation is unknown
 	Confusion *stats.Confusion `json:"confusion,omitempty"`
@@ -326,15 +329,14 @@ func (r *Report) compare() error {
 		return err
 	}
 	r.Trend = &trend
-	change, err := stats.BootstrapDifference(lowest.samples, highest.samples, 0.5, r.options.bootstrap())
-	if err != nil {
+	if r.Effect, err = r.effect(lowest, highest); err != nil || r.Effect == nil {
 		return err
 	}
-	if change.Doubt != "" {
-		r.doubt("%s against %s: %s", highest.Label, lowest.Label, change.Doubt)
-		return nil
+	if lowest.value == 0 && len(r.Levels) > 2 {
+		if r.Loaded, err = r.effect(r.Levels[1], highest); err != nil {
+			return err
+		}
 	}
-	r.Effect = &Effect{From: lowest.Label, To: highest.Label, Base: lowest.Quantiles[0].Value, Change: change}
 	r.Shifts = make([]stats.Shift, len(r.Levels)-1)
 	return r.each(func(l *Level) error {
 		i := slices.Index(r.Levels, l) - 1
@@ -346,6 +348,19 @@ func (r *Report) compare() error {
 		r.Shifts[i] = shift
 		return err
 	})
+}
+
+// effect compares the medians of two levels; nil where there are too few samples.
+func (r *Report) effect(from, to *Level) (*Effect, error) {
+	change, err := stats.BootstrapDifference(from.samples, to.samples, 0.5, r.options.bootstrap())
+	if err != nil {
+		return nil, err
+	}
+	if change.Doubt != "" {
+		r.doubt("%s against %s: %s", to.Label, from.Label, change.Doubt)
+		return nil, nil
+	}
+	return &Effect{From: from.Label, To: to.Label, Base: from.Quantiles[0].Value, Change: change}, nil
 }
 
 // most is the utilisation above which the calibration must have been wrong.

@@ -40,8 +40,14 @@ func (r *Report) c1() cell.Verdict {
 	value, low, high := r.Effect.Share()
 	because := fmt.Sprintf("median latency changes by %+.1f%% [%+.1f%%, %+.1f%%] from %s to %s; %s on replicate medians: p = %.2g (%s, n = %d)",
 		100*value, 100*low, 100*high, r.Effect.From, r.Effect.To, r.Trend.Test, r.Trend.P, r.Trend.Method, r.Trend.N)
+	if e := r.Loaded; e != nil {
+		value, low, high := e.Share()
+		because += fmt.Sprintf("; among loads, %+.1f%% [%+.1f%%, %+.1f%%] from %s to %s", 100*value, 100*low, 100*high, e.From, e.To)
+	}
 	floor := r.floor()
 	switch {
+	case r.Trend.P < r.options.Alpha && low > floor && high+floor < r.options.Negligible:
+		return say(cell.Reproduced, "%s: it is there, and less than the %g%% that would matter", because, 100*r.options.Negligible)
 	case r.Trend.P < r.options.Alpha && low > floor:
 		return say(cell.Reproduced, "%s", because)
 	case high+floor < r.options.Negligible:
@@ -91,6 +97,9 @@ func (r *Report) c2(run *Run) cell.Verdict {
 		return say(cell.Refuted, "nothing grows: the median changes by at most %+.1f%% over the utilisations measured", 100*high)
 	}
 	because := g.Because
+	if len(g.Median) == 0 && len(g.Saturated) > 0 {
+		because += fmt.Sprintf(": %s fill the link, and more of them would say nothing about what lies below; loads with a limited rate would", list(g.Saturated))
+	}
 	if r.Advice != "" {
 		because += "; " + r.Advice
 	}

@@ -1,0 +1,22 @@
+package judge
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+func TestGates(t *testing.T) {
+	var r Run
+	if err := json.Unmarshal([]byte(`{"trials": [{"infer": {}}, {"infer": {"gpu": {}}},
+		{"infer": {"gpu": {"invalid": ["the link replayed 2 packets", "it was throttled"]}}}]}`), &r); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Gates(); !strings.Contains(got, "1 of 3 trials") || !strings.Contains(got, "replayed 2 packets; it was throttled") {
+		t.Errorf("Gates() = %q", got)
+	}
+	r.Trials = r.Trials[:2]
+	if got := r.Gates(); got != "" {
+		t.Errorf("Gates() = %q without a failure", got)
+	}
+}
