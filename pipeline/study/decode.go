@@ -71,7 +71,7 @@ func (d *decoder) decode(dst reflect.Value, n *node, tag reflect.StructTag) {
 			d.decode(elem, p.val, tag)
 			dst.SetMapIndex(reflect.ValueOf(p.key.val), elem)
 		}
-	case n.kind == mapping && dst.Kind() == reflect.Struct:
+	case n.kind == mapping && dst.Kind() == reflect.Struct && dst.Type() != wordType:
 		d.fields(dst, n)
 	default:
 		got := "a list"
