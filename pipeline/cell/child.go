@@ -161,6 +161,9 @@ func (c *Cell) serve(kinds Kinds, in io.Reader) error {
 		}
 	}()
 	if c.Prepare {
+		if kind.Prepare == nil {
+			return fmt.Errorf("kind %q has nothing to prepare", c.Kind)
+		}
 		return kind.Prepare(ctx, c)
 	}
 	return kind.Run(ctx, c)

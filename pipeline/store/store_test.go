@@ -291,11 +291,27 @@ func FuzzLog(f *testing.F) {
 	f.Add([]byte("00000000\t\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, "cells.log"), b, 0o666); err != nil {
-			t.Fatal(err)
+		for _, name := range []string{"cells.log", "details.log", "stats"} {
+			if err := os.WriteFile(filepath.Join(dir, name), b, 0o666); err != nil {
+				t.Fatal(err)
+			}
 		}
 		s, err := store.Open(dir)
 		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(b)) {
+			if fields := strings.Split(line, "\t"); len(fields) > 2 {
+				if r := s.Latest(fields[2]); r != nil {
+					s.Get(r.Key)
+					_, _ = s.Detail(r)
+				}
+			}
+		}
+		if _, _, err := s.Verify(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.GC(nil, 1<<20, false); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Close(); err != nil {

@@ -1,0 +1,220 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"barograph/pipeline/engine"
+	"barograph/pipeline/store"
+)
+
+// A child that floods its log fills neither memory nor disk, and ends well.
+func TestFloodedLog(t *testing.T) {
+	w := newWorkspace(t, `stages: {x: {uses: command, run: 'head -c 50000000 /dev/zero | tr "\0" x; echo; echo the end; touch o', outputs: [o]}}`)
+	res, _, err := w.run(engine.Options{})
+	if err != nil || res.Counts[engine.Ran] != 1 {
+		t.Fatal(err, res.Failures)
+	}
+	log := w.read(".barograph/logs/s/x.log")
+	if len(log) > 17<<20 || !strings.Contains(log, "the log is cut here") {
+		t.Errorf("the log has %d bytes, and ends in %.60q", len(log), log[len(log)-60:])
+	}
+}
+
+// What a child leaves running is killed with it, unless it fled into a session
+// of its own: then it holds nothing up, and the cell ends without it.
+func TestDaemons(t *testing.T) {
+	dir := t.TempDir()
+	w := newWorkspace(t, fmt.Sprintf(`
+stages:
+  stays: {uses: command, run: 'sleep 100 & echo $! > %[1]s/stays; touch a', outputs: [a]}
+  flees: {uses: command, run: 'setsid sh -c "echo \$\$ > %[1]s/flees; sleep 100" & while ! test -s %[1]s/flees; do sleep 0.01; done; touch b', outputs: [b]}
+`, dir))
+	start := time.Now()
+	res, _, err := w.run(engine.Options{})
+	if err != nil || res.Counts[engine.Ran] != 2 {
+		t.Fatal(err, res.Failures)
+	}
+	if took := time.Since(start); took > 20*time.Second {
+		t.Errorf("a daemon held the run up for %v", took)
+	}
+	pid := func(name string) int {
+		n, err := strconv.Atoi(strings.TrimSpace(readFile(t, filepath.Join(dir, name))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	defer syscall.Kill(-pid("flees"), syscall.SIGKILL)
+	for range 100 {
+		if stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid("stays"))); err != nil || strings.Contains(string(stat), ") Z ") {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("a background process of a cell that ended goes on")
+}
+
+// A child that ignores SIGTERM is killed after its grace.
+func TestDeafChild(t *testing.T) {
+	w := newWorkspace(t, `stages: {x: {uses: command, timeout: 200ms, run: "trap '' TERM; while :; do sleep 0.05; done", outputs: [o]}}`)
+	start := time.Now()
+	res, _, err := w.run(engine.Options{})
+	if err != nil || len(res.Failures) != 1 || !strings.Contains(res.Failures[0].Err.Error(), "no end after 200ms") {
+		t.Fatal(err, res.Failures)
+	}
+	if took := time.Since(start); took > 15*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+// What a child writes outside its folder is no result: another cell's output
+// that it tramples on is put right, and the store's objects are read-only files
+// under other names.
+func TestWritesOutside(t *testing.T) {
+	w := newWorkspace(t, `
+stages:
+  good: {uses: command, run: 'echo good > good.txt', outputs: [good.txt]}
+  evil: {uses: command, needs: [good], run: 'echo evil > ROOT/good.txt; echo evil > ROOT/stray.txt; { echo evil > good.txt; } 2>/dev/null || true; touch o', outputs: [o]}
+  last: {uses: command, needs: [good, evil], run: 'cp good.txt last.txt', outputs: [last.txt]}
+`)
+	w.write("configs/s.yaml", strings.ReplaceAll(w.read("configs/s.yaml"), "ROOT", w.root))
+	if _, _, err := w.run(engine.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := w.run(engine.Options{})
+	if err != nil || w.read("good.txt") != "good\n" {
+		t.Errorf("after a second run good.txt is %q: %v", w.read("good.txt"), err)
+	}
+	s, err := store.View(filepath.Join(w.root, ".barograph/store"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, damage, err := s.Verify(); err != nil || len(damage) > 0 {
+		t.Errorf("the store is damaged: %v, %v", damage, err)
+	}
+}
+
+// A workspace on a disk of 4 MB: what does not fit fails its cell and says so,
+// and once there is room the next run goes on.
+func TestDiskFull(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("none", dir, "tmpfs", 0, "size=4m"); err != nil {
+		if errors.Is(err, syscall.EPERM) { // not root: as root of a namespace of our own, then
+			self, _ := os.Executable()
+			cmd := exec.Command(self, "-test.run", "^TestDiskFull$", "-test.v")
+			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+				UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}}
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("in a namespace: %v\n%s", err, out)
+			}
+			return
+		}
+		t.Fatal(err)
+	}
+	defer syscall.Unmount(dir, syscall.MNT_DETACH)
+	w := &workspace{t, dir}
+	w.write("configs/machines/host.yaml", "name: host\ndevice: host\n")
+	w.write("configs/s.yaml", `
+study: s
+machine: host
+stages:
+  small: {uses: command, run: 'echo small > small', outputs: [small]}
+  large: {uses: command, needs: [small], run: 'head -c 1500000 /dev/zero > large', outputs: [large]}
+  after: {uses: command, needs: [large], run: 'wc -c < large > after', outputs: [after]}
+`)
+	w.write("ballast", strings.Repeat("x", 2500000))
+	res, _, err := w.run(engine.Options{})
+	if err == nil && len(res.Failures) != 1 {
+		t.Fatalf("%v, %v: want the full disk to fail the large cell", err, res.Failures)
+	}
+	if len(res.Failures) == 1 && !strings.Contains(strings.ToLower(fmt.Sprint(res.Failures[0].Err)), "no space left") {
+		t.Errorf("the failure says %v", res.Failures[0].Err)
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, "large")); err == nil && len(b) != 1500000 {
+		t.Errorf("half an output was published, %d bytes", len(b))
+	}
+	if err := os.Remove(filepath.Join(dir, "ballast")); err != nil {
+		t.Fatal(err)
+	}
+	res, sight, err := w.run(engine.Options{})
+	if err != nil || len(res.Failures) > 0 || w.read("after") != "1500000\n" {
+		t.Fatalf("with room again: %v, %v", err, res.Failures)
+	}
+	for _, id := range sight.starts {
+		if id == "small" {
+			t.Error("a cell was repeated that had been committed")
+		}
+	}
+}
+
+// A folder that cannot be written stops the run before anything is measured, and
+// when it becomes so meanwhile, the result is kept.
+func TestReadOnlyFolder(t *testing.T) {
+	if os.Getuid() == 0 {
+		readOnlyAsNobody(t)
+		return
+	}
+	readOnly(t)
+}
+
+// readOnlyAsNobody runs the test again as a user whom permissions bind.
+func readOnlyAsNobody(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	program := filepath.Join(dir, "engine.test") // where that user can read it
+	if out, err := exec.Command("cp", self, program).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command(program, "-test.run", "^TestReadOnlyFolder$", "-test.v")
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "TMPDIR="+dir, "HOME="+dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("as nobody: %v\n%s", err, out)
+	}
+}
+
+func readOnly(t *testing.T) {
+	w := newWorkspace(t, `
+stages:
+  a: {uses: command, run: 'echo a > a', outputs: [out/a]}
+  b: {uses: command, needs: [a], run: 'true', outputs: [out/b]}
+`)
+	w.write("configs/s.yaml", strings.ReplaceAll(strings.ReplaceAll(w.read("configs/s.yaml"), "echo a > a", "echo a > out/a; chmod 500 "+w.root+"/out"), "'true'", "'echo b > out/b'"))
+	out := filepath.Join(w.root, "out")
+	if err := os.Mkdir(out, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Chmod(out, 0o700)
+	_, sight, err := w.run(engine.Options{})
+	if err == nil || !strings.Contains(err.Error(), "permission denied") || len(sight.starts) > 0 {
+		t.Errorf("read-only from the beginning: %v, started %v", err, sight.starts)
+	}
+	os.Chmod(out, 0o700)
+	res, _, err := w.run(engine.Options{})
+	if err != nil || len(res.Failures) != 1 || !strings.Contains(res.Failures[0].Err.Error(), "permission denied") {
+		t.Fatalf("read-only meanwhile: %v, %v", err, res.Failures)
+	}
+	os.Chmod(out, 0o700)
+	res, sight, err = w.runIn(context.Background(), engine.Options{}, nil)
+	if err != nil || len(res.Failures) > 0 || len(sight.starts) != 1 || w.read("out/a") != "a\n" {
+		t.Errorf("writable again: %v, %v, started %v: want only b", err, res.Failures, sight.starts)
+	}
+}
