@@ -3,9 +3,10 @@
 program := bin/barograph
 sources := main.go go.mod go.sum $(shell find pipeline stages notebooks/nb -type f ! -name '*_test.go' ! -path '*/testdata/*')
 packages ?= ./...
+fuzztime ?= 7m
 
 .DELETE_ON_ERROR:
-.PHONY: help reproduce figures test bench lint build assets clean
+.PHONY: help reproduce figures test bench soak lint build cuda test-cuda assets clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,13 +22,21 @@ figures: $(program) ## draw every figure again from the recordings in data/
 		$(program) run --replay "$${sums%/*}" || [ $$? -eq 3 ] || exit 1; \
 	done
 
-test: lint assets ## check and test everything, with the race detector
+test: lint assets test-cuda ## check and test everything, with the race detector
 	go test -race $(packages)
 	go test -run '^TestSimulated' ./stages/stats ./stages/judge
 
 bench: assets ## measure against other tools, and the program's parts
 	@set -e; for dir in bench/*/; do echo go run "./$$dir"; go run "./$$dir"; done
 	go test -run '^$$' -bench . -benchtime 1s $(packages)
+
+soak: ## kill 200 runs, and fuzz every parser, for about an hour in all
+	BAROGRAPH_KILLS=200 go test -count=1 -timeout 60m -v -run TestKills ./pipeline/cli
+	go test -count=1 -run TestIncrementalEqualsClean ./pipeline/engine -rapid.checks=1000
+	@set -e; grep -rho --include='*_test.go' '^func Fuzz[A-Za-z]*' pipeline -H | sed 's|/[^/]*:func | |' | while read -r dir name; do \
+		echo go test -fuzz "$$name" "./$$dir"; \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(fuzztime) "./$$dir"; \
+	done
 
 lint: ## formatting, vet, staticcheck
 	@unformatted=$$(gofmt -l *.go bench configs pipeline stages notebooks) && \
@@ -39,6 +48,19 @@ build: $(program) ## the program, bin/barograph
 
 $(program): $(sources)
 	go build -o $@ .
+
+# Headers and a library that stands in for the driver: neither GPU nor toolkit is
+# needed. CUDA_HOME names a toolkit whose headers to take.
+with-cuda = vars=$$(go run ./stages/device/cuda/link .cache/cuda) && env $$vars
+
+cuda: $(program)-cuda ## the program for NVIDIA GPUs, bin/barograph-cuda
+
+$(program)-cuda: $(sources)
+	$(with-cuda) go build -tags cuda -o $@ .
+
+test-cuda: $(program)-cuda
+	$(with-cuda) go vet -tags cuda ./stages/device/cuda ./stages/infer ./stages/stress
+	$(with-cuda) go test -tags cuda ./stages/device/cuda
 
 assets: ## fetch ahead what tests and benches need: ONNX Runtime, Python packages
 	@go run ./stages/asset/fetch -python

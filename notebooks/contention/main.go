@@ -24,6 +24,9 @@ func main() {
 	if model := nb.String("model", ""); model != "" {
 		where["model"] = model
 	}
+	if direction := nb.String("direction", ""); direction != "" {
+		where["direction"] = direction
+	}
 	report := nb.Judge("samples.csv", run, judge.Selection{Where: where}, judge.Options{
 		// A trend counts below this p-value, and a change of the median above this
 		// share of it.

@@ -1,0 +1,62 @@
+//go:build cuda
+
+package cuda
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"barograph/stages/device"
+)
+
+// Where there is a GPU, copies arrive in order and take the time that the link
+// needs; where there is none, the program has started all the same, and says why
+// it cannot go on.
+func TestLane(t *testing.T) {
+	g, err := Open("cuda")
+	if err != nil {
+		if _, there := os.Stat("/dev/nvidia0"); there == nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(err.Error(), "driver") {
+			t.Errorf("without a GPU: %v", err)
+		}
+		return
+	}
+	const block = 8 << 20
+	for _, pageable := range []bool{false, true} {
+		l := device.Load{Threads: 1, Block: block, Outstanding: 3, Directions: []device.Direction{device.H2D, device.D2H}, Pageable: pageable}
+		lane, err := g.Lane(l, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var last [2]device.Copy
+		for range 3 {
+			for _, d := range l.Directions {
+				if err := lane.Submit(d); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for range 6 {
+			c, err := lane.Wait()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.Bytes != block || c.End() < last[c.Direction].End() || c.Duration < 50_000 {
+				t.Errorf("copy %+v after %+v", c, last[c.Direction])
+			}
+			last[c.Direction] = c
+		}
+		if err := lane.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := g.Pinned(1 << 50); err == nil {
+		t.Error("a petabyte was locked")
+	}
+	if err := g.Fit(device.Load{Threads: 1 << 20, Block: 1 << 30, Directions: []device.Direction{device.H2D}}); err == nil {
+		t.Error("a petabyte fits")
+	}
+}
