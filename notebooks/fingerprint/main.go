@@ -1,0 +1,148 @@
+//go:build go1.21
+
+// Fingerprint tells how much each model suffers from pressure on the link, against
+// the bytes that it moves for each request.
+package main
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"barograph/notebooks/nb"
+	"barograph/stages/figure"
+)
+
+// A trial is what run.json says of one infer cell, as far as it matters here.
+type trial struct {
+	Infer struct {
+		Model string  `json:"model"`
+		Batch int     `json:"batch"`
+		In    float64 `json:"in_bytes"`
+		Out   float64 `json:"out_bytes"`
+	} `json:"infer"`
+}
+
+func main() {
+	// %% [markdown] The fingerprint of a model
+	//
+	// Slowdown is a quantile of inference time under load over the same quantile
+	// without load, in the same direction and at the same batch. Its interval is
+	// that of their difference, by a bootstrap over replicates; the quantile
+	// without load is taken for known. The bytes are those of one request's
+	// inputs and outputs; weights cross the link once, before anything is timed.
+	samples := nb.Samples("samples.csv", "level", "replicate", "latency_ns", "model", "batch", "direction", "utilisation")
+	run := nb.Recording("run.json")
+	var recording struct {
+		Trials []trial `json:"trials"`
+	}
+	nb.JSON("run.json", &recording)
+	in, out := map[string]float64{}, map[string]float64{}
+	for _, t := range recording.Trials {
+		key := fmt.Sprintf("%s %d", t.Infer.Model, t.Infer.Batch)
+		in[key], out[key] = t.Infer.In, t.Infer.Out
+	}
+
+	// %% Slowdowns
+	rows := [][]string{{"model", "batch", "direction", "level", "in", "out", "load", "p50", "p50 slowdown", "p99 slowdown"}}
+	numbers := [][]string{{"model", "batch", "direction", "level", "in_bytes", "out_bytes", "utilisation", "baseline_p50_ns",
+		"p50_slowdown", "p50_low", "p50_high", "p99_slowdown", "p99_low", "p99_high"}}
+	series := map[string]*figure.PointSeries{}
+	order := []string{}
+	doubts := []string{}
+	for _, model := range samples.By("model") {
+		for _, batch := range model.By("batch") {
+			key := model.Value + " " + batch.Value
+			for _, direction := range batch.By("direction") {
+				baseline := direction.Where("level", "0")
+				if baseline.Len() == 0 {
+					doubts = append(doubts, direction.Label+" of "+key+" has no level 0")
+					continue
+				}
+				before := baseline.Quantiles(0.5)[0].Value
+				for _, level := range direction.By("level") {
+					if level.Value == "0" {
+						continue
+					}
+					row := []string{model.Value, batch.Value, direction.Value, level.Value, size(in[key]), size(out[key]),
+						nb.Percent(level.Mean("utilisation")), nb.Milliseconds(before)}
+					line := []string{model.Value, batch.Value, direction.Value, level.Value, nb.Number(in[key]), nb.Number(out[key]),
+						nb.Number(level.Mean("utilisation")), nb.Number(before)}
+					for _, q := range []float64{0.5, 0.99} {
+						value, low, high := slowdown(baseline, level, q)
+						row = append(row, text(value, low, high))
+						line = append(line, nb.Number(value), nb.Number(low), nb.Number(high))
+						name := fmt.Sprintf("p%g, %s, L=%s", 100*q, direction.Value, level.Value)
+						if series[name] == nil {
+							series[name] = &figure.PointSeries{Label: name}
+							order = append(order, name)
+						}
+						s := series[name]
+						s.X, s.Y = append(s.X, in[key]+out[key]), append(s.Y, value)
+						s.Low, s.High = append(s.Low, low), append(s.High, high)
+					}
+					rows, numbers = append(rows, row), append(numbers, line)
+				}
+			}
+		}
+	}
+	nb.Table("summary.csv", numbers)
+
+	// %% Table
+	simulated := ""
+	if run.Simulated {
+		simulated = "SIMULATED: "
+	}
+	nb.Summary(fmt.Sprintf("%sstudy %s on %s: slowdown under load, with 95%% intervals\n\n%s", simulated, run.Study, run.Machine.Name, nb.Align(rows)))
+	if len(doubts) > 0 {
+		nb.Summary("warning: " + strings.Join(doubts, "\nwarning: "))
+	}
+
+	// %% Figure
+	spec := figure.PointsSpec{
+		Title:     "Slowdown against the bytes of a request",
+		XLabel:    "bytes in and out of one request",
+		YLabel:    "slowdown under load",
+		XScale:    "log",
+		Caption:   []string{"One point for each model and batch, on " + run.Machine.Name + "; bars: 95% intervals."},
+		Simulated: run.Simulated,
+	}
+	for _, name := range order {
+		spec.Series = append(spec.Series, *series[name])
+	}
+	fig, err := figure.Points(spec)
+	nb.Check(err)
+	nb.Save(fig, "fingerprint")
+}
+
+// slowdown returns how many times a quantile grew, and the interval of that.
+func slowdown(before, after *nb.Set, q float64) (value, low, high float64) {
+	base := before.Quantiles(q)[0]
+	d := nb.Difference(before, after, q)
+	if math.IsNaN(base.Value) || !(base.Value > 0) {
+		return math.NaN(), math.NaN(), math.NaN()
+	}
+	return 1 + d.Value/base.Value, 1 + d.Low/base.Value, 1 + d.High/base.Value
+}
+
+// text writes a slowdown as "1.31 [1.28, 1.35]".
+func text(value, low, high float64) string {
+	switch {
+	case math.IsNaN(value):
+		return "n too small"
+	case math.IsNaN(low) || math.IsNaN(high):
+		return fmt.Sprintf("%.2f", value)
+	}
+	return fmt.Sprintf("%.2f [%.2f, %.2f]", value, low, high)
+}
+
+// size writes bytes in the largest unit that leaves a number above 1.
+func size(n float64) string {
+	for _, unit := range []string{"B", "KB", "MB"} {
+		if n < 1000 {
+			return fmt.Sprintf("%.3g %s", n, unit)
+		}
+		n /= 1000
+	}
+	return fmt.Sprintf("%.3g GB", n)
+}
