@@ -6,7 +6,7 @@ packages ?= ./...
 fuzztime ?= 7m
 
 .DELETE_ON_ERROR:
-.PHONY: help reproduce figures test bench soak lint build cuda test-cuda assets clean
+.PHONY: help reproduce figures claims test bench soak lint build cuda test-cuda assets clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ figures: $(program) ## draw every figure again from the recordings in data/
 		echo $(program) run --replay "$${sums%/*}"; \
 		$(program) run --replay "$${sums%/*}" || [ $$? -eq 3 ] || exit 1; \
 	done
+
+claims: $(program) ## judge every recorded claim again; fail if a verdict changed
+	$(program) claims
 
 test: lint assets test-cuda ## check and test everything, with the race detector
 	go test -race $(packages)

@@ -25,5 +25,5 @@ func Kinds() cell.Kinds {
 
 // Commands returns the commands that are about stages and not about studies.
 func Commands() []*cobra.Command {
-	return []*cobra.Command{model.Command(), notebook.Command(), judge.Command(), scaffold.Command()}
+	return []*cobra.Command{model.Command(), notebook.Command(), judge.Command(), judge.ClaimsCommand(), scaffold.Command()}
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/record"
 )
 
 // A study is a synthetic set of samples: what each level asks of the link, and
@@ -141,7 +142,7 @@ func TestVerdicts(t *testing.T) {
 }
 
 // What run.json says of the measurement counts.
-func TestGates(t *testing.T) {
+func TestMeasurementCounts(t *testing.T) {
 	s := study{rho: spread, queued: true, latency: exponential, noise: 0.02, apart: 0.01, calls: 300, reps: 3}
 	var lost, unsteady, jitters Run
 	for text, run := range map[string]*Run{
@@ -482,4 +483,63 @@ func BenchmarkTenMillion(b *testing.B) {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	b.ReportMetric(float64(m.Sys)/(1<<20), "MiB-held")
+}
+
+func TestClaims(t *testing.T) {
+	t.Chdir(t.TempDir())
+	dir := record.Dir("paper", "somewhere")
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	s := study{rho: spread, queued: true, latency: exponential, noise: 0.02, apart: 0.01, calls: 300, reps: 3}
+	write(t, filepath.Join(dir, record.Samples), s, 1)
+	text(t, filepath.Join(dir, record.Run), `{"schema": 1, "study": "paper", "machine": {"name": "somewhere"}}`)
+	if err := record.WriteSums(dir); err != nil {
+		t.Fatal(err)
+	}
+	text(t, "figure2.svg", "<svg/>")
+	const entry = `claims:
+  - {claim: C2, recording: data/paper/somewhere, verdict: reproduced, effect: 12.6, tolerance: 1, figure: figure2.svg, command: make reproduce, time: 20m, hardware: any}
+`
+	check := func(manifest string) (string, error) {
+		text(t, "claims.yaml", manifest)
+		c := ClaimsCommand()
+		var out bytes.Buffer
+		c.SetOut(&out)
+		c.SetErr(io.Discard)
+		c.SetArgs([]string{"claims.yaml"})
+		err := c.Execute()
+		return out.String(), err
+	}
+	out, err := check(entry)
+	if err != nil || !strings.Contains(out, "reproduced") || !strings.Contains(out, "make reproduce") {
+		t.Errorf("%v:\n%s", err, out)
+	}
+	for _, c := range []struct{ from, to, says string }{
+		{"verdict: reproduced", "verdict: refuted", "1 of 1 claims changed"},
+		{"effect: 12.6", "effect: 9", "1 of 1 claims changed"},
+		{"claim: C2", "claim: C9", "no such claim"},
+		{"figure: figure2.svg", "figure: none.svg", "its figure"},
+		{"somewhere", "nowhere", "nowhere"},
+		{"time: 20m", "time: soon", "no duration"},
+		{"hardware: any", "hardware: ''", "has no hardware"},
+		{"hardware: any", "hardwear: any", "hardwear"},
+		{entry, "claims: []", "there is none"},
+		{entry, "", "there is none"},
+	} {
+		if _, err := check(strings.ReplaceAll(entry, c.from, c.to)); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%q: %v, want %q", c.to, err, c.says)
+		}
+	}
+	text(t, filepath.Join(dir, record.Run), `{"schema": 1, "study": "other", "machine": {"name": "somewhere"}}`)
+	if _, err := check(entry); err == nil {
+		t.Error("a recording that was changed was judged")
+	}
+}
+
+func text(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
+		t.Fatal(err)
+	}
 }
