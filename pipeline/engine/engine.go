@@ -124,6 +124,10 @@ func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Op
 		done: make(chan func()), over: make(chan struct{}),
 		result: &Result{Counts: map[Status]int{}},
 	}
+	var err error
+	if r.claims, err = readClaims(filepath.Join(state, "outputs")); err != nil {
+		return nil, err
+	}
 	// Nothing here is wanted: whoever left it is dead, for we hold the lock.
 	if err := errors.Join(os.RemoveAll(r.tmp), os.MkdirAll(r.tmp, 0o777)); err != nil {
 		return nil, err
@@ -140,7 +144,7 @@ func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Op
 	if err := r.prepare(ctx); err != nil {
 		return r.result, err
 	}
-	err := r.loop(ctx)
+	err = r.loop(ctx)
 	if err = errors.Join(err, s.Sync()); err != nil {
 		return r.result, err
 	}
@@ -153,6 +157,7 @@ type run struct {
 	store   *store.Store
 	opt     Options
 	decider *plan.Decider
+	claims  *claims
 	tmp     string
 	logs    string
 	folders int
@@ -192,10 +197,17 @@ func (r *run) prepare(ctx context.Context) error {
 	}
 	for _, c := range may {
 		for _, to := range c.Publish {
-			if err := writable(filepath.Join(r.plan.Study.Root, to)); err != nil {
+			path := filepath.Join(r.plan.Study.Root, to)
+			if err := r.claims.claim(path, to); err != nil {
+				return cell.Hint(fmt.Errorf("%s is to write %s: %w", c.ID, to, err), "move it away, or name another output; nothing was run")
+			}
+			if err := writable(path); err != nil {
 				return cell.Hint(fmt.Errorf("%s is to write %s: %w", c.ID, to, err), "make the folder writable; nothing was run")
 			}
 		}
+	}
+	if err := r.claims.keep(); err != nil {
+		return err
 	}
 	r.result.Decider = r.decider
 	r.opt.Observer.Begin(r.plan, may)

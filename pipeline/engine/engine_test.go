@@ -388,6 +388,28 @@ func TestUnwritableOutput(t *testing.T) {
 	}
 }
 
+// What somebody else wrote is not overwritten; what a run wrote is.
+func TestForeignFile(t *testing.T) {
+	w := newWorkspace(t, `stages: {a: {uses: command, run: 'echo mine > notes.txt', outputs: [notes.txt]}}`)
+	w.write("notes.txt", "dear diary")
+	_, sight, err := w.run(engine.Options{})
+	var h *cell.Error
+	if !errors.As(err, &h) || !strings.Contains(err.Error(), "a is to write notes.txt: it is there") || len(sight.starts) > 0 || w.read("notes.txt") != "dear diary" {
+		t.Fatalf("err %v, started %v, notes %q", err, sight.starts, w.read("notes.txt"))
+	}
+	if err := os.Remove(filepath.Join(w.root, "notes.txt")); err != nil {
+		t.Fatal(err)
+	}
+	w.run(engine.Options{})
+	w.write("notes.txt", "edited")
+	if err := os.RemoveAll(filepath.Join(w.root, ".barograph/store")); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := w.run(engine.Options{}); err != nil || w.read("notes.txt") != "mine\n" {
+		t.Errorf("an output of a run that the store has lost: %v, %q", err, w.read("notes.txt"))
+	}
+}
+
 func TestKeepGoing(t *testing.T) {
 	yaml := `
 stages:

@@ -150,8 +150,10 @@ func TestIncrementalEqualsClean(t *testing.T) {
 				g.nodes[node] = drawNode(rt, g, node)
 			case "lose":
 				os.Remove(filepath.Join(dir, fmt.Sprint("out", node)))
-			case "edit":
-				w.write(fmt.Sprint("out", node), "edited\n")
+			case "edit": // a file that no run made would be refused
+				if _, err := os.Lstat(filepath.Join(dir, fmt.Sprint("out", node))); err == nil {
+					w.write(fmt.Sprint("out", node), "edited\n")
+				}
 			case "damage": // with the same size, and nothing but its times to tell
 				objects, _ := filepath.Glob(filepath.Join(state, "store/objects/*/*"))
 				for _, o := range objects {

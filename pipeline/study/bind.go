@@ -98,6 +98,9 @@ func (s *Study) bind(st *Stage, p cell.Point) (*Bound, []word, Errors) {
 	return b, outputs, d.errs
 }
 
+// reserved are the workspace's folders that outputs would spoil.
+var reserved = map[string]bool{".git": true, ".barograph": true, "configs": true, "notebooks": true}
+
 // paths reads a list of paths or globs inside the workspace.
 func (d *decoder) paths(n *node) ([]string, []word) {
 	if n == nil {
@@ -114,6 +117,8 @@ func (d *decoder) paths(n *node) ([]string, []word) {
 		switch {
 		case strings.ContainsAny(w.text, "\x00\r\n") || !filepath.IsLocal(w.text) || path.Clean(w.text) == ".":
 			d.fail(w.at, "write a path relative to the workspace", "%s: %q is not inside the workspace", n.label(), w.text)
+		case n.name == "outputs" && reserved[strings.Split(path.Clean(w.text), "/")[0]]:
+			d.fail(w.at, "write below figures/ or data/, for example", "%s: %q is not for outputs", n.label(), w.text)
 		case strings.HasSuffix(w.text, "/"):
 			d.fail(w.at, "name the files", "%s: %q is a folder", n.label(), w.text)
 		case err != nil:
