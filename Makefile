@@ -6,7 +6,7 @@ packages ?= ./...
 fuzztime ?= 7m
 
 .DELETE_ON_ERROR:
-.PHONY: help reproduce figures claims test bench soak lint build cuda test-cuda assets clean
+.PHONY: help reproduce figures claims test bench soak lint build cuda test-cuda p100 test-p100 assets clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,9 +25,13 @@ figures: $(program) ## draw every figure again from the recordings in data/
 claims: $(program) ## judge every recorded claim again; fail if a verdict changed
 	$(program) claims
 
-test: lint assets test-cuda ## check and test everything, with the race detector
+test: lint assets test-cuda test-p100 ## check and test everything, with the race detector
 	go test -race $(packages)
 	go test -run '^TestSimulated' ./stages/stats ./stages/judge
+
+browser: assets ## look at the pages in headless Chromium, which must be installed
+	go vet -tags browser .
+	go test -tags browser -run TestBrowser .
 
 bench: assets ## measure against other tools, and the program's parts
 	@set -e; for dir in bench/*/; do echo go run "./$$dir"; go run "./$$dir"; done
@@ -64,6 +68,21 @@ $(program)-cuda: $(sources)
 test-cuda: $(program)-cuda
 	$(with-cuda) go vet -tags cuda ./stages/device/cuda ./stages/infer ./stages/stress
 	$(with-cuda) go test -tags cuda ./stages/device/cuda
+
+# A Tesla P100 needs an older ONNX Runtime, whose provider has code for its chip,
+# and a binding of that age: the same sources by another go.mod.
+p100.mod = .cache/p100.mod
+$(p100.mod): go.mod go.sum stages/asset/p100.sum
+	@mkdir -p $(@D)
+	sed 's|\(yalue/onnxruntime_go\) v[0-9.]*|\1 v1.28.0|' go.mod > $@
+	cat go.sum stages/asset/p100.sum > $(@:.mod=.sum)
+
+p100: $(p100.mod) ## both programs for a Tesla P100, bin/p100/
+	go build -modfile $(p100.mod) -tags p100 -o bin/p100/barograph .
+	$(with-cuda) go build -modfile $(p100.mod) -tags cuda,p100 -o bin/p100/barograph-cuda .
+
+test-p100: p100
+	go test -modfile $(p100.mod) -tags p100 -run TestHost ./stages/infer
 
 assets: ## fetch ahead what tests and benches need: ONNX Runtime, Python packages
 	@go run ./stages/asset/fetch -python

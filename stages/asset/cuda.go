@@ -36,15 +36,6 @@ func CUDAHeaders(ctx context.Context, log func(string)) (dir string, err error) 
 	return filepath.Dir(filepath.Join(dir, filepath.FromSlash(member))), nil
 }
 
-// cudaRuntime pins the wheel with CUDA support, and the library within.
-var cudaRuntime = map[string]struct{ platform, wheel, library string }{
-	"amd64": {
-		"manylinux_2_28_x86_64",
-		"05d548956197b9d01f59b625de740e0d6be3593f874e241a12dc0362650ecdf7",
-		"5104254339ecadae808da771bd0b63b240f0dbd466514234905e54372435c303",
-	},
-}
-
 // CUDARuntime is [Runtime] for the ONNX Runtime with CUDA support, whose
 // provider lies beside it.
 func CUDARuntime(ctx context.Context, log func(string)) (lib string, err error) {

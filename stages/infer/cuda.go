@@ -12,6 +12,7 @@ import (
 	"unsafe"
 
 	"barograph/pipeline/cell"
+	"barograph/stages/asset"
 	"barograph/stages/device/cuda"
 	"barograph/stages/device/nvml"
 	"barograph/stages/model"
@@ -186,13 +187,10 @@ func addCUDA(o *ort.SessionOptions, provider map[string]string) error {
 	}
 	if err != nil {
 		err = cell.Hint(fmt.Errorf("start ONNX Runtime's CUDA provider: %w", err),
-			"it needs cuBLAS, cuRAND, cuFFT and the runtime of CUDA %s, and cuDNN 9, on LD_LIBRARY_PATH: the README tells how to get them", cudaMajor)
+			"it needs cuBLAS, cuRAND, cuFFT and the runtime of CUDA %s, and cuDNN 9, on LD_LIBRARY_PATH: the README tells how to get them", asset.CUDAMajor)
 	}
 	return errors.Join(err, p.Destroy())
 }
-
-// cudaMajor is the CUDA version that the pinned ONNX Runtime is built for.
-const cudaMajor = "13"
 
 // pinned copies the data of a tensor to page-locked memory.
 func pinned(gpu cuda.GPU, data any) (any, error) {
