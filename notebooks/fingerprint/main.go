@@ -49,6 +49,7 @@ func main() {
 		"p50_slowdown", "p50_low", "p50_high", "p99_slowdown", "p99_low", "p99_high"}}
 	series := map[string]*figure.PointSeries{}
 	order := []string{}
+	cells := map[string]float64{}
 	doubts := []string{}
 	for _, model := range samples.By("model") {
 		for _, batch := range model.By("batch") {
@@ -80,6 +81,7 @@ func main() {
 						s := series[name]
 						s.X, s.Y = append(s.X, in[key]+out[key]), append(s.Y, value)
 						s.Low, s.High = append(s.Low, low), append(s.High, high)
+						cells[key+" "+name] = value
 					}
 					rows, numbers = append(rows, row), append(numbers, line)
 				}
@@ -113,6 +115,32 @@ func main() {
 	fig, err := figure.Points(spec)
 	nb.Check(err)
 	nb.Save(fig, "fingerprint")
+
+	// %% Heat map
+	heat := figure.HeatSpec{
+		Title:     "Slowdown of each model under load",
+		Columns:   order,
+		Least:     1,
+		Caption:   []string{"Slowdown under load, on " + run.Machine.Name + ": a quantile over the same without load. After each model, its batch."},
+		Simulated: run.Simulated,
+		Width:     170,
+	}
+	for _, model := range samples.By("model") {
+		for _, batch := range model.By("batch") {
+			values := []float64{}
+			for _, name := range order {
+				value, ok := cells[model.Value+" "+batch.Value+" "+name]
+				if !ok {
+					value = math.NaN()
+				}
+				values = append(values, value)
+			}
+			heat.Rows, heat.Values = append(heat.Rows, model.Value+", "+batch.Value), append(heat.Values, values)
+		}
+	}
+	picture, err := figure.Heat(heat)
+	nb.Check(err)
+	nb.Save(picture, "heat")
 }
 
 // slowdown returns how many times a quantile grew, and the interval of that.

@@ -1,0 +1,156 @@
+package figure
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"image/color"
+	"io"
+	"math"
+	"strconv"
+
+	"gonum.org/v1/plot/text"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+// A HeatSpec describes a heat map: a table whose cells are shaded by their values.
+type HeatSpec struct {
+	Title, Description string // as in ECDFSpec
+	Rows, Columns      []string
+	Values             [][]float64 // [row][column], positive; NaN for none
+	Least              float64     // shown white, as is all below; the darkest is the largest value
+	Caption            []string
+	Simulated          bool
+	Width              float64 // in millimetres; 0: as in ECDFSpec
+}
+
+// Heat draws a heat map, with each value in its cell, so that it reads without
+// colour too. Shades follow the logarithm of values.
+func Heat(spec HeatSpec) (*Figure, error) {
+	if len(spec.Rows) == 0 || len(spec.Columns) == 0 || len(spec.Values) != len(spec.Rows) {
+		return nil, fmt.Errorf("figure: %d rows of values for %d rows and %d columns", len(spec.Values), len(spec.Rows), len(spec.Columns))
+	}
+	if !(spec.Least > 0) {
+		return nil, fmt.Errorf("figure: the least value is %g, not positive", spec.Least)
+	}
+	h := &heat{spec: spec, most: spec.Least}
+	values := 0
+	for r, row := range spec.Values {
+		if len(row) != len(spec.Columns) {
+			return nil, fmt.Errorf("figure: row %q: %d values for %d columns", spec.Rows[r], len(row), len(spec.Columns))
+		}
+		for _, v := range row {
+			if known(v) && v > 0 {
+				h.most = math.Max(h.most, v)
+				values++
+			}
+		}
+	}
+	if values == 0 {
+		return nil, errors.New("figure: no cell has a value")
+	}
+	h.rows, h.columns = cleanAll(spec.Rows), cleanAll(spec.Columns)
+	caption := cleanAll(spec.Caption)
+	if spec.Simulated {
+		caption = append(caption, simulatedNote)
+	}
+	all := append([]string{watermark, none}, caption...)
+	th, err := newTheme(append(append(all, h.rows...), h.columns...))
+	if err != nil {
+		return nil, err
+	}
+	h.label, h.number = th.text(labelSize, black), th.text(labelSize, black)
+	h.label.YAlign, h.number.XAlign, h.number.YAlign = text.YCenter, text.XCenter, text.YCenter
+	const line = labelSize * leading * 1.2
+	s := newSheet(th, spec.Width, float64(vg.Length(len(h.rows)+1)*line/millimetre)+2)
+	s.caption = caption
+	p := th.plot("", "")
+	p.HideAxes()
+	p.X.Max, p.Y.Max = 1, 1
+	c := &chart{sheet: s, plot: p, trace: func(draw.Canvas) []trace { return []trace{{style: seriesLine(0)}} }}
+	p.Add(painter(func(area draw.Canvas) {
+		if spec.Simulated {
+			c.drawWatermark(area) // below the numbers, which fill the whole area
+		}
+		h.draw(area)
+	}))
+	return &Figure{
+		Caption: caption, title: clean(spec.Title),
+		desc:  orElse(clean(spec.Description), fmt.Sprintf("%d values in %d rows and %d columns.", values, len(h.rows), len(h.columns))),
+		width: s.width, height: c.layOut(), chart: c, table: h.table,
+	}, nil
+}
+
+const none = "n too small"
+
+type heat struct {
+	spec          HeatSpec
+	rows, columns []string
+	most          float64
+	label, number text.Style
+}
+
+func (h *heat) draw(area draw.Canvas) {
+	left := vg.Length(0)
+	for _, r := range h.rows {
+		left = max(left, h.label.Width(r))
+	}
+	left = min(left+2*margin, area.Size().X/2)
+	wide, high := (area.Size().X-left)/vg.Length(len(h.columns)), area.Size().Y/vg.Length(len(h.rows)+1)
+	at := func(row, column float64) vg.Point { // row 0 is the header
+		return vg.Point{X: area.Min.X + left + vg.Length(column)*wide, Y: area.Max.Y - vg.Length(row)*high}
+	}
+	for c, name := range h.columns {
+		area.FillText(h.number, at(0.5, float64(c)+0.5), name)
+	}
+	for r, name := range h.rows {
+		area.FillText(h.label, vg.Point{X: area.Min.X, Y: at(float64(r)+1.5, 0).Y}, name)
+		for c, v := range h.spec.Values[r] {
+			tint := h.shade(v)
+			row, column := float64(r+1), float64(c)
+			if tint != white {
+				area.SetColor(tint)
+				area.Fill(path([]vg.Point{at(row, column), at(row, column+1), at(row+1, column+1), at(row+1, column)}))
+			}
+			style := h.number
+			style.Color = black
+			if luminance(tint) < 0.18 { // where white has more contrast
+				style.Color = white
+			}
+			number := none
+			if known(v) {
+				number = strconv.FormatFloat(v, 'f', 2, 64)
+			}
+			area.FillText(style, at(row+0.5, column+0.5), number)
+		}
+	}
+}
+
+// shade goes from white to vermilion.
+func (h *heat) shade(v float64) color.NRGBA {
+	if !known(v) || v <= h.spec.Least || h.most == h.spec.Least {
+		return white
+	}
+	share := math.Log(v/h.spec.Least) / math.Log(h.most/h.spec.Least)
+	mix := func(from, to uint8) uint8 {
+		return uint8(math.Round(float64(from) + share*(float64(to)-float64(from))))
+	}
+	dark := palette[2]
+	return color.NRGBA{mix(255, dark.R), mix(255, dark.G), mix(255, dark.B), 255}
+}
+
+func (h *heat) table(w io.Writer) error {
+	out := bufio.NewWriter(w)
+	fmt.Fprintln(out, "row,column,value")
+	for r, row := range h.spec.Values {
+		for c, v := range row {
+			number := ""
+			if known(v) {
+				number = strconv.FormatFloat(v, 'g', -1, 64)
+			}
+			fmt.Fprintf(out, "%s,%s,%s\n", csvField(h.rows[r]), csvField(h.columns[c]), number)
+		}
+	}
+	return out.Flush()
+}

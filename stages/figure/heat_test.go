@@ -1,0 +1,66 @@
+package figure
+
+import (
+	"bytes"
+	"math"
+	"strings"
+	"testing"
+)
+
+func heatSpec() HeatSpec {
+	return HeatSpec{
+		Title: "Slowdown", Rows: []string{"a model, batch 1", "another"}, Columns: []string{"p50", "p99"},
+		Values: [][]float64{{1.25, 3.5}, {0.99, math.NaN()}}, Least: 1, Caption: []string{"On a test."},
+	}
+}
+
+func TestHeat(t *testing.T) {
+	f, err := Heat(heatSpec())
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := map[string]string{}
+	for _, format := range []string{"svg", "pdf", "png", "csv"} {
+		var a, b bytes.Buffer
+		for _, w := range []*bytes.Buffer{&a, &b} {
+			if err := f.Write(w, format); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !bytes.Equal(a.Bytes(), b.Bytes()) || a.Len() == 0 {
+			t.Errorf("%s: %d bytes, then %d", format, a.Len(), b.Len())
+		}
+		written[format] = a.String()
+	}
+	for _, want := range []string{"a model, batch 1", ">another<", ">p99<", ">1.25<", ">3.50<", ">0.99<", ">n too small<", "On a test.", ">Slowdown<"} {
+		if !strings.Contains(written["svg"], want) {
+			t.Errorf("the SVG holds no %q", want)
+		}
+	}
+	if want := "row,column,value\n\"a model, batch 1\",p50,1.25\n\"a model, batch 1\",p99,3.5\nanother,p50,0.99\nanother,p99,\n"; written["csv"] != want {
+		t.Errorf("CSV\n%s, want\n%s", written["csv"], want)
+	}
+	h := &heat{spec: HeatSpec{Least: 1}, most: 16}
+	if h.shade(16) != palette[2] || h.shade(1) != white || h.shade(0.5) != white || h.shade(math.NaN()) != white {
+		t.Error("the ends of the shades")
+	}
+	if a, b := luminance(h.shade(2)), luminance(h.shade(4)); !(1 > a && a > b && b > luminance(palette[2])) {
+		t.Errorf("shades of 2 and 4: %g, %g", a, b)
+	}
+}
+
+func TestHeatErrors(t *testing.T) {
+	for want, change := range map[string]func(*HeatSpec){
+		"for 3 rows":         func(s *HeatSpec) { s.Rows = append(s.Rows, "more") },
+		"0 values":           func(s *HeatSpec) { s.Values[1] = nil },
+		"not positive":       func(s *HeatSpec) { s.Least = 0 },
+		"no cell has a":      func(s *HeatSpec) { s.Values = [][]float64{{math.NaN(), 0}, {-1, math.Inf(1)}} },
+		"2 rows and 0 colum": func(s *HeatSpec) { s.Columns = nil },
+	} {
+		s := heatSpec()
+		change(&s)
+		if _, err := Heat(s); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want one with %q", err, want)
+		}
+	}
+}
