@@ -116,7 +116,7 @@ func (f Fit) parameters() float64 {
 // relative errors, the same for every law so that their criteria compare. AICc
 // is n ln(RSS/n) + 2k + 2k(k+1)/(n-k-1) (Hurvich and Tsai, "Regression and Time
 // Series Model Selection in Small Samples", Biometrika 76, 1989) and BIC
-// n ln(RSS/n) + k ln n (Schwarz, 1978), k counting the variance. Points at
+// n ln(RSS/n) + k ln n (Schwarz, 1978), k counting the variance. Levels at
 // Saturated or more are left out of the comparison, since no law in rho speaks
 // of them.
 func Grow(points []GrowthPoint) (Growth, error) {
@@ -129,13 +129,18 @@ func Grow(points []GrowthPoint) (Growth, error) {
 		if !(p.Median > 0) || math.IsInf(p.Median, 0) || p.P99 <= 0 || math.IsInf(p.P99, 0) {
 			return g, fmt.Errorf("growth law: point %d of level %q: median %v or p99 %v is not a positive time", i, p.Level, p.Median, p.P99)
 		}
-		if p.Utilisation >= Saturated {
-			if !slices.Contains(g.Saturated, p.Level) {
-				g.Saturated = append(g.Saturated, p.Level)
-			}
-			continue
+	}
+	all := levelsOf(points)
+	full := map[string]bool{} // a level as a whole: its replicates lie on either side
+	for _, o := range together(points, all) {
+		if full[o.Level] = o.Utilisation >= Saturated; full[o.Level] {
+			g.Saturated = append(g.Saturated, o.Level)
 		}
-		used = append(used, p)
+	}
+	for _, p := range points {
+		if !full[p.Level] {
+			used = append(used, p)
+		}
 	}
 	levels := levelsOf(used)
 	g.Levels = len(levels)
