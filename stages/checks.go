@@ -14,6 +14,7 @@ import (
 	"barograph/pipeline/record"
 	"barograph/stages/asset"
 	"barograph/stages/device/host"
+	"barograph/stages/device/nvml"
 
 	"github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
@@ -32,6 +33,7 @@ func Checks() []cell.Check {
 		{Name: "notebook confinement", Run: confinement},
 		{Name: "C compiler", Run: compiler},
 		{Name: "GPU", Run: gpu},
+		nvml.Check(),
 		{Name: "lockable memory", Run: lockable},
 	}
 }

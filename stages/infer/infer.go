@@ -29,6 +29,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
 	"barograph/stages/asset"
+	"barograph/stages/device/cuda"
 	"barograph/stages/device/sim"
 	"barograph/stages/model"
 	"barograph/stages/result"
@@ -147,8 +148,13 @@ func device(c *cell.Cell) (string, error) {
 // takes neither.
 func prepare(ctx context.Context, c *cell.Cell) error {
 	w := c.With.(*With)
-	if d, err := device(c); err != nil || d == "sim" {
+	switch d, err := device(c); {
+	case err != nil || d == "sim":
 		return err
+	case d == "cuda": // before anything large is fetched for it
+		if _, err := cuda.Open(c.Machine.Device); err != nil {
+			return err
+		}
 	}
 	a, err := fetch(ctx, c.Root, c.Machine.Device, w, c.Say)
 	if err != nil {
