@@ -213,8 +213,35 @@ func (a *app) plan(args []string, s *selection) (*plan.Plan, error) {
 		if err := p.Replay(s.replay); err != nil {
 			return nil, &status{statusUsage, err}
 		}
+		if err := s.matters(p, path, opt); err != nil {
+			return nil, err
+		}
 	}
 	return p, nil
+}
+
+// matters refuses parameters that change nothing of what is made from a
+// recording: its numbers were measured with those of its day.
+func (s *selection) matters(p *plan.Plan, path string, opt study.Options) error {
+	if len(s.set) == 0 {
+		return nil
+	}
+	opt.Set = nil
+	st, err := study.Load(path, opt)
+	if err != nil {
+		return err
+	}
+	st.Machine = p.Study.Machine
+	plain, err := plan.Build(st)
+	if err != nil {
+		return err
+	}
+	for _, c := range p.Cells {
+		if c.Given == nil && !c.Same(plain.Cell(c.ID)) {
+			return nil
+		}
+	}
+	return &status{statusUsage, cell.Hint(fmt.Errorf("--set %s with --replay: nothing that is made from a recording depends on it", strings.Join(s.set, " --set ")), "run without --replay to measure anew")}
 }
 
 // state is the folder that holds the store, locks, logs and private folders.

@@ -129,16 +129,17 @@ func collapse(cells []*plan.Cell) string {
 func (a *app) whyCommand() *cobra.Command {
 	var sel selection
 	c := &cobra.Command{
-		Use:   "why STUDY CELL",
+		Use:   "why [STUDY] CELL",
 		Short: "Say why one cell would run: what changed, with old and new value",
 		RunE: func(_ *cobra.Command, args []string) error {
-			p, d, err := a.decided(args[:1], &sel, nil)
+			last := len(args) - 1
+			p, d, err := a.decided(args[:last], &sel, nil)
 			if err != nil {
 				return err
 			}
-			c := p.Cell(args[1])
+			c := p.Cell(args[last])
 			if c == nil {
-				return &status{statusUsage, cell.Hint(fmt.Errorf("study %q has no cell %q", p.Study.Name, args[1]), `"barograph plan --all" lists them`)}
+				return &status{statusUsage, cell.Hint(fmt.Errorf("study %q has no cell %q", p.Study.Name, args[last]), `"barograph plan --all" lists them`)}
 			}
 			e, err := d.Explain(c)
 			if err != nil {
@@ -152,7 +153,7 @@ func (a *app) whyCommand() *cobra.Command {
 		},
 	}
 	sel.flags(c)
-	c.Args = cobra.ExactArgs(2)
+	c.Args = cobra.RangeArgs(1, 2)
 	return c
 }
 

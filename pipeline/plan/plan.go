@@ -68,6 +68,11 @@ func (p *Plan) Name(c *Cell) string { return p.Study.Name + "/" + c.ID }
 // Cell returns a cell by its ID, or nil.
 func (p *Plan) Cell(id string) *Cell { return p.byID[id] }
 
+// Same tells whether two cells are decided by the same, their inputs apart.
+func (c *Cell) Same(other *Cell) bool {
+	return other != nil && slices.Equal(c.identity, other.identity) && slices.Equal(c.Files, other.Files)
+}
+
 // Build expands a study. Its errors are study.Errors: all there are, positioned.
 func Build(s *study.Study) (*Plan, error) {
 	b := builder{study: s, cells: map[string][]*Cell{}, globs: map[string][]string{}}
@@ -298,6 +303,13 @@ func (b *builder) published(cells []*Cell) {
 				b.fail(c.Stage, "give each cell its own path, for example with ${{ level }} in it", "%s and %s both write %s", other.ID, c.ID, path)
 			}
 			by[path] = c
+		}
+	}
+	for path, c := range by {
+		for dir := filepath.Dir(path); dir != "."; dir = filepath.Dir(dir) {
+			if other := by[dir]; other != nil {
+				b.fail(c.Stage, "rename one of them", "%s writes %s, where %s would write a file %s", c.ID, path, other.ID, dir)
+			}
 		}
 	}
 	for _, c := range cells {

@@ -21,6 +21,7 @@ import (
 
 	"barograph/notebooks/nb"
 	"barograph/pipeline/cell"
+	"barograph/pipeline/record"
 	"barograph/stages/notebook/symbols"
 
 	"github.com/spf13/cobra"
@@ -315,6 +316,11 @@ func (j *job) spec() (*cell.Spec, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read --data: %w", err)
+	}
+	if in.Files[record.Sums] != "" { // a sealed recording: what has changed since is not drawn
+		if err := record.Verify(root); err != nil {
+			return nil, fmt.Errorf("read --data: %w", err)
+		}
 	}
 	s.Inputs = []cell.Input{in}
 	return s, nil

@@ -81,6 +81,9 @@ func ParseRate(s string) (Rate, error) {
 		return Rate{Share: v / 100}, nil
 	}
 	v, err := quantity(strings.TrimSuffix(t, "/s"))
+	if _, bare := strconv.ParseFloat(t, 64); bare == nil && v > 0 && v < 1000 {
+		return Rate{}, fmt.Errorf("rate %q has no unit: want a rate such as 25%%, 10GB/s or 25B/s", s)
+	}
 	if err != nil || v < 0 {
 		return Rate{}, fmt.Errorf("rate %q: want a rate such as 10GB/s, 50%% or max", s)
 	}
