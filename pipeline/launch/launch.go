@@ -99,7 +99,7 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 		_ = p.send(c.Spec)
 	}
 	ended := make(chan struct{})
-	go p.guard(ctx, ended)
+	unguard := context.AfterFunc(ctx, func() { p.end(ended) })
 	go func() {
 		defer close(p.done)
 		// The group's number stays ours until the leader is reaped, so what the
@@ -109,6 +109,7 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 		p.kill(syscall.SIGKILL)
 		err := p.cmd.Wait()
 		close(ended)
+		unguard()
 		if events != nil {
 			_ = events.SetReadDeadline(time.Now().Add(time.Second))
 			<-read
@@ -119,12 +120,12 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 	return p, nil
 }
 
-// guard ends the child when ctx ends.
-func (p *Process) guard(ctx context.Context, ended <-chan struct{}) {
+// end tells the child to end, and sees that it does.
+func (p *Process) end(ended <-chan struct{}) {
 	select {
 	case <-ended:
-		return
-	case <-ctx.Done():
+		return // its number may be another's by now
+	default:
 	}
 	p.kill(syscall.SIGTERM)
 	select {

@@ -43,7 +43,7 @@ import (
 )
 
 // SyncEvery bounds how long a committed cell may wait to become durable.
-const SyncEvery = time.Second
+const SyncEvery = 5 * time.Second
 
 // A File is one output of a cell.
 type File struct {
