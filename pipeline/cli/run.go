@@ -168,7 +168,11 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 		show = noted
 	}
 	opt.Observer = show
+	// The engine waits for its children most of the time. On one processor it hands
+	// over between its goroutines without waking another thread for each.
+	procs := runtime.GOMAXPROCS(1)
 	res, err := engine.Run(ctx, p, s, dir, opt)
+	runtime.GOMAXPROCS(procs)
 	show.close()
 	e.Result = res
 	if noted != nil {
