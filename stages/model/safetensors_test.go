@@ -1,0 +1,199 @@
+package model
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/x448/float16"
+)
+
+// save writes tensors of one type in the safetensors format.
+func save(t testing.TB, dtype string, tensors map[string][]float64, shapes map[string][]int64) []byte {
+	t.Helper()
+	header := map[string]any{"__metadata__": map[string]string{"format": "pt"}}
+	var data []byte
+	for name, values := range tensors {
+		begin := len(data)
+		for _, v := range values {
+			switch dtype {
+			case "F64":
+				data = binary.LittleEndian.AppendUint64(data, math.Float64bits(v))
+			case "F32":
+				data = binary.LittleEndian.AppendUint32(data, math.Float32bits(float32(v)))
+			case "F16":
+				data = binary.LittleEndian.AppendUint16(data, float16.Fromfloat32(float32(v)).Bits())
+			case "BF16":
+				data = binary.LittleEndian.AppendUint16(data, uint16(math.Float32bits(float32(v))>>16))
+			case "I64":
+				data = binary.LittleEndian.AppendUint64(data, uint64(v))
+			}
+		}
+		header[name] = stored{dtype, shapes[name], [2]int64{int64(begin), int64(len(data))}}
+	}
+	b, err := json.Marshal(header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Concat(binary.LittleEndian.AppendUint64(nil, uint64(len(b))), b, data)
+}
+
+// trained gives every weight of the small BERT values that all types hold, in
+// the layout of checkpoints.
+func trained(t *testing.T, c *Config) (tensors map[string][]float64, shapes map[string][]int64) {
+	t.Helper()
+	n := c.network()
+	info, err := n.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tensors, shapes = map[string][]float64{}, map[string][]int64{}
+	for _, w := range info.Initialisers {
+		shape := slices.Clone(w.Dims)
+		if n.transposed[w.Name] {
+			slices.Reverse(shape)
+		}
+		count, _ := w.Elements()
+		for i := range count {
+			tensors[w.Name] = append(tensors[w.Name], float64(i%127)/64)
+		}
+		shapes[w.Name] = shape
+	}
+	return tensors, shapes
+}
+
+func TestCheckpointTypes(t *testing.T) {
+	c := small(t)
+	tensors, shapes := trained(t, c)
+	for _, dtype := range []string{"F64", "F32", "F16", "BF16"} {
+		path := filepath.Join(t.TempDir(), "model.safetensors")
+		if err := os.WriteFile(path, save(t, dtype, tensors, shapes), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		with, file, err := c.withWeights(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if with.Digest() == c.Digest() {
+			t.Error("a model with other weights has the same digest")
+		}
+		built, err := Ensure(t.Context(), with, t.TempDir(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := file.Close(); err != nil {
+			t.Error(err)
+		}
+		got := newReference(t, c, built).weights
+		for name, want := range tensors {
+			if shape := shapes[name]; with.network().transposed[name] {
+				turned := make([]float64, len(want))
+				for i := range want {
+					row, column := int64(i)/shape[1], int64(i)%shape[1]
+					turned[column*shape[0]+row] = want[i]
+				}
+				want = turned
+			}
+			if !slices.Equal(got[name], want) {
+				t.Errorf("%s: %s differs", dtype, name)
+			}
+		}
+	}
+}
+
+// Everything that does not fit is listed, and nothing else.
+func TestCheckpointMisfits(t *testing.T) {
+	c := small(t)
+	tensors, shapes := trained(t, c)
+	const moved, turned, lacking = "encoder.layer.0.output.dense.weight", "encoder.layer.1.intermediate.dense.weight", "pooler.dense.bias"
+	tensors["bert."+moved], shapes["bert."+moved] = tensors[moved], shapes[moved]
+	delete(tensors, moved)
+	delete(tensors, lacking)
+	slices.Reverse(shapes[turned])
+	tensors["cls.bias"], shapes["cls.bias"] = []float64{1, 2}, []int64{2}
+	tensors["embeddings.position_ids"], shapes["embeddings.position_ids"] = []float64{1}, []int64{1}
+	path := filepath.Join(t.TempDir(), "model.safetensors")
+	if err := os.WriteFile(path, save(t, "F32", tensors, shapes), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	fitted := func(by naming) string {
+		from, err := openCheckpoint(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer from.file.Close()
+		if err := from.fit(c.network(), by); err != nil {
+			_, list, _ := strings.Cut(err.Error(), "does not fit:\n")
+			return list
+		}
+		return ""
+	}
+	want := `  missing encoder.layer.0.output.dense.weight [48 96]
+  encoder.layer.1.intermediate.dense.weight is [48 96], not [96 48]
+  missing pooler.dense.bias [48]
+  bert.encoder.layer.0.output.dense.weight [48 96] has no place in the model
+  cls.bias [2] has no place in the model
+  embeddings.position_ids [1] has no place in the model`
+	if got := fitted(naming{}); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	var by naming
+	for _, ignore := range []string{`cls\..*`, `embeddings\.position_ids`} {
+		by.Ignore = append(by.Ignore, pattern{regexp.MustCompile("^(?:" + ignore + ")$")})
+	}
+	by.Names = append(by.Names, struct {
+		Here  pattern `yaml:"here"`
+		There string  `yaml:"there"`
+	}{pattern{regexp.MustCompile("^(?:(.*))$")}, "bert.$1"})
+	want = `  encoder.layer.1.intermediate.dense.weight is [48 96], not [96 48]
+  missing bert.pooler.dense.bias [48]`
+	if got := fitted(by); got != want {
+		t.Errorf("mapped: got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestCheckpointErrors(t *testing.T) {
+	whole := save(t, "F32", map[string][]float64{"w": {1, 2}}, map[string][]int64{"w": {2}})
+	header := func(text string) []byte {
+		return append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...)
+	}
+	for want, data := range map[string][]byte{
+		"it is no safetensors file":          []byte("short"),
+		"or is cut short: its header":        bytes.Repeat([]byte{0xff}, 100),
+		"it is cut short: tensor \"w\" ends": whole[:len(whole)-1],
+		"its header: unexpected":             header("{"),
+		"does not take 8 bytes":              append(header(`{"w":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}`), make([]byte, 8)...),
+		"lies at the impossible [8 0]":       append(header(`{"w":{"dtype":"F32","shape":[3],"data_offsets":[8,0]}}`), make([]byte, 8)...),
+		"cannot unmarshal":                   header(`{"w":3}`),
+	} {
+		if _, _, err := readHeader(bytes.NewReader(data), int64(len(data))); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want one with %q", err, want)
+		}
+	}
+	if _, _, err := small(t).withWeights("none.safetensors"); err == nil || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("no file: %v", err)
+	}
+}
+
+func FuzzCheckpoint(f *testing.F) {
+	f.Add(save(f, "F16", map[string][]float64{"w": {1, 2}}, map[string][]int64{"w": {2, 1}}))
+	f.Add([]byte("\x02\x00\x00\x00\x00\x00\x00\x00{}"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		tensors, at, err := readHeader(bytes.NewReader(data), int64(len(data)))
+		if err != nil {
+			return
+		}
+		for name, w := range tensors {
+			if w.Offsets[0] < 0 || w.Offsets[1] < w.Offsets[0] || at+w.Offsets[1] > int64(len(data)) {
+				t.Errorf("tensor %q at %v lies outside %d bytes", name, w.Offsets, len(data))
+			}
+		}
+	})
+}
