@@ -15,12 +15,14 @@
 //
 // # Copies beside the capture of a CUDA graph
 //
-// While any thread captures a graph in CUDA's mode "global", which ONNX Runtime
-// does in the first calls of a session with cuda_graph, the driver refuses every
-// other thread of the process a number of calls (error 900 and following), and a
-// refused call spoils the capture too: allocations and waits of a stressor in the
-// process of an inference end both. Each lane therefore sets its thread's mode to
-// "relaxed", in which nothing is refused.
+// While any thread captures a graph in CUDA's mode "global", which is ONNX
+// Runtime's in the first calls of a session with cuda_graph, CUDA forbids every
+// other thread of the process what may be unsafe, such as allocations and waits
+// for events: the calls fail, and the capture with them. A stressor in the process
+// of an inference makes such calls all the time. Each lane therefore sets its
+// thread's mode to "relaxed", in which nothing is forbidden (CUDA driver API,
+// cuThreadExchangeStreamCaptureMode), and the stage infer starts such a load only
+// once its graph is captured.
 package cuda
 
 import "barograph/stages/device"
