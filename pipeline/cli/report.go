@@ -36,6 +36,7 @@ Several machines stand side by side.`,
 				machines = []string{""}
 			}
 			var sides []*report.Side
+			var graph bytes.Buffer
 			for i, m := range machines {
 				one := sel
 				one.machine = m
@@ -44,12 +45,17 @@ Several machines stand side by side.`,
 					return err
 				}
 				sides = append(sides, side)
+				if i == 0 {
+					if err := svg(&graph, p); err != nil {
+						return err
+					}
+				}
 				for _, id := range side.Missing {
 					fmt.Fprintf(a.msg, "%s: %s has no standing result\n", p.Study.Machine.Name, id)
 				}
 			}
 			var page bytes.Buffer
-			if err := report.Write(&page, sides, nil); err != nil {
+			if err := report.Write(&page, sides, graph.Bytes()); err != nil {
 				return err
 			}
 			if err := os.WriteFile(to, page.Bytes(), 0o666); err != nil {

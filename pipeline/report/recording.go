@@ -138,7 +138,7 @@ func timeline(r *Recording, block string) template.HTML {
 	for s := 0.0; s <= span/1e9; s += step {
 		at := x(start + int64(s*1e9))
 		fmt.Fprintf(&b, `<line class="rule" x1="%.1f" x2="%.1f" y1="%g" y2="%g"/><text x="%.1f" y="%g" text-anchor="middle">%s s</text>`,
-			at, at, top, bottom, at, bottom+16, strconv.FormatFloat(s, 'f', -1, 64))
+			at, at, top, bottom, at, bottom+16, strconv.FormatFloat(s, 'g', 6, 64))
 	}
 	fmt.Fprintf(&b, `<text x="%.1f" y="%g" text-anchor="middle">since the first call</text>`, (left+width)/2, bottom+32)
 	for i, name := range lanes {
