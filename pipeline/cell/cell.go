@@ -72,6 +72,10 @@ type Kind struct {
 	// Verdicts names the output that holds a JSON array of [Verdict], if any.
 	Verdicts string
 
+	// Foresee says, before anything is measured, what a cell of this kind could
+	// conclude from the trials among the inputs, which have no files yet.
+	Foresee func(s *Spec) (string, error)
+
 	// Page writes what a cell did as HTML, for a report, from its outputs, running
 	// nothing. id begins the ids of its elements; files maps outputs' names to
 	// where they lie.

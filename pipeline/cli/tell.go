@@ -19,7 +19,7 @@ import (
 
 func (a *app) planCommand() *cobra.Command {
 	var sel selection
-	var all bool
+	var all, power bool
 	var fresh []string
 	c := &cobra.Command{
 		Use:   "plan [STUDY]",
@@ -40,10 +40,14 @@ func (a *app) planCommand() *cobra.Command {
 			for _, r := range rows {
 				fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", r.Cell, r.Cells, r.State, r.Reason)
 			}
-			return w.Flush()
+			if err := w.Flush(); err != nil || !power {
+				return err
+			}
+			return a.power(p)
 		},
 	}
 	sel.flags(c)
+	c.Flags().BoolVar(&power, "power", false, "say too what could be concluded from these trials, by simulation")
 	c.Flags().BoolVarP(&all, "all", "a", false, "a line for each cell; groups alike are one line otherwise")
 	c.Flags().StringArrayVar(&fresh, "fresh", nil, "as for run")
 	return c

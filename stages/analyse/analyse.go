@@ -9,6 +9,7 @@ package analyse
 import (
 	"barograph/notebooks/nb"
 	"barograph/pipeline/cell"
+	"barograph/stages/judge"
 	"barograph/stages/notebook"
 )
 
@@ -28,6 +29,7 @@ func Kind() *cell.Kind {
 		},
 		Summary:  nb.SummaryFile,
 		Verdicts: nb.VerdictsFile,
+		Foresee:  judge.Foresee,
 		Identify: notebook.Identify,
 		Prepare:  notebook.Prepare,
 		Run:      notebook.Run,

@@ -1,0 +1,41 @@
+package cli
+
+import (
+	"fmt"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/plan"
+)
+
+// power prints what the stages that conclude something could conclude from the
+// trials that are planned.
+func (a *app) power(p *plan.Plan) error {
+	spec := cell.Spec{Study: p.Study.Name, Machine: p.Study.Machine, Seed: p.Study.Seed}
+	for _, c := range p.Cells {
+		if !c.Stage.Kind.Measured {
+			continue
+		}
+		in := cell.Input{Stage: c.Stage.Name, Kind: c.Stage.Kind.Name, ID: c.ID, Point: c.Point, With: c.With, Seed: c.Seed}
+		if c.Trial != nil {
+			in.During = c.Trial.ID
+		}
+		spec.Inputs = append(spec.Inputs, in)
+	}
+	seen := 0
+	for _, s := range p.Study.Stages {
+		if s.Kind.Foresee == nil {
+			continue
+		}
+		seen++
+		spec.Stage, spec.Kind, spec.ID = s.Name, s.Kind.Name, s.Name
+		text, err := s.Kind.Foresee(&spec)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(a.out, "\n%s: %s", s.Name, text)
+	}
+	if seen == 0 {
+		fmt.Fprintln(a.msg, "no stage of this study concludes anything that could be foreseen")
+	}
+	return nil
+}
