@@ -294,7 +294,7 @@ func (b *bench) compare(ctx context.Context, w *table, what string, rounds int, 
 			fmt.Fprintf(w, "%s\t%s\tleft out: it would take minutes\n", what, t.name)
 		}
 	}
-	return nil
+	return w.Flush()
 }
 
 // complete checks that a tool made what it was asked for.

@@ -63,6 +63,11 @@ have been used, and the next run that needs one makes it again.`,
 						return fmt.Errorf("verify the store: %w", err)
 					}
 					out.Objects, out.Damage = sound, append(out.Damage, damage...)
+					if len(damage) > 0 { // so that the next run looks at what it lacks
+						if err := os.RemoveAll(filepath.Join(state("."), "proofs")); err != nil {
+							return err
+						}
+					}
 					for _, d := range damage {
 						fmt.Fprintf(a.msg, "damaged: %s: %s", filepath.Join(dir, d.Path), d.What)
 						if len(d.Cells) > 0 {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/store"
@@ -67,9 +68,12 @@ func (d *Decider) Prove(file string, result any) error {
 			wanted[filepath.Join(p.Study.Root, path)] = d.files[path]
 		}
 		for _, f := range dec.Record.Files {
-			objects[d.store.Object(f.Digest)] = f
+			// What is in the workspace as it should be is not needed from the store;
+			// when it is, the store looks for itself.
 			if to := c.Publish[f.Name]; to != "" {
 				wanted[filepath.Join(p.Study.Root, to)] = f.Digest
+			} else {
+				objects[d.store.Object(f.Digest)] = f
 			}
 		}
 		k := c.Stage.Kind
@@ -91,18 +95,19 @@ func (d *Decider) Prove(file string, result any) error {
 	}
 	slices.Sort(lines)
 	pr.Answer, err = answer(len(lines), func(i int) (string, []byte, error) {
-		if f, ok := objects[lines[i]]; ok {
+		path := lines[i]
+		short, _ := strings.CutPrefix(path, p.Study.Root+"/")
+		if f, ok := objects[path]; ok {
 			o, err := d.store.ObjectProof(f)
-			lines[i] = byStat + lines[i]
+			lines[i] = byStat + short
 			return lines[i], observed(o), err
 		}
-		digest := wanted[lines[i]]
-		o, proves, err := d.store.Proof(lines[i], digest)
+		o, proves, err := d.store.Proof(path, wanted[path])
 		if !proves {
-			lines[i] = byContent + lines[i]
-			return lines[i], []byte(digest), err
+			lines[i] = byContent + short
+			return lines[i], []byte(wanted[path]), err
 		}
-		lines[i] = byStat + lines[i]
+		lines[i] = byStat + short
 		return lines[i], observed(o), err
 	})
 	if err != nil {
@@ -174,13 +179,21 @@ func Proven(file string, opt study.Options, result any) bool {
 			lines = append(lines, string(line))
 		}
 	}
+	root, err := os.Open(pr.Sources.Root)
+	if err != nil {
+		return false
+	}
+	defer root.Close()
 	got, err := answer(len(lines), func(i int) (string, []byte, error) {
 		how, path := lines[i][:1], lines[i][1:]
 		if how == byContent {
+			if !filepath.IsAbs(path) {
+				path = filepath.Join(pr.Sources.Root, path)
+			}
 			digest, err := store.HashFile(path)
 			return lines[i], []byte(digest), err
 		}
-		o, err := store.Observe(path)
+		o, err := store.ObserveAt(root, path)
 		return lines[i], observed(o), err
 	})
 	return err == nil && got == pr.Answer && json.Unmarshal(pr.Result, result) == nil
@@ -224,13 +237,15 @@ func answer(n int, ask func(i int) (question string, said []byte, err error)) (s
 	for c := range sums {
 		work.Go(func() error {
 			h := sha256.New()
+			var b []byte
 			for i := c * chunk; i < min(n, (c+1)*chunk); i++ {
 				question, said, err := ask(i)
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(h, "%s\x00%d\x00", question, len(said))
+				said = append(append(append(b[:0], question...), 0, byte(len(said))), said...)
 				h.Write(said)
+				b = said
 			}
 			sums[c] = h.Sum(nil)
 			return nil

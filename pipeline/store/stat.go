@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A stat is what the file system says of a file without reading it.
@@ -125,12 +127,24 @@ func HashFile(path string) (string, error) {
 type Observation [4]int64
 
 // Observe observes a file.
-func Observe(path string) (Observation, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return Observation{}, err
+func Observe(path string) (Observation, error) { return observe(unix.AT_FDCWD, path) }
+
+// ObserveAt observes a file by its path from a folder.
+func ObserveAt(folder *os.File, path string) (Observation, error) {
+	return observe(int(folder.Fd()), path)
+}
+
+func observe(folder int, path string) (Observation, error) {
+	var st unix.Stat_t
+	for {
+		switch err := unix.Fstatat(folder, path, &st, 0); err {
+		case nil:
+			return Observation{st.Size, st.Mtim.Nano(), st.Ctim.Nano(), int64(st.Ino)}, nil
+		case unix.EINTR:
+		default:
+			return Observation{}, &fs.PathError{Op: "stat", Path: path, Err: err}
+		}
 	}
-	return statOf(info).observation(), nil
 }
 
 func (s stat) observation() Observation {
