@@ -228,6 +228,14 @@ func onSim(_ context.Context, c *cell.Cell, w *With) ([]Sample, result.Infer, er
 	if err != nil {
 		return nil, result.Infer{}, err
 	}
+	info, err := m.Info()
+	if err != nil {
+		return nil, result.Infer{}, err
+	}
+	in, out, err := m.Traffic(info, w.Sizes(m))
+	if err != nil {
+		return nil, result.Infer{}, err
+	}
 	samples := make([]Sample, len(calls))
 	for i, call := range calls {
 		samples[i] = Sample{call.Scheduled, call.Start, call.Scheduled + call.Latency}
@@ -235,6 +243,7 @@ func onSim(_ context.Context, c *cell.Cell, w *With) ([]Sample, result.Infer, er
 	c.Progress(w.Warmup+w.Calls, w.Warmup+w.Calls, "")
 	return samples, result.Infer{
 		Model: w.Model.String(), Parameters: m.Parameters, Batch: w.Batch, Sequence: w.Sequence, Dims: w.Dims, Device: c.Machine.Device,
+		In: in, Out: max(out, 0), Weights: info.InitialiserBytes,
 		Simulated: true, Provider: "simulated", Library: "simulated",
 		Warmup: w.Warmup, Calls: w.Calls, Arrivals: w.Arrivals,
 		Warnings: []string{"simulated: the machine's parameters say how long the model computes, whatever the model, batch and sequence"},
