@@ -1,6 +1,6 @@
 """Times and checks BERT in PyTorch for bench/gpu, on the weights of an ONNX file.
 
-    python3 torch_bert.py MODEL.onnx DUMP.json CALLS
+    python3 torch_bert.py MODEL.onnx DUMP.json CALLS [--compile]
 
 DUMP.json holds inputs and the outputs that barograph computed for them. Prints
 how far these are from PyTorch's in float32 and in float64 (relative norm), and
@@ -78,11 +78,11 @@ with torch.no_grad():
     for name in ("last_hidden_state", "pooler_output"):
         report["agreement"][name + " to float64"] = distance(torch.tensor(dump[name]).cuda(), want[name])
     del exact
-for attention in ("sdpa", "eager"):
-    report["variants"][attention + " + CUDA graph"], out = timed(bert(attention))
-    for name, got in zip(("last_hidden_state", "pooler_output"), out):
-        report["agreement"][name + " to " + attention] = distance(torch.tensor(dump[name]), got)
-    print(json.dumps(report), flush=True)
+# Eager attention cannot be captured: it makes its mask from a tensor on the CPU.
+report["variants"]["sdpa + CUDA graph"], out = timed(bert("sdpa"))
+for name, got in zip(("last_hidden_state", "pooler_output"), out):
+    report["agreement"][name + " to sdpa"] = distance(torch.tensor(dump[name]), got)
+print(json.dumps(report), flush=True)
 if "--compile" in sys.argv:
     report["variants"]["compiled sdpa + CUDA graph"], _ = timed(torch.compile(bert("sdpa")))
     print(json.dumps(report), flush=True)

@@ -4,8 +4,10 @@
 // A cell of kind "infer" leaves [result.CallsFile], with every timed call, and
 // [result.InferFile], with all that a reader must know to trust it. On device
 // "host" the model runs on the ONNX Runtime's CPU provider, on processors that
-// the stressor is kept off; on device "sim" the link and the model are
-// simulated, in virtual time.
+// the stressor is kept off; on device "cuda" it runs with the CUDA provider, and
+// a call goes from host memory to host memory; on device "sim" the link and the
+// model are simulated, in virtual time. A load with sharing: process runs in
+// this process, from after the session's first call until after the last.
 //
 // What the harness itself adds is kept out or written down: nothing allocates
 // between the first timed call and the last, the garbage collector is off, the
