@@ -127,6 +127,9 @@ func TestKills(t *testing.T) {
 	var whole time.Duration // that an undisturbed run takes
 	done := map[string]bool{}
 	interventions, wrong, needless, began := 0, 0, 0, 0
+	defer func() {
+		t.Logf("%d kills, %d cells started: %d interventions, %d false up to date, %d needless repeats", kills, began, interventions, wrong, needless)
+	}()
 	for epoch, killed := 0, 0; killed < kills; epoch++ {
 		clear(done)
 		for {
@@ -182,7 +185,6 @@ func TestKills(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(f.dir, ".*~")); len(left) > 0 {
 		t.Errorf("half copies left in the workspace: %v", left)
 	}
-	t.Logf("%d kills, %d cells started: %d interventions, %d false up to date, %d needless repeats", kills, began, interventions, wrong, needless)
 }
 
 // alive waits until no process works below a folder any more: the kernel kills
