@@ -18,6 +18,7 @@ func x_barograph_stages_judge() map[string]reflect.Value {
 		"Effect":        reflect.ValueOf((*judge.Effect)(nil)),
 		"Expected":      reflect.ValueOf((*judge.Expected)(nil)),
 		"Fold":          reflect.ValueOf(judge.Fold),
+		"Foresee":       reflect.ValueOf(judge.Foresee),
 		"InvalidError":  reflect.ValueOf((*judge.InvalidError)(nil)),
 		"Judge":         reflect.ValueOf(judge.Judge),
 		"Level":         reflect.ValueOf((*judge.Level)(nil)),
