@@ -1,8 +1,10 @@
 package nb
 
 import (
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -28,15 +30,22 @@ func Frame(name string) dataframe.DataFrame {
 	return df
 }
 
-// Samples reads a CSV input, such as collect's samples.csv, column by column.
-// Columns named are kept, all of them if none is.
+// Samples reads a CSV input, such as collect's samples.csv, column by column; one
+// whose name ends in .gz is decompressed. Columns named are kept, all of them if
+// none is.
 func Samples(name string, columns ...string) *Set {
 	f, err := os.Open(input("Samples", name))
 	if err != nil {
 		raise(err, "Samples(%q)", name)
 	}
 	defer f.Close()
-	s, err := readSet(f, columns)
+	var from io.Reader = f
+	if path.Ext(name) == ".gz" {
+		if from, err = gzip.NewReader(f); err != nil {
+			raise(err, "Samples(%q)", name)
+		}
+	}
+	s, err := readSet(from, columns)
 	if err != nil {
 		raise(err, "Samples(%q)", name)
 	}

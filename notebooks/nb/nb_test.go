@@ -434,7 +434,7 @@ func TestQuantiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := s.Quantiles(0.5, 0.999)
-	if e[0].Method != "block bootstrap" || e[0].Effective > 150 || !(e[0].Low <= e[0].Value && e[0].Value <= e[0].High) {
+	if e[0].Method != "bootstrap" || e[0].Effective > 150 || !(e[0].Low <= e[0].Value && e[0].Value <= e[0].High) {
 		t.Errorf("of dependent samples: %+v", e[0])
 	}
 	if e[1].Milliseconds() != "n too small" || e[1].Doubt == "" {
