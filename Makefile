@@ -6,7 +6,7 @@ packages ?= ./...
 fuzztime ?= 7m
 
 .DELETE_ON_ERROR:
-.PHONY: help reproduce figures claims test bench soak lint build cuda test-cuda p100 test-p100 assets clean
+.PHONY: help reproduce figures claims test browser bench soak lint build cuda test-cuda p100 test-p100 assets clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
