@@ -52,6 +52,7 @@ func main() {
 		Scale:     nb.String("scale", "auto", "auto", "linear", "log"),
 		Caption:   caption,
 		Simulated: run.Simulated,
+		Invalid:   nb.WhyInvalid(),
 		Series:    lines,
 	})
 	nb.Check(err)

@@ -10,10 +10,23 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
+// What is written across a figure whose numbers are not what they look like.
 const (
-	watermark     = "SIMULATED"
-	simulatedNote = "Simulated: the numbers come from a model of a link, not from a measurement."
+	simulatedStamp = "SIMULATED"
+	invalidStamp   = "INVALID"
+	simulatedNote  = "Simulated: the numbers come from a model of a link, not from a measurement."
 )
+
+// stampOf chooses the stamp; none is empty.
+func stampOf(simulated, invalid bool) string {
+	switch {
+	case invalid:
+		return invalidStamp
+	case simulated:
+		return simulatedStamp
+	}
+	return ""
+}
 
 // A trace is one series in the plot's area, in points.
 type trace struct {
@@ -30,10 +43,10 @@ type trace struct {
 
 // A chart is a plot of traces, laid out once and drawn in any format.
 type chart struct {
-	sheet     sheet
-	plot      *plot.Plot
-	simulated bool
-	trace     func(area draw.Canvas) []trace
+	sheet sheet
+	plot  *plot.Plot
+	stamp string // across the plot, or empty
+	trace func(area draw.Canvas) []trace
 
 	traces []trace
 	labels []candidate // one a trace, or none at all when a legend stands in
@@ -157,8 +170,8 @@ func (c *chart) drawData(area draw.Canvas, p *plot.Plot) {
 			}
 		}
 	}
-	if c.simulated {
-		c.drawWatermark(area)
+	if c.stamp != "" {
+		c.drawStamp(area, c.stamp)
 	}
 	for _, t := range c.traces {
 		if len(t.band) > 0 {
@@ -252,17 +265,17 @@ func (c *chart) drawLegend(area draw.Canvas) {
 	}
 }
 
-func (c *chart) drawWatermark(area draw.Canvas) {
+func (c *chart) drawStamp(area draw.Canvas, stamp string) {
 	style := c.sheet.theme.text(0, color.NRGBA{R: 0xEC, G: 0xEC, B: 0xEC, A: 255})
 	const probe = 10
 	style.Font.Size = probe
 	size := area.Size()
 	angle := math.Atan2(float64(size.Y), float64(size.X))
 	diagonal := vg.Length(math.Hypot(float64(size.X), float64(size.Y)))
-	style.Font.Size = probe * 0.72 * diagonal / style.Width(watermark)
+	style.Font.Size = probe * 0.72 * diagonal / style.Width(stamp)
 	style.Rotation = angle
 	style.XAlign, style.YAlign = text.XCenter, text.YCenter
-	area.FillText(style, area.Center(), watermark)
+	area.FillText(style, area.Center(), stamp)
 }
 
 func path(points []vg.Point) (p vg.Path) {

@@ -40,6 +40,7 @@ type ECDFSpec struct {
 	NoBand     bool
 	Caption    []string // lines below the figure, before those it adds itself
 	Simulated  bool     // stamps the figure: its numbers were not measured
+	Invalid    string   // stamps the figure: why its numbers cannot be trusted; empty where they can
 	// Width and Height of the plot with its axes, in millimetres; 0: 85, and
 	// 0.68 of the width. The caption comes below.
 	Width, Height float64
@@ -115,9 +116,12 @@ func (e *ecdf) build(scale string) (*Figure, error) {
 	if e.spec.Simulated {
 		caption = append(caption, simulatedNote)
 	}
+	if e.spec.Invalid != "" {
+		caption = append(caption, "INVALID: "+clean(e.spec.Invalid))
+	}
 	x := clean(orElse(e.spec.XLabel, "Inference time")) + " (" + clean(strings.Replace(e.spec.Unit, "us", "\u00b5s", 1)) + ")"
 	y := clean(orElse(e.spec.YLabel, "Empirical CDF"))
-	all := append(append([]string{x, y}, caption...), watermark)
+	all := append(append([]string{x, y}, caption...), simulatedStamp)
 	for _, l := range e.lines {
 		all = append(all, l.label)
 	}
@@ -134,7 +138,7 @@ func (e *ecdf) build(scale string) (*Figure, error) {
 	p.Y.Tick.Marker = marks{{Value: 0, Label: "0"}, {Value: 0.25, Label: "0.25"}, {Value: 0.5, Label: "0.5"}, {Value: 0.75, Label: "0.75"}, {Value: 1, Label: "1"}}
 
 	c := &chart{
-		sheet: s, plot: p, simulated: e.spec.Simulated,
+		sheet: s, plot: p, stamp: stampOf(e.spec.Simulated, e.spec.Invalid != ""),
 		trace: func(area draw.Canvas) []trace { return e.traces(area, p) },
 	}
 	return &Figure{

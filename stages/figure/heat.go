@@ -55,7 +55,7 @@ func Heat(spec HeatSpec) (*Figure, error) {
 	if spec.Simulated {
 		caption = append(caption, simulatedNote)
 	}
-	all := append([]string{watermark, none}, caption...)
+	all := append([]string{simulatedStamp, none}, caption...)
 	th, err := newTheme(append(append(all, h.rows...), h.columns...))
 	if err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func Heat(spec HeatSpec) (*Figure, error) {
 	c := &chart{sheet: s, plot: p, trace: func(draw.Canvas) []trace { return []trace{{style: seriesLine(0)}} }}
 	p.Add(painter(func(area draw.Canvas) {
 		if spec.Simulated {
-			c.drawWatermark(area) // below the numbers, which fill the whole area
+			c.drawStamp(area, simulatedStamp) // below the numbers, which fill the whole area
 		}
 		h.draw(area)
 	}))

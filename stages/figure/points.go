@@ -155,7 +155,7 @@ func (f *points) build(xScale, yScale string) (*Figure, error) {
 		caption = append(caption, simulatedNote)
 	}
 	x, y := clean(f.spec.XLabel), clean(f.spec.YLabel)
-	all := append([]string{x, y, watermark}, caption...)
+	all := append([]string{x, y, simulatedStamp}, caption...)
 	for _, s := range f.spec.Series {
 		all = append(all, clean(s.Label))
 	}
@@ -173,7 +173,7 @@ func (f *points) build(xScale, yScale string) (*Figure, error) {
 	setRange(&p.X, f.x.low, f.x.high, f.x.position, int(s.width/30))
 	setRange(&p.Y, f.y.low, f.y.high, f.y.position, int(s.height/22))
 	c := &chart{
-		sheet: s, plot: p, simulated: f.spec.Simulated, grid: true,
+		sheet: s, plot: p, stamp: stampOf(f.spec.Simulated, false), grid: true,
 		trace: func(area draw.Canvas) []trace { return f.traces(area, p) },
 	}
 	return &Figure{

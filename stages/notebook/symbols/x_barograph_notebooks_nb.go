@@ -61,6 +61,7 @@ func x_barograph_notebooks_nb() map[string]reflect.Value {
 		"Verdicts":      reflect.ValueOf(nb.Verdicts),
 		"VerdictsFile":  reflect.ValueOf(constant.MakeFromLiteral("\"verdicts.json\"", token.STRING, 0)),
 		"Warn":          reflect.ValueOf(nb.Warn),
+		"WhyInvalid":    reflect.ValueOf(nb.WhyInvalid),
 	}
 }
 
