@@ -88,6 +88,10 @@ func groups(p *plan.Plan, d *plan.Decider, all bool) []row {
 		}
 		if dec.State == plan.Stands {
 			r.Reason = ""
+			if len(d.Strayed(c)) > 0 {
+				r.Reason = "its files are missing or changed; a run puts them back"
+			}
+			kind.Reason = r.Reason
 		}
 		i, ok := at[kind]
 		if !ok {
@@ -179,6 +183,8 @@ func (a *app) statusCommand() *cobra.Command {
 				Runs   int      `json:"runs"`
 				Waits  int      `json:"waits"`
 				Files  []string `json:"files,omitempty"`
+				// Strayed are those files that are missing, or not as they were made.
+				Strayed []string `json:"strayed,omitempty"`
 			}
 			by := map[string]*stage{}
 			var stages []*stage
@@ -201,6 +207,9 @@ func (a *app) statusCommand() *cobra.Command {
 				for _, to := range c.Publish {
 					s.Files = append(s.Files, to)
 				}
+				for _, f := range d.Strayed(c) {
+					s.Strayed = append(s.Strayed, c.Publish[f.Name])
+				}
 			}
 			for _, s := range stages {
 				slices.Sort(s.Files)
@@ -213,7 +222,15 @@ func (a *app) statusCommand() *cobra.Command {
 			for _, s := range stages {
 				fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%s\n", s.Stage, s.Kind, s.Cells, s.Stands, s.Runs+s.Waits, strings.Join(s.Files, " "))
 			}
-			return w.Flush()
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			for _, s := range stages {
+				for _, to := range s.Strayed {
+					fmt.Fprintf(a.out, "%s is missing or changed; a run puts it back\n", to)
+				}
+			}
+			return nil
 		},
 	}
 	sel.flags(c)

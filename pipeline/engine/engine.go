@@ -512,19 +512,9 @@ func (r *run) keep(t *trial, began time.Time) error {
 
 // publish makes the workspace hold what a cell's record says.
 func (r *run) publish(c *plan.Cell) error {
-	if len(c.Publish) == 0 || c.Given != nil {
-		return nil
-	}
-	for _, f := range r.decider.Of(c).Record.Files {
+	for _, f := range r.decider.Strayed(c) {
 		to := c.Publish[f.Name]
-		if to == "" {
-			continue
-		}
-		path := filepath.Join(r.plan.Study.Root, to)
-		if have, err := r.store.Digest(path); err == nil && have == f.Digest {
-			continue
-		}
-		if err := r.store.Copy(f, path); err != nil {
+		if err := r.store.Copy(f, filepath.Join(r.plan.Study.Root, to)); err != nil {
 			return cell.Hint(fmt.Errorf("write %s: %w", to, err), "the result is kept; make the folder writable and run again")
 		}
 		r.opt.Observer.Publish(to)

@@ -111,6 +111,26 @@ func (d *Decider) Decide(c *Cell) (*Decision, error) {
 	return d.set(c, dec), nil
 }
 
+// Strayed returns the outputs of a cell with a result that the workspace does
+// not hold as they were made: missing, edited, or of another run.
+func (d *Decider) Strayed(c *Cell) []store.File {
+	dec := d.made[c]
+	if c.Given != nil || dec.Record == nil {
+		return nil
+	}
+	var files []store.File
+	for _, f := range dec.Record.Files {
+		to := c.Publish[f.Name]
+		if to == "" {
+			continue
+		}
+		if have, err := d.store.Digest(filepath.Join(d.plan.Study.Root, to)); err != nil || have != f.Digest {
+			files = append(files, f)
+		}
+	}
+	return files
+}
+
 // Finish replaces a cell's decision after it ran.
 func (d *Decider) Finish(c *Cell, r *store.Record) {
 	dec := d.made[c]
