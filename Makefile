@@ -29,7 +29,7 @@ claims: $(program) ## judge every recorded claim again; fail if a verdict change
 
 test: lint assets test-cuda test-p100 ## check and test everything, with the race detector
 	go test -race $(packages)
-	go test -run '^TestSimulated' ./stages/stats ./stages/judge
+	go test -run '^(TestSimulated|TestBuildMemory)' ./stages/stats ./stages/judge ./stages/model
 
 browser: assets ## look at the pages in headless Chromium, which must be installed
 	go vet -tags browser .

@@ -42,7 +42,7 @@ func main() {
 	if os.Getenv(asPlayer) != "" {
 		exit(play(context.Background(), os.Stdin, os.Stdout))
 	}
-	b := bench{seed: 1, busy: 0.01}
+	b := bench{seed: 1, busy: 0.01, with: *infer.Kind().With().(*infer.With)}
 	flag.StringVar(&b.root, "root", ".", "`folder` that holds configs")
 	b.with.Model.Name = "bert-mini"
 	flag.Var(&b.with.Model, "model", "`name` of a model under configs/models")
@@ -55,7 +55,6 @@ func main() {
 	flag.IntVar(&b.pairs, "pairs", 10, "pairs of processes, one after the other")
 	flag.Float64Var(&b.tolerance, "tolerance", 0.03, "largest distance of the ratio from 1")
 	flag.Parse()
-	b.with.Arrivals = "closed"
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	exit(b.run(ctx, os.Stdout))

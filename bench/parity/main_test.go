@@ -11,7 +11,6 @@ import (
 
 	"barograph/stages/asset"
 	"barograph/stages/infer"
-	"barograph/stages/model"
 )
 
 func TestMain(m *testing.M) {
@@ -26,7 +25,8 @@ func TestMain(m *testing.M) {
 func TestBench(t *testing.T) {
 	t.Setenv("ONNXRUNTIME_LIB", "")
 	b := bench{root: "../..", pairs: 2, turns: 2, tolerance: 1e6, busy: 1e6, seed: 1,
-		with: infer.With{Model: model.Ref{Name: "bert-tiny"}, Batch: 2, Sequence: 16, Warmup: 1, Calls: 5, Arrivals: "closed"}}
+		with: *infer.Kind().With().(*infer.With)}
+	b.with.Model.Name, b.with.Batch, b.with.Sequence, b.with.Warmup, b.with.Calls = "bert-tiny", 2, 16, 1, 5
 	var out bytes.Buffer
 	if err := b.run(t.Context(), &out); err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ func TestShipped(t *testing.T) {
 		t.Skip("starts the Go compiler")
 	}
 	data := recording(t, 300, func(u float64) float64 { return 3e6 * math.Exp(1.5*u) }, 0)
+	trial(t, data)
 	t.Chdir(root(t))
 	mains, err := filepath.Glob("notebooks/*/main.go")
 	if err != nil || len(mains) < 2 {

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// The shipped figures are drawn in every format, twice with the same bytes.
-func TestFigures(t *testing.T) {
-	data := recording(t, 300, func(u float64) float64 { return 3e6 * math.Exp(1.5*u) }, 0)
+// trial adds what the cells of one trial leave to a recording.
+func trial(t testing.TB, data string) {
+	t.Helper()
 	var copies bytes.Buffer
 	z := gzip.NewWriter(&copies)
 	fmt.Fprint(z, "thread,start_ns,bytes,duration_ns,direction\n")
@@ -27,6 +27,12 @@ func TestFigures(t *testing.T) {
 	}
 	write(t, filepath.Join(data, "copies.csv.gz"), copies.String())
 	write(t, filepath.Join(data, "calls.csv"), calls)
+}
+
+// The shipped figures are drawn in every format, twice with the same bytes.
+func TestFigures(t *testing.T) {
+	data := recording(t, 300, func(u float64) float64 { return 3e6 * math.Exp(1.5*u) }, 0)
+	trial(t, data)
 	for name, says := range map[string]string{
 		"laws": "exponential leads", "shift": "Longer by (ms)", "surface": "in flight of", "timeline": "The first 12 of 40 calls",
 	} {

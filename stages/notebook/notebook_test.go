@@ -3,6 +3,7 @@ package notebook_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
@@ -103,7 +104,8 @@ func write(t testing.TB, path, text string) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+	// Renamed into place, as editors do: who watches sees the old or the new.
+	if err := errors.Join(os.WriteFile(path+"~", []byte(text), 0o666), os.Rename(path+"~", path)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -157,10 +159,7 @@ func recording(t testing.TB, n int, latency func(utilisation float64) float64, d
 	shares := []float64{0, 0.15, 0.3, 0.45, 0.6, 0.75, 0.9}
 	for level, share := range shares {
 		for replicate := range 3 {
-			direction, capacity := "h2d", 10e9
-			if level == 0 {
-				direction = ""
-			}
+			const direction, capacity = "h2d", 10e9
 			clock := int64(1e9)
 			for call := range n {
 				ns := latency(share) * (1 + 0.02*random.NormFloat64())
@@ -175,6 +174,7 @@ func recording(t testing.TB, n int, latency func(utilisation float64) float64, d
 	}
 	write(t, filepath.Join(dir, "samples.csv"), b.String())
 	write(t, filepath.Join(dir, "run.json"), `{"schema": 1, "study": "paper", "machine": {"name": "host", "device": "host"}, "simulated": false,
+"trials": [{"infer": {"model": "bert-base-uncased", "batch": 1, "in_bytes": 3072, "out_bytes": 396288}}],
 "utilisation": {"numerator": "bytes copied", "denominator": "the calibrated capacity of the direction (capacity_bytes_per_s)"}, "warnings": []}`)
 	return dir
 }
