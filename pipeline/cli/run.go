@@ -308,7 +308,7 @@ func counts(res *engine.Result) string {
 		}
 	}
 	if len(said) == 0 {
-		return "nothing to run"
+		return "no cell has run"
 	}
 	return "cells: " + strings.Join(said, ", ")
 }
