@@ -3,13 +3,14 @@ package nb
 import (
 	"bufio"
 	"bytes"
-	"encoding/csv"
 	"fmt"
 	"io"
 	"math"
 	"slices"
 	"sort"
 	"strconv"
+
+	"barograph/stages/rows"
 )
 
 // A Set is samples, column by column: what [Samples] reads and [Set.By] splits.
@@ -296,23 +297,7 @@ func record(in *bufio.Reader, fields [][]byte) ([][]byte, error) {
 		return nil, err
 	}
 	line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
-	if bytes.IndexByte(line, '"') >= 0 {
-		texts, err := csv.NewReader(bytes.NewReader(line)).Read()
-		if err != nil {
-			return nil, err
-		}
-		for _, t := range texts {
-			fields = append(fields, []byte(t))
-		}
-		return fields, nil
-	}
-	for {
-		i := bytes.IndexByte(line, ',')
-		if i < 0 {
-			return append(fields, line), nil
-		}
-		fields, line = append(fields, line[:i]), line[i+1:]
-	}
+	return rows.Split(line, fields)
 }
 
 // add appends a value, the n-th from 0, widening the column where it must.

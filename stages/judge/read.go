@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"barograph/pipeline/cell"
+	"barograph/stages/rows"
 )
 
 // A Trial is the calls of one replicate of one level, in the order of the file.
@@ -149,28 +149,6 @@ var errBinary = cell.Hint(errors.New("holds bytes that are no text"), "want CSV,
 
 const wanted = "want a header with at least level and latency_ns, the latencies in whole nanoseconds"
 
-// split returns the fields of a line.
-func split(line []byte, fields [][]byte) ([][]byte, error) {
-	fields = fields[:0]
-	if bytes.IndexByte(line, '"') >= 0 {
-		texts, err := csv.NewReader(bytes.NewReader(line)).Read()
-		if err != nil {
-			return nil, err
-		}
-		for _, t := range texts {
-			fields = append(fields, []byte(t))
-		}
-		return fields, nil
-	}
-	for {
-		i := bytes.IndexByte(line, ',')
-		if i < 0 {
-			return append(fields, line), nil
-		}
-		fields, line = append(fields, line[:i]), line[i+1:]
-	}
-}
-
 func (p *reader) header() error {
 	line, err := p.next()
 	if err == io.EOF {
@@ -183,7 +161,7 @@ func (p *reader) header() error {
 	if !utf8.Valid(line) || bytes.ContainsFunc(line, func(r rune) bool { return r < ' ' && r != '\t' }) {
 		return fmt.Errorf("line 1: %w", errBinary)
 	}
-	fields, err := split(line, nil)
+	fields, err := rows.Split(line, nil)
 	if err != nil {
 		return fmt.Errorf("line 1: %w", err)
 	}
@@ -240,7 +218,7 @@ func (p *reader) row(line []byte) error {
 		return nil
 	}
 	var err error
-	if p.fields, err = split(line, p.fields); err != nil {
+	if p.fields, err = rows.Split(line, p.fields[:0]); err != nil {
 		return err
 	}
 	f := p.fields
