@@ -56,6 +56,10 @@ type Kind struct {
 	// cheap, and looks at nothing but with and the project folder root.
 	Check func(root string, with any) error
 
+	// CheckSim reports what is wrong with a parameter of device sim, which a machine
+	// file gives under sim:, before anything runs.
+	CheckSim func(parameter string, value float64) error
+
 	// Identify returns what else decides the result, by name, for example
 	// {"model": "sha256:..."}. It must be cheap: every plan calls it.
 	Identify func(root string, with any) (map[string]string, error)
@@ -277,6 +281,24 @@ func Hint(err error, format string, args ...any) error {
 		return nil
 	}
 	return &Error{err, fmt.Sprintf(format, args...)}
+}
+
+// A usageError is a mistake in what was asked for.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// ExitStatus is that of wrong usage and of invalid files.
+func (e usageError) ExitStatus() int { return 2 }
+
+// Usage marks an error of a command as a mistake in what it was asked for, such
+// as a name that nothing has, or a file that is not what it should be; a nil
+// error stays nil.
+func Usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return usageError{err}
 }
 
 // Kinds is a set of kinds by name.

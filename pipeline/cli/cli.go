@@ -148,13 +148,24 @@ type selection struct {
 
 func (s *selection) flags(c *cobra.Command) {
 	c.Flags().StringArrayVar(&s.set, "set", nil, "give a parameter another value, as `name=value`; repeatable")
-	c.Flags().StringVar(&s.machine, "machine", "", "run as `machine`, a file below configs/machines/")
+	machineFlag(c, "run as `machine`, a file below configs/machines/", func(name string) { s.machine = name })
 	c.Flags().StringVar(&s.replay, "replay", "", "let the recording in `dir` stand in for measuring")
 	c.Args = cobra.MaximumNArgs(1)
 	c.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		files, _ := filepath.Glob("configs/*.yaml") // completion: no match, no offer
 		return files, cobra.ShellCompDirectiveDefault
 	}
+}
+
+// machineFlag adds --machine, whose empty value would pass for none given.
+func machineFlag(c *cobra.Command, usage string, set func(name string)) {
+	c.Flags().Func("machine", usage, func(name string) error {
+		if name == "" {
+			return errors.New("no name: leave the flag out, or say auto, to have the machine detected")
+		}
+		set(name)
+		return nil
+	})
 }
 
 // options are how the study is read.

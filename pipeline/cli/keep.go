@@ -37,6 +37,11 @@ have been used, and the next run that needs one makes it again.`,
 				}
 			}
 			for _, dir := range dirs {
+				if _, err := os.Stat(filepath.Join(dir, record.Sums)); errors.Is(err, fs.ErrNotExist) { // no recording at all
+					return &status{statusUsage, record.Verify(dir)}
+				}
+			}
+			for _, dir := range dirs {
 				if err := record.Verify(dir); err != nil {
 					out.Damage = append(out.Damage, store.Damage{Path: dir, What: err.Error()})
 					a.complain(fmt.Errorf("recording %s: %w", dir, err))

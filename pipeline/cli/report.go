@@ -74,7 +74,7 @@ Several machines stand side by side.`,
 			c.Flags().AddFlag(f)
 		}
 	})
-	c.Flags().StringArrayVar(&machines, "machine", nil, "show what stands for `machine`; repeatable, for machines side by side")
+	machineFlag(c, "show what stands for `machine`; repeatable, for machines side by side", func(name string) { machines = append(machines, name) })
 	c.Flags().StringVarP(&to, "output", "o", to, "`file` to write")
 	return c
 }

@@ -1,7 +1,6 @@
 package study
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -83,16 +82,11 @@ func (s *Study) bind(st *Stage, p cell.Point) (*Bound, []word, Errors) {
 	b.Outputs, outputs = d.paths(st.body.outputs)
 	if len(d.errs) == 0 && !d.partial && st.Kind.Check != nil {
 		if err := st.Kind.Check(s.Root, b.With); err != nil {
-			hint := ""
-			var h *cell.Error
-			if errors.As(err, &h) {
-				hint = h.Hint
-			}
 			at := with
 			if word, _, _ := strings.Cut(err.Error(), " "); with.get(word) != nil {
 				at = with.get(word) // the message begins with the parameter at fault
 			}
-			d.fail(at, hint, "stage %q: %v", st.Name, err)
+			d.fail(at, hintOf(err), "stage %q: %v", st.Name, err)
 		}
 	}
 	return b, outputs, d.errs

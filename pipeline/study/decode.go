@@ -68,8 +68,10 @@ func (d *decoder) decode(dst reflect.Value, n *node, tag reflect.StructTag) {
 		}
 		for _, p := range n.pairs {
 			elem := reflect.New(dst.Type().Elem()).Elem()
-			d.decode(elem, p.val, tag)
-			dst.SetMapIndex(reflect.ValueOf(p.key.val), elem)
+			before := len(d.errs)
+			if d.decode(elem, p.val, tag); len(d.errs) == before {
+				dst.SetMapIndex(reflect.ValueOf(p.key.val), elem)
+			}
 		}
 	case n.kind == mapping && dst.Kind() == reflect.Struct && dst.Type() != wordType:
 		d.fields(dst, n)

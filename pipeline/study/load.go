@@ -99,7 +99,7 @@ func Load(path string, opt Options) (*Study, error) {
 	if bad != nil {
 		return nil, bad
 	}
-	l := &loader{opt: opt, doc: doc, study: &Study{File: path, Root: root}}
+	l := &loader{opt: opt, doc: doc, study: &Study{File: path, Root: root}, invalid: map[string]bool{}}
 	l.load(text)
 	if err := l.errs.err(); err != nil {
 		return nil, err
@@ -132,6 +132,7 @@ type loader struct {
 	scope   *scope // study-wide names
 	cells   int
 	byName  map[string]*Stage
+	invalid map[string]bool   // axes whose values are not known, since an error says why
 	writers map[string]string // output -> the cell that writes it
 }
 
@@ -533,14 +534,14 @@ func (l *loader) matrix(st *Stage, n *node) (*scope, bool) {
 			continue
 		}
 		values, ok := l.axis(p.val, a.Name)
-		if !ok {
-			inner.bad[a.Name], whole = true, false
-			continue
+		if a.Values = values; ok {
+			if cells *= len(values); cells > MaxCells {
+				l.fail(p.key, "", "stage %q has more than %d cells", st.Name, MaxCells)
+				ok, cells = false, 1
+			}
 		}
-		a.Values = values
-		if cells *= len(values); cells > MaxCells {
-			l.fail(p.key, "", "stage %q has more than %d cells", st.Name, MaxCells)
-			inner.bad[a.Name], whole, cells = true, false, 1
+		if !ok {
+			inner.bad[a.Name], l.invalid[a.Name], whole = true, true, false
 			continue
 		}
 		inner.axis(a)
@@ -651,7 +652,7 @@ func (l *loader) order(n *node) {
 	}
 	known := slices.Collect(maps.Keys(axes))
 	if f.Block.at != nil {
-		if l.study.Order.Block = f.Block.text; axes[f.Block.text] == nil {
+		if l.study.Order.Block = f.Block.text; axes[f.Block.text] == nil && !l.invalid[f.Block.text] {
 			l.fail(f.Block.at, suggest(f.Block.text, known), "order: no stage has the axis %q", f.Block.text)
 		}
 	}
@@ -664,6 +665,9 @@ func (l *loader) order(n *node) {
 	}
 	for _, p := range f.Baseline.pairs {
 		axis := p.key.val.(string)
+		if l.invalid[axis] {
+			continue
+		}
 		if axes[axis] == nil {
 			l.fail(p.key, suggest(axis, known), "baseline: no stage has the axis %q", axis)
 			continue

@@ -32,6 +32,7 @@ type machineFile struct {
 
 	file string // relative to the workspace
 	text []byte
+	doc  *node
 }
 
 type linkFile struct {
@@ -79,12 +80,30 @@ func (l *loader) machine() *machineFile {
 	sources.Machine = name
 	m, errs := readMachine(l.study.Root, name)
 	l.errs = append(l.errs, errs...)
+	l.checkSim(m)
 	l.study.Machine = cell.Machine{
 		Name: name, Device: m.Device.text, Description: m.Description,
 		Link: cell.Link(m.Link), Sim: m.Sim,
 	}
 	l.fingerprint()
 	return m
+}
+
+// checkSim holds what a machine says of device sim against what the kinds know.
+func (l *loader) checkSim(m *machineFile) {
+	for _, name := range l.opt.Kinds.Names() {
+		check := l.opt.Kinds[name].CheckSim
+		if check == nil || m.Sim == nil {
+			continue
+		}
+		for _, p := range m.doc.get("sim").pairs {
+			parameter := p.key.val.(string)
+			value, ok := m.Sim[parameter]
+			if err := check(parameter, value); ok && err != nil {
+				l.fail(p.key, hintOf(err), "sim: %v", err)
+			}
+		}
+	}
 }
 
 func (l *loader) fingerprint() {
@@ -120,6 +139,7 @@ func readMachine(root, name string) (*machineFile, Errors) {
 	if bad != nil {
 		return m, Errors{bad}
 	}
+	m.doc = doc
 	d := decoder{}
 	d.decode(reflect.ValueOf(m).Elem(), doc, "")
 	if w := m.Name; w.at != nil && w.text != name {

@@ -3,9 +3,11 @@ package study
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -51,11 +53,22 @@ func kinds() cell.Kinds {
 					return cell.Hint(errors.New("threads number 13"), "take 12")
 				}
 				return nil
-			}},
-		&cell.Kind{Name: "measure", Measured: true, With: func() any { return &measureWith{Calls: 300} }},
+			},
+			CheckSim: checkSim},
+		&cell.Kind{Name: "measure", Measured: true, With: func() any { return &measureWith{Calls: 300} }, CheckSim: checkSim},
 		&cell.Kind{Name: "notes", Notebook: true, Verdicts: "verdicts.json", With: func() any { return &map[string]any{} }},
 		&cell.Kind{Name: "shell", Script: true, With: func() any { return &struct{}{} }},
 	)
+}
+
+func checkSim(parameter string, value float64) error {
+	if known := []string{"bandwidth", "noise", "overhead"}; !slices.Contains(known, parameter) {
+		return cell.Hint(fmt.Errorf("unknown parameter %q", parameter), "there is %s", strings.Join(known, ", "))
+	}
+	if value < 0 {
+		return fmt.Errorf("parameter %s is %g", parameter, value)
+	}
+	return nil
 }
 
 // workspace writes files below a new folder and returns its path.
@@ -244,6 +257,7 @@ func TestErrors(t *testing.T) {
 	}
 	root := workspace(t, map[string]string{
 		"configs/machines/small.yaml": "device: sim\nparams: {calls: many}\nstudies: {misfit: {levls: [0]}}\n",
+		"configs/machines/typo.yaml":  "device: sim\nsim:\n  bandwith: 12e9\n  noise: 0.02\n  overhead: -1\n  gap: fast\n",
 		"configs/machines/tiny.yaml":  "name: small\ndevce: sim\nlink: {raw: fast}\nmatch: \"(\"\n",
 		"notebooks/judge/main.go":     "package main\n",
 	})

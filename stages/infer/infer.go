@@ -66,6 +66,7 @@ func Kind() *cell.Kind {
 		Measured: true,
 		Outputs:  func(any) []string { return []string{result.CallsFile, result.InferFile} },
 		Check:    check,
+		CheckSim: sim.Check,
 		Identify: identify,
 		Prepare:  prepare,
 		Run:      run,

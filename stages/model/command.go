@@ -86,12 +86,12 @@ func buildCommand() *cobra.Command {
 			}
 			c, err := Load(root, args[0])
 			if err != nil {
-				return err
+				return cell.Usage(err)
 			}
 			if trained != "" {
 				var file io.Closer
 				if c, file, err = c.withWeights(trained); err != nil {
-					return err
+					return cell.Usage(err)
 				}
 				defer file.Close()
 			}
@@ -120,7 +120,7 @@ func buildCommand() *cobra.Command {
 // buildNew builds a file that does not exist yet.
 func buildNew(cmd *cobra.Command, c *Config, path string) error {
 	if _, err := os.Lstat(path); err == nil {
-		return cell.Hint(fmt.Errorf("build model %q: %s exists", c.Name, path), "remove it first, or name another file")
+		return cell.Usage(cell.Hint(fmt.Errorf("build model %q: %s exists", c.Name, path), "remove it first, or name another file"))
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("build model %q: %w", c.Name, err)
 	}
@@ -151,7 +151,7 @@ func infoCommand() *cobra.Command {
 			if _, err := os.Stat(args[0]); err == nil || strings.ContainsRune(args[0], filepath.Separator) || strings.HasSuffix(args[0], ".onnx") {
 				info, err := Inspect(args[0])
 				if err != nil {
-					return err
+					return cell.Usage(err)
 				}
 				file, err := filepath.Abs(args[0])
 				if err != nil {
@@ -171,7 +171,7 @@ func infoCommand() *cobra.Command {
 			}
 			c, err := Load(root, args[0])
 			if err != nil {
-				return err
+				return cell.Usage(err)
 			}
 			info, err := c.Info()
 			if err != nil {

@@ -41,17 +41,17 @@ func fetchCommand() *cobra.Command {
 				var absent *absentError
 				switch {
 				case err == nil && c.arch != nil:
-					return cell.Hint(fmt.Errorf("fetch model %q: it is built here", c.Name), "barograph model build %s", c.Name)
+					return cell.Usage(cell.Hint(fmt.Errorf("fetch model %q: it is built here", c.Name), "barograph model build %s", c.Name))
 				case err == nil:
 					_, err = fmt.Fprintln(cmd.OutOrStdout(), c.path)
 					return err
 				case !errors.As(err, &absent) || absent.url == "":
-					return err
+					return cell.Usage(err)
 				}
 				url, path, sum = absent.url, absent.path, absent.sum
 			}
 			if !validSum.MatchString(sum) || path == "" {
-				return cell.Hint(fmt.Errorf("fetch %s: it needs a checksum and a place", url), "give --sha256 SUM and --output FILE.onnx")
+				return cell.Usage(cell.Hint(fmt.Errorf("fetch %s: it needs a checksum and a place", url), "give --sha256 SUM and --output FILE.onnx"))
 			}
 			log := func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) }
 			if err := fetch(cmd.Context(), http.DefaultClient, url, path, sum, log); err != nil {

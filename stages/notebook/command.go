@@ -147,7 +147,7 @@ func find(root, name string) (string, error) {
 	if len(names) > 0 {
 		err = cell.Hint(err, "there is %s", strings.Join(names, ", "))
 	}
-	return "", err
+	return "", cell.Usage(err)
 }
 
 // parameters reads name=value pairs, values as a study would have them.
@@ -156,14 +156,14 @@ func parameters(pairs []string) (With, error) {
 	for _, p := range pairs {
 		name, text, ok := strings.Cut(p, "=")
 		if !ok || name == "" {
-			return nil, fmt.Errorf("--param %q is not name=value", p)
+			return nil, cell.Usage(fmt.Errorf("--param %q is not name=value", p))
 		}
 		if _, ok := with[name]; ok {
-			return nil, fmt.Errorf("--param %s is given twice", name)
+			return nil, cell.Usage(fmt.Errorf("--param %s is given twice", name))
 		}
 		var v any
 		if err := yaml.Unmarshal([]byte(text), &v); err != nil {
-			return nil, fmt.Errorf("--param %s: %q is no YAML value", name, text)
+			return nil, cell.Usage(fmt.Errorf("--param %s: %q is no YAML value", name, text))
 		}
 		with[name] = v
 	}

@@ -58,7 +58,7 @@ func studyCommand() *cobra.Command {
 		SilenceUsage: true,
 		RunE: func(c *cobra.Command, args []string) error {
 			if !validName.MatchString(args[0]) {
-				return cell.Hint(fmt.Errorf("new study: %q is no name of a study", args[0]), "use letters, digits, - and _")
+				return cell.Usage(cell.Hint(fmt.Errorf("new study: %q is no name of a study", args[0]), "use letters, digits, - and _"))
 			}
 			root, err := model.Workspace(c)
 			if err != nil {
@@ -66,7 +66,7 @@ func studyCommand() *cobra.Command {
 			}
 			m, err := model.Load(root, name)
 			if err != nil {
-				return fmt.Errorf("new study: %w", err)
+				return cell.Usage(fmt.Errorf("new study: %w", err))
 			}
 			return write(c, root, filepath.Join("configs", args[0]+".yaml"), studyTemplate, struct {
 				Name, Model string
@@ -113,21 +113,21 @@ func modelCommand() *cobra.Command {
 				return fmt.Errorf("new model: %w", err)
 			}
 			if !strings.HasSuffix(file, ".onnx") {
-				return fmt.Errorf("new model: %q does not end in .onnx", args[0])
+				return cell.Usage(fmt.Errorf("new model: %q does not end in .onnx", args[0]))
 			}
 			m, err := model.Load(root, file)
 			if err != nil {
-				return fmt.Errorf("new model: %w", err)
+				return cell.Usage(fmt.Errorf("new model: %w", err))
 			}
 			info, err := m.Info()
 			if err != nil {
-				return fmt.Errorf("new model: %w", err)
+				return cell.Usage(fmt.Errorf("new model: %w", err))
 			}
 			if name == "" {
 				name = m.Name
 			}
 			if !model.ValidName(name) {
-				return cell.Hint(fmt.Errorf("new model: %q is no name of a model", name), "choose one with --name")
+				return cell.Usage(cell.Hint(fmt.Errorf("new model: %q is no name of a model", name), "choose one with --name"))
 			}
 			if rel, err := filepath.Rel(root, file); err == nil && filepath.IsLocal(rel) {
 				file = rel // the workspace may move, and the file with it
@@ -166,7 +166,7 @@ func write(c *cobra.Command, root, path string, t *template.Template, data any) 
 	}
 	f, err := os.OpenFile(target, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if errors.Is(err, fs.ErrExist) {
-		return cell.Hint(fmt.Errorf("new %s: %s exists", t.Name(), path), "choose another name, or remove it first")
+		return cell.Usage(cell.Hint(fmt.Errorf("new %s: %s exists", t.Name(), path), "choose another name, or remove it first"))
 	}
 	if err == nil {
 		_, err = f.WriteString(text.String())

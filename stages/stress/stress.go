@@ -47,6 +47,7 @@ import (
 	"barograph/stages/device"
 	"barograph/stages/device/cuda"
 	"barograph/stages/device/host"
+	"barograph/stages/device/sim"
 	"barograph/stages/result"
 )
 
@@ -85,8 +86,9 @@ func Kind() *cell.Kind {
 			}
 			return []string{result.StressFile, result.CopiesFile}
 		},
-		Check: func(_ string, with any) error { return with.(*With).check() },
-		Run:   run,
+		Check:    func(_ string, with any) error { return with.(*With).check() },
+		CheckSim: sim.Check,
+		Run:      run,
 	}
 }
 

@@ -26,6 +26,7 @@ import (
 	"container/heap"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -168,22 +169,25 @@ func params(m cell.Machine) (map[string]float64, error) {
 		p[k] = v
 	}
 	for k, v := range m.Sim {
-		if _, ok := Defaults[k]; !ok {
-			names := make([]string, 0, len(Defaults))
-			for n := range Defaults {
-				names = append(names, n)
-			}
-			slices.Sort(names)
-			return nil, cell.Hint(fmt.Errorf("machine %q: unknown parameter %q of device sim", m.Name, k),
-				"the parameters are %s", strings.Join(names, ", "))
-		}
-		positive := strings.HasPrefix(k, "bandwidth") || k == "pageable" || k == "compute_ns"
-		if math.IsNaN(v) || math.IsInf(v, 0) || v < 0 || positive && v == 0 || v > 1e18 {
-			return nil, fmt.Errorf("machine %q: parameter %s of device sim is %g", m.Name, k, v)
+		if err := Check(k, v); err != nil {
+			return nil, fmt.Errorf("machine %q: %w", m.Name, err)
 		}
 		p[k] = v
 	}
 	return p, nil
+}
+
+// Check reports a parameter that there is not, or a value that it cannot have.
+func Check(parameter string, v float64) error {
+	if _, ok := Defaults[parameter]; !ok {
+		return cell.Hint(fmt.Errorf("unknown parameter %q of device sim", parameter),
+			"the parameters are %s", strings.Join(slices.Sorted(maps.Keys(Defaults)), ", "))
+	}
+	positive := strings.HasPrefix(parameter, "bandwidth") || parameter == "pageable" || parameter == "compute_ns"
+	if math.IsNaN(v) || math.IsInf(v, 0) || v < 0 || positive && v == 0 || v > 1e18 {
+		return fmt.Errorf("parameter %s of device sim is %g", parameter, v)
+	}
+	return nil
 }
 
 // A simulation is a queue of events in virtual time.
