@@ -394,7 +394,13 @@ func TestSave(t *testing.T) {
 	}
 	enter(t, cell.Spec{Outputs: []string{"a.svg"}})
 	want(t, raised(func() { Save(drawing{errors.New("no ink")}, "a") }), `nb.Save(["a"]): no ink`)
+	want(t, raised(func() { Save(broken{}, "a") }), `nb.Save(["a"]): a.svg: panic: a pen broke`)
 }
+
+// A broken figure panics, in a goroutine of Save's.
+type broken struct{}
+
+func (broken) Write(io.Writer, string) error { panic("a pen broke") }
 
 func TestParams(t *testing.T) {
 	enter(t, cell.Spec{With: json.RawMessage(`{"alpha": 0.01, "bins": 7, "log": true, "unit": "ms", "block": "4MiB", "bytes": 4096}`)})

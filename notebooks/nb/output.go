@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"barograph/pipeline/cell"
@@ -261,7 +263,7 @@ func (b *book) write(content []byte, name, call string, args ...any) {
 }
 
 // A Figure writes itself in a format: svg, pdf, png or csv, the numbers behind
-// it. Those of package figure do.
+// it. Save asks for several at once. Those of package figure do.
 type Figure interface {
 	Write(w io.Writer, format string) error
 }
@@ -277,13 +279,32 @@ func Save(f Figure, names ...string) {
 	}
 	for _, name := range names {
 		files := b.figures(name, "%s", call)
-		for _, file := range files {
-			var content bytes.Buffer
-			if err := f.Write(&content, strings.TrimPrefix(path.Ext(file), ".")); err != nil {
-				raise(err, "%s", call)
-			}
-			b.write(content.Bytes(), file, "%s", call)
+		drawn, err := draw(f, files)
+		if err != nil {
+			raise(err, "%s", call)
+		}
+		for i, file := range files {
+			b.write(drawn[i].Bytes(), file, "%s", call)
 		}
 		b.tell(Event{Type: "figure", Files: files}, "%s", call)
 	}
+}
+
+// draw writes a figure in the formats of files, side by side.
+func draw(f Figure, files []string) ([]bytes.Buffer, error) {
+	drawn, errs := make([]bytes.Buffer, len(files)), make([]error, len(files))
+	var all sync.WaitGroup
+	for i, file := range files {
+		all.Go(func() {
+			// Nobody else can: a panic in a goroutine ends the process.
+			defer func() {
+				if p := recover(); p != nil {
+					errs[i] = fmt.Errorf("%s: panic: %v", file, p)
+				}
+			}()
+			errs[i] = f.Write(&drawn[i], strings.TrimPrefix(path.Ext(file), "."))
+		})
+	}
+	all.Wait()
+	return drawn, errors.Join(errs...)
 }

@@ -278,7 +278,8 @@ func (c *chart) drawStamp(area draw.Canvas, stamp string) {
 	area.FillText(style, area.Center(), stamp)
 }
 
-func path(points []vg.Point) (p vg.Path) {
+func path(points []vg.Point) vg.Path {
+	p := make(vg.Path, 0, len(points))
 	p.Move(points[0])
 	for _, q := range points[1:] {
 		p.Line(q)

@@ -42,7 +42,8 @@ type Figure struct {
 	table         func(io.Writer) error
 }
 
-// Write writes the figure in a format: svg, pdf, png or csv.
+// Write writes the figure in a format: svg, pdf, png or csv. It may be called for
+// several at once.
 func (f *Figure) Write(w io.Writer, format string) error {
 	switch format {
 	case "svg":

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -95,6 +96,28 @@ func render(t testing.TB, f *Figure, format string) []byte {
 	return b.Bytes()
 }
 
+var formats = []string{"svg", "pdf", "png", "csv"}
+
+// atOnce writes a figure in all formats side by side, as notebooks do.
+func atOnce(t testing.TB, f *Figure) map[string][]byte {
+	t.Helper()
+	drawn := make([]bytes.Buffer, len(formats))
+	var all sync.WaitGroup
+	for i, format := range formats {
+		all.Go(func() {
+			if err := f.Write(&drawn[i], format); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	written := map[string][]byte{}
+	for i, format := range formats {
+		written[format] = drawn[i].Bytes()
+	}
+	return written
+}
+
 // golden compares with a file, which -update writes.
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
@@ -129,8 +152,9 @@ func TestGoldens(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, format := range []string{"svg", "pdf", "png", "csv"} {
-				b := render(t, f, format)
+			drawn := atOnce(t, f)
+			for _, format := range formats {
+				b := drawn[format]
 				// Compressing pictures takes most of the test's time: one that is
 				// drawn again stands for all.
 				if format != "png" || name == "paper" {
