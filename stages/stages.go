@@ -7,6 +7,7 @@ import (
 	"barograph/stages/analyse"
 	"barograph/stages/collect"
 	"barograph/stages/command"
+	"barograph/stages/graph"
 	"barograph/stages/infer"
 	"barograph/stages/judge"
 	"barograph/stages/model"
@@ -20,10 +21,13 @@ import (
 
 // Kinds returns every stage kind.
 func Kinds() cell.Kinds {
-	return cell.NewKinds(stress.Kind(), infer.Kind(), collect.Kind(), analyse.Kind(), plot.Kind(), command.Kind())
+	return cell.NewKinds(stress.Kind(), infer.Kind(), collect.Kind(), analyse.Kind(), plot.Kind(), graph.Kind(), command.Kind())
 }
 
 // Commands returns the commands that are about stages and not about studies.
 func Commands() []*cobra.Command {
 	return []*cobra.Command{model.Command(), notebook.Command(), judge.Command(), judge.ClaimsCommand(), scaffold.Command()}
 }
+
+// Drawing draws a study's graph.
+func Drawing() cell.Drawing { return graph.Drawing() }

@@ -43,6 +43,9 @@ type Kind struct {
 	Notebook bool
 	Script   bool
 
+	// Graph marks kinds that are told the study's graph, less their own stage.
+	Graph bool
+
 	// Outputs names the files every cell of this kind leaves in its output
 	// folder and that stay in the store, for example "samples.bin".
 	Outputs func(with any) []string
@@ -190,6 +193,7 @@ type Spec struct {
 	Order     []string          `json:"order,omitempty"` // the measured inputs' trials, in the order they were measured
 	Machine   Machine           `json:"machine"`
 	Claims    []Claim           `json:"claims,omitempty"`
+	Graph     *Graph            `json:"graph,omitempty"` // for a kind that draws it
 	// Prepare asks for Kind.Prepare in place of Kind.Run.
 	Prepare bool `json:"prepare,omitempty"`
 	// Gang holds the other cells of this cell's trial, without files: they run

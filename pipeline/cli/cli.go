@@ -48,16 +48,17 @@ func (s *status) Unwrap() error { return s.err }
 
 // An app is what commands share.
 type app struct {
-	kinds  cell.Kinds
-	checks []cell.Check
-	json   bool
-	out    io.Writer // results
-	msg    io.Writer // messages
+	kinds   cell.Kinds
+	checks  []cell.Check
+	drawing cell.Drawing
+	json    bool
+	out     io.Writer // results
+	msg     io.Writer // messages
 }
 
 // Main runs the command line and returns the exit status.
-func Main(args []string, kinds cell.Kinds, commands []*cobra.Command, checks []cell.Check) int {
-	a := &app{kinds: kinds, checks: checks, out: os.Stdout, msg: os.Stderr}
+func Main(args []string, kinds cell.Kinds, commands []*cobra.Command, checks []cell.Check, drawing cell.Drawing) int {
+	a := &app{kinds: kinds, checks: checks, drawing: drawing, out: os.Stdout, msg: os.Stderr}
 	if len(args) == 1 && args[0] == "cell" { // most processes are this one: no time for a command tree
 		if cell.Serve(kinds, os.Stdin, os.Stdout) != nil {
 			return statusFailed

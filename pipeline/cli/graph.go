@@ -3,11 +3,10 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"barograph/pipeline/cell"
-	"barograph/pipeline/plan"
-	"barograph/pipeline/study"
 
 	"github.com/spf13/cobra"
 )
@@ -15,69 +14,47 @@ import (
 func (a *app) graphCommand() *cobra.Command {
 	var sel selection
 	var format string
+	formats := append([]string{"dot", "mermaid"}, a.drawing.Formats...)
 	c := &cobra.Command{
 		Use:   "graph [STUDY]",
-		Short: "Draw a study's stages, as DOT, Mermaid or SVG",
+		Short: "Draw a study's stages: " + strings.Join(formats, ", "),
 		RunE: func(_ *cobra.Command, args []string) error {
 			p, err := a.plan(args, &sel)
 			if err != nil {
 				return err
 			}
-			if a.json {
-				return a.graphJSON(p)
+			switch {
+			case a.json:
+				return a.graphJSON(p.Graph)
+			case format == "dot":
+				return dot(a.out, p.Graph)
+			case format == "mermaid":
+				return mermaid(a.out, p.Graph)
+			case slices.Contains(a.drawing.Formats, format):
+				return a.drawing.Draw(a.out, p.Graph, format)
 			}
-			switch format {
-			case "dot":
-				return dot(a.out, p)
-			case "mermaid":
-				return mermaid(a.out, p)
-			case "svg":
-				return svg(a.out, p)
-			}
-			return &status{statusUsage, cell.Hint(fmt.Errorf("--format %s: no such format", format), "one of dot, mermaid, svg")}
+			return &status{statusUsage, cell.Hint(fmt.Errorf("--format %s: no such format", format), "one of %s", strings.Join(formats, ", "))}
 		},
 	}
 	sel.flags(c)
-	c.Flags().StringVar(&format, "format", "dot", "`format` of the drawing: dot, mermaid or svg")
+	c.Flags().StringVar(&format, "format", "dot", "`format` of the drawing: "+strings.Join(formats, ", "))
 	return c
 }
 
-// An edge leads from a stage to one that needs it, or, with during set, from a
-// background stage to the one it runs with.
-type edge struct {
-	from, to string
-	during   bool
+// label is a stage's text: its matrix in one line, however many cells it has.
+func label(s cell.GraphStage) []string {
+	text := []string{s.Name, s.Kind}
+	var axes []string
+	for _, a := range s.Matrix {
+		axes = append(axes, fmt.Sprintf("%s × %d", a.Name, a.Values))
+	}
+	if s.Cells > 1 {
+		text = append(text, fmt.Sprintf("%s = %d cells", strings.Join(axes, ", "), s.Cells))
+	}
+	return text
 }
 
-// edges returns the stages' edges in the file's order, and each stage's label:
-// its matrix in one line, however many cells it has.
-func edges(p *plan.Plan) (list []edge, label func(*study.Stage) []string) {
-	cells := map[string]int{}
-	for _, c := range p.Cells {
-		cells[c.Stage.Name]++
-	}
-	for _, st := range p.Study.Stages {
-		for _, n := range st.Needs {
-			list = append(list, edge{n, st.Name, false})
-		}
-		for _, n := range st.During {
-			list = append(list, edge{n, st.Name, true})
-		}
-	}
-	return list, func(st *study.Stage) []string {
-		text := []string{st.Name, st.Kind.Name}
-		var axes []string
-		for _, ax := range st.Matrix {
-			axes = append(axes, fmt.Sprintf("%s × %d", ax.Name, len(ax.Values)))
-		}
-		if n := cells[st.Name]; n > 1 {
-			text = append(text, fmt.Sprintf("%s = %d cells", strings.Join(axes, ", "), n))
-		}
-		return text
-	}
-}
-
-func (a *app) graphJSON(p *plan.Plan) error {
+func (a *app) graphJSON(g *cell.Graph) error {
 	type stage struct {
 		Stage  string   `json:"stage"`
 		Kind   string   `json:"kind"`
@@ -85,55 +62,58 @@ func (a *app) graphJSON(p *plan.Plan) error {
 		Needs  []string `json:"needs,omitempty"`
 		During []string `json:"during,omitempty"`
 	}
-	var stages []stage
-	cells := map[string]int{}
-	for _, c := range p.Cells {
-		cells[c.Stage.Name]++
-	}
-	for _, st := range p.Study.Stages {
-		stages = append(stages, stage{st.Name, st.Kind.Name, cells[st.Name], st.Needs, st.During})
+	stages := make([]stage, len(g.Stages))
+	for i, s := range g.Stages {
+		stages[i] = stage{Stage: s.Name, Kind: s.Kind, Cells: s.Cells}
+		for _, e := range g.Edges {
+			switch {
+			case e.To != s.Name:
+			case e.During:
+				stages[i].During = append(stages[i].During, e.From)
+			default:
+				stages[i].Needs = append(stages[i].Needs, e.From)
+			}
+		}
 	}
 	return a.writeJSON(stages)
 }
 
-func dot(w io.Writer, p *plan.Plan) error {
-	list, label := edges(p)
+func dot(w io.Writer, g *cell.Graph) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "digraph %q {\n  rankdir=LR;\n  node [shape=box, fontname=\"Helvetica\"];\n", p.Study.Name)
-	for _, st := range p.Study.Stages {
+	fmt.Fprintf(&b, "digraph %q {\n  rankdir=LR;\n  node [shape=box, fontname=\"Helvetica\"];\n", g.Study)
+	for _, s := range g.Stages {
 		style := ""
-		if st.Background {
+		if s.Background {
 			style = ", style=dashed"
 		}
-		fmt.Fprintf(&b, "  %q [label=%q%s];\n", st.Name, strings.Join(label(st), "\n"), style)
+		fmt.Fprintf(&b, "  %q [label=%q%s];\n", s.Name, strings.Join(label(s), "\n"), style)
 	}
-	for _, e := range list {
+	for _, e := range g.Edges {
 		style := ""
-		if e.during {
+		if e.During {
 			style = " [style=dashed, label=\"during\"]"
 		}
-		fmt.Fprintf(&b, "  %q -> %q%s;\n", e.from, e.to, style)
+		fmt.Fprintf(&b, "  %q -> %q%s;\n", e.From, e.To, style)
 	}
 	b.WriteString("}\n")
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-func mermaid(w io.Writer, p *plan.Plan) error {
-	list, label := edges(p)
+func mermaid(w io.Writer, g *cell.Graph) error {
 	var b strings.Builder
 	b.WriteString("flowchart LR\n")
 	id := map[string]string{} // a stage may be named like a keyword, such as end
-	for i, st := range p.Study.Stages {
-		id[st.Name] = fmt.Sprintf("s%d", i)
-		fmt.Fprintf(&b, "  s%d[\"%s\"]\n", i, strings.ReplaceAll(strings.Join(label(st), "<br>"), `"`, "#quot;"))
+	for i, s := range g.Stages {
+		id[s.Name] = fmt.Sprintf("s%d", i)
+		fmt.Fprintf(&b, "  s%d[\"%s\"]\n", i, strings.ReplaceAll(strings.Join(label(s), "<br>"), `"`, "#quot;"))
 	}
-	for _, e := range list {
+	for _, e := range g.Edges {
 		arrow := "-->"
-		if e.during {
+		if e.During {
 			arrow = "-. during .->"
 		}
-		fmt.Fprintf(&b, "  %s %s %s\n", id[e.from], arrow, id[e.to])
+		fmt.Fprintf(&b, "  %s %s %s\n", id[e.From], arrow, id[e.To])
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -46,7 +46,7 @@ Several machines stand side by side.`,
 				}
 				sides = append(sides, side)
 				if i == 0 {
-					if err := svg(&graph, p); err != nil {
+					if err := a.drawing.Draw(&graph, p.Graph, "svg"); err != nil {
 						return err
 					}
 				}

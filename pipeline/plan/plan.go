@@ -33,6 +33,8 @@ type Plan struct {
 	Order []*Cell
 	// Replayed is the folder of the recording that stands in for measuring.
 	Replayed string
+	// Graph is of all stages, also of those that a recording stands in for.
+	Graph *cell.Graph
 
 	byID  map[string]*Cell
 	globs map[string][]string // patterns of inputs, with the files they matched
@@ -55,6 +57,7 @@ type Cell struct {
 	Seed    uint64
 	Design  string       // of a cell that records: a digest of all it rests on
 	Claims  []cell.Claim // those its stage judges
+	Graph   *cell.Graph  // of the other stages, for a kind that draws it
 	// Given maps outputs to files of a recording; such a cell never runs.
 	Given map[string]string
 
@@ -93,8 +96,14 @@ func Build(s *study.Study) (*Plan, error) {
 			p.Cells = append(append(p.Cells, c.Gang...), c)
 		}
 	}
+	p.Graph = graph(s, p.Cells)
 	for _, c := range p.Cells {
 		p.byID[c.ID] = c
+		if c.Stage.Kind.Graph {
+			c.Graph = p.Graph.Without(c.Stage.Name)
+			j, _ := json.Marshal(c.Graph)
+			c.add("graph", string(j))
+		}
 		if c.Stage.Kind.Publishes != nil {
 			c.Design = design(c)
 			c.add("design", c.Design)
