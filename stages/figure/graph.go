@@ -472,7 +472,7 @@ func (d *diagram) place() {
 			u.x -= x / 2
 		}
 	}
-	for sweep := range 24 {
+	for sweep := range 60 {
 		for i := range d.layers {
 			layer := d.layers[i]
 			if sweep%2 == 1 {
@@ -515,11 +515,12 @@ func (d *diagram) place() {
 	d.ends()
 }
 
-// align moves the units of a layer, whose order stays, as close to the means of
-// their neighbours as their widths let them: least squares under x[i+1]-x[i] >=
-// distance, which is isotonic regression of x less the distances before it
-// (Barlow and others, "Statistical Inference under Order Restrictions", 1972,
-// the pool-adjacent-violators algorithm).
+// align moves the units of a layer, whose order stays, as close to upright pieces
+// of edges as their widths let them: the least sum of weighted squares under
+// x[i+1]-x[i] >= distance, which is isotonic regression of x less the distances
+// before it (Barlow and others, "Statistical Inference under Order Restrictions",
+// 1972, the pool-adjacent-violators algorithm). A piece weighs the same from
+// either end, so that layer after layer lowers one sum, and settles.
 func (d *diagram) align(layer []*unit) {
 	type pool struct {
 		sum, weight float64
@@ -535,18 +536,17 @@ func (d *diagram) align(layer []*unit) {
 			}
 			before[i] = before[i-1] + float64((layer[i-1].w+u.w)/2+gap)
 		}
-		want, weight := float64(u.x), 0.1
-		if len(u.up)+len(u.down) > 0 {
-			sum := 0.0
-			want, weight = 0, 1
-			for _, l := range slices.Concat(u.up, u.down) {
-				pull := 1.0
-				if len(l.boxes) == 0 && len(u.boxes) > 0 {
-					pull = 0.1 // an edge passing by follows the boxes, not they it
-				}
-				sum += pull
-				want += (float64(l.x-l.aside) - want) * pull / sum
+		want, weight := 0.0, 0.01 // a stage without edges stands in the middle
+		for _, l := range slices.Concat(u.up, u.down) {
+			pull := 1.0
+			switch {
+			case len(l.boxes) == 0 && len(u.boxes) == 0:
+				pull = 2 // an edge passing layers is upright,
+			case len(l.boxes) == 0 || len(u.boxes) == 0:
+				pull = 0.1 // and follows the boxes, not they it
 			}
+			weight += pull
+			want += (float64(l.x-l.aside) - want) * pull / weight
 		}
 		pools = append(pools, pool{weight * (want - before[i]), weight, 1})
 		for k := len(pools) - 1; k > 0 && pools[k-1].sum/pools[k-1].weight > pools[k].sum/pools[k].weight; k-- {
