@@ -8,6 +8,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/stages/figure"
+	"barograph/stages/notebook/symbols"
 )
 
 // With is the parameters of graph: there are none.
@@ -21,7 +22,11 @@ func Kind() *cell.Kind {
 		Doc:     "draws the study's other stages and what leads from one to another, to the files its outputs list: .svg, .pdf, .png, .csv",
 		With:    func() any { return &With{} },
 		Graph:   true,
-		Run:     run,
+		// The drawing is among what notebooks see.
+		Identify: func(string, any) (map[string]string, error) {
+			return map[string]string{"notebook functions": symbols.Digest}, nil
+		},
+		Run: run,
 	}
 }
 

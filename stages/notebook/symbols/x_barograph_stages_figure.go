@@ -17,6 +17,7 @@ func x_barograph_stages_figure() map[string]reflect.Value {
 		"ECDF":        reflect.ValueOf(figure.ECDF),
 		"ECDFSpec":    reflect.ValueOf((*figure.ECDFSpec)(nil)),
 		"Figure":      reflect.ValueOf((*figure.Figure)(nil)),
+		"Graph":       reflect.ValueOf(figure.Graph),
 		"Heat":        reflect.ValueOf(figure.Heat),
 		"HeatSpec":    reflect.ValueOf((*figure.HeatSpec)(nil)),
 		"Linear":      reflect.ValueOf(constant.MakeFromLiteral("\"linear\"", token.STRING, 0)),
