@@ -286,5 +286,6 @@ func (s *Source) traced(text string) *Error {
 		return nil
 	}
 	e := s.at(s.lineStart(line), "%s", strings.TrimSpace(message))
+	e.panicked = true
 	return e
 }

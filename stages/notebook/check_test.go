@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"barograph/pipeline/cell"
 )
@@ -76,21 +77,75 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestCompiledPanic wants the true place of a panic that the interpreter puts on
-// the wrong line: a statement that spans lines and calls a function before.
-func TestCompiledPanic(t *testing.T) {
+// misplaced panics in its tenth line; the statement that the interpreter began
+// last is in its fourteenth.
+var misplaced = program("\tx := []int{1}\n\tfmt.Println(one(),\n\t\tx[one()])") + "\nfunc one() int {\n\treturn 1\n}\n"
+
+// TestTruePlace wants the true place of a panic that the interpreter cannot tell,
+// from either engine, by hand and in a cell.
+func TestTruePlace(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts the Go compiler")
 	}
-	t.Chdir(root(t))
+	workspace := root(t)
+	t.Chdir(workspace)
 	dir, err := os.MkdirTemp("stages/notebook/testdata", "panic-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	write(t, filepath.Join(dir, "main.go"), program("\tx := []int{1}\n\tfmt.Println(one(),\n\t\tx[one()])")+"\nfunc one() int {\n\treturn 1\n}\n")
-	_, _, err = command(t, "run", "--compiled", dir, "-o", t.TempDir())
-	if err == nil || !strings.Contains(err.Error(), "main.go:10:3: panic: runtime error: index out of range [1] with length 1") || !strings.Contains(err.Error(), "x[one()])") {
-		t.Errorf("%v", err)
+	write(t, filepath.Join(dir, "main.go"), misplaced)
+	wants := func(t *testing.T, said string) {
+		t.Helper()
+		for _, want := range []string{"main.go:10:3: panic: ", "index out of range", "x[one()])\n", "\t\t^"} {
+			if !strings.Contains(said+"\n", want) {
+				t.Errorf("%s; want %q", said, want)
+			}
+		}
+	}
+	for _, args := range [][]string{{"run", "--compiled", dir}, {"run", dir}} {
+		t.Run(strings.Join(args[:len(args)-1], " "), func(t *testing.T) {
+			_, _, err := command(t, append(args, "-o", t.TempDir())...)
+			if err == nil {
+				t.Fatal("it ended well")
+			}
+			wants(t, err.Error())
+		})
+	}
+	t.Run("cell", func(t *testing.T) {
+		s := own(t, misplaced)
+		s.Root, s.Notebook = workspace, filepath.Join(workspace, dir)
+		wants(t, serve(t, s, time.Minute).failure.Text)
+	})
+}
+
+// TestDoubt tells which places the interpreter is sure of: where there is no
+// compiler to ask, the others are said to be in doubt.
+func TestDoubt(t *testing.T) {
+	t.Setenv("PATH", "")
+	const broken = "\nfunc broken(x []int) bool {\n\treturn x[3] == 1\n}\n"
+	for _, c := range []struct {
+		name, text string
+		line       string
+		doubt      bool
+	}{
+		{"statement", program("\tx := []int{1}\n\tfmt.Println(x[3])"), ":9:2:", false},
+		{"if", program("\tx := []int{1}\n\tif x[3] == 1 {\n\t\tfmt.Println()\n\t}"), ":9:2:", false},
+		{"in a loop", program("\tx := []int{1}\n\tfor i := 0; i < len(x)+1; i++ {\n\t\tfmt.Println(x[i])\n\t}"), ":10:3:", false},
+		{"input", program("\tfmt.Println(nb.Frame(\"none.csv\"))"), ":9:2:", false},
+		{"lines", program("\tx := []int{1}\n\tfmt.Println(1,\n\t\tx[3])"), ":9:2:", true},
+		{"head", program("\tx := []int{1}\n\tfor i := 0; x[i] == 1; i++ {\n\t\tfmt.Println(i)\n\t}"), ":10:3:", true},
+		{"else", program("\tx := []int{1}\n\tif len(x) > 1 {\n\t\tfmt.Println()\n\t} else if x[3] == 1 {\n\t\tfmt.Println()\n\t}"), ":9:2:", true},
+		{"switch", program("\tx := []int{1}\n\tswitch {\n\tcase x[3] == 1:\n\t\tfmt.Println()\n\t}"), ":9:2:", true},
+		{"deferred", program("\tx := []int{1}\n\tdefer func() { fmt.Println(x[3]) }()\n\tfmt.Println(x)"), ":9:17:", true},
+		{"function", program("\tfmt.Println(broken(nil))") + broken, ":12:2:", true},
+		{"function literal", program("\tf := func() {\n\t\tpanic(\"no\")\n\t}\n\tf()\n\tfmt.Println()"), ":9:3:", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			said := serve(t, own(t, c.text), time.Minute).failure.Text
+			if doubt := strings.Contains(said, "may be wrong: there is no Go command to tell"); doubt != c.doubt || !strings.Contains(said, "main.go"+c.line) {
+				t.Errorf("said %q; want it at %s, in doubt: %v", said, c.line, c.doubt)
+			}
+		})
 	}
 }

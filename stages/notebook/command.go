@@ -1,7 +1,6 @@
 package notebook
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -81,7 +80,8 @@ func cellCommand() *cobra.Command {
 		SilenceErrors: true, // told as an event
 		SilenceUsage:  true,
 		RunE: func(*cobra.Command, []string) error {
-			return cell.Serve(cell.NewKinds(&cell.Kind{Name: byHand, With: NewWith, Run: Run}), os.Stdin, os.Stdout)
+			go symbols.Types() // while the specification is on its way
+			return cell.Serve(cell.NewKinds(&cell.Kind{Name: byHand, With: NewWith, Run: interpret}), os.Stdin, os.Stdout)
 		},
 	}
 }
@@ -265,22 +265,37 @@ func (j *job) stands(r *Record, dir string) (bool, error) {
 
 // runIn runs the notebook in an empty folder, which it leaves its outputs in.
 func (j *job) runIn(ctx context.Context, dir string) error {
-	spec, err := j.spec()
+	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return err
 	}
-	if dir, err = filepath.Abs(dir); err != nil {
+	ctx, stop := j.limited(ctx)
+	defer stop()
+	if j.compiled {
+		spec, err := j.spec()
+		if err != nil {
+			return err
+		}
+		return compile(ctx, spec, dir, j.log)
+	}
+	p, err := start(ctx, dir, j.log)
+	if err != nil {
 		return err
 	}
-	if j.timeout > 0 {
-		var stop context.CancelFunc
-		ctx, stop = context.WithTimeoutCause(ctx, j.timeout, fmt.Errorf("no end after %v", j.timeout))
-		defer stop()
+	spec, err := j.spec() // while the process starts
+	if err != nil {
+		p.drop()
+		return err
 	}
-	if j.compiled {
-		return j.compile(ctx, spec, dir)
+	return locate(ctx, spec, dir, p.run(ctx, spec, func(cell.Event) {}))
+}
+
+// limited returns a context that ends when the job has taken too long.
+func (j *job) limited(ctx context.Context) (context.Context, context.CancelFunc) {
+	if j.timeout == 0 {
+		return ctx, func() {}
 	}
-	return j.interpret(ctx, spec, dir)
+	return context.WithTimeoutCause(ctx, j.timeout, fmt.Errorf("no end after %v", j.timeout))
 }
 
 // spec returns what the notebook is told.
@@ -326,51 +341,9 @@ func (j *job) spec() (*cell.Spec, error) {
 	return s, nil
 }
 
-// interpret starts this program again as the notebook's confined process.
-func (j *job) interpret(ctx context.Context, spec *cell.Spec, dir string) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	line, err := json.Marshal(spec)
-	if err != nil {
-		return err
-	}
-	events := &bytes.Buffer{}
-	child := exec.CommandContext(ctx, self, "notebook", "cell")
-	child.Dir, child.Stdin, child.Stdout, child.Stderr = dir, bytes.NewReader(append(line, '\n')), events, j.log
-	// The runtime's last words, such as "stack overflow", are for the user; what
-	// the interpreter's stack looks like is not.
-	child.Env = append(os.Environ(), "GOTRACEBACK=none")
-	endWith(child)
-	ended := child.Run()
-	d := json.NewDecoder(events)
-	for {
-		var e cell.Event
-		if err := d.Decode(&e); err == io.EOF {
-			break
-		} else if err != nil {
-			return fmt.Errorf("read the notebook's events: %w", err)
-		}
-		switch {
-		case e.Type == "error" && e.Hint != "":
-			return cell.Hint(errors.New(e.Text), "%s", e.Hint)
-		case e.Type == "error":
-			return errors.New(e.Text)
-		}
-	}
-	if ctx.Err() != nil {
-		return fmt.Errorf("run %s: %w", sourceName(spec), context.Cause(ctx))
-	}
-	if ended != nil {
-		return fmt.Errorf("the process of %s ended with %w", sourceName(spec), ended)
-	}
-	return nil
-}
-
 // compile runs the notebook as the Go compiler makes it, confined as the
 // interpreter is.
-func (j *job) compile(ctx context.Context, spec *cell.Spec, dir string) error {
+func compile(ctx context.Context, spec *cell.Spec, dir string, log io.Writer) error {
 	source, err := Parse(spec.Notebook, sourceName(spec))
 	if err != nil {
 		return hinted(err)
@@ -381,11 +354,11 @@ func (j *job) compile(ctx context.Context, spec *cell.Spec, dir string) error {
 	}
 	program := filepath.Join(dir, private, "notebook")
 	build := exec.CommandContext(ctx, "go", "build", "-o", program, filepath.Join(spec.Notebook, File))
-	build.Dir, build.Stdout, build.Stderr = j.root, j.log, j.log
+	build.Dir, build.Stdout, build.Stderr = spec.Root, log, log
 	build.Env = append(os.Environ(), "CGO_ENABLED=0") // needs no library, which it could not read
 	endWith(build)
 	if err := build.Run(); err != nil {
-		return cell.Hint(fmt.Errorf("compile %s: %w", source.Name, err), "the Go command must be there, and this folder the workspace")
+		return cell.Hint(&buildError{fmt.Errorf("compile %s: %w", source.Name, err)}, "the Go command must be there, and this folder the workspace")
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -394,7 +367,7 @@ func (j *job) compile(ctx context.Context, spec *cell.Spec, dir string) error {
 	var trace tail
 	run := exec.CommandContext(ctx, self, "notebook", "confined", program)
 	run.Dir = dir
-	run.Stdout = io.MultiWriter(j.log, &trace)
+	run.Stdout = io.MultiWriter(log, &trace)
 	run.Stderr = run.Stdout
 	run.Env = append(os.Environ(), "GOTRACEBACK=single")
 	for name, value := range environment(".") {
@@ -414,12 +387,8 @@ func (j *job) compile(ctx context.Context, spec *cell.Spec, dir string) error {
 	return err
 }
 
-// endWith lets a child be interrupted with its context, and not outlive us.
-func endWith(c *exec.Cmd) {
-	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
-	c.WaitDelay = 2 * time.Second
-	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-}
+// A buildError says that the Go command made no program of a notebook.
+type buildError struct{ error }
 
 // publish copies the outputs to where they were asked for, and shows the summary.
 func (j *job) publish(dir string) error {

@@ -105,9 +105,8 @@ func (s *Source) compile() (p *interp.Program, err error) {
 	return nil, fmt.Errorf("%s: the interpreter: %w", s.Name, err)
 }
 
-// explain gives a panic its place: that of the last statement begun. It is off
-// where the panic comes after a call of one of the notebook's own functions
-// within the same statement.
+// explain gives a panic its place: that of the last statement begun, which may be
+// another, as [Source.certain] tells.
 func (s *Source) explain(err error, at token.Position) error {
 	if err == nil {
 		return nil
@@ -117,6 +116,7 @@ func (s *Source) explain(err error, at token.Position) error {
 		return fmt.Errorf("%s: %w", s.Name, err)
 	}
 	e := s.at(at, "")
+	e.panicked = true
 	switch v := p.Value.(type) {
 	case *nb.Error:
 		e.Message, e.cause = v.Error(), v

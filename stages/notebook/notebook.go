@@ -1,17 +1,16 @@
 // Package notebook runs notebooks: Go files at notebooks/<name>/main.go that
 // read a study's measurements and leave tables, figures and verdicts.
 //
-// [Run] is the body of the kinds analyse and plot. It checks the notebook with
-// the compiler's own type checker, gives up what the process does not need, and
-// interprets the file. It promises that a notebook which does not compile,
-// panics, uses too much memory, reads or writes what is not its own, or leaves
-// other files than were declared fails its cell, with the file, the line and a
-// caret wherever one is known, and that nothing a notebook does outlives its
-// process.
+// [Run] is the body of the kinds analyse and plot. In a process of its own, it
+// checks the notebook with the compiler's own type checker, gives up what the
+// process does not need, and interprets the file. It promises that a notebook
+// which does not compile, panics, uses too much memory, reads or writes what is
+// not its own, or leaves other files than were declared fails its cell, with the
+// file, the line and a caret wherever one is known, and that nothing a notebook
+// does outlives its process.
 //
-// The place of a panic is that of the last statement the notebook began. It is
-// off by the length of a call where one of the notebook's own functions has
-// returned within the statement that panics.
+// Where the interpreter is not sure of a panic's place, the compiled notebook is
+// run for it, if there is a Go compiler; else the error says so.
 package notebook
 
 import (
@@ -57,9 +56,28 @@ func Prepare(_ context.Context, c *cell.Cell) error {
 	return hinted(err)
 }
 
-// Run interprets the notebook of a cell in this process, which is confined from
-// then on.
+// Run runs the notebook of a cell in a confined process, which a cell's own
+// cannot be: it might have to start the compiler.
 func Run(ctx context.Context, c *cell.Cell) error {
+	p, err := start(ctx, ".", os.Stderr)
+	if err != nil {
+		return err
+	}
+	spec := c.Spec
+	spec.Kind = byHand // the only one that the process serves
+	return locate(ctx, &spec, ".", p.run(ctx, &spec, func(e cell.Event) {
+		switch e.Type {
+		case "progress":
+			c.Progress(e.Done, e.Total, e.Text)
+		case "warning":
+			c.Warn("%s", e.Text)
+		}
+	}))
+}
+
+// interpret interprets the notebook of a cell in this process, which is confined
+// from then on.
+func interpret(ctx context.Context, c *cell.Cell) error {
 	name := sourceName(&c.Spec)
 	s, err := Parse(c.Notebook, name)
 	if err != nil {
@@ -89,7 +107,7 @@ func Run(ctx context.Context, c *cell.Cell) error {
 		c.Progress(part, len(s.Cells), s.Cells[part].Title)
 		diary.enter(part)
 	}); err != nil {
-		return hinted(err)
+		return hinted(s.note(err))
 	}
 	if err := diary.close(); err != nil {
 		return err
@@ -316,6 +334,9 @@ func judged(s *cell.Spec, dir string) error {
 func limitMemory(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
 	debug.SetMemoryLimit(maxHeap) // garbage must not count
+	// Most notebooks end before their garbage is worth collecting. The runtime
+	// collects first when the heap holds the percentage of 4 MiB.
+	usual := debug.SetGCPercent(100 * lightHeap / (4 << 20))
 	go func() {
 		used := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
 		tick := time.NewTicker(20 * time.Millisecond)
@@ -327,6 +348,10 @@ func limitMemory(parent context.Context) (context.Context, context.CancelFunc) {
 			case <-tick.C:
 			}
 			metrics.Read(used)
+			if usual > 0 && used[0].Value.Uint64() > lightHeap {
+				debug.SetGCPercent(usual)
+				usual = 0
+			}
 			if used[0].Value.Uint64() > maxHeap {
 				cancel(fmt.Errorf("it holds more than %d MiB of memory", maxHeap>>20))
 			}

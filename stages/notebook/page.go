@@ -12,6 +12,7 @@ import (
 	"go/token"
 	"html/template"
 	"io"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -44,8 +45,10 @@ const (
 type view struct {
 	id     string // of the article, unique on its page
 	nested bool   // it stands below other headings, with its code folded
-	// read returns an output's content.
+	// read returns an output's content, and link where the page's reader finds it:
+	// nil for within the page.
 	read   func(name string) ([]byte, error)
+	link   func(name string) template.URL
 	marks  []string // of parts, by index; nil for none
 	faults []fault  // what a run that did not end well says
 	last   *past    // what a run that did not end well is shown before
@@ -57,10 +60,18 @@ type fault struct {
 	text string
 }
 
-// A past is the last good run of a notebook.
+// A past is what a run of a watched notebook has left.
 type past struct {
+	run    string // its number, in links
 	record *Record
 	read   func(name string) ([]byte, error)
+}
+
+// view shows the run on the watcher's page.
+func (p past) view(id string) view {
+	return view{id: id, read: p.read, link: func(name string) template.URL {
+		return template.URL((&url.URL{Path: "files/" + p.run + "/" + name}).String())
+	}}
 }
 
 // render writes a record as an article.
@@ -111,8 +122,8 @@ func (r *Record) render(w io.Writer, v view) error {
 		shown[f.part].Errors = append(shown[f.part].Errors, f.text)
 	}
 	if v.last != nil {
-		before := view{read: v.last.read}
-		stale, err := before.cells(v.last.record, v.id+"-last")
+		before := v.last.view(v.id + "-last")
+		stale, err := before.cells(v.last.record, before.id)
 		if err != nil {
 			return err
 		}
@@ -200,7 +211,10 @@ func (v view) files(w io.Writer, name string, e nb.Event, data map[string]any) e
 			return err
 		}
 		l := link{Name: f, Base: path.Base(f), Size: page.Size(int64(len(content)))}
-		if len(content) <= maxEmbedded {
+		switch {
+		case v.link != nil:
+			l.Link = v.link(f)
+		case len(content) <= maxEmbedded:
 			l.Link = page.Data(f, content)
 		}
 		links = append(links, l)

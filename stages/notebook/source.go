@@ -55,6 +55,7 @@ type Error struct {
 	Hint      string
 	Text      string // the line
 	cause     error
+	panicked  bool
 }
 
 // Unwrap returns the error that the notebook ended with, if it was one.

@@ -76,12 +76,15 @@ changed for are marked so.`,
 // A watch is a notebook that is run whenever it changes, and its page.
 type watch struct {
 	job
+	next *process // started ahead of its run; nil if there is none
+	runs int      // begun
 	last *past    // the last good run
 	keys []string // of its cells
 
 	mu      sync.Mutex
-	news    news          // what a new page is told
-	changed chan struct{} // closed when there is other news
+	news    news            // what a new page is told
+	changed chan struct{}   // closed when there is other news
+	kept    map[string]past // what the page links to, by run
 }
 
 // News is what the page is told: a state in words and, unless only that is new,
@@ -90,14 +93,16 @@ type news struct {
 	State string  `json:"state"`
 	Title string  `json:"title,omitempty"`
 	Body  *string `json:"body,omitempty"`
+	Ended bool    `json:"ended,omitempty"` // there will be no other
 }
 
 // serve answers on a listener and runs the notebook until the context ends.
 func (w *watch) serve(ctx context.Context, l net.Listener) error {
-	w.changed = make(chan struct{})
+	w.changed, w.kept = make(chan struct{}), map[string]past{}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", w.page)
 	mux.HandleFunc("GET /events", w.events)
+	mux.HandleFunc("GET /files/{run}/{name...}", w.file)
 	server := &http.Server{
 		Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			// A name of its own that leads here would let another site's page read ours.
@@ -108,12 +113,16 @@ func (w *watch) serve(ctx context.Context, l net.Listener) error {
 			mux.ServeHTTP(rw, r)
 		}),
 		ReadHeaderTimeout: 10 * time.Second,
-		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}
-	defer context.AfterFunc(ctx, func() { server.Close() })()
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
 	w.loop(ctx)
+	w.tell(news{State: "barograph notebook watch has ended: start it again, and load the page it names", Ended: true})
+	farewell, stop := context.WithTimeout(context.Background(), time.Second)
+	defer stop()
+	if server.Shutdown(farewell) != nil {
+		server.Close() // who has not read the last news by now
+	}
 	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
@@ -132,7 +141,7 @@ func (w *watch) loop(ctx context.Context) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			w.attempt(run)
+			w.attempt(ctx, run)
 		}()
 		return func() {
 			cancel()
@@ -152,6 +161,10 @@ func (w *watch) loop(ctx context.Context) {
 		}
 	}
 	stop()
+	if w.next != nil {
+		w.next.drop()
+		os.RemoveAll(w.next.dir)
+	}
 }
 
 // stamp changes with the files that a run depends on.
@@ -177,68 +190,127 @@ func (w *watch) stamp() string {
 	return b.String()
 }
 
-// attempt runs the notebook once and shows how it ended.
-func (w *watch) attempt(ctx context.Context) {
+// attempt runs the notebook once and shows how it ended. The process for the next
+// attempt, which it starts, lives as long as the watch.
+func (w *watch) attempt(watching, ctx context.Context) {
 	began := time.Now()
+	w.runs++
 	w.tell(news{State: "running"})
-	body, err := w.result(ctx)
-	if ctx.Err() != nil {
-		return // a newer run is on its way
+	p, err := w.take(watching)
+	if err == nil {
+		defer os.RemoveAll(p.dir)
+		err = w.result(ctx, p, began)
 	}
-	state := fmt.Sprintf("ran in %v", time.Since(began).Round(time.Millisecond))
+	if err != nil && ctx.Err() == nil { // it could not be run, or not be shown
+		w.show(began, template.HTMLEscapeString(err.Error()), err)
+	}
+	if watching.Err() == nil {
+		w.next, _ = w.take(watching) // tried again, and told, by the next attempt
+	}
+}
+
+// take returns the process that stands ready, or else starts one.
+func (w *watch) take(watching context.Context) (*process, error) {
+	if p := w.next; p != nil {
+		w.next = nil
+		return p, nil
+	}
+	dir, err := os.MkdirTemp("", "barograph-watch-")
 	if err != nil {
+		return nil, err
+	}
+	p, err := start(watching, dir, w.log)
+	if err != nil {
+		os.RemoveAll(dir)
+		return nil, err
+	}
+	return p, nil
+}
+
+// show gives the page the content that an attempt has led to.
+func (w *watch) show(began time.Time, body string, failed error) {
+	state := fmt.Sprintf("ran in %v", time.Since(began).Round(time.Millisecond))
+	if failed != nil {
 		state = fmt.Sprintf("failed after %v", time.Since(began).Round(time.Millisecond))
-		fmt.Fprintln(w.log, err)
+		fmt.Fprintln(w.log, failed)
 	}
 	fmt.Fprintf(w.log, "%s %s\n", filepath.Base(w.dir), state)
 	w.tell(news{State: state, Title: filepath.Base(w.dir) + ": " + state, Body: &body})
 }
 
-// result runs the notebook and returns its page's content, which shows the error
-// if there is one.
-func (w *watch) result(ctx context.Context) (body string, failed error) {
-	dir, err := os.MkdirTemp("", "barograph-watch-")
-	if err != nil {
-		return template.HTMLEscapeString(err.Error()), err
-	}
-	defer os.RemoveAll(dir)
+// result runs the notebook in a process and shows how it ended, with the error
+// where it belongs if there is one. The error it returns is not the notebook's.
+func (w *watch) result(ctx context.Context, p *process, began time.Time) error {
 	name := sourceName(&cell.Spec{Root: w.root, Notebook: w.dir})
 	text, err := os.ReadFile(filepath.Join(w.dir, File))
 	if err != nil {
-		return template.HTMLEscapeString(err.Error()), err
+		p.drop()
+		return err
+	}
+	spec, err := w.spec()
+	if err != nil {
+		p.drop()
+		return err
 	}
 	keys := make(chan []string, 1)
-	go func() { // beside the run, which checks the notebook itself
-		source, err := Parse(w.dir, name)
-		if err != nil {
-			keys <- nil
-			return
-		}
-		inputs, err := w.inputs()
-		if err != nil {
-			inputs = err.Error()
-		}
-		keys <- source.keys(inputs)
-	}()
-	failed = w.runIn(ctx, dir)
+	go func() { keys <- w.cells(spec, name) }() // beside the run, which checks the notebook itself
+	limited, stop := w.limited(ctx)
+	defer stop()
+	failed := p.run(limited, spec, func(cell.Event) {})
+	now := <-keys
 	if ctx.Err() != nil {
-		return "", ctx.Err()
+		return ctx.Err() // a newer run is on its way
 	}
-	r, err := ReadRecord(filepath.Join(dir, RecordFile))
-	v := view{id: "notebook", read: readFrom(dir)}
-	if failed != nil {
-		r = &Record{Notebook: name, Source: string(text), Functions: symbols.Digest}
-		if r.Said, err = readEvents(filepath.Join(dir, private, nb.EventsFile)); err == nil {
-			v.faults, v.last = faults(failed, r), w.last
-		}
+	r := &Record{Notebook: name, Source: string(text), Functions: symbols.Digest}
+	if failed == nil {
+		r, err = ReadRecord(filepath.Join(p.dir, RecordFile))
+	} else {
+		r.Said, err = readEvents(filepath.Join(p.dir, private, nb.EventsFile))
 	}
 	if err != nil {
-		return template.HTMLEscapeString(err.Error()), err
+		return err
 	}
-	now := <-keys
+	run := past{run: fmt.Sprint(w.runs), record: r}
+	if run.read, err = readAll(p.dir); err != nil {
+		return err
+	}
+	body, err := w.draw(run, now, failed)
+	if err != nil {
+		return err
+	}
+	w.show(began, body, failed)
+	if failed == nil {
+		w.last, w.keys = &run, now
+		return nil
+	}
+	// Where only the compiler can tell the place, which takes it a while, the page
+	// shows the interpreter's until then.
+	if !errors.As(failed, new(*guess)) {
+		return nil
+	}
+	if failed = locate(ctx, spec, p.dir, failed); ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if body, err = w.draw(run, now, failed); err != nil {
+		return err
+	}
+	w.show(began, body, failed)
+	return nil
+}
+
+// draw writes the content of the page after a run, and keeps what it links to.
+func (w *watch) draw(run past, keys []string, failed error) (string, error) {
+	kept := map[string]past{run.run: run}
+	v := run.view("notebook")
+	if failed != nil {
+		v.faults, v.last = faults(failed, run.record), w.last
+	}
+	if w.last != nil {
+		kept[w.last.run] = *w.last
+	}
 	if w.keys != nil {
-		v.marks = make([]string, len(now))
-		for i, k := range now {
+		v.marks = make([]string, len(keys))
+		for i, k := range keys {
 			if slices.Contains(w.keys, k) {
 				v.marks[i] = "unchanged"
 			}
@@ -246,45 +318,67 @@ func (w *watch) result(ctx context.Context) (body string, failed error) {
 	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "<h1>%s</h1>\n", template.HTMLEscapeString(title(filepath.Base(w.dir))))
-	if err := r.render(&b, v); err != nil {
-		return template.HTMLEscapeString(err.Error()), errors.Join(failed, err)
+	if err := run.record.render(&b, v); err != nil {
+		return "", err
 	}
-	if failed != nil {
-		return b.String(), failed
+	if failed == nil {
+		if err := run.record.provenance(&b); err != nil {
+			return "", err
+		}
 	}
-	if err := r.provenance(&b); err != nil {
-		return b.String(), err
-	}
-	kept, err := readAll(dir, r)
-	if err != nil {
-		return b.String(), err
-	}
-	w.last, w.keys = &past{r, kept}, now
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.kept = kept
 	return b.String(), nil
 }
 
-// inputs says what the notebook reads: its data and parameters.
-func (w *watch) inputs() (string, error) {
-	spec, err := w.spec()
+// cells returns the keys of the notebook's cells, none if it does not compile.
+func (w *watch) cells(spec *cell.Spec, name string) []string {
+	source, err := Parse(w.dir, name)
 	if err != nil {
-		return "", err
+		return nil
 	}
 	files, err := inputsOf(spec)
-	return fmt.Sprint(files, w.with), err
+	return source.keys(fmt.Sprint(files, w.with, err))
 }
 
-// readAll reads a record's outputs, so that they can be shown when their folder
-// is gone.
-func readAll(dir string, r *Record) (func(string) ([]byte, error), error) {
+// readAll reads what a run has left, so that it can be shown when its folder is
+// gone.
+func readAll(dir string) (func(string) ([]byte, error), error) {
+	names, err := filesBelow(dir)
+	if err != nil {
+		return nil, err
+	}
 	content := map[string][]byte{}
-	for _, out := range r.Outputs {
-		b, err := os.ReadFile(filepath.Join(dir, out.Name))
-		if err != nil {
+	for _, name := range names {
+		if content[name], err = os.ReadFile(filepath.Join(dir, name)); err != nil {
 			return nil, err
 		}
-		content[out.Name] = b
 	}
-	return func(name string) ([]byte, error) { return content[name], nil }, nil
+	return func(name string) ([]byte, error) {
+		b, ok := content[name]
+		if !ok {
+			return nil, fmt.Errorf("the run left no %q", name)
+		}
+		return b, nil
+	}, nil
+}
+
+// file sends an output that the page links to. A notebook's page does not hold
+// them, as one that is kept does: that would make it slow to show.
+func (w *watch) file(rw http.ResponseWriter, r *http.Request) {
+	w.mu.Lock()
+	run, ok := w.kept[r.PathValue("run")]
+	w.mu.Unlock()
+	name := r.PathValue("name")
+	if ok {
+		if b, err := run.read(name); err == nil {
+			rw.Header().Set("Content-Security-Policy", "sandbox")
+			http.ServeContent(rw, r, name, time.Time{}, bytes.NewReader(b))
+			return
+		}
+	}
+	http.NotFound(rw, r)
 }
 
 // faults puts what a run ended with where it belongs: at the lines that the
@@ -367,6 +461,9 @@ func (w *watch) events(rw http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if flush.Flush() != nil {
+			return
+		}
+		if n.Ended {
 			return
 		}
 		select {

@@ -7,6 +7,7 @@ events.onmessage = (e) => {
   const folds = [...live.querySelectorAll("details")].map((d) => d.open);
   const news = JSON.parse(e.data);
   state.textContent = news.state;
+  if (news.ended) events.close();
   if (news.body === undefined) return;
   live.innerHTML = news.body;
   const now = live.querySelectorAll("details");

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -17,11 +18,13 @@ type watching struct {
 	t     *testing.T
 	url   string
 	lines *bufio.Scanner
+	stop  context.CancelFunc // as an interruption does
 }
 
 type news struct {
 	State string
 	Body  *string
+	Ended bool
 }
 
 // lineWriter sends what is written to it.
@@ -48,7 +51,7 @@ func startWatch(t *testing.T, args ...string) *watching {
 			t.Error(err)
 		}
 	})
-	w := &watching{t: t}
+	w := &watching{t: t, stop: stop}
 	select {
 	case url := <-out:
 		w.url = strings.TrimSpace(url)
@@ -56,7 +59,7 @@ func startWatch(t *testing.T, args ...string) *watching {
 		ended <- nil
 		t.Fatal(err)
 	}
-	r, err := http.NewRequestWithContext(ctx, "GET", w.url+"events", nil)
+	r, err := http.NewRequestWithContext(t.Context(), "GET", w.url+"events", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,6 +182,93 @@ func TestWatch(t *testing.T) {
 	time.Sleep(200 * time.Millisecond)
 	write(t, "notebooks/w/main.go", program(watched))
 	has(w.next("ran in"), "three 4")
+}
+
+// The page links to what the run has left, the last good run's also beside an error.
+func TestWatchFiles(t *testing.T) {
+	t.Chdir(t.TempDir())
+	table := "\t// %% One\n\tnb.Table(\"t.csv\", [][]string{{\"a\"}, {fmt.Sprint(1)}})"
+	write(t, "notebooks/w/main.go", program(table))
+	w := startWatch(t, "w")
+	get := func(name string) (int, string) {
+		t.Helper()
+		answer, err := http.Get(w.url + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		b, err := io.ReadAll(answer.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.StatusCode, string(b)
+	}
+	link := func(body string) string {
+		t.Helper()
+		_, rest, _ := strings.Cut(body, `href="`)
+		name, _, found := strings.Cut(rest, `"`)
+		if !found {
+			t.Fatalf("no link in\n%s", body)
+		}
+		return name
+	}
+	first := link(w.next("ran in"))
+	if status, text := get(first); status != http.StatusOK || text != "a\n1\n" {
+		t.Errorf("%s: %d %q", first, status, text)
+	}
+	write(t, "notebooks/w/main.go", program(strings.Replace(table, "Sprint(1)", "Sprint(2)", 1)))
+	second := link(w.next("ran in"))
+	write(t, "notebooks/w/main.go", program(strings.Replace(table, "nb.Table", "panic(1)\n\tnb.Table", 1)))
+	if stale := link(w.next("failed after")); stale != second {
+		t.Errorf("the last good result is %s, want %s", stale, second)
+	}
+	if status, text := get(second); status != http.StatusOK || text != "a\n2\n" {
+		t.Errorf("%s: %d %q", second, status, text)
+	}
+	for _, gone := range []string{first, "files/9/t.csv", "files/2/none.csv", "files/2/..%2f..%2fmain.go"} {
+		if status, _ := get(gone); status != http.StatusNotFound {
+			t.Errorf("%s: %d", gone, status)
+		}
+	}
+}
+
+// A page is told that the watcher ends, and its stream ends well.
+func TestWatchEnds(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "notebooks/w/main.go", program("\tfmt.Println(1)"))
+	w := startWatch(t, "w")
+	w.next("ran in")
+	w.stop()
+	var last news
+	for w.lines.Scan() {
+		if text, ok := strings.CutPrefix(w.lines.Text(), "data: "); ok {
+			last = news{}
+			if err := json.Unmarshal([]byte(text), &last); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := w.lines.Err(); err != nil || !last.Ended || !strings.Contains(last.State, "has ended") {
+		t.Errorf("the last news is %+v, the stream's end %v", last, err)
+	}
+}
+
+// Where only the compiler can tell the place of a panic, the page shows the
+// interpreter's until it has.
+func TestWatchDoubt(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts the Go compiler")
+	}
+	t.Chdir(t.TempDir())
+	write(t, "notebooks/w/main.go", misplaced)
+	w := startWatch(t, "w")
+	body := w.next("failed after")
+	for !strings.Contains(body, "main.go:10:3: panic") {
+		if !strings.Contains(body, "main.go:14:2: panic") {
+			t.Fatalf("the page says\n%s", body)
+		}
+		body = w.next("failed after")
+	}
 }
 
 // Nobody but this machine's browser may read the page.

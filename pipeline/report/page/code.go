@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/alecthomas/chroma/v2"
 	"github.com/alecthomas/chroma/v2/formatters/html"
@@ -29,9 +30,23 @@ func colours(name string) (*chroma.Style, error) {
 	return chroma.NewXMLStyle(f)
 }
 
+var lexers sync.Map // chroma.Lexer, by language
+
+func lexerOf(language string) (chroma.Lexer, error) {
+	if l, ok := lexers.Load(language); ok {
+		return l.(chroma.Lexer), nil
+	}
+	l, err := chroma.NewXMLLexer(files, "chroma/"+language+".xml")
+	if err != nil {
+		return nil, err
+	}
+	shared, _ := lexers.LoadOrStore(language, chroma.Coalesce(l))
+	return shared.(chroma.Lexer), nil
+}
+
 // Highlight returns code with its tokens marked, in a language: go or yaml.
 func Highlight(language, code string) (template.HTML, error) {
-	lexer, err := chroma.NewXMLLexer(files, "chroma/"+language+".xml")
+	lexer, err := lexerOf(language)
 	if err != nil {
 		return "", fmt.Errorf("highlight: no language %q: %w", language, err)
 	}
@@ -39,7 +54,7 @@ func Highlight(language, code string) (template.HTML, error) {
 	if err != nil {
 		return "", fmt.Errorf("highlight %s: %w", language, err)
 	}
-	tokens, err := chroma.Coalesce(lexer).Tokenise(nil, code)
+	tokens, err := lexer.Tokenise(nil, code)
 	if err != nil {
 		return "", fmt.Errorf("highlight %s: %w", language, err)
 	}

@@ -16,6 +16,7 @@ import (
 	"path"
 	"reflect"
 	"sort"
+	"sync"
 
 	"golang.org/x/tools/go/gcexportdata"
 )
@@ -51,8 +52,9 @@ func Name(importPath string) string { return path.Base(importPath) }
 // where it may.
 func Refused(importPath, name string) string { return refused[importPath][name] }
 
-// Types returns the packages' types by import path.
-func Types() (map[string]*types.Package, error) {
+// Types returns the packages' types by import path. They are read once, and shared:
+// not to be changed.
+var Types = sync.OnceValues(func() (map[string]*types.Package, error) {
 	all := map[string]*types.Package{}
 	listed, err := gcexportdata.ReadBundle(bytes.NewReader(exported), token.NewFileSet(), all)
 	if err != nil {
@@ -63,4 +65,4 @@ func Types() (map[string]*types.Package, error) {
 		list[p.Path()] = p
 	}
 	return list, nil
-}
+})

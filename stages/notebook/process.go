@@ -1,0 +1,111 @@
+package notebook
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"barograph/pipeline/cell"
+)
+
+// A process is this program again, as `notebook cell`: it runs one notebook, is
+// confined for good, and ends. What every notebook needs it loads at once, and
+// so before it is told which one to run.
+type process struct {
+	child  *exec.Cmd
+	dir    string
+	spec   io.WriteCloser
+	events io.ReadCloser
+	end    context.CancelFunc
+}
+
+// start starts a process in an empty folder, whose log goes to a writer. It ends
+// with the context.
+func start(ctx context.Context, dir string, log io.Writer) (*process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	ctx, end := context.WithCancel(ctx)
+	p := &process{child: exec.CommandContext(ctx, self, "notebook", "cell"), dir: dir, end: end}
+	p.child.Dir, p.child.Stderr = dir, log
+	// The runtime's last words, such as "stack overflow", are for the user; what
+	// the interpreter's stack looks like is not.
+	p.child.Env = append(os.Environ(), "GOTRACEBACK=none")
+	endWith(p.child)
+	if p.spec, err = p.child.StdinPipe(); err == nil {
+		if p.events, err = p.child.StdoutPipe(); err == nil {
+			err = p.child.Start()
+		}
+	}
+	if err != nil {
+		end()
+		return nil, fmt.Errorf("start the notebook's process: %w", err)
+	}
+	return p, nil
+}
+
+// drop ends a process that will not be needed.
+func (p *process) drop() {
+	p.end()
+	_ = p.child.Wait() // it was killed
+}
+
+// run runs a notebook in the process, handing on its events, and ends it with
+// the context. The error is of type *[guess] where only the compiler can tell
+// where the notebook panicked.
+func (p *process) run(ctx context.Context, spec *cell.Spec, event func(cell.Event)) error {
+	stop := context.AfterFunc(ctx, p.end)
+	defer stop()
+	line, err := json.Marshal(spec)
+	if err != nil {
+		p.drop()
+		return err
+	}
+	// A process that has ended says why below.
+	_, _ = p.spec.Write(append(line, '\n'))
+	var said error
+	d := json.NewDecoder(p.events)
+	for err == nil {
+		var e cell.Event
+		if err = d.Decode(&e); err != nil {
+			break
+		}
+		switch {
+		case e.Type == "error" && e.Hint != "":
+			said = cell.Hint(errors.New(e.Text), "%s", e.Hint)
+		case e.Type == "error":
+			said = errors.New(e.Text)
+		default:
+			event(e)
+		}
+	}
+	ended := p.child.Wait()
+	p.end()
+	switch {
+	case said != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fmt.Errorf("%w: %w", context.Cause(ctx), said)
+	case said != nil:
+		return p.doubted(said)
+	case ctx.Err() != nil:
+		return fmt.Errorf("run %s: %w", sourceName(spec), context.Cause(ctx))
+	case ended != nil:
+		return fmt.Errorf("the process of %s ended with %w", sourceName(spec), ended)
+	case err != io.EOF:
+		return fmt.Errorf("read the notebook's events: %w", err)
+	}
+	return nil
+}
+
+// endWith lets a child be interrupted with its context, and not outlive us.
+func endWith(c *exec.Cmd) {
+	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
+	c.WaitDelay = 2 * time.Second
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+}
