@@ -154,8 +154,7 @@ func (s *Source) certain(line, col int) bool {
 	}
 	single := func(from, to token.Pos) bool { return fset.Position(from).Line == fset.Position(to).Line }
 	sure := false
-	var within func(n ast.Node) bool
-	within = func(n ast.Node) bool {
+	within := func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.FuncLit:
 			return false // it may return into a statement that goes on
