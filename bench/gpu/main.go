@@ -1,8 +1,14 @@
-// Gpu times BERT on a GPU through the harness that studies use, and writes what
-// it computed, for torch_bert.py to check and to time PyTorch against. Beside
-// them, copy.cu is the plain CUDA program that the stressor is compared with.
-// The README tells how to run the three; without a GPU this program says so and
-// does nothing.
+// Gpu shows on a machine with an NVIDIA GPU what no other can:
+//
+//	gpu [latency]  times BERT through the harness that studies use, and writes what it
+//	               computed, for torch_bert.py to check and to time PyTorch against
+//	gpu link       the stressor's bandwidth without an inference, beside what copy.cu
+//	               reaches, and whether its rate limiter holds
+//	gpu soak       runs a study and watches the memory that it holds, on GPU and host
+//	gpu faults     runs a study on GPUs that are not there, full, or used by others
+//
+// all.sh runs everything. Flags: gpu COMMAND -help. Without a GPU, latency says so
+// and does nothing; the others take -device or -machine host, for a rehearsal.
 package main
 
 import (
@@ -12,25 +18,39 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"slices"
+	"strings"
+	"syscall"
 
 	"barograph/pipeline/cell"
 	"barograph/stages/device/cuda"
 	"barograph/stages/infer"
+	"barograph/stages/stress"
 )
 
+var commands = map[string]func(ctx context.Context, args []string) error{
+	"latency": latency, "link": link, "soak": soak, "faults": faults,
+	// Those below the others start in processes of their own.
+	"cell": func(context.Context, []string) error {
+		return cell.Serve(cell.NewKinds(stress.Kind()), os.Stdin, os.Stdout)
+	},
+	"hold": hold, "unlocked": unlocked,
+}
+
 func main() {
-	dump := flag.String("dump", "", "write the inputs and outputs of a call to this `file`")
-	calls := flag.Int("calls", 2000, "timed calls")
-	device := flag.String("device", "cuda", "device, such as cuda:1")
-	tf32 := flag.Bool("tf32", false, "let the library multiply in TF32")
-	seed := flag.Uint64("seed", 1, "of the inputs")
-	flag.Parse()
-	if _, err := cuda.Open(*device); err != nil {
-		fmt.Fprintln(os.Stderr, "nothing to compare:", err)
-		return
+	name, args := "latency", os.Args[1:]
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		name, args = args[0], args[1:]
 	}
-	if err := run(*device, *dump, *calls, *tf32, *seed); err != nil {
+	command := commands[name]
+	if command == nil {
+		fmt.Fprintf(os.Stderr, "gpu: no command %q: there is latency, link, soak and faults\n", name)
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := command(ctx, args); err != nil {
 		fmt.Fprintln(os.Stderr, "gpu:", err)
 		var h *cell.Error
 		if errors.As(err, &h) {
@@ -40,11 +60,28 @@ func main() {
 	}
 }
 
-func run(device, dump string, calls int, tf32 bool, seed uint64) error {
+// flags begins the flags of a command.
+func flags(name string) *flag.FlagSet { return flag.NewFlagSet("gpu "+name, flag.ExitOnError) }
+
+func latency(ctx context.Context, args []string) error {
+	f := flags("latency")
+	dump := f.String("dump", "", "write the inputs and outputs of a call to this `file`")
+	calls := f.Int("calls", 2000, "timed calls")
+	device := f.String("device", "cuda", "device, such as cuda:1, or host")
+	tf32 := f.Bool("tf32", false, "let the library multiply in TF32")
+	seed := f.Uint64("seed", 1, "of the inputs")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	if *device != "host" {
+		if _, err := cuda.Open(*device); err != nil {
+			fmt.Fprintln(os.Stderr, "nothing to compare:", err)
+			return nil
+		}
+	}
 	w := infer.Kind().With().(*infer.With)
-	w.Model.Name, w.Calls, w.TF32 = "bert-base-uncased", calls, tf32
-	ctx := context.Background()
-	h, err := infer.NewHarnessOn(ctx, ".", device, w, seed, func(line string) { fmt.Fprintln(os.Stderr, line) })
+	w.Model.Name, w.Calls, w.TF32 = "bert-base-uncased", *calls, *tf32
+	h, err := infer.NewHarnessOn(ctx, ".", *device, w, *seed, func(line string) { fmt.Fprintln(os.Stderr, line) })
 	if err != nil {
 		return err
 	}
@@ -52,7 +89,7 @@ func run(device, dump string, calls int, tf32 bool, seed uint64) error {
 	if _, err := h.Time(ctx, 50, nil); err != nil {
 		return err
 	}
-	samples, err := h.Time(ctx, calls, nil)
+	samples, err := h.Time(ctx, *calls, nil)
 	if err != nil {
 		return err
 	}
@@ -61,12 +98,12 @@ func run(device, dump string, calls int, tf32 bool, seed uint64) error {
 		ns[i] = s.Latency()
 	}
 	slices.Sort(ns)
-	if dump != "" {
+	if *dump != "" {
 		b, err := json.Marshal(h.Tensors())
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(dump, b, 0o666); err != nil {
+		if err := os.WriteFile(*dump, b, 0o666); err != nil {
 			return err
 		}
 	}

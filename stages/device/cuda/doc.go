@@ -40,6 +40,8 @@ type GPU interface {
 	Pinned(bytes int64) ([]byte, error)
 	// Memory returns the bytes of device memory that are free, and all of them.
 	Memory() (free, total int64, err error)
+	// Occupy takes device memory for as long as the process lives.
+	Occupy(bytes int64) error
 	// Transfer returns a function that copies bytes from page-locked host
 	// memory to the device, and returns when they are there.
 	Transfer(bytes int64) (func() error, error)

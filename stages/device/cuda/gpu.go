@@ -141,6 +141,8 @@ const spare = 1 << 30
 
 // Fit reports whether the buffers of all threads fit into free device memory
 // with 1 GiB to spare, and into available host memory with an eighth to spare.
+// Copies within the device need two buffers of it and none of the host's, and
+// those within host memory what package host says.
 func (g *gpu) Fit(l device.Load) error {
 	if l.Block < 1 {
 		return fmt.Errorf("copy blocks of %d bytes: want at least 1", l.Block)
@@ -153,12 +155,19 @@ func (g *gpu) Fit(l device.Load) error {
 	if err != nil {
 		return err
 	}
+	onDevice, onHost := 1.0, 1.0 // buffers of a thread, for each direction
+	switch l.Directions[0] {
+	case device.D2D:
+		onDevice, onHost = 2, 0
+	case device.H2H:
+		return m.Fit(l)
+	}
 	for _, side := range []struct {
-		name string
-		have float64
-	}{{"device", float64(free) - spare}, {"host", float64(m.Available) * 7 / 8}} {
+		name          string
+		buffers, have float64
+	}{{"device", onDevice, float64(free) - spare}, {"host", onHost, float64(m.Available) * 7 / 8}} {
 		// In floating point, since threads times a block may be more than an int64.
-		if need := float64(l.Threads) * float64(len(l.Directions)) * float64(l.Block); need > side.have {
+		if need := side.buffers * float64(l.Threads) * float64(len(l.Directions)) * float64(l.Block); need > side.have {
 			return cell.Hint(fmt.Errorf("%d threads with blocks of %s need %.1f GiB of %s memory, and %.1f GiB can be spared",
 				l.Threads, unit.Size(l.Block), need/(1<<30), side.name, max(0, side.have)/(1<<30)),
 				"lower threads or block, or free %s memory; a machine file under configs/machines/ can override the study's levels", side.name)
@@ -168,6 +177,12 @@ func (g *gpu) Fit(l device.Load) error {
 }
 
 func (g *gpu) Notes(l device.Load) []string {
+	switch l.Directions[0] {
+	case device.D2D:
+		return []string{"copies stay within the device's memory: the link carries their commands and nothing else"}
+	case device.H2H:
+		return []string{"copies stay within host memory, made by the stressor's CPUs: the link is idle"}
+	}
 	notes := []string{"a copy's duration runs from when its stream reached it, on the GPU's clock, and holds the wait for a busy copy engine"}
 	if l.Pageable {
 		notes = append(notes, "the driver stages pageable copies through its own page-locked memory: a thread has one in flight at most")
@@ -184,6 +199,16 @@ func (g *gpu) Pinned(bytes int64) ([]byte, error) {
 		return nil, cell.Hint(err, "less can be locked than is asked for: see ulimit -l, a container's memory limit, and free memory; memory: pageable needs none")
 	}
 	return unsafe.Slice((*byte)(p), bytes), nil
+}
+
+func (g *gpu) Occupy(bytes int64) error {
+	if err := cu.SetCurrentContext(g.context); err != nil {
+		return err
+	}
+	if _, err := cu.MemAlloc(bytes); err != nil {
+		return cell.Hint(fmt.Errorf("allocate %s of device memory: %w", unit.Size(bytes), err), "free device memory")
+	}
+	return nil
 }
 
 func (g *gpu) Transfer(bytes int64) (func() error, error) {

@@ -141,6 +141,16 @@ func (p *Probe) Look(traffic bool) result.GPUState {
 	return s
 }
 
+// Used returns how many bytes of the GPU's memory are in use, by whomever; 0 if
+// the GPU does not tell.
+func (p *Probe) Used() int64 {
+	m, r := p.device.GetMemoryInfo()
+	if r != nvml.SUCCESS {
+		return 0
+	}
+	return int64(m.Used)
+}
+
 func number(v uint32, r nvml.Return) int64 {
 	if r != nvml.SUCCESS {
 		return 0
