@@ -23,6 +23,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
+	"barograph/stages/device"
 	"barograph/stages/result"
 )
 
@@ -77,15 +78,18 @@ type Trial struct {
 	Utilisation  *float64 `json:"utilisation,omitempty"`          // of Capacity
 	OfRaw        *float64 `json:"utilisation_of_raw,omitempty"`   // of the link's line rate
 	OfModel      *float64 `json:"utilisation_of_model,omitempty"` // of the link after packet overhead
+	// Timeline is there for the first trial of each point under load.
+	Timeline *Timeline `json:"timeline,omitempty"`
 
-	calls string // path of its calls
+	calls  string // path of its calls
+	copies string // path of its load's copies; empty without
 }
 
 // Kind returns the stage kind collect.
 func Kind() *cell.Kind {
 	return &cell.Kind{
 		Name:    "collect",
-		Version: "1",
+		Version: "2",
 		Doc:     "joins the measurements of a study into data/<study>/<machine>/",
 		With:    func() any { return &With{} },
 		Publishes: func(study, machine string, _ any) []string {
@@ -162,7 +166,7 @@ func join(s *cell.Spec) (*Run, error) {
 		if stress.Mode == "capacity" {
 			r.Calibrations = append(r.Calibrations, Calibration{in.ID, in.Seq, in.Point, in.With, stress})
 		} else {
-			loads[in.During] = append(loads[in.During], load{in.ID, in.With, stress})
+			loads[in.During] = append(loads[in.During], load{in.ID, in.With, stress, in.Files[result.CopiesFile]})
 		}
 	}
 	inputs := s.OfKind("infer")
@@ -182,6 +186,9 @@ func join(s *cell.Spec) (*Run, error) {
 		r.Rows += t.Infer.Calls
 		r.Simulated = r.Simulated || t.simulated()
 	}
+	if err := r.timelines(); err != nil {
+		return nil, err
+	}
 	r.environment()
 	r.header(inputs)
 	return r, nil
@@ -192,6 +199,7 @@ type load struct {
 	id     string
 	with   json.RawMessage
 	stress result.Stress
+	copies string // path; empty where there is no file
 }
 
 func (r *Run) trial(in cell.Input, loads []load, stressed bool) (*Trial, error) {
@@ -212,7 +220,7 @@ func (r *Run) trial(in cell.Input, loads []load, stressed bool) (*Trial, error) 
 		return nil, cell.Hint(fmt.Errorf("%s had a background, and no stress cell of its trial is among the inputs", in.ID),
 			"name the stage in during: of %s in the needs: of collect too", in.Stage)
 	case len(loads) == 1:
-		t.Background, t.StressWith, t.Stress = loads[0].id, loads[0].with, &loads[0].stress
+		t.Background, t.StressWith, t.Stress, t.copies = loads[0].id, loads[0].with, &loads[0].stress, loads[0].copies
 		if t.Stress.Threads > 0 && t.Stress.Window != t.Infer.Window {
 			r.warn(t.Background, "achieved bandwidth is of %v, not of the trial's window %v", t.Stress.Window, t.Infer.Window)
 		}
@@ -228,8 +236,12 @@ func (t *Trial) simulated() bool {
 // capacity fills in what the trial's direction can carry, and the shares of it.
 // A calibration counts if it agrees with the trial on the axes they share; of
 // several the largest stands. Without one, the capacity that the stress cell
-// was told does.
+// was told does. Copies that stay off the link use none of it.
 func (r *Run) capacity(t *Trial) {
+	if d, err := device.Directions(t.Stress.Direction); err == nil && d[0].OffLink() {
+		t.Utilisation, t.OfRaw, t.OfModel = new(float64), new(float64), new(float64)
+		return
+	}
 	for _, c := range r.Calibrations {
 		if v := along(c.Result.Capacity, t.Stress.Direction); v > t.Capacity && agree(c.Point, t.Point) {
 			t.Capacity, t.CapacityFrom = v, c.ID

@@ -321,6 +321,8 @@ func TestUtilisation(t *testing.T) {
 			calibrated(at("memory", "pageable"), map[string]float64{"h2d": 4e9}),
 		}, "h2d", nil, "0.5", "calibrate[memory=pageable]", false},
 		{"what the stressor was told", nil, "h2d", map[string]float64{"h2d": 16e9}, "0.125", "stress@infer[level=1,memory=pageable]", false},
+		{"copies within the device", []func(*study){calibrated(nil, map[string]float64{"h2d": 8e9, "d2d": 9e9})}, "d2d", nil, "0", "", false},
+		{"copies within host memory, not calibrated", nil, "h2h", nil, "0", "", false},
 		{"unknown", []func(*study){calibrated(nil, map[string]float64{"h2d": 8e9})}, "d2h", nil, "", "", true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -344,7 +346,7 @@ func TestUtilisation(t *testing.T) {
 			if got := r.Trials[0].CapacityFrom; got != test.from {
 				t.Errorf("capacity from %q, want %q", got, test.from)
 			}
-			if raw := *r.Trials[0].OfRaw; raw != 0.1 && raw != 0.05 {
+			if raw := *r.Trials[0].OfRaw; raw != 0.1 && raw != 0.05 && (raw != 0 || test.want != "0") {
 				t.Errorf("utilisation of the raw link %v", raw)
 			}
 			warned := len(events) > 0 && events[0].Type == "warning" || len(r.Warnings) > 0

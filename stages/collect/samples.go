@@ -42,11 +42,11 @@ func (r *Run) header(inputs []cell.Input) {
 		{"batch", "sequences in a call", func(t *Trial) string { return strconv.Itoa(t.Infer.Batch) }},
 		{"sequence", "tokens in a sequence", func(t *Trial) string { return strconv.Itoa(t.Infer.Sequence) }},
 		{"device", "device of the model", func(t *Trial) string { return t.Infer.Device }},
-		{"direction", "direction of the stressor's copies: h2d, d2h or both; empty without a stressor", ofStress(func(s *result.Stress) string { return s.Direction }, "")},
+		{"direction", "direction of the stressor's copies: h2d, d2h, both, or off the link d2d, h2h; empty without a stressor", ofStress(func(s *result.Stress) string { return s.Direction }, "")},
 		{"threads", "threads of the stressor", ofStress(func(s *result.Stress) string { return strconv.Itoa(s.Threads) }, "0")},
 		{"block_bytes", "bytes of one copy", ofStress(func(s *result.Stress) string { return strconv.FormatInt(s.Block, 10) }, "0")},
 		{"achieved_bytes_per_s", "bandwidth that the stressor achieved while the trial measured", ofStress(func(s *result.Stress) string { return decimal(s.Achieved) }, "0")},
-		{"utilisation", "achieved_bytes_per_s over the calibrated capacity of the direction; empty if that is unknown", func(t *Trial) string {
+		{"utilisation", "achieved_bytes_per_s over the calibrated capacity of the direction; 0 for copies off the link, empty if the capacity is unknown", func(t *Trial) string {
 			switch {
 			case t.Stress == nil:
 				return "0"

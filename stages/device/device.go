@@ -12,32 +12,37 @@ package device
 import "fmt"
 
 // A Direction is the way a copy goes, seen from the host. On a device with one
-// path for both, such as the memory bus, it is only a label.
+// path for both, such as the memory bus, it is only a label. Copies that begin and
+// end on one side leave the link idle: they are null controls, which put the same
+// traffic on memory and none on what is under pressure.
 type Direction uint8
 
 const (
-	H2D Direction = iota // host to device
-	D2H                  // device to host
+	H2D           Direction = iota // host to device
+	D2H                            // device to host
+	D2D                            // within the device's memory
+	H2H                            // within host memory, by the stressor's CPUs
+	NumDirections = iota
 )
 
-func (d Direction) String() string {
-	if d == D2H {
-		return "d2h"
-	}
-	return "h2d"
-}
+var directionNames = [NumDirections]string{"h2d", "d2h", "d2d", "h2h"}
 
-// Directions reads h2d, d2h or both.
+func (d Direction) String() string { return directionNames[d] }
+
+// OffLink tells whether copies in this direction leave the link idle.
+func (d Direction) OffLink() bool { return d == D2D || d == H2H }
+
+// Directions reads h2d, d2h, both (of these), d2d or h2h.
 func Directions(s string) ([]Direction, error) {
-	switch s {
-	case "h2d":
-		return []Direction{H2D}, nil
-	case "d2h":
-		return []Direction{D2H}, nil
-	case "both":
+	if s == "both" {
 		return []Direction{H2D, D2H}, nil
 	}
-	return nil, fmt.Errorf("direction %q is not one of h2d, d2h, both", s)
+	for i, name := range directionNames {
+		if s == name {
+			return []Direction{Direction(i)}, nil
+		}
+	}
+	return nil, fmt.Errorf("direction %q is not one of h2d, d2h, both, d2d, h2h", s)
 }
 
 // A Load is what a stressor puts on a device.

@@ -50,9 +50,9 @@ func TestWithinSumsToTheWhole(t *testing.T) {
 }
 
 func TestDirections(t *testing.T) {
-	for s, want := range map[string]int{"h2d": 1, "d2h": 1, "both": 2} {
+	for s, want := range map[string]int{"h2d": 1, "d2h": 1, "both": 2, "d2d": 1, "h2h": 1} {
 		d, err := Directions(s)
-		if err != nil || len(d) != want || want == 1 && d[0].String() != s {
+		if err != nil || len(d) != want || want == 1 && (d[0].String() != s || d[0].OffLink() != (s == "d2d" || s == "h2h")) {
 			t.Errorf("Directions(%q) = %v, %v", s, d, err)
 		}
 	}

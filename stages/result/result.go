@@ -28,7 +28,7 @@ type Stress struct {
 	Threads     int      `json:"threads"`
 	Block       int64    `json:"block_bytes"`
 	Outstanding int      `json:"outstanding"`
-	Direction   string   `json:"direction"`        // h2d, d2h or both
+	Direction   string   `json:"direction"`        // h2d, d2h or both; d2d or h2h, off the link
 	Memory      string   `json:"memory"`           // pinned or pageable
 	Rate        float64  `json:"rate_bytes_per_s"` // asked for; 0: no limit
 	CPUs        []int    `json:"cpus,omitempty"`
@@ -37,7 +37,7 @@ type Stress struct {
 	// Achieved is bytes copied within Window over its length; a copy that
 	// straddles an edge counts by the share of its duration inside.
 	Achieved float64 `json:"achieved_bytes_per_s"`
-	// AchievedBy divides Achieved by direction: h2d, d2h.
+	// AchievedBy divides Achieved by direction: h2d, d2h, d2d, h2h.
 	AchievedBy map[string]float64 `json:"achieved_bytes_per_s_by_direction,omitempty"`
 	// Capacity holds, by direction, the best steady bandwidth found by
 	// calibration (mode capacity), or the one this cell was told (mode load).

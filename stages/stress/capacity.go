@@ -65,7 +65,7 @@ func (t *task) capacity(ctx context.Context) error {
 			return 0, err
 		}
 		sum := within(d.tapes, from, to)
-		return (sum[device.H2D] + sum[device.D2H]) / (float64(to-from) / 1e9), nil
+		return floats.Sum(sum[:]) / (float64(to-from) / 1e9), nil
 	})
 	if err != nil {
 		return err

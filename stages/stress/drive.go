@@ -54,6 +54,10 @@ func start(ctx context.Context, dev device.Device, load device.Load, rate float6
 		broken: make(chan struct{}), ended: make(chan struct{}),
 	}
 	if load.Threads > 0 {
+		if d := load.Directions[0]; d.OffLink() && dev.OnePath() {
+			return nil, cell.Hint(fmt.Errorf("copy %v: the memory bus itself is the link here, and no copy of its CPUs stays off it", d),
+				"d2d and h2h are null controls of a GPU's link, or of a simulated one; leave them out here")
+		}
 		if err := dev.Fit(load); err != nil {
 			return nil, err
 		}
@@ -153,12 +157,12 @@ func (d *drive) thread(dev device.Device, i, cpu int, opened func(), begin <-cha
 // copy keeps copies in flight until the drive halts, and records each. Nothing
 // in it allocates.
 func (d *drive) copy(lane device.Lane, tapes []*tape, frontier *atomic.Int64) error {
-	var by [2]*tape
+	var by [device.NumDirections]*tape
 	for i, dir := range d.load.Directions {
 		by[dir] = tapes[i]
 	}
 	var flying int
-	var latest [2]int64 // start of the last finished copy, by direction
+	var latest [device.NumDirections]int64 // start of the last finished copy
 	submit := func(dir device.Direction) error {
 		if d.rate > 0 && !d.wait(flying, frontier) {
 			return nil
@@ -168,7 +172,9 @@ func (d *drive) copy(lane device.Lane, tapes []*tape, frontier *atomic.Int64) er
 	}
 	now := cell.Now()
 	frontier.Store(now)
-	latest[device.H2D], latest[device.D2H] = now, now
+	for _, dir := range d.load.Directions {
+		latest[dir] = now
+	}
 	for range d.load.Outstanding {
 		for _, dir := range d.load.Directions {
 			if d.halt.Load() {

@@ -23,6 +23,12 @@
 // of the calibrated capacity of the load's direction; for both directions
 // together, of the sum unless that was calibrated too.
 //
+// Two directions are null controls: d2d copies within the device's memory and h2h
+// within the host's, by the stressor's CPUs, while the link stays idle; utilisation
+// of the link is 0 beside them, whatever they achieve. On the host the memory bus
+// is the link, and both are refused; on a simulated link they hold up nothing, by
+// construction.
+//
 // With sharing: process the threads are the inference's process's own, and use
 // its GPU context; the cell tells that process the rate, and is told what was
 // copied. On the simulated link there is no difference.
@@ -54,11 +60,11 @@ import (
 // With holds the parameters of a stress stage.
 type With struct {
 	Mode        string        `json:"mode" enum:"load,capacity" doc:"load copies while a trial runs; capacity finds the most the link carries"`
-	Directions  []string      `json:"directions" enum:"h2d,d2h,both" doc:"mode capacity: the directions to calibrate"`
+	Directions  []string      `json:"directions" enum:"h2d,d2h,both,d2d,h2h" doc:"mode capacity: the directions to calibrate"`
 	Threads     int           `json:"threads" min:"0" doc:"threads that copy; 0 is no load, and in mode capacity several counts are tried"`
 	Block       unit.Size     `json:"block" min:"0" doc:"bytes of one copy; in mode capacity, 0 tries several sizes"`
 	Outstanding int           `json:"outstanding" min:"1" doc:"copies each thread keeps in flight, per direction"`
-	Direction   string        `json:"direction" enum:"h2d,d2h,both" doc:"mode load: host to device, device to host, or both at once"`
+	Direction   string        `json:"direction" enum:"h2d,d2h,both,d2d,h2h" doc:"mode load: host to device, device to host, or both at once; d2d and h2h copy within the device's or the host's memory and leave the link idle"`
 	Memory      string        `json:"memory" enum:"pinned,pageable" doc:"page-locked or pageable host memory"`
 	Rate        unit.Rate     `json:"rate" doc:"mode load: what all threads together are held to, such as 2GB/s or 50% of capacity; max is no limit"`
 	Sharing     string        `json:"sharing" enum:"separate,process" doc:"mode load: threads in a process of their own, or in the inference's process and GPU context"`
@@ -117,7 +123,7 @@ func (w *With) check() error {
 	case w.Settle <= 0 || w.Duration <= 0:
 		return fmt.Errorf("settle %v, duration %v: want more than 0", w.Settle, w.Duration)
 	case capacity && len(directions) == 0:
-		return cell.Hint(errors.New("mode capacity has no directions"), "list some of h2d, d2h, both")
+		return cell.Hint(errors.New("mode capacity has no directions"), "list some of h2d, d2h, both, d2d, h2h")
 	case capacity && w.Rate != unit.Rate{}:
 		return cell.Hint(fmt.Errorf("mode capacity with a rate of %v", w.Rate), "a rate belongs to mode load")
 	case !capacity && w.Threads > 0 && w.Block == 0:

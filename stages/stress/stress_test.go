@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/csv"
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"math"
@@ -325,6 +326,36 @@ func TestSimulatedTrial(t *testing.T) {
 	}
 }
 
+// Copies that leave the simulated link idle are made and recorded, and delay no
+// call.
+func TestSimulatedControls(t *testing.T) {
+	alone, err := sim.Run(simMachine, nil, sim.Request{Calls: 20, Seed: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for direction, bandwidth := range map[string]float64{"d2d": 250e9, "h2h": 20e9} {
+		with := fmt.Sprintf(`{"threads": 4, "block": "16MiB", "direction": %q}`, direction)
+		c := serve(t, trial(simMachine), with)
+		c.until("ready")
+		calls, err := sim.Run(simMachine, []cell.Input{{Kind: "stress", ID: "stress[level=1]", With: []byte(with)}}, sim.Request{Calls: 20, Seed: 7})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(calls, alone) {
+			t.Errorf("%s: calls beside copies off the link took other times", direction)
+		}
+		c.control(cell.Control{Type: "window", Start: calls[0].Scheduled, End: calls[19].Scheduled + calls[19].Latency})
+		c.control(cell.Control{Type: "stop"})
+		if err := c.end(); err != nil {
+			t.Fatal(err)
+		}
+		if r, copies := results(t); r.Direction != direction || math.Abs(r.AchievedBy[direction]/bandwidth-1) > 0.2 || len(copies) == 0 || copies[0].Direction.String() != direction {
+			t.Errorf("%s: %+v, %d copies", direction, r, len(copies))
+		}
+		c.in.Close()
+	}
+}
+
 func TestCapacity(t *testing.T) {
 	c := serve(t, cell.Spec{Machine: hostMachine}, `{"mode": "capacity", "directions": ["d2h"], "block": "4MiB", "duration": "60ms"}`)
 	c.in.Close()
@@ -384,6 +415,9 @@ func TestErrors(t *testing.T) {
 		{"portable program", cuda, `{"threads": 1, "block": 1}`, `open device "cuda:1"`, "barograph-cuda"},
 		{"calibrating too", cuda, `{"mode": "capacity"}`, `open device "cuda:1"`, "barograph-cuda"},
 		{"device", cell.Machine{Device: "tape"}, `{}`, `open device "tape"`, "want host, sim"},
+		{"copies in device memory", hostMachine, `{"threads": 1, "block": 1, "direction": "d2d"}`, "copy d2d: the memory bus itself is the link", "a GPU's link, or of a simulated one"},
+		{"copies off the memory bus", hostMachine, `{"threads": 1, "block": 1, "direction": "h2h"}`, "copy h2h: the memory bus itself is the link", "leave them out"},
+		{"calibrating those", hostMachine, `{"mode": "capacity", "directions": ["h2h"]}`, "copy h2h: the memory bus", "leave them out"},
 		{"share", hostMachine, `{"threads": 1, "block": 1, "rate": "50%"}`, "no calibration of device host, direction h2d", "mode: capacity"},
 		{"share in a simulation", simMachine, `{"threads": 1, "block": 1, "rate": "50%"}`, "no calibration of device sim", "mode: capacity"},
 		{"memory", hostMachine, `{"threads": 1000000, "block": "64MiB"}`, "1000000 threads with two buffers of 64 MiB each need", "lower threads"},
@@ -412,6 +446,8 @@ func TestCheck(t *testing.T) {
 		{`{"mode": "capacity"}`, ""},
 		{`{"mode": "idle"}`, `mode "idle"`},
 		{`{"direction": "up"}`, `direction "up"`},
+		{`{"direction": "d2d", "threads": 1, "block": 1}`, ""},
+		{`{"mode": "capacity", "directions": ["h2d", "d2d", "h2h"]}`, ""},
 		{`{"mode": "capacity", "directions": ["up"]}`, `direction "up"`},
 		{`{"mode": "capacity", "directions": []}`, "no directions"},
 		{`{"mode": "capacity", "rate": "50%"}`, "a rate of 50%"},

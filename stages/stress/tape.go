@@ -109,7 +109,7 @@ func longest(tapes []*tape) (d int64) {
 
 // within returns the bytes that all tapes hold between start and end, by
 // direction; a copy that straddles an edge counts by its share.
-func within(tapes []*tape, start, end int64) (sum [2]float64) {
+func within(tapes []*tape, start, end int64) (sum [device.NumDirections]float64) {
 	for _, t := range tapes {
 		for i := t.len() - 1; i >= 0 && t.at(i).End() >= start; i-- {
 			c := t.at(i)

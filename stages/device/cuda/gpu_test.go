@@ -53,6 +53,34 @@ func TestLane(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	// Copies off the link: within the device's memory, and within the host's.
+	for _, d := range []device.Direction{device.D2D, device.H2H} {
+		l := device.Load{Threads: 1, Block: block, Outstanding: 2, Directions: []device.Direction{d}}
+		if err := g.Fit(l); err != nil {
+			t.Error(err)
+		}
+		lane, err := g.Lane(l, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := lane.Submit(d); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 {
+			if c, err := lane.Wait(); err != nil || c.Bytes != block || c.Direction != d || c.Duration <= 0 {
+				t.Errorf("%v: copy %+v, %v", d, c, err)
+			}
+		}
+		if err := lane.Close(); err != nil {
+			t.Error(err)
+		}
+		l.Threads = 1 << 20
+		if g.Fit(l) == nil {
+			t.Errorf("%v: a terabyte fits", d)
+		}
+	}
 	if _, err := g.Pinned(1 << 50); err == nil {
 		t.Error("a petabyte was locked")
 	}

@@ -37,6 +37,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
 	"barograph/stages/device"
+	"barograph/stages/device/host"
 )
 
 // A lane is one thread's path: a way for each direction it copies in.
@@ -57,6 +58,7 @@ type way struct {
 	bytes     int64
 	host      []byte
 	device    cu.DevicePtr
+	other     cu.DevicePtr // that a copy within the device goes to
 	stream    cu.Stream
 	ring      []slot
 	head      int // of the oldest in flight
@@ -76,6 +78,13 @@ func handle(e *cu.Event) C.CUevent { return *(*C.CUevent)(unsafe.Pointer(e)) }
 
 // Lane allocates a thread's buffers, streams and events.
 func (g *gpu) Lane(l device.Load, thread int) (_ device.Lane, err error) {
+	if l.Directions[0] == device.H2H {
+		m, err := host.Open()
+		if err != nil {
+			return nil, err
+		}
+		return m.Lane(l, thread)
+	}
 	if err := cu.SetCurrentContext(g.context); err != nil {
 		return nil, fmt.Errorf("use the GPU's context: %w", err)
 	}
@@ -99,7 +108,12 @@ func (g *gpu) Lane(l device.Load, thread int) (_ device.Lane, err error) {
 }
 
 func (w *way) open(g *gpu, pageable bool) (err error) {
-	if pageable {
+	switch {
+	case w.direction == device.D2D:
+		if w.other, err = allocate(w.bytes); err != nil {
+			return err
+		}
+	case pageable:
 		w.host, err = unix.Mmap(-1, 0, int(w.bytes), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 		if err != nil {
 			return cell.Hint(fmt.Errorf("allocate %s of host memory: %w", unit.Size(w.bytes), err), "lower threads or block")
@@ -108,14 +122,14 @@ func (w *way) open(g *gpu, pageable bool) (err error) {
 		for i := 0; i < len(w.host); i += os.Getpagesize() {
 			w.host[i] = 1
 		}
-	} else {
+	default:
 		if w.host, err = g.Pinned(w.bytes); err != nil {
 			return err
 		}
 		w.release = func() error { return cu.MemFreeHost(unsafe.Pointer(&w.host[0])) }
 	}
-	if w.device, err = cu.MemAlloc(w.bytes); err != nil {
-		return cell.Hint(fmt.Errorf("allocate %s of device memory: %w", unit.Size(w.bytes), err), "lower threads or block, or free device memory")
+	if w.device, err = allocate(w.bytes); err != nil {
+		return err
 	}
 	if w.stream, err = cu.MakeStream(cu.NonBlocking); err != nil {
 		return fmt.Errorf("make a stream: %w", err)
@@ -136,6 +150,14 @@ func (w *way) open(g *gpu, pageable bool) (err error) {
 	return nil
 }
 
+func allocate(bytes int64) (cu.DevicePtr, error) {
+	p, err := cu.MemAlloc(bytes)
+	if err != nil {
+		return 0, cell.Hint(fmt.Errorf("allocate %s of device memory: %w", unit.Size(bytes), err), "lower threads or block, or free device memory")
+	}
+	return p, nil
+}
+
 // Submit puts a copy in flight.
 func (x *lane) Submit(d device.Direction) error {
 	w := x.ways[0]
@@ -145,9 +167,13 @@ func (x *lane) Submit(d device.Direction) error {
 	s := &w.ring[(w.head+w.flying)%len(w.ring)]
 	s.submitted = cell.Now()
 	err := s.start.Record(w.stream)
-	if err == nil && d == device.H2D {
+	switch {
+	case err != nil:
+	case d == device.H2D:
 		err = cu.MemcpyHtoDAsync(w.device, unsafe.Pointer(&w.host[0]), w.bytes, w.stream)
-	} else if err == nil {
+	case d == device.D2D:
+		err = cu.MemcpyDtoDAsync(w.other, w.device, w.bytes, w.stream)
+	default:
 		err = cu.MemcpyDtoHAsync(unsafe.Pointer(&w.host[0]), w.device, w.bytes, w.stream)
 	}
 	if err == nil {
@@ -210,8 +236,10 @@ func (x *lane) Close() error {
 				}
 			}
 		}
-		if w.device != 0 {
-			errs = append(errs, cu.MemFree(w.device))
+		for _, p := range []cu.DevicePtr{w.device, w.other} {
+			if p != 0 {
+				errs = append(errs, cu.MemFree(p))
+			}
 		}
 		if w.release != nil {
 			errs = append(errs, w.release())

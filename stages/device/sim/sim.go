@@ -44,6 +44,8 @@ import (
 var Defaults = map[string]float64{
 	"bandwidth_h2d": 11.69e9,     // bytes per second
 	"bandwidth_d2h": 12.89e9,     // bytes per second
+	"bandwidth_d2d": 250e9,       // of copies within the device's memory, which hold up nothing else
+	"bandwidth_h2h": 20e9,        // of copies within host memory, likewise
 	"pageable":      0.2,         // bandwidth of pageable memory, as a share of page-locked memory's
 	"overhead_ns":   10e3,        // time a copy holds its direction beside its bytes
 	"gap_ns":        0,           // time a stressor thread takes from one copy's end to the next one's submission
@@ -193,7 +195,7 @@ func Check(parameter string, v float64) error {
 // A simulation is a queue of events in virtual time.
 type simulation struct {
 	param     map[string]float64
-	free      [2]int64 // when each direction will have served all it was given
+	free      [device.NumDirections]int64 // when each direction will have served all it was given
 	stressors []*stressor
 	victim    *victim
 	queue     events

@@ -1,0 +1,131 @@
+package collect
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+
+	"barograph/stages/device"
+	"barograph/stages/result"
+)
+
+// A Timeline is what a load copied in equal slices of time while the first timed
+// calls of its trial ran: enough to draw them beside one another, and a few
+// kilobytes where the copies may be gigabytes. Its calls stand in samples.csv.
+type Timeline struct {
+	Calls int   `json:"calls"`    // that it spans, from the first's start to the last's end
+	Start int64 `json:"start_ns"` // on the clock of samples.csv
+	Slice int64 `json:"slice_ns"`
+	// Bytes of each slice; a copy counts in each by the share of its duration there.
+	Bytes []int64 `json:"bytes"`
+}
+
+const (
+	timelineCalls  = 12
+	timelineSlices = 120
+)
+
+// timelines gives a timeline to the first trial of each point, replicates apart,
+// that had a load.
+func (r *Run) timelines() error {
+	seen := map[string]bool{}
+	for _, t := range r.Trials {
+		point := t.Stage
+		for _, c := range t.Point {
+			if c.Axis != "replicate" {
+				point += fmt.Sprintf(" %s=%v", c.Axis, c.Value)
+			}
+		}
+		if seen[point] || t.copies == "" || t.Stress.Threads == 0 {
+			continue
+		}
+		seen[point] = true
+		var err error
+		if t.Timeline, err = timeline(t.calls, t.copies); err != nil {
+			return fmt.Errorf("%s: %w", t.ID, err)
+		}
+	}
+	return nil
+}
+
+// timeline reads the first calls of a trial, and what was copied meanwhile.
+func timeline(calls, copies string) (*Timeline, error) {
+	line := &Timeline{}
+	end := int64(0)
+	err := numbers(calls, 4, func(v []int64) bool {
+		if line.Calls == 0 {
+			line.Start = v[2]
+		}
+		end = v[1] + v[3] // latency runs from the scheduled arrival
+		line.Calls++
+		return line.Calls < timelineCalls
+	})
+	if err != nil || line.Calls == 0 {
+		return nil, err
+	}
+	line.Slice = max(1, (end-line.Start+timelineSlices-1)/timelineSlices)
+	slices := (end - line.Start + line.Slice - 1) / line.Slice
+	sum := make([]float64, max(1, slices))
+	err = numbers(copies, 4, func(v []int64) bool {
+		c := device.Copy{Start: v[1], Bytes: v[2], Duration: v[3]}
+		first, last := max(0, (c.Start-line.Start)/line.Slice), (c.End()-line.Start)/line.Slice
+		for i := first; c.End() >= line.Start && i <= last && i < int64(len(sum)); i++ {
+			from := line.Start + i*line.Slice
+			sum[i] += c.Within(from, from+line.Slice)
+		}
+		return c.Start < end // copies stand in order of their start
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, bytes := range sum {
+		line.Bytes = append(line.Bytes, int64(bytes+0.5))
+	}
+	return line, nil
+}
+
+// numbers reads a CSV file, decompressed if it begins as gzip does, and hands on
+// the first n fields of each line below its header, whole numbers all, until use
+// has enough.
+func numbers(path string, n int, use func([]int64) (more bool)) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	in := bufio.NewReaderSize(f, 1<<16)
+	var from io.Reader = in
+	name := result.CallsFile
+	if magic, _ := in.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+		name = result.CopiesFile
+		if from, err = gzip.NewReader(in); err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+	}
+	s := bufio.NewScanner(from)
+	values := make([]int64, n)
+	for line := 1; s.Scan(); line++ {
+		if line == 1 {
+			continue
+		}
+		rest := s.Bytes()
+		for i := range values {
+			var field []byte
+			field, rest, _ = bytes.Cut(rest, []byte(","))
+			if values[i], err = strconv.ParseInt(string(field), 10, 64); err != nil {
+				return fmt.Errorf("%s:%d: want whole numbers, found %q", name, line, s.Text())
+			}
+		}
+		if !use(values) {
+			return nil
+		}
+	}
+	if err := s.Err(); err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	return nil
+}
