@@ -19,6 +19,7 @@ import (
 	"syscall"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/launch"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/record"
 	"barograph/pipeline/store"
@@ -63,6 +64,10 @@ func Main(args []string, kinds cell.Kinds, commands []*cobra.Command, checks []c
 		if cell.Serve(kinds, os.Stdin, os.Stdout) != nil {
 			return statusFailed
 		}
+		return statusDone
+	}
+	if len(args) == 2 && args[0] == "guard" {
+		launch.Stand(args[1], os.Stdin)
 		return statusDone
 	}
 	root := &cobra.Command{

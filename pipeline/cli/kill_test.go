@@ -209,6 +209,43 @@ func alive(t *testing.T, dir string) {
 	t.Errorf("processes outlive a killed run: %q", left)
 }
 
+// What a cell has started dies with a killed run, in whatever session it is, and
+// without another run.
+func TestGuard(t *testing.T) {
+	f := folder{t, t.TempDir()}
+	fled := filepath.Join(t.TempDir(), "fled")
+	f.write("configs/s.yaml", "study: s\nstages: {x: {uses: command, run: 'setsid sh -c \"sleep 300 & echo \\$! > "+fled+"; wait\" & sleep 300', outputs: [o]}}\n")
+	cmd := f.command("run", "configs/s.yaml")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := ""
+	waitFor(t, "the cell to start something", func() bool {
+		b, _ := os.ReadFile(fled)
+		pid = strings.TrimSpace(string(b))
+		return pid != ""
+	})
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it says that it was killed
+	waitFor(t, "process "+pid+" to die with the killed run", func() bool {
+		stat, err := os.ReadFile("/proc/" + pid + "/stat")
+		return err != nil || strings.Contains(string(stat), ") Z ")
+	})
+}
+
+func waitFor(t *testing.T, what string, happened func() bool) {
+	t.Helper()
+	for range 3000 {
+		if happened() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("waited in vain for %s", what)
+}
+
 // Two runs at once in one folder do the work once, and the one that waits says
 // for whom.
 func TestTwoRunsAtOnce(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/launch"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/store"
 
@@ -119,7 +120,7 @@ func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Op
 		tmp:  filepath.Join(state, "tmp"),
 		logs: filepath.Join(state, "logs", p.Study.Name),
 		left: map[*plan.Cell]int{}, users: map[*plan.Cell][]*plan.Cell{},
-		status: map[*plan.Cell]Status{}, failed: map[*plan.Cell]int{},
+		status: map[*plan.Cell]Status{}, failed: map[*plan.Cell]int{}, spare: map[string][]string{},
 		free: capacity(opt.Capacity),
 		done: make(chan func()), over: make(chan struct{}),
 		result: &Result{Counts: map[Status]int{}},
@@ -128,7 +129,11 @@ func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Op
 	if r.claims, err = readClaims(filepath.Join(state, "outputs")); err != nil {
 		return nil, err
 	}
-	// Nothing here is wanted: whoever left it is dead, for we hold the lock.
+	// Nothing here is wanted: whoever left it is dead, for we hold the lock, and
+	// what that one left running is so before long.
+	if _, err := os.Stat(r.tmp); err == nil {
+		launch.Sweep(r.tmp)
+	}
 	if err := errors.Join(os.RemoveAll(r.tmp), os.MkdirAll(r.tmp, 0o777)); err != nil {
 		return nil, err
 	}
@@ -137,6 +142,9 @@ func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Op
 	defer func() {
 		close(r.over)
 		r.tokens.close()
+		if r.guard != nil {
+			r.guard.Dismiss()
+		}
 	}()
 	if err := r.fits(); err != nil {
 		return r.result, err
@@ -161,6 +169,8 @@ type run struct {
 	tmp     string
 	logs    string
 	folders int
+	spare   map[string][]string // private folders that are empty, by the folders in them
+	guard   *launch.Guard       // nil where nothing may run
 
 	left    map[*plan.Cell]int          // needs not finished yet
 	users   map[*plan.Cell][]*plan.Cell // who needs a cell
@@ -208,6 +218,15 @@ func (r *run) prepare(ctx context.Context) error {
 	}
 	if err := r.claims.keep(); err != nil {
 		return err
+	}
+	if len(may) > 0 {
+		self, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		if r.guard, err = launch.Watch(self, r.tmp); err != nil {
+			return err
+		}
 	}
 	r.result.Decider = r.decider
 	r.opt.Observer.Begin(r.plan, may)
@@ -421,6 +440,9 @@ func (r *run) launch(ctx context.Context, c *plan.Cell, free func()) {
 	r.running++
 	go func() {
 		err := t.run(ctx)
+		if err == nil {
+			err = t.put()
+		}
 		r.done <- func() {
 			r.running--
 			free()
@@ -478,22 +500,14 @@ func (r *run) retry(c *plan.Cell, err error) bool {
 	return true
 }
 
-// keep commits what a trial left, and publishes it.
+// keep commits what a trial put into the store, and publishes it.
 func (r *run) keep(t *trial, began time.Time) error {
 	var records []*store.Record
 	for _, m := range t.members {
-		rec := &store.Record{
+		records = append(records, &store.Record{
 			Key: r.decider.Of(m.cell).Key, Cell: r.plan.Name(m.cell),
-			Started: began.UnixNano(), Wall: time.Since(began),
-		}
-		for _, name := range m.cell.Outputs {
-			f, err := r.store.Put(filepath.Join(m.dir, name), name)
-			if err != nil {
-				return fmt.Errorf("keep output %s: %w", name, err)
-			}
-			rec.Files = append(rec.Files, f)
-		}
-		records = append(records, rec)
+			Started: began.UnixNano(), Wall: time.Since(began), Files: m.files,
+		})
 	}
 	detail := store.Detail{Parts: r.decider.Of(t.cell).Parts, Warnings: t.warnings, Texts: r.decider.Texts(t.cell)}
 	if err := r.store.Commit(detail, records...); err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/engine"
+	"barograph/pipeline/launch"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/store"
 	"barograph/pipeline/study"
@@ -26,6 +27,10 @@ func TestMain(m *testing.M) {
 		if cell.Serve(kinds, os.Stdin, os.Stdout) != nil {
 			os.Exit(1)
 		}
+		os.Exit(0)
+	}
+	if len(os.Args) == 3 && os.Args[1] == "guard" {
+		launch.Stand(os.Args[2], os.Stdin)
 		os.Exit(0)
 	}
 	os.Setenv("GORACE", "atexit_sleep_ms=0") // else every child under the race detector takes a second to end

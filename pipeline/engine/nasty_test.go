@@ -7,7 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,38 +30,78 @@ func TestFloodedLog(t *testing.T) {
 	}
 }
 
-// What a child leaves running is killed with it, unless it fled into a session
-// of its own: then it holds nothing up, and the cell ends without it.
+// What a child leaves running is killed with it, also where it fled into a session
+// of its own, and holds nothing up. The folder that it could still have written
+// into is no other cell's.
 func TestDaemons(t *testing.T) {
 	dir := t.TempDir()
 	w := newWorkspace(t, fmt.Sprintf(`
 stages:
   stays: {uses: command, run: 'sleep 100 & echo $! > %[1]s/stays; touch a', outputs: [a]}
-  flees: {uses: command, run: 'setsid sh -c "echo \$\$ > %[1]s/flees; sleep 100" & while ! test -s %[1]s/flees; do sleep 0.01; done; touch b', outputs: [b]}
+  flees: {uses: command, needs: [stays], run: 'pwd > %[1]s/folder; setsid sh -c "echo \$\$ > %[1]s/flees; sleep 100" & while ! test -s %[1]s/flees; do sleep 0.01; done; touch b', outputs: [b]}
+  after: {uses: command, needs: [flees], run: 'pwd > c', outputs: [c]}
 `, dir))
 	start := time.Now()
 	res, _, err := w.run(engine.Options{})
-	if err != nil || res.Counts[engine.Ran] != 2 {
+	if err != nil || res.Counts[engine.Ran] != 3 {
 		t.Fatal(err, res.Failures)
 	}
 	if took := time.Since(start); took > 20*time.Second {
 		t.Errorf("a daemon held the run up for %v", took)
 	}
-	pid := func(name string) int {
-		n, err := strconv.Atoi(strings.TrimSpace(readFile(t, filepath.Join(dir, name))))
-		if err != nil {
-			t.Fatal(err)
+	for _, name := range []string{"stays", "flees"} {
+		pid := strings.TrimSpace(readFile(t, filepath.Join(dir, name)))
+		if stat, err := os.ReadFile("/proc/" + pid + "/stat"); err == nil && !strings.Contains(string(stat), ") Z ") {
+			t.Errorf("%s: a background process of a cell that ended goes on: %s", name, stat)
 		}
-		return n
 	}
-	defer syscall.Kill(-pid("flees"), syscall.SIGKILL)
-	for range 100 {
-		if stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid("stays"))); err != nil || strings.Contains(string(stat), ") Z ") {
-			return
+	if was := readFile(t, filepath.Join(dir, "folder")); was == w.read("c") {
+		t.Errorf("a cell was given the folder %s, in which a daemon was", was)
+	}
+}
+
+// Cells of one shape take turns in a folder, and find in it what they declare and
+// nothing else: neither what the last one left, nor what a link in it leads to.
+func TestFoldersAgain(t *testing.T) {
+	outside := t.TempDir()
+	if err := os.WriteFile(filepath.Join(outside, "kept"), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorkspace(t, `
+stages:
+  x: {uses: command, matrix: {n: 6}, inputs: ['in/${{ n }}'], run: 'found=$(pwd; find . -mindepth 1); echo "$found" > out/${{ n }}; LEAVE; true', outputs: ['out/${{ n }}']}
+`)
+	leave := []string{"", "echo > scratch", "mkdir -p out/deep/er; touch out/deep/er/file", "rm -r in; ln -s " + outside + " in", "mkfifo in/pipe", ""}
+	cases := ""
+	for i, l := range leave {
+		if l != "" {
+			cases += fmt.Sprintf("if [ ${{ n }} = %d ]; then %s; fi; ", i+1, l)
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
-	t.Error("a background process of a cell that ended goes on")
+	w.write("configs/s.yaml", strings.ReplaceAll(w.read("configs/s.yaml"), "LEAVE; ", cases))
+	for i := range leave {
+		w.write(fmt.Sprint("in/", i+1), "")
+	}
+	res, _, err := w.run(engine.Options{Jobs: 1})
+	if err != nil || res.Counts[engine.Ran] != len(leave) {
+		t.Fatal(err, res.Failures)
+	}
+	used := map[string]bool{}
+	for i := range leave {
+		dir, found, _ := strings.Cut(w.read(fmt.Sprint("out/", i+1)), "\n")
+		used[dir] = true
+		got := strings.Fields(found)
+		slices.Sort(got)
+		if want := []string{"./in", fmt.Sprint("./in/", i+1), "./out"}; !slices.Equal(got, want) {
+			t.Errorf("cell %d found %q, want %q", i+1, got, want)
+		}
+	}
+	if len(used) == len(leave) {
+		t.Error("no folder served twice")
+	}
+	if _, err := os.Stat(filepath.Join(outside, "kept")); err != nil {
+		t.Errorf("clearing a folder followed a link out of it: %v", err)
+	}
 }
 
 // A child that ignores SIGTERM is killed after its grace.

@@ -5,16 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/launch"
 	"barograph/pipeline/plan"
+	"barograph/pipeline/store"
+
+	"golang.org/x/sys/unix"
 )
 
 // A trial is a foreground cell with its background cells, run as one gang; a
@@ -33,6 +38,8 @@ type member struct {
 	cell  *plan.Cell
 	spec  *cell.Spec
 	dir   string
+	shape []string     // the folders in dir
+	files []store.File // its outputs, once they are in the store
 	log   *logFile
 	ready chan struct{}
 	proc  *launch.Process
@@ -43,8 +50,6 @@ func (r *run) trial(c *plan.Cell) (*trial, error) {
 	t := &trial{engine: r, cell: c}
 	for _, pc := range append(slices.Clone(c.Gang), c) {
 		m := &member{cell: pc, spec: r.spec(pc), ready: make(chan struct{})}
-		r.folders++
-		m.dir = filepath.Join(r.tmp, strconv.Itoa(r.folders))
 		m.log = &logFile{path: filepath.Join(r.logs, fileName(pc.ID)+".log")}
 		t.members = append(t.members, m)
 		if err := r.furnish(m); err != nil {
@@ -54,26 +59,68 @@ func (r *run) trial(c *plan.Cell) (*trial, error) {
 	return t, nil
 }
 
-// furnish makes a private folder: the outputs' folders, and the inputs under
-// their workspace paths.
+// furnish makes a private folder: the folders of outputs and inputs, and the
+// inputs under their workspace paths. A folder that an earlier cell left empty
+// serves as well as a new one.
 func (r *run) furnish(m *member) error {
-	if err := os.Mkdir(m.dir, 0o777); err != nil {
-		return err
-	}
-	for _, name := range m.cell.Outputs {
-		if dir := filepath.Dir(name); dir != "." {
-			if err := os.MkdirAll(filepath.Join(m.dir, dir), 0o777); err != nil {
+	m.shape = folders(m.cell.Outputs, m.spec.Files)
+	alike := strings.Join(m.shape, "\x00")
+	if spare := r.spare[alike]; len(spare) > 0 {
+		m.dir, r.spare[alike] = spare[len(spare)-1], spare[:len(spare)-1]
+	} else {
+		r.folders++
+		m.dir = filepath.Join(r.tmp, strconv.Itoa(r.folders))
+		for _, dir := range append([]string{"."}, m.shape...) {
+			if err := os.Mkdir(filepath.Join(m.dir, dir), 0o777); err != nil {
 				return err
 			}
 		}
 	}
 	for _, name := range m.spec.Files {
-		to := filepath.Join(m.dir, name)
-		if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
+		if err := os.Symlink(filepath.Join(r.plan.Study.Root, name), filepath.Join(m.dir, name)); err != nil {
 			return err
 		}
-		if err := os.Symlink(filepath.Join(r.plan.Study.Root, name), to); err != nil {
+	}
+	return nil
+}
+
+// folders are those that files lie in, each after the one it lies in itself.
+func folders(files ...[]string) []string {
+	all := map[string]bool{}
+	for _, name := range slices.Concat(files...) {
+		for dir := filepath.Dir(name); dir != "." && !all[dir]; dir = filepath.Dir(dir) {
+			all[dir] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
+// clear empties a member's private folder but for the folders that furnish made,
+// or returns an error where it is not what furnish left.
+func (m *member) clear() error {
+	for _, dir := range append([]string{"."}, m.shape...) {
+		path := filepath.Join(m.dir, dir)
+		// A cell may have put a link in a folder's place: what that leads to is none
+		// of ours.
+		f, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+		if err != nil {
 			return err
+		}
+		st, err := f.Stat()
+		if err == nil && st.Mode()&0o700 != 0o700 {
+			err = errors.New("its mode was changed")
+		}
+		names, e := f.Readdirnames(-1)
+		if err = errors.Join(err, e, f.Close()); err != nil {
+			return err
+		}
+		for _, name := range names {
+			if slices.Contains(m.shape, filepath.Join(dir, name)) {
+				continue
+			}
+			if err := os.Remove(filepath.Join(path, name)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -229,10 +276,32 @@ func check(m *member) error {
 	})
 }
 
-// discard removes the trial's folders.
+// put moves what the trial left into the store, where only a record makes it a
+// result.
+func (t *trial) put() error {
+	for _, m := range t.members {
+		for _, name := range m.cell.Outputs {
+			f, err := t.engine.store.Put(filepath.Join(m.dir, name), name)
+			if err != nil {
+				return fmt.Errorf("keep output %s: %w", name, err)
+			}
+			m.files = append(m.files, f)
+		}
+	}
+	return nil
+}
+
+// discard clears up after a trial. A folder is left for the next cell that needs
+// one like it, if nobody lives who could write into it: folders are most of what
+// a small cell costs.
 func (t *trial) discard() {
 	for _, m := range t.members {
-		os.RemoveAll(m.dir)
+		if m.proc != nil && m.proc.Alone() && m.clear() == nil {
+			alike := strings.Join(m.shape, "\x00")
+			t.engine.spare[alike] = append(t.engine.spare[alike], m.dir)
+		} else {
+			os.RemoveAll(m.dir)
+		}
 	}
 }
 

@@ -2,7 +2,10 @@
 // pipeline/cell's protocol with it.
 //
 // A child leads a process group of its own, so that stopping it stops what it
-// started; the kernel kills it when this process dies.
+// started, and no process that it started outlives it, in whatever session: this
+// process becomes the parent of orphans, and knows them by a variable that they
+// inherited. When this process dies, the kernel kills the child and a [Guard] the
+// rest.
 package launch
 
 import (
@@ -49,6 +52,7 @@ type Process struct {
 	done  chan struct{}
 	fault *cell.Error // what the child said of its failure
 	tail  tail
+	alone bool
 	err   error
 }
 
@@ -59,9 +63,9 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 		return nil, context.Cause(ctx)
 	}
 	p := &Process{cmd: exec.Command(c.Argv[0], c.Argv[1:]...), done: make(chan struct{})}
-	p.cmd.Dir, p.cmd.Env = c.Dir, c.Env
+	p.cmd.Dir, p.cmd.Env = c.Dir, append(c.Env, folder+"="+c.Dir)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	p.cmd.WaitDelay = time.Second // a daemon that kept standard error cannot hold us
+	p.cmd.WaitDelay = time.Second // one that hid and kept standard error cannot hold us
 	log := io.MultiWriter(&p.tail, c.Log)
 	p.cmd.Stderr = log
 	read := make(chan struct{})
@@ -107,7 +111,9 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 		for unix.Waitid(unix.P_PID, p.pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 		}
 		p.kill(syscall.SIGKILL)
+		p.alone = alone(c.Dir)
 		err := p.cmd.Wait()
+		family.forget(p.pid)
 		close(ended)
 		unguard()
 		if events != nil {
@@ -141,6 +147,8 @@ func (p *Process) kill(sig syscall.Signal) { _ = syscall.Kill(-p.pid, sig) }
 // when the thread that forked ends, and this one ends with the process.
 var starter = sync.OnceValue(func() chan func() {
 	work := make(chan func())
+	// Where the kernel refuses, what flees lives until the next Sweep.
+	_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 	go func() {
 		runtime.LockOSThread()
 		for f := range work {
@@ -152,7 +160,7 @@ var starter = sync.OnceValue(func() chan func() {
 
 func start(cmd *exec.Cmd) error {
 	done := make(chan error)
-	starter() <- func() { done <- cmd.Start() }
+	starter() <- func() { done <- family.start(cmd) }
 	return <-done
 }
 
@@ -199,6 +207,13 @@ func (p *Process) send(v any) error {
 	return err
 }
 
+// Alone tells of an ended child whether it was the last of its processes, so that
+// nobody is left who could write into its folder.
+func (p *Process) Alone() bool {
+	<-p.done
+	return p.alone
+}
+
 // Done is closed when the child has ended and its events were delivered.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
@@ -215,7 +230,7 @@ func (p *Process) explain(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	case p.fault != nil:
 		return p.fault
-	case errors.Is(err, exec.ErrWaitDelay): // status 0; a daemon kept the log open
+	case errors.Is(err, exec.ErrWaitDelay): // status 0; something kept the log open
 		return nil
 	case err == nil:
 		return nil

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -115,11 +116,22 @@ func HashFile(path string) (string, error) {
 	}
 	defer f.Close()
 	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
+	b := buffers.Get().(*[1 << 17]byte)
+	defer buffers.Put(b)
+	for {
+		n, err := f.Read(b[:])
+		h.Write(b[:n])
+		if err == io.EOF {
+			return hex.EncodeToString(h.Sum(nil)), nil
+		}
+		if err != nil {
+			return "", err
+		}
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
+
+// buffers are for reading files, thousands of which are small.
+var buffers = sync.Pool{New: func() any { return new([1 << 17]byte) }}
 
 // An Observation is what the file system says of a file without reading it:
 // size, times in nanoseconds, inode. Two that are equal are of one content, if

@@ -1,0 +1,167 @@
+package launch
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// folder names the variable that every process of a cell inherits. Its value is
+// the cell's working folder, by which a process is known as the cell's wherever
+// it has fled to, unless it took care to hide.
+const folder = "BAROGRAPH_FOLDER"
+
+// Sweep kills every process that was started for a cell whose working folder is
+// dir or below it.
+func Sweep(dir string) {
+	for range 100 { // what is killed may have started another in between
+		if !sweep(dir) {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// sweep makes one pass, and tells whether there was anything to kill.
+func sweep(dir string) (found bool) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return false
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		p, err := os.FindProcess(pid) // first, so that the number cannot become another's meanwhile
+		if err != nil {
+			continue
+		}
+		if env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid)); err == nil && worksBelow(env, dir) {
+			found = true
+			_ = p.Kill()
+		}
+		_ = p.Release()
+	}
+	return found
+}
+
+func worksBelow(env []byte, dir string) bool {
+	for kv := range bytes.SplitSeq(env, []byte{0}) {
+		if at, ok := strings.CutPrefix(string(kv), folder+"="); ok {
+			return at == dir || strings.HasPrefix(at, dir+"/")
+		}
+	}
+	return false
+}
+
+// A Guard is a process that outlives this one to see that no process of a cell
+// does. The kernel kills a cell's leader with us, but not what the leader started.
+type Guard struct {
+	cmd *exec.Cmd
+	us  io.WriteCloser
+}
+
+// Watch starts a program that calls [Stand] with dir, over the cells whose
+// working folders are below dir.
+func Watch(program, dir string) (*Guard, error) {
+	g := &Guard{cmd: exec.Command(program, "guard", dir)}
+	g.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // what ends us may be meant for our whole group
+	var err error
+	if g.us, err = g.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	if err := start(g.cmd); err != nil {
+		return nil, errors.Join(fmt.Errorf("start the guard: %w", err), g.us.Close())
+	}
+	return g, nil
+}
+
+// Dismiss ends the guard; nothing of a cell runs any more.
+func (g *Guard) Dismiss() {
+	_, err := g.us.Write([]byte{0})
+	if err = errors.Join(err, g.us.Close()); err == nil {
+		_ = g.cmd.Wait()
+	}
+	family.forget(g.cmd.Process.Pid)
+}
+
+// Stand is the guard: it waits until it is dismissed or the process that started
+// it is gone, however that ended, and then kills what works below dir.
+func Stand(dir string, them io.Reader) {
+	if n, _ := them.Read(make([]byte, 1)); n == 0 {
+		Sweep(dir)
+	}
+}
+
+// family is the processes that this one has started, so that those it was left
+// are known from them: once a cell has been started, every process whose parent
+// ends becomes our child.
+var family = kin{started: map[int]bool{}}
+
+type kin struct {
+	mu      sync.Mutex
+	started map[int]bool
+}
+
+func (k *kin) start(cmd *exec.Cmd) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	err := cmd.Start()
+	if err == nil {
+		k.started[cmd.Process.Pid] = true
+	}
+	return err
+}
+
+func (k *kin) forget(pid int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.started, pid)
+}
+
+// children lists those of the main thread, to which the kernel gives orphans.
+var children = fmt.Sprintf("/proc/self/task/%d/children", os.Getpid())
+
+// orphaned tells whether a process lives whose parent has ended. It buries those
+// that have died.
+func (k *kin) orphaned() bool {
+	b, err := os.ReadFile(children)
+	if err != nil {
+		return true // a kernel that does not say
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	living := false
+	for field := range strings.FieldsSeq(string(b)) {
+		pid, err := strconv.Atoi(field)
+		if err != nil || k.started[pid] {
+			continue
+		}
+		if n, err := unix.Wait4(pid, nil, unix.WNOHANG, nil); n == 0 && err == nil {
+			living = true
+		}
+	}
+	return living
+}
+
+// alone sees that nothing of the cell that worked in dir lives, once its leader
+// has ended. It tells whether that was so anyway.
+func alone(dir string) bool {
+	if !family.orphaned() {
+		return true
+	}
+	Sweep(dir)
+	family.orphaned()
+	return false
+}
