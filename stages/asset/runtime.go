@@ -30,18 +30,28 @@ func Runtime(ctx context.Context, log func(string)) (lib string, err error) {
 		}
 		return lib, nil
 	}
+	a, library, err := pinnedRuntime()
+	if err != nil {
+		return "", err
+	}
+	return fetchRuntime(ctx, a, library, log)
+}
+
+// pinnedRuntime returns the asset that holds the library, and the library's
+// SHA-256.
+func pinnedRuntime() (a Asset, library string, err error) {
 	pin, ok := runtimes[runtime.GOARCH]
 	if !ok {
-		return "", cell.Hint(fmt.Errorf("no ONNX Runtime is pinned for %s", runtime.GOARCH),
+		return a, "", cell.Hint(fmt.Errorf("no ONNX Runtime is pinned for %s", runtime.GOARCH),
 			"set ONNXRUNTIME_LIB to a library of version %s or newer", MinRuntime)
 	}
-	return fetchRuntime(ctx, Asset{
+	return Asset{
 		Name:         "onnxruntime-" + RuntimeVersion,
 		Requirements: "onnxruntime==" + RuntimeVersion + " --hash=sha256:" + pin.wheel + "\n",
 		Python:       "3.12",
 		Platforms:    []string{pin.platform},
 		Members:      []string{runtimeMember, "onnxruntime/capi/libonnxruntime_providers_shared.so"},
-	}, pin.library, log)
+	}, pin.library, nil
 }
 
 // fetchRuntime fetches a wheel and holds the library in it against its digest.
@@ -73,12 +83,8 @@ func RuntimeIdentity() (version, sha string, err error) {
 		}
 		return version, sha, nil
 	}
-	pin, ok := runtimes[runtime.GOARCH]
-	if !ok {
-		return "", "", cell.Hint(fmt.Errorf("no ONNX Runtime is pinned for %s", runtime.GOARCH),
-			"set ONNXRUNTIME_LIB to a library of version %s or newer", MinRuntime)
-	}
-	return RuntimeVersion, pin.library, nil
+	_, library, err := pinnedRuntime()
+	return RuntimeVersion, library, err
 }
 
 var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
@@ -146,6 +152,11 @@ func Check() cell.Check {
 		}
 		if lib := os.Getenv("ONNXRUNTIME_LIB"); lib != "" {
 			return version + " from " + lib, "", nil
+		}
+		if a, _, err := pinnedRuntime(); err == nil {
+			if dir, err := a.dir(); err == nil && isDir(dir) {
+				return version + ", fetched", "", nil
+			}
 		}
 		if _, err := findPip(context.Background()); err != nil {
 			return "", "", err

@@ -196,3 +196,19 @@ func FuzzLibraryVersion(f *testing.F) {
 		}
 	})
 }
+
+// What is in the cache needs no pip, and doctor knows.
+func TestCheckFetched(t *testing.T) {
+	t.Setenv("ONNXRUNTIME_LIB", "")
+	if _, err := Runtime(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", "")
+	if found, hint, err := Check().Run(""); found != RuntimeVersion+", fetched" || hint != "" || err != nil {
+		t.Errorf("doctor says %q, %q, %v", found, hint, err)
+	}
+	t.Setenv("BAROGRAPH_CACHE", t.TempDir())
+	if _, _, err := Check().Run(""); err == nil || !strings.Contains(err.Error(), "no pip") {
+		t.Errorf("without a cache, doctor says %v", err)
+	}
+}

@@ -1,5 +1,6 @@
 // Fetch takes the assets into the cache ahead of need, and prints where they
-// are: the ONNX Runtime library and, with -python, the folder for PYTHONPATH.
+// are: the ONNX Runtime library, with -cuda also the one for GPUs, and with -python
+// the folder for PYTHONPATH.
 package main
 
 import (
@@ -16,10 +17,11 @@ import (
 
 func main() {
 	python := flag.Bool("python", false, "also fetch the Python packages that tests and benches use")
+	gpu := flag.Bool("cuda", false, "also fetch the ONNX Runtime for GPUs")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := fetch(ctx, *python); err != nil {
+	if err := fetch(ctx, *gpu, *python); err != nil {
 		fmt.Fprintln(os.Stderr, "fetch:", err)
 		var h *cell.Error
 		if errors.As(err, &h) {
@@ -29,13 +31,19 @@ func main() {
 	}
 }
 
-func fetch(ctx context.Context, python bool) error {
+func fetch(ctx context.Context, gpu, python bool) error {
 	log := func(line string) { fmt.Fprintln(os.Stderr, "fetch:", line) }
 	lib, err := asset.Runtime(ctx, log)
 	if err != nil {
 		return err
 	}
 	fmt.Println(lib)
+	if gpu {
+		if lib, err = asset.CUDARuntime(ctx, log); err != nil {
+			return err
+		}
+		fmt.Println(lib)
+	}
 	if python {
 		path, err := asset.PythonPath(ctx, log)
 		if err != nil {

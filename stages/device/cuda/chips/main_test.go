@@ -35,8 +35,25 @@ func TestChips(t *testing.T) {
 	}
 }
 
+// Blanking leaves one chip's code, and every header.
+func TestBlank(t *testing.T) {
+	full := func(kind uint16, chip uint32) []byte {
+		b := entry(kind, chip, 50)
+		copy(b[64:], bytes.Repeat([]byte{0xff}, 50))
+		return b
+	}
+	file := append([]byte("ELF\xff"), fat(full(2, 80), full(2, 90), full(1, 120))...)
+	before := chips(file)
+	if left := blank(file, "sm_90"); left != 1 || bytes.Count(file, []byte{0xff}) != 51 || !maps.Equal(chips(file), before) {
+		t.Errorf("%d pieces left, %d bytes set, %v", left, bytes.Count(file, []byte{0xff}), chips(file))
+	}
+	if left := blank(file, "sm_60"); left != 0 {
+		t.Errorf("%d pieces for a chip that there is not", left)
+	}
+}
+
 func FuzzChips(f *testing.F) {
 	f.Add(fat(entry(2, 60, 100), entry(1, 90, 7)))
 	f.Add(fat([]byte("short")))
-	f.Fuzz(func(t *testing.T, file []byte) { chips(file) })
+	f.Fuzz(func(t *testing.T, file []byte) { blank(file, "sm_90") })
 }
