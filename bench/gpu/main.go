@@ -1,7 +1,8 @@
 // Gpu shows on a machine with an NVIDIA GPU what no other can:
 //
-//	gpu [latency]  times BERT through the harness that studies use, and writes what it
-//	               computed, for torch_bert.py to check and to time PyTorch against
+//	gpu [latency]  times BERT, or another model, through the harness that studies use,
+//	               and writes what it computed, for torch_bert.py to check and to time
+//	               PyTorch against
 //	gpu link       the stressor's bandwidth without an inference, beside what copy.cu
 //	               reaches, and whether its rate limiter holds
 //	gpu soak       runs a study and watches the memory that it holds, on GPU and host
@@ -68,6 +69,10 @@ func latency(ctx context.Context, args []string) error {
 	dump := f.String("dump", "", "write the inputs and outputs of a call to this `file`")
 	calls := f.Int("calls", 2000, "timed calls")
 	device := f.String("device", "cuda", "device, such as cuda:1, or host")
+	w := infer.Kind().With().(*infer.With)
+	f.StringVar(&w.Model.Name, "model", "bert-base-uncased", "`name` of a model")
+	f.IntVar(&w.Sequence, "sequence", w.Sequence, "tokens")
+	past := f.Int64("past", 0, "tokens before, of a model with a cache")
 	tf32 := f.Bool("tf32", false, "let the library multiply in TF32")
 	seed := f.Uint64("seed", 1, "of the inputs")
 	if err := f.Parse(args); err != nil {
@@ -79,8 +84,10 @@ func latency(ctx context.Context, args []string) error {
 			return nil
 		}
 	}
-	w := infer.Kind().With().(*infer.With)
-	w.Model.Name, w.Calls, w.TF32 = "bert-base-uncased", *calls, *tf32
+	if *past > 0 {
+		w.Dims = map[string]int64{"past": *past}
+	}
+	w.Calls, w.TF32 = *calls, *tf32
 	h, err := infer.NewHarnessOn(ctx, ".", *device, w, *seed, func(line string) { fmt.Fprintln(os.Stderr, line) })
 	if err != nil {
 		return err

@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# Runs on a machine with an NVIDIA GPU all that bench/gpu shows, and the studies to
+# record there, in order of value:
+#
+#   bench/gpu/all.sh OUT [SECONDS]
+#
+# in the top folder of what `make bundle` packed, or of the project after
+# `make build cuda bin/gpu`. It needs nvcc for copy.cu, and for torch_bert.py a
+# python3 with PyTorch, transformers and onnx.
+#
+# Each step has its own limit and a failed one does not end the others. The call
+# ends within SECONDS, 580 unless said; one after it leaves out what is done and
+# goes on with the rest. OUT/results.tar.xz, packed after each step, holds
+# steps.csv, logs, what the programs printed, and the recordings.
+#
+# MACHINE=host rehearses it without a GPU; STEPS names the steps to run.
+set -uo pipefail
+[ $# -ge 1 ] || { echo "usage: all.sh OUT [SECONDS]" >&2; exit 2; }
+out=$(mkdir -p "$1" && cd "$1" && pwd)
+end=$((SECONDS + ${2:-580}))
+machine=${MACHINE:-h100}
+results=$PWD/.gpu
+mkdir -p "$results"
+[ -e "$results/steps.csv" ] || echo step,status,seconds >"$results/steps.csv"
+
+[ ! -d cache ] || export BAROGRAPH_CACHE=${BAROGRAPH_CACHE:-$PWD/cache}
+# CUDA's and cuDNN's libraries: the toolkit's, and those that came with PyTorch.
+torch=$(python3 -c 'import glob, nvidia; print(":".join(d for p in nvidia.__path__ for d in sorted(glob.glob(p + "/*/lib"))))' 2>/dev/null)
+export LD_LIBRARY_PATH=${torch:+$torch:}/usr/local/cuda/lib64${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+device=cuda
+[ "$machine" != host ] || device=host
+
+# step NAME LEAST MOST FUNCTION runs a function for MOST seconds at most, if LEAST
+# are left.
+step() {
+	local name=$1 least=$2 most=$3 left=$((end - SECONDS - 20)) begun=$SECONDS status
+	[[ " ${STEPS:-$name} " == *" $name "* ]] || return 0
+	[ ! -e "$results/$name.done" ] || return 0
+	if [ "$left" -lt "$least" ]; then
+		echo "$name: left for the next call: $left s remain, it takes $least"
+		return 0
+	fi
+	[ "$most" -lt "$left" ] || most=$left
+	export -f "$4"
+	timeout --kill-after=10 "$most" bash -c "set -eo pipefail; $4" >"$results/$name.log" 2>&1
+	status=$?
+	echo "$name,$status,$((SECONDS - begun))" >>"$results/steps.csv"
+	echo "$name: status $status after $((SECONDS - begun)) s"
+	tail -n 3 "$results/$name.log" | sed 's/^/    /'
+	# 124 and 130: cut off, and gone on with by the next call.
+	case $status in 124 | 130 | 137) ;; *) touch "$results/$name.done" ;; esac
+	tar -C "$results" -cf - . | xz -6 -T0 >"$out/results.tar.xz"
+}
+export results machine device
+
+# study NAME ARGUMENT... runs a study and keeps its recording. INVALID (3) is a
+# result too.
+study() {
+	local name=$1 status=0
+	shift
+	bin/barograph run "configs/$name.yaml" --machine "$machine" "$@" || status=$?
+	mkdir -p "$results/data/$name"
+	cp -r "data/$name/$machine" "$results/data/$name/"
+	[ $status -eq 0 ] || [ $status -eq 3 ] || exit $status
+}
+export -f study
+
+look() {
+	bin/barograph version
+	bin/barograph doctor
+	nvidia-smi || [ "$device" = host ]
+}
+bandwidth() {
+	if [ "$device" = host ]; then
+		bin/gpu link -device host | tee "$results/link.csv"
+		return
+	fi
+	nvcc -O2 -o "$results/copy" bench/gpu/copy.cu
+	"$results/copy" | tee "$results/copy.csv"
+	rm "$results/copy"
+	bin/gpu link -copy "$results/copy.csv" | tee "$results/link.csv"
+}
+pytorch() {
+	model=$(bin/barograph model build bert-base-uncased | tail -n 1)
+	bin/gpu latency -device "$device" -calls "${CALLS:-2000}" -dump dump.json | tee "$results/ours.json"
+	[ "$device" = host ] || python3 bench/gpu/torch_bert.py "$model" dump.json 2000 --compile | tee "$results/torch.json"
+}
+soaked() {
+	local status=0
+	bin/gpu soak -o "$results/memory.csv" -recording "data/soak/$machine" -- \
+		bin/barograph run configs/soak.yaml --machine "$machine" ${CALLS:+--set calls=$CALLS --set level=1} || status=$?
+	mkdir -p "$results/data/soak"
+	cp "data/soak/$machine/run.json" "$results/data/soak/"
+	return $status
+}
+broken() { bin/gpu faults; }
+decoupled() { study decoupled; }
+# Models whose graph this ONNX Runtime cannot capture are left out, and named.
+models() {
+	local fit="" model args
+	for model in ${MODELS:-bert-base-uncased bert-large-uncased distilbert-base-uncased minilm-l6 gpt2 gpt2-decode vit-base-patch16 resnet50 mobilenetv2 unet}; do
+		args=
+		[ $model != gpt2-decode ] || args="-sequence 1 -past 128"
+		if bin/gpu latency -device "$device" -model $model $args -calls 5; then
+			fit="$fit${fit:+,}$model"
+		else
+			echo "$model does not run"
+		fi
+	done
+	study models --set "models=[$fit]" --set 'batches=[1]' ${CALLS:+--set calls=$CALLS}
+}
+# Loads of every kind, with the graph captured and without.
+combinations() {
+	bin/barograph run configs/soak.yaml --machine "$machine" --keep-going --set 'directions=[h2d,d2h,both]' --set 'memories=[pinned,pageable]' \
+		--set 'graphs=[true,false]' --set calls=200 --set settle=3s ${CALLS:+--set calls=$CALLS --set level=1}
+	mkdir -p "$results/data/combinations"
+	cp "data/soak/$machine/run.json" "$results/data/combinations/"
+}
+sharing() { study sharing --set replicates=10; }
+swap() { study swap --set replicates=10; }
+
+step look 0 60 look
+step link 60 200 bandwidth
+step torch 60 300 pytorch
+step soak 350 500 soaked
+step faults 60 300 broken
+step decoupled 60 500 decoupled
+step models 90 560 models
+step combinations 60 400 combinations
+step sharing 60 500 sharing
+step swap 60 500 swap
+cat "$results/steps.csv"
