@@ -40,12 +40,17 @@ func Samples(name string, columns ...string) *Set {
 	}
 	defer f.Close()
 	var from io.Reader = f
+	var size int64
+	if info, err := f.Stat(); err == nil {
+		size = info.Size()
+	}
 	if path.Ext(name) == ".gz" {
+		size = 0 // it says nothing of what is within
 		if from, err = gzip.NewReader(f); err != nil {
 			raise(err, "Samples(%q)", name)
 		}
 	}
-	s, err := readSet(from, columns)
+	s, err := readSet(from, columns, size, blockSize)
 	if err != nil {
 		raise(err, "Samples(%q)", name)
 	}

@@ -119,12 +119,12 @@ func TestSetErrors(t *testing.T) {
 	for text, problem := range map[string]string{
 		"":                         "the file is empty",
 		"a,a\n":                    `two columns are named "a"`,
-		"a,b\n1\n":                 "line 2 has 1 fields, want 2",
-		"a\n1\nx\n":                `line 3, column a: "x" is no number`,
+		"a,b\n1\n":                 "line 2: 1 fields, want 2",
+		"a\n1\nx\n":                `line 3: column a: "x" is no number`,
 		"a\n\"x\n":                 "line 2",
 		strings.Repeat("x", 1<<21): "longer than",
 	} {
-		if _, err := readSet(strings.NewReader(text), nil); err == nil || !strings.Contains(err.Error(), problem) {
+		if _, err := readSet(strings.NewReader(text), nil, 0, blockSize); err == nil || !strings.Contains(err.Error(), problem) {
 			t.Errorf("%.20q: %v, want %q", text, err, problem)
 		}
 	}
@@ -146,7 +146,7 @@ func TestSetRoundTrip(t *testing.T) {
 		if err := w.WriteAll(rows); err != nil {
 			t.Fatal(err)
 		}
-		s, err := readSet(&b, nil)
+		s, err := readSet(&b, nil, 0, blockSize)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -166,11 +166,66 @@ func TestSetRoundTrip(t *testing.T) {
 	})
 }
 
+// TestSetBlocks reads tables in one block and in many, which must not matter: not
+// to what a column holds, and not to what is wrong with it.
+func TestSetBlocks(t *testing.T) {
+	field := rapid.OneOf(rapid.SampledFrom([]string{"", "", "1", "-7", "2.5", "1e3", "NaN", "x", "00", `"a,b"`, "12345678901234567890"}))
+	rapid.Check(t, func(t *rapid.T) {
+		var b strings.Builder
+		b.WriteString("a,b,c\n")
+		plain := rapid.SampledFrom([]string{"", "4", "0.5", "word"}).Draw(t, "plain")
+		for range rapid.IntRange(0, 30).Draw(t, "rows") {
+			fmt.Fprintf(&b, "%s,%s,%s", field.Draw(t, "a"), plain, rapid.SampledFrom([]string{"", "3", "3", "3", "0.1"}).Draw(t, "c"))
+			b.WriteString(rapid.SampledFrom([]string{"\n", "\n", "\n", "\r\n", ",\n"}).Draw(t, "end"))
+		}
+		text := b.String()
+		size := rapid.SampledFrom([]int64{0, int64(len(text)), 5}).Draw(t, "size")
+		whole, wrong := readSet(strings.NewReader(text), nil, 0, blockSize)
+		cut, err := readSet(strings.NewReader(text), nil, size, rapid.IntRange(64, 200).Draw(t, "block"))
+		if fmt.Sprint(err) != fmt.Sprint(wrong) {
+			t.Fatalf("%q: %v; in one block %v", text, err, wrong)
+		}
+		if err != nil {
+			return
+		}
+		for _, name := range whole.Columns() {
+			if one, many := whole.data.byName[name], cut.data.byName[name]; one.holds() != many.holds() || !slices.Equal(whole.Texts(name), cut.Texts(name)) {
+				t.Fatalf("%q: column %s is %s %q; in one block %s %q", text, name, many.holds(), cut.Texts(name), one.holds(), whole.Texts(name))
+			}
+		}
+	})
+}
+
+// A column that begins to hold text far into a file holds what was written from
+// there on, also what looks like a number.
+func TestSetLateText(t *testing.T) {
+	text := "a,b\n" + strings.Repeat(",1\n", 40) + "x,1\n" + strings.Repeat("007,1\n", 100) + "1e3,2.5\n"
+	s, err := readSet(strings.NewReader(text), nil, 0, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := s.Texts("a")
+	if len(a) != 142 || a[39] != "" || a[40] != "x" || a[41] != "007" || a[140] != "007" || a[141] != "1e3" {
+		t.Errorf("read %q", a)
+	}
+	if b := s.Floats("b"); b[0] != 1 || b[141] != 2.5 {
+		t.Errorf("read %v", b)
+	}
+	_, err = readSet(strings.NewReader("a\n"+strings.Repeat("1\n", 50)+"x\n"), nil, 0, 32)
+	if err == nil || err.Error() != `line 52: column a: "x" is no number, as in the lines before` {
+		t.Error(err)
+	}
+	_, err = readSet(strings.NewReader("a\n"+strings.Repeat("1\n", 50)+strings.Repeat("9", 40)), nil, 0, 32)
+	if err == nil || err.Error() != "line 52: the line is longer than 32 bytes" {
+		t.Error(err)
+	}
+}
+
 func FuzzSet(f *testing.F) {
 	f.Add([]byte(table))
 	f.Add([]byte("a,b\r\n\"1,2\",x\r\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		s, err := readSet(bytes.NewReader(text), nil)
+		s, err := readSet(bytes.NewReader(text), nil, int64(len(text)), blockSize)
 		if err != nil {
 			return
 		}
@@ -435,7 +490,7 @@ func TestQuantiles(t *testing.T) {
 	for i := range 300 { // slow steps: each sample is much like the one before
 		fmt.Fprintf(&b, "%d,%d\n", 1+i/100, 1000000+int(100000*math.Sin(float64(i)/20)))
 	}
-	s, err := readSet(strings.NewReader(b.String()), nil)
+	s, err := readSet(strings.NewReader(b.String()), nil, 0, blockSize)
 	if err != nil {
 		t.Fatal(err)
 	}

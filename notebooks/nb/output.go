@@ -1,6 +1,7 @@
 package nb
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
@@ -247,17 +248,28 @@ func (b *book) declared(name, call string, args ...any) {
 		"add it to the stage's outputs:"), call, args...)
 }
 
-// write writes a declared output, making its folder.
-func (b *book) write(content []byte, name, call string, args ...any) {
+// create opens a declared output for writing, making its folder.
+func (b *book) create(name, call string, args ...any) *os.File {
 	b.declared(name, call, args...)
 	if !filepath.IsLocal(name) {
 		raise(fmt.Errorf("%q is not below the output folder", name), call, args...)
 	}
 	err := os.MkdirAll(filepath.Dir(name), 0o777)
 	if err == nil {
-		err = os.WriteFile(name, content, 0o666)
+		var f *os.File
+		if f, err = os.Create(name); err == nil {
+			return f
+		}
 	}
-	if err != nil {
+	raise(err, call, args...)
+	return nil
+}
+
+// write writes a declared output.
+func (b *book) write(content []byte, name, call string, args ...any) {
+	f := b.create(name, call, args...)
+	_, err := f.Write(content)
+	if err = errors.Join(err, f.Close()); err != nil {
 		raise(err, call, args...)
 	}
 }
@@ -279,32 +291,34 @@ func Save(f Figure, names ...string) {
 	}
 	for _, name := range names {
 		files := b.figures(name, "%s", call)
-		drawn, err := draw(f, files)
-		if err != nil {
-			raise(err, "%s", call)
-		}
+		open := make([]*os.File, len(files))
 		for i, file := range files {
-			b.write(drawn[i].Bytes(), file, "%s", call)
+			open[i] = b.create(file, "%s", call)
+		}
+		if err := draw(f, open); err != nil {
+			raise(err, "%s", call)
 		}
 		b.tell(Event{Type: "figure", Files: files}, "%s", call)
 	}
 }
 
-// draw writes a figure in the formats of files, side by side.
-func draw(f Figure, files []string) ([]bytes.Buffer, error) {
-	drawn, errs := make([]bytes.Buffer, len(files)), make([]error, len(files))
+// draw writes a figure to files in their formats, side by side, and closes them.
+func draw(f Figure, files []*os.File) error {
+	errs := make([]error, len(files))
 	var all sync.WaitGroup
 	for i, file := range files {
 		all.Go(func() {
 			// Nobody else can: a panic in a goroutine ends the process.
 			defer func() {
 				if p := recover(); p != nil {
-					errs[i] = fmt.Errorf("%s: panic: %v", file, p)
+					errs[i] = fmt.Errorf("%s: panic: %v", file.Name(), p)
 				}
 			}()
-			errs[i] = f.Write(&drawn[i], strings.TrimPrefix(path.Ext(file), "."))
+			to := bufio.NewWriterSize(file, 1<<16)
+			errs[i] = f.Write(to, strings.TrimPrefix(path.Ext(file.Name()), "."))
+			errs[i] = errors.Join(errs[i], to.Flush(), file.Close())
 		})
 	}
 	all.Wait()
-	return drawn, errors.Join(errs...)
+	return errors.Join(errs...)
 }

@@ -1,16 +1,9 @@
 package nb
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
-	"io"
-	"math"
-	"slices"
 	"sort"
 	"strconv"
-
-	"barograph/stages/rows"
 )
 
 // A Set is samples, column by column: what [Samples] reads and [Set.By] splits.
@@ -25,19 +18,25 @@ type Set struct {
 type columns struct {
 	names  []string
 	byName map[string]*column
+	keep   []*column // by the file's columns; nil for one that is not kept
 	n      int
 }
 
-// A column holds whole numbers, fractions once a value is none (an empty field
-// is NaN), or text if the first value that is not empty is no number.
 type column struct {
-	name   string
+	name string
+	values
+}
+
+// values are whole numbers, fractions once one is none (an empty field is NaN),
+// or text if the first that is not empty is no number.
+type values struct {
 	empty  int // fields seen that were empty
 	ints   []int64
 	floats []float64
 	codes  []int32 // into words
 	words  []string
 	index  map[string]int32
+	seen   []byte // the last fraction, which most rows repeat
 }
 
 // Len returns the number of samples.
@@ -226,148 +225,4 @@ func (c *column) less(a, b int32) bool {
 		return c.floats[a] < c.floats[b]
 	}
 	return c.ints[a] < c.ints[b]
-}
-
-// readSet reads CSV with a header. Lines without quotes, which is all that
-// collect writes, are split in place.
-func readSet(r io.Reader, want []string) (*Set, error) {
-	in := bufio.NewReaderSize(r, 1<<20)
-	header, err := record(in, nil)
-	if err == io.EOF {
-		return nil, fmt.Errorf("the file is empty, want a header line")
-	}
-	if err != nil {
-		return nil, err
-	}
-	data := &columns{byName: map[string]*column{}}
-	keep := make([]*column, len(header))
-	for i, field := range header {
-		name := string(field)
-		if data.byName[name] != nil {
-			return nil, fmt.Errorf("line 1: two columns are named %q", name)
-		}
-		if len(want) == 0 || slices.Contains(want, name) {
-			keep[i] = &column{name: name}
-			data.byName[name] = keep[i]
-			data.names = append(data.names, name)
-		}
-	}
-	for _, name := range want {
-		if data.byName[name] == nil {
-			var names []string
-			for _, f := range header {
-				names = append(names, string(f))
-			}
-			return nil, among("no column is named", name, names)
-		}
-	}
-	fields := header
-	for line := 2; ; line++ {
-		fields, err = record(in, fields[:0])
-		if err == io.EOF {
-			return &Set{data: data}, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", line, err)
-		}
-		if len(fields) != len(keep) {
-			return nil, fmt.Errorf("line %d has %d fields, want %d", line, len(fields), len(keep))
-		}
-		if data.n == math.MaxInt32 {
-			return nil, fmt.Errorf("more than %d samples", math.MaxInt32)
-		}
-		for i, c := range keep {
-			if c != nil {
-				if err := c.add(fields[i], data.n); err != nil {
-					return nil, fmt.Errorf("line %d, column %s: %w", line, c.name, err)
-				}
-			}
-		}
-		data.n++
-	}
-}
-
-// record returns the fields of the next line, valid until the one after.
-func record(in *bufio.Reader, fields [][]byte) ([][]byte, error) {
-	line, err := in.ReadSlice('\n')
-	if err == bufio.ErrBufferFull {
-		return nil, fmt.Errorf("the line is longer than %d bytes", in.Size())
-	}
-	if err != nil && (err != io.EOF || len(line) == 0) {
-		return nil, err
-	}
-	line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
-	return rows.Split(line, fields)
-}
-
-// add appends a value, the n-th from 0, widening the column where it must.
-func (c *column) add(field []byte, n int) error {
-	if c.codes != nil {
-		c.addWord(field)
-		return nil
-	}
-	if c.floats == nil {
-		if v, ok := parseInt(field); ok {
-			c.ints = append(c.ints, v)
-			return nil
-		}
-	}
-	v := math.NaN()
-	if len(field) > 0 {
-		var err error
-		if v, err = strconv.ParseFloat(string(field), 64); err != nil {
-			if n > c.empty {
-				return fmt.Errorf("%q is no number, as in the lines before", field)
-			}
-			c.floats, c.index, c.codes = nil, map[string]int32{}, []int32{}
-			for range n {
-				c.addWord(nil)
-			}
-			c.addWord(field)
-			return nil
-		}
-	} else {
-		c.empty++
-	}
-	if c.floats == nil {
-		c.floats = make([]float64, n, max(2*n, 1024))
-		for i, old := range c.ints {
-			c.floats[i] = float64(old)
-		}
-		c.ints = nil
-	}
-	c.floats = append(c.floats, v)
-	return nil
-}
-
-func (c *column) addWord(field []byte) {
-	code, ok := c.index[string(field)]
-	if !ok {
-		code = int32(len(c.words))
-		word := string(field)
-		c.words, c.index[word] = append(c.words, word), code
-	}
-	c.codes = append(c.codes, code)
-}
-
-// parseInt reads a decimal integer of up to 18 digits.
-func parseInt(b []byte) (int64, bool) {
-	digits := b
-	if len(b) > 0 && b[0] == '-' {
-		digits = b[1:]
-	}
-	if len(digits) == 0 || len(digits) > 18 {
-		return 0, false
-	}
-	var v int64
-	for _, d := range digits {
-		if d < '0' || d > '9' {
-			return 0, false
-		}
-		v = v*10 + int64(d-'0')
-	}
-	if len(digits) < len(b) {
-		v = -v
-	}
-	return v, true
 }

@@ -2,6 +2,7 @@ package figure
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -9,6 +10,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/vg"
@@ -80,17 +82,15 @@ func ECDF(spec ECDFSpec) (*Figure, error) {
 	if len(spec.Series) == 0 {
 		return nil, fmt.Errorf("figure: an ECDF of no series")
 	}
-	e := &ecdf{spec: spec, unit: unit}
-	for i, s := range spec.Series {
-		d, err := stats.NewECDF(s.Latencies)
-		if err != nil {
-			return nil, fmt.Errorf("figure: series %q: %w", s.Label, err)
-		}
-		n := float64(d.N())
-		if s.EffectiveN > 0 {
-			n = math.Min(n, s.EffectiveN)
-		}
-		e.lines = append(e.lines, ecdfLine{label: clean(s.Label), dist: d, eps: stats.DKW(n, spec.Confidence), index: i})
+	e := &ecdf{spec: spec, unit: unit, lines: make([]ecdfLine, len(spec.Series))}
+	errs := make([]error, len(spec.Series))
+	var all sync.WaitGroup
+	for i, s := range spec.Series { // sorting them is most of the work
+		all.Go(func() { e.lines[i], errs[i] = newLine(s, i, spec.Confidence) })
+	}
+	all.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	return e.build(scale)
 }
@@ -100,6 +100,18 @@ type ecdfLine struct {
 	dist  *stats.ECDF
 	eps   float64
 	index int
+}
+
+func newLine(s Series, index int, confidence float64) (ecdfLine, error) {
+	d, err := stats.NewECDF(s.Latencies)
+	if err != nil {
+		return ecdfLine{}, fmt.Errorf("figure: series %q: %w", s.Label, err)
+	}
+	n := float64(d.N())
+	if s.EffectiveN > 0 {
+		n = math.Min(n, s.EffectiveN)
+	}
+	return ecdfLine{label: clean(s.Label), dist: d, eps: stats.DKW(n, confidence), index: index}, nil
 }
 
 type ecdf struct {
