@@ -3,7 +3,7 @@
 program := bin/barograph
 sources := main.go go.mod go.sum $(shell find pipeline stages notebooks/nb -type f ! -name '*_test.go' ! -path '*/testdata/*')
 packages ?= ./...
-fuzztime ?= 7m
+fuzztime ?= 2m
 
 .DELETE_ON_ERROR:
 .PHONY: help reproduce figures claims test browser bench soak lint build cuda bundle test-cuda p100 test-p100 assets clean
@@ -42,9 +42,9 @@ bench: assets ## measure against other tools, and the program's parts
 soak: ## kill 200 runs, and fuzz every parser, for about an hour in all
 	BAROGRAPH_KILLS=200 go test -count=1 -timeout 60m -v -run TestKills ./pipeline/cli
 	go test -count=1 -run TestIncrementalEqualsClean ./pipeline/engine -rapid.checks=1000
-	@set -e; grep -rho --include='*_test.go' '^func Fuzz[A-Za-z]*' pipeline -H | sed 's|/[^/]*:func | |' | while read -r dir name; do \
+	@set -e; grep -roE --include='*_test.go' '^func Fuzz[A-Za-z]*' notebooks pipeline stages | sed 's|/[^/]*:func | |' | while read -r dir name; do \
 		echo go test -fuzz "$$name" "./$$dir"; \
-		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(fuzztime) "./$$dir"; \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(fuzztime) -fuzzminimizetime 2s "./$$dir"; \
 	done
 
 lint: ## formatting, vet, staticcheck

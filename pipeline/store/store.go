@@ -22,7 +22,6 @@
 package store
 
 import (
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -254,7 +253,7 @@ func parseRecord(line string) (*Record, error) {
 	r := &Record{Key: field(), Cell: name(), Started: number(), Wall: time.Duration(number()), Warned: int(number())}
 	for ok && err == nil {
 		f := File{Digest: field(), Size: number(), Exec: field() == "x", Name: name()}
-		if len(f.Digest) != sha256.Size*2 {
+		if !isDigest(f.Digest) || f.Size < 0 {
 			return nil, errRecord
 		}
 		r.Files = append(r.Files, f)

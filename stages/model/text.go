@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"barograph/pipeline/cell"
 	"barograph/stages/asset"
@@ -49,14 +50,11 @@ func (x *Text) tokenizer() (t *tokenizer.Tokenizer, err error) {
 		return t.(*tokenizer.Tokenizer), nil
 	}
 	defer func() {
-		// The library panics at what it has not implemented.
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%v", r)
-		}
 		if err != nil {
 			t, err = nil, fmt.Errorf("read tokenizer %s: %w", x.Tokenizer, err)
 		}
 	}()
+	defer recovered(&err)
 	data, err := os.ReadFile(under(x.root, x.Tokenizer))
 	if err != nil {
 		return nil, err
@@ -89,6 +87,22 @@ func (x *Text) tokenizer() (t *tokenizer.Tokenizer, err error) {
 	return t, nil
 }
 
+// recovered turns a panic into an error: the library panics at what it has not
+// implemented, and at what no tokenizer should hold.
+func recovered(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("%v", r)
+	}
+}
+
+func encode(t *tokenizer.Tokenizer, line string) (e *tokenizer.Encoding, err error) {
+	defer recovered(&err)
+	if !utf8.ValidString(line) {
+		return nil, cell.Hint(errors.New("it is no UTF-8"), "convert it, for example with iconv -f latin1 -t utf8")
+	}
+	return t.EncodeSingle(line, true)
+}
+
 // draw returns one part of the tokens of batch lines, each length long.
 func (x *Text) draw(batch, length int64) ([]int64, error) {
 	text, err := os.ReadFile(under(x.root, x.File))
@@ -105,7 +119,7 @@ func (x *Text) draw(batch, length int64) ([]int64, error) {
 	}
 	tokens := make([]int64, batch*length)
 	for b := range batch {
-		e, err := t.EncodeSingle(strings.TrimSuffix(lines[int(b)%len(lines)], "\r"), true)
+		e, err := encode(t, strings.TrimSuffix(lines[int(b)%len(lines)], "\r"))
 		if err != nil {
 			return nil, fmt.Errorf("tokenise line %d of %s: %w", int(b)%len(lines)+1, x.File, err)
 		}

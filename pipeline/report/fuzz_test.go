@@ -1,0 +1,44 @@
+package report
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"barograph/pipeline/cell"
+)
+
+// Curves hold every sample that a file has, however they are thinned.
+func FuzzCurves(f *testing.F) {
+	f.Add([]byte("replicate,level,latency_ns\n1,0,100\n1,4,250\n2,4,90\n"))
+	f.Add([]byte("latency_ns\n-9223372036854775808\n9223372036854775807\n0\n"))
+	f.Add([]byte("level,\"latency_ns\"\n\"a\nb\",1\n"))
+	file := filepath.Join(f.TempDir(), "samples.csv")
+	r := &Recording{Trials: []Trial{{Point: cell.Point{{Axis: "level"}, {Axis: "replicate"}}}}}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if err := os.WriteFile(file, b, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		all, err := readCurves(file, r, "replicate")
+		if err != nil {
+			return
+		}
+		n := 0
+		for _, c := range all.Curves {
+			sum := 0
+			for _, k := range c.Count {
+				sum += k
+			}
+			if sum != c.N || len(c.X) != len(c.Count) {
+				t.Errorf("curve %q: %d of %d samples in %d steps at %d places", c.Label, sum, c.N, len(c.Count), len(c.X))
+			}
+			n += c.N
+		}
+		if n != all.Samples {
+			t.Errorf("%d samples in curves, %d in all", n, all.Samples)
+		}
+		if _, err := all.JSON(); err != nil {
+			t.Error(err)
+		}
+	})
+}

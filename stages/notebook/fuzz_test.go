@@ -1,0 +1,37 @@
+package notebook_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"barograph/stages/notebook"
+)
+
+// Whatever stands in a notebook, it is one or each fault has a place in it.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(program("\tx := nb.Float(\"a\", 1)\n\tfmt.Println(x)")))
+	f.Add([]byte("//go:build go1.21\n\npackage main\n\n// %% [markdown]\n// # Title\n\n// %%\nfunc main() {}\n"))
+	f.Add([]byte("package main\n// %%\n// %% \nimport \"os\"\nfunc main() { for i := range 3 { os.Exit(i) } }"))
+	f.Add([]byte("package main\nfunc main() {\n\t/*"))
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if err := os.WriteFile(filepath.Join(dir, notebook.File), text, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		_, err := notebook.Parse(dir, "n")
+		var errs notebook.Errors
+		if err == nil {
+			return
+		}
+		if !errors.As(err, &errs) || len(errs) == 0 {
+			t.Fatalf("an error that is none of the notebook: %v", err)
+		}
+		for _, e := range errs {
+			if e.Line < 0 || e.Message == "" || e.Error() == "" {
+				t.Errorf("%+v", e)
+			}
+		}
+	})
+}
