@@ -3,6 +3,7 @@ package model
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -22,6 +23,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"barograph/pipeline/cell"
 	"barograph/stages/asset"
@@ -466,16 +468,7 @@ func TestBuildMemory(t *testing.T) {
 		fmt.Printf("peak %d KiB\n", usage.Maxrss)
 		return
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^TestBuildMemory$")
-	cmd.Env = append(os.Environ(), "MODEL_TEST_MEMORY=1")
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var peak int
-	if _, err := fmt.Sscanf(string(out), "peak %d KiB", &peak); err != nil {
-		t.Fatalf("%v in %q", err, out)
-	}
+	peak := buildPeak(t)
 	limit := 200 << 10
 	if raced {
 		limit *= 3 // the race detector remembers who wrote each word
@@ -483,6 +476,66 @@ func TestBuildMemory(t *testing.T) {
 	if peak > limit {
 		t.Errorf("building 438 MB took %d MiB of memory", peak>>10)
 	}
+}
+
+// buildPeak returns the peak memory of a process that builds BERT-base, in KiB.
+func buildPeak(t testing.TB) (peak int) {
+	cmd := exec.Command(os.Args[0], "-test.run=^TestBuildMemory$")
+	cmd.Env = append(os.Environ(), "MODEL_TEST_MEMORY=1")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Sscanf(string(out), "peak %d KiB", &peak); err != nil {
+		t.Fatalf("%v in %q", err, out)
+	}
+	return peak
+}
+
+// BenchmarkBuild builds BERT-base into an empty cache, and in turn writes as many
+// random bytes, the kernel's, to a file in the same folder; both end on the disk.
+// ratio is the time of the first over the second's.
+func BenchmarkBuild(b *testing.B) {
+	c, err := Load(root, "bert-base-uncased")
+	if err != nil {
+		b.Fatal(err)
+	}
+	dir := b.TempDir()
+	var build, random time.Duration
+	for b.Loop() {
+		start := time.Now()
+		path, err := Ensure(b.Context(), c, filepath.Join(dir, "cache"), nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		build += time.Since(start)
+		built, err := os.Stat(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := os.RemoveAll(filepath.Join(dir, "cache")); err != nil {
+			b.Fatal(err)
+		}
+
+		f, err := os.Create(filepath.Join(dir, "random"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		start = time.Now()
+		_, err = io.CopyBuffer(f, io.LimitReader(rand.Reader, built.Size()), make([]byte, 1<<20))
+		if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+			b.Fatal(err)
+		}
+		random += time.Since(start)
+		if err := os.Remove(f.Name()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(0, "ns/op") // of both together
+	b.ReportMetric(build.Seconds()/float64(b.N), "build-s")
+	b.ReportMetric(random.Seconds()/float64(b.N), "random-s")
+	b.ReportMetric(float64(build)/float64(random), "ratio")
+	b.ReportMetric(float64(buildPeak(b))/1024, "peak-MiB")
 }
 
 func BenchmarkWeights(b *testing.B) {
