@@ -97,6 +97,10 @@ func file(path string, sel Selection, o Options) (*Report, error) {
 	}
 	defer f.Close()
 	s, err := Read(f, sel)
+	var row *RowError
+	if errors.As(err, &row) {
+		return nil, fmt.Errorf("judge: %s:%w", path, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("judge %s: %w", path, err)
 	}

@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"gonum.org/v1/gonum/stat"
+	"gonum.org/v1/gonum/stat/combin"
 )
 
 // Options are what a judgement rests on besides the samples. The zero value
@@ -77,6 +78,7 @@ type Report struct {
 	// are not two loads and a baseline.
 	Loaded    *Effect          `json:"effect_among_loads,omitempty"`
 	Shifts    []stats.Shift    `json:"shifts,omitempty"` // of each level against the lowest
+	Tests     []Test           `json:"tests,omitempty"`  // of each level against the lowest, as Shifts
 	Growth    *stats.Growth    `json:"growth,omitempty"` // nil where utilisation is unknown
 	Confusion *stats.Confusion `json:"confusion,omitempty"`
 	Advice    string           `json:"advice,omitempty"`
@@ -117,6 +119,19 @@ type Effect struct {
 // Share returns the change and its interval as shares of the base.
 func (e Effect) Share() (value, low, high float64) {
 	return e.Change.Value / e.Base, e.Change.Low / e.Base, e.Change.High / e.Base
+}
+
+// A Test says whether one level's latency differs from the lowest level's, in
+// either way: the test of Mann and Whitney on medians of replicates. There is one
+// for each level, so each p-value also stands adjusted for all of them.
+type Test struct {
+	Level  string  `json:"level"`
+	P      float64 `json:"p"`
+	Holm   float64 `json:"p_holm"`
+	BH     float64 `json:"p_benjamini_hochberg"`
+	Method string  `json:"method"` // exact, permutation or normal
+	// Least is the smallest that P can be with so many replicates.
+	Least float64 `json:"p_least"`
 }
 
 var shown = []float64{0.5, 0.9, 0.99}
@@ -329,6 +344,9 @@ func (r *Report) compare() error {
 		return err
 	}
 	r.Trend = &trend
+	if r.Tests, err = r.tests(medians); err != nil {
+		return err
+	}
 	if r.Effect, err = r.effect(lowest, highest); err != nil || r.Effect == nil {
 		return err
 	}
@@ -350,6 +368,41 @@ func (r *Report) compare() error {
 	})
 }
 
+// tests compares the medians of each level's replicates with the lowest level's,
+// which come first.
+func (r *Report) tests(medians [][]float64) ([]Test, error) {
+	tests := make([]Test, len(medians)-1)
+	ps := make([]float64, len(tests))
+	for i := range tests {
+		pair := [][]float64{medians[0], medians[i+1]}
+		longer, err := stats.JonckheereTerpstra(pair, 10_000, r.options.Seed)
+		if err != nil {
+			return nil, err
+		}
+		slices.Reverse(pair)
+		shorter, err := stats.JonckheereTerpstra(pair, 10_000, r.options.Seed)
+		if err != nil {
+			return nil, err
+		}
+		ps[i] = math.Min(1, 2*math.Min(longer.P, shorter.P))
+		n, m := len(medians[0]), len(medians[i+1])
+		least := math.Min(1, 2*math.Exp(-combin.LogGeneralizedBinomial(float64(n+m), float64(n))))
+		tests[i] = Test{Level: r.Levels[i+1].Label, P: ps[i], Method: longer.Method, Least: least}
+	}
+	holm, err := stats.Holm(ps)
+	if err != nil {
+		return nil, err
+	}
+	bh, err := stats.BenjaminiHochberg(ps)
+	if err != nil {
+		return nil, err
+	}
+	for i := range tests {
+		tests[i].Holm, tests[i].BH = holm[i], bh[i]
+	}
+	return tests, nil
+}
+
 // effect compares the medians of two levels; nil where there are too few samples.
 func (r *Report) effect(from, to *Level) (*Effect, error) {
 	change, err := stats.BootstrapDifference(from.samples, to.samples, 0.5, r.options.bootstrap())
@@ -365,6 +418,10 @@ func (r *Report) effect(from, to *Level) (*Effect, error) {
 
 // most is the utilisation above which the calibration must have been wrong.
 const most = 1.05
+
+// mostConfused is the number of levels up to which the confusion matrix is
+// simulated: its cost grows with their square.
+const mostConfused = 30
 
 // grow asks for the law, and what the design could tell (rules 12 and 13).
 func (r *Report) grow() error {
@@ -397,6 +454,10 @@ func (r *Report) grow() error {
 	}
 	design, ok := g.Design()
 	if !ok || r.options.Sets < 0 || r.invalid != "" {
+		return nil
+	}
+	if g.Levels > mostConfused {
+		r.doubt("what this design could tell is not simulated: it has %d levels, and %d would take minutes", g.Levels, mostConfused+1)
 		return nil
 	}
 	c := design.Confuse(r.options.Sets, r.options.Seed)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -173,6 +174,36 @@ func TestMeasurementCounts(t *testing.T) {
 	}
 }
 
+// Each level is tested by itself, with Holm's correction for all of them, which is
+// said; so is that replicates are too few to tell.
+func TestLevelsByThemselves(t *testing.T) {
+	late := func(rho, _ float64) float64 { // nothing happens below the fourth level
+		if rho < 0.4 {
+			return 100e6
+		}
+		return 130e6
+	}
+	s := study{rho: spread, latency: late, noise: 0.02, apart: 0.002, calls: 300, reps: 8}
+	r := judged(t, s, 1, nil, quick)
+	want := "differing from level=0 by themselves: level=4, level=8, level=16 (Mann-Whitney, p below 0.05 after Holm's correction for 5 levels)"
+	if got := r.Verdicts[0].Because; !strings.Contains(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	for i, test := range r.Tests {
+		if test.Holm < test.P || test.BH < test.P || test.Holm < test.BH || (test.Holm < 0.05) != (i >= 2) || math.Abs(test.Least-2.0/12870) > 1e-9 {
+			t.Errorf("%+v", test)
+		}
+	}
+	var b bytes.Buffer
+	if err := r.Write(&b); err != nil || !strings.Contains(b.String(), "adjusted by Holm's method for 5 levels") {
+		t.Errorf("%v:\n%s", err, b.String())
+	}
+	s.reps = 3
+	if got := judged(t, s, 1, nil, quick).Verdicts[0].Because; !strings.Contains(got, "3 replicates cannot say which levels differ from level=0") {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestSimulatedDataSaysSo(t *testing.T) {
 	s := study{rho: spread, latency: exponential, noise: 0.05, calls: 300, reps: 3, simulate: true}
 	r := judged(t, s, 1, nil, Options{Draws: 100, Sets: 5})
@@ -254,24 +285,24 @@ const header = "level,replicate,latency_ns,utilisation\n"
 func TestBadFiles(t *testing.T) {
 	for name, c := range map[string]struct{ text, says string }{
 		"empty":              {"", "the file is empty"},
-		"no header":          {"0,1,300,0.5\n1,1,400,0.5\n", "line 1 is no header"},
+		"no header":          {"0,1,300,0.5\n1,1,400,0.5\n", "1:1: no header"},
 		"header alone":       {header, "a header and no samples"},
 		"no latency":         {"level,replicate\n0,1\n", `no column is named "latency_ns"; there is level, replicate`},
 		"milliseconds":       {"level,latency_ms\n0,1.5\n", `no column is named "latency_ns"`},
 		"no level":           {"latency_ns\n1\n", `no column is named "level"`},
-		"twice":              {"level,level,latency_ns\n", `two columns are named "level"`},
+		"twice":              {"level,level,latency_ns\n", `1:7: two columns are named "level"`},
 		"semicolons":         {"level;latency_ns\n0;1\n", "not separated by commas"},
-		"NaN":                {header + "0,1,NaN,0\n", `line 2: column latency_ns: "NaN" is no whole number`},
+		"NaN":                {header + "0,1,NaN,0\n", `2:5: column latency_ns: "NaN" is no whole number`},
 		"infinite":           {header + "0,1,Inf,0\n", `"Inf" is not a positive time`},
-		"negative":           {header + "0,1,5,0\n0,1,-5,0\n", `line 3: column latency_ns: "-5" is not a positive time`},
+		"negative":           {header + "0,1,5,0\n0,1,-5,0\n", `3:5: column latency_ns: "-5" is not a positive time`},
 		"zero":               {header + "0,1,0,0\n", `"0" is not a positive time`},
 		"none":               {header + "0,1,,0\n", "column latency_ns: is empty"},
 		"fraction":           {header + "0,1,3.5,0\n", `"3.5" is no whole number of nanoseconds`},
 		"with unit":          {header + "0,1,3ms,0\n", `"3ms" is no whole number of nanoseconds`},
 		"beyond int64":       {header + "0,1,99999999999999999999,0\n", "is no whole number"},
-		"short row":          {header + "0,1\n", "line 2: has 2 fields, want 4"},
+		"short row":          {header + "0,1\n", "2:1: has 2 fields, want 4"},
 		"level missing":      {header + ",1,5,0\n", "column level: is empty"},
-		"utilisation":        {header + "0,1,5,x\n", `column utilisation: "x" is no number`},
+		"utilisation":        {header + "0,1,5,x\n", `2:7: column utilisation: "x" is no number`},
 		"negative share":     {header + "0,1,5,-1\n", `column utilisation: "-1" is negative`},
 		"two models":         {"level,latency_ns,model\n0,5,a\n1,5,b\n", `column model: "b", where lines before have "a"`},
 		"mixed units":        {header + strings.Repeat("0,1,3000000,0\n", 20) + strings.Repeat("1,1,3100,0\n", 20), "mixed units: latencies of level=1"},
@@ -279,7 +310,20 @@ func TestBadFiles(t *testing.T) {
 		"binary":             {"\x7fELF\x02\x01\x01\x00\x00", "no text"},
 		"binary after":       {header + "0,1,5,0\n\x00\x00\x00\x00\n", "no text"},
 		"a line without end": {strings.Repeat("x", longest+1), "longer than"},
-		"quotes":             {header + "0,1,\"5,0\n", "line 2"},
+		"quotes":             {header + "0,1,\"5,0\n", "2:9: extraneous or missing"},
+		"a quoted comma":     {"note,level,latency_ns\n\"a,b\",0,-1\n", `2:9: column latency_ns: "-1"`},
+		"a quote goes on":    {"note,level,latency_ns\n\"a\nb\",0,1\n", "2:3: extraneous or missing"},
+		"tabs":               {"level\tlatency_ns\n0\t1\n", "1:1: fields are not separated by commas"},
+		"semicolons below":   {"level,latency_ns\n0;1\n", "2:1: has 1 fields, want 2"},
+		"seconds":            {"level,latency_s\n0,0.0015\n", "there is level, latency_s"},
+		"floats":             {"level,latency_ns\n0,1.5e6\n", `2:3: column latency_ns: "1.5e6" is no whole number of nanoseconds`},
+		"gzip":               {"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff", "no text"},
+		"UTF-16":             {"\xff\xfel\x00e\x00v\x00e\x00l\x00,\x00", "no text"},
+		"lines of a Mac":     {"level,latency_ns\r0,1\r1,2\r", "no text"},
+		"percent":            {header + "0,1,5,0\n1,1,5,85\n", `3:7: column utilisation: "85" is more than 200%`},
+		"a level a row":      {"level,latency_ns\n" + counted(1_000_000, "%d,5\n"), "202:1: column level: more than 200 levels"},
+		"a replicate a row":  {header + counted(1_000_000, "0,%d,5,0\n"), "10002:1: more than 10000 replicates"},
+		"two loads a level":  {"level,latency_ns,direction\n0,5,\n1,5,h2d\n1,5,d2h\n", `4:5: column direction: "d2h", where lines before have "h2d"`},
 		"seq":                {"level,latency_ns,seq\n0,5,x\n", `column seq: "x" is no whole number`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -306,6 +350,84 @@ func TestBadFiles(t *testing.T) {
 	}
 	if _, err := Judge(&Samples{}, nil, quick); err == nil {
 		t.Error("no samples: no error")
+	}
+}
+
+// counted repeats a line with a number in it.
+func counted(n int, format string) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, format, i)
+	}
+	return b.String()
+}
+
+// What other programs write is read right.
+func TestReadsOthersFiles(t *testing.T) {
+	plain := "level,replicate,latency_ns,utilisation\n0,a,300,0\n0,a,310,0\n4,b,500,0.5\n4,b,510,0.5\n"
+	want, err := Read(strings.NewReader(plain), Selection{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"spreadsheet":       "\ufeff" + strings.ReplaceAll(plain, "\n", "\r\n"),
+		"no last newline":   strings.TrimSuffix(plain, "\n"),
+		"blank lines":       strings.ReplaceAll(plain, "\n4", "\n\n4"),
+		"spaces":            strings.ReplaceAll(plain, ",", ", "),
+		"quotes":            "\"level\",\"replicate\",\"latency_ns\",\"utilisation\"\n\"0\",\"a\",\"300\",\"0\"\n0,a,310,0\n\"4\",\"b\",\"500\",0.5\n4,b,510,0.5\n",
+		"another order":     "utilisation,latency_ns,replicate,level\n0,300,a,0\n0,310,a,0\n0.5,500,b,4\n0.5,510,b,4\n",
+		"more columns":      "id,level,replicate,latency_ns,utilisation,note\n7,0,a,300,0,\n8,0,a,310,0,\"x, y\"\n9,4,b,500,0.5,é\n10,4,b,510,0.5,\n",
+		"one after another": "level,replicate,latency_ns,utilisation\n4,b,500,0.5\n0,a,300,0\n4,b,510,0.5\n0,a,310,0\n",
+		"no shares":         "level,replicate,latency_ns\n0,a,300\n0,a,310\n4,b,500\n4,b,510\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := Read(strings.NewReader(text), Selection{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Rows != want.Rows || len(got.Trials) != len(want.Trials) {
+				t.Fatalf("%d rows in %d trials", got.Rows, len(got.Trials))
+			}
+			for i, w := range want.Trials {
+				g := got.Trials[i]
+				same := g.Utilisation == w.Utilisation || name == "no shares" && math.IsNaN(g.Utilisation)
+				if g.Level != w.Level || g.Value != w.Value || g.Replicate != w.Replicate || !slices.Equal(g.Latencies, w.Latencies) || !same {
+					t.Errorf("%+v, want %+v", g, w)
+				}
+			}
+		})
+	}
+}
+
+// Levels may differ in the direction of their loads, which is said.
+func TestLoadsOfLevels(t *testing.T) {
+	s, err := Read(strings.NewReader("level,latency_ns,direction\n0,5,h2d\n0,5,h2d\n1,6,d2d\n2,7,\n"), Selection{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(s.Doubts, "\n"); got != "levels differ in direction too, so a difference between two may be due to that" || len(s.About) != 0 {
+		t.Errorf("doubts %q, about %q", got, s.About)
+	}
+}
+
+// As many levels, and as many replicates, as are let in are judged in a time that
+// one waits for.
+func TestManyLevelsAndReplicates(t *testing.T) {
+	many := study{latency: exponential, noise: 0.05, apart: 0.01, calls: 300, reps: 3}
+	for i := range mostLevels {
+		many.rho = append(many.rho, 0.9*float64(i)/mostLevels)
+	}
+	wide := study{rho: spread, latency: exponential, noise: 0.05, apart: 0.01, calls: 2, reps: mostTrials / len(spread)}
+	for name, s := range map[string]study{"levels": many, "replicates": wide} {
+		start := time.Now()
+		r := judged(t, s, 1, nil, Options{Draws: 100, Sets: 2})
+		if name == "levels" && (r.Confusion != nil || !strings.Contains(strings.Join(r.Doubts, "\n"), "is not simulated: it has 200 levels")) {
+			t.Errorf("a confusion matrix of %d levels, or no word of it among %d doubts", len(r.Levels), len(r.Doubts))
+		}
+		if r.Verdicts[0].Verdict != cell.Reproduced || len(r.Tests) != len(s.rho)-1 {
+			t.Errorf("%s: %+v", name, r.Verdicts)
+		}
+		t.Logf("%s: judged in %v", name, time.Since(start))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -44,14 +45,21 @@ type Selection struct {
 }
 
 const (
-	longest   = 1 << 20 // bytes of a line
-	unitGap   = 30      // ratio of neighbouring latencies taken for a gap between units
-	unitSlack = 1.6     // factor by which groups in two units may miss a thousand
+	longest    = 1 << 20 // bytes of a line
+	mostLevels = 200     // beyond, a column holds what was measured and not what was set
+	mostTrials = 10_000  // replicates of all levels together
+	mostShare  = 2       // utilisation; beyond, a column holds something else, such as percent
+	unitGap    = 30      // ratio of neighbouring latencies taken for a gap between units
+	unitSlack  = 1.6     // factor by which groups in two units may miss a thousand
 )
 
 // conditions are the columns that must not vary, or calls that have nothing to do
-// with one another would be pooled.
-var conditions = []string{"model", "batch", "sequence", "device", "direction", "memory", "simulated"}
+// with one another would be compared.
+var conditions = []string{"model", "batch", "sequence", "device", "simulated"}
+
+// ofLoad are the columns that describe a level's load, and must not vary within
+// one.
+var ofLoad = []string{"direction", "memory"}
 
 // numeric are the columns that describe a trial.
 var numeric = []string{"threads", "block_bytes", "outstanding", "achieved_bytes_per_s", "utilisation"}
@@ -61,8 +69,8 @@ var known = []string{"latency_ns", "replicate", "seq", "call", "scheduled_ns", "
 
 // Read reads samples in CSV with a header: latency_ns in whole nanoseconds and a
 // column of levels, and where there are any replicate, seq, threads,
-// block_bytes, outstanding, achieved_bytes_per_s and utilisation. Errors name the
-// line and the column.
+// block_bytes, outstanding, achieved_bytes_per_s and utilisation. What is wrong in
+// a line is a [RowError].
 //
 // It holds 8 bytes a call and no more: ten million take seconds.
 func Read(r io.Reader, sel Selection) (*Samples, error) {
@@ -83,9 +91,64 @@ func Read(r io.Reader, sel Selection) (*Samples, error) {
 			err = p.row(line)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", p.line, err)
+			return nil, p.place(line, err)
 		}
 	}
+}
+
+// A RowError says what is wrong at a place in a table. It begins as line:column,
+// so that with the file's name before it editors know the place.
+type RowError struct {
+	Line, Column int // from 1, the column in bytes
+	Err          error
+}
+
+func (e *RowError) Error() string { return fmt.Sprintf("%d:%d: %v", e.Line, e.Column, e.Err) }
+
+// Unwrap returns the cause.
+func (e *RowError) Unwrap() error { return e.Err }
+
+// A fieldError is what is wrong with one field, from 0, of a line.
+type fieldError struct {
+	field int
+	error
+}
+
+func (e fieldError) Unwrap() error { return e.error }
+
+// at says that something is wrong with a field.
+func (p *reader) at(field int, err error) error {
+	return fieldError{field, fmt.Errorf("column %s: %w", p.names[field], err)}
+}
+
+// place finds where in the current line an error is.
+func (p *reader) place(line []byte, err error) error {
+	e := &RowError{Line: p.line, Column: 1, Err: err}
+	var quotes *csv.ParseError
+	var f fieldError
+	switch {
+	case errors.As(err, &quotes): // which knows its line as the first
+		e.Column, e.Err = quotes.Column, quotes.Err
+	case errors.As(err, &f):
+		e.Column = column(line, f.field)
+	}
+	return e
+}
+
+// column returns where in a line a field begins, from 1.
+func column(line []byte, field int) int {
+	quoted := false
+	for i, c := range line {
+		switch {
+		case field == 0:
+			return i + 1
+		case c == '"':
+			quoted = !quoted
+		case c == ',' && !quoted:
+			field--
+		}
+	}
+	return len(line) + 1
 }
 
 type reader struct {
@@ -97,6 +160,9 @@ type reader struct {
 
 	latency, level, replicate, seq int // columns; -1 for none
 	numbers                        []int
+	load                           []int               // columns of ofLoad
+	loads                          map[string][][]byte // by level, its values of them
+	now                            [][]byte            // those of the last trial
 	where                          []int
 	wanted                         []string
 
@@ -109,6 +175,7 @@ type reader struct {
 	skipped int
 	first   [][]byte // of each column, the first value; nil once it varies
 	ignored map[string]bool
+	differs []string // columns of ofLoad that do between levels
 	means   map[*Trial][]mean
 	seen    []reading // by numeric column
 }
@@ -145,7 +212,7 @@ func (p *reader) next() ([]byte, error) {
 	return bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r")), nil
 }
 
-var errBinary = cell.Hint(errors.New("holds bytes that are no text"), "want CSV, not a binary or compressed file")
+var errBinary = cell.Hint(errors.New("holds bytes that are no text"), "want CSV in UTF-8, not a binary file, nor one that is compressed (gunzip it first)")
 
 const wanted = "want a header with at least level and latency_ns, the latencies in whole nanoseconds"
 
@@ -155,21 +222,21 @@ func (p *reader) header() error {
 		return cell.Hint(errors.New("the file is empty"), wanted)
 	}
 	if err != nil {
-		return fmt.Errorf("line 1: %w", err)
+		return p.place(line, err)
 	}
 	line = bytes.TrimPrefix(line, []byte("\ufeff"))
 	if !utf8.Valid(line) || bytes.ContainsFunc(line, func(r rune) bool { return r < ' ' && r != '\t' }) {
-		return fmt.Errorf("line 1: %w", errBinary)
+		return p.place(line, errBinary)
 	}
 	fields, err := rows.Split(line, nil)
 	if err != nil {
-		return fmt.Errorf("line 1: %w", err)
+		return p.place(line, err)
 	}
 	numbers := 0
-	for _, f := range fields {
+	for i, f := range fields {
 		name := strings.TrimSpace(string(f))
 		if slices.Contains(p.names, name) {
-			return fmt.Errorf("line 1: two columns are named %q", name)
+			return p.place(line, fieldError{i, fmt.Errorf("two columns are named %q", name)})
 		}
 		if _, err := strconv.ParseFloat(name, 64); err == nil {
 			numbers++
@@ -177,10 +244,10 @@ func (p *reader) header() error {
 		p.names = append(p.names, name)
 	}
 	if numbers == len(fields) {
-		return cell.Hint(errors.New("line 1 is no header: it holds only numbers"), wanted)
+		return p.place(line, cell.Hint(errors.New("no header: this line holds only numbers"), wanted))
 	}
 	if len(fields) == 1 && strings.ContainsAny(p.names[0], ";\t") {
-		return cell.Hint(errors.New("line 1: fields are not separated by commas"), wanted)
+		return p.place(line, cell.Hint(errors.New("fields are not separated by commas"), wanted))
 	}
 	p.level, p.latency = slices.Index(p.names, p.sel.Level), slices.Index(p.names, "latency_ns")
 	p.replicate, p.seq = slices.Index(p.names, "replicate"), slices.Index(p.names, "seq")
@@ -195,9 +262,13 @@ func (p *reader) header() error {
 					hint = fmt.Sprintf("column %s: convert it to whole nanoseconds and name it latency_ns", n)
 				}
 			}
-			return cell.Hint(fmt.Errorf("no column is named %q; there is %s", c.name, strings.Join(p.names, ", ")), "%s", hint)
+			return p.place(line, cell.Hint(fmt.Errorf("no column is named %q; there is %s", c.name, strings.Join(p.names, ", ")), "%s", hint))
 		}
 	}
+	for _, n := range ofLoad {
+		p.load = append(p.load, slices.Index(p.names, n))
+	}
+	p.loads = map[string][][]byte{}
 	for _, n := range numeric {
 		p.numbers = append(p.numbers, slices.Index(p.names, n))
 	}
@@ -222,6 +293,11 @@ func (p *reader) row(line []byte) error {
 		return err
 	}
 	f := p.fields
+	if bytes.IndexByte(line, ' ') >= 0 {
+		for i := range f {
+			f[i] = bytes.TrimSpace(f[i])
+		}
+	}
 	if len(f) != len(p.names) {
 		if bytes.IndexByte(line, 0) >= 0 {
 			return errBinary
@@ -236,7 +312,7 @@ func (p *reader) row(line []byte) error {
 	}
 	ns, err := nanoseconds(f[p.latency])
 	if err != nil {
-		return fmt.Errorf("column latency_ns: %w", err)
+		return p.at(p.latency, err)
 	}
 	p.key = append(append(p.key[:0], f[p.level]...), 0)
 	for _, at := range []int{p.replicate, p.seq} {
@@ -261,13 +337,23 @@ func (p *reader) row(line []byte) error {
 // enter finds or makes the trial of a row.
 func (p *reader) enter(f [][]byte) error {
 	p.lastKey = append(p.lastKey[:0], p.key...)
+	level := string(f[p.level])
+	if p.now = p.loads[level]; p.now == nil {
+		if len(p.loads) == mostLevels {
+			return p.at(p.level, cell.Hint(fmt.Errorf("more than %d levels: this looks like something measured, not set", mostLevels), "another column may hold the levels: --level COLUMN"))
+		}
+		p.now = make([][]byte, len(ofLoad))
+		p.loads[level] = p.now
+	}
 	if t := p.index[string(p.key)]; t != nil {
 		p.last = t
 		return nil
 	}
-	level := string(f[p.level])
 	if level == "" {
-		return fmt.Errorf("column %s: is empty", p.sel.Level)
+		return p.at(p.level, errors.New("is empty"))
+	}
+	if len(p.trials) == mostTrials {
+		return fmt.Errorf("more than %d replicates: replicate and seq say which calls were made in one go", mostTrials)
 	}
 	t := &Trial{Level: p.sel.Level + "=" + level, Value: math.NaN(), Seq: int64(len(p.trials) + 1)}
 	if v, err := strconv.ParseFloat(level, 64); err == nil && !math.IsInf(v, 0) {
@@ -279,7 +365,7 @@ func (p *reader) enter(f [][]byte) error {
 	if p.seq >= 0 {
 		seq, err := strconv.ParseInt(string(f[p.seq]), 10, 64)
 		if err != nil {
-			return fmt.Errorf("column seq: %q is no whole number", f[p.seq])
+			return p.at(p.seq, fmt.Errorf("%q is no whole number", clip(f[p.seq])))
 		}
 		t.Seq = seq
 	}
@@ -305,6 +391,15 @@ func (p *reader) vary(f [][]byte) error {
 			}
 		}
 	}
+	for i, at := range p.load {
+		switch {
+		case at < 0 || bytes.Equal(p.now[i], f[at]) || len(f[at]) == 0:
+		case len(p.now[i]) == 0: // unknown so far, such as the direction of no load
+			p.now[i] = bytes.Clone(f[at])
+		default:
+			return p.other(at, f[at], p.now[i])
+		}
+	}
 	means := p.means[p.last]
 	for i, at := range p.numbers {
 		if at < 0 || len(f[at]) == 0 {
@@ -313,8 +408,11 @@ func (p *reader) vary(f [][]byte) error {
 		seen := &p.seen[i]
 		if !bytes.Equal(f[at], seen.text) {
 			v, err := number(f[at])
+			if err == nil && numeric[i] == "utilisation" && v > mostShare {
+				err = cell.Hint(fmt.Errorf("%q is more than %d00%%", clip(f[at]), mostShare), "want the share of the link that was used, from 0 to 1; is this percent?")
+			}
 			if err != nil {
-				return fmt.Errorf("column %s: %w", numeric[i], err)
+				return p.at(at, err)
 			}
 			seen.text, seen.value = append(seen.text[:0], f[at]...), v
 		}
@@ -326,21 +424,32 @@ func (p *reader) vary(f [][]byte) error {
 // differ decides what it means that a column has a second value.
 func (p *reader) differ(i int, value []byte) error {
 	name := p.names[i]
+	load, condition := slices.Contains(ofLoad, name), slices.Contains(conditions, name)
 	switch {
-	case name == p.sel.Level || !slices.Contains(conditions, name):
+	case name == p.sel.Level || !load && !condition:
 		p.first[i] = nil
 		if !slices.Contains(known, name) && !slices.Contains(numeric, name) && name != p.sel.Level {
 			p.ignored[name] = true
 		}
 		return nil
-	case len(p.first[i]) == 0: // unknown so far, such as the direction of no load
+	case len(p.first[i]) == 0:
 		p.first[i] = bytes.Clone(value)
 		return nil
 	case len(value) == 0:
 		return nil
+	case load:
+		p.first[i] = nil
+		p.differs = append(p.differs, name)
+		return nil
 	}
-	return cell.Hint(fmt.Errorf("column %s: %q, where lines before have %q; these calls cannot be compared", name, value, p.first[i]),
-		"choose with --where %s=%s", name, p.first[i])
+	return p.other(i, value, p.first[i])
+}
+
+// other refuses a value beside an earlier one.
+func (p *reader) other(column int, value, first []byte) error {
+	name := p.names[column]
+	return p.at(column, cell.Hint(fmt.Errorf("%q, where lines before have %q; these calls cannot be compared", clip(value), clip(first)),
+		"choose with --where %s=%s", name, clip(first)))
 }
 
 // nanoseconds reads a latency.
@@ -423,13 +532,16 @@ func (p *reader) finish() (*Samples, error) {
 		return cmp.Or(cmp.Compare(a.Value, b.Value), cmp.Compare(a.Level, b.Level), cmp.Compare(a.Seq, b.Seq))
 	})
 	for i, name := range p.names {
-		if v := p.first[i]; slices.Contains(conditions, name) && len(v) > 0 {
+		if v := p.first[i]; (slices.Contains(conditions, name) || slices.Contains(ofLoad, name)) && len(v) > 0 {
 			if name == "simulated" {
 				s.Simulated = string(v) == "true"
 				continue
 			}
 			s.About = append(s.About, name+" "+string(v))
 		}
+	}
+	for _, name := range p.differs {
+		s.Doubts = append(s.Doubts, fmt.Sprintf("levels differ in %s too, so a difference between two may be due to that", name))
 	}
 	if len(p.ignored) > 0 {
 		var names []string

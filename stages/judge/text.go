@@ -68,10 +68,11 @@ func number64(v float64) string {
 }
 
 // Changes returns the shift of each level against the lowest: deciles and p99 in
-// milliseconds with intervals that all hold at once.
+// milliseconds with intervals that all hold at once, and the p-value of the
+// medians of replicates, adjusted by Holm's method.
 func (r *Report) Changes() [][]string {
-	rows := [][]string{{"level", "p10 ms", "p50 ms", "p90 ms", "p99 ms"}}
-	for _, s := range r.Shifts {
+	rows := [][]string{{"level", "p10 ms", "p50 ms", "p90 ms", "p99 ms", "p (Holm)"}}
+	for i, s := range r.Shifts {
 		_, level, _ := strings.Cut(s.After, "=")
 		row := []string{level}
 		for _, c := range []stats.Change{s.Deciles[0], s.Deciles[4], s.Deciles[8], s.P99} {
@@ -81,7 +82,7 @@ func (r *Report) Changes() [][]string {
 			}
 			row = append(row, text)
 		}
-		rows = append(rows, row)
+		rows = append(rows, append(row, fmt.Sprintf("%.2g", r.Tests[i].Holm)))
 	}
 	return rows
 }
@@ -130,7 +131,8 @@ func (r *Report) Write(w io.Writer) error {
 	b.WriteString("\n\n")
 	align(&b, r.Rows())
 	if len(r.Shifts) > 0 {
-		fmt.Fprintf(&b, "\nchange against %s, intervals hold together with %g%% confidence\n", r.Shifts[0].Before, 100*r.Shifts[0].Together)
+		fmt.Fprintf(&b, "\nchange against %s; intervals hold together with %g%% confidence (Bonferroni's correction for %d); p-values of replicate medians are adjusted by Holm's method for %d levels\n",
+			r.Shifts[0].Before, 100*r.Shifts[0].Together, 10*len(r.Shifts), len(r.Tests))
 		align(&b, r.Changes())
 	}
 	if r.Growth != nil && len(r.Growth.Median) > 0 {

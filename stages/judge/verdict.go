@@ -40,6 +40,9 @@ func (r *Report) c1() cell.Verdict {
 	value, low, high := r.Effect.Share()
 	because := fmt.Sprintf("median latency changes by %+.1f%% [%+.1f%%, %+.1f%%] from %s to %s; %s on replicate medians: p = %.2g (%s, n = %d)",
 		100*value, 100*low, 100*high, r.Effect.From, r.Effect.To, r.Trend.Test, r.Trend.P, r.Trend.Method, r.Trend.N)
+	if len(r.Tests) > 1 {
+		because += fmt.Sprintf("; %s", r.differing())
+	}
 	if e := r.Loaded; e != nil {
 		value, low, high := e.Share()
 		because += fmt.Sprintf("; among loads, %+.1f%% [%+.1f%%, %+.1f%%] from %s to %s", 100*value, 100*low, 100*high, e.From, e.To)
@@ -56,6 +59,26 @@ func (r *Report) c1() cell.Verdict {
 		return say(cell.NotIdentified, "%s, which is no more than the %.1f%% that the baseline drifted by or the harness jitters", because, 100*floor)
 	}
 	return say(cell.NotIdentified, "%s", because)
+}
+
+// differing says how many levels differ from the lowest each by itself.
+func (r *Report) differing() string {
+	var these []string
+	possible := false
+	for _, t := range r.Tests {
+		possible = possible || t.Least*float64(len(r.Tests)) < r.options.Alpha
+		if t.Holm < r.options.Alpha {
+			these = append(these, t.Level)
+		}
+	}
+	which := "none"
+	switch {
+	case !possible:
+		return fmt.Sprintf("%d replicates cannot say which levels differ from %s by themselves (Mann-Whitney, Holm's correction for %d levels)", r.Levels[0].Replicates, r.Levels[0].Label, len(r.Tests))
+	case len(these) > 0:
+		which = list(these)
+	}
+	return fmt.Sprintf("differing from %s by themselves: %s (Mann-Whitney, p below %g after Holm's correction for %d levels)", r.Levels[0].Label, which, r.options.Alpha, len(r.Tests))
 }
 
 // floor is the share of the baseline's median below which an effect is none.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 
 	"gonum.org/v1/gonum/stat/distuv"
 )
@@ -172,10 +173,12 @@ func (d Design) Replicates() float64 {
 
 // Confuse simulates every law of a design in so many sets and judges each.
 func (d Design) Confuse(sets int, seed uint64) Confusion {
-	c := Confusion{Sets: sets, Noise: d.noise}
-	for _, truth := range d.truths {
-		c.Laws = append(c.Laws, d.recover(truth, sets, seed))
+	c := Confusion{Sets: sets, Noise: d.noise, Laws: make([]Recovery, len(d.truths))}
+	var all sync.WaitGroup
+	for i, truth := range d.truths { // each draws by a generator of its own
+		all.Go(func() { c.Laws[i] = d.recover(truth, sets, seed) })
 	}
+	all.Wait()
 	slices.SortFunc(c.Laws, func(a, b Recovery) int { return slices.Index(lawOrder, a.Law) - slices.Index(lawOrder, b.Law) })
 	return c
 }

@@ -2,6 +2,8 @@
 
 package stats
 
+const slower = 1
+
 func simulations(full int) int { return full }
 
 // slack is none in the full count, where bounds hold to the letter.

@@ -7,6 +7,9 @@ import "math"
 // simulations returns how many sets a simulation draws. The race detector makes
 // them ten times slower and learns nothing from more; `make test` runs the full
 // count without it.
+// slower is by how much, at most, the detector slows a loop over memory.
+const slower = 20
+
 func simulations(full int) int { return full / 25 }
 
 // slack is what a share may miss by in fewer sets than the full count.

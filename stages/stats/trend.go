@@ -21,8 +21,13 @@ type Trend struct {
 }
 
 // exactLimit is the largest N for which the exact null distribution of J, a
-// polynomial of degree N^2/2, is computed.
-const exactLimit = 200
+// polynomial of degree N^2/2, is computed; permutedLimit the one up to which
+// values are permuted, each time counting all pairs. The normal approximation is
+// good to the fourth digit long before.
+const (
+	exactLimit    = 200
+	permutedLimit = 300
+)
 
 // JonckheereTerpstra tests whether values grow from group to group, the groups
 // given in the order in which they should. J counts the pairs from two groups
@@ -30,8 +35,9 @@ const exactLimit = 200
 // "Nonparametric Statistical Methods", 3rd edition, section 6.2).
 //
 // The p-value is exact where no values are tied and N is at most 200. Otherwise
-// it comes from permutations drawn with the seed, or with 0 of them from the
-// normal approximation, its variance corrected for ties.
+// it comes from permutations drawn with the seed, or with 0 of them, and for N
+// above 300, from the normal approximation, its variance corrected for ties. Of
+// two groups it is the test of Mann and Whitney.
 //
 // Values must be independent: give it one median for each replicate, not calls.
 func JonckheereTerpstra(groups [][]float64, permutations int, seed uint64) (Trend, error) {
@@ -57,7 +63,7 @@ func JonckheereTerpstra(groups [][]float64, permutations int, seed uint64) (Tren
 	switch {
 	case len(ties) == 0 && t.N <= exactLimit:
 		t.Method, t.P = "exact", exactJ(sizes, int(j))
-	case permutations > 0:
+	case permutations > 0 && t.N <= permutedLimit:
 		t.Method = "permutation"
 		t.P = permuted(rank, permutations, seed, func(r []float64) bool { return inOrder(r, sizes) >= j })
 	default:

@@ -12,6 +12,7 @@ import (
 func x_barograph_stages_stats() map[string]reflect.Value {
 	return map[string]reflect.Value{
 		"BaselineDrift":       reflect.ValueOf(stats.BaselineDrift),
+		"BenjaminiHochberg":   reflect.ValueOf(stats.BenjaminiHochberg),
 		"BlockLength":         reflect.ValueOf(stats.BlockLength),
 		"Bootstrap":           reflect.ValueOf((*stats.Bootstrap)(nil)),
 		"BootstrapDifference": reflect.ValueOf(stats.BootstrapDifference),
@@ -36,6 +37,7 @@ func x_barograph_stages_stats() map[string]reflect.Value {
 		"Growth":              reflect.ValueOf((*stats.Growth)(nil)),
 		"GrowthPoint":         reflect.ValueOf((*stats.GrowthPoint)(nil)),
 		"HockeyStick":         reflect.ValueOf(constant.MakeFromLiteral("\"hockey stick\"", token.STRING, 0)),
+		"Holm":                reflect.ValueOf(stats.Holm),
 		"Identifiable":        reflect.ValueOf(constant.MakeFromLiteral("0.899999999999999999978315956550289911319850943982601165771484375", token.FLOAT, 0)),
 		"Interval":            reflect.ValueOf((*stats.Interval)(nil)),
 		"JonckheereTerpstra":  reflect.ValueOf(stats.JonckheereTerpstra),
