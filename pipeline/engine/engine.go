@@ -350,7 +350,7 @@ func (r *run) settle(ctx context.Context, c *plan.Cell) error {
 		}
 	}
 	dec := r.decider.Of(c)
-	if dec.State != plan.Runs { // what it needs may be known only now
+	if dec.State == plan.Waits { // what it needs is known only now
 		var err error
 		if dec, err = r.decider.Decide(c); err != nil {
 			return err

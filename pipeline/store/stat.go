@@ -69,11 +69,16 @@ func (c *statCache) save(path string) error {
 	if !c.dirty {
 		return nil
 	}
-	var b strings.Builder
+	b := make([]byte, 0, 256*len(c.entries))
+	var line []byte
 	for name, e := range c.entries {
-		b.WriteString(sealed(fmt.Sprintf("%s %d %d %d %d %d %s", e.digest, e.size, e.mtime, e.ctime, int64(e.inode), e.seen, escape(name))))
+		line = append(append(line[:0], e.digest...), ' ')
+		for _, n := range [...]int64{e.size, e.mtime, e.ctime, int64(e.inode), e.seen} {
+			line = append(strconv.AppendInt(line, n, 10), ' ')
+		}
+		b = appendSealed(b, append(line, escape(name)...))
 	}
-	if err := os.WriteFile(path+"~", []byte(b.String()), 0o666); err != nil {
+	if err := os.WriteFile(path+"~", b, 0o666); err != nil {
 		return err
 	}
 	return os.Rename(path+"~", path)
@@ -163,19 +168,26 @@ func (s stat) observation() Observation {
 	return Observation{s.size, s.mtime, s.ctime, int64(s.inode)}
 }
 
-// Proof returns an observation that proves a file to hold what has the digest,
-// reading the file if need be. It returns false where the file holds that but
-// was changed too recently for an observation to prove anything, and an error
-// where it does not.
+// Proof returns an observation that proves a file to hold what has the digest. It
+// is one that was made when the file was known to, whatever became of the file
+// since. It returns false where the file holds that but was changed too recently
+// for an observation to prove anything, and an error where it does not.
 func (s *Store) Proof(path, digest string) (Observation, bool, error) {
+	known := func() (e entry, proves bool) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		e = s.stats.entries[path]
+		return e, e.digest == digest && !e.racy()
+	}
+	if e, proves := known(); proves {
+		return e.observation(), true, nil
+	}
 	got, err := s.Digest(path)
 	if err == nil && got != digest {
 		err = fmt.Errorf("%s has changed", path)
 	}
-	s.mu.Lock()
-	e := s.stats.entries[path]
-	s.mu.Unlock()
-	return e.observation(), !e.racy(), err
+	e, proves := known()
+	return e.observation(), proves, err
 }
 
 // ObjectProof is [Store.Proof] for an object.

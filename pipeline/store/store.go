@@ -22,6 +22,8 @@
 package store
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -210,8 +212,13 @@ func (r *Record) line() string {
 }
 
 // sealed puts a checksum before a line's text.
-func sealed(text string) string {
-	return fmt.Sprintf("%08x\t%s\n", crc32.Checksum([]byte(text), castagnoli), text)
+func sealed(text string) string { return string(appendSealed(nil, []byte(text))) }
+
+func appendSealed(b, text []byte) []byte {
+	var sum [4]byte
+	binary.BigEndian.PutUint32(sum[:], crc32.Checksum(text, castagnoli))
+	b = append(hex.AppendEncode(b, sum[:]), '\t')
+	return append(append(b, text...), '\n')
 }
 
 // unsealed returns a line's text, if it is what was written.
@@ -535,6 +542,7 @@ func (s *Store) Copy(f File, path string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	delete(s.stats.entries, path) // what was known of the file that stood there
 	s.due()
 	return nil
 }
