@@ -3,7 +3,9 @@ float64, on the weights of the models under configs.
 
     cd testdata/reference && python3 reference.py BAROGRAPH > reference.json
 
-BAROGRAPH is the program, which builds the models. Needs onnx, torch, torchvision
+BAROGRAPH is the program, which builds the models: those here, small enough for every
+architecture to be compared in seconds, and of those that ship the two from torchvision
+whose files are small. Needs onnx, torch, torchvision
 and transformers. Initialisers have the names of the libraries' parameters; those
 of linear layers are stored transposed. Inputs are made as reference_test.go makes
 them: by a formula.
@@ -137,6 +139,14 @@ def mobilenet(w):
     return {"batch": 2}, {"logits": fill(model, w)(reals(2, 3, 64, 64))}
 
 
+def mobilenet_shipped(w):
+    return {"batch": 1}, {"logits": fill(torchvision.models.mobilenet_v2(), w)(reals(1, 3, 224, 224))}
+
+
+def resnet_shipped(w):
+    return {"batch": 1}, {"logits": fill(torchvision.models.resnet50(), w)(reals(1, 3, 224, 224))}
+
+
 def unet(w):
     """U-Net as in the paper, with padding and normalisation, written with PyTorch's functions."""
     w = {n: v.double() for n, v in w.items()}
@@ -160,14 +170,16 @@ def unet(w):
 
 models = {"distilbert-small": distilbert, "gpt2-small": gpt2_prefill, "gpt2-cache": gpt2_decode, "vit-small": vit,
           "resnet-small": resnet, "mobilenetv2-small": mobilenet, "unet-small": unet}
+shipped = {"mobilenetv2": mobilenet_shipped, "resnet50": resnet_shipped}
 cases = []
-for name, compute in models.items():
+for name, compute in (models | shipped).items():
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "m.onnx"
-        subprocess.run([program, "model", "build", name, "-o", file], check=True, stdout=subprocess.DEVNULL)
+        workspace = "../../../.." if name in shipped else "."
+        subprocess.run([program, "model", "build", name, "-o", file], check=True, stdout=subprocess.DEVNULL, cwd=workspace)
         weights = {t.name: torch.tensor(onnx.numpy_helper.to_array(t)) for t in onnx.load(file).graph.initializer}
         dims, outputs = compute(weights)
-        cases.append({"model": name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "dims": dims,
+        cases.append({"model": name, "shipped": name in shipped, "sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "dims": dims,
                       "outputs": {k: [float(f"{v:.8g}") for v in t.flatten().tolist()] for k, t in outputs.items()}})
         for k, t in outputs.items():
             print(name, k, list(t.shape), "rms", t.square().mean().sqrt().item(), file=sys.stderr)
