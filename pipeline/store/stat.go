@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -46,8 +47,8 @@ type statCache struct {
 //
 //	crc32c digest size mtime ctime inode seen path
 func (c *statCache) load(path string) {
-	c.entries = map[string]entry{}
 	b, _ := os.ReadFile(path)
+	c.entries = make(map[string]entry, bytes.Count(b, []byte("\n")))
 	for line := range wholeLines(string(b)) {
 		text, ok := unsealed(line)
 		var n [5]int64

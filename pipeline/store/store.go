@@ -22,6 +22,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -156,15 +157,13 @@ func load(dir string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
-	s := &Store{
-		dir: dir, records: map[string]*Record{}, latest: map[string]*Record{},
-		used: map[string]bool{},
-	}
-	s.stats.load(filepath.Join(dir, "stats"))
 	b, err := os.ReadFile(filepath.Join(dir, "cells.log"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
+	n := bytes.Count(b, []byte("\n"))
+	s := &Store{dir: dir, records: make(map[string]*Record, n), latest: make(map[string]*Record, n), used: map[string]bool{}}
+	s.stats.load(filepath.Join(dir, "stats"))
 	for line := range wholeLines(string(b)) {
 		// A damaged line is a lost result; those around it still stand.
 		if r, err := parseRecord(line); err == nil {
