@@ -32,7 +32,7 @@ func Frame(name string) dataframe.DataFrame {
 
 // Samples reads a CSV input, such as collect's samples.csv, column by column; one
 // whose name ends in .gz is decompressed. Columns named are kept, all of them if
-// none is.
+// none is. A latency_ns or utilisation that cannot have been measured is an error.
 func Samples(name string, columns ...string) *Set {
 	f, err := os.Open(input("Samples", name))
 	if err != nil {
@@ -51,6 +51,9 @@ func Samples(name string, columns ...string) *Set {
 		}
 	}
 	s, err := readSet(from, columns, size, blockSize)
+	if err == nil {
+		err = s.data.plausible()
+	}
 	if err != nil {
 		raise(err, "Samples(%q)", name)
 	}

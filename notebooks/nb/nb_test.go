@@ -68,14 +68,14 @@ const table = `level,replicate,latency_ns,model,share
 0,1,100,bert,
 1,1,200,bert,0.5
 1,2,300,gpt,0.25
-10,1,-5,bert,1
+10,1,5,bert,1
 `
 
 func TestSet(t *testing.T) {
 	path := file(t, filepath.Join(t.TempDir(), "samples.csv"), table)
 	enter(t, cell.Spec{Inputs: []cell.Input{{Files: map[string]string{"data/a/samples.csv": path}}}})
 	s := Samples("samples.csv")
-	if got := s.Ints("latency_ns"); !slices.Equal(got, []int64{100, 200, 300, -5}) {
+	if got := s.Ints("latency_ns"); !slices.Equal(got, []int64{100, 200, 300, 5}) {
 		t.Errorf("latency_ns %v", got)
 	}
 	if got := s.Floats("share"); !math.IsNaN(got[0]) || !slices.Equal(got[1:], []float64{0.5, 0.25, 1}) {

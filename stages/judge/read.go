@@ -44,11 +44,14 @@ type Selection struct {
 	Where map[string]string // rows whose column has this value, as text
 }
 
+// MostShare is the utilisation beyond which a column holds something else, such
+// as percent.
+const MostShare = 2
+
 const (
 	longest    = 1 << 20 // bytes of a line
 	mostLevels = 200     // beyond, a column holds what was measured and not what was set
 	mostTrials = 10_000  // replicates of all levels together
-	mostShare  = 2       // utilisation; beyond, a column holds something else, such as percent
 	unitGap    = 30      // ratio of neighbouring latencies taken for a gap between units
 	unitSlack  = 1.6     // factor by which groups in two units may miss a thousand
 )
@@ -408,8 +411,8 @@ func (p *reader) vary(f [][]byte) error {
 		seen := &p.seen[i]
 		if !bytes.Equal(f[at], seen.text) {
 			v, err := number(f[at])
-			if err == nil && numeric[i] == "utilisation" && v > mostShare {
-				err = cell.Hint(fmt.Errorf("%q is more than %d00%%", clip(f[at]), mostShare), "want the share of the link that was used, from 0 to 1; is this percent?")
+			if err == nil && numeric[i] == "utilisation" && v > MostShare {
+				err = cell.Hint(fmt.Errorf("%q is more than %d00%%", clip(f[at]), MostShare), "want the share of the link that was used, from 0 to 1; is this percent?")
 			}
 			if err != nil {
 				return p.at(at, err)

@@ -24,6 +24,7 @@ func x_barograph_stages_judge() map[string]reflect.Value {
 		"Level":         reflect.ValueOf((*judge.Level)(nil)),
 		"LoadManifest":  reflect.ValueOf(judge.LoadManifest),
 		"Manifest":      reflect.ValueOf((*judge.Manifest)(nil)),
+		"MostShare":     reflect.ValueOf(constant.MakeFromLiteral("2", token.INT, 0)),
 		"Options":       reflect.ValueOf((*judge.Options)(nil)),
 		"Report":        reflect.ValueOf((*judge.Report)(nil)),
 		"RowError":      reflect.ValueOf((*judge.RowError)(nil)),
