@@ -48,6 +48,9 @@ func (t Type) String() string {
 	if d, ok := types[t]; ok {
 		return d.name
 	}
+	if t == 0 {
+		return "no tensor"
+	}
 	return fmt.Sprintf("type %d", int32(t))
 }
 
