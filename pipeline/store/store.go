@@ -123,6 +123,7 @@ func Open(dir string) (*Store, error) {
 	if err := errors.Join(cut(s.log), cut(s.detail)); err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
+	s.stats.exact = probe(aside)
 	return s, nil
 }
 
@@ -387,6 +388,12 @@ func (s *Store) Put(path, name string) (File, error) {
 	if !st.Mode().IsRegular() {
 		return File{}, fmt.Errorf("output %s is not a regular file but %s", name, st.Mode().Type())
 	}
+	if st.Size() >= large { // the disk may as well be at work meanwhile
+		if f, err := os.Open(path); err == nil {
+			startWriting(f)
+			f.Close()
+		}
+	}
 	digest, err := HashFile(path)
 	if err != nil {
 		return File{}, err
@@ -541,7 +548,6 @@ func (s *Store) Copy(f File, path string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.stats.entries, path) // what was known of the file that stood there
 	s.due()
 	return nil
 }
@@ -562,19 +568,48 @@ func (s *Store) copy(f File, aside, path string) (err error) {
 		return err
 	}
 	if unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())) != nil {
-		_, err = io.Copy(dst, src)
+		for err == nil {
+			if _, err = io.CopyN(dst, src, large); err == nil {
+				startWriting(dst)
+			}
+		}
+		if err == io.EOF {
+			err = nil
+		}
 	}
-	if e := dst.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
+	before, e := dst.Stat()
+	if err = errors.Join(err, e, dst.Close()); err == nil {
 		err = os.Rename(name, path)
 	}
 	if err != nil {
 		os.Remove(name)
+		return err
+	}
+	after, err := os.Lstat(path) // renaming shows as a change
+	if err == nil {
+		s.know(path, f, before, after)
 	}
 	return err
 }
+
+// know notes what a file holds that was renamed to path between two looks at it.
+func (s *Store) know(path string, f File, before, after fs.FileInfo) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stats.shows(after) && os.SameFile(before, after) && before.ModTime().Equal(after.ModTime()) {
+		s.stats.remember(path, after, f.Digest, time.Now())
+	} else {
+		delete(s.stats.entries, path) // what was known of the file that stood there
+	}
+}
+
+// large is the size from which on a file is written to disk before a Sync asks
+// for it.
+const large = 16 << 20
+
+// startWriting has the kernel write what it holds of a file, and does not wait. A
+// kernel that cannot will do it later.
+func startWriting(f *os.File) { _ = unix.SyncFileRange(int(f.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE) }
 
 // Digest returns the SHA-256 of a file in the workspace, from the stat cache
 // where size, times and inode are what they were and old enough to trust.

@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -278,6 +279,39 @@ func TestLock(t *testing.T) {
 		t.Errorf("a wait that was cancelled: %v", err)
 	}
 	second.Close()
+}
+
+// An edit that leaves a file's size as it was is seen however soon it comes: after
+// the file was read, and after the store itself wrote it.
+func TestQuickEdits(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, filepath.Join(dir, "store"))
+	defer s.Close()
+	made := commit(t, s, "key", "s/x", "0000").Files[0]
+	path := filepath.Join(dir, "file")
+	for i := range 100 {
+		if err := s.Copy(made, path); err != nil {
+			t.Fatal(err)
+		}
+		for j := range 3 {
+			text := fmt.Sprintf("%03d%d", i, j+1)
+			f, err := os.OpenFile(path, os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = f.WriteString(text)
+			if err = errors.Join(err, f.Close()); err != nil {
+				t.Fatal(err)
+			}
+			want := fmt.Sprintf("%x", sha256.Sum256([]byte(text)))
+			if got, err := s.Digest(path); err != nil || got != want {
+				t.Fatalf("edit %d of %d is not seen: %s, %v", j, i, got, err)
+			}
+			if _, _, err := s.Proof(path, made.Digest); err == nil {
+				t.Fatalf("edit %d of %d is taken for what was there before", j, i)
+			}
+		}
+	}
 }
 
 // Whatever a damaged disk makes of the logs, opening them loses results and makes
