@@ -231,6 +231,11 @@ func chart(t *testing.T, address string) {
 		return value[int](t, b, `(shown => { const c = document.createElement("canvas"); c.width = shown.width; c.height = shown.height;
 			const g = c.getContext("2d", {willReadFrequently: true}); g.drawImage(shown, 0, 0); const d = g.getImageData(0, 0, c.width, c.height).data; let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 0; return n; })(document.querySelector(".ecdf canvas"))`)
 	}
+	const beyond = `document.querySelector(".ecdf .soft").textContent.trim()`
+	b.run(t, chromedp.Evaluate(`document.querySelector(".ecdf .controls button").click()`, nil), chromedp.Sleep(100*time.Millisecond))
+	if text := value[string](t, b, beyond); text != "" {
+		t.Errorf("the whole range leaves out: %q", text)
+	}
 	before := ink()
 	b.run(t, chromedp.Click(`.ecdf input[name="level=0"]`, chromedp.ByQuery), chromedp.Sleep(200*time.Millisecond))
 	if text := value[string](t, b, readout); strings.Contains(text, "level=0 ") {
@@ -290,7 +295,7 @@ func watchPage(t *testing.T, dir string) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	// Ended by us, and after the tab, to which a stream that breaks off is a failed request: t.Context would end it before.
+	// Ended by us, and after the tab: t.Context would kill it before.
 	t.Cleanup(func() { _ = c.Process.Signal(os.Interrupt); _ = c.Wait() })
 	var url string
 	if _, err := fmt.Fscanln(out, &url); err != nil {
@@ -327,4 +332,8 @@ func watchPage(t *testing.T, dir string) {
 	b.look(t, "watch-error")
 	save(string(text))
 	b.run(t, chromedp.WaitNotPresent("pre.error", chromedp.ByQuery))
+	if err := c.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	b.run(t, chromedp.Poll(`document.querySelector("#state").textContent.includes("watch has ended")`, nil))
 }

@@ -19,7 +19,8 @@ func main() {
 	// long. The band holds the true distribution with 95% confidence, and is wider
 	// where calls depend on one another. The percentage is the share of the link
 	// that the load achieved while those calls were timed.
-	samples := nb.Samples("samples.csv", "level", "replicate", "latency_ns", "model", "batch", "sequence", "direction", "utilisation")
+	samples := nb.Samples("samples.csv",
+		"level", "replicate", "latency_ns", "model", "batch", "sequence", "direction", "utilisation")
 	run := nb.Recording("run.json")
 	if model := nb.String("model", ""); model != "" {
 		samples = samples.Where("model", model)

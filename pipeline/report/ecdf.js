@@ -21,6 +21,22 @@ for (const figure of document.querySelectorAll("figure.ecdf")) {
     return at.map((x) => { while (i < c.x.length && c.x[i] <= x) k = c.k[i++]; return k / c.n; });
   })];
 
+  // What the axis shows at first: all within five interquartile ranges of the
+  // quartiles and the middle 90%, unless the rest is near. A few calls far off
+  // would squash the others.
+  const bulk = curves.map((c) => {
+    const quantile = (q) => c.x[c.k.findIndex((k) => k >= q * c.n)];
+    const [a, b] = [quantile(0.25), quantile(0.75)];
+    const reach = 5 * Math.max(b - a, quantile(0.5) / 100);
+    return [Math.min(c.x.find((x) => x >= a - reach), quantile(0.05)), Math.max(c.x.findLast((x) => x <= b + reach), quantile(0.95))];
+  });
+  const low = Math.min(...bulk.map((b) => b[0])), high = Math.max(...bulk.map((b) => b[1]));
+  const wide = Math.max(high - low, high / 50);
+  const start = [
+    high - first > 5 * wide ? low - wide / 4 : Math.max(at[0], first - wide / 20),
+    last - low > 5 * wide ? high + wide / 4 : Math.min(at[at.length - 1], last + wide / 20),
+  ].map((x) => x / scale);
+
   const make = (tag, properties, ...children) => {
     const e = Object.assign(document.createElement(tag), properties);
     e.append(...children);
@@ -30,6 +46,7 @@ for (const figure of document.querySelectorAll("figure.ecdf")) {
   chart.setAttribute("role", "application");
   chart.setAttribute("aria-label", "Distribution of latency on " + figure.dataset.name + "; arrow keys read values");
   const readout = make("output", { className: "readout" });
+  const beyond = make("p", { className: "soft" });
   const log = make("input", { type: "checkbox", name: "log", disabled: first <= 0, checked: first > 0 && last > 10 * first });
   const reset = make("button", { type: "button", textContent: "Whole range" });
   const levels = make("fieldset", {}, make("legend", { textContent: "Show" }));
@@ -53,6 +70,18 @@ for (const figure of document.querySelectorAll("figure.ecdf")) {
     readout.textContent = "within " + value(u.data[0][i]) + " " + name + ": " +
       curves.map((c, j) => (shown[j].checked ? c.label + " " + (100 * u.data[j + 1][i]).toFixed(1) + "%" : "")).filter(Boolean).join(" · ");
   };
+  // Says what the axis leaves out.
+  const tell = (u) => {
+    const { min, max } = u.scales.x;
+    let out = 0, all = 0;
+    curves.forEach((c, i) => {
+      if (!shown[i].checked) return;
+      const upTo = (x) => c.k[c.x.findLastIndex((v) => v / scale <= x)] ?? 0;
+      out += c.n - upTo(max) + (c.k[c.x.findLastIndex((v) => v / scale < min)] ?? 0);
+      all += c.n;
+    });
+    beyond.textContent = out ? `${out} of ${all} calls lie beyond the axis.` : "\u00a0";
+  };
   let plot;
   const draw = () => {
     const ink = getComputedStyle(document.documentElement).getPropertyValue("--ink").trim();
@@ -69,9 +98,10 @@ for (const figure of document.querySelectorAll("figure.ecdf")) {
         label: c.label, show: shown[i].checked, stroke: color(i), width: 1.75, dash: dashes[i % dashes.length],
         points: { show: false }, paths: uPlot.paths.stepped({ align: 1 }),
       }))],
-      hooks: { setCursor: [read], setSeries: [read] },
+      hooks: { setCursor: [read], setSeries: [read, tell], setScale: [(u, key) => { if (key === "x") tell(u); }] },
     }, table, chart);
     read(plot);
+    if (!log.checked) plot.setScale("x", { min: start[0], max: start[1] });
   };
   const whole = () => plot.setScale("x", { min: table[0][0], max: table[0][at.length - 1] });
   log.addEventListener("change", draw);
@@ -85,7 +115,7 @@ for (const figure of document.querySelectorAll("figure.ecdf")) {
   });
 
   if (curves.length) {
-    figure.prepend(controls, chart, readout);
+    figure.prepend(controls, chart, beyond, readout);
     figure.hidden = false;
     draw();
     new ResizeObserver(() => { if (Math.abs(plot.width - chart.clientWidth) > 1) draw(); }).observe(chart);

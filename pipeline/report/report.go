@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -29,6 +30,7 @@ import (
 	"barograph/pipeline/record"
 	"barograph/pipeline/report/page"
 	"barograph/pipeline/store"
+	"barograph/pipeline/study"
 
 	"gopkg.in/yaml.v3"
 )
@@ -50,8 +52,9 @@ var (
 )
 
 var layout = template.Must(template.New("report").Funcs(template.FuncMap{
-	"class": func(verdict string) string { return strings.ReplaceAll(verdict, " ", "-") },
-	"size":  page.Size,
+	"class":  func(verdict string) string { return strings.ReplaceAll(verdict, " ", "-") },
+	"size":   page.Size,
+	"blocks": page.Blocks,
 }).Parse(document))
 
 // A Side is a study on one machine.
@@ -75,10 +78,11 @@ type Side struct {
 // A Figure is an output that can be looked at.
 type Figure struct {
 	Name  string // its path without the extension
-	Stage string
 	SVG   template.HTML
 	Files []File
 	Took  time.Duration
+
+	cell *plan.Cell
 }
 
 // A File is an output that the page hands out.
@@ -175,7 +179,7 @@ func (s *Side) add(name string, c *plan.Cell, r *store.Record, files map[string]
 			return err
 		}
 		stem := strings.TrimSuffix(out, ".svg")
-		fig := Figure{Name: stem, Stage: c.Stage.Name, Took: r.Wall, SVG: page.InlineSVG(svg, fmt.Sprintf("%s-figure%d", name, len(s.Figures)+1))}
+		fig := Figure{Name: stem, cell: c, Took: r.Wall, SVG: page.InlineSVG(svg, fmt.Sprintf("%s-figure%d", name, len(s.Figures)+1))}
 		for _, ext := range []string{".csv", ".pdf"} {
 			if files[stem+ext] == "" {
 				continue
@@ -238,13 +242,9 @@ func Write(w io.Writer, sides []*Side, graph []byte) error {
 	if err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
-	rel, err := filepath.Rel(st.Root, st.File)
-	if err != nil || !filepath.IsLocal(rel) {
-		rel = st.File
-	}
 	var b bytes.Buffer
 	if err := layout.Execute(&b, map[string]any{
-		"Study": st, "File": filepath.ToSlash(rel), "Source": source, "Graph": page.InlineSVG(graph, "stages"), "Sides": sides,
+		"Study": st, "File": nameOf(st), "Source": source, "Graph": page.InlineSVG(graph, "stages"), "Sides": sides,
 		"Claims": claims(st.Claims, sides), "Facts": facts(sides), "Works": works, "License": uplotLicense, "Wide": len(sides) > 1,
 	}); err != nil {
 		return fmt.Errorf("write the report: %w", err)
@@ -377,14 +377,43 @@ func (s *Side) Whole() string {
 // Duration is how long the figure's cell took.
 func (f Figure) Duration() string { return Rounded(f.Took) }
 
-// ByHand is the command that draws a figure again by its notebook alone.
-func (s *Side) ByHand(f Figure) string {
-	for _, st := range s.plan.Study.Stages {
-		if st.Name == f.Stage && st.Notebook != "" {
-			return fmt.Sprintf("barograph notebook run %s --data data/%s/%s -o figures", path.Base(filepath.ToSlash(st.Notebook)), s.plan.Study.Name, s.Machine.Name)
+// Replay is the command that analyses and draws everything again.
+func (s *Side) Replay() string {
+	st := s.plan.Study
+	return fmt.Sprintf("barograph run %s --replay %s", page.Shell(nameOf(st)), page.Shell(path.Join("data", st.Name, s.Machine.Name)))
+}
+
+// Again is the command that draws a figure again: by its notebook alone, unless
+// the figure shows more than the recording, such as that it is INVALID.
+func (s *Side) Again(f Figure) (string, error) {
+	c := f.cell
+	invalid := slices.ContainsFunc(s.Verdicts, func(v cell.Verdict) bool { return v.Verdict == cell.Invalid })
+	if c.Stage.Notebook == "" || invalid {
+		return s.Replay(), nil
+	}
+	line := fmt.Sprintf("barograph notebook run %s --data %s", page.Shell(path.Base(filepath.ToSlash(c.Stage.Notebook))), page.Shell(path.Join("data", s.plan.Study.Name, s.Machine.Name)))
+	var with map[string]json.RawMessage
+	if err := json.Unmarshal(c.With, &with); len(c.With) > 0 && err != nil {
+		return "", err
+	}
+	for _, param := range slices.Sorted(maps.Keys(with)) {
+		line += " --param " + page.Shell(param+"="+string(with[param]))
+	}
+	for _, out := range c.Outputs {
+		if strings.TrimSuffix(out, path.Ext(out)) == f.Name {
+			line += " --declare " + page.Shell(out)
 		}
 	}
-	return ""
+	return line, nil
+}
+
+// nameOf is how commands call a study's file.
+func nameOf(st *study.Study) string {
+	rel, err := filepath.Rel(st.Root, st.File)
+	if err != nil || !filepath.IsLocal(rel) {
+		return st.File
+	}
+	return filepath.ToSlash(rel)
 }
 
 // Doubts are what the recording warns of, each once.

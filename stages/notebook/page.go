@@ -174,8 +174,10 @@ func (v view) said(e nb.Event, id string) (template.HTML, error) {
 	var b strings.Builder
 	var err error
 	switch e.Type {
-	case "print", "summary":
-		err = layout.ExecuteTemplate(&b, e.Type, strings.TrimRight(e.Text, "\n"))
+	case "print":
+		err = layout.ExecuteTemplate(&b, "print", strings.TrimRight(e.Text, "\n"))
+	case "summary":
+		err = layout.ExecuteTemplate(&b, "summary", page.Blocks(e.Text))
 	case "note", "warning":
 		err = layout.ExecuteTemplate(&b, "remark", e)
 	case "verdict":

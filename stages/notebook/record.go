@@ -16,6 +16,7 @@ import (
 
 	"barograph/notebooks/nb"
 	"barograph/pipeline/cell"
+	"barograph/pipeline/report/page"
 	"barograph/stages/notebook/symbols"
 )
 
@@ -70,25 +71,17 @@ func again(s *cell.Spec) string {
 	if s.Stage != byHand {
 		return fmt.Sprintf("barograph run --replay data/%s/%s configs/%s.yaml", s.Study, s.Machine.Name, s.Study)
 	}
-	line := []string{"barograph notebook run", quoted(strings.TrimSuffix(strings.TrimPrefix(sourceName(s), "notebooks/"), "/"+File))}
+	line := []string{"barograph notebook run", page.Shell(strings.TrimSuffix(strings.TrimPrefix(sourceName(s), "notebooks/"), "/"+File))}
 	if len(s.Inputs) > 0 {
-		line = append(line, "--data "+quoted(s.Inputs[0].ID))
+		line = append(line, "--data "+page.Shell(s.Inputs[0].ID))
 	}
 	var with With
 	_ = json.Unmarshal(s.With, &with) // what parameters made
 	for _, name := range slices.Sorted(maps.Keys(with)) {
 		value, _ := json.Marshal(with[name])
-		line = append(line, "--param "+quoted(name+"="+string(value)))
+		line = append(line, "--param "+page.Shell(name+"="+string(value)))
 	}
 	return strings.Join(line, " ")
-}
-
-// quoted writes a word as a shell reads it.
-func quoted(word string) string {
-	if word != "" && strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=:,@%+") == "" {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // write lists the outputs in a folder and writes the record there.

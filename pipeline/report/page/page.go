@@ -110,6 +110,33 @@ func Data(name string, content []byte) template.URL {
 	return template.URL("data:" + kind + ";base64," + base64.StdEncoding.EncodeToString(content))
 }
 
+// A Block is a paragraph of a plain text, or a table laid out with spaces, whose
+// lines must stay as they are.
+type Block struct {
+	Text  string
+	Table bool
+}
+
+var aligned = regexp.MustCompile(`\S  +\S`)
+
+// Blocks cuts a plain text at its empty lines.
+func Blocks(text string) (blocks []Block) {
+	for _, b := range strings.Split(strings.Trim(text, "\n"), "\n\n") {
+		if b = strings.Trim(b, "\n"); b != "" {
+			blocks = append(blocks, Block{b, aligned.MatchString(b)})
+		}
+	}
+	return blocks
+}
+
+// Shell writes a word of a command as a shell reads it.
+func Shell(word string) string {
+	if word != "" && strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=:,@%+") == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
 // Size writes a number of bytes for reading.
 func Size(n int64) string {
 	const step = 1024

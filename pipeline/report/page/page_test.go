@@ -1,6 +1,7 @@
 package page_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,6 +34,25 @@ func TestWrite(t *testing.T) {
 	}
 	if strings.Contains(b.String(), "connect-src") {
 		t.Error("a page that is not live may connect")
+	}
+}
+
+func TestBlocks(t *testing.T) {
+	got := page.Blocks("study\n\nlevel  n\n    0  9\n\n\na long sentence; another\nwarning: doubt\n")
+	want := []page.Block{{"study", false}, {"level  n\n    0  9", true}, {"a long sentence; another\nwarning: doubt", false}}
+	if !slices.Equal(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if got := page.Blocks("\n"); got != nil {
+		t.Errorf("of nothing, %+v", got)
+	}
+}
+
+func TestShell(t *testing.T) {
+	for word, want := range map[string]string{"a/b-c=1.5": "a/b-c=1.5", "": "''", `x="a b"`: `'x="a b"'`, "it's": `'it'\''s'`} {
+		if got := page.Shell(word); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
 	}
 }
 
