@@ -11,6 +11,8 @@ import (
 
 	"barograph/notebooks/nb"
 	"barograph/stages/figure"
+	"barograph/stages/judge"
+	"barograph/stages/stats"
 )
 
 // A trial is what run.json says of one infer cell, as far as it matters here.
@@ -29,9 +31,11 @@ func main() {
 	// Slowdown is a quantile of inference time under load over the same quantile
 	// without load, in the same direction and at the same batch. Its interval is
 	// that of their difference, by a bootstrap over replicates; the quantile
-	// without load is taken for known. The bytes are those of one request's
+	// without load is taken for known. Where that quantile moved while all was
+	// measured, the GPU failed a gate, or the inference had to wait for its processor
+	// half of the time, the measurement is INVALID, and says so. The bytes are those of one request's
 	// inputs and outputs; weights cross the link once, before anything is timed.
-	samples := nb.Samples("samples.csv", "level", "replicate", "latency_ns", "model", "batch", "direction", "utilisation")
+	samples := nb.Samples("samples.csv", "level", "replicate", "latency_ns", "model", "batch", "direction", "utilisation", "seq")
 	run := nb.Recording("run.json")
 	var recording struct {
 		Trials []trial `json:"trials"`
@@ -51,6 +55,13 @@ func main() {
 	order := []string{}
 	cells := map[string]float64{}
 	doubts := []string{}
+	invalid := []string{}
+	if why := run.Gates(); why != "" {
+		invalid = append(invalid, "INVALID: "+why)
+	}
+	if lost := run.Lost(); lost > judge.Defaults.Extreme {
+		invalid = append(invalid, fmt.Sprintf("INVALID: for %s of the time that was timed, the inference waited for its processor", nb.Percent(lost)))
+	}
 	for _, model := range samples.By("model") {
 		for _, batch := range model.By("batch") {
 			key := model.Value + " " + batch.Value
@@ -59,6 +70,9 @@ func main() {
 				if baseline.Len() == 0 {
 					doubts = append(doubts, direction.Label+" of "+key+" has no level 0")
 					continue
+				}
+				if d := nb.Drift(baseline, stats.DriftMargin); d.Drifted() {
+					invalid = append(invalid, "INVALID, "+key+" "+direction.Value+": "+d.String())
 				}
 				before := baseline.Quantiles(0.5)[0].Value
 				for _, level := range direction.By("level") {
@@ -95,6 +109,9 @@ func main() {
 	if run.Simulated {
 		simulated = "SIMULATED: "
 	}
+	if len(invalid) > 0 {
+		nb.Summary(strings.Join(invalid, "\n"))
+	}
 	nb.Summary(fmt.Sprintf("%sstudy %s on %s: slowdown under load, with 95%% intervals\n\n%s", simulated, run.Study, run.Machine.Name, nb.Align(rows)))
 	if len(doubts) > 0 {
 		nb.Summary("warning: " + strings.Join(doubts, "\nwarning: "))
@@ -109,6 +126,7 @@ func main() {
 		Caption:   []string{"One point for each model and batch, on " + run.Machine.Name + "; bars: 95% intervals."},
 		Simulated: run.Simulated,
 	}
+	spec.Caption = append(spec.Caption, invalid...)
 	for _, name := range order {
 		spec.Series = append(spec.Series, *series[name])
 	}
@@ -125,6 +143,7 @@ func main() {
 		Simulated: run.Simulated,
 		Width:     170,
 	}
+	heat.Caption = append(heat.Caption, invalid...)
 	for _, model := range samples.By("model") {
 		for _, batch := range model.By("batch") {
 			values := []float64{}
