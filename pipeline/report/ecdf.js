@@ -89,7 +89,7 @@ for (const figure of document.querySelectorAll("figure.ecdf")) {
     const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line }, font: "13px system-ui, sans-serif", labelFont: "14px system-ui, sans-serif" };
     if (plot) plot.destroy();
     plot = new uPlot({
-      width: Math.max(chart.clientWidth, 240), height: Math.round(Math.min(Math.max(chart.clientWidth, 240) * 0.6, 460)),
+      width: Math.max(chart.clientWidth, 240), height: Math.round(Math.min(Math.max(chart.clientWidth * 0.6, 280), 460)),
       legend: { show: false },
       cursor: { points: { size: 7 }, drag: { x: true, y: false } },
       scales: { x: { time: false, distr: log.checked ? 3 : 1 }, y: { range: [0, 1] } },
