@@ -9,8 +9,8 @@
 # python3 with PyTorch, transformers and onnx.
 #
 # Each step has its own limit and a failed one does not end the others. The call
-# ends within SECONDS, 580 unless said; one after it leaves out what is done and
-# goes on with the rest. OUT/results.tar.xz, packed after each step, holds
+# ends within SECONDS, 580 unless said; one after it leaves out what has ended, well or
+# not, and goes on with the rest (rm .gpu/STEP.done to run a step again). OUT/results.tar.xz, packed after each step, holds
 # steps.csv, logs, what the programs printed, and the recordings.
 #
 # MACHINE=host rehearses it without a GPU; STEPS names the steps to run.
@@ -59,9 +59,9 @@ study() {
 	local name=$1 status=0
 	shift
 	bin/barograph run "configs/$name.yaml" --machine "$machine" "$@" || status=$?
+	[ $status -eq 0 ] || [ $status -eq 3 ] || exit $status
 	mkdir -p "$results/data/$name"
 	cp -r "data/$name/$machine" "$results/data/$name/"
-	[ $status -eq 0 ] || [ $status -eq 3 ] || exit $status
 }
 export -f study
 
