@@ -192,6 +192,9 @@ func gangKey(key string, g *Cell) string {
 // reason says what changed since the cell's newest result.
 func (d *Decider) reason(c *Cell, parts []store.Part) string {
 	last := d.store.Latest(d.plan.Name(c))
+	if n := d.store.Unread(); last == nil && n > 0 {
+		return fmt.Sprintf("has no result that can be read (%d of all are damaged, or another version kept them)", n)
+	}
 	if last == nil {
 		return "never ran"
 	}

@@ -234,6 +234,10 @@ stages:
 	d = decide()
 	is(d["a"], plan.Runs, "file in.txt changed: ")
 	is(d["c"], plan.Stands, "")
+	command := kinds["command"]
+	command.Version = "2" // as in a newer program
+	defer func() { command.Version = "1" }()
+	is(decide()["c"], plan.Runs, "kind changed: command 1 -> command 2")
 }
 
 // A recording stands in for what measures; what only measuring needs is gone,

@@ -92,6 +92,7 @@ type Store struct {
 	stats   statCache
 	details map[string][]byte // by key; nil until they are asked for
 	used    map[string]bool   // keys that a shared folder should have
+	unread  int               // lines that hold no record that this program can read
 	log     *os.File          // nil when the store was opened to read
 	detail  *os.File
 	timer   *time.Timer // of the next Sync, where one is due
@@ -169,6 +170,8 @@ func load(dir string) (*Store, error) {
 		// A damaged line is a lost result; those around it still stand.
 		if r, err := parseRecord(line); err == nil {
 			s.index(r)
+		} else {
+			s.unread++
 		}
 	}
 	return s, nil
@@ -331,6 +334,10 @@ func (s *Store) Latest(cell string) *Record {
 	defer s.mu.Unlock()
 	return s.latest[cell]
 }
+
+// Unread returns how many records could not be read: they are damaged, or of a
+// version of this program that kept them in another way.
+func (s *Store) Unread() int { return s.unread }
 
 // Detail reads what a record keeps for people.
 func (s *Store) Detail(r *Record) (Detail, error) {
