@@ -1,80 +1,98 @@
 //go:build go1.21
 
-// Timeline draws what the link carried while each inference of one trial ran,
-// from every copy of its stressor.
+// Timeline draws what the link carried while each inference of one trial ran.
 package main
 
 import (
 	"fmt"
-	"math"
 
 	"barograph/notebooks/nb"
 	"barograph/stages/figure"
 )
 
+// A recorded is what run.json says of one trial, as far as it matters here.
+type recorded struct {
+	ID          string  `json:"id"`
+	Seq         int     `json:"seq"`
+	Capacity    float64 `json:"capacity_bytes_per_s"`
+	Utilisation float64 `json:"utilisation"`
+	Stress      struct {
+		Threads     int     `json:"threads"`
+		Block       float64 `json:"block_bytes"`
+		Outstanding int     `json:"outstanding"`
+		Direction   string  `json:"direction"`
+	} `json:"stress"`
+	Timeline *struct {
+		Calls int     `json:"calls"`
+		Start int64   `json:"start_ns"`
+		Slice int64   `json:"slice_ns"`
+		Bytes []int64 `json:"bytes"`
+	} `json:"timeline"`
+}
+
 func main() {
 	// %% [markdown] One trial
 	//
 	// The line is the bandwidth of the stressor's copies, in slices of time; a copy
-	// counts in each slice by the share of its duration there. Below it stand the
-	// calls, each from its start to its end. The inputs are what the stress and the
-	// infer cell of one trial left.
-	calls := nb.Samples("calls.csv", "start_ns", "latency_ns")
-	copies := nb.Samples("copies.csv.gz", "start_ns", "bytes", "duration_ns")
-	starts := calls.Ints("start_ns")
-	latencies := calls.Ints("latency_ns")
-	n := nb.Int("calls", 12)
-	if n > len(starts) {
-		n = len(starts)
+	// counts in each slice by the share of its duration there. Stripes are the calls
+	// that ran meanwhile, each from its scheduled arrival to its completion. The
+	// trial is the one that is named, or else the one that used most of the link.
+	run := nb.Recording("run.json")
+	var recording struct {
+		Trials []recorded `json:"trials"`
 	}
-	begin := starts[0]
-	end := starts[n-1] + latencies[n-1]
-
-	// %% Bandwidth
-	slices := nb.Int("slices", 100)
-	width := float64(end-begin) / float64(slices)
-	carried := make([]float64, slices)
-	from := copies.Ints("start_ns")
-	bytes := copies.Ints("bytes")
-	took := copies.Ints("duration_ns")
-	for i, start := range from {
-		low := math.Max(0, float64(start-begin))
-		high := math.Min(float64(end-begin), float64(start-begin)+float64(took[i]))
-		for at := low; at < high; {
-			slice := int(at / width)
-			next := math.Min(high, float64(slice+1)*width)
-			if slice >= slices || next <= at {
-				break
-			}
-			carried[slice] += float64(bytes[i]) * (next - at) / float64(took[i])
-			at = next
+	nb.JSON("run.json", &recording)
+	id := nb.String("trial", "")
+	direction := nb.String("direction", "")
+	var trial *recorded
+	known := []string{}
+	for i := range recording.Trials {
+		t := &recording.Trials[i]
+		if t.Timeline == nil || direction != "" && t.Stress.Direction != direction {
+			continue
+		}
+		known = append(known, t.ID)
+		if t.ID == id || id == "" && (trial == nil || t.Utilisation > trial.Utilisation) {
+			trial = t
 		}
 	}
-	line := figure.PointSeries{Label: "load", Join: true}
-	for i, b := range carried {
-		line.X = append(line.X, (float64(i)+0.5)*width/1e6)
-		line.Y = append(line.Y, b/width)
+	if trial == nil {
+		nb.Check(fmt.Errorf("run.json holds no timeline of the trial %q; it has those of %q", id, known))
 	}
+	line := trial.Timeline
 
 	// %% Calls
-	bars := figure.PointSeries{Label: "calls"}
-	for i := 0; i < n; i++ {
-		bars.X = append(bars.X, float64(starts[i]-begin+latencies[i]/2)/1e6)
-		bars.XLow = append(bars.XLow, float64(starts[i]-begin)/1e6)
-		bars.XHigh = append(bars.XHigh, float64(starts[i]-begin+latencies[i])/1e6)
-		bars.Y = append(bars.Y, 0)
+	calls := nb.Samples("samples.csv", "seq", "call", "scheduled_ns", "latency_ns", "model", "batch", "sequence").Where("seq", fmt.Sprint(trial.Seq))
+	scheduled, latency := calls.Ints("scheduled_ns"), calls.Ints("latency_ns")
+	spans := []figure.Span{}
+	for i := 0; i < line.Calls && i < len(scheduled); i++ {
+		start := float64(scheduled[i]-line.Start) / 1e6
+		spans = append(spans, figure.Span{Start: start, End: start + float64(latency[i])/1e6})
+	}
+
+	// %% Bandwidth
+	carried := []float64{}
+	for _, bytes := range line.Bytes {
+		carried = append(carried, float64(bytes)/float64(line.Slice))
 	}
 
 	// %% Figure
-	fig, err := figure.Points(figure.PointsSpec{
-		Title:     "What the link carried while each inference ran",
-		XLabel:    "Time (ms)",
-		YLabel:    "Bandwidth of the load (GB/s)",
-		XScale:    "linear",
-		YScale:    "linear",
-		Caption:   []string{fmt.Sprintf("The first %d of %d calls of a trial; %d copies in all, in slices of %.3g ms.", n, len(starts), copies.Len(), width/1e6)},
-		Simulated: nb.Bool("simulated", nb.Machine().Device == "sim"),
-		Series:    []figure.PointSeries{bars, line},
+	fig, err := figure.Timeline(figure.TimelineSpec{
+		Title:  "What the link carried while each inference ran",
+		XLabel: "Time (ms)",
+		YLabel: "Bandwidth of the load (GB/s)",
+		Caption: []string{
+			fmt.Sprintf("%s, batch %s, sequence %s, on %s.", calls.Only("model"), calls.Only("batch"), calls.Only("sequence"), run.Machine.Name),
+			fmt.Sprintf("The first %d of %d calls of %s, beside %d x %d copies of %.4g MiB in flight (%s).", len(spans), calls.Len(), trial.ID,
+				trial.Stress.Threads, trial.Stress.Outstanding, trial.Stress.Block/(1<<20), trial.Stress.Direction),
+			fmt.Sprintf("The load used %s of the link over the whole trial; slices of %.3g ms.", nb.Percent(trial.Utilisation), float64(line.Slice)/1e6),
+		},
+		Simulated: run.Simulated,
+		Invalid:   nb.WhyInvalid(),
+		Slice:     float64(line.Slice) / 1e6,
+		Load:      carried,
+		Capacity:  trial.Capacity / 1e9,
+		Calls:     spans,
 	})
 	nb.Check(err)
 	nb.Save(fig)

@@ -58,7 +58,7 @@ func timeline(calls, copies string) (*Timeline, error) {
 	end := int64(0)
 	err := numbers(calls, 4, func(v []int64) bool {
 		if line.Calls == 0 {
-			line.Start = v[2]
+			line.Start = v[1]
 		}
 		end = v[1] + v[3] // latency runs from the scheduled arrival
 		line.Calls++

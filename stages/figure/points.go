@@ -54,23 +54,30 @@ func Points(spec PointsSpec) (*Figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &points{spec: spec}
+	if err := spec.check(); err != nil {
+		return nil, err
+	}
+	return (&points{spec: spec}).build(xScale, yScale)
+}
+
+// check refuses series whose slices do not fit one another.
+func (spec PointsSpec) check() error {
 	for _, s := range spec.Series {
 		for _, v := range [][]float64{s.Y, s.Low, s.High, s.XLow, s.XHigh} {
 			if v != nil && len(v) != len(s.X) {
-				return nil, fmt.Errorf("figure: series %q: %d values for %d points", s.Label, len(v), len(s.X))
+				return fmt.Errorf("figure: series %q: %d values for %d points", s.Label, len(v), len(s.X))
 			}
 		}
 		if len(s.Y) != len(s.X) || (s.Low == nil) != (s.High == nil) || (s.XLow == nil) != (s.XHigh == nil) {
-			return nil, fmt.Errorf("figure: series %q: an interval lacks an end", s.Label)
+			return fmt.Errorf("figure: series %q: an interval lacks an end", s.Label)
 		}
 	}
 	for _, c := range spec.Curves {
 		if len(c.X) != len(c.Y) {
-			return nil, fmt.Errorf("figure: curve %q: %d values for %d points", c.Label, len(c.Y), len(c.X))
+			return fmt.Errorf("figure: curve %q: %d values for %d points", c.Label, len(c.Y), len(c.X))
 		}
 	}
-	return f.build(xScale, yScale)
+	return nil
 }
 
 type points struct {

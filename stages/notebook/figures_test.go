@@ -1,8 +1,6 @@
 package notebook_test
 
 import (
-	"bytes"
-	"compress/gzip"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -11,22 +9,26 @@ import (
 	"time"
 )
 
-// trial adds what the cells of one trial leave to a recording.
+// trial adds to a recording a replicate of level 2 with another number of copies
+// in flight, and to its run.json what the link carried during the first calls of
+// the trial with seq 3.
 func trial(t testing.TB, data string) {
 	t.Helper()
-	var copies bytes.Buffer
-	z := gzip.NewWriter(&copies)
-	fmt.Fprint(z, "thread,start_ns,bytes,duration_ns,direction\n")
-	calls := "call,scheduled_ns,start_ns,latency_ns\n"
-	for i := range 40 {
-		fmt.Fprintf(z, "0,%d,4194304,500000,h2d\n", i*1_000_000)
-		calls += fmt.Sprintf("%d,%d,%d,900000\n", i, i*1_000_000, i*1_000_000)
+	samples := filepath.Join(data, "samples.csv")
+	text := read(t, samples)
+	for line := range strings.Lines(text) {
+		if f := strings.Split(line, ","); f[0] == "2" && f[1] == "1" {
+			f[1], f[15], f[18] = "4", "2", "99\n"
+			text += strings.Join(f, ",")
+		}
 	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	write(t, filepath.Join(data, "copies.csv.gz"), copies.String())
-	write(t, filepath.Join(data, "calls.csv"), calls)
+	write(t, samples, text)
+	bytes := strings.TrimSuffix(strings.Repeat("1048576,0,", 60), ",")
+	line := fmt.Sprintf(`{"id": "infer[level=2,replicate=1]", "seq": 3, "utilisation": 0.3, "capacity_bytes_per_s": 1e10,
+"stress": {"threads": 2, "block_bytes": 8388608, "outstanding": 1, "direction": "h2d"},
+"timeline": {"calls": 12, "start_ns": 1000000000, "slice_ns": 400000, "bytes": [%s]},`, bytes)
+	path := filepath.Join(data, "run.json")
+	write(t, path, strings.Replace(read(t, path), `"trials": [{`, `"trials": [`+line, 1))
 }
 
 // The shipped figures are drawn in every format, twice with the same bytes.
@@ -34,7 +36,7 @@ func TestFigures(t *testing.T) {
 	data := recording(t, 300, func(u float64) float64 { return 3e6 * math.Exp(1.5*u) }, 0)
 	trial(t, data)
 	for name, says := range map[string]string{
-		"laws": "exponential leads", "shift": "Longer by (ms)", "surface": "in flight of", "timeline": "The first 12 of 40 calls",
+		"laws": "exponential leads", "shift": "Longer by (ms)", "surface": "Copies in flight", "timeline": "The first 12 of 300 calls of infer[level=2,replicate=1]",
 	} {
 		t.Run(name, func(t *testing.T) {
 			var outputs []string
@@ -42,9 +44,6 @@ func TestFigures(t *testing.T) {
 				outputs = append(outputs, "figures/"+name+"."+format)
 			}
 			s := shipped(t, "plot", name, data, outputs...)
-			for _, file := range []string{"copies.csv.gz", "calls.csv"} {
-				s.Inputs[0].Files[file] = filepath.Join(data, file)
-			}
 			one, two := serve(t, s, time.Minute), serve(t, s, time.Minute)
 			if one.err != nil || two.err != nil {
 				t.Fatalf("%v, %v: %s\n%s", one.err, two.err, one.failure.Text, one.log)
