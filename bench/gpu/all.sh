@@ -121,8 +121,8 @@ swap() { study swap --set replicates=10; }
 
 step look 0 60 look
 step link 60 200 bandwidth
-step torch 60 300 pytorch
 step soak 350 500 soaked
+step torch 120 300 pytorch
 step faults 60 300 broken
 step decoupled 60 500 decoupled
 step models 90 560 models
