@@ -158,7 +158,7 @@ func (d *Decider) waits(c *Cell) *Cell {
 }
 
 func (d *Decider) parts(parts []store.Part, c *Cell, prefix string) ([]store.Part, error) {
-	for _, p := range c.identity {
+	for _, p := range c.identity() {
 		parts = append(parts, store.Part{Name: prefix + p.Name, Value: p.Value})
 	}
 	for _, path := range c.Files {

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"barograph/pipeline/cell"
@@ -61,8 +62,33 @@ type Cell struct {
 	// Given maps outputs to files of a recording; such a cell never runs.
 	Given map[string]string
 
-	identity []store.Part // parts that no other cell's result decides
-	missing  []string
+	shared  *shared
+	missing []string
+}
+
+// Shared is what cells of one stage with the same parameters have in common.
+type shared struct {
+	with   json.RawMessage
+	claims []cell.Claim
+	parts  []store.Part // of their keys, by name
+	seed   int          // the place in parts of each cell's own seed; -1 for none
+}
+
+// identity returns the parts of a cell's key that no other cell's result decides.
+func (c *Cell) identity() []store.Part {
+	parts := make([]store.Part, len(c.shared.parts), len(c.shared.parts)+2)
+	copy(parts, c.shared.parts)
+	if i := c.shared.seed; i >= 0 {
+		parts[i].Value = strconv.FormatUint(c.Seed, 10)
+	}
+	if c.Graph != nil {
+		j, _ := json.Marshal(c.Graph)
+		parts = append(parts, store.Part{Name: "graph", Value: string(j)})
+	}
+	if c.Design != "" {
+		parts = append(parts, store.Part{Name: "design", Value: c.Design})
+	}
+	return parts
 }
 
 // Name returns the cell's name within all studies.
@@ -73,12 +99,12 @@ func (p *Plan) Cell(id string) *Cell { return p.byID[id] }
 
 // Same tells whether two cells are decided by the same, their inputs apart.
 func (c *Cell) Same(other *Cell) bool {
-	return other != nil && slices.Equal(c.identity, other.identity) && slices.Equal(c.Files, other.Files)
+	return other != nil && slices.Equal(c.identity(), other.identity()) && slices.Equal(c.Files, other.Files)
 }
 
 // Build expands a study. Its errors are study.Errors: all there are, positioned.
 func Build(s *study.Study) (*Plan, error) {
-	b := builder{study: s, cells: map[string][]*Cell{}, globs: map[string][]string{}}
+	b := builder{study: s, cells: map[string][]*Cell{}, alike: map[*study.Bound]*shared{}, points: map[*study.Stage][]cell.Point{}, globs: map[string][]string{}}
 	order, err := sorted(s)
 	if err != nil {
 		return nil, err
@@ -97,32 +123,31 @@ func Build(s *study.Study) (*Plan, error) {
 		}
 	}
 	p.Graph = graph(s, p.Cells)
+	b.published(p.Cells)
+	if len(b.errs) > 0 {
+		return nil, b.errs
+	}
 	for _, c := range p.Cells {
 		p.byID[c.ID] = c
 		if c.Stage.Kind.Graph {
 			c.Graph = p.Graph.Without(c.Stage.Name)
-			j, _ := json.Marshal(c.Graph)
-			c.add("graph", string(j))
 		}
 		if c.Stage.Kind.Publishes != nil {
 			c.Design = design(c)
-			c.add("design", c.Design)
 		}
-	}
-	b.published(p.Cells)
-	if len(b.errs) > 0 {
-		return nil, b.errs
 	}
 	p.Order = draw(s, p.Cells)
 	return p, nil
 }
 
 type builder struct {
-	study *study.Study
-	cells map[string][]*Cell // by stage; of a background stage, all its trials'
-	index map[indexKey]map[string][]*Cell
-	globs map[string][]string
-	errs  study.Errors
+	study  *study.Study
+	cells  map[string][]*Cell // by stage; of a background stage, all its trials'
+	index  map[indexKey]map[string][]*Cell
+	alike  map[*study.Bound]*shared
+	points map[*study.Stage][]cell.Point // of background stages
+	globs  map[string][]string
+	errs   study.Errors
 }
 
 func (b *builder) fail(st *study.Stage, hint, format string, args ...any) {
@@ -144,13 +169,9 @@ func (b *builder) make(st *study.Stage, pt cell.Point, id string) *Cell {
 		return c
 	}
 	c.Script = bound.Script
-	if c.With, err = json.Marshal(bound.With); err != nil {
-		b.fail(st, "", "parameters of %s: %v", c.ID, err)
-	}
 	for _, need := range st.Needs {
 		c.Needs = append(c.Needs, b.matching(c, need)...)
 	}
-	c.Publish = map[string]string{}
 	if f := st.Kind.Outputs; f != nil {
 		c.Outputs = append(c.Outputs, f(bound.With)...)
 	}
@@ -158,58 +179,74 @@ func (b *builder) make(st *study.Stage, pt cell.Point, id string) *Cell {
 	if f := st.Kind.Publishes; f != nil {
 		publish = slices.Concat(publish, f(b.study.Name, b.study.Machine.Name, bound.With))
 	}
+	if len(publish) > 0 {
+		c.Publish = make(map[string]string, len(publish))
+	}
 	for _, path := range publish {
 		path = filepath.Clean(path)
 		c.Outputs = append(c.Outputs, path)
 		c.Publish[path] = path
 	}
-	b.identify(c, bound)
+	if c.shared = b.alike[bound]; c.shared == nil {
+		c.shared = b.share(c, bound)
+		b.alike[bound] = c.shared
+	}
+	c.With, c.Claims = c.shared.with, c.shared.claims
+	b.files(c, bound.Inputs)
 	return c
 }
 
-// identify collects what decides the cell's result besides its inputs.
-func (b *builder) identify(c *Cell, bound *study.Bound) {
+// share collects what decides a cell's result besides its inputs and seed.
+func (b *builder) share(c *Cell, bound *study.Bound) *shared {
 	kind := c.Stage.Kind
-	c.add("kind", kind.Name+" "+kind.Version)
+	sh := &shared{claims: b.claims(c.Stage), seed: -1}
+	add := func(name, value string) { sh.parts = append(sh.parts, store.Part{Name: name, Value: value}) }
+	var err error
+	if sh.with, err = json.Marshal(bound.With); err != nil {
+		b.fail(c.Stage, "", "parameters of %s: %v", c.ID, err)
+	}
+	add("kind", kind.Name+" "+kind.Version)
 	var fields map[string]json.RawMessage
-	if json.Unmarshal(c.With, &fields) == nil {
+	if json.Unmarshal(sh.with, &fields) == nil {
 		for name, v := range fields {
-			c.add("with."+name, string(v))
+			add("with."+name, string(v))
 		}
 	} else {
-		c.add("with", string(c.With))
+		add("with", string(sh.with))
 	}
 	if kind.Script {
-		c.add("run", c.Script)
+		add("run", bound.Script)
 	} else {
-		c.add("seed", fmt.Sprint(c.Seed))
+		add(ownSeed, "")
 		m, _ := json.Marshal(b.study.Machine)
-		c.add("machine", string(m))
+		add("machine", string(m))
 	}
 	for name, v := range c.Stage.Env {
-		c.add("env "+name, v)
+		add("env "+name, v)
 	}
-	c.add("outputs", strings.Join(c.Outputs, " "))
+	add("outputs", strings.Join(c.Outputs, " "))
 	if kind.Identify != nil {
 		more, err := kind.Identify(b.study.Root, bound.With)
 		if err != nil {
 			b.add(c.Stage, err)
 		}
 		for name, v := range more {
-			c.add(name, v)
+			add(name, v)
 		}
 	}
-	if c.Claims = b.claims(c.Stage); len(c.Claims) > 0 {
-		j, _ := json.Marshal(c.Claims)
-		c.add("claims", string(j))
+	if len(sh.claims) > 0 {
+		j, _ := json.Marshal(sh.claims)
+		add("claims", string(j))
 	}
-	b.files(c, bound.Inputs)
-	slices.SortFunc(c.identity, func(x, y store.Part) int { return strings.Compare(x.Name, y.Name) })
+	slices.SortFunc(sh.parts, func(x, y store.Part) int { return strings.Compare(x.Name, y.Name) })
+	if !kind.Script {
+		sh.seed = slices.IndexFunc(sh.parts, func(p store.Part) bool { return p.Name == ownSeed })
+	}
+	return sh
 }
 
-func (c *Cell) add(name, value string) {
-	c.identity = append(c.identity, store.Part{Name: name, Value: value})
-}
+// ownSeed names the part of a key that is a cell's own.
+const ownSeed = "seed"
 
 // design digests what decided the cells that c rests on, and c itself: the part
 // of the study that a recording depends on.
@@ -225,7 +262,7 @@ func design(c *Cell) string {
 		for _, n := range slices.Concat(c.Needs, c.Gang) {
 			visit(n)
 		}
-		fmt.Fprintln(h, c.ID, keyOf(c.identity))
+		fmt.Fprintln(h, c.ID, keyOf(c.identity()))
 	}
 	visit(c)
 	return hex.EncodeToString(h.Sum(nil))
@@ -407,8 +444,11 @@ func (b *builder) background(fg *Cell, stage string) []*Cell {
 			st = s
 		}
 	}
+	if b.points[st] == nil {
+		b.points[st] = points(st.Matrix)
+	}
 	var made []*Cell
-	for _, pt := range points(st.Matrix) {
+	for _, pt := range b.points[st] {
 		agree := true
 		for _, co := range pt {
 			if v, ok := fg.Point.Get(co.Axis); ok && v != co.Value {
