@@ -28,8 +28,8 @@ type Harness struct {
 	session *session
 	look    func() result.GPUState // at the GPU, or nil
 	moved   []int64                // how long weights took in each call of the last Time, in nanoseconds
-	at      arrival
-	percent int // of the garbage collector
+	due     []int64                // of the next timed calls, after the first is due; nil in a closed loop
+	percent int                    // of the garbage collector
 }
 
 // NewHarness places the process, fetches and loads what w names, and opens a
@@ -42,7 +42,7 @@ func NewHarness(ctx context.Context, root string, w *With, seed uint64, log func
 
 // NewHarnessOn is [NewHarness] for a device: host, cuda or cuda:N.
 func NewHarnessOn(ctx context.Context, root, device string, w *With, seed uint64, log func(string)) (h *Harness, err error) {
-	h = &Harness{at: arrivals[w.Arrivals]}
+	h = &Harness{}
 	h.About = result.Infer{
 		Model: w.Model.String(), Batch: w.Batch, Sequence: w.Sequence, Dims: w.Dims, Provider: "CPUExecutionProvider",
 		Warmup: w.Warmup, Calls: w.Calls, Arrivals: w.Arrivals, Options: options,
@@ -148,7 +148,7 @@ func (h *Harness) Time(ctx context.Context, n int, progress func(done int)) ([]S
 		}
 	}
 	before := observe()
-	err := loop(ctx, samples, h.at, &done, call)
+	err := loop(ctx, samples, at(h.due), &done, call)
 	after := observe()
 	h.About.GCs += after.gcs - before.gcs
 	h.About.Delay += after.delay - before.delay

@@ -24,9 +24,11 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
@@ -47,12 +49,10 @@ type With struct {
 	Warmup   int              `json:"warmup" min:"0" max:"10000000" doc:"calls before the timed ones"`
 	Calls    int              `json:"calls" min:"1" max:"10000000" doc:"timed calls"`
 	Threads  int              `json:"threads" min:"0" doc:"threads the model computes with; 0: one for each of its processors"`
-	Arrivals string           `json:"arrivals" enum:"closed" doc:"when calls are due; closed: once the one before is complete"`
+	Arrivals string           `json:"arrivals" enum:"closed,constant,poisson,bursts,trace" doc:"when calls are due; closed: once the one before is complete"`
+	Open
 	CUDA
 }
-
-// arrivals holds what With.Arrivals may name.
-var arrivals = map[string]arrival{"closed": closed}
 
 // Kind returns the kind "infer".
 func Kind() *cell.Kind {
@@ -83,8 +83,8 @@ func check(root string, with any) error {
 			return fmt.Errorf("%s is %d: want at least %d", f.name, f.value, f.min)
 		}
 	}
-	if arrivals[w.Arrivals] == nil {
-		return cell.Hint(fmt.Errorf("unknown arrivals %q", w.Arrivals), "the one there is: closed")
+	if err := w.checkArrivals(root); err != nil {
+		return err
 	}
 	c, err := w.Model.Load(root)
 	if err != nil {
@@ -130,11 +130,19 @@ func identify(root string, with any) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string]string{
+	by := map[string]string{
 		"model":       "sha256:" + c.Digest(),
 		"inputs":      string(inputs),
 		"onnxruntime": version + " sha256:" + sha,
-	}, nil
+	}
+	if trace := with.(*With).Trace; trace != "" {
+		sum, err := asset.Digest(filepath.Join(root, trace))
+		if err != nil {
+			return nil, fmt.Errorf("arrivals trace: %w", err)
+		}
+		by["trace"] = "sha256:" + sum
+	}
+	return by, nil
 }
 
 // device returns what the cell's device is: host, sim, or cuda.
@@ -152,8 +160,10 @@ func device(c *cell.Cell) (string, error) {
 func prepare(ctx context.Context, c *cell.Cell) error {
 	w := c.With.(*With)
 	switch d, err := device(c); {
-	case err != nil || d == "sim":
+	case err != nil:
 		return err
+	case d == "sim":
+		return w.closedOnSim()
 	case d == "cuda": // before anything large is fetched for it
 		if _, err := cuda.Open(c.Machine.Device); err != nil {
 			return err
@@ -223,6 +233,9 @@ func fetch(ctx context.Context, root, device string, w *With, log func(string)) 
 
 // onSim takes the calls from a simulation of the cell's trial.
 func onSim(_ context.Context, c *cell.Cell, w *With) ([]Sample, result.Infer, error) {
+	if err := w.closedOnSim(); err != nil {
+		return nil, result.Infer{}, err
+	}
 	calls, err := sim.Run(c.Machine, c.Gang, sim.Request{Warmup: w.Warmup, Calls: w.Calls, Seed: c.Seed})
 	if err != nil {
 		return nil, result.Infer{}, err
@@ -251,6 +264,14 @@ func onSim(_ context.Context, c *cell.Cell, w *With) ([]Sample, result.Infer, er
 		Warmup: w.Warmup, Calls: w.Calls, Arrivals: w.Arrivals,
 		Warnings: []string{"simulated: the machine's parameters say how long the model computes, whatever the model, batch and sequence"},
 	}, nil
+}
+
+// closedOnSim refuses arrivals that the simulation does not have.
+func (w *With) closedOnSim() error {
+	if w.Arrivals == "closed" {
+		return nil
+	}
+	return cell.Hint(fmt.Errorf("arrivals %s on device sim: the simulated inference is a closed loop", w.Arrivals), "measure on another device, or set arrivals: closed")
 }
 
 // run measures on the cell's device.
@@ -325,6 +346,14 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 	if h.look != nil {
 		h.About.GPU = &result.GPU{Before: h.look()}
 	}
+	h.due, err = w.schedule(c.Root, c.Seed)
+	if err != nil {
+		return nil, about, err
+	}
+	h.About.Interval, h.About.Burst, h.About.Trace = int64(w.Interval), w.Burst, w.Trace
+	if w.Arrivals == "poisson" {
+		h.About.ArrivalSeed = c.Seed
+	}
 	h.About.Resident[0] = resident()
 	if samples, err = h.Time(ctx, w.Calls, func(done int) { c.Progress(w.Warmup+done, total, "") }); err != nil {
 		return nil, about, err
@@ -339,6 +368,10 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 	about.Device = c.Machine.Device
 	if about.GCs > 0 {
 		about.Warnings = append(about.Warnings, fmt.Sprintf("the garbage collector ran %d times while calls were timed", about.GCs))
+	}
+	if last := samples[len(samples)-1]; w.Interval > 0 && last.Start-last.Scheduled > 10*int64(w.Interval) {
+		about.Warnings = append(about.Warnings,
+			fmt.Sprintf("the last call was sent %v after it was due: calls arrive faster than they are answered", time.Duration(last.Start-last.Scheduled).Round(time.Millisecond)))
 	}
 	window := samples[len(samples)-1].End - samples[0].Scheduled
 	if share := float64(about.Delay) / float64(window); share > 0.01 {

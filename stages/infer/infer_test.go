@@ -362,7 +362,7 @@ func TestFails(t *testing.T) {
 		{name: "no model", with: map[string]any{"model": "bert-huge"}, want: `unknown model "bert-huge"`, hint: "bert"},
 		{name: "sequence too long", with: map[string]any{"sequence": 4096}, want: `"sequence" is 4096`},
 		{name: "calls", with: map[string]any{"calls": 0}, want: "calls is 0: want at least 1"},
-		{name: "arrivals", with: map[string]any{"arrivals": "poison"}, want: `unknown arrivals "poison"`, hint: "closed"},
+		{name: "arrivals", with: map[string]any{"arrivals": "poison"}, want: `unknown arrivals "poison"`, hint: "there are closed, constant, poisson, bursts, trace"},
 		{name: "no library", env: "ONNXRUNTIME_LIB=" + lookalike, want: "is no ONNX Runtime", hint: asset.MinRuntime},
 	}
 	for _, tt := range tests {

@@ -13,15 +13,9 @@ import (
 type Sample struct{ Scheduled, Start, End int64 }
 
 // Latency runs from the scheduled arrival, so that a stall shows in every call
-// it delays.
+// it delays (rule 1 of the measuring page); Start less Scheduled is the lag with
+// which it was sent.
 func (s Sample) Latency() int64 { return s.End - s.Scheduled }
-
-// An arrival says when call i is scheduled, given when the loop began and when
-// the call before was complete.
-type arrival func(i int, begin, previous int64) int64
-
-// closed is the closed loop: a call is due once the one before is complete.
-func closed(_ int, _, previous int64) int64 { return previous }
 
 // loop makes and times len(samples) calls. It allocates nothing; done counts
 // the calls for whoever watches. It stops, with ctx's error, between calls.
@@ -34,7 +28,11 @@ func loop(ctx context.Context, samples []Sample, at arrival, done *atomic.Int64,
 		}
 		s := &samples[i]
 		s.Scheduled = at(i, begin, previous)
-		s.Start = cell.Now()
+		if s.Start = cell.Now(); s.Start < s.Scheduled {
+			if s.Start = await(ctx, s.Scheduled); ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+		}
 		if err := call(); err != nil {
 			return err
 		}
