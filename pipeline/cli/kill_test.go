@@ -192,7 +192,7 @@ func TestKills(t *testing.T) {
 func alive(t *testing.T, dir string) {
 	t.Helper()
 	var left []string
-	for range 200 {
+	for range 3000 {
 		left = left[:0]
 		links, _ := filepath.Glob("/proc/[0-9]*/cwd")
 		for _, l := range links {
