@@ -74,14 +74,14 @@ unless the notebook ends well. The summary goes to standard output.`,
 // cellCommand is the child's side.
 func cellCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:           "cell",
-		Hidden:        true,
-		Args:          cobra.NoArgs,
-		SilenceErrors: true, // told as an event
-		SilenceUsage:  true,
-		RunE: func(*cobra.Command, []string) error {
+		Use:    "cell",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		Run: func(*cobra.Command, []string) {
 			go symbols.Types() // while the specification is on its way
-			return cell.Serve(cell.NewKinds(&cell.Kind{Name: byHand, With: NewWith, Run: interpret}), os.Stdin, os.Stdout)
+			if cell.Serve(cell.NewKinds(&cell.Kind{Name: byHand, With: NewWith, Run: interpret}), os.Stdin, os.Stdout) != nil {
+				os.Exit(1) // the error was told as an event, and is not to be printed twice
+			}
 		},
 	}
 }

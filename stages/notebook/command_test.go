@@ -2,7 +2,9 @@ package notebook_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -71,11 +73,49 @@ func TestRun(t *testing.T) {
 			t.Errorf("%q: hint of %v, want %q", c.args, err, c.hint)
 		}
 	}
+	if _, log, err := run(t, "sum", "--data", "data", "--param", "fail=true"); err == nil || strings.Count(log, "panic: late") != 1 || !strings.Contains(log, "sum failed after") {
+		t.Errorf("%v; the error is told once; log\n%s", err, log)
+	}
 	left, err := os.ReadDir("none")
 	if !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("failed runs left %v, %v", left, err)
 	}
 }
+
+// A run that is ended says in which cell, and by what.
+func TestRunEnded(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "notebooks/endless/main.go", program("\t// %% Turn\n\tfmt.Println(\"before\")\n\tfor {\n\t}"))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	c := notebook.Command()
+	log := &alarm{text: "before\n", ring: func() { cancel(errors.New("enough")) }}
+	c.SetOut(io.Discard)
+	c.SetErr(log)
+	c.SetArgs([]string{"run", "endless"})
+	err := c.ExecuteContext(ctx)
+	if want := `notebooks/endless/main.go: the notebook was stopped (in "Turn"): enough`; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s; log\n%s", err, want, log)
+	}
+}
+
+// An alarm rings when a text has been written to it.
+type alarm struct {
+	written bytes.Buffer
+	text    string
+	ring    func()
+}
+
+func (a *alarm) Write(b []byte) (int, error) {
+	n, err := a.written.Write(b)
+	if a.ring != nil && strings.Contains(a.String(), a.text) {
+		a.ring()
+		a.ring = nil
+	}
+	return n, err
+}
+
+func (a *alarm) String() string { return a.written.String() }
 
 // BenchmarkStart is the cost of checking and compiling a notebook that does
 // nothing, in a process of its own.

@@ -114,17 +114,13 @@ func TestTraps(t *testing.T) {
 
 // TestRunaway tries to outlast or outgrow the host.
 func TestRunaway(t *testing.T) {
-	for _, c := range []struct{ name, body, want string }{
-		{"loop", "\t// %% Forever\n\tfor {\n\t}", "notebooks/trial/main.go: the notebook was stopped: interrupt signal received (in \"Forever\")"},
-		{"memory", "\tx := [][]byte{}\n\tfor {\n\t\tx = append(x, bytes.Repeat([]byte{1}, 1<<26))\n\t\tfmt.Println(len(x))\n\t}", "MiB of memory"},
+	for _, c := range []struct{ name, body, interrupt, want string }{
+		{"loop", "\t// %% Forever\n\tfmt.Println(\"on and on\")\n\tfor {\n\t}", "on and on", "notebooks/trial/main.go: the notebook was stopped (in \"Forever\"): interrupt signal received"},
+		{"memory", "\tx := [][]byte{}\n\tfor {\n\t\tx = append(x, bytes.Repeat([]byte{1}, 1<<26))\n\t\tfmt.Println(len(x))\n\t}", "", "MiB of memory"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			began := time.Now()
-			wait := time.Minute
-			if c.name == "loop" {
-				wait = 300 * time.Millisecond
-			}
-			o := serve(t, own(t, program(c.body)), wait)
+			o := serveUntil(t, own(t, program(c.body)), time.Minute, c.interrupt)
 			if o.err == nil || !strings.Contains(o.failure.Text, c.want) {
 				t.Errorf("ended with %v, %q; want an error about %q; log:\n%s", o.err, o.failure.Text, c.want, o.log)
 			}

@@ -69,8 +69,10 @@ func (s *Source) interpret(ctx context.Context, out io.Writer, entered func(part
 	}()
 	select {
 	case <-ctx.Done():
-		e := &Error{File: s.Name, Part: s.Cells[at.Load()].Title, cause: context.Cause(ctx)}
-		e.Message = "the notebook was stopped: " + e.cause.Error()
+		e := &Error{File: s.Name, Part: s.Cells[at.Load()].Title, Message: "the notebook was stopped", cause: context.Cause(ctx)}
+		if errors.As(e.cause, new(excess)) { // else who stopped it says why
+			e.Message += ": " + e.cause.Error()
+		}
 		return e
 	case err := <-done:
 		var pos token.Position

@@ -328,6 +328,11 @@ func judged(s *cell.Spec, dir string) error {
 	return nil
 }
 
+// An excess is why a notebook may not go on.
+type excess string
+
+func (e excess) Error() string { return string(e) }
+
 // limitMemory returns a context that ends when this process has grown too big.
 // The limits that the runtime and the kernel enforce come after it, and end the
 // process with nothing said that a user could use.
@@ -353,10 +358,10 @@ func limitMemory(parent context.Context) (context.Context, context.CancelFunc) {
 				usual = 0
 			}
 			if used[0].Value.Uint64() > maxHeap {
-				cancel(fmt.Errorf("it holds more than %d MiB of memory", maxHeap>>20))
+				cancel(excess(fmt.Sprintf("it holds more than %d MiB of memory", maxHeap>>20)))
 			}
 			if used[1].Value.Uint64() > maxStack {
-				cancel(errors.New("its functions call themselves without end"))
+				cancel(excess("its functions call themselves without end"))
 			}
 		}
 	}()

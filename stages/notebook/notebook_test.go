@@ -65,14 +65,25 @@ type outcome struct {
 // serve runs a cell as the engine does.
 func serve(t testing.TB, s cell.Spec, wait time.Duration) outcome {
 	t.Helper()
+	return serveUntil(t, s, wait, "")
+}
+
+// serveUntil runs a cell, and interrupts it once its log holds a text, unless that
+// is empty.
+func serveUntil(t testing.TB, s cell.Spec, wait time.Duration, text string) outcome {
+	t.Helper()
 	o := outcome{dir: t.TempDir()}
 	line, err := json.Marshal(s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var events, log bytes.Buffer
+	var events bytes.Buffer
 	child := exec.CommandContext(t.Context(), os.Args[0], "cell")
-	child.Dir, child.Stdin, child.Stdout, child.Stderr = o.dir, bytes.NewReader(append(line, '\n')), &events, &log
+	log := &alarm{text: text}
+	if text != "" {
+		log.ring = func() { _ = child.Process.Signal(os.Interrupt) }
+	}
+	child.Dir, child.Stdin, child.Stdout, child.Stderr = o.dir, bytes.NewReader(append(line, '\n')), &events, log
 	child.Cancel = func() error { return child.Process.Signal(os.Interrupt) }
 	child.WaitDelay = 10 * time.Second
 	if err := child.Start(); err != nil {

@@ -89,8 +89,8 @@ func (p *process) run(ctx context.Context, spec *cell.Spec, event func(cell.Even
 	ended := p.child.Wait()
 	p.end()
 	switch {
-	case said != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fmt.Errorf("%w: %w", context.Cause(ctx), said)
+	case said != nil && ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", said, context.Cause(ctx))
 	case said != nil:
 		return p.doubted(said)
 	case ctx.Err() != nil:
