@@ -448,7 +448,7 @@ stages:
 	_, sight, err := w.runIn(ctx, engine.Options{}, func(id string) {
 		if id == "long" {
 			go func() {
-				for range 200 {
+				for range 3000 {
 					if b, err := os.ReadFile(pids); err == nil && len(b) > 1 {
 						break
 					}
@@ -465,7 +465,7 @@ stages:
 		t.Error("half an output was published")
 	}
 	pid := strings.TrimSpace(readFile(t, pids))
-	for range 100 {
+	for range 3000 {
 		if b, err := os.ReadFile("/proc/" + pid + "/stat"); err != nil || strings.Contains(string(b), ") Z ") {
 			pid = ""
 			break
