@@ -14,6 +14,7 @@
 //	go run ./bench/engine                      # all, some minutes
 //	go run ./bench/engine -cells 1000 -tools barograph,ninja
 //	go run ./bench/engine -install             # fetch Snakemake and DVC through pip first
+//	go run ./bench/engine -what first -jobs 2 -tools barograph,ninja,snakemake
 package main
 
 import (
@@ -45,6 +46,8 @@ func main() {
 	flag.StringVar(&names, "tools", "", "tools to compare; all that are installed if none is named")
 	flag.IntVar(&b.rounds, "rounds", 5, "how often each no-op is measured; first runs a third as often")
 	flag.IntVar(&b.first, "first", 1000, "cells of a first run")
+	flag.StringVar(&b.jobs, "jobs", "1,2", "cells at a time in first runs")
+	flag.StringVar(&b.what, "what", "start,first,noop,large", "what to measure")
 	flag.BoolVar(&install, "install", false, "fetch Snakemake and DVC through pip, into the cache")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -61,6 +64,7 @@ func main() {
 
 type bench struct {
 	rounds, first int
+	jobs, what    string
 	sizes         []int
 	tools         []*tool
 	dir           string
@@ -120,7 +124,12 @@ func (b *bench) run(ctx context.Context, out io.Writer) error {
 	}
 	load := loadavg()
 	fmt.Fprintf(w, "\nwhat\ttool\twall\tx ninja\tprocessor\tpeak MiB\n")
-	for _, step := range []func(context.Context, *table) error{b.starts, b.firsts, b.noops, b.large} {
+	steps := map[string]func(context.Context, *table) error{"start": b.starts, "first": b.firsts, "noop": b.noops, "large": b.large}
+	for _, name := range strings.Split(b.what, ",") {
+		step := steps[name]
+		if step == nil {
+			return fmt.Errorf("-what %q: want start, first, noop or large", name)
+		}
 		if err := step(ctx, w); err != nil {
 			return err
 		}
@@ -167,9 +176,13 @@ func (b *bench) named(name string) *tool {
 
 // firsts measures runs in which every cell runs.
 func (b *bench) firsts(ctx context.Context, w *table) error {
-	for _, jobs := range []int{1, 2} {
+	for _, text := range strings.Split(b.jobs, ",") {
+		jobs, err := strconv.Atoi(text)
+		if err != nil || jobs < 1 {
+			return fmt.Errorf("-jobs %q: want numbers of at least 1", b.jobs)
+		}
 		what := fmt.Sprintf("first run, %d cells, %d at a time", b.first, jobs)
-		err := b.compare(ctx, w, what, max(1, b.rounds/3), fan, b.first, func(t *tool, round int, m *measurements) error {
+		err = b.compare(ctx, w, what, max(1, b.rounds/3), fan, b.first, func(t *tool, round int, m *measurements) error {
 			dir := filepath.Join(b.dir, fmt.Sprintf("first-%s-%d-%d", t.name, jobs, round))
 			if err := t.lay(ctx, dir, fan, b.first); err != nil {
 				return err
