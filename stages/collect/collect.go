@@ -9,6 +9,9 @@
 // axis whose name is taken gets the prefix "axis_". A study without those two axes has level 0 and replicate 1. A field
 // is empty when the value is unknown, never when it is zero.
 //
+// The design's digest, the environment and the raw samples are stored together,
+// with checksums, and figures are drawn from them alone (rule 15).
+//
 // The bytes depend on the inputs alone; only where the infer cells did not
 // record their environment, run.json holds that of collect.
 package collect
@@ -233,7 +236,8 @@ func (t *Trial) simulated() bool {
 	return t.Infer.Simulated || t.Stress != nil && t.Stress.Simulated
 }
 
-// capacity fills in what the trial's direction can carry, and the shares of it.
+// capacity fills in what the trial's direction can carry, and the shares of it
+// that were achieved, over each denominator by its name (rule 11).
 // A calibration counts if it agrees with the trial on the axes they share; of
 // several the largest stands. Without one, the capacity that the stress cell
 // was told does. Copies that stay off the link use none of it.

@@ -67,13 +67,15 @@ func (o Options) bootstrap() stats.Bootstrap {
 
 // A Report is what was concluded from samples.
 type Report struct {
-	About     []string     `json:"about,omitempty"`
-	Simulated bool         `json:"simulated"`
-	Calls     int          `json:"samples"`
-	Levels    []*Level     `json:"levels"`
-	Drift     *stats.Drift `json:"drift,omitempty"` // nil without a baseline
-	Trend     *stats.Trend `json:"trend,omitempty"`
-	Effect    *Effect      `json:"effect,omitempty"` // nil where there are too few samples or levels
+	About     []string `json:"about,omitempty"`
+	Simulated bool     `json:"simulated"`
+	Calls     int      `json:"samples"`
+	Levels    []*Level `json:"levels"`
+	// Counts lists the quantiles of levels with as many calls as MLPerf asks for.
+	Counts []string     `json:"mlperf_counts,omitempty"`
+	Drift  *stats.Drift `json:"drift,omitempty"` // nil without a baseline
+	Trend  *stats.Trend `json:"trend,omitempty"`
+	Effect *Effect      `json:"effect,omitempty"` // nil where there are too few samples or levels
 	// Loaded is the change from the lightest load to the heaviest; nil where there
 	// are not two loads and a baseline.
 	Loaded    *Effect          `json:"effect_among_loads,omitempty"`
@@ -220,6 +222,9 @@ func (r *Report) estimate() error {
 		for _, q := range l.Quantiles {
 			if q.Doubt != "" {
 				r.doubt("%s, %s: %s", l.Label, stats.Name(q.Q), q.Doubt)
+			}
+			if q.Q > 0.5 && l.N >= stats.MLPerf(q.Q) {
+				r.Counts = append(r.Counts, l.Label+" "+stats.Name(q.Q))
 			}
 		}
 		if l.EffectiveN < stats.Dependent*float64(l.N) {

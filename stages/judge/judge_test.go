@@ -204,6 +204,20 @@ func TestLevelsByThemselves(t *testing.T) {
 	}
 }
 
+// The counts that MLPerf asks for are marked where they are met.
+func TestCountsOfMLPerf(t *testing.T) {
+	s := study{rho: []float64{0, 0.5}, latency: linear, noise: 0.02, calls: 12_288, reps: 2}
+	r := judged(t, s, 1, nil, quick)
+	var b bytes.Buffer
+	if err := r.Write(&b); err != nil || !strings.Contains(b.String(), "\nas many calls as MLPerf asks for: level=0 p90, level=1 p90\n") {
+		t.Errorf("%v:\n%s", err, b.String())
+	}
+	s.calls--
+	if r := judged(t, s, 1, nil, quick); len(r.Counts) != 0 {
+		t.Errorf("one call too few, and yet %q", r.Counts)
+	}
+}
+
 func TestSimulatedDataSaysSo(t *testing.T) {
 	s := study{rho: spread, latency: exponential, noise: 0.05, calls: 300, reps: 3, simulate: true}
 	r := judged(t, s, 1, nil, Options{Draws: 100, Sets: 5})

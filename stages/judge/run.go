@@ -62,7 +62,7 @@ func (r *Run) Lost() float64 {
 	return float64(delay) / float64(window)
 }
 
-// Gates returns why trials are INVALID by what the GPU's driver said before and
+// Gates returns why trials are INVALID (rule 10) by what the GPU's driver said before and
 // after them, with how many; empty if none is.
 func (r *Run) Gates() string {
 	failed, first := 0, ""

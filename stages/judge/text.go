@@ -130,6 +130,9 @@ func (r *Report) Write(w io.Writer) error {
 	}
 	b.WriteString("\n\n")
 	align(&b, r.Rows())
+	if len(r.Counts) > 0 {
+		fmt.Fprintf(&b, "as many calls as MLPerf asks for: %s\n", list(r.Counts))
+	}
 	if len(r.Shifts) > 0 {
 		fmt.Fprintf(&b, "\nchange against %s; intervals hold together with %g%% confidence (Bonferroni's correction for %d); p-values of replicate medians are adjusted by Holm's method for %d levels\n",
 			r.Shifts[0].Before, 100*r.Shifts[0].Together, 10*len(r.Shifts), len(r.Tests))

@@ -99,6 +99,14 @@ func TestNeeded(t *testing.T) {
 	}
 }
 
+func TestMLPerf(t *testing.T) {
+	for q, want := range map[float64]int{0.9: 24_576, 0.95: 57_344, 0.99: 270_336} {
+		if got := MLPerf(q); got != want {
+			t.Errorf("%s: %d, the rules say %d", Name(q), got, want)
+		}
+	}
+}
+
 func TestTooFewSamplesAreRefused(t *testing.T) {
 	for _, c := range []struct {
 		n     int

@@ -44,6 +44,7 @@ func x_barograph_stages_stats() map[string]reflect.Value {
 		"Lag1":                reflect.ValueOf(stats.Lag1),
 		"Linear":              reflect.ValueOf(constant.MakeFromLiteral("\"linear\"", token.STRING, 0)),
 		"MD1":                 reflect.ValueOf(constant.MakeFromLiteral("\"M/D/1\"", token.STRING, 0)),
+		"MLPerf":              reflect.ValueOf(stats.MLPerf),
 		"Margin":              reflect.ValueOf(constant.MakeFromLiteral("10", token.FLOAT, 0)),
 		"Milliseconds":        reflect.ValueOf(stats.Milliseconds),
 		"Name":                reflect.ValueOf(stats.Name),
