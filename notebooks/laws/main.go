@@ -93,6 +93,7 @@ func main() {
 			"Utilisation: achieved bandwidth over " + run.Of() + ".", note,
 		},
 		Simulated: run.Simulated,
+		Invalid:   report.Invalid,
 		Series:    series,
 		Curves:    curves,
 	})

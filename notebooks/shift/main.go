@@ -52,6 +52,7 @@ func main() {
 		YScale:    "linear",
 		Caption:   []string{fmt.Sprintf("%s, on %s, each load against %s.", strings.Join(report.About, ", "), run.Machine.Name, base), "Harrell-Davis deciles; bars: 95% for all of them together."},
 		Simulated: run.Simulated,
+		Invalid:   report.Invalid,
 		Series:    lines,
 	})
 	nb.Check(err)

@@ -44,7 +44,7 @@ func Panels(spec PanelsSpec) (*Figure, error) {
 	caption := cleanAll(spec.Caption)
 	strings := []string{simulatedStamp, invalidStamp}
 	for i, p := range spec.Panels {
-		p.Caption, p.Simulated = nil, false
+		p.Caption, p.Simulated, p.Invalid = nil, false, ""
 		p.Width, p.Height = spec.Width/float64(len(spec.Panels)), spec.Height
 		xScale, err := checkScale(p.XScale)
 		if err != nil {
@@ -83,7 +83,7 @@ func Panels(spec PanelsSpec) (*Figure, error) {
 		tallest = max(tallest, d.parts[i].height)
 	}
 	if spec.Invalid != "" {
-		caption = append(caption, clean("INVALID: "+spec.Invalid+"."))
+		caption = append(caption, "INVALID: "+clean(spec.Invalid))
 	}
 	if spec.Simulated {
 		caption = append(caption, simulatedNote)

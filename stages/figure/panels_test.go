@@ -63,7 +63,7 @@ func TestPanels(t *testing.T) {
 	}
 	spec = panelsSpec()
 	spec.Invalid = "it drifted"
-	if f, err := Panels(spec); err != nil || !strings.Contains(strings.Join(f.Caption, " "), "INVALID: it drifted.") || !strings.Contains(string(render(t, f, "svg")), ">INVALID<") {
+	if f, err := Panels(spec); err != nil || !strings.Contains(strings.Join(f.Caption, " "), "INVALID: it drifted") || !strings.Contains(string(render(t, f, "svg")), ">INVALID<") {
 		t.Errorf("an INVALID measurement does not say so: %v", err)
 	}
 }

@@ -37,6 +37,7 @@ type PointsSpec struct {
 	XScale, YScale     string // auto, linear or log; auto where empty
 	Caption            []string
 	Simulated          bool
+	Invalid            string  // as in ECDFSpec
 	Width, Height      float64 // of the plot with its axes, in millimetres; 0: as in ECDFSpec
 	Series             []PointSeries
 	Curves             []Curve // clipped to the range of the points
@@ -158,6 +159,9 @@ func (f *points) build(xScale, yScale string) (*Figure, error) {
 	if beyond > 0 {
 		caption = append(caption, fmt.Sprintf("%d of %d points left out: a logarithmic axis shows no zero.", beyond, total))
 	}
+	if f.spec.Invalid != "" {
+		caption = append(caption, "INVALID: "+clean(f.spec.Invalid))
+	}
 	if f.spec.Simulated {
 		caption = append(caption, simulatedNote)
 	}
@@ -180,7 +184,7 @@ func (f *points) build(xScale, yScale string) (*Figure, error) {
 	setRange(&p.X, f.x.low, f.x.high, f.x.position, int(s.width/30))
 	setRange(&p.Y, f.y.low, f.y.high, f.y.position, int(s.height/22))
 	c := &chart{
-		sheet: s, plot: p, stamp: stampOf(f.spec.Simulated, false), grid: true,
+		sheet: s, plot: p, stamp: stampOf(f.spec.Simulated, f.spec.Invalid != ""), grid: true,
 		trace: func(area draw.Canvas) []trace { return f.traces(area, p) },
 	}
 	return &Figure{

@@ -61,7 +61,7 @@ func Timeline(spec TimelineSpec) (*Figure, error) {
 	}
 	caption := cleanAll(spec.Caption)
 	if spec.Invalid != "" {
-		caption = append(caption, clean("INVALID: "+spec.Invalid+"."))
+		caption = append(caption, "INVALID: "+clean(spec.Invalid))
 	}
 	if spec.Simulated {
 		caption = append(caption, simulatedNote)

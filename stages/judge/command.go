@@ -69,8 +69,8 @@ A bootstrap that takes more than a second says so before it starts.`,
 			} else {
 				err = r.Write(c.OutOrStdout())
 			}
-			if err == nil && r.invalid != "" {
-				err = &InvalidError{r.invalid}
+			if err == nil && r.Invalid != "" {
+				err = &InvalidError{r.Invalid}
 			}
 			return err
 		},

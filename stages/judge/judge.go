@@ -84,11 +84,12 @@ type Report struct {
 	Growth    *stats.Growth    `json:"growth,omitempty"` // nil where utilisation is unknown
 	Confusion *stats.Confusion `json:"confusion,omitempty"`
 	Advice    string           `json:"advice,omitempty"`
-	Verdicts  []cell.Verdict   `json:"verdicts"`
-	Doubts    []string         `json:"doubts,omitempty"`
+	// Invalid is why no number here can be trusted; empty where they can.
+	Invalid  string         `json:"invalid,omitempty"`
+	Verdicts []cell.Verdict `json:"verdicts"`
+	Doubts   []string       `json:"doubts,omitempty"`
 
 	options Options
-	invalid string
 	jitter  float64 // what the harness adds to a call, nanoseconds
 }
 
@@ -272,16 +273,16 @@ func (r *Report) validity(run *Run) error {
 		r.Drift = &d
 		switch {
 		case d.Drifted():
-			r.invalid = d.String()
+			r.Invalid = d.String()
 		case d.Doubt != "" || d.Seen() > 0:
 			r.doubt("%s", d)
 		}
 	}
 	if lost := run.Lost(); lost > r.options.Extreme {
-		r.invalid = fmt.Sprintf("for %.0f%% of the time that was timed, the inference waited for its processor, which ran something else", 100*lost)
+		r.Invalid = fmt.Sprintf("for %.0f%% of the time that was timed, the inference waited for its processor, which ran something else", 100*lost)
 	}
 	if why := run.Gates(); why != "" {
-		r.invalid = why
+		r.Invalid = why
 	}
 	return nil
 }
@@ -458,7 +459,7 @@ func (r *Report) grow() error {
 		r.doubt("saturated levels are left out of laws in utilisation: %s", list(g.Saturated))
 	}
 	design, ok := g.Design()
-	if !ok || r.options.Sets < 0 || r.invalid != "" {
+	if !ok || r.options.Sets < 0 || r.Invalid != "" {
 		return nil
 	}
 	if g.Levels > mostConfused {

@@ -17,8 +17,8 @@ func (r *Report) Nothing(level string) cell.Verdict {
 	say := func(verdict, format string, args ...any) cell.Verdict {
 		return r.verdict("", "", verdict, format, args...)
 	}
-	if r.invalid != "" {
-		return say(cell.Invalid, "%s", r.invalid)
+	if r.Invalid != "" {
+		return say(cell.Invalid, "%s", r.Invalid)
 	}
 	for _, s := range r.Shifts {
 		if s.After != level {
@@ -52,8 +52,8 @@ func (r *Report) Nothing(level string) cell.Verdict {
 func (r *Report) Harness() cell.Verdict {
 	base := r.Levels[0].Quantiles[0].Value
 	switch {
-	case r.invalid != "":
-		return r.verdict("", "", cell.Invalid, "%s", r.invalid)
+	case r.Invalid != "":
+		return r.verdict("", "", cell.Invalid, "%s", r.Invalid)
 	case r.jitter == 0 || math.IsNaN(base):
 		return r.verdict("", "", cell.NotIdentified, "what the harness takes for an empty call was not recorded, or there is no median to set beside it")
 	case r.jitter < base/100:

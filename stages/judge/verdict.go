@@ -30,8 +30,8 @@ func (r *Report) c1() cell.Verdict {
 		return r.verdict("C1", C1, verdict, format, args...)
 	}
 	switch {
-	case r.invalid != "":
-		return say(cell.Invalid, "%s", r.invalid)
+	case r.Invalid != "":
+		return say(cell.Invalid, "%s", r.Invalid)
 	case len(r.Levels) < 2:
 		return say(cell.NotIdentified, "one level was measured, and a trend needs two")
 	case r.Effect == nil:
@@ -99,8 +99,8 @@ func (r *Report) c2(run *Run) cell.Verdict {
 	g := r.Growth
 	unsteady := run.Unsteady()
 	switch {
-	case r.invalid != "":
-		return say(cell.Invalid, "%s", r.invalid)
+	case r.Invalid != "":
+		return say(cell.Invalid, "%s", r.Invalid)
 	case unsteady > r.options.Extreme:
 		return say(cell.Invalid, "the bandwidth of %.0f%% of the loads was not steady, so their utilisation is no number", 100*unsteady)
 	case len(r.Levels) < 2:

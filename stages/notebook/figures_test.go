@@ -59,3 +59,18 @@ func TestFigures(t *testing.T) {
 		})
 	}
 }
+
+// Figures of a measurement that cannot be trusted say so, and why.
+func TestFiguresSayInvalid(t *testing.T) {
+	data := recording(t, 300, func(u float64) float64 { return 3e6 * math.Exp(1.5*u) }, 0.5)
+	for _, name := range []string{"laws", "shift"} {
+		out := "figures/" + name + ".svg"
+		one := serve(t, shipped(t, "plot", name, data, out), time.Minute)
+		if one.err != nil {
+			t.Fatalf("%v: %s\n%s", one.err, one.failure.Text, one.log)
+		}
+		if svg := read(t, filepath.Join(one.dir, out)); !strings.Contains(svg, ">INVALID<") || !strings.Contains(svg, "INVALID: baseline drifted") {
+			t.Errorf("%s does not say INVALID", name)
+		}
+	}
+}
