@@ -150,7 +150,7 @@ func (w *watch) loop(ctx context.Context) {
 	}
 	stop := func() {}
 	for seen := ""; ctx.Err() == nil; {
-		if now := w.stamp(); now != seen {
+		if now := w.stamp(); now != seen && (seen == "" || !w.emptied()) {
 			seen = now
 			stop()
 			stop = begin()
@@ -165,6 +165,13 @@ func (w *watch) loop(ctx context.Context) {
 		w.next.drop()
 		os.RemoveAll(w.next.dir)
 	}
+}
+
+// emptied tells whether the notebook is an empty file, as it is for a moment when
+// an editor writes it in place.
+func (w *watch) emptied() bool {
+	info, err := os.Stat(filepath.Join(w.dir, File))
+	return err == nil && info.Size() == 0
 }
 
 // stamp changes with the files that a run depends on.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -176,6 +177,14 @@ func TestWatch(t *testing.T) {
 	body = w.next("failed after")
 	three = body[strings.Index(body, ">Three"):]
 	has(three, "x.Length undefined", "three 7")
+
+	// An editor that writes in place leaves no file for a moment.
+	if err := os.Truncate("notebooks/w/main.go", 0); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond)
+	write(t, "notebooks/w/main.go", program(watched))
+	has(w.next("ran in"), "three 4")
 
 	// An endless loop is ended by the next save.
 	write(t, "notebooks/w/main.go", program(strings.Replace(watched, "y := 2", "y := 2\n\tfor y > 0 {\n\t}", 1)))
