@@ -265,7 +265,15 @@ func (d *diagram) assign(gang map[string]string) bool {
 		u.boxes = append(u.boxes, b)
 	}
 	for _, u := range d.units {
-		slices.SortStableFunc(u.boxes, func(a, b *box) int { return -compareBool(a.stage.Background, b.stage.Background) })
+		slices.SortStableFunc(u.boxes, func(a, b *box) int {
+			if a.stage.Background == b.stage.Background {
+				return 0
+			}
+			if a.stage.Background { // loads stand left of what they run during
+				return -1
+			}
+			return 1
+		})
 	}
 	// Each pass moves a unit below all that it needs; a graph without cycles has
 	// settled after as many as it has units.
@@ -282,16 +290,6 @@ func (d *diagram) assign(gang map[string]string) bool {
 		}
 	}
 	return false
-}
-
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
-	}
-	return -1
 }
 
 // route fills the layers, and leads each edge through those between its ends.

@@ -340,18 +340,18 @@ func (p *reader) row(line []byte) error {
 // enter finds or makes the trial of a row.
 func (p *reader) enter(f [][]byte) error {
 	p.lastKey = append(p.lastKey[:0], p.key...)
-	level := string(f[p.level])
-	if p.now = p.loads[level]; p.now == nil {
+	if p.now = p.loads[string(f[p.level])]; p.now == nil {
 		if len(p.loads) == mostLevels {
 			return p.at(p.level, cell.Hint(fmt.Errorf("more than %d levels: this looks like something measured, not set", mostLevels), "another column may hold the levels: --level COLUMN"))
 		}
 		p.now = make([][]byte, len(ofLoad))
-		p.loads[level] = p.now
+		p.loads[string(f[p.level])] = p.now
 	}
 	if t := p.index[string(p.key)]; t != nil {
 		p.last = t
 		return nil
 	}
+	level := string(f[p.level])
 	if level == "" {
 		return p.at(p.level, errors.New("is empty"))
 	}
