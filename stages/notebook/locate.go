@@ -74,7 +74,7 @@ func (s *Source) note(err error) error {
 }
 
 // patience bounds how long the compiler may take to tell a place.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // locate gives a guess its true place, by the compiled notebook, confined as the
 // interpreted one was; where there is no compiler the error says that its place

@@ -72,7 +72,7 @@ func (p *process) run(ctx context.Context, spec *cell.Spec, event func(cell.Even
 	_, _ = p.spec.Write(append(line, '\n'))
 	var said error
 	d := json.NewDecoder(p.events)
-	for err == nil {
+	for {
 		var e cell.Event
 		if err = d.Decode(&e); err != nil {
 			break
@@ -86,6 +86,10 @@ func (p *process) run(ctx context.Context, spec *cell.Spec, event func(cell.Even
 			event(e)
 		}
 	}
+	garbled := err != io.EOF && err != io.ErrUnexpectedEOF
+	if garbled {
+		p.end()
+	}
 	ended := p.child.Wait()
 	p.end()
 	switch {
@@ -95,10 +99,10 @@ func (p *process) run(ctx context.Context, spec *cell.Spec, event func(cell.Even
 		return p.doubted(said)
 	case ctx.Err() != nil:
 		return fmt.Errorf("run %s: %w", sourceName(spec), context.Cause(ctx))
+	case garbled:
+		return fmt.Errorf("read the events of %s: %w", sourceName(spec), err)
 	case ended != nil:
 		return fmt.Errorf("the process of %s ended with %w", sourceName(spec), ended)
-	case err != io.EOF:
-		return fmt.Errorf("read the notebook's events: %w", err)
 	}
 	return nil
 }
