@@ -64,7 +64,8 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 	}
 	p := &Process{cmd: exec.Command(c.Argv[0], c.Argv[1:]...), done: make(chan struct{})}
 	p.cmd.Dir, p.cmd.Env = c.Dir, append(c.Env, folder+"="+c.Dir)
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	pidfd := -1
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, PidFD: &pidfd}
 	p.cmd.WaitDelay = time.Second // one that hid and kept standard error cannot hold us
 	log := io.MultiWriter(&p.tail, c.Log)
 	p.cmd.Stderr = log
@@ -108,8 +109,7 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 		defer close(p.done)
 		// The group's number stays ours until the leader is reaped, so what the
 		// leader leaves behind is killed in between.
-		for unix.Waitid(unix.P_PID, p.pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
-		}
+		await(p.pid, pidfd)
 		p.kill(syscall.SIGKILL)
 		p.alone = alone(c.Dir)
 		err := p.cmd.Wait()
@@ -124,6 +124,29 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 		p.err = p.explain(ctx, err)
 	}()
 	return p, nil
+}
+
+// await returns when a child has ended, and leaves it to be reaped. It waits in
+// the runtime's poller where it can: a thread that the kernel holds is one that
+// the others learn of late.
+func await(pid, pidfd int) {
+	ended := func(flags int) bool {
+		var info unix.Siginfo
+		for {
+			if err := unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WNOWAIT|flags, nil); err != unix.EINTR {
+				return err != nil || info.Signo != 0
+			}
+		}
+	}
+	if pidfd >= 0 {
+		_ = unix.SetNonblock(pidfd, true) // or it is waited for below
+		f := os.NewFile(uintptr(pidfd), "pidfd")
+		defer f.Close()
+		if c, err := f.SyscallConn(); err == nil && c.Read(func(uintptr) bool { return ended(unix.WNOHANG) }) == nil {
+			return
+		}
+	}
+	ended(0)
 }
 
 // end tells the child to end, and sees that it does.
