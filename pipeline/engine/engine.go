@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"barograph/pipeline/cell"
@@ -117,7 +118,9 @@ const readyTimeout = 2 * time.Minute
 func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Options) (*Result, error) {
 	r := &run{
 		plan: p, store: s, opt: opt, decider: plan.NewDecider(p, s, opt.Fresh),
-		tmp:  filepath.Join(state, "tmp"),
+		// Of this run alone, so that the guard of one that was killed, should it come
+		// late, takes our cells for none of its own.
+		tmp:  filepath.Join(state, "tmp", strconv.FormatInt(time.Now().UnixNano(), 36)),
 		logs: filepath.Join(state, "logs", p.Study.Name),
 		left: map[*plan.Cell]int{}, users: map[*plan.Cell][]*plan.Cell{},
 		status: map[*plan.Cell]Status{}, failed: map[*plan.Cell]int{}, spare: map[string][]string{},
@@ -131,13 +134,14 @@ func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Op
 	}
 	// Nothing here is wanted: whoever left it is dead, for we hold the lock, and
 	// what that one left running is so before long.
-	if _, err := os.Stat(r.tmp); err == nil {
-		launch.Sweep(r.tmp)
+	tmp := filepath.Dir(r.tmp)
+	if _, err := os.Stat(tmp); err == nil {
+		launch.Sweep(tmp)
 	}
-	if err := errors.Join(os.RemoveAll(r.tmp), os.MkdirAll(r.tmp, 0o777)); err != nil {
+	if err := errors.Join(os.RemoveAll(tmp), os.MkdirAll(r.tmp, 0o777)); err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(r.tmp)
+	defer os.RemoveAll(tmp)
 	r.tokens = jobserver(os.Getenv("MAKEFLAGS"))
 	defer func() {
 		close(r.over)
