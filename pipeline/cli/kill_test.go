@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -233,6 +234,58 @@ func TestGuard(t *testing.T) {
 		stat, err := os.ReadFile("/proc/" + pid + "/stat")
 		return err != nil || strings.Contains(string(stat), ") Z ")
 	})
+}
+
+// The guard of a killed run may come late, when the next one has begun: that is
+// none of its business.
+func TestLateGuard(t *testing.T) {
+	f := folder{t, t.TempDir()}
+	out := t.TempDir()
+	f.write("configs/s.yaml", "study: s\nparams: {turn: 1}\nstages: {x: {uses: command, run: 'touch "+out+"/begun${{ turn }}; until test -e "+out+"/go; do sleep 0.01; done; touch o', outputs: [o]}}\n")
+	begun := func(turn string) func() bool {
+		return func() bool {
+			_, err := os.Stat(filepath.Join(out, "begun"+turn))
+			return err == nil
+		}
+	}
+	first, second := f.command("run", "configs/s.yaml"), f.command("run", "--set", "turn=2", "configs/s.yaml")
+	if err := first.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the first run's cell to begin", begun("1"))
+	guard := 0
+	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, l := range lines {
+		if b, _ := os.ReadFile(l); strings.Contains(string(b), "\x00guard\x00"+f.dir) {
+			guard, _ = strconv.Atoi(filepath.Base(filepath.Dir(l)))
+		}
+	}
+	if guard == 0 {
+		t.Fatal("the run has no guard")
+	}
+	if err := errors.Join(syscall.Kill(guard, syscall.SIGSTOP), first.Process.Kill()); err != nil {
+		t.Fatal(err)
+	}
+	_ = first.Wait() // it says that it was killed
+	var said bytes.Buffer
+	second.Stderr = &said
+	if err := second.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the second run's cell to begin", begun("2"))
+	if err := syscall.Kill(guard, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the guard to end", func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", guard))
+		return err != nil || strings.Contains(string(stat), ") Z ")
+	})
+	if err := os.WriteFile(filepath.Join(out, "go"), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Wait(); err != nil {
+		t.Errorf("the second run: %v\n%s", err, said.String())
+	}
 }
 
 func waitFor(t *testing.T, what string, happened func() bool) {

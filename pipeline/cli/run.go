@@ -169,8 +169,9 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 	}
 	opt.Observer = show
 	// The engine waits for its children most of the time. On one processor it hands
-	// over between its goroutines without waking another thread for each.
-	procs := runtime.GOMAXPROCS(1)
+	// over between its goroutines without waking another thread for each; but
+	// starting a child takes that from all others.
+	procs := runtime.GOMAXPROCS(min(opt.Jobs, 2, runtime.NumCPU()))
 	res, err := engine.Run(ctx, p, s, dir, opt)
 	runtime.GOMAXPROCS(procs)
 	show.close()
