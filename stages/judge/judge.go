@@ -345,7 +345,7 @@ func (r *Report) compare() error {
 			medians[i] = append(medians[i], float64(e.Quantile(0.5)))
 		}
 	}
-	trend, err := stats.JonckheereTerpstra(medians, 10_000, r.options.Seed)
+	trend, err := stats.JonckheereTerpstra(medians, permutations, r.options.Seed)
 	if err != nil {
 		return err
 	}
@@ -374,19 +374,29 @@ func (r *Report) compare() error {
 	})
 }
 
+// permutations of medians where some are tied.
+const permutations = 10_000
+
 // tests compares the medians of each level's replicates with the lowest level's,
 // which come first.
 func (r *Report) tests(medians [][]float64) ([]Test, error) {
 	tests := make([]Test, len(medians)-1)
 	ps := make([]float64, len(tests))
+	permutations, pairs := permutations, 0
+	for _, m := range medians[1:] {
+		pairs += len(medians[0]) * len(m)
+	}
+	if pairs*permutations > 1e8 { // seconds, and so many medians hardly need it
+		permutations = 0
+	}
 	for i := range tests {
 		pair := [][]float64{medians[0], medians[i+1]}
-		longer, err := stats.JonckheereTerpstra(pair, 10_000, r.options.Seed)
+		longer, err := stats.JonckheereTerpstra(pair, permutations, r.options.Seed)
 		if err != nil {
 			return nil, err
 		}
 		slices.Reverse(pair)
-		shorter, err := stats.JonckheereTerpstra(pair, 10_000, r.options.Seed)
+		shorter, err := stats.JonckheereTerpstra(pair, permutations, r.options.Seed)
 		if err != nil {
 			return nil, err
 		}

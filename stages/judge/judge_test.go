@@ -335,8 +335,8 @@ func TestBadFiles(t *testing.T) {
 		"UTF-16":             {"\xff\xfel\x00e\x00v\x00e\x00l\x00,\x00", "no text"},
 		"lines of a Mac":     {"level,latency_ns\r0,1\r1,2\r", "no text"},
 		"percent":            {header + "0,1,5,0\n1,1,5,85\n", `3:7: column utilisation: "85" is more than 200%`},
-		"a level a row":      {"level,latency_ns\n" + counted(1_000_000, "%d,5\n"), "202:1: column level: more than 200 levels"},
-		"a replicate a row":  {header + counted(1_000_000, "0,%d,5,0\n"), "10002:1: more than 10000 replicates"},
+		"a level a row":      {"level,latency_ns\n" + counted(1000, "%d,5\n"), "202:1: column level: more than 200 levels"},
+		"a replicate a row":  {header + counted(20_000, "0,%d,5,0\n"), "10002:1: more than 10000 replicates"},
 		"two loads a level":  {"level,latency_ns,direction\n0,5,\n1,5,h2d\n1,5,d2h\n", `4:5: column direction: "d2h", where lines before have "h2d"`},
 		"seq":                {"level,latency_ns,seq\n0,5,x\n", `column seq: "x" is no whole number`},
 	} {
@@ -427,15 +427,19 @@ func TestLoadsOfLevels(t *testing.T) {
 // As many levels, and as many replicates, as are let in are judged in a time that
 // one waits for.
 func TestManyLevelsAndReplicates(t *testing.T) {
-	many := study{latency: exponential, noise: 0.05, apart: 0.01, calls: 300, reps: 3}
-	for i := range mostLevels {
-		many.rho = append(many.rho, 0.9*float64(i)/mostLevels)
+	shares := func(n int) (rho []float64) {
+		for i := range n {
+			rho = append(rho, 0.9*float64(i)/float64(n))
+		}
+		return rho
 	}
+	many := study{rho: shares(mostLevels), latency: exponential, noise: 0.05, apart: 0.01, calls: 5, reps: 3}
+	more := study{rho: shares(mostConfused + 1), latency: exponential, noise: 0.05, apart: 0.01, calls: 300, reps: 2}
 	wide := study{rho: spread, latency: exponential, noise: 0.05, apart: 0.01, calls: 2, reps: mostTrials / len(spread)}
-	for name, s := range map[string]study{"levels": many, "replicates": wide} {
+	for name, s := range map[string]study{"levels": many, "levels with a p99": more, "replicates": wide} {
 		start := time.Now()
 		r := judged(t, s, 1, nil, Options{Draws: 100, Sets: 2})
-		if name == "levels" && (r.Confusion != nil || !strings.Contains(strings.Join(r.Doubts, "\n"), "is not simulated: it has 200 levels")) {
+		if name == "levels with a p99" && (r.Confusion != nil || !strings.Contains(strings.Join(r.Doubts, "\n"), "is not simulated: it has 31 levels")) {
 			t.Errorf("a confusion matrix of %d levels, or no word of it among %d doubts", len(r.Levels), len(r.Doubts))
 		}
 		if r.Verdicts[0].Verdict != cell.Reproduced || len(r.Tests) != len(s.rho)-1 {
