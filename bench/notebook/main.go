@@ -173,6 +173,7 @@ func edit(ctx context.Context, self, data, dir string, saves int) error {
 	defer stop()
 	c := exec.CommandContext(ctx, self, "notebook", "watch", "figure2", "--data", data)
 	c.Dir = dir
+	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) } // so that it leaves nothing
 	out, err := c.StdoutPipe()
 	if err != nil {
 		return err
@@ -182,7 +183,7 @@ func edit(ctx context.Context, self, data, dir string, saves int) error {
 	}
 	defer func() {
 		stop()
-		_ = c.Wait() // it was killed
+		_ = c.Wait() // it was interrupted
 	}()
 	var url string
 	if _, err := fmt.Fscanln(out, &url); err != nil {
