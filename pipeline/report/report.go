@@ -399,6 +399,7 @@ func (s *Side) Again(f Figure) (string, error) {
 	for _, param := range slices.Sorted(maps.Keys(with)) {
 		line += " --param " + page.Shell(param+"="+string(with[param]))
 	}
+	line += fmt.Sprintf(" --seed %d", c.Seed)
 	for _, out := range c.Outputs {
 		if strings.TrimSuffix(out, path.Ext(out)) == f.Name {
 			line += " --declare " + page.Shell(out)

@@ -124,6 +124,7 @@ type job struct {
 	declared []string
 	compiled bool
 	timeout  time.Duration
+	seed     uint64
 	with     With
 	out, log io.Writer
 }
@@ -196,7 +197,7 @@ func (j *job) run(ctx context.Context) (err error) {
 // kept is the folder that holds what the notebook left when it last ran like
 // this, with its record.
 func (j *job) kept() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q", j.dir, j.data, j.declared, fmt.Sprint(j.with)))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q %d", j.dir, j.data, j.declared, fmt.Sprint(j.with), j.seed))
 	return filepath.Join(j.root, ".barograph", "notebooks", filepath.Base(j.dir)+"-"+hex.EncodeToString(sum[:4]))
 }
 
@@ -306,7 +307,7 @@ func (j *job) spec() (*cell.Spec, error) {
 	}
 	s := &cell.Spec{
 		Study: filepath.Base(filepath.Dir(j.data)), Stage: byHand, Kind: byHand, ID: byHand,
-		With: with, Notebook: j.dir, Root: j.root, Outputs: j.declared,
+		With: with, Notebook: j.dir, Root: j.root, Outputs: j.declared, Seed: j.seed,
 		Machine: cell.Machine{Name: filepath.Base(j.data)},
 	}
 	if len(s.Outputs) == 0 {

@@ -50,11 +50,16 @@ func TestRun(t *testing.T) {
 		t.Errorf("by folder: %v", err)
 	}
 
+	write(t, "notebooks/seed/main.go", program("\tnb.Summary(fmt.Sprint(nb.Seed()))"))
+	if out, _, err := run(t, "seed", "-o", "seeded", "--seed", "10077759941277896864"); err != nil || out != "10077759941277896864\n" {
+		t.Errorf("%v, printed %q", err, out)
+	}
+
 	for _, c := range []struct {
 		args          []string
 		problem, hint string
 	}{
-		{[]string{"som"}, `no notebook "som"`, "there is sum"},
+		{[]string{"som"}, `no notebook "som"`, "there is seed, sum"},
 		{[]string{"sum", "--data", "nowhere"}, "read --data", ""},
 		{[]string{"sum", "--data", "data", "--param", "scale"}, `--param "scale" is not name=value`, ""},
 		{[]string{"sum", "--data", "data", "--param", "scale=1", "--param", "scale=2"}, "--param scale is given twice", ""},

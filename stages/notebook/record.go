@@ -81,6 +81,9 @@ func again(s *cell.Spec) string {
 		value, _ := json.Marshal(with[name])
 		line = append(line, "--param "+page.Shell(name+"="+string(value)))
 	}
+	if s.Seed != 0 {
+		line = append(line, fmt.Sprintf("--seed %d", s.Seed))
+	}
 	return strings.Join(line, " ")
 }
 

@@ -58,6 +58,7 @@ parameters since it was last changed: what that run left is shown.`,
 func (j *job) flags(c *cobra.Command, params *[]string) {
 	c.Flags().StringVar(&j.data, "data", "", "`folder` whose files the notebook may read")
 	c.Flags().StringArrayVar(params, "param", nil, "parameter as `name=value`; may be repeated")
+	c.Flags().Uint64Var(&j.seed, "seed", 0, "`number` that resampling draws from; a study's cell has one of its own")
 	c.Flags().DurationVar(&j.timeout, "timeout", defaultTimeout, "stop the notebook after this `time`; 0: never")
 }
 
