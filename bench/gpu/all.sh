@@ -116,6 +116,7 @@ combinations() {
 	mkdir -p "$results/data/combinations"
 	cp "data/soak/$machine/run.json" "$results/data/combinations/"
 }
+controls() { study controls; }
 sharing() { study sharing --set replicates=10; }
 swap() { study swap --set replicates=10; }
 
@@ -126,6 +127,7 @@ step torch 120 300 pytorch
 step faults 60 300 broken
 step decoupled 60 500 decoupled
 step models 90 560 models
+step controls 60 300 controls
 step combinations 60 400 combinations
 step sharing 60 500 sharing
 step swap 60 500 swap
