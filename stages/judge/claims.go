@@ -144,7 +144,11 @@ func (e Expected) judge() (verdict string, effect float64, err error) {
 	}
 	o := Defaults
 	o.Sets = -1
-	r, err := file(filepath.Join(e.Recording, record.Samples), sel, o)
+	s, run, err := load(filepath.Join(e.Recording, record.Samples), sel)
+	if err != nil {
+		return "", 0, err
+	}
+	r, err := Judge(s, run, o)
 	if err != nil {
 		return "", 0, err
 	}

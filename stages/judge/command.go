@@ -53,12 +53,16 @@ A bootstrap that takes more than a second says so before it starts.`,
 			for _, w := range where {
 				name, value, ok := strings.Cut(w, "=")
 				if !ok {
-					return cell.Hint(fmt.Errorf("invalid argument %q for --where", w), "write it as column=value")
+					return cell.Usage(cell.Hint(fmt.Errorf("invalid argument %q for --where", w), "write it as column=value"))
 				}
 				sel.Where[name] = value
 			}
 			o.Cost = func(cost string) { fmt.Fprintln(c.ErrOrStderr(), cost, "(--draws lowers it)") }
-			r, err := file(args[0], sel, o)
+			s, run, err := load(args[0], sel)
+			if err != nil {
+				return cell.Usage(err)
+			}
+			r, err := Judge(s, run, o)
 			if err != nil {
 				return err
 			}
@@ -89,23 +93,23 @@ A bootstrap that takes more than a second says so before it starts.`,
 	return c
 }
 
-// file judges a file, with the run.json beside it if there is one.
-func file(path string, sel Selection, o Options) (*Report, error) {
+// load reads a file of samples, and the run.json beside it if there is one.
+func load(path string, sel Selection) (*Samples, *Run, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("judge: %w", err)
+		return nil, nil, fmt.Errorf("judge: %w", err)
 	}
 	defer f.Close()
 	s, err := Read(f, sel)
 	var row *RowError
 	if errors.As(err, &row) {
-		return nil, fmt.Errorf("judge: %s:%w", path, err)
+		return nil, nil, fmt.Errorf("judge: %s:%w", path, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("judge %s: %w", path, err)
+		return nil, nil, fmt.Errorf("judge %s: %w", path, err)
 	}
 	if err := s.enough(); err != nil {
-		return nil, fmt.Errorf("judge %s: %w", path, err)
+		return nil, nil, fmt.Errorf("judge %s: %w", path, err)
 	}
 	var run *Run
 	text, err := os.ReadFile(filepath.Join(filepath.Dir(path), record.Run))
@@ -113,12 +117,12 @@ func file(path string, sel Selection, o Options) (*Report, error) {
 	case err == nil:
 		run = &Run{}
 		if err := json.Unmarshal(text, run); err != nil {
-			return nil, fmt.Errorf("judge: read %s beside %s: %w", record.Run, path, err)
+			return nil, nil, fmt.Errorf("judge: read %s beside %s: %w", record.Run, path, err)
 		}
 	case !errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("judge: %w", err)
+		return nil, nil, fmt.Errorf("judge: %w", err)
 	}
-	return Judge(s, run, o)
+	return s, run, nil
 }
 
 // enough refuses what nothing can be said about.

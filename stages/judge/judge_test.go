@@ -461,7 +461,7 @@ func TestSparseFile(t *testing.T) {
 			t.Skipf("no sparse file here: %v", err)
 		}
 		start := time.Now()
-		if _, err := file(path, Selection{}, quick); err == nil || !strings.Contains(err.Error(), "no text") {
+		if _, _, err := load(path, Selection{}); err == nil || !strings.Contains(err.Error(), "no text") {
 			t.Errorf("%s: %v", name, err)
 		}
 		if took := time.Since(start); took > 2*time.Second {
@@ -612,7 +612,11 @@ func BenchmarkTenMillion(b *testing.B) {
 	write(b, path, s, 1)
 	runtime.GC()
 	for b.Loop() {
-		r, err := file(path, Selection{}, Defaults)
+		samples, run, err := load(path, Selection{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		r, err := Judge(samples, run, Defaults)
 		if err != nil {
 			b.Fatal(err)
 		}
