@@ -84,18 +84,18 @@ func main() {
 					line := []string{model.Value, batch.Value, direction.Value, level.Value, nb.Number(in[key]), nb.Number(out[key]),
 						nb.Number(level.Mean("utilisation")), nb.Number(before)}
 					for _, q := range []float64{0.5, 0.99} {
-						value, low, high := slowdown(baseline, level, q)
-						row = append(row, text(value, low, high))
-						line = append(line, nb.Number(value), nb.Number(low), nb.Number(high))
+						times := nb.Slowdown(baseline, level, q)
+						row = append(row, text(times.Value, times.Low, times.High))
+						line = append(line, nb.Number(times.Value), nb.Number(times.Low), nb.Number(times.High))
 						name := fmt.Sprintf("p%g, %s, L=%s", 100*q, direction.Value, level.Value)
 						if series[name] == nil {
 							series[name] = &figure.PointSeries{Label: name}
 							order = append(order, name)
 						}
 						s := series[name]
-						s.X, s.Y = append(s.X, in[key]+out[key]), append(s.Y, value)
-						s.Low, s.High = append(s.Low, low), append(s.High, high)
-						cells[key+" "+name] = value
+						s.X, s.Y = append(s.X, in[key]+out[key]), append(s.Y, times.Value)
+						s.Low, s.High = append(s.Low, times.Low), append(s.High, times.High)
+						cells[key+" "+name] = times.Value
 					}
 					rows, numbers = append(rows, row), append(numbers, line)
 				}
@@ -160,16 +160,6 @@ func main() {
 	picture, err := figure.Heat(heat)
 	nb.Check(err)
 	nb.Save(picture, "heat")
-}
-
-// slowdown returns how many times a quantile grew, and the interval of that.
-func slowdown(before, after *nb.Set, q float64) (value, low, high float64) {
-	base := before.Quantiles(q)[0]
-	d := nb.Difference(before, after, q)
-	if math.IsNaN(base.Value) || !(base.Value > 0) {
-		return math.NaN(), math.NaN(), math.NaN()
-	}
-	return 1 + d.Value/base.Value, 1 + d.Low/base.Value, 1 + d.High/base.Value
 }
 
 // text writes a slowdown as "1.31 [1.28, 1.35]".

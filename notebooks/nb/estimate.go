@@ -95,15 +95,15 @@ func Trend(groups []*Set) stats.Trend {
 	return t
 }
 
-// Difference returns quantile q of one set less that of another, in nanoseconds,
-// with its 95% interval from a block bootstrap over replicates.
-func Difference(before, after *Set, q float64) stats.Interval {
-	d, err := stats.BootstrapDifference(before.Replicates("latency_ns"), after.Replicates("latency_ns"), q,
+// Slowdown returns how many times quantile q of one set is that of another, with
+// the 95% interval of the ratio from a bootstrap over replicates (rules 6 and 7).
+func Slowdown(before, after *Set, q float64) stats.Interval {
+	r, err := stats.BootstrapRatio(before.Replicates("latency_ns"), after.Replicates("latency_ns"), q,
 		stats.Bootstrap{Confidence: stats.Confidence, Seed: Seed()})
 	if err != nil {
-		raise(err, "Difference(%v)", q)
+		raise(err, "Slowdown(%v)", q)
 	}
-	return d
+	return r
 }
 
 // Growth says which law latency follows as the link fills, from one point for

@@ -28,7 +28,8 @@ type Bootstrap struct {
 	Before func(cost string)
 }
 
-// An Interval is an estimate with its interval, in nanoseconds.
+// An Interval is an estimate with its interval, in nanoseconds, or a number
+// without unit where BootstrapRatio gave it.
 type Interval struct {
 	Value, Low, High float64
 	Confidence       float64
@@ -89,6 +90,30 @@ func BootstrapQuantile(replicates [][]int64, q float64, b Bootstrap) (Interval, 
 // BootstrapDifference returns quantile q of after less that of before, both
 // resampled as BootstrapQuantile does and independently of one another.
 func BootstrapDifference(before, after [][]int64, q float64, b Bootstrap) (Interval, error) {
+	return compare(before, after, q, b, func(ns float64) float64 { return ns })
+}
+
+// BootstrapRatio returns quantile q of after as a multiple of that of before, a
+// number without unit. Its interval is that of the difference of the logarithms,
+// so that it is positive, and that the inverse of the ratio has the inverse of
+// the interval (Davison and Hinkley, as above, section 5.2). Samples are above 0.
+func BootstrapRatio(before, after [][]int64, q float64, b Bootstrap) (Interval, error) {
+	for _, replicates := range [][][]int64{before, after} {
+		for _, samples := range replicates {
+			for _, ns := range samples {
+				if ns <= 0 {
+					return Interval{}, fmt.Errorf("a ratio needs samples above 0, has %d", ns)
+				}
+			}
+		}
+	}
+	i, err := compare(before, after, q, b, math.Log)
+	i.Value, i.Low, i.High = math.Exp(i.Value), math.Exp(i.Low), math.Exp(i.High)
+	return i, err
+}
+
+// compare returns the difference of quantile q on a scale.
+func compare(before, after [][]int64, q float64, b Bootstrap, scale func(ns float64) float64) (Interval, error) {
 	b = b.orDefault()
 	x, y, err := newResamplers(before, after, q, b)
 	if err != nil {
@@ -99,15 +124,15 @@ func BootstrapDifference(before, after [][]int64, q float64, b Bootstrap) (Inter
 	for range b.Draws {
 		x.draw(rng)
 		y.draw(rng)
-		vx.add(float64(x.quantile(q)))
-		vy.add(float64(y.quantile(q)))
+		vx.add(scale(float64(x.quantile(q))))
+		vy.add(scale(float64(y.quantile(q))))
 	}
 	for _, s := range []*resampler{x, y} {
 		if doubt := s.doubt(q, b); doubt != "" {
 			return missing(s.block, doubt), nil
 		}
 	}
-	value := float64(y.all.Quantile(q)) - float64(x.all.Quantile(q))
+	value := scale(float64(y.all.Quantile(q))) - scale(float64(x.all.Quantile(q)))
 	return difference(x, y, value, vx, vy, b.Confidence), nil
 }
 

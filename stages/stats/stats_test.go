@@ -160,6 +160,10 @@ func TestArgumentsAreChecked(t *testing.T) {
 		"empty replicate": func() error { _, err := BootstrapQuantile([][]int64{{}}, 0.5, Bootstrap{}); return err },
 		"3 draws":         func() error { _, err := BootstrapQuantile([][]int64{one}, 0.5, Bootstrap{Draws: 3}); return err },
 		"difference":      func() error { _, err := BootstrapDifference([][]int64{one}, nil, 0.5, Bootstrap{}); return err },
+		"ratio to zero": func() error {
+			_, err := BootstrapRatio([][]int64{{0, 1}}, [][]int64{one}, 0.5, Bootstrap{})
+			return err
+		},
 		"empty baseline":  func() error { _, err := BaselineDrift([][]int64{one, {}}, 0.95, 0.05); return err },
 		"negative margin": func() error { _, err := BaselineDrift([][]int64{one, one}, 0.95, -1); return err },
 		"one group":       func() error { _, err := JonckheereTerpstra([][]float64{{1}}, 0, 0); return err },
@@ -291,6 +295,45 @@ func autoregressive(rng *rand.Rand, replicates, n int, phi float64) [][]int64 {
 		}
 	}
 	return out
+}
+
+// A ratio does not depend on the unit, its interval is positive however wide, and
+// where samples differ little it is that of the difference.
+func TestBootstrapRatio(t *testing.T) {
+	rng := rand.New(rand.NewPCG(11, 12))
+	before, after, thrice := autoregressive(rng, 5, 300, 0.3), autoregressive(rng, 5, 300, 0.3), make([][]int64, 5)
+	for r := range after {
+		for i := range after[r] {
+			thrice[r] = append(thrice[r], 3*after[r][i])
+		}
+	}
+	o := Bootstrap{Draws: 500, Seed: 42}
+	times := func(before, after [][]int64) Interval {
+		i, err := BootstrapRatio(before, after, 0.5, o)
+		if err != nil || i.Doubt != "" {
+			t.Fatal(i, err)
+		}
+		return i
+	}
+	one, three := times(before, after), times(before, thrice)
+	if !near(three.Value, 3*one.Value, 1e-12) || !near(three.Low, 3*one.Low, 1e-12) || !near(three.High, 3*one.High, 1e-12) {
+		t.Errorf("%+v, and of three times as much %+v", one, three)
+	}
+	d, err := BootstrapDifference(before, after, 0.5, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !near(one.High-one.Low, (d.High-d.Low)/1e6, 0.05) { // samples are about 1e6
+		t.Errorf("the ratio %+v, the difference %+v", one, d)
+	}
+	for r := range after { // replicates that differ a hundredfold
+		for i := range after[r] {
+			after[r][i] = after[r][i] * int64(math.Pow(10, float64(r))) / 100
+		}
+	}
+	if wild := times(before, after); !(0 < wild.Low && wild.Low < 0.2 && wild.High > 5) {
+		t.Errorf("%+v", wild)
+	}
 }
 
 func TestDependence(t *testing.T) {

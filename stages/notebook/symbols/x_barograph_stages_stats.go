@@ -17,6 +17,7 @@ func x_barograph_stages_stats() map[string]reflect.Value {
 		"Bootstrap":           reflect.ValueOf((*stats.Bootstrap)(nil)),
 		"BootstrapDifference": reflect.ValueOf(stats.BootstrapDifference),
 		"BootstrapQuantile":   reflect.ValueOf(stats.BootstrapQuantile),
+		"BootstrapRatio":      reflect.ValueOf(stats.BootstrapRatio),
 		"Change":              reflect.ValueOf((*stats.Change)(nil)),
 		"Confidence":          reflect.ValueOf(constant.MakeFromLiteral("0.9499999999999999999891579782751449556599254719913005828857421875", token.FLOAT, 0)),
 		"Confusion":           reflect.ValueOf((*stats.Confusion)(nil)),
