@@ -24,7 +24,8 @@ func (r *Report) verdict(id, says, verdict, format string, args ...any) cell.Ver
 // c1 judges the first claim. Calls are not independent of one another and
 // medians of replicates are, so the trend is tested on those. A trend that is
 // none of substance is not one: the change between the two ends must lie above
-// zero, above what the baseline drifted by, and above the harness's own jitter.
+// zero, above what the baseline drifted by, and above the harness's own jitter. It
+// is refuted where there is no trend, and the change, if any, is negligible.
 func (r *Report) c1() cell.Verdict {
 	say := func(verdict, format string, args ...any) cell.Verdict {
 		return r.verdict("C1", C1, verdict, format, args...)
@@ -53,10 +54,10 @@ func (r *Report) c1() cell.Verdict {
 		return say(cell.Reproduced, "%s: it is there, and less than the %g%% that would matter", because, 100*r.options.Negligible)
 	case r.Trend.P < r.options.Alpha && low > floor:
 		return say(cell.Reproduced, "%s", because)
-	case high+floor < r.options.Negligible:
+	case r.Trend.P >= r.options.Alpha && low <= 0 && high+floor < r.options.Negligible:
 		return say(cell.Refuted, "%s: less than the %g%% that would matter", because, 100*r.options.Negligible)
 	case floor > 0 && low > 0 && low <= floor:
-		return say(cell.NotIdentified, "%s, which is no more than the %.1f%% that the baseline drifted by or the harness jitters", because, 100*floor)
+		return say(cell.NotIdentified, "%s, which may be no more than the %.1f%% that the baseline drifted by or the harness jitters", because, 100*floor)
 	}
 	return say(cell.NotIdentified, "%s", because)
 }
