@@ -445,6 +445,9 @@ func (r *run) launch(ctx context.Context, c *plan.Cell, free func()) {
 	go func() {
 		err := t.run(ctx)
 		if err == nil {
+			err = t.unchanged()
+		}
+		if err == nil {
 			err = t.put()
 		}
 		r.done <- func() {

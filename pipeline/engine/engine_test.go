@@ -415,6 +415,37 @@ func TestForeignFile(t *testing.T) {
 	}
 }
 
+// What is made while an input changes is kept under no key, even if the input is
+// then as it was before.
+func TestInputChangesMeanwhile(t *testing.T) {
+	for name, edit := range map[string]string{
+		"and stays so":      "echo B > $W/in",
+		"and back":          "echo B > $W/in; cat in > out; echo A > $W/in",
+		"through its link":  "echo B >> in",
+		"by another's":      "mv $W/other $W/in",
+		"to nothing":        "rm $W/in",
+		"to what ends late": "rm $W/in; mkfifo $W/in",
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorkspace(t, "")
+			w.write("configs/s.yaml", "study: s\nmachine: host\nstages:\n  x: {uses: command, inputs: [in], run: 'cat in > out; if [ -e "+w.root+"/edit ]; then . "+w.root+"/edit; fi', outputs: [out]}\n")
+			w.write("in", "A\n")
+			w.write("other", "A\n")
+			w.write("edit", strings.ReplaceAll(edit, "$W", w.root))
+			if res, on, _ := w.run(engine.Options{}); res.Counts[engine.Failed] != 1 {
+				t.Errorf("%v, want one that failed; %v", res.Counts, on.ends["x"])
+			}
+			if err := errors.Join(os.Remove(filepath.Join(w.root, "edit")), os.RemoveAll(filepath.Join(w.root, "in"))); err != nil {
+				t.Fatal(err)
+			}
+			w.write("in", "A\n")
+			if res, _, err := w.run(engine.Options{}); err != nil || res.Counts[engine.Ran] != 1 || w.read("out") != "A\n" {
+				t.Errorf("then %v, %v, %q", res.Counts, err, w.read("out"))
+			}
+		})
+	}
+}
+
 func TestKeepGoing(t *testing.T) {
 	yaml := `
 stages:

@@ -131,7 +131,8 @@ func TestWritesOutside(t *testing.T) {
 	w := newWorkspace(t, `
 stages:
   good: {uses: command, run: 'echo good > good.txt', outputs: [good.txt]}
-  evil: {uses: command, needs: [good], run: 'echo evil > ROOT/good.txt; echo evil > ROOT/stray.txt; { echo evil > good.txt; } 2>/dev/null || true; touch o', outputs: [o]}
+  then: {uses: command, needs: [good], run: 'touch t', outputs: [t]}
+  evil: {uses: command, needs: [then], run: 'echo evil > ROOT/good.txt; echo evil > ROOT/stray.txt; touch o', outputs: [o]}
   last: {uses: command, needs: [good, evil], run: 'cp good.txt last.txt', outputs: [last.txt]}
 `)
 	w.write("configs/s.yaml", strings.ReplaceAll(w.read("configs/s.yaml"), "ROOT", w.root))
@@ -139,8 +140,8 @@ stages:
 		t.Fatal(err)
 	}
 	_, _, err := w.run(engine.Options{})
-	if err != nil || w.read("good.txt") != "good\n" {
-		t.Errorf("after a second run good.txt is %q: %v", w.read("good.txt"), err)
+	if err != nil || w.read("good.txt") != "good\n" || w.read("last.txt") != "good\n" {
+		t.Errorf("after a second run good.txt is %q and last.txt %q: %v", w.read("good.txt"), w.read("last.txt"), err)
 	}
 	s, err := store.View(filepath.Join(w.root, ".barograph/store"))
 	if err != nil {

@@ -27,7 +27,9 @@ import (
 type trial struct {
 	engine   *run
 	cell     *plan.Cell
-	members  []*member // background cells first, the foreground last
+	members  []*member                    // background cells first, the foreground last
+	inputs   map[string]string            // digests by path, of which the key is made
+	seen     map[string]store.Observation // of the inputs, before it starts
 	warnings []string
 	window   cell.Control
 	mu       sync.Mutex // guards warnings and window
@@ -46,8 +48,21 @@ type member struct {
 }
 
 // trial makes the folders of a trial and resolves its specifications.
-func (r *run) trial(c *plan.Cell) (*trial, error) {
-	t := &trial{engine: r, cell: c}
+func (r *run) trial(c *plan.Cell) (t *trial, err error) {
+	t = &trial{engine: r, cell: c, inputs: r.decider.Of(c).Inputs}
+	for _, pc := range append(slices.Clone(c.Gang), c) {
+		for _, n := range pc.Needs {
+			if !pc.Stage.Kind.Script { // it reads what is stored, and not what is published
+				break
+			}
+			if err := r.publish(n); err != nil { // another cell may have trampled on it
+				return t, err
+			}
+		}
+	}
+	if t.seen, err = t.look(); err != nil {
+		return t, err
+	}
 	for _, pc := range append(slices.Clone(c.Gang), c) {
 		m := &member{cell: pc, spec: r.spec(pc), ready: make(chan struct{})}
 		m.log = &logFile{path: filepath.Join(r.logs, fileName(pc.ID)+".log")}
@@ -82,6 +97,47 @@ func (r *run) furnish(m *member) error {
 		}
 	}
 	return nil
+}
+
+// look observes the inputs of a trial, which must hold what its key says. A cell
+// reads them where they lie, so that one that is edited between the decision and
+// the end would make a result of another key.
+func (t *trial) look() (map[string]store.Observation, error) {
+	seen := map[string]store.Observation{}
+	for path, digest := range t.inputs {
+		file := filepath.Join(t.engine.plan.Study.Root, path)
+		o, err := store.Observe(file)
+		if err != nil {
+			return nil, err
+		}
+		got, err := t.engine.store.Digest(file)
+		if err != nil {
+			return nil, err
+		}
+		if got != digest {
+			return nil, changed(path)
+		}
+		seen[path] = o
+	}
+	return seen, nil
+}
+
+// unchanged looks again when the trial has ended.
+func (t *trial) unchanged() error {
+	now, err := t.look()
+	if err != nil {
+		return err
+	}
+	for path, o := range t.seen {
+		if now[path] != o {
+			return changed(path)
+		}
+	}
+	return nil
+}
+
+func changed(path string) error {
+	return cell.Hint(fmt.Errorf("%s changed while it was in use as an input, so that what was made of it is not kept", path), "run again")
 }
 
 // folders are those that files lie in, each after the one it lies in itself.

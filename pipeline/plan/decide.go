@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"barograph/pipeline/store"
@@ -29,6 +30,9 @@ type Decision struct {
 	Record *store.Record
 	Parts  []store.Part
 	Reason string // why it runs or waits
+	// Inputs are the digests of the workspace files that it and its gang read, by
+	// path, where it runs.
+	Inputs map[string]string
 }
 
 // A Decider decides cell after cell against a store. A cell can be decided once
@@ -106,6 +110,22 @@ func (d *Decider) Decide(c *Cell) (*Decision, error) {
 			dec.Reason = "asked for by --fresh"
 		} else {
 			dec.Reason = d.reason(c, parts)
+		}
+		dec.Inputs = map[string]string{}
+		for _, x := range append(slices.Clone(c.Gang), c) {
+			for _, path := range x.Files {
+				dec.Inputs[path] = d.files[path]
+			}
+			if !x.Stage.Kind.Script {
+				continue // it reads results where they are stored
+			}
+			for _, n := range x.Needs {
+				for _, f := range d.made[n].Record.Files {
+					if path := n.Publish[f.Name]; path != "" {
+						dec.Inputs[path] = f.Digest
+					}
+				}
+			}
 		}
 	}
 	return d.set(c, dec), nil
