@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,7 +36,8 @@ func Command() *cobra.Command {
 		Short: "Judge the paper's claims on any samples of latency under load",
 		Long: `Judge the paper's claims on a tidy file: CSV with a header, a row for each timed
 call, with the columns level and latency_ns (whole nanoseconds), and where there
-are any replicate, seq (the order measured), utilisation (from 0 to 1), threads,
+are any replicate, seq (the trial's number in the order measured, the same for all
+its calls: one seq of one level and replicate is one trial), utilisation (from 0 to 1), threads,
 outstanding, block_bytes and achieved_bytes_per_s.
 
 For each claim it says reproduced, refuted, not identified or INVALID, with the
@@ -49,6 +51,9 @@ A bootstrap that takes more than a second says so before it starts.`,
   barograph judge --level block_bytes --where model=bert-mini data/blocks/host/samples.csv`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := o.check(); err != nil {
+				return cell.Usage(err)
+			}
 			sel.Where = map[string]string{}
 			for _, w := range where {
 				name, value, ok := strings.Cut(w, "=")
@@ -91,6 +96,33 @@ A bootstrap that takes more than a second says so before it starts.`,
 	f.IntVar(&o.Sets, "sets", o.Sets, "sets simulated for each law; -1 for none")
 	f.Uint64Var(&o.Seed, "seed", o.Seed, "seed of resampling and simulation")
 	return c
+}
+
+// leastDraws is the fewest that a bootstrap takes.
+const leastDraws = 100
+
+// check refuses options that mean nothing, each by its flag.
+func (o Options) check() error {
+	for _, f := range []struct {
+		flag  string
+		value float64
+		most  float64
+	}{{"alpha", o.Alpha, 1}, {"negligible", o.Negligible, 1}, {"drift-margin", o.DriftMargin, math.Inf(1)}} {
+		if !(f.value > 0 && f.value < f.most) { // NaN neither
+			want := "want a share above 0 and below 1, such as 0.05"
+			if math.IsInf(f.most, 1) {
+				want = "want a share above 0, such as 0.05"
+			}
+			return cell.Hint(fmt.Errorf("invalid argument %v for --%s", f.value, f.flag), "%s", want)
+		}
+	}
+	if o.Draws < leastDraws {
+		return cell.Hint(fmt.Errorf("invalid argument %d for --draws", o.Draws), "want at least %d", leastDraws)
+	}
+	if o.Sets < -1 || o.Sets == 0 {
+		return cell.Hint(fmt.Errorf("invalid argument %d for --sets", o.Sets), "want at least 1, or -1 for none")
+	}
+	return nil
 }
 
 // load reads a file of samples, and the run.json beside it if there is one.

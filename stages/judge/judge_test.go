@@ -367,6 +367,76 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
+// TestSeqOfCalls reads files whose column seq numbers calls, which would make
+// each a replicate of its own: they are refused, and without the column are few
+// replicates. Trials of one replicate are told apart by seq as ever.
+func TestSeqOfCalls(t *testing.T) {
+	file := func(replicate bool, seq func(trial, call int) int) string {
+		b := bytes.NewBufferString("level,latency_ns,seq")
+		if replicate {
+			b.WriteString(",replicate")
+		}
+		for trial := range 12 {
+			for call := range 60 {
+				fmt.Fprintf(b, "\n%d,%d,%d", trial%2, 1_000_000+trial*1000+call, seq(trial, call))
+				if replicate {
+					fmt.Fprintf(b, ",%d", trial/4+1)
+				}
+			}
+		}
+		return b.String()
+	}
+	for name, c := range map[string]struct {
+		seq    func(trial, call int) int
+		refuse bool
+	}{
+		"unique":     {func(trial, call int) int { return trial*60 + call }, true},
+		"by tens":    {func(trial, call int) int { return 10 * (trial*60 + call) }, true},
+		"restarting": {func(_, call int) int { return call }, true},
+		"a trial":    {func(trial, _ int) int { return trial + 1 }, false},
+	} {
+		for _, replicate := range []bool{true, false} {
+			s, err := Read(strings.NewReader(file(replicate, c.seq)), Selection{})
+			switch {
+			case c.refuse && (err == nil || !strings.Contains(err.Error(), "1:18: column seq: is the number of a trial in the order measured") || !strings.Contains(fmt.Sprint(errors.Unwrap(err)), "from call to call")):
+				t.Errorf("%s, replicate %v: %v", name, replicate, err)
+			case !c.refuse && err != nil:
+				t.Errorf("%s, replicate %v: %v", name, replicate, err)
+			case !c.refuse && len(s.Trials) != 12:
+				t.Errorf("%s, replicate %v: %d trials", name, replicate, len(s.Trials))
+			}
+		}
+	}
+	// So many that there are more than can be trials.
+	many := "level,replicate,latency_ns,seq\n" + counted(20_000, "0,1,5,%d\n")
+	if _, err := Read(strings.NewReader(many), Selection{}); err == nil || !strings.Contains(err.Error(), "column seq: is the number of a trial") {
+		t.Errorf("many: %v", err)
+	}
+	// One call a trial, where level and replicate say so too.
+	if s, err := Read(strings.NewReader("level,replicate,latency_ns,seq\n0,1,5,1\n0,2,6,2\n1,1,6,3\n1,2,7,4\n"), Selection{}); err != nil || len(s.Trials) != 4 {
+		t.Errorf("one call a trial: %v", err)
+	}
+}
+
+// TestOptionsRefused wants wrong usage of what no option can be.
+func TestOptionsRefused(t *testing.T) {
+	for _, arg := range []string{"--alpha=7", "--alpha=0", "--alpha=nan", "--negligible=-1", "--negligible=1", "--drift-margin=nan", "--drift-margin=inf", "--drift-margin=-1", "--draws=-5", "--draws=99", "--draws=0", "--sets=0", "--sets=-2"} {
+		c := Command()
+		c.SetArgs([]string{"none.csv", arg})
+		c.SetOut(io.Discard)
+		c.SetErr(io.Discard)
+		err := c.Execute()
+		var usage interface{ ExitStatus() int }
+		flag, _, _ := strings.Cut(arg, "=")
+		if !errors.As(err, &usage) || usage.ExitStatus() != 2 || !strings.Contains(err.Error(), "for "+flag) {
+			t.Errorf("%s: %v", arg, err)
+		}
+	}
+	if err := Defaults.check(); err != nil {
+		t.Error(err)
+	}
+}
+
 // counted repeats a line with a number in it.
 func counted(n int, format string) string {
 	var b strings.Builder

@@ -23,7 +23,7 @@ type Trial struct {
 	Level     string  // as in level=4
 	Value     float64 // of the level; NaN where it is no number
 	Replicate string
-	Seq       int64 // place in the order measured, by the column seq or else the file
+	Seq       int64 // the trial's number in the order measured, by the column seq or else the file
 	// What the load was and achieved; NaN where the file does not say.
 	Threads, Block, Outstanding, Achieved, Utilisation float64
 	Latencies                                          []int64 // nanoseconds
@@ -175,6 +175,9 @@ type reader struct {
 	lastKey []byte
 	key     []byte
 	rows    int
+	seqAt   int            // where the header has seq
+	groups  map[string]int // number of trials, by level and replicate
+	steps   int            // from a row to the next of one level and replicate, with the next seq
 	skipped int
 	first   [][]byte // of each column, the first value; nil once it varies
 	ignored map[string]bool
@@ -282,6 +285,8 @@ func (p *reader) header() error {
 		}
 		p.where, p.wanted = append(p.where, at), append(p.wanted, value)
 	}
+	p.groups = map[string]int{}
+	p.seqAt = column(line, max(p.seq, 0))
 	p.first = make([][]byte, len(p.names))
 	p.ignored, p.means, p.seen = map[string]bool{}, map[*Trial][]mean{}, make([]reading, len(numeric))
 	return nil
@@ -339,6 +344,12 @@ func (p *reader) row(line []byte) error {
 
 // enter finds or makes the trial of a row.
 func (p *reader) enter(f [][]byte) error {
+	before, sameGroup := p.last, p.last != nil && bytes.Equal(p.group(p.key), p.group(p.lastKey))
+	defer func() {
+		if sameGroup && p.last.Seq == before.Seq+1 {
+			p.steps++
+		}
+	}()
 	p.lastKey = append(p.lastKey[:0], p.key...)
 	if p.now = p.loads[string(f[p.level])]; p.now == nil {
 		if len(p.loads) == mostLevels {
@@ -356,6 +367,9 @@ func (p *reader) enter(f [][]byte) error {
 		return p.at(p.level, errors.New("is empty"))
 	}
 	if len(p.trials) == mostTrials {
+		if err := p.countsCalls(); err != nil {
+			return err
+		}
 		return fmt.Errorf("more than %d replicates: replicate and seq say which calls were made in one go", mostTrials)
 	}
 	t := &Trial{Level: p.sel.Level + "=" + level, Value: math.NaN(), Seq: int64(len(p.trials) + 1)}
@@ -373,10 +387,37 @@ func (p *reader) enter(f [][]byte) error {
 		t.Seq = seq
 	}
 	p.index[string(p.key)] = t
+	p.groups[string(p.group(p.key))]++
 	p.trials = append(p.trials, t)
 	p.means[t] = make([]mean, len(numeric))
 	p.last = t
 	return nil
+}
+
+// group returns the part of a key that says the level and the replicate.
+func (p *reader) group(key []byte) []byte {
+	key = key[:len(key)-1] // the end of seq
+	return key[:bytes.LastIndexByte(key, 0)]
+}
+
+// countsCalls refuses a column seq that numbers calls, or every call would pass
+// for a replicate of its own: it splits replicates, most of them into single
+// calls, or goes up by one from row to row.
+func (p *reader) countsCalls() error {
+	if p.seq < 0 || len(p.groups) == len(p.trials) {
+		return nil
+	}
+	single := 0
+	for _, t := range p.trials {
+		if len(t.Latencies) == 1 {
+			single++
+		}
+	}
+	if 2*single <= len(p.trials) && 2*p.steps <= p.rows {
+		return nil
+	}
+	return p.at(p.seq, cell.Hint(errors.New("is the number of a trial in the order measured, the same for all its calls, and here differs from call to call"),
+		"leave the column out, or name it call; the column replicate says which calls were made in one go"))
 }
 
 // vary notes the values of columns other than the latency.
@@ -508,6 +549,9 @@ func (p *reader) finish() (*Samples, error) {
 			return nil, fmt.Errorf("none of %d rows matches %v", p.skipped, p.sel.Where)
 		}
 		return nil, errors.New("the file holds a header and no samples")
+	}
+	if err := p.countsCalls(); err != nil {
+		return nil, &RowError{1, p.seqAt, errors.Unwrap(err)} // no one line's fault
 	}
 	texts := false
 	for _, t := range s.Trials {

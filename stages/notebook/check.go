@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"go/format"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"barograph/pipeline/cell"
 
 	"github.com/spf13/cobra"
+	"gopkg.in/yaml.v3"
 )
 
 func checkCommand() *cobra.Command {
@@ -33,7 +35,9 @@ is refused. Then both engines run the notebook, and what it leaves and prints is
 compared byte for byte.
 
 The notebooks run on the recordings named by --data; else on the one in their own
-folder testdata/, if there is one; else on every recording below data/.`,
+folder testdata/, if there is one; else on every recording below data/ of a study
+in configs/ with a stage that has this notebook, with that stage's parameters; and
+if no study has it, on every recording below data/.`,
 		Args:         cobra.ArbitraryArgs,
 		SilenceUsage: true,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -100,20 +104,42 @@ func check(ctx context.Context, j job, data []string, out io.Writer) error {
 	if said, err := vet.CombinedOutput(); err != nil {
 		return fmt.Errorf("go vet %s: %w\n%s", name, err, bytes.TrimSpace(said))
 	}
+	var uses []use
+	for _, d := range data {
+		uses = append(uses, use{d, nil})
+	}
 	if len(data) == 0 {
-		if data, err = j.recordings(); err != nil {
+		if uses, err = j.recordings(); err != nil {
 			return err
 		}
 	}
-	for _, d := range data {
-		j.data = d
+	given := j.with
+	for _, u := range uses {
+		j.data, j.with = u.data, With{}
+		maps.Copy(j.with, u.with)
+		maps.Copy(j.with, given)
 		n, err := j.compare(ctx)
 		if err != nil {
-			return fmt.Errorf("%s on %s: %w", name, d, err)
+			return fmt.Errorf("%s on %s: %w", name, u, err)
 		}
-		fmt.Fprintf(out, "%s on %s: %d outputs, the same from both engines\n", name, d, n)
+		fmt.Fprintf(out, "%s on %s: %d outputs, the same from both engines\n", name, u, n)
 	}
 	return nil
+}
+
+// A use is a recording that a notebook is checked on, and the parameters that a
+// study gives it there.
+type use struct {
+	data string
+	with With
+}
+
+func (u use) String() string {
+	text := u.data
+	for _, name := range slices.Sorted(maps.Keys(u.with)) {
+		text += fmt.Sprintf(" --param %s=%v", name, u.with[name])
+	}
+	return text
 }
 
 // formatted refuses what gofmt would change.
@@ -144,11 +170,10 @@ func firstDifference(a, b []byte) int {
 	return min(len(x), len(y))
 }
 
-// recordings returns the folders that a notebook is checked on unless others are
-// named.
-func (j *job) recordings() ([]string, error) {
+// recordings returns what a notebook is checked on unless folders are named.
+func (j *job) recordings() ([]use, error) {
 	if own := filepath.Join(j.dir, "testdata"); isDir(own) {
-		return []string{own}, nil
+		return []use{{own, nil}}, nil
 	}
 	sealed, err := filepath.Glob(filepath.Join(j.root, "data", "*", "*", "SHA256SUMS"))
 	if err != nil {
@@ -157,15 +182,67 @@ func (j *job) recordings() ([]string, error) {
 	if len(sealed) == 0 {
 		return nil, cell.Hint(fmt.Errorf("no recording to check %s on", filepath.Base(j.dir)), "name one with --data, or make one: barograph run --machine sim")
 	}
-	var dirs []string
+	studies, err := j.studies()
+	if err != nil {
+		return nil, err
+	}
+	var uses []use
 	for _, s := range sealed {
 		rel, err := filepath.Rel(j.root, filepath.Dir(s))
 		if err != nil {
 			return nil, err
 		}
-		dirs = append(dirs, rel)
+		if len(studies) == 0 {
+			uses = append(uses, use{rel, nil})
+		}
+		for _, with := range studies[filepath.Base(filepath.Dir(rel))] {
+			uses = append(uses, use{rel, with})
+		}
 	}
-	return dirs, nil
+	if len(uses) == 0 {
+		return nil, cell.Hint(fmt.Errorf("no recording to check %s on: the studies that have it, %s, have none below data/",
+			filepath.Base(j.dir), strings.Join(slices.Sorted(maps.Keys(studies)), ", ")), "name one with --data")
+	}
+	return uses, nil
+}
+
+// studies returns the parameters that stages of the workspace's studies give the
+// notebook, by study: on recordings of others it may make no sense.
+func (j *job) studies() (map[string][]With, error) {
+	files, err := filepath.Glob(filepath.Join(j.root, "configs", "*.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	found := map[string][]With{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		var study struct {
+			Study  string
+			Stages map[string]struct {
+				Notebook string
+				With     With
+			}
+		}
+		if yaml.Unmarshal(text, &study) != nil {
+			continue // no study, or one whose own commands say what is wrong
+		}
+		for _, name := range slices.Sorted(maps.Keys(study.Stages)) {
+			stage := study.Stages[name]
+			if stage.Notebook == "" || filepath.Join(j.root, stage.Notebook) != j.dir {
+				continue
+			}
+			maps.DeleteFunc(stage.With, func(_ string, v any) bool { // which only the study can work out
+				return strings.Contains(fmt.Sprint(v), "${{")
+			})
+			if !slices.ContainsFunc(found[study.Study], func(w With) bool { return fmt.Sprint(w) == fmt.Sprint(stage.With) }) {
+				found[study.Study] = append(found[study.Study], stage.With)
+			}
+		}
+	}
+	return found, nil
 }
 
 func isDir(path string) bool {

@@ -77,6 +77,32 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestCheckStudies checks a notebook on the recordings of the studies that have
+// it, with their parameters, and on no others.
+func TestCheckStudies(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts the Go compiler")
+	}
+	t.Chdir(root(t))
+	for name, want := range map[string][]string{
+		"contention":  {"on data/paper/host: ", "on data/sharing/h100 --param direction=d2h: "},
+		"fingerprint": {"on data/models/host: "},
+	} {
+		out, _, err := command(t, "check", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range want {
+			if !strings.Contains(out, w) {
+				t.Errorf("%s: said %q, want %q", name, out, w)
+			}
+		}
+		if strings.Contains(out, "data/decoupled/") {
+			t.Errorf("%s: said %q", name, out)
+		}
+	}
+}
+
 // misplaced panics in its tenth line; the statement that the interpreter began
 // last is in its fourteenth.
 var misplaced = program("\tx := []int{1}\n\tfmt.Println(one(),\n\t\tx[one()])") + "\nfunc one() int {\n\treturn 1\n}\n"
