@@ -95,10 +95,12 @@ soaked() {
 }
 broken() { bin/gpu faults; }
 decoupled() { study decoupled; }
-# Models whose graph this ONNX Runtime cannot capture are left out, and named.
+# Models whose graph this ONNX Runtime cannot capture are left out, and named; with
+# fewer than eight left, all of them run without a graph.
 models() {
-	local fit="" model args
-	for model in ${MODELS:-bert-base-uncased bert-large-uncased distilbert-base-uncased minilm-l6 gpt2 gpt2-decode vit-base-patch16 resnet50 mobilenetv2 unet}; do
+	local all="${MODELS:-bert-base-uncased bert-large-uncased distilbert-base-uncased minilm-l6 gpt2 gpt2-decode vit-base-patch16 resnet50 mobilenetv2 unet}"
+	local fit="" model args graph=true
+	for model in $all; do
 		args=
 		[ $model != gpt2-decode ] || args="-sequence 1 -past 128"
 		if bin/gpu latency -device "$device" -model $model $args -calls 5; then
@@ -107,7 +109,8 @@ models() {
 			echo "$model does not run"
 		fi
 	done
-	study models --set "models=[$fit]" --set 'batches=[1]' ${CALLS:+--set calls=$CALLS}
+	[ "$(wc -w <<<"${fit//,/ }")" -ge 8 ] || [ -n "${MODELS:-}" ] || { graph=false fit=${all// /,}; }
+	study models --set "models=[$fit]" --set 'batches=[1]' --set 'levels=[0,16]' --set cuda_graph=$graph ${CALLS:+--set calls=$CALLS}
 }
 # Loads of every kind, with the graph captured and without.
 combinations() {

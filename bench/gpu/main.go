@@ -54,7 +54,7 @@ func main() {
 	if err := command(ctx, args); err != nil {
 		fmt.Fprintln(os.Stderr, "gpu:", err)
 		var h *cell.Error
-		if errors.As(err, &h) {
+		if errors.As(err, &h) && h.Hint != "" {
 			fmt.Fprintln(os.Stderr, "hint:", h.Hint)
 		}
 		os.Exit(1)

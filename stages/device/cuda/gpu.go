@@ -27,6 +27,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -115,6 +116,17 @@ func Open(name string) (GPU, error) {
 	return g, nil
 }
 
+// on calls f on a thread on which the device's context is current: between two
+// calls of the driver a goroutine may otherwise move to another.
+func (g *gpu) on(f func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := cu.SetCurrentContext(g.context); err != nil {
+		return fmt.Errorf("use the GPU's context: %w", err)
+	}
+	return f()
+}
+
 // visible reminds of a setting that hides GPUs.
 func visible() string {
 	if v, ok := os.LookupEnv("CUDA_VISIBLE_DEVICES"); ok {
@@ -130,10 +142,11 @@ func (g *gpu) PCI() string  { return g.pci }
 func (g *gpu) OnePath() bool { return false }
 
 func (g *gpu) Memory() (free, total int64, err error) {
-	if err := cu.SetCurrentContext(g.context); err != nil {
-		return 0, 0, err
-	}
-	return cu.MemInfo()
+	err = g.on(func() error {
+		free, total, err = cu.MemInfo()
+		return err
+	})
+	return free, total, err
 }
 
 // spare is device memory left to contexts, libraries and the inference.
@@ -191,21 +204,20 @@ func (g *gpu) Notes(l device.Load) []string {
 }
 
 func (g *gpu) Pinned(bytes int64) ([]byte, error) {
-	if err := cu.SetCurrentContext(g.context); err != nil {
-		return nil, err
-	}
 	var p unsafe.Pointer
-	if err := result(C.host_alloc(&p, C.size_t(bytes)), "allocate "+unit.Size(bytes).String()+" of page-locked memory"); err != nil {
+	if err := g.on(func() error {
+		return result(C.host_alloc(&p, C.size_t(bytes)), "allocate "+unit.Size(bytes).String()+" of page-locked memory")
+	}); err != nil {
 		return nil, cell.Hint(err, "less can be locked than is asked for: see ulimit -l, a container's memory limit, and free memory; memory: pageable needs none")
 	}
 	return unsafe.Slice((*byte)(p), bytes), nil
 }
 
 func (g *gpu) Occupy(bytes int64) error {
-	if err := cu.SetCurrentContext(g.context); err != nil {
+	if err := g.on(func() error {
+		_, err := cu.MemAlloc(bytes)
 		return err
-	}
-	if _, err := cu.MemAlloc(bytes); err != nil {
+	}); err != nil {
 		return cell.Hint(fmt.Errorf("allocate %s of device memory: %w", unit.Size(bytes), err), "free device memory")
 	}
 	return nil
@@ -219,18 +231,22 @@ func (g *gpu) Transfer(bytes int64) (func() error, error) {
 	for i := range from {
 		from[i] = byte(i)
 	}
-	to, err := cu.MemAlloc(bytes)
-	if err != nil {
-		return nil, cell.Hint(fmt.Errorf("allocate %s of device memory: %w", unit.Size(bytes), err), "free device memory, or take a smaller model")
-	}
-	stream, err := cu.MakeStream(cu.NonBlocking)
-	if err != nil {
+	var to cu.DevicePtr
+	var stream cu.Stream
+	if err := g.on(func() error {
+		if to, err = cu.MemAlloc(bytes); err != nil {
+			return cell.Hint(fmt.Errorf("allocate %s of device memory: %w", unit.Size(bytes), err), "free device memory, or take a smaller model")
+		}
+		stream, err = cu.MakeStream(cu.NonBlocking)
+		return err
+	}); err != nil {
 		return nil, err
 	}
-	return func() error {
+	move := func() error {
 		if err := cu.MemcpyHtoDAsync(to, unsafe.Pointer(&from[0]), bytes, stream); err != nil {
 			return err
 		}
 		return stream.Synchronize()
-	}, nil
+	}
+	return func() error { return g.on(move) }, nil
 }

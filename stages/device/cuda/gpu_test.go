@@ -4,7 +4,9 @@ package cuda
 
 import (
 	"os"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"barograph/stages/device"
@@ -24,6 +26,17 @@ func TestLane(t *testing.T) {
 		}
 		return
 	}
+	runtime.LockOSThread() // as a stressor's threads are
+	defer runtime.UnlockOSThread()
+	var asked sync.WaitGroup
+	for range 200 { // from whatever threads there are
+		asked.Go(func() {
+			if free, total, err := g.Memory(); err != nil || free <= 0 || free > total {
+				t.Errorf("%d of %d bytes are free: %v", free, total, err)
+			}
+		})
+	}
+	asked.Wait()
 	const block = 8 << 20
 	for _, pageable := range []bool{false, true} {
 		l := device.Load{Threads: 1, Block: block, Outstanding: 3, Directions: []device.Direction{device.H2D, device.D2H}, Pageable: pageable}
