@@ -141,7 +141,7 @@ func (b *bench) fetch(ctx context.Context) (err error) {
 	if b.root, err = filepath.Abs(b.root); err != nil {
 		return err
 	}
-	if err := infer.Kind().Check(b.root, &b.with); err != nil {
+	if err := infer.Kind().Check(b.root, "host", &b.with); err != nil {
 		return err
 	}
 	cache, err := asset.CacheDir()

@@ -50,14 +50,19 @@ type Kind struct {
 	// folder and that stay in the store, for example "samples.bin".
 	Outputs func(with any) []string
 
+	// Formats are the endings that a stage's outputs: may have, such as "svg"; any,
+	// if there are none here.
+	Formats []string
+
 	// Publishes names files that are also written into the workspace, beside
 	// those the stage's outputs: lists. Paths are relative to the workspace and
 	// to the cell's output folder alike.
 	Publishes func(study, machine string, with any) []string
 
-	// Check reports what is wrong with parameters, before anything runs. It is
-	// cheap, and looks at nothing but with and the project folder root.
-	Check func(root string, with any) error
+	// Check reports what is wrong with parameters on a device, before anything
+	// runs; a message that begins with a parameter's name is shown at its place. It
+	// is cheap, and looks at nothing but its arguments and the project folder root.
+	Check func(root, device string, with any) error
 
 	// CheckSim reports what is wrong with a parameter of device sim, which a machine
 	// file gives under sim:, before anything runs.

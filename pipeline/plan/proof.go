@@ -80,7 +80,7 @@ func (d *Decider) Prove(file string, result any) error {
 		if question := k.Name + string(c.With); !seen[question] && (k.Identify != nil || k.Check != nil) {
 			seen[question] = true
 			a := asked{Kind: k.Name, With: c.With}
-			if a.Said, err = a.ask(k, p.Study.Root); err != nil {
+			if a.Said, err = a.ask(k, p.Study.Root, p.Study.Machine.Device); err != nil {
 				return err
 			}
 			pr.Asked = append(pr.Asked, a)
@@ -163,7 +163,7 @@ func Proven(file string, opt study.Options, result any) bool {
 		if k == nil {
 			return false
 		}
-		said, err := a.ask(k, pr.Sources.Root)
+		said, err := a.ask(k, pr.Sources.Root, pr.Sources.Device)
 		if err != nil || len(said) != len(a.Said) {
 			return false
 		}
@@ -208,11 +208,11 @@ const (
 	byContent = "c"
 )
 
-func (a *asked) ask(k *cell.Kind, root string) (map[string]string, error) {
+func (a *asked) ask(k *cell.Kind, root, device string) (map[string]string, error) {
 	with := k.With()
 	err := json.Unmarshal(a.With, with)
 	if err == nil && k.Check != nil {
-		err = k.Check(root, with)
+		err = k.Check(root, device, with)
 	}
 	if err != nil || k.Identify == nil {
 		return nil, err

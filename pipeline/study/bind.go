@@ -6,6 +6,7 @@ import (
 	"path"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 
 	"barograph/pipeline/cell"
@@ -80,8 +81,13 @@ func (s *Study) bind(st *Stage, p cell.Point) (*Bound, []word, Errors) {
 	b.Inputs, _ = d.paths(st.body.inputs)
 	outputs := []word(nil)
 	b.Outputs, outputs = d.paths(st.body.outputs)
+	for _, w := range outputs {
+		if format := strings.TrimPrefix(path.Ext(w.text), "."); w.at != nil && len(st.Kind.Formats) > 0 && !slices.Contains(st.Kind.Formats, format) {
+			d.fail(w.at, "there are ."+strings.Join(st.Kind.Formats, ", ."), "outputs: kind %q cannot write %q", st.Kind.Name, w.text)
+		}
+	}
 	if len(d.errs) == 0 && !d.partial && st.Kind.Check != nil {
-		if err := st.Kind.Check(s.Root, b.With); err != nil {
+		if err := st.Kind.Check(s.Root, s.Machine.Device, b.With); err != nil {
 			at := with
 			if word, _, _ := strings.Cut(err.Error(), " "); with.get(word) != nil {
 				at = with.get(word) // the message begins with the parameter at fault

@@ -48,7 +48,7 @@ func kinds() cell.Kinds {
 	return cell.NewKinds(
 		&cell.Kind{Name: "load", Background: true, Measured: true, Doc: "Makes load.",
 			With: func() any { return &loadWith{Mode: "load", Threads: 1, Block: 4096} },
-			Check: func(_ string, with any) error {
+			Check: func(_, device string, with any) error {
 				if w := with.(*loadWith); w.Mode == "capacity" && w.Threads == 13 {
 					return cell.Hint(errors.New("threads number 13"), "take 12")
 				}

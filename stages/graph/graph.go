@@ -11,6 +11,8 @@ import (
 	"barograph/stages/notebook/symbols"
 )
 
+var formats = []string{"svg", "pdf", "png", "csv"}
+
 // With is the parameters of graph: there are none.
 type With struct{}
 
@@ -22,6 +24,7 @@ func Kind() *cell.Kind {
 		Doc:     "draws the study's other stages and what leads from one to another, to the files its outputs list: .svg, .pdf, .png, .csv",
 		With:    func() any { return &With{} },
 		Graph:   true,
+		Formats: formats,
 		// The drawing is among what notebooks see.
 		Identify: func(string, any) (map[string]string, error) {
 			return map[string]string{"notebook functions": symbols.Digest}, nil
@@ -41,7 +44,7 @@ func run(_ context.Context, c *cell.Cell) error {
 			return err
 		}
 		if err := f.Save(path); err != nil {
-			return cell.Hint(err, "outputs: of this stage end in .svg, .pdf, .png or .csv")
+			return err
 		}
 	}
 	return nil
@@ -49,7 +52,7 @@ func run(_ context.Context, c *cell.Cell) error {
 
 // Drawing draws a graph as this kind does, for `barograph graph`.
 func Drawing() cell.Drawing {
-	return cell.Drawing{Formats: []string{"svg", "pdf", "png", "csv"}, Draw: func(w io.Writer, g *cell.Graph, format string) error {
+	return cell.Drawing{Formats: formats, Draw: func(w io.Writer, g *cell.Graph, format string) error {
 		f, err := figure.Graph(g)
 		if err != nil {
 			return err

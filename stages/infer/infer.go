@@ -73,7 +73,7 @@ func Kind() *cell.Kind {
 	}
 }
 
-func check(root string, with any) error {
+func check(root, device string, with any) error {
 	w := with.(*With)
 	for _, f := range []struct {
 		name       string
@@ -82,6 +82,9 @@ func check(root string, with any) error {
 		if f.value < f.min {
 			return fmt.Errorf("%s is %d: want at least %d", f.name, f.value, f.min)
 		}
+	}
+	if device == "sim" && w.Arrivals != "closed" {
+		return cell.Hint(fmt.Errorf("arrivals %s on device sim: the simulated inference is a closed loop", w.Arrivals), "measure on another device, or set arrivals: closed")
 	}
 	if err := w.checkArrivals(root); err != nil {
 		return err
@@ -163,7 +166,7 @@ func prepare(ctx context.Context, c *cell.Cell) error {
 	case err != nil:
 		return err
 	case d == "sim":
-		return w.closedOnSim()
+		return nil
 	case d == "cuda": // before anything large is fetched for it
 		if _, err := cuda.Open(c.Machine.Device); err != nil {
 			return err
@@ -233,9 +236,6 @@ func fetch(ctx context.Context, root, device string, w *With, log func(string)) 
 
 // onSim takes the calls from a simulation of the cell's trial.
 func onSim(_ context.Context, c *cell.Cell, w *With) ([]Sample, result.Infer, error) {
-	if err := w.closedOnSim(); err != nil {
-		return nil, result.Infer{}, err
-	}
 	calls, err := sim.Run(c.Machine, c.Gang, sim.Request{Warmup: w.Warmup, Calls: w.Calls, Seed: c.Seed})
 	if err != nil {
 		return nil, result.Infer{}, err
@@ -266,18 +266,10 @@ func onSim(_ context.Context, c *cell.Cell, w *With) ([]Sample, result.Infer, er
 	}, nil
 }
 
-// closedOnSim refuses arrivals that the simulation does not have.
-func (w *With) closedOnSim() error {
-	if w.Arrivals == "closed" {
-		return nil
-	}
-	return cell.Hint(fmt.Errorf("arrivals %s on device sim: the simulated inference is a closed loop", w.Arrivals), "measure on another device, or set arrivals: closed")
-}
-
 // run measures on the cell's device.
 func run(ctx context.Context, c *cell.Cell) error {
 	w := c.With.(*With)
-	if err := check(c.Root, w); err != nil {
+	if err := check(c.Root, c.Machine.Device, w); err != nil {
 		return err
 	}
 	measure := onHost

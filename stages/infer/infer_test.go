@@ -419,7 +419,7 @@ func TestIdentify(t *testing.T) {
 		w := k.With().(*With)
 		w.Model.Name = "bert-tiny"
 		change(w)
-		if err := k.Check("../..", w); err != nil {
+		if err := k.Check("../..", "host", w); err != nil {
 			t.Fatal(err)
 		}
 		id, err := k.Identify("../..", w)

@@ -52,6 +52,8 @@ func (w *With) schedule(root string, seed uint64) ([]int64, error) {
 		return nil, fmt.Errorf("arrivals %s with the trace %q: they have no use for it", w.Arrivals, w.Trace)
 	case w.Arrivals == "closed":
 		return nil, nil
+	case w.Arrivals == "trace" && !filepath.IsLocal(w.Trace):
+		return nil, cell.Hint(fmt.Errorf("trace %q is not inside the workspace", w.Trace), "give trace: a file, relative to the folder that holds configs/")
 	case w.Arrivals == "trace":
 		return readTrace(filepath.Join(root, w.Trace), w.Calls)
 	case w.Interval <= 0 || float64(w.Interval)*float64(w.Calls) > float64(longestSchedule):
@@ -80,9 +82,14 @@ const longestSchedule = 24 * time.Hour
 
 // readTrace reads when the first n calls are due.
 func readTrace(path string, n int) ([]int64, error) {
+	if info, err := os.Stat(path); err != nil {
+		return nil, cell.Hint(fmt.Errorf("trace: %w", err), "give trace: a file, relative to the folder that holds configs/")
+	} else if !info.Mode().IsRegular() { // a pipe would be waited for
+		return nil, fmt.Errorf("trace: %s is no regular file", path)
+	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, cell.Hint(fmt.Errorf("arrivals trace: %w", err), "give trace: a file, relative to the folder that holds configs/")
+		return nil, fmt.Errorf("trace: %w", err)
 	}
 	defer f.Close()
 	due := make([]int64, 0, n)
@@ -91,17 +98,17 @@ func readTrace(path string, n int) ([]int64, error) {
 		v, err := strconv.ParseInt(strings.TrimSpace(s.Text()), 10, 64)
 		switch {
 		case err != nil || v < 0 || v > int64(longestSchedule):
-			return nil, fmt.Errorf("arrivals trace: %s:%d: want whole nanoseconds from 0 to those of %v, found %q", path, line, longestSchedule, s.Text())
+			return nil, fmt.Errorf("trace: %s:%d: want whole nanoseconds from 0 to those of %v, found %q", path, line, longestSchedule, s.Text())
 		case len(due) > 0 && v < due[len(due)-1]:
-			return nil, fmt.Errorf("arrivals trace: %s:%d: %d is before the line above", path, line, v)
+			return nil, fmt.Errorf("trace: %s:%d: %d is before the line above", path, line, v)
 		}
 		due = append(due, v)
 	}
 	if err := s.Err(); err != nil {
-		return nil, fmt.Errorf("arrivals trace: %s: %w", path, err)
+		return nil, fmt.Errorf("trace: %s: %w", path, err)
 	}
 	if len(due) < n {
-		return nil, cell.Hint(fmt.Errorf("arrivals trace: %s holds %d arrivals, fewer than %d calls", path, len(due), n), "lower calls:")
+		return nil, cell.Hint(fmt.Errorf("trace: %s holds %d arrivals, fewer than %d calls", path, len(due), n), "lower calls:")
 	}
 	return due, nil
 }

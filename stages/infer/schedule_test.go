@@ -82,15 +82,17 @@ func TestSchedulesRefused(t *testing.T) {
 		"negative:1: want":               {Arrivals: "trace", Open: Open{Trace: "negative"}},
 		"far:2: want":                    {Arrivals: "trace", Open: Open{Trace: "far"}},
 		"no such file":                   {Arrivals: "trace", Open: Open{Trace: "none"}},
+		"no regular file":                {Arrivals: "trace", Open: Open{Trace: "."}},
+		`"../x" is not inside`:           {Arrivals: "trace", Open: Open{Trace: "../x"}},
+		`"" is not inside`:               {Arrivals: "trace"},
 	} {
 		w.Calls = 3
 		if _, err := w.schedule(dir, 1); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%+v: %v, want %q", w, err, says)
 		}
 	}
-	sim := With{Arrivals: "poisson"}
 	var h *cell.Error
-	if err := sim.closedOnSim(); !errors.As(err, &h) || !strings.Contains(err.Error(), "closed loop") {
+	if err := check(dir, "sim", &With{Batch: 1, Sequence: 1, Calls: 1, Arrivals: "poisson"}); !errors.As(err, &h) || !strings.Contains(err.Error(), "closed loop") {
 		t.Errorf("on sim: %v", err)
 	}
 }

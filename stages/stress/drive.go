@@ -54,10 +54,6 @@ func start(ctx context.Context, dev device.Device, load device.Load, rate float6
 		broken: make(chan struct{}), ended: make(chan struct{}),
 	}
 	if load.Threads > 0 {
-		if d := load.Directions[0]; d.OffLink() && dev.OnePath() {
-			return nil, cell.Hint(fmt.Errorf("copy %v: the memory bus itself is the link here, and no copy of its CPUs stays off it", d),
-				"d2d and h2h are null controls of a GPU's link, or of a simulated one; leave them out here")
-		}
 		if err := dev.Fit(load); err != nil {
 			return nil, err
 		}

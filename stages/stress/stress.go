@@ -92,23 +92,27 @@ func Kind() *cell.Kind {
 			}
 			return []string{result.StressFile, result.CopiesFile}
 		},
-		Check:    func(_ string, with any) error { return with.(*With).check() },
+		Check:    func(_, device string, with any) error { return with.(*With).check(device) },
 		CheckSim: sim.Check,
 		Run:      run,
 	}
 }
 
-func (w *With) check() error {
-	directions := w.Directions
+func (w *With) check(on string) error {
+	capacity, parameter, directions := w.Mode == "capacity", "directions", w.Directions
 	if w.Mode == "load" {
-		directions = []string{w.Direction}
+		parameter, directions = "direction", []string{w.Direction}
 	}
-	for _, d := range directions {
-		if _, err := device.Directions(d); err != nil {
+	for _, name := range directions {
+		ways, err := device.Directions(name)
+		if err != nil {
 			return err
 		}
+		if on == "host" && ways[0].OffLink() && (capacity || w.Threads > 0) {
+			return cell.Hint(fmt.Errorf("%s %s on device host: the memory bus itself is the link here, and no copy of its CPUs stays off it", parameter, name),
+				"d2d and h2h are null controls of a GPU's link, or of a simulated one; leave them out here")
+		}
 	}
-	capacity := w.Mode == "capacity"
 	switch {
 	case !capacity && w.Mode != "load":
 		return fmt.Errorf("mode %q is not one of load, capacity", w.Mode)
@@ -155,7 +159,7 @@ func (t *task) warn(format string, args ...any) {
 
 func run(ctx context.Context, c *cell.Cell) error {
 	w := c.With.(*With)
-	if err := w.check(); err != nil {
+	if err := w.check(c.Machine.Device); err != nil {
 		return err
 	}
 	t := &task{Cell: c, with: w, result: result.Stress{

@@ -415,9 +415,9 @@ func TestErrors(t *testing.T) {
 		{"portable program", cuda, `{"threads": 1, "block": 1}`, `open device "cuda:1"`, "barograph-cuda"},
 		{"calibrating too", cuda, `{"mode": "capacity"}`, `open device "cuda:1"`, "barograph-cuda"},
 		{"device", cell.Machine{Device: "tape"}, `{}`, `open device "tape"`, "want host, sim"},
-		{"copies in device memory", hostMachine, `{"threads": 1, "block": 1, "direction": "d2d"}`, "copy d2d: the memory bus itself is the link", "a GPU's link, or of a simulated one"},
-		{"copies off the memory bus", hostMachine, `{"threads": 1, "block": 1, "direction": "h2h"}`, "copy h2h: the memory bus itself is the link", "leave them out"},
-		{"calibrating those", hostMachine, `{"mode": "capacity", "directions": ["h2h"]}`, "copy h2h: the memory bus", "leave them out"},
+		{"copies in device memory", hostMachine, `{"threads": 1, "block": 1, "direction": "d2d"}`, "direction d2d on device host: the memory bus itself is the link", "a GPU's link, or of a simulated one"},
+		{"copies off the memory bus", hostMachine, `{"threads": 1, "block": 1, "direction": "h2h"}`, "direction h2h on device host: the memory bus itself is the link", "leave them out"},
+		{"calibrating those", hostMachine, `{"mode": "capacity", "directions": ["h2h"]}`, "directions h2h on device host", "leave them out"},
 		{"share", hostMachine, `{"threads": 1, "block": 1, "rate": "50%"}`, "no calibration of device host, direction h2d", "mode: capacity"},
 		{"share in a simulation", simMachine, `{"threads": 1, "block": 1, "rate": "50%"}`, "no calibration of device sim", "mode: capacity"},
 		{"memory", hostMachine, `{"threads": 1000000, "block": "64MiB"}`, "1000000 threads with two buffers of 64 MiB each need", "lower threads"},
@@ -440,7 +440,7 @@ func TestErrors(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
-	for _, tt := range []struct{ with, want string }{
+	for _, tt := range []struct{ with, want string }{ // on device cuda
 		{`{}`, ""},
 		{`{"threads": 16, "block": "64MiB", "rate": "50%", "memory": "pageable", "direction": "both"}`, ""},
 		{`{"mode": "capacity"}`, ""},
@@ -461,7 +461,7 @@ func TestCheck(t *testing.T) {
 		if err := json.Unmarshal([]byte(tt.with), with); err != nil {
 			t.Fatal(err)
 		}
-		switch err := Kind().Check("", with); {
+		switch err := Kind().Check("", "cuda", with); {
 		case tt.want == "" && err != nil:
 			t.Errorf("%s: %v", tt.with, err)
 		case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
