@@ -151,7 +151,7 @@ func (g *Graph) add(outs []string, op string, inputs []string, attrs []Attribute
 	}
 	g.nodes = message(g.nodes, 1, b)
 	g.ops[op]++
-	g.uses.see(op, inputs, axis)
+	g.uses.see(op, inputs, outs[0], axis)
 }
 
 func (g *Graph) unique(name string) string {

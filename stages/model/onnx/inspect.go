@@ -251,6 +251,17 @@ func (p *parser) graph(f field, depth int) error {
 				return err
 			}
 			return p.info.add(t)
+		case 15: // a SparseTensorProto, whose elements are a tensor of their own
+			return p.message(f, func(f field) error {
+				if f.num != 1 {
+					return nil
+				}
+				t, err := p.tensor(f)
+				if err != nil {
+					return err
+				}
+				return p.info.add(t)
+			})
 		case 11, 12:
 			if depth > 0 {
 				return nil
@@ -270,16 +281,21 @@ func (p *parser) graph(f field, depth int) error {
 }
 
 func (p *parser) node(f field, depth int) error {
-	var op, domain string
+	var op, domain, output string
 	var inputs []string
 	var axis int64
+	var value Tensor
 	err := p.message(f, func(f field) (err error) {
 		switch f.num {
 		case 1:
 			var in string
-			if len(inputs) < 5 { // as many as uses looks at
+			if len(inputs) < maxInputs {
 				in, err = p.text(f)
 				inputs = append(inputs, in)
+			}
+		case 2:
+			if output == "" {
+				output, err = p.text(f)
 			}
 		case 4:
 			op, err = p.text(f)
@@ -288,19 +304,25 @@ func (p *parser) node(f field, depth int) error {
 		case 5: // an attribute: look for graphs in it
 			var name string
 			var number int64
+			var tensor field
 			err = p.message(f, func(f field) (err error) {
 				switch f.num {
 				case 1:
 					name, err = p.text(f)
 				case 3:
 					number, err = f.integer()
+				case 5:
+					tensor = f
 				case 6, 11:
 					err = p.graph(f, depth+1)
 				}
 				return err
 			})
-			if name == "axis" {
+			switch {
+			case name == "axis":
 				axis = number
+			case name == "value" && tensor.num != 0 && err == nil:
+				value, err = p.tensor(tensor)
 			}
 		}
 		return err
@@ -311,13 +333,16 @@ func (p *parser) node(f field, depth int) error {
 	if op == "" {
 		return f.errorf("is an operator without a type")
 	}
-	if domain == "" || domain == "ai.onnx" {
-		p.uses.see(op, inputs, axis)
-	}
 	if domain != "" && domain != "ai.onnx" {
 		op = domain + "." + op
 	}
+	p.uses.see(op, inputs, output, axis)
 	p.info.Ops[op]++
+	// Some exporters (Paddle's, spox) write weights as constants.
+	if op == "Constant" && types[value.Type].weight && len(value.Dims) > 0 {
+		value.Name = output
+		return p.info.add(value)
+	}
 	return nil
 }
 

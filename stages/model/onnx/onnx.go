@@ -23,6 +23,8 @@ type Type int32
 const (
 	Float32 Type = 1
 	Int64   Type = 7
+
+	int32s Type = 6
 )
 
 // types lists names, sizes in bits (0: no fixed size) and whether tensors of the
@@ -143,9 +145,11 @@ type Info struct {
 	Domains  map[string]int64 `json:"domains,omitempty"` // other operator sets
 	Inputs   []Value          `json:"inputs"`            // without initialisers
 	Outputs  []Value          `json:"outputs"`
-	// Parameters counts the elements of initialisers, without those that hold
-	// shapes and indices (32 and 64 bit integers, truth values, text) or the
-	// running statistics of a batch normalisation, which no training step adjusts.
+	// Parameters counts the elements of initialisers and constants that training
+	// adjusts, or that took the place of such when the model was quantised. It leaves
+	// out what holds shapes and indices (32 and 64 bit integers, truth values, text),
+	// what has no dimension, the running statistics of a batch normalisation, the
+	// scales of a resizing, and the scales and zero points of a quantisation.
 	Parameters       int64          `json:"parameters"`
 	InitialiserBytes int64          `json:"initialiser_bytes"`
 	Ops              map[string]int `json:"ops"`                // how often each operator stands in it
@@ -198,47 +202,115 @@ func (i *Info) CheckExternal(dir string) error {
 
 // uses notes what operators do with initialisers and inputs.
 type uses struct {
-	statistics map[string]bool     // names of running means and variances
-	tables     map[string][]string // name of an index -> what it chooses rows of
+	apart  map[string]bool     // initialisers that no training adjusts
+	biases map[string]bool     // of 32 bit integers, which are parameters all the same
+	tables map[string][]string // name of an index -> what it chooses rows of
+	from   map[string]passed   // what an operator hands on from its first input, by its output
 }
 
-// see takes in an operator of the standard set; axis is its attribute, or 0.
-func (u *uses) see(op string, inputs []string, axis int64) {
-	switch {
-	case op == "BatchNormalization" && len(inputs) >= 5:
-		if u.statistics == nil {
-			u.statistics = map[string]bool{}
-		}
-		u.statistics[inputs[3]], u.statistics[inputs[4]] = true, true
-	case op == "Gather" && len(inputs) >= 2 && axis == 0:
-		if u.tables == nil {
-			u.tables = map[string][]string{}
-		}
-		u.tables[inputs[1]] = append(u.tables[inputs[1]], inputs[0])
+// A passed value has the elements of another, perhaps in another shape.
+type passed struct {
+	before   string
+	reshaped bool
+}
+
+// maxInputs is how many inputs of an operator uses looks at.
+const maxInputs = 9
+
+// apart says which inputs of operators hold what no training adjusts.
+var apart = map[string][]int{
+	"BatchNormalization": {3, 4},
+	"Resize":             {1, 2},
+	"Upsample":           {1},
+	"QuantizeLinear":     {1, 2},
+	"DequantizeLinear":   {1, 2},
+	"QLinearConv":        {1, 2, 4, 5, 6, 7},
+	"QLinearMatMul":      {1, 2, 4, 5, 6, 7},
+	"ConvInteger":        {2, 3},
+	"MatMulInteger":      {2, 3},
+}
+
+// biases says which input of an operator may be a bias of 32 bit integers.
+var biases = map[string]int{"DequantizeLinear": 0, "QLinearConv": 8}
+
+// see takes in an operator, named with its domain unless that is the standard
+// one, and its first output; axis is its attribute, or 0.
+func (u *uses) see(op string, inputs []string, output string, axis int64) {
+	if u.apart == nil {
+		u.apart, u.biases = map[string]bool{}, map[string]bool{}
+		u.tables, u.from = map[string][]string{}, map[string]passed{}
 	}
+	plain := strings.TrimPrefix(op, "com.microsoft.") // which has the same for more types
+	for _, i := range apart[plain] {
+		if i < len(inputs) {
+			u.apart[inputs[i]] = true
+		}
+	}
+	if i, ok := biases[plain]; ok && i < len(inputs) {
+		u.biases[inputs[i]] = true
+	}
+	switch plain {
+	case "Gather":
+		if len(inputs) >= 2 && axis == 0 {
+			u.tables[inputs[1]] = append(u.tables[inputs[1]], inputs[0])
+		}
+	case "EmbedLayerNormalization":
+		if len(inputs) >= 5 {
+			u.tables[inputs[0]] = append(u.tables[inputs[0]], inputs[2])
+			u.tables[inputs[1]] = append(u.tables[inputs[1]], inputs[4])
+		}
+	case "Cast", "Identity", "DequantizeLinear", "Clip":
+		if len(inputs) > 0 {
+			u.from[output] = passed{inputs[0], false}
+		}
+	case "Reshape", "Flatten", "Squeeze", "Unsqueeze":
+		if len(inputs) > 0 {
+			u.from[output] = passed{inputs[0], true}
+		}
+	}
+}
+
+// origin follows a value back to what it has its elements from, and tells whether
+// their shape changed on the way.
+func (u *uses) origin(name string) (first string, reshaped bool) {
+	for range 16 { // a file may go in circles
+		p, ok := u.from[name]
+		if !ok {
+			break
+		}
+		name, reshaped = p.before, reshaped || p.reshaped
+	}
+	return name, reshaped
 }
 
 // settle fills in what takes the whole graph to know.
 func (i *Info) settle(u *uses) {
 	rows := map[string]int64{}
 	for _, t := range i.Initialisers {
-		if n, _ := t.Elements(); types[t.Type].weight && !u.statistics[t.Name] {
+		bias := t.Type == int32s && u.biases[t.Name]
+		if n, _ := t.Elements(); len(t.Dims) > 0 && (types[t.Type].weight || bias) && !u.apart[t.Name] {
 			i.Parameters += n
 		}
 		if len(t.Dims) > 0 {
 			rows[t.Name] = t.Dims[0]
 		}
 	}
+	inputs := map[string]bool{}
 	for _, in := range i.Inputs {
-		for _, table := range u.tables[in.Name] {
+		inputs[in.Name] = true
+	}
+	for index, tables := range u.tables {
+		in, _ := u.origin(index)
+		for _, table := range tables {
+			table, reshaped := u.origin(table)
 			n := rows[table]
-			if known := i.Rows[in.Name]; n < 1 || known > 0 && known < n {
+			if known := i.Rows[in]; !inputs[in] || reshaped || n < 1 || known > 0 && known < n {
 				continue
 			}
 			if i.Rows == nil {
 				i.Rows = map[string]int64{}
 			}
-			i.Rows[in.Name] = n
+			i.Rows[in] = n
 		}
 	}
 }

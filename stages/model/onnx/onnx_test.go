@@ -248,3 +248,91 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// What counts as a parameter, and which inputs choose rows, as other exporters
+// than ours write it.
+func TestParametersAndRows(t *testing.T) {
+	node := func(op, inputs, output string, attrs ...[]byte) []byte {
+		var b []byte
+		for in := range strings.FieldsSeq(inputs) {
+			b = text(b, 1, in)
+		}
+		b = text(text(b, 2, output), 4, op)
+		if of, name, ok := strings.Cut(op, ":"); ok {
+			b = text(text(b, 7, of), 4, name) // the last one counts
+		}
+		for _, a := range attrs {
+			b = message(b, 5, a)
+		}
+		return message(nil, 1, b)
+	}
+	of := func(name string, typ Type, dims ...int64) []byte {
+		tt := Tensor{Name: name, Type: typ, Dims: dims}
+		n, _ := tt.Elements()
+		size, _ := typ.Bytes(n)
+		return message(tensor(tt), 9, make([]byte, size))
+	}
+	weight := func(name string, typ Type, dims ...int64) []byte {
+		return message(nil, 5, of(name, typ, dims...))
+	}
+	constant := func(name string, dims ...int64) []byte {
+		value := message(nil, 5, of("", Float32, dims...)) // before the attribute's name, which may stand anywhere
+		return node("Constant", "", name, text(value, 1, "value"))
+	}
+	int8s := Type(3)
+	tests := []struct {
+		name              string
+		graph             [][]byte
+		parameters, bytes int64
+		rows              map[string]int64
+	}{
+		{"weights as constants", [][]byte{constant("w", 4, 3), constant("b", 1), constant("two")}, 13, 52, nil},
+		{"constant statistics", [][]byte{
+			constant("s", 4), constant("b", 4), constant("m", 4), constant("v", 4), node("BatchNormalization", "x s b m v", "y"),
+		}, 8, 64, nil},
+		{"scalars", [][]byte{weight("w", Float32, 5), weight("epsilon", Float32)}, 5, 24, nil},
+		{"sparse", [][]byte{message(nil, 15, message(message(nil, 1, of("w", Float32, 7)), 2, of("", Int64, 7)))}, 7, 28, nil},
+		{"quantised", [][]byte{
+			weight("w", int8s, 4, 3), weight("ws", Float32, 3), weight("wz", int8s, 3), node("DequantizeLinear", "w ws wz", "wf"),
+			weight("b", int32s, 3), weight("bs", Float32, 3), node("com.microsoft:DequantizeLinear", "b bs", "bf"),
+			weight("n", int32s, 3),
+		}, 15, 12 + 12 + 3 + 12 + 12 + 12, nil},
+		{"quantised operators", [][]byte{
+			weight("w", int8s, 4, 3), weight("s", Float32, 1), weight("z", int8s, 1), weight("b", int32s, 4),
+			node("QLinearConv", "x s z w s z s z b", "y"),
+		}, 16, 12 + 4 + 1 + 16, nil},
+		{"resized", [][]byte{weight("scales", Float32, 4), node("Resize", "x scales scales", "y")}, 0, 16, nil},
+		{"reshaped tokens", [][]byte{
+			weight("table", Float32, 9, 2), node("Reshape", "x shape", "flat"), node("Cast", "flat", "ids"), node("Gather", "table ids", "y"),
+		}, 18, 72, map[string]int64{"x": 9}},
+		{"rows of a quantised table", [][]byte{
+			weight("q", int8s, 9, 2), weight("s", Float32, 2), node("DequantizeLinear", "q s", "table"), node("Gather", "table x", "y"),
+		}, 18, 26, map[string]int64{"x": 9}},
+		{"rows of another shape", [][]byte{
+			weight("w", Float32, 9, 2), node("Reshape", "w shape", "table"), node("Gather", "table x", "y"),
+		}, 18, 72, nil},
+		{"embedding of ONNX Runtime", [][]byte{
+			weight("words", Float32, 9, 2), weight("places", Float32, 8, 2), weight("kinds", Float32, 2, 2),
+			node("com.microsoft:EmbedLayerNormalization", "x t words places kinds", "y"),
+		}, 38, 152, map[string]int64{"x": 9, "t": 2}},
+		{"in circles", [][]byte{
+			weight("table", Float32, 9, 2), node("Cast", "a", "b"), node("Cast", "b", "a"), node("Gather", "table a", "y"),
+		}, 18, 72, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			graph := bytes.Join(tt.graph, nil)
+			for _, in := range []string{"x", "t"} {
+				graph = message(graph, 11, value(Value{in, Int64, []string{"n"}}))
+			}
+			info, err := inspectBytes(message(message(integer(nil, 1, 7), 7, graph), 8, integer(nil, 2, 13)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info.Parameters != tt.parameters || info.InitialiserBytes != tt.bytes || !reflect.DeepEqual(info.Rows, tt.rows) {
+				t.Errorf("%d parameters in %d bytes, rows %v; want %d, %d, %v",
+					info.Parameters, info.InitialiserBytes, info.Rows, tt.parameters, tt.bytes, tt.rows)
+			}
+		})
+	}
+}
