@@ -134,7 +134,7 @@ func openCUDA(gpu cuda.GPU, w *With, c *model.Config, file string, seed uint64) 
 	if err == nil && w.CUDA.Memory == "pinned" {
 		results, err = pinnedTensors(gpu, results)
 	}
-	x.values = append(x.values, results...)
+	x.values = append(x.values, made(results)...)
 	if err != nil {
 		return x, nil, err
 	}
@@ -199,17 +199,32 @@ func pinned(gpu cuda.GPU, data any) (any, error) {
 		return pin(gpu, d)
 	case []int32:
 		return pin(gpu, d)
+	case []int16:
+		return pin(gpu, d)
+	case []int8:
+		return pin(gpu, d)
+	case []uint64:
+		return pin(gpu, d)
+	case []uint32:
+		return pin(gpu, d)
+	case []uint16:
+		return pin(gpu, d)
+	case []uint8:
+		return pin(gpu, d)
+	case []bool:
+		return pin(gpu, d)
 	case []float32:
 		return pin(gpu, d)
 	case []float64:
-		return pin(gpu, d)
-	case []bool:
 		return pin(gpu, d)
 	}
 	return nil, cell.Hint(fmt.Errorf("no page-locked memory for a tensor of %T", data), "set memory: pageable")
 }
 
 func pin[T any](gpu cuda.GPU, data []T) ([]T, error) {
+	if len(data) == 0 {
+		return data, nil
+	}
 	b, err := gpu.Pinned(int64(len(data)) * int64(unsafe.Sizeof(data[0])))
 	if err != nil {
 		return nil, err
@@ -227,6 +242,20 @@ func pinnedTensors(gpu cuda.GPU, values []ort.Value) (made []ort.Value, err erro
 		case *ort.Tensor[int64]:
 			p, err = pinTensor(gpu, t)
 		case *ort.Tensor[int32]:
+			p, err = pinTensor(gpu, t)
+		case *ort.Tensor[int16]:
+			p, err = pinTensor(gpu, t)
+		case *ort.Tensor[int8]:
+			p, err = pinTensor(gpu, t)
+		case *ort.Tensor[uint64]:
+			p, err = pinTensor(gpu, t)
+		case *ort.Tensor[uint32]:
+			p, err = pinTensor(gpu, t)
+		case *ort.Tensor[uint16]:
+			p, err = pinTensor(gpu, t)
+		case *ort.Tensor[uint8]:
+			p, err = pinTensor(gpu, t)
+		case *ort.Tensor[bool]:
 			p, err = pinTensor(gpu, t)
 		case *ort.Tensor[float32]:
 			p, err = pinTensor(gpu, t)
@@ -251,14 +280,20 @@ func pinTensor[T ort.TensorData](gpu cuda.GPU, t *ort.Tensor[T]) (ort.Value, err
 	return ort.NewTensor(t.GetShape(), data)
 }
 
-// prepareCUDA opens a session on a GPU to be called once.
+// prepareCUDA opens a session on a GPU and calls it once.
 func prepareCUDA(device string, w *With, a assets) (*session, error) {
 	gpu, err := cuda.Open(device)
 	if err != nil {
 		return nil, err
 	}
 	s, _, err := openCUDA(gpu, w, a.model, a.file, 0)
-	return s, err
+	if err != nil {
+		return nil, err
+	}
+	if err := s.call(); err != nil {
+		return nil, errors.Join(fmt.Errorf("model %q: %w", w.Model, refused(err)), s.close())
+	}
+	return s, nil
 }
 
 // onCUDA sets a harness up on a GPU.

@@ -90,12 +90,26 @@ func TestFilesThatCannotRun(t *testing.T) {
 		{name: "short data file", want: "external.onnx.data holds 100 bytes, and initialisers reach to byte", model: external(t, 100)},
 		{name: "cut short", want: "is cut short", model: put(t, "half.onnx", string(whole[:len(whole)/2]))},
 		{name: "3 GB in one file", want: "holds 3221225472 bytes, and one ONNX file at most 2147483647", hint: "external data", model: huge},
-		{name: "nameless sizes", want: `no value for the dimension "rows", "columns"`, hint: "dims: {rows: 1, columns: 1}", model: graph(t, 12, matmul)},
+		{name: "nameless sizes", want: `no value for the dimension "rows", "columns"`, hint: "dims: {columns: 1, rows: 1}", model: graph(t, 12, matmul)},
 		{name: "unknown dimension", want: `has no dimension "row"`, hint: `"rows"`, model: graph(t, 12, matmul), dims: map[string]any{"row": 1}},
 		{name: "wrong shape", want: "MatMul", model: graph(t, 12, matmul), dims: map[string]any{"rows": 2, "columns": 5}},
 		{name: "an input of text", want: `input "x": no values can be drawn of type "string"`, hint: "types are", model: graph(t, 12, func(g *onnx.Graph, w string) {
 			g.OpAs("y", "Identity", []string{g.Input("x", typed(t, "string"), "1")})
 			g.Output("y", typed(t, "string"), "1")
+		})},
+		{name: "more than fits", want: "has more than 134217728 elements", model: graph(t, 12, matmul), dims: map[string]any{"rows": 1 << 40, "columns": 4}},
+		{name: "an input that is no tensor", want: `input "x": it is no tensor`, hint: "tensors for inputs", model: graph(t, 12, func(g *onnx.Graph, w string) {
+			g.OpAs("y", "SequenceLength", []string{g.Input("x", 0)})
+			g.Output("y", onnx.Int64)
+		})},
+		{name: "an output that is no tensor", want: `output "y" is no tensor`, hint: "zipmap=False", model: graph(t, 12, func(g *onnx.Graph, w string) {
+			g.OpAs("y", "SequenceConstruct", []string{g.Input("x", onnx.Float32, "2")})
+			g.Output("y", 0)
+		})},
+		{name: "values that an operator refuses", want: "division by zero", hint: "new model", model: graph(t, 14, func(g *onnx.Graph, w string) {
+			x := g.Input("x", onnx.Int64, "2")
+			g.OpAs("y", "Div", []string{x, x})
+			g.Output("y", onnx.Int64, "2")
 		})},
 		{name: "another file", want: "the SHA-256 of", hint: "another file", model: map[string]any{"file": external(t, -1), "sha256": strings.Repeat("0", 64)}},
 	} {
@@ -141,6 +155,22 @@ func TestFiles(t *testing.T) {
 			g.OpAs("y", "Cast", []string{sum}, onnx.Int("to", int64(typed(t, "float16"))))
 			g.Output("y", typed(t, "float16"), "4", "3")
 		}), in: 2 + 8 + 1 + 2 + 4 + 8 + 1 + 2 + 4 + 8 + 1 + 4, out: 24, weights: 48},
+		{name: "an output that is not what the file tells", model: graph(t, 14, func(g *onnx.Graph, w string) {
+			shape := g.Input("shape", onnx.Int64, "2") // of zeros: as it was
+			g.OpAs("y", "Reshape", []string{w, shape})
+			g.Output("y", onnx.Float32, "elements")
+		}), in: 16, out: 48, weights: 48},
+		{name: "outputs without dimensions", model: graph(t, 14, func(g *onnx.Graph, w string) {
+			x := g.Input("x", onnx.Float32)
+			g.OpAs("y", "Abs", []string{x})
+			g.Output("y", onnx.Float32)
+			g.OpAs("less", "Less", []string{x, g.Scalar(0)})
+			g.Output("less", typed(t, "bool"))
+		}), in: 4, out: 5, weights: 48},
+		{name: "a cache that begins empty", model: graph(t, 14, func(g *onnx.Graph, w string) {
+			g.OpAs("present", "Concat", []string{g.Input("past", onnx.Float32, "past", "3"), w}, onnx.Int("axis", 0))
+			g.Output("present", onnx.Float32, "past + 4", "3")
+		}), dims: map[string]any{"past": 0}, in: 0, out: 48, weights: 48},
 		{name: "a cache that grows", model: graph(t, 12, func(g *onnx.Graph, w string) {
 			a, b := g.Input("past", onnx.Float32, "past", "3"), g.Input("mask", onnx.Int64, "past + 1")
 			g.OpAs("present", "Concat", []string{a, w}, onnx.Int("axis", 0))

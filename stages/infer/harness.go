@@ -3,6 +3,7 @@ package infer
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -71,6 +72,11 @@ func NewHarnessOn(ctx context.Context, root, device string, w *With, seed uint64
 	}
 	if err != nil {
 		return nil, err
+	}
+	if device == "host" && h.session.run != nil {
+		h.About.Options = maps.Clone(options)
+		h.About.Options["io_binding"] = "none: each call makes memory for its outputs"
+		h.warn("each call also makes memory for its outputs and copies them there: their shapes are not those that the model's file tells")
 	}
 	h.About.Weights, h.About.In, h.About.Out = h.session.weights, h.session.in, h.session.out
 	runtime.GC()

@@ -45,7 +45,7 @@ type With struct {
 	Model    model.Ref        `json:"model" required:"true" doc:"name of a file under configs/models, without .yaml; or an ONNX file, as a path or as {file: my.onnx, sha256: SUM}"`
 	Batch    int              `json:"batch" min:"1" doc:"samples per call: the model's dimension batch"`
 	Sequence int              `json:"sequence" min:"1" doc:"tokens per sample: the model's dimension sequence"`
-	Dims     map[string]int64 `json:"dims,omitempty" min:"1" doc:"the model's other symbolic dimensions, by name"`
+	Dims     map[string]int64 `json:"dims,omitempty" min:"0" doc:"the model's other symbolic dimensions, by name"`
 	Warmup   int              `json:"warmup" min:"0" max:"10000000" doc:"calls before the timed ones"`
 	Calls    int              `json:"calls" min:"1" max:"10000000" doc:"timed calls"`
 	Threads  int              `json:"threads" min:"0" doc:"threads the model computes with; 0: one for each of its processors"`
@@ -185,10 +185,7 @@ func prepare(ctx context.Context, c *cell.Cell) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(s.call(), s.close()); err != nil {
-		return fmt.Errorf("call model %q: %w", w.Model, err)
-	}
-	return nil
+	return s.close()
 }
 
 // assets are what a session is made of.

@@ -1,11 +1,12 @@
 package infer
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
+	"unsafe"
 
 	"barograph/pipeline/cell"
 	"barograph/stages/asset"
@@ -72,8 +73,8 @@ var options = map[string]string{
 	"io_binding":         "inputs and outputs bound once, in host memory",
 }
 
-// open loads a model's file and binds the inputs that are drawn from seed, with
-// values for the model's symbolic dimensions.
+// open loads a model's file, binds the inputs that are drawn from seed, with
+// values for the model's symbolic dimensions, and calls it once.
 func open(c *model.Config, file string, dims map[string]int64, threads int, seed uint64) (x *session, err error) {
 	x = &session{}
 	defer func() {
@@ -109,19 +110,54 @@ func open(c *model.Config, file string, dims map[string]int64, threads int, seed
 			return x, fmt.Errorf("input %q: %w", name, err)
 		}
 		x.values = append(x.values, v)
-	}
-	results, err := x.room(info.Outputs, dims)
-	x.values = append(x.values, results...)
-	if err != nil {
-		return x, err
+		x.in += size(inputs[name].Type, v)
 	}
 	x.names = append(slices.Clone(names), outputs...)
 	x.weights = info.InitialiserBytes
-	return x, x.bind(names, inputs, info.Outputs)
+	if x.idle, err = ort.NewRunOptions(); err != nil {
+		return x, err
+	}
+	results, err := x.room(info.Outputs, dims)
+	x.values = append(x.values, made(results)...)
+	if err == nil {
+		err = x.bind(names, info.Outputs)
+	}
+	if err != nil || x.call() != nil { // for want of the right memory for outputs, or for good
+		err = x.loosen(len(names), info.Outputs)
+	}
+	return x, err
+}
+
+// refused says what may help where the model ran into an error.
+func refused(err error) error {
+	return cell.Hint(fmt.Errorf("call it: %w", err),
+		"it may want inputs of other sizes (dims: beside model:) or values: `barograph new model` writes a configuration in which both can be said")
+}
+
+// loosen has each call make memory for its outputs, for a model whose file is
+// mistaken about their shapes: the library then takes no memory of the right one.
+func (x *session) loosen(inputs int, outputs []onnx.Value) error {
+	var errs []error
+	for _, v := range x.values[inputs:] {
+		errs = append(errs, v.Destroy())
+	}
+	x.values = x.values[:inputs]
+	values := make([]ort.Value, len(outputs))
+	x.run = func() error {
+		clear(values)
+		err := x.find(values, outputs)
+		x.out = 0
+		for i, v := range made(values) {
+			x.out += size(outputs[i].Type, v)
+			err = errors.Join(err, v.Destroy())
+		}
+		return err
+	}
+	return errors.Join(append(errs, x.run())...)
 }
 
 // bind binds the values, those of the inputs first.
-func (x *session) bind(names []string, inputs map[string]model.Tensor, outputs []onnx.Value) (err error) {
+func (x *session) bind(names []string, outputs []onnx.Value) (err error) {
 	if x.binding, err = x.ort.CreateIoBinding(); err != nil {
 		return err
 	}
@@ -129,7 +165,6 @@ func (x *session) bind(names []string, inputs map[string]model.Tensor, outputs [
 		if err := x.binding.BindInput(name, x.values[i]); err != nil {
 			return fmt.Errorf("input %q: %w", name, err)
 		}
-		x.in += size(inputs[name].Type, x.values[i])
 	}
 	for i, out := range outputs {
 		v := x.values[len(names)+i]
@@ -138,8 +173,7 @@ func (x *session) bind(names []string, inputs map[string]model.Tensor, outputs [
 		}
 		x.out += size(out.Type, v)
 	}
-	x.idle, err = ort.NewRunOptions()
-	return err
+	return nil
 }
 
 // size returns how many bytes a tensor takes, or 0 where its elements have no size.
@@ -197,13 +231,10 @@ func tensor(t model.Tensor) (ort.Value, error) {
 		if t.Type.String() == "uint16" {
 			return shaped(t.Shape, data)
 		}
-		if len(t.Shape) == 0 {
-			return nil, fmt.Errorf("a %v without dimensions is not supported", t.Type)
+		if len(t.Shape) == 0 || len(data) == 0 {
+			return nil, fmt.Errorf("a %v without dimensions or elements is not supported", t.Type)
 		}
-		raw := make([]byte, 0, 2*len(data))
-		for _, bits := range data {
-			raw = binary.NativeEndian.AppendUint16(raw, bits)
-		}
+		raw := unsafe.Slice((*byte)(unsafe.Pointer(&data[0])), 2*len(data))
 		return ort.NewCustomDataTensor(t.Shape, raw, ort.TensorElementDataType(t.Type)) // numbered alike
 	}
 	return nil, fmt.Errorf("a tensor of %T is not supported", t.Data)
@@ -218,48 +249,78 @@ func shaped[T ort.TensorData](shape []int64, data []T) (ort.Value, error) {
 
 // room makes tensors for the outputs. Those whose shape the file does not tell
 // get the one that a first call finds.
-func (x *session) room(outputs []onnx.Value, dims map[string]int64) ([]ort.Value, error) {
-	values := make([]ort.Value, len(outputs))
-	known := true
+func (x *session) room(outputs []onnx.Value, dims map[string]int64) (values []ort.Value, err error) {
+	values = make([]ort.Value, len(outputs))
 	for i, out := range outputs {
 		shape, err := onnx.Resolve(out.Dims, dims)
-		if out.Dims == nil || err != nil || len(shape) == 0 {
-			known = false
+		if out.Dims == nil || err != nil {
 			continue
 		}
-		switch out.Type.String() {
-		case "int64":
-			values[i], err = ort.NewEmptyTensor[int64](shape)
-		case "int32":
-			values[i], err = ort.NewEmptyTensor[int32](shape)
-		case "float32":
-			values[i], err = ort.NewEmptyTensor[float32](shape)
-		case "float64":
-			values[i], err = ort.NewEmptyTensor[float64](shape)
-		case "float16", "bfloat16": // of which a call would find half the room
-			n, _ := out.Type.Bytes(ort.Shape(shape).FlattenedSize())
-			values[i], err = ort.NewCustomDataTensor(shape, make([]byte, n), ort.TensorElementDataType(out.Type))
-		default:
-			known = false
-		}
-		if err != nil {
+		if values[i], err = empty(out.Type, shape); err != nil {
 			return made(values), fmt.Errorf("output %q: %w", out.Name, err)
 		}
 	}
-	if known {
+	if !slices.Contains(values, nil) {
 		return values, nil
 	}
-	before := made(slices.Clone(values))
-	if err := x.ort.Run(x.values, values); err != nil {
-		return before, fmt.Errorf("call it, to see its outputs' shapes: %w", err)
+	return values, x.find(values, outputs)
+}
+
+// find calls the model for those of its outputs that have no memory yet, and puts
+// what the call made in their place.
+func (x *session) find(values []ort.Value, outputs []onnx.Value) error {
+	before := slices.Clone(values)
+	err := x.ort.Run(x.values, values)
+	if err == nil {
+		return nil
 	}
-	for i, v := range values {
-		if v.GetONNXType() != ort.ONNXTypeTensor {
-			return values, cell.Hint(fmt.Errorf("output %q is no tensor but a %v", outputs[i].Name, v.GetONNXType()),
-				"export the model with tensors for outputs (with sklearn: zipmap=False)")
+	copy(values, before)
+	for i, v := range before {
+		if t := outputs[i].Type.String(); v == nil && strings.HasSuffix(t, "float16") {
+			return cell.Hint(fmt.Errorf("call it, to see its outputs' shapes: %w", err),
+				"of output %q, which is %s, the file must tell the shape; or export the model with float32 for inputs and outputs", outputs[i].Name, t)
 		}
 	}
-	return values, nil
+	return refused(err)
+}
+
+// empty makes room for an output, or nothing for one of a type that has none.
+func empty(t onnx.Type, shape []int64) (ort.Value, error) {
+	switch t.String() {
+	case "int64":
+		return emptied[int64](shape)
+	case "int32":
+		return emptied[int32](shape)
+	case "int16":
+		return emptied[int16](shape)
+	case "int8":
+		return emptied[int8](shape)
+	case "uint64":
+		return emptied[uint64](shape)
+	case "uint32":
+		return emptied[uint32](shape)
+	case "uint16":
+		return emptied[uint16](shape)
+	case "uint8":
+		return emptied[uint8](shape)
+	case "bool":
+		return emptied[bool](shape)
+	case "float32":
+		return emptied[float32](shape)
+	case "float64":
+		return emptied[float64](shape)
+	case "float16", "bfloat16": // of which a call would find half the room
+		n, _ := t.Bytes(ort.Shape(shape).FlattenedSize())
+		return ort.NewCustomDataTensor(shape, make([]byte, n), ort.TensorElementDataType(t))
+	}
+	return nil, nil
+}
+
+func emptied[T ort.TensorData](shape []int64) (ort.Value, error) {
+	if len(shape) == 0 {
+		return ort.NewEmptyScalar[T]()
+	}
+	return ort.NewEmptyTensor[T](shape)
 }
 
 // made returns those that are there.

@@ -269,6 +269,17 @@ func (r *report) write(w io.Writer, asJSON bool) error {
 		fmt.Fprintf(t, "link\tper request in %s bytes, out %s; weights %s, once%s\n", thousands(x.In), out, thousands(x.Weights), at(x.Dims))
 	} else {
 		fmt.Fprintf(t, "link\tweights %s bytes, once; per request unknown: %v\n", thousands(r.InitialiserBytes), r.Doubt)
+		hint := hintOf(r.Doubt)
+		if missing := (*missingError)(nil); errors.As(r.Doubt, &missing) {
+			var sizes []string
+			for _, d := range slices.Sorted(maps.Keys(missing.guess)) {
+				sizes = append(sizes, fmt.Sprintf("%s=%d", d, missing.guess[d]))
+			}
+			hint = fmt.Sprintf("say --dims '%s', with the sizes that you mean", strings.Join(sizes, ","))
+		}
+		if hint != "" {
+			fmt.Fprintf(t, "\t%s\n", hint)
+		}
 	}
 	return t.Flush()
 }

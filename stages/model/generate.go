@@ -16,6 +16,7 @@ import (
 	"barograph/stages/model/onnx"
 
 	"github.com/x448/float16"
+	"gopkg.in/yaml.v3"
 )
 
 // A Tensor is an input of a call.
@@ -114,6 +115,9 @@ func defaults(v onnx.Value, rows int64) Values {
 func (in *Input) check(bound int64) error {
 	e, ok := elements[in.Type]
 	if !ok {
+		if in.Type == onnx.Type(0).String() {
+			return cell.Hint(errors.New("it is no tensor but a sequence, a map or an optional value"), "export the model with tensors for inputs")
+		}
 		return cell.Hint(fmt.Errorf("no values can be drawn of type %q", in.Type),
 			"types are %s", strings.Join(slices.Sorted(maps.Keys(elements)), ", "))
 	}
@@ -178,17 +182,11 @@ func Generate(c *Config, dims map[string]int64, seed uint64) (map[string]Tensor,
 }
 
 func (in *Input) generate(dims map[string]int64, seed uint64) (Tensor, error) {
-	shape, err := onnx.Resolve(in.Dims, dims)
+	n, err := in.elements(dims)
 	if err != nil {
 		return Tensor{}, err
 	}
-	n := int64(1)
-	for _, size := range shape {
-		if size > 0 && n > maxElements/size {
-			return Tensor{}, fmt.Errorf("its elements exceed %d", maxElements)
-		}
-		n *= size
-	}
+	shape, _ := onnx.Resolve(in.Dims, dims)
 	t := Tensor{Shape: shape}
 	t.Type, _ = onnx.ParseType(in.Type)
 	if in.Values.Text != nil {
@@ -198,6 +196,20 @@ func (in *Input) generate(dims map[string]int64, seed uint64) (Tensor, error) {
 	key := sha256.Sum256(fmt.Appendf(binary.LittleEndian.AppendUint64(nil, seed), "%s %v", in.Name, t.Shape))
 	t.Data = elements[in.Type].draw(in.Values, rand.New(rand.NewChaCha8(key)), n)
 	return t, nil
+}
+
+// elements returns how many elements the input has.
+func (in *Input) elements(dims map[string]int64) (int64, error) {
+	shape, err := onnx.Resolve(in.Dims, dims)
+	if err != nil {
+		return 0, err
+	}
+	t := onnx.Tensor{Dims: shape}
+	n, ok := t.Elements()
+	if !ok || n > maxElements {
+		return 0, fmt.Errorf("%s %v has more than %d elements", in.Type, shape, maxElements)
+	}
+	return n, nil
 }
 
 // Dims returns the names of the model's symbolic dimensions, in the order of its
@@ -235,8 +247,10 @@ func (c *Config) CheckDims(dims map[string]int64) error {
 		switch {
 		case !ok:
 			missing = append(missing, d)
-		case size < 1:
+		case size < 1 && c.arch != nil:
 			return fmt.Errorf("model %q: dimension %q is %d, not at least 1", c.Name, d, size)
+		case size < 0: // a cache may begin empty
+			return fmt.Errorf("model %q: dimension %q is %d, not at least 0", c.Name, d, size)
 		case limit > 0 && size > limit:
 			return fmt.Errorf("model %q: dimension %q is %d, and it takes at most %d", c.Name, d, size, limit)
 		}
@@ -247,10 +261,73 @@ func (c *Config) CheckDims(dims map[string]int64) error {
 		}
 	}
 	if len(missing) > 0 {
-		return cell.Hint(fmt.Errorf("model %q: no value for the dimension %s", c.Name, quoted(missing)),
-			"say, beside model: dims: {%s}", strings.Join(missing, ": 1, ")+": 1")
+		all, guess := c.GuessDims(), map[string]int64{}
+		for _, d := range missing {
+			guess[d] = max(1, all[d])
+		}
+		return &missingError{
+			cell.Hint(fmt.Errorf("model %q: no value for the dimension %s", c.Name, quoted(missing)),
+				"say, beside model: dims: %s, with the sizes that you mean", flow(guess)), guess}
+	}
+	for _, in := range c.Inputs {
+		if _, err := in.elements(dims); err != nil {
+			return fmt.Errorf("model %q: input %q: %w", c.Name, in.Name, err)
+		}
 	}
 	return nil
+}
+
+// A missingError names dimensions without a value, and sizes to try.
+type missingError struct {
+	error
+	guess map[string]int64
+}
+
+func (e *missingError) Unwrap() error { return e.error }
+
+// flow writes sizes as YAML on one line.
+func flow(dims map[string]int64) string {
+	var n yaml.Node
+	err := n.Encode(dims)
+	n.Style = yaml.FlowStyle
+	b, e := yaml.Marshal(&n)
+	if err != nil || e != nil {
+		panic("model: names and numbers are no YAML") // they always are
+	}
+	return strings.Join(strings.Fields(string(b)), " ")
+}
+
+// GuessDims gives dimensions other than batch and sequence, which have sizes by
+// default, sizes to try a model with: images of 224 by 224, texts of 64 tokens,
+// and 1 of all else.
+func (c *Config) GuessDims() map[string]int64 {
+	guess := map[string]int64{}
+	names, _ := c.Dims()
+	for _, n := range names {
+		switch low := strings.ToLower(n); {
+		case n == "batch" || n == "sequence":
+		case strings.Contains(low, "height") || strings.Contains(low, "width") || low == "h" || low == "w" || c.spatial(n):
+			guess[n] = 224
+		case strings.Contains(low, "seq") || strings.Contains(low, "len") || strings.Contains(low, "past"):
+			guess[n] = 64
+		default:
+			guess[n] = 1
+		}
+	}
+	return guess
+}
+
+// spatial tells whether a dimension is a height or width of an image, of 1 or 3
+// channels that stand before or after them.
+func (c *Config) spatial(dim string) bool {
+	for _, in := range c.Inputs {
+		i := slices.Index(in.Dims, dim)
+		channels := func(at int) bool { return in.Dims[at] == "1" || in.Dims[at] == "3" }
+		if len(in.Dims) == 4 && (i >= 2 && channels(1) || (i == 1 || i == 2) && channels(3)) {
+			return true
+		}
+	}
+	return false
 }
 
 func quoted(names []string) string {

@@ -449,6 +449,12 @@ func (c *Config) open() (*Info, error) {
 	if len(info.Inputs) == 0 {
 		return nil, fmt.Errorf("load model %s: it takes no input", c.path)
 	}
+	for _, out := range info.Outputs {
+		if out.Type == 0 {
+			return nil, cell.Hint(fmt.Errorf("load model %s: output %q is no tensor but a sequence, a map or an optional value", c.path, out.Name),
+				"export the model with tensors for outputs (with sklearn: zipmap=False)")
+		}
+	}
 	h := sha256.New()
 	for _, file := range append([]string{c.path}, external(c.path, info)...) {
 		sum, err := asset.Digest(file)

@@ -618,11 +618,11 @@ func TestGenerateTypes(t *testing.T) {
 func TestGenerateErrors(t *testing.T) {
 	c := small(t)
 	for want, dims := range map[string]map[string]int64{
-		`model "bert-small": no value for the dimension "sequence"`:               {"batch": 1},
-		`model "bert-small" has no dimension "sequnce"`:                           {"batch": 1, "sequnce": 1},
-		`model "bert-small": dimension "batch" is 0, not at least 1`:              {"batch": 0, "sequence": 1},
-		`model "bert-small": dimension "sequence" is 17, and it takes at most 16`: {"batch": 1, "sequence": 17},
-		`model "bert-small": input "input_ids": its elements exceed 134217728`:    {"batch": 1 << 40, "sequence": 16},
+		`model "bert-small": no value for the dimension "sequence"`:                                        {"batch": 1},
+		`model "bert-small" has no dimension "sequnce"`:                                                    {"batch": 1, "sequnce": 1},
+		`model "bert-small": dimension "batch" is 0, not at least 1`:                                       {"batch": 0, "sequence": 1},
+		`model "bert-small": dimension "sequence" is 17, and it takes at most 16`:                          {"batch": 1, "sequence": 17},
+		`model "bert-small": input "input_ids": int64 [1099511627776 16] has more than 134217728 elements`: {"batch": 1 << 40, "sequence": 16},
 	} {
 		if _, err := Generate(c, dims, 1); err == nil || err.Error() != want {
 			t.Errorf("dims %v: error %v, want %s", dims, err, want)

@@ -71,29 +71,11 @@ func studyCommand() *cobra.Command {
 			return write(c, root, filepath.Join("configs", args[0]+".yaml"), studyTemplate, struct {
 				Name, Model string
 				Dims        map[string]int64
-			}{args[0], name, guess(m)})
+			}{args[0], name, m.GuessDims()})
 		},
 	}
 	c.Flags().StringVar(&name, "model", "bert-mini", "`name` of a model, or an ONNX file")
 	return c
-}
-
-// guess gives the dimensions that a study must name a size to try.
-func guess(m *model.Config) map[string]int64 {
-	dims := map[string]int64{}
-	names, _ := m.Dims()
-	for _, n := range names {
-		switch low := strings.ToLower(n); {
-		case n == "batch" || n == "sequence": // infer has defaults for them
-		case strings.Contains(low, "height") || strings.Contains(low, "width") || low == "h" || low == "w":
-			dims[n] = 224
-		case strings.Contains(low, "seq") || strings.Contains(low, "len") || strings.Contains(low, "past"):
-			dims[n] = 64
-		default:
-			dims[n] = 1
-		}
-	}
-	return dims
 }
 
 func modelCommand() *cobra.Command {
