@@ -36,6 +36,9 @@ func readClaims(file string) (*claims, error) {
 // data/ and figures/, which are for outputs, a clone brings files that no run
 // here has made.
 func (c *claims) claim(path, to string) error {
+	if st, err := os.Lstat(path); err == nil && st.IsDir() {
+		return errors.New("a folder is there")
+	}
 	if c.held[to] || strings.HasPrefix(to, "data/") || strings.HasPrefix(to, "figures/") {
 		return nil
 	}

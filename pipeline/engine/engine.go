@@ -213,7 +213,7 @@ func (r *run) prepare(ctx context.Context) error {
 		for _, to := range c.Publish {
 			path := filepath.Join(r.plan.Study.Root, to)
 			if err := r.claims.claim(path, to); err != nil {
-				return cell.Hint(fmt.Errorf("%s is to write %s: %w", c.ID, to, err), "move it away, or name another output; nothing was run")
+				return cell.Hint(cell.Usage(fmt.Errorf("%s is to write %s: %w", c.ID, to, err)), "move it away, or name another output; nothing was run")
 			}
 			if err := writable(path); err != nil {
 				return cell.Hint(fmt.Errorf("%s is to write %s: %w", c.ID, to, err), "make the folder writable; nothing was run")
@@ -536,7 +536,7 @@ func (r *run) publish(c *plan.Cell) error {
 	for _, f := range r.decider.Strayed(c) {
 		to := c.Publish[f.Name]
 		if err := r.store.Copy(f, filepath.Join(r.plan.Study.Root, to)); err != nil {
-			return cell.Hint(fmt.Errorf("write %s: %w", to, err), "the result is kept; make the folder writable and run again")
+			return cell.Hint(fmt.Errorf("write %s: %w", to, err), "the result is kept; run again once a file can be written there")
 		}
 		r.opt.Observer.Publish(to)
 	}

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"barograph/pipeline/cell"
 	"barograph/pipeline/plan"
 
 	"golang.org/x/sys/unix"
@@ -92,11 +91,11 @@ func (r *run) fits() error {
 		for _, name := range slices.Sorted(maps.Keys(c.Stage.Resources)) {
 			have, known := r.free[name]
 			if want := c.Stage.Resources[name]; want > have {
-				err := fmt.Errorf("stage %q asks for %d of resource %q, of which there is %d", c.Stage.Name, want, name, have)
+				hint := fmt.Sprintf("lower it, or raise the limit with --resource %s=%d", name, want)
 				if !known {
-					return cell.Hint(err, "say how much there is: --resource %s=%d", name, want)
+					hint = fmt.Sprintf("say how much there is: --resource %s=%d", name, want)
 				}
-				return cell.Hint(err, "lower it, or raise the limit with --resource %s=%d", name, want)
+				return c.Stage.Errorf(hint, "stage %q asks for %d of resource %q, of which there is %d", c.Stage.Name, want, name, have)
 			}
 		}
 	}

@@ -14,8 +14,8 @@ import (
 )
 
 // Lock takes the lock at path, which the kernel frees when this process ends,
-// however it ends. While another process holds it, waiting is called once with
-// what that process said of itself. Closing the result gives the lock back.
+// however it ends. While other processes hold it, waiting is called with what each
+// said of itself. Closing the result gives the lock back.
 func Lock(ctx context.Context, path string, waiting func(holder string)) (io.Closer, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return nil, err
@@ -24,7 +24,7 @@ func Lock(ctx context.Context, path string, waiting func(holder string)) (io.Clo
 	if err != nil {
 		return nil, err
 	}
-	for told := false; ; {
+	for told := ""; ; {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
 			break
@@ -32,10 +32,10 @@ func Lock(ctx context.Context, path string, waiting func(holder string)) (io.Clo
 		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
 			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
 		}
-		if !told {
-			told = true
-			b, _ := os.ReadFile(path) // the holder may be between taking the lock and saying so
-			waiting(strings.TrimSpace(string(b)))
+		// A holder may be between taking the lock and saying so.
+		if b, _ := os.ReadFile(path); len(b) > 0 && string(b) != told {
+			told = string(b)
+			waiting(strings.TrimSpace(told))
 		}
 		select {
 		case <-ctx.Done():

@@ -261,17 +261,20 @@ func TestLock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var holder string
-	go func() {
-		time.Sleep(150 * time.Millisecond)
-		first.Close()
-	}()
-	second, err := store.Lock(ctx, path, func(h string) { holder = h })
+	// It is told of each process that goes first.
+	var holders []string
+	second, err := store.Lock(ctx, path, func(h string) {
+		if holders = append(holders, h); len(holders) == 2 {
+			first.Close()
+		} else if err := os.WriteFile(path, []byte("process 1 (next)\n"), 0o666); err != nil {
+			t.Error(err)
+		}
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(holder, fmt.Sprintf("process %d ", os.Getpid())) {
-		t.Errorf("the waiting one was told of %q", holder)
+	if len(holders) != 2 || !strings.Contains(holders[0], fmt.Sprintf("process %d ", os.Getpid())) || holders[1] != "process 1 (next)" {
+		t.Errorf("the waiting one was told of %q", holders)
 	}
 	short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
 	defer cancel()
