@@ -122,6 +122,7 @@ func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Op
 		// late, takes our cells for none of its own.
 		tmp:  filepath.Join(state, "tmp", strconv.FormatInt(time.Now().UnixNano(), 36)),
 		logs: filepath.Join(state, "logs", p.Study.Name),
+		env:  environment(),
 		left: map[*plan.Cell]int{}, users: map[*plan.Cell][]*plan.Cell{},
 		status: map[*plan.Cell]Status{}, failed: map[*plan.Cell]int{}, spare: map[string][]string{},
 		free: capacity(opt.Capacity),
@@ -172,6 +173,7 @@ type run struct {
 	claims  *claims
 	tmp     string
 	logs    string
+	env     []string // that every cell is given
 	folders int
 	spare   map[string][]string // private folders that are empty, by the folders in them
 	guard   *launch.Guard       // nil where nothing may run
@@ -182,8 +184,8 @@ type run struct {
 	failed  map[*plan.Cell]int          // attempts that failed
 	ready   queue                       // pure cells to start
 	order   []*plan.Cell                // measured cells not started yet, in order
-	running int                         // cells running
-	pure    int                         // pure cells running
+	running int                         // cells that run, or whose outputs are being kept
+	pure    int                         // pure cells that run
 	alone   bool                        // a measured cell is running, or is about to be tried again
 	paused  int                         // failed cells that wait to be tried again
 	free    map[string]int64            // what is left of each resource
@@ -380,7 +382,7 @@ func (r *run) startMeasured(ctx context.Context) {
 	for len(r.order) > 0 && r.status[r.order[0]] != "" {
 		r.order = r.order[1:]
 	}
-	if len(r.order) == 0 || r.pure > 0 || r.alone || r.left[r.order[0]] > 0 {
+	if len(r.order) == 0 || r.running > 0 || r.alone || r.left[r.order[0]] > 0 {
 		return
 	}
 	c := r.order[0]
@@ -391,13 +393,14 @@ func (r *run) startMeasured(ctx context.Context) {
 
 // startPure starts pure cells, the most urgent first, unless a measured one runs
 // or waits for the machine to fall silent. A cell that lacks a resource lets
-// others pass.
+// others pass. What has ended is kept beside what runs, but no more cells at a
+// time than may run.
 func (r *run) startPure(ctx context.Context) {
 	if r.alone || len(r.order) > 0 && r.left[r.order[0]] == 0 {
 		return
 	}
 	var lacking []*plan.Cell
-	for r.pure < r.opt.Jobs && r.ready.Len() > 0 {
+	for r.pure < r.opt.Jobs && r.running < 2*r.opt.Jobs && r.ready.Len() > 0 {
 		c := r.ready.next()
 		if !r.take(c) {
 			lacking = append(lacking, c)
@@ -429,8 +432,8 @@ func (r *run) deliver(f func()) bool {
 	}
 }
 
-// launch runs a cell, with its gang, in the background; its completion frees
-// what it held and is handled by the loop.
+// launch runs a cell, with its gang, and keeps its outputs in the background; the
+// loop learns of its end. free frees what it holds while it runs.
 func (r *run) launch(ctx context.Context, c *plan.Cell, free func()) {
 	r.opt.Observer.Start(c, r.decider.Of(c).Reason)
 	began := time.Now()
@@ -444,28 +447,35 @@ func (r *run) launch(ctx context.Context, c *plan.Cell, free func()) {
 	r.running++
 	go func() {
 		err := t.run(ctx)
+		if err == nil && !c.Stage.Kind.Measured { // nothing runs beside a measured one before all is done
+			r.done <- free
+			free = func() {}
+		}
 		if err == nil {
 			err = t.unchanged()
 		}
 		if err == nil {
-			err = t.put()
+			err = t.keep(began)
 		}
+		t.discard()
 		r.done <- func() {
 			r.running--
 			free()
-			defer t.discard()
-			log := t.log()
-			if err == nil {
-				err = r.keep(t, began)
+			r.reuse(t)
+			for i, record := range t.records {
+				r.decider.Finish(t.members[i].cell, record)
+			}
+			for _, path := range t.published {
+				r.opt.Observer.Publish(path)
 			}
 			switch wall := time.Since(began); {
 			case ctx.Err() != nil && err != nil:
 				r.finish(ctx, c, Outcome{Status: Skipped, Wall: wall})
 			case err != nil && r.retry(c, err):
 			case err != nil:
-				r.fail(ctx, c, err, log, wall)
+				r.fail(ctx, c, err, t.log(), wall)
 			default:
-				r.finish(ctx, c, Outcome{Status: Ran, Log: log, Wall: wall})
+				r.finish(ctx, c, Outcome{Status: Ran, Log: t.log(), Wall: wall})
 			}
 		}
 	}()
@@ -507,40 +517,29 @@ func (r *run) retry(c *plan.Cell, err error) bool {
 	return true
 }
 
-// keep commits what a trial put into the store, and publishes it.
-func (r *run) keep(t *trial, began time.Time) error {
-	var records []*store.Record
-	for _, m := range t.members {
-		records = append(records, &store.Record{
-			Key: r.decider.Of(m.cell).Key, Cell: r.plan.Name(m.cell),
-			Started: began.UnixNano(), Wall: time.Since(began), Files: m.files,
-		})
+// publish makes the workspace hold what the record of a cell with a result says.
+func (r *run) publish(c *plan.Cell) error {
+	if c.Given != nil {
+		return nil
 	}
-	detail := store.Detail{Parts: r.decider.Of(t.cell).Parts, Warnings: t.warnings, Texts: r.decider.Texts(t.cell)}
-	if err := r.store.Commit(detail, records...); err != nil {
-		return err
+	written, err := r.write(c, r.decider.Of(c).Record)
+	for _, path := range written {
+		r.opt.Observer.Publish(path)
 	}
-	for i, m := range t.members {
-		r.decider.Finish(m.cell, records[i])
-	}
-	for _, m := range t.members {
-		if err := r.publish(m.cell); err != nil {
-			return err
-		}
-	}
-	return nil
+	return err
 }
 
-// publish makes the workspace hold what a cell's record says.
-func (r *run) publish(c *plan.Cell) error {
-	for _, f := range r.decider.Strayed(c) {
+// write makes the workspace hold what a record of a cell says, and returns the
+// paths that it wrote. It may be called from any goroutine.
+func (r *run) write(c *plan.Cell, record *store.Record) (written []string, err error) {
+	for _, f := range r.plan.Strayed(r.store, c, record) {
 		to := c.Publish[f.Name]
 		if err := r.store.Copy(f, filepath.Join(r.plan.Study.Root, to)); err != nil {
-			return cell.Hint(fmt.Errorf("write %s: %w", to, err), "the result is kept; run again once a file can be written there")
+			return written, cell.Hint(fmt.Errorf("write %s: %w", to, err), "the result is kept; run again once a file can be written there")
 		}
-		r.opt.Observer.Publish(to)
+		written = append(written, to)
 	}
-	return nil
+	return written, nil
 }
 
 func (r *run) fail(ctx context.Context, c *plan.Cell, err error, log string, wall time.Duration) {

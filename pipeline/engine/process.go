@@ -19,7 +19,7 @@ import (
 // process starts a member: a shell line as it is, any other kind as a cell of
 // this program.
 func (r *run) process(ctx context.Context, m *member, event func(cell.Event)) (*launch.Process, error) {
-	c := launch.Command{Dir: m.dir, Log: m.log, Event: event, Env: environment(m.cell.Stage.Env)}
+	c := launch.Command{Dir: m.dir, Log: m.log, Event: event, Env: r.environment(m.cell.Stage.Env)}
 	if m.cell.Stage.Kind.Script {
 		c.Argv = []string{"/bin/sh", "-ec", m.spec.Script}
 	} else {
@@ -29,7 +29,7 @@ func (r *run) process(ctx context.Context, m *member, event func(cell.Event)) (*
 		}
 		c.Argv, c.Spec = []string{program, "cell"}, m.spec
 	}
-	return launch.Start(ctx, c)
+	return launch.Start(ctx, c), nil
 }
 
 // passed are the variables that cells inherit: where things are, never what to
@@ -42,7 +42,8 @@ var passed = []string{
 	"GORACE", "GOCOVERDIR", // of a program built to be tested
 }
 
-func environment(extra map[string]string) []string {
+// environment is what every cell is given.
+func environment() []string {
 	env := []string{"LC_ALL=C.UTF-8", "TZ=UTC"}
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")
@@ -50,7 +51,17 @@ func environment(extra map[string]string) []string {
 			env = append(env, kv)
 		}
 	}
-	for name, v := range extra {
+	return env
+}
+
+// environment is what a cell is given, with variables of its own.
+func (r *run) environment(own map[string]string) []string {
+	env := slices.DeleteFunc(slices.Clone(r.env), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		_, ok := own[name]
+		return ok
+	})
+	for name, v := range own {
 		env = append(env, name+"="+v)
 	}
 	return env

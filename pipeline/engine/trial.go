@@ -25,23 +25,26 @@ import (
 // A trial is a foreground cell with its background cells, run as one gang; a
 // cell without any is a trial of one.
 type trial struct {
-	engine   *run
-	cell     *plan.Cell
-	members  []*member                    // background cells first, the foreground last
-	inputs   map[string]string            // digests by path, of which the key is made
-	seen     map[string]store.Observation // of the inputs, before it starts
-	warnings []string
-	window   cell.Control
-	mu       sync.Mutex // guards warnings and window
+	engine    *run
+	cell      *plan.Cell
+	members   []*member                    // background cells first, the foreground last
+	inputs    map[string]string            // digests by path, of which the key is made
+	seen      map[string]store.Observation // of the inputs, before it starts
+	detail    store.Detail
+	window    cell.Control
+	mu        sync.Mutex      // guards detail's warnings, and window
+	records   []*store.Record // of the members, once they are committed
+	published []string        // workspace paths
 }
 
 // A member is one process of a trial.
 type member struct {
 	cell  *plan.Cell
+	key   string
 	spec  *cell.Spec
 	dir   string
-	shape []string     // the folders in dir
-	files []store.File // its outputs, once they are in the store
+	spare bool     // its folder can be used again
+	shape []string // the folders in dir
 	log   *logFile
 	ready chan struct{}
 	proc  *launch.Process
@@ -49,7 +52,8 @@ type member struct {
 
 // trial makes the folders of a trial and resolves its specifications.
 func (r *run) trial(c *plan.Cell) (t *trial, err error) {
-	t = &trial{engine: r, cell: c, inputs: r.decider.Of(c).Inputs}
+	dec := r.decider.Of(c)
+	t = &trial{engine: r, cell: c, inputs: dec.Inputs, detail: store.Detail{Parts: dec.Parts, Texts: r.decider.Texts(c)}}
 	for _, pc := range append(slices.Clone(c.Gang), c) {
 		for _, n := range pc.Needs {
 			if !pc.Stage.Kind.Script { // it reads what is stored, and not what is published
@@ -64,7 +68,7 @@ func (r *run) trial(c *plan.Cell) (t *trial, err error) {
 		return t, err
 	}
 	for _, pc := range append(slices.Clone(c.Gang), c) {
-		m := &member{cell: pc, spec: r.spec(pc), ready: make(chan struct{})}
+		m := &member{cell: pc, key: r.decider.Of(pc).Key, spec: r.spec(pc), ready: make(chan struct{})}
 		m.log = &logFile{path: filepath.Join(r.logs, fileName(pc.ID)+".log")}
 		t.members = append(t.members, m)
 		if err := r.furnish(m); err != nil {
@@ -155,28 +159,45 @@ func folders(files ...[]string) []string {
 // or returns an error where it is not what furnish left.
 func (m *member) clear() error {
 	for _, dir := range append([]string{"."}, m.shape...) {
-		path := filepath.Join(m.dir, dir)
-		// A cell may have put a link in a folder's place: what that leads to is none
-		// of ours.
-		f, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+		if err := m.clearOne(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *member) clearOne(dir string) error {
+	// A cell may have put a link in a folder's place: what that leads to is none
+	// of ours.
+	fd, err := unix.Open(filepath.Join(m.dir, dir), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if st.Mode&0o700 != 0o700 {
+		return errors.New("its mode was changed")
+	}
+	var names []string
+	for b := make([]byte, 4096); ; {
+		n, err := unix.ReadDirent(fd, b)
 		if err != nil {
 			return err
 		}
-		st, err := f.Stat()
-		if err == nil && st.Mode()&0o700 != 0o700 {
-			err = errors.New("its mode was changed")
+		if n == 0 {
+			break
 		}
-		names, e := f.Readdirnames(-1)
-		if err = errors.Join(err, e, f.Close()); err != nil {
+		_, _, names = unix.ParseDirent(b[:n], -1, names)
+	}
+	for _, name := range names {
+		if slices.Contains(m.shape, filepath.Join(dir, name)) {
+			continue
+		}
+		if err := unix.Unlinkat(fd, name, 0); err != nil {
 			return err
-		}
-		for _, name := range names {
-			if slices.Contains(m.shape, filepath.Join(dir, name)) {
-				continue
-			}
-			if err := os.Remove(filepath.Join(path, name)); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
@@ -291,7 +312,7 @@ func (t *trial) start(ctx context.Context, m *member) (err error) {
 			return
 		case "warning":
 			t.mu.Lock()
-			t.warnings = append(t.warnings, e.Text)
+			t.detail.Warnings = append(t.detail.Warnings, e.Text)
 			t.mu.Unlock()
 		}
 		t.engine.done <- func() { t.engine.opt.Observer.Event(m.cell, e) }
@@ -332,16 +353,34 @@ func check(m *member) error {
 	})
 }
 
-// put moves what the trial left into the store, where only a record makes it a
-// result.
-func (t *trial) put() error {
+// keep moves what the trial left into the store, where a record makes it a
+// result, and publishes it.
+func (t *trial) keep(began time.Time) error {
+	var records []*store.Record
 	for _, m := range t.members {
+		record := &store.Record{Key: m.key, Cell: t.engine.plan.Name(m.cell), Started: began.UnixNano()}
 		for _, name := range m.cell.Outputs {
 			f, err := t.engine.store.Put(filepath.Join(m.dir, name), name)
 			if err != nil {
 				return fmt.Errorf("keep output %s: %w", name, err)
 			}
-			m.files = append(m.files, f)
+			record.Files = append(record.Files, f)
+		}
+		records = append(records, record)
+	}
+	wall := time.Since(began)
+	for _, record := range records {
+		record.Wall = wall
+	}
+	if err := t.engine.store.Commit(t.detail, records...); err != nil {
+		return err
+	}
+	t.records = records
+	for i, m := range t.members {
+		written, err := t.engine.write(m.cell, records[i])
+		t.published = append(t.published, written...)
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -352,11 +391,18 @@ func (t *trial) put() error {
 // a small cell costs.
 func (t *trial) discard() {
 	for _, m := range t.members {
-		if m.proc != nil && m.proc.Alone() && m.clear() == nil {
-			alike := strings.Join(m.shape, "\x00")
-			t.engine.spare[alike] = append(t.engine.spare[alike], m.dir)
-		} else {
+		if m.spare = m.proc != nil && m.proc.Alone() && m.clear() == nil; !m.spare {
 			os.RemoveAll(m.dir)
+		}
+	}
+}
+
+// reuse takes the folders that discard left.
+func (r *run) reuse(t *trial) {
+	for _, m := range t.members {
+		if m.spare {
+			alike := strings.Join(m.shape, "\x00")
+			r.spare[alike] = append(r.spare[alike], m.dir)
 		}
 	}
 }

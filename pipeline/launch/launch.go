@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -43,88 +44,162 @@ type Command struct {
 	Event func(cell.Event) // receives the child's events, from one goroutine
 }
 
-// A Process is a started child.
+// A Process is a child.
 type Process struct {
-	cmd   *exec.Cmd
-	pid   int
-	mu    sync.Mutex // guards stdin
-	stdin io.WriteCloser
-	done  chan struct{}
-	fault *cell.Error // what the child said of its failure
-	tail  tail
-	alone bool
-	err   error
+	command     Command
+	ctx         context.Context
+	pid, pidfd  int
+	log, events *os.File
+	mu          sync.Mutex // guards stdin
+	stdin       *os.File
+	done        chan struct{}
+	fault       *cell.Error // what the child said of its failure
+	tail        tail
+	alone       bool
+	err         error
 }
 
-// Start starts a command. When ctx ends, the child's group is told to end, and
-// is killed after [Grace]; Wait then returns the context's cause.
-func Start(ctx context.Context, c Command) (*Process, error) {
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	p := &Process{cmd: exec.Command(c.Argv[0], c.Argv[1:]...), done: make(chan struct{})}
-	p.cmd.Dir, p.cmd.Env = c.Dir, append(c.Env, folder+"="+c.Dir)
-	pidfd := -1
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, PidFD: &pidfd}
-	p.cmd.WaitDelay = time.Second // one that hid and kept standard error cannot hold us
-	log := io.MultiWriter(&p.tail, c.Log)
-	p.cmd.Stderr = log
-	read := make(chan struct{})
-	var events, out *os.File
-	if c.Spec == nil {
-		p.cmd.Stdout = log
-		close(read)
-	} else {
-		var err error
-		if events, out, err = os.Pipe(); err != nil {
-			return nil, err
+// Start has a command started; whether it could be, Wait says. When ctx ends, the
+// child's group is told to end, and is killed after [Grace]; Wait then returns the
+// context's cause.
+func Start(ctx context.Context, c Command) *Process {
+	p := &Process{command: c, ctx: ctx, done: make(chan struct{})}
+	starter() <- func() {
+		if p.err = family.start(p.fork); p.err != nil {
+			p.alone = true
+			close(p.done)
+			return
 		}
-		p.cmd.Stdout = out
-		if p.stdin, err = p.cmd.StdinPipe(); err != nil {
-			return nil, errors.Join(err, events.Close(), out.Close())
-		}
+		go p.attend()
 	}
-	err := start(p.cmd)
-	if out != nil {
-		out.Close()
-	}
-	if err != nil {
-		if events != nil {
-			events.Close()
-		}
-		return nil, fmt.Errorf("start %s: %w", c.Argv[0], err)
-	}
-	p.pid = p.cmd.Process.Pid
-	if c.Spec != nil {
-		go func() {
-			defer close(read)
-			p.listen(events, c.Event)
-		}()
-		// A child that is gone already says why in Wait.
-		_ = p.send(c.Spec)
-	}
-	ended := make(chan struct{})
-	unguard := context.AfterFunc(ctx, func() { p.end(ended) })
-	go func() {
-		defer close(p.done)
-		// The group's number stays ours until the leader is reaped, so what the
-		// leader leaves behind is killed in between.
-		await(p.pid, pidfd)
-		p.kill(syscall.SIGKILL)
-		p.alone = alone(c.Dir)
-		err := p.cmd.Wait()
-		family.forget(p.pid)
-		close(ended)
-		unguard()
-		if events != nil {
-			_ = events.SetReadDeadline(time.Now().Add(time.Second))
-			<-read
-			events.Close()
-		}
-		p.err = p.explain(ctx, err)
-	}()
-	return p, nil
+	return p
 }
+
+// fork starts the child, with our ends of its pipes in p.
+func (p *Process) fork() (pid int, err error) {
+	if p.ctx.Err() != nil {
+		return 0, context.Cause(p.ctx)
+	}
+	var theirs []uintptr
+	pipe := func(our int) *os.File {
+		var ends [2]int
+		if e := unix.Pipe2(ends[:], unix.O_CLOEXEC); e != nil {
+			err = errors.Join(err, e)
+			return nil
+		}
+		_ = unix.SetNonblock(ends[our], true) // for the runtime's poller
+		theirs = append(theirs, uintptr(ends[1-our]))
+		return os.NewFile(uintptr(ends[our]), "pipe")
+	}
+	const read, write = 0, 1
+	p.log = pipe(read)
+	if p.command.Spec != nil {
+		p.events, p.stdin = pipe(read), pipe(write)
+	}
+	defer func() {
+		for _, fd := range theirs {
+			_ = unix.Close(int(fd))
+		}
+		if err != nil {
+			err = fmt.Errorf("start %s: %w", p.command.Argv[0], err)
+			p.close()
+		}
+	}()
+	null, e := devNull()
+	path, e2 := exec.LookPath(p.command.Argv[0])
+	if err = errors.Join(err, e, e2); err != nil {
+		return 0, err
+	}
+	standard := []uintptr{uintptr(null), theirs[0], theirs[0]}
+	if p.command.Spec != nil {
+		standard = []uintptr{theirs[2], theirs[1], theirs[0]}
+	}
+	env := slices.DeleteFunc(slices.Clone(p.command.Env), func(kv string) bool { return strings.HasPrefix(kv, folder+"=") })
+	p.pidfd = -1
+	p.pid, err = syscall.ForkExec(path, p.command.Argv, &syscall.ProcAttr{
+		Dir: p.command.Dir, Env: append(env, folder+"="+p.command.Dir), Files: standard,
+		Sys: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, PidFD: &p.pidfd},
+	})
+	return p.pid, err
+}
+
+// devNull is what a plain program reads.
+var devNull = sync.OnceValues(func() (int, error) { return unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
+
+func (p *Process) close() {
+	for _, f := range []*os.File{p.log, p.events, p.stdin} {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// attend sees a child to its end.
+func (p *Process) attend() {
+	defer close(p.done)
+	defer p.close()
+	ended := make(chan struct{})
+	unguard := context.AfterFunc(p.ctx, func() { p.end(ended) })
+	heard := make(chan struct{})
+	go func() {
+		defer close(heard)
+		var events sync.WaitGroup
+		if p.command.Spec != nil {
+			events.Go(func() { p.listen(p.events, p.command.Event) })
+		}
+		p.listenLog()
+		events.Wait()
+	}()
+	if p.command.Spec != nil {
+		_ = p.send(p.command.Spec) // a child that is gone already says why below
+	}
+	// The group's number stays ours until the leader is reaped, so what the
+	// leader leaves behind is killed in between.
+	await(p.pid, p.pidfd)
+	p.kill(syscall.SIGKILL)
+	p.alone = alone(p.command.Dir)
+	var status unix.WaitStatus
+	var err error
+	for {
+		if _, err = unix.Wait4(p.pid, &status, 0, nil); err != unix.EINTR {
+			break
+		}
+	}
+	family.forget(p.pid)
+	close(ended)
+	unguard()
+	runtime.Gosched() // most often nothing else is missing to have heard all
+	select {
+	case <-heard:
+	default: // one that hid and kept a pipe cannot hold us
+		limit := time.Now().Add(time.Second)
+		_ = p.log.SetReadDeadline(limit)
+		if p.events != nil {
+			_ = p.events.SetReadDeadline(limit)
+		}
+		<-heard
+	}
+	p.err = p.explain(status, err)
+}
+
+// listenLog passes on what the child writes to its log until it closes it.
+func (p *Process) listenLog() {
+	b := buffers.Get().(*[1 << 15]byte)
+	defer buffers.Put(b)
+	for {
+		n, err := p.log.Read(b[:])
+		if n > 0 {
+			_, _ = p.tail.Write(b[:n])
+			_, _ = p.command.Log.Write(b[:n]) // a log that cannot be kept fails no cell
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// buffers are for reading logs, most of which are empty.
+var buffers = sync.Pool{New: func() any { return new([1 << 15]byte) }}
 
 // await returns when a child has ended, and leaves it to be reaped. It waits in
 // the runtime's poller where it can: a thread that the kernel holds is one that
@@ -180,12 +255,6 @@ var starter = sync.OnceValue(func() chan func() {
 	}()
 	return work
 })
-
-func start(cmd *exec.Cmd) error {
-	done := make(chan error)
-	starter() <- func() { done <- family.start(cmd) }
-	return <-done
-}
 
 // listen reads events until the child closes its output. Lines that are no
 // event fail the cell: its output is a protocol, and a stray print would be
@@ -247,26 +316,24 @@ func (p *Process) Wait() error {
 	return p.err
 }
 
-func (p *Process) explain(ctx context.Context, err error) error {
+func (p *Process) explain(status unix.WaitStatus, err error) error {
 	switch {
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
+	case p.ctx.Err() != nil:
+		return context.Cause(p.ctx)
 	case p.fault != nil:
 		return p.fault
-	case errors.Is(err, exec.ErrWaitDelay): // status 0; something kept the log open
-		return nil
-	case err == nil:
-		return nil
-	}
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signaled() {
-		sig := exit.Sys().(syscall.WaitStatus).Signal()
-		err = fmt.Errorf("killed by signal %d (%s)", sig, sig)
-		if sig == syscall.SIGKILL {
+	case err != nil:
+		return fmt.Errorf("wait for %s: %w", p.command.Argv[0], err)
+	case status.Signaled():
+		err = fmt.Errorf("killed by signal %d (%s)", status.Signal(), status.Signal())
+		if status.Signal() == syscall.SIGKILL {
 			return &cell.Error{Err: p.tail.with(err), Hint: "something else killed it; the kernel does so when memory runs out (see dmesg)"}
 		}
+		return p.tail.with(err)
+	case status.ExitStatus() != 0:
+		return p.tail.with(fmt.Errorf("exit status %d", status.ExitStatus()))
 	}
-	return p.tail.with(err)
+	return nil
 }
 
 // tail keeps the end of a log.

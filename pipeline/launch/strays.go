@@ -81,7 +81,14 @@ func Watch(program, dir string) (*Guard, error) {
 	if g.us, err = g.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
-	if err := start(g.cmd); err != nil {
+	starter() // from its first call on, orphans come to us
+	err = family.start(func() (int, error) {
+		if err := g.cmd.Start(); err != nil {
+			return 0, err
+		}
+		return g.cmd.Process.Pid, nil
+	})
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start the guard: %w", err), g.us.Close())
 	}
 	return g, nil
@@ -114,12 +121,13 @@ type kin struct {
 	started map[int]bool
 }
 
-func (k *kin) start(cmd *exec.Cmd) error {
+// start calls what starts a process, and notes it.
+func (k *kin) start(fork func() (pid int, err error)) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	err := cmd.Start()
+	pid, err := fork()
 	if err == nil {
-		k.started[cmd.Process.Pid] = true
+		k.started[pid] = true
 	}
 	return err
 }
@@ -131,14 +139,20 @@ func (k *kin) forget(pid int) {
 }
 
 // children lists those of the main thread, to which the kernel gives orphans.
-var children = fmt.Sprintf("/proc/self/task/%d/children", os.Getpid())
+var children = sync.OnceValues(func() (*os.File, error) {
+	return os.Open(fmt.Sprintf("/proc/self/task/%d/children", os.Getpid()))
+})
 
 // orphaned tells whether a process lives whose parent has ended. It buries those
 // that have died.
 func (k *kin) orphaned() bool {
-	b, err := os.ReadFile(children)
+	f, err := children()
 	if err != nil {
 		return true // a kernel that does not say
+	}
+	b, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<20))
+	if err != nil {
+		return true
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -134,17 +134,21 @@ func (d *Decider) Decide(c *Cell) (*Decision, error) {
 // Strayed returns the outputs of a cell with a result that the workspace does
 // not hold as they were made: missing, edited, or of another run.
 func (d *Decider) Strayed(c *Cell) []store.File {
-	dec := d.made[c]
-	if c.Given != nil || dec.Record == nil {
+	if c.Given != nil || d.made[c].Record == nil {
 		return nil
 	}
+	return d.plan.Strayed(d.store, c, d.made[c].Record)
+}
+
+// Strayed is [Decider.Strayed] for a record that may not be decided on yet.
+func (p *Plan) Strayed(s *store.Store, c *Cell, r *store.Record) []store.File {
 	var files []store.File
-	for _, f := range dec.Record.Files {
+	for _, f := range r.Files {
 		to := c.Publish[f.Name]
 		if to == "" {
 			continue
 		}
-		if have, err := d.store.Digest(filepath.Join(d.plan.Study.Root, to)); err != nil || have != f.Digest {
+		if have, err := s.Digest(filepath.Join(p.Study.Root, to)); err != nil || have != f.Digest {
 			files = append(files, f)
 		}
 	}

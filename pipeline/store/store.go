@@ -37,6 +37,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"barograph/pipeline/cell"
@@ -96,7 +97,8 @@ type Store struct {
 	log     *os.File          // nil when the store was opened to read
 	detail  *os.File
 	timer   *time.Timer // of the next Sync, where one is due
-	failed  error       // of a Sync
+	copies  atomic.Int64
+	failed  error // of a Sync
 
 	flush sync.Mutex // held by the one that syncs
 }
@@ -418,10 +420,10 @@ func (s *Store) Put(path, name string) (File, error) {
 // adopt moves a file that holds an object's bytes to its place.
 func (s *Store) adopt(path string, f File) error {
 	object := s.Object(f.Digest)
-	err := os.Rename(path, object)
+	err := rename(path, object)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = os.MkdirAll(filepath.Dir(object), 0o777); err == nil {
-			err = os.Rename(path, object)
+			err = rename(path, object)
 		}
 	}
 	if err != nil {
@@ -569,24 +571,14 @@ func (s *Store) copy(f File, aside, path string) (err error) {
 	if f.Exec {
 		mode = 0o777
 	}
-	name := filepath.Join(aside, "."+filepath.Base(path)+"."+strconv.Itoa(os.Getpid())+"~")
+	name := filepath.Join(aside, fmt.Sprintf(".barograph.%d.%d~", os.Getpid(), s.copies.Add(1)))
 	dst, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
-	if unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())) != nil {
-		for err == nil {
-			if _, err = io.CopyN(dst, src, large); err == nil {
-				startWriting(dst)
-			}
-		}
-		if err == io.EOF {
-			err = nil
-		}
-	}
-	before, e := dst.Stat()
-	if err = errors.Join(err, e, dst.Close()); err == nil {
-		err = os.Rename(name, path)
+	before, err := fill(dst, src, f.Size)
+	if err = errors.Join(err, dst.Close()); err == nil {
+		err = rename(name, path)
 	}
 	if err != nil {
 		os.Remove(name)
@@ -597,6 +589,43 @@ func (s *Store) copy(f File, aside, path string) (err error) {
 		s.know(path, f, before, after)
 	}
 	return err
+}
+
+// rename is os.Rename without a look at what is there.
+func rename(old, new string) error {
+	if err := unix.Rename(old, new); err != nil {
+		return &os.LinkError{Op: "rename", Old: old, New: new, Err: err}
+	}
+	return nil
+}
+
+// fill copies a file, and returns what the copy looks like then.
+func fill(dst, src *os.File, size int64) (fs.FileInfo, error) {
+	b := buffers.Get().(*[1 << 17]byte)
+	defer buffers.Put(b)
+	if size <= int64(len(b)) { // asking the kernel to do it takes longer
+		_, err := io.ReadFull(src, b[:size])
+		if err == nil {
+			_, err = dst.Write(b[:size])
+		}
+		if err != nil {
+			return nil, err
+		}
+		return dst.Stat()
+	}
+	if unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())) != nil {
+		for {
+			_, err := io.CopyN(dst, src, large)
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				return nil, err
+			}
+			startWriting(dst)
+		}
+	}
+	return dst.Stat()
 }
 
 // know notes what a file holds that was renamed to path between two looks at it.
