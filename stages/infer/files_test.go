@@ -106,6 +106,9 @@ func TestFilesThatCannotRun(t *testing.T) {
 			g.OpAs("y", "SequenceConstruct", []string{g.Input("x", onnx.Float32, "2")})
 			g.Output("y", 0)
 		})},
+		{name: "no output", want: "gives no output", model: graph(t, 12, func(g *onnx.Graph, w string) {
+			g.OpAs("y", "MatMul", []string{g.Input("x", onnx.Float32, "2", "4"), w})
+		})},
 		{name: "values that an operator refuses", want: "division by zero", hint: "new model", model: graph(t, 14, func(g *onnx.Graph, w string) {
 			x := g.Input("x", onnx.Int64, "2")
 			g.OpAs("y", "Div", []string{x, x})

@@ -449,6 +449,9 @@ func (c *Config) open() (*Info, error) {
 	if len(info.Inputs) == 0 {
 		return nil, fmt.Errorf("load model %s: it takes no input", c.path)
 	}
+	if len(info.Outputs) == 0 {
+		return nil, fmt.Errorf("load model %s: it gives no output", c.path)
+	}
 	for _, out := range info.Outputs {
 		if out.Type == 0 {
 			return nil, cell.Hint(fmt.Errorf("load model %s: output %q is no tensor but a sequence, a map or an optional value", c.path, out.Name),

@@ -256,7 +256,7 @@ func (c *Config) withWeights(path string) (*Config, io.Closer, error) {
 	if c.arch == nil {
 		return nil, nil, fmt.Errorf("build model %q: it is a file already", c.Name)
 	}
-	sum, err := asset.Digest(path)
+	sum, err := digest(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open checkpoint: %w", err)
 	}

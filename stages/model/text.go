@@ -35,11 +35,24 @@ type Text struct {
 // open finds the files of a text, relative to root.
 func (x *Text) open(root string) (err error) {
 	x.root = root
-	if x.FileSHA, err = asset.Digest(under(root, x.File)); err != nil {
+	if x.FileSHA, err = digest(under(root, x.File)); err != nil {
 		return err
 	}
-	x.TokenizerSHA, err = asset.Digest(under(root, x.Tokenizer))
+	x.TokenizerSHA, err = digest(under(root, x.Tokenizer))
 	return err
+}
+
+// digest is the SHA-256 of a file. A pipe, which would have to be written to before
+// it can be opened, is an error.
+func digest(path string) (string, error) {
+	fi, err := os.Stat(path)
+	if err == nil && !fi.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no regular file", path)
+	}
+	if err != nil {
+		return "", err
+	}
+	return asset.Digest(path)
 }
 
 // tokenizers holds those that were read, by digest: a vocabulary takes a while.

@@ -27,18 +27,18 @@ func Inspect(path string) (*Info, error) {
 }
 
 func inspect(path string) (*Info, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	fi, err := f.Stat()
+	fi, err := os.Stat(path) // first: to open a pipe takes one who writes to it
 	if err != nil {
 		return nil, err
 	}
 	if !fi.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is no regular file", path)
 	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
 	info, err := Read(f, fi.Size())
 	if err != nil {
 		return nil, fmt.Errorf("%s %w", path, err)
@@ -77,7 +77,10 @@ func Read(r io.ReaderAt, size int64) (*Info, error) {
 		return err
 	})
 	var cut *cutError
+	var outside *outsideError
 	switch {
+	case errors.As(err, &outside):
+		return nil, cell.Hint(outside, "put it there, and have the model name it so: save it anew with its weights in a file beside it")
 	case errors.As(err, &cut) && p.info.IR != 0:
 		return nil, fmt.Errorf("is cut short: %w", err)
 	case err != nil:
@@ -140,6 +143,13 @@ type cutError struct{ at, need, end int64 }
 
 func (e *cutError) Error() string {
 	return fmt.Sprintf("what stands at byte %d goes on to byte %d, and there are %d", e.at, e.need, e.end)
+}
+
+// An outsideError is a data file that no reader of ONNX goes to.
+type outsideError struct{ file string }
+
+func (e *outsideError) Error() string {
+	return fmt.Sprintf("names the data file %q, which is not below the model's folder", e.file)
 }
 
 // peek returns up to n bytes from off, fewer only before end. n is at most the
@@ -451,7 +461,7 @@ func (p *parser) external(f field, t *Tensor) error {
 	switch key {
 	case "location":
 		if !filepath.IsLocal(value) {
-			return f.errorf("names the data file %q, which is not below the model's folder", value)
+			return &outsideError{value}
 		}
 		t.External = value
 	case "offset":

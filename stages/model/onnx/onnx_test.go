@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -82,6 +85,20 @@ func TestCutShort(t *testing.T) {
 	}
 }
 
+// What is no file ends at once, also what would wait for a writer.
+func TestInspectSpecialFiles(t *testing.T) {
+	dir := t.TempDir()
+	pipe, loop := filepath.Join(dir, "pipe"), filepath.Join(dir, "loop")
+	if err := errors.Join(unix.Mkfifo(pipe, 0o666), os.Symlink(loop, loop)); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{dir: "no regular file", pipe: "no regular file", "/dev/zero": "no regular file", loop: "symbolic links"} {
+		if _, err := Inspect(path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", path, err, want)
+		}
+	}
+}
+
 func TestReadErrors(t *testing.T) {
 	whole := encode(t, sample())
 	bytesField := func(num protowire.Number, v []byte) []byte { return message(nil, num, v) }
@@ -122,7 +139,7 @@ func TestReadErrors(t *testing.T) {
 		{"overflow", "impossible shape", weight(Tensor{Name: "w", Type: Float32, Dims: []int64{1 << 40, 1 << 40}})},
 		{"wrong size", "holds 8 bytes, not 16", weight(f4, bytesField(9, make([]byte, 8)))},
 		{"nameless data", "does not name", weight(f4, outside)},
-		{"data elsewhere", "not below", weight(f4, outside, entry("location", "../secret"))},
+		{"data elsewhere", `names the data file "../secret", which is not below`, weight(f4, outside, entry("location", "../secret"))},
 		{"bad offset", "offset", weight(f4, outside, entry("location", "a"), entry("offset", "-1"))},
 		{"many dims", "dimensions", weight(Tensor{Name: "w", Type: Float32, Dims: make([]int64, maxRank+1)})},
 	}
