@@ -17,7 +17,6 @@ import (
 	"strings"
 
 	"barograph/pipeline/cell"
-	"barograph/stages/asset"
 
 	"github.com/x448/float16"
 )
