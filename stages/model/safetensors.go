@@ -2,6 +2,8 @@ package model
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -12,11 +14,13 @@ import (
 	"maps"
 	"math"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 
 	"barograph/pipeline/cell"
+	"barograph/stages/model/onnx"
 
 	"github.com/x448/float16"
 )
@@ -48,14 +52,25 @@ type stored struct {
 	Type    string   `json:"dtype"`
 	Shape   []int64  `json:"shape"`
 	Offsets [2]int64 `json:"data_offsets"` // from the end of the header
+
+	file *os.File
+	data int64 // offset of the file's elements
 }
 
-// A checkpoint is an open file of trained weights.
+// A checkpoint is open files of trained weights.
 type checkpoint struct {
-	file    *os.File
-	data    int64 // offset of the elements
+	path    string // of the file, or of the index of several
+	files   []*os.File
 	tensors map[string]stored
 	names   map[string]string // parameter -> tensor
+}
+
+func (c *checkpoint) Close() error {
+	var errs []error
+	for _, f := range c.files {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // maxHeader bounds a file's header, as the format does.
@@ -72,26 +87,93 @@ var floats = map[string]struct {
 	"BF16": {2, func(b []byte) float32 { return math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16) }},
 }
 
-// openCheckpoint reads a file's header and checks that all it names is there.
+// openCheckpoint reads headers and checks that all they name is there. A path that
+// ends in .index.json is of a checkpoint in several files.
 func openCheckpoint(path string) (c *checkpoint, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("open checkpoint: %w", err)
-	}
+	c = &checkpoint{path: path, tensors: map[string]stored{}}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("read checkpoint %s: %w", path, err), f.Close())
+			err = errors.Join(err, c.Close())
+			c = nil
 		}
 	}()
-	fi, err := f.Stat()
-	if err != nil {
-		return nil, err
+	shards, index := []string{path}, map[string]string(nil)
+	if strings.HasSuffix(path, indexSuffix) {
+		if shards, index, err = readIndex(path); err != nil {
+			return c, fmt.Errorf("read checkpoint %s: %w", path, err)
+		}
 	}
+	for _, shard := range shards {
+		if err := c.add(shard); err != nil {
+			return c, fmt.Errorf("read checkpoint %s: %w", shard, err)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(index)) {
+		if t, ok := c.tensors[name]; !ok || t.file.Name() != index[name] {
+			return c, fmt.Errorf("read checkpoint %s: %s does not hold tensor %q", path, index[name], name)
+		}
+	}
+	return c, nil
+}
+
+// add opens one file.
+func (c *checkpoint) add(path string) error {
+	fi, err := regular(path)
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	c.files = append(c.files, f)
 	tensors, data, err := readHeader(f, fi.Size())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &checkpoint{file: f, data: data, tensors: tensors}, nil
+	for name, t := range tensors {
+		if before, ok := c.tensors[name]; ok {
+			return fmt.Errorf("tensor %q is in %s too", name, before.file.Name())
+		}
+		t.file, t.data = f, data
+		c.tensors[name] = t
+	}
+	return nil
+}
+
+const indexSuffix = ".index.json"
+
+// readIndex returns the files of a checkpoint that is in several, and which tensor
+// is in which.
+func readIndex(path string) (shards []string, in map[string]string, err error) {
+	if _, err := regular(path); err != nil {
+		return nil, nil, err
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	var index struct {
+		Map map[string]string `json:"weight_map"`
+	}
+	if err := json.Unmarshal(b, &index); err != nil {
+		return nil, nil, fmt.Errorf("it is no index of a checkpoint: %w", err)
+	}
+	if len(index.Map) == 0 {
+		return nil, nil, errors.New("it is no index of a checkpoint: it has no weight_map")
+	}
+	for name, file := range index.Map {
+		if !filepath.IsLocal(file) || !strings.HasSuffix(file, ".safetensors") {
+			return nil, nil, fmt.Errorf("it has tensor %q in %q, which is no .safetensors file beside it", name, file)
+		}
+		file = filepath.Join(filepath.Dir(path), file)
+		index.Map[name] = file
+		if !slices.Contains(shards, file) {
+			shards = append(shards, file)
+		}
+	}
+	slices.Sort(shards)
+	return shards, index.Map, nil
 }
 
 // readHeader returns the tensors of a file of a size, and where their elements
@@ -110,15 +192,16 @@ func readHeader(r io.ReaderAt, size int64) (tensors map[string]stored, data int6
 	if _, err := r.ReadAt(header, 8); err != nil && err != io.EOF {
 		return nil, 0, err
 	}
-	var raw map[string]json.RawMessage
-	if err := json.Unmarshal(header, &raw); err != nil {
+	raw, err := members(header)
+	if err != nil {
 		return nil, 0, fmt.Errorf("it is no safetensors file: its header: %w", err)
 	}
 	delete(raw, "__metadata__")
 	tensors = map[string]stored{}
-	for name, text := range raw {
+	names := slices.Sorted(maps.Keys(raw))
+	for _, name := range names {
 		var t stored
-		if err := json.Unmarshal(text, &t); err != nil {
+		if err := json.Unmarshal(raw[name], &t); err != nil {
 			return nil, 0, fmt.Errorf("tensor %q: %w", name, err)
 		}
 		begin, end := t.Offsets[0], t.Offsets[1]
@@ -132,7 +215,41 @@ func readHeader(r io.ReaderAt, size int64) (tensors map[string]stored, data int6
 		}
 		tensors[name] = t
 	}
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(tensors[a].Offsets[0], tensors[b].Offsets[0]) })
+	for i := 1; i < len(names); i++ {
+		if a, b := tensors[names[i-1]], tensors[names[i]]; a.Offsets[1] > b.Offsets[0] && b.Offsets[1] > b.Offsets[0] {
+			return nil, 0, fmt.Errorf("tensor %q at %v overlaps %q at %v", names[i], b.Offsets, names[i-1], a.Offsets)
+		}
+	}
 	return tensors, 8 + int64(n), nil
+}
+
+// members returns what a JSON object holds; one name twice is an error.
+func members(object []byte) (map[string]json.RawMessage, error) {
+	all := map[string]json.RawMessage{}
+	if err := json.Unmarshal(object, &all); err != nil {
+		return nil, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(object))
+	if _, err := dec.Token(); err != nil { // {
+		return nil, err
+	}
+	seen := map[string]bool{}
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return nil, err
+		}
+		if seen[name.(string)] {
+			return nil, fmt.Errorf("tensor %q stands twice", name)
+		}
+		seen[name.(string)] = true
+		var skipped json.RawMessage
+		if err := dec.Decode(&skipped); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // holds tells whether elements of a shape and size take just so many bytes.
@@ -161,8 +278,14 @@ func (c *checkpoint) fit(n *network, by naming) error {
 	c.names = map[string]string{}
 	used := map[string]bool{}
 	var faults []string
+	prefix := c.prefix(info.Initialisers)
 	for _, w := range info.Initialisers {
 		name := by.find(w.Name, c.tensors)
+		if _, ok := c.tensors[name]; !ok {
+			if _, ok := c.tensors[prefix+w.Name]; ok {
+				name = prefix + w.Name
+			}
+		}
 		t, ok := c.tensors[name]
 		want := slices.Clone(w.Dims)
 		if n.transposed[w.Name] {
@@ -179,15 +302,51 @@ func (c *checkpoint) fit(n *network, by naming) error {
 		c.names[w.Name], used[name] = name, true
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.tensors)) {
-		if !used[name] && !slices.ContainsFunc(by.Ignore, func(p pattern) bool { return p.MatchString(name) }) {
+		ignored := func(p pattern) bool { return p.MatchString(name) || p.MatchString(strings.TrimPrefix(name, prefix)) }
+		if !used[name] && !slices.ContainsFunc(by.Ignore, ignored) {
 			faults = append(faults, fmt.Sprintf("%s %v has no place in the model", name, c.tensors[name].Shape))
 		}
 	}
-	if len(faults) > 0 {
-		return cell.Hint(fmt.Errorf("checkpoint %s does not fit:\n  %s", c.file.Name(), strings.Join(faults, "\n  ")),
-			"the model's sizes belong to another checkpoint, or its names do: map them under checkpoint: in the model's configuration")
+	if len(faults) == 0 {
+		return nil
 	}
-	return nil
+	hint := "the model's sizes belong to another checkpoint, or its names do: map them under checkpoint: in the model's configuration"
+	if shard.MatchString(c.path) {
+		hint = "this is one of several files: name their index, which ends in .safetensors" + indexSuffix
+	}
+	return cell.Hint(fmt.Errorf("checkpoint %s does not fit:\n  %s", c.path, strings.Join(faults, "\n  ")), "%s", hint)
+}
+
+// shard matches the names of files that hold parts of a checkpoint.
+var shard = regexp.MustCompile(`-\d+-of-\d+\.safetensors$`)
+
+// prefix returns what most parameters' names begin with in the checkpoint, as
+// "bert." where a model with a head of its own holds this one; mostly nothing.
+func (c *checkpoint) prefix(parameters []onnx.Tensor) string {
+	known := map[string]bool{}
+	for _, w := range parameters {
+		known[w.Name] = true
+	}
+	counts := map[string]int{}
+	for name := range c.tensors {
+		for i := 0; ; {
+			if known[name[i:]] {
+				counts[name[:i]]++
+			}
+			dot := strings.IndexByte(name[i:], '.')
+			if dot < 0 {
+				break
+			}
+			i += dot + 1
+		}
+	}
+	best := ""
+	for _, p := range slices.Sorted(maps.Keys(counts)) {
+		if counts[p] > counts[best] {
+			best = p
+		}
+	}
+	return best
 }
 
 // find returns the name that a checkpoint has for a parameter.
@@ -216,7 +375,7 @@ func (c *checkpoint) source(parameter string, transposed bool) func(io.Writer) e
 	return func(w io.Writer) error {
 		t := c.tensors[c.names[parameter]]
 		float := floats[t.Type]
-		r := bufio.NewReaderSize(io.NewSectionReader(c.file, c.data+t.Offsets[0], t.Offsets[1]-t.Offsets[0]), 256<<10)
+		r := bufio.NewReaderSize(io.NewSectionReader(t.file, t.data+t.Offsets[0], t.Offsets[1]-t.Offsets[0]), 256<<10)
 		in, out := make([]byte, float.size), make([]byte, 4)
 		put := func(x float32) error {
 			binary.LittleEndian.PutUint32(out, math.Float32bits(x))
@@ -255,20 +414,24 @@ func (c *Config) withWeights(path string) (*Config, io.Closer, error) {
 	if c.arch == nil {
 		return nil, nil, fmt.Errorf("build model %q: it is a file already", c.Name)
 	}
-	sum, err := digest(path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("open checkpoint: %w", err)
-	}
 	from, err := openCheckpoint(path)
 	if err != nil {
 		return nil, nil, err
 	}
 	if err := from.fit(c.arch.build(weights{}), c.naming); err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("build model %q: %w", c.Name, err), from.file.Close())
+		return nil, nil, errors.Join(fmt.Errorf("build model %q: %w", c.Name, err), from.Close())
+	}
+	h := sha256.New()
+	fmt.Fprint(h, c.digest)
+	for _, f := range from.files {
+		sum, err := digest(f.Name())
+		if err != nil {
+			return nil, nil, errors.Join(fmt.Errorf("read checkpoint: %w", err), from.Close())
+		}
+		fmt.Fprint(h, " ", sum)
 	}
 	trained := *c
 	trained.checkpoint = from
-	h := sha256.Sum256([]byte(c.digest + " " + sum))
-	trained.digest = hex.EncodeToString(h[:])
-	return &trained, from.file, nil
+	trained.digest = hex.EncodeToString(h.Sum(nil))
+	return &trained, from, nil
 }

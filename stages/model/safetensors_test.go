@@ -36,7 +36,7 @@ func save(t testing.TB, dtype string, tensors map[string][]float64, shapes map[s
 				data = binary.LittleEndian.AppendUint64(data, uint64(v))
 			}
 		}
-		header[name] = stored{dtype, shapes[name], [2]int64{int64(begin), int64(len(data))}}
+		header[name] = stored{Type: dtype, Shape: shapes[name], Offsets: [2]int64{int64(begin), int64(len(data))}}
 	}
 	b, err := json.Marshal(header)
 	if err != nil {
@@ -128,7 +128,7 @@ func TestCheckpointMisfits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer from.file.Close()
+		defer from.Close()
 		if err := from.fit(c.network(), by); err != nil {
 			_, list, _ := strings.Cut(err.Error(), "does not fit:\n")
 			return list
@@ -159,6 +159,76 @@ func TestCheckpointMisfits(t *testing.T) {
 	}
 }
 
+// A checkpoint may be in several files, and a model below another's prefix.
+func TestCheckpointInShards(t *testing.T) {
+	c := small(t)
+	tensors, shapes := trained(t, c)
+	dir := t.TempDir()
+	put := func(name string, data []byte) string {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	whole := put("model.safetensors", save(t, "F32", tensors, shapes))
+	index := map[string]string{}
+	shards := [2]map[string][]float64{{"lm.head": {1}, "lm.model.embeddings.position_ids": {1}}, {}}
+	shapes["lm.head"], shapes["lm.model.embeddings.position_ids"] = []int64{1}, []int64{1}
+	names := []string{"part-00001-of-00002.safetensors", "part-00002-of-00002.safetensors"}
+	for name, values := range tensors {
+		prefixed := "lm.model." + name
+		i := len(name) % 2
+		shards[i][prefixed], shapes[prefixed], index[prefixed] = values, shapes[name], names[i]
+	}
+	for i, name := range names {
+		put(name, save(t, "F32", shards[i], shapes))
+	}
+	indexed := func(name string, in map[string]string) string {
+		b, err := json.Marshal(map[string]any{"metadata": map[string]int{"total_size": 1}, "weight_map": in})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return put(name+".safetensors.index.json", b)
+	}
+	trained := *c
+	for _, ignore := range []string{`lm\.head`, `embeddings\.position_ids`} {
+		trained.naming.Ignore = append(trained.naming.Ignore, pattern{regexp.MustCompile("^(?:" + ignore + ")$")})
+	}
+	built := func(path string) []byte {
+		t.Helper()
+		with, file, err := trained.withWeights(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		var b bytes.Buffer
+		if err := Build(&b, with); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	if !bytes.Equal(built(indexed("part", index)), built(whole)) {
+		t.Error("the same weights in two files make another model")
+	}
+	for path, want := range map[string]string{
+		filepath.Join(dir, names[0]):                                                  "does not fit",
+		indexed("gone", map[string]string{"w": "gone.safetensors"}):                   "gone.safetensors: no such file",
+		indexed("away", map[string]string{"w": "../part-00001-of-00002.safetensors"}): "no .safetensors file beside it",
+		indexed("other", map[string]string{"w": names[0]}):                            `does not hold tensor "w"`,
+		indexed("none", nil): "no weight_map",
+	} {
+		_, _, err := trained.withWeights(path)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", path, err, want)
+		}
+		if want == "does not fit" && !strings.Contains(hintOf(err), "name their index") {
+			t.Errorf("one file of two: hint %q", hintOf(err))
+		}
+	}
+}
+
 func TestCheckpointErrors(t *testing.T) {
 	whole := save(t, "F32", map[string][]float64{"w": {1, 2}}, map[string][]int64{"w": {2}})
 	header := func(text string) []byte {
@@ -172,6 +242,9 @@ func TestCheckpointErrors(t *testing.T) {
 		"does not take 8 bytes":              append(header(`{"w":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}`), make([]byte, 8)...),
 		"lies at the impossible [8 0]":       append(header(`{"w":{"dtype":"F32","shape":[3],"data_offsets":[8,0]}}`), make([]byte, 8)...),
 		"cannot unmarshal":                   header(`{"w":3}`),
+		`tensor "w" stands twice`:            append(header(`{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"w":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`), make([]byte, 8)...),
+		`tensor "w" at [4 8] overlaps "v" at [0 8]`: append(header(
+			`{"w":{"dtype":"F32","shape":[1],"data_offsets":[4,8]},"v":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}`), make([]byte, 8)...),
 	} {
 		if _, _, err := readHeader(bytes.NewReader(data), int64(len(data))); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one with %q", err, want)

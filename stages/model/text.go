@@ -42,17 +42,22 @@ func (x *Text) open(root string) (err error) {
 	return err
 }
 
-// digest is the SHA-256 of a file. A pipe, which would have to be written to before
-// it can be opened, is an error.
+// digest is the SHA-256 of a regular file.
 func digest(path string) (string, error) {
+	if _, err := regular(path); err != nil {
+		return "", err
+	}
+	return asset.Digest(path)
+}
+
+// regular looks at a file. What is none is an error, such as a pipe, which cannot
+// be opened before someone writes to it.
+func regular(path string) (os.FileInfo, error) {
 	fi, err := os.Stat(path)
 	if err == nil && !fi.Mode().IsRegular() {
 		err = fmt.Errorf("%s is no regular file", path)
 	}
-	if err != nil {
-		return "", err
-	}
-	return asset.Digest(path)
+	return fi, err
 }
 
 // tokenizers holds those that were read, by digest: a vocabulary takes a while.
