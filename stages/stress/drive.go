@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"gonum.org/v1/gonum/floats"
 
 	"barograph/pipeline/cell"
 	"barograph/stages/device"
@@ -237,7 +238,8 @@ func (d *drive) wait(flying int, frontier *atomic.Int64) bool {
 // The rule by which a load is steady: bandwidth in three successive windows
 // lies within 5% of their mean. A window is long enough for two copies of the
 // longest duration seen. Under a rate, it is long enough for four blocks too, and
-// a difference of one block is allowed: no window can tell less.
+// a difference of one block is allowed: no window can tell less. A load of which
+// nothing has arrived is not steady.
 const (
 	steadyWindows   = 3
 	steadyTolerance = 0.05
@@ -275,7 +277,7 @@ func (d *drive) steady(since int64) (from, to int64, ok bool) {
 	for i := range bytes {
 		start := from + int64(i)*w
 		sum := within(d.tapes, start, start+w)
-		bytes[i] = sum[0] + sum[1]
+		bytes[i] = floats.Sum(sum[:])
 	}
 	least, most, mean := bytes[0], bytes[0], 0.0
 	for _, b := range bytes {
@@ -285,7 +287,7 @@ func (d *drive) steady(since int64) (from, to int64, ok bool) {
 	if d.rate > 0 {
 		allowed += float64(d.load.Block)
 	}
-	return from, to, most-least <= allowed
+	return from, to, mean > 0 && most-least <= allowed
 }
 
 // settle waits until the load is steady, at most for a time, and returns the

@@ -164,12 +164,18 @@ func TestSteadyRule(t *testing.T) {
 			}
 			return 0
 		}), 40e3, 0, true},
+		{"nothing arrived", nil, 0, 0, false},
 	} {
-		d := &drive{load: device.Load{Threads: 1, Block: 1000}, rate: tt.rate, tapes: taped(t, tt.copies), frontiers: make([]atomic.Int64, 1)}
-		d.frontiers[0].Store(400 * ms)
-		from, to, ok := d.steady(tt.since)
-		if ok != tt.want {
-			t.Errorf("%s: steady is %v from %d to %d ms", tt.name, ok, from/ms, to/ms)
+		for direction := range device.Direction(device.NumDirections) {
+			for i := range tt.copies {
+				tt.copies[i].Direction = direction
+			}
+			d := &drive{load: device.Load{Threads: 1, Block: 1000}, rate: tt.rate, tapes: taped(t, tt.copies), frontiers: make([]atomic.Int64, 1)}
+			d.frontiers[0].Store(400 * ms)
+			from, to, ok := d.steady(tt.since)
+			if ok != tt.want {
+				t.Errorf("%s, %v: steady is %v from %d to %d ms", tt.name, direction, ok, from/ms, to/ms)
+			}
 		}
 	}
 }
