@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/launch"
@@ -90,7 +91,11 @@ A study that is not named is configs/paper.yaml.`,
 	root.SetErr(a.msg)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
+	context.AfterFunc(ctx, func() {
+		stop() // a second Ctrl-C ends the program at once
+		time.Sleep(patience)
+		fmt.Fprintf(a.msg, "interrupted: waiting for what runs to end; a cell is killed after %v, and everything at another Ctrl-C\n", launch.Grace)
+	})
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return statusDone
@@ -111,6 +116,9 @@ A study that is not named is configs/paper.yaml.`,
 	}
 	return s.code
 }
+
+// patience is how long what was interrupted may take before something is said of it.
+const patience = 500 * time.Millisecond
 
 // isArgumentError recognises what cobra says of wrong arguments, which has no
 // type of its own.

@@ -37,8 +37,8 @@ have been used, and the next run that needs one makes it again.`,
 				}
 			}
 			for _, dir := range dirs {
-				if _, err := os.Stat(filepath.Join(dir, record.Sums)); errors.Is(err, fs.ErrNotExist) { // no recording at all
-					return &status{statusUsage, record.Verify(dir)}
+				if err := record.Sealed(dir); err != nil && !all { // no recording at all
+					return &status{statusUsage, err}
 				}
 			}
 			for _, dir := range dirs {

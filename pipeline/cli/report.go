@@ -32,6 +32,9 @@ Several machines stand side by side.`,
 		Example: `  barograph report
   barograph report configs/paper.yaml --machine host --machine sim -o compare.html`,
 		RunE: func(_ *cobra.Command, args []string) error {
+			if err := place("--output", to); err != nil {
+				return err
+			}
 			if len(machines) == 0 {
 				machines = []string{""}
 			}
@@ -58,7 +61,7 @@ Several machines stand side by side.`,
 			if err := report.Write(&page, sides, graph.Bytes()); err != nil {
 				return err
 			}
-			if err := os.WriteFile(to, page.Bytes(), 0o666); err != nil {
+			if err := leave(to, page.Bytes()); err != nil {
 				return err
 			}
 			fmt.Fprintln(a.msg, "wrote", to)

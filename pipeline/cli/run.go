@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,7 +43,17 @@ INVALID, 130 interrupted.`,
 			if opt.Jobs < 1 {
 				return &status{statusUsage, fmt.Errorf("--jobs %d: want at least 1", opt.Jobs)}
 			}
-			if more.trace == "" && len(opt.Fresh) == 0 {
+			for name, n := range opt.Capacity {
+				if n < 1 {
+					return &status{statusUsage, fmt.Errorf("--resource %s=%d: want at least 1", name, n)}
+				}
+			}
+			if more.trace != "" {
+				if err := place("--trace", more.trace); err != nil {
+					return err
+				}
+			}
+			if more.trace == "" && len(opt.Fresh) == 0 && len(opt.Capacity) == 0 {
 				more.proof = sel.proof(args)
 			}
 			if watch {
@@ -105,6 +116,7 @@ func (a *app) watch(ctx context.Context, args []string, sel *selection, opt engi
 			return &status{code: statusInterrupted}
 		}
 		fmt.Fprintln(a.msg, "watching for edits; Ctrl-C ends it")
+		seen += plan.Made(root, p)
 		for now := seen; ; {
 			select {
 			case <-ctx.Done():
@@ -112,7 +124,7 @@ func (a *app) watch(ctx context.Context, args []string, sel *selection, opt engi
 			case <-time.After(glance):
 			}
 			before := now
-			if now = plan.Look(root, path, p); now != seen && now == before { // the edit is over
+			if now = plan.Look(root, path, p) + plan.Made(root, p); now != seen && now == before { // the edit is over
 				break
 			}
 		}
@@ -147,6 +159,17 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 			return &status{statusUsage, fmt.Errorf("--fresh %s: the study has no such stage", name)}
 		}
 	}
+	held := map[string]bool{}
+	for _, st := range p.Study.Stages {
+		for name := range st.Resources {
+			held[name] = true
+		}
+	}
+	for name := range opt.Capacity {
+		if !held[name] {
+			return &status{statusUsage, cell.Hint(fmt.Errorf("--resource %s: no stage asks for it", name), "resources of this study: %s", strings.Join(slices.Sorted(maps.Keys(held)), ", "))}
+		}
+	}
 	opt.Program = program(p.Study.Machine.Device)
 	e := &ended{Study: p.Study.Name, Machine: p.Study.Machine, Lowered: p.Study.Lowered, Replayed: p.Replayed != ""}
 	a.begin(e)
@@ -176,9 +199,10 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 	runtime.GOMAXPROCS(procs)
 	show.close()
 	e.Result = res
+	var untold error
 	if noted != nil {
-		if e := noted.write(p.Study.Name); e != nil {
-			a.complain(e)
+		if untold = noted.write(p.Study.Name); untold != nil {
+			a.complain(untold)
 		}
 	}
 	if err == nil && more.proof != "" && res.Whole() {
@@ -198,7 +222,10 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 	if err != nil {
 		return err
 	}
-	return a.conclude(e)
+	if err := a.conclude(e); err != nil || untold == nil {
+		return err
+	}
+	return &status{code: statusFailed}
 }
 
 // lock makes this process the only one that changes a workspace's store.

@@ -2,9 +2,7 @@ package cli
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"barograph/pipeline/cell"
@@ -111,13 +109,10 @@ func (t *trace) write(study string) error {
 	name := traceEvent{Name: "process_name", Phase: "M", Pid: 1, Args: map[string]string{"name": "barograph " + study}}
 	b, err := json.Marshal(map[string]any{"displayTimeUnit": "ms", "traceEvents": append([]traceEvent{name}, t.events...)})
 	if err == nil {
-		err = os.WriteFile(t.path+"~", b, 0o666)
-	}
-	if err == nil {
-		err = os.Rename(t.path+"~", t.path)
+		err = leave(t.path, b)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("write the trace: %w", err), os.RemoveAll(t.path+"~"))
+		return fmt.Errorf("write the trace: %w", err)
 	}
 	return nil
 }

@@ -57,16 +57,38 @@ func WriteSums(dir string) error {
 	return os.Rename(aside, filepath.Join(dir, Sums))
 }
 
+// Sealed returns nil for a folder that holds checksums to check it by.
+func Sealed(dir string) error {
+	_, err := sums(dir)
+	return err
+}
+
+func sums(dir string) ([]Sum, error) {
+	path := filepath.Join(dir, Sums)
+	info, err := os.Stat(path)
+	var b []byte
+	switch {
+	case err == nil && !info.Mode().IsRegular():
+		err = fmt.Errorf("%s is not a regular file", path)
+	case err == nil:
+		b, err = os.ReadFile(path)
+	}
+	if err != nil {
+		return nil, cell.Hint(fmt.Errorf("verify %q: %w", dir, err), "a recording is a folder data/<study>/<machine> that holds %s", Sums)
+	}
+	all, err := ParseSums(b)
+	if err != nil {
+		return nil, cell.Hint(fmt.Errorf("verify %q: %w", dir, err), "take the folder from version control again, or measure again")
+	}
+	return all, nil
+}
+
 // Verify checks a sealed folder. Its error has a line for every file that is
 // damaged, missing, or not listed.
 func Verify(dir string) error {
-	b, err := os.ReadFile(filepath.Join(dir, Sums))
+	sums, err := sums(dir)
 	if err != nil {
-		return cell.Hint(fmt.Errorf("verify %q: %w", dir, err), "a recording is a folder data/<study>/<machine> that holds %s", Sums)
-	}
-	sums, err := ParseSums(b)
-	if err != nil {
-		return fmt.Errorf("verify %q: %w", dir, err)
+		return err
 	}
 	names, err := files(dir)
 	if err != nil {

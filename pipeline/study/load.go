@@ -85,7 +85,7 @@ var (
 // shows before anything runs. It returns an *Error or [Errors] for an invalid
 // file, and the reason why a file could not be read.
 func Load(path string, opt Options) (*Study, error) {
-	text, err := os.ReadFile(path)
+	text, err := read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, cell.Hint(fmt.Errorf("load study %q: no such file", path), "studies are YAML files under configs/, such as configs/paper.yaml")
 	} else if err != nil {
@@ -105,6 +105,29 @@ func Load(path string, opt Options) (*Study, error) {
 		return nil, err
 	}
 	return l.study, nil
+}
+
+// read returns what a regular file holds: a pipe would be waited for, and a device
+// may have no end.
+func read(path string) ([]byte, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file but %s", path, fileKind(info.Mode()))
+	}
+	return os.ReadFile(path)
+}
+
+func fileKind(m fs.FileMode) string {
+	switch {
+	case m.IsDir():
+		return "a folder"
+	case m&fs.ModeNamedPipe != 0:
+		return "a pipe"
+	case m&fs.ModeDevice != 0:
+		return "a device"
+	case m&fs.ModeSocket != 0:
+		return "a socket"
+	}
+	return m.Type().String()
 }
 
 // Workspace returns the workspace of a study file: the folder that holds the

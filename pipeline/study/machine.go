@@ -127,7 +127,7 @@ func machineNames(root string) []string {
 
 func readMachine(root, name string) (*machineFile, Errors) {
 	m := &machineFile{file: filepath.Join(machineFolder, name+".yaml")}
-	text, err := os.ReadFile(filepath.Join(root, m.file))
+	text, err := read(filepath.Join(root, m.file))
 	if err != nil {
 		if p := (*fs.PathError)(nil); errors.As(err, &p) {
 			err = p.Err

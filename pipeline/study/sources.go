@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 )
@@ -38,13 +37,13 @@ func (s Sources) Current(opt Options) bool {
 			return false
 		}
 	}
-	text, err := os.ReadFile(s.File)
+	text, err := read(s.File)
 	if err != nil {
 		return false
 	}
 	var machine []byte
 	if s.Machine != "" {
-		if machine, err = os.ReadFile(filepath.Join(root, machineFolder, s.Machine+".yaml")); err != nil {
+		if machine, err = read(filepath.Join(root, machineFolder, s.Machine+".yaml")); err != nil {
 			return false
 		}
 	}

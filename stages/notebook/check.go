@@ -54,7 +54,7 @@ if no study has it, on every recording below data/.`,
 					return err
 				}
 				if len(args) == 0 {
-					return cell.Hint(errors.New("no notebook to check"), "run this where notebooks/ is")
+					return cell.Usage(cell.Hint(errors.New("no notebook to check"), "run this where notebooks/ is"))
 				}
 			}
 			var wrong []error
@@ -97,12 +97,12 @@ func check(ctx context.Context, j job, data []string, out io.Writer) error {
 		return hinted(err)
 	}
 	if err := source.formatted(); err != nil {
-		return err
+		return cell.Usage(err)
 	}
 	vet := exec.CommandContext(ctx, "go", "vet", filepath.Join(j.dir, File))
 	vet.Dir = j.root
 	if said, err := vet.CombinedOutput(); err != nil {
-		return fmt.Errorf("go vet %s: %w\n%s", name, err, bytes.TrimSpace(said))
+		return cell.Usage(fmt.Errorf("go vet %s: %w\n%s", name, err, bytes.TrimSpace(said)))
 	}
 	var uses []use
 	for _, d := range data {

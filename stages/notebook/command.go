@@ -288,7 +288,13 @@ func (j *job) runIn(ctx context.Context, dir string) error {
 		p.drop()
 		return err
 	}
-	return locate(ctx, spec, dir, p.run(ctx, spec, func(cell.Event) {}))
+	err = locate(ctx, spec, dir, p.run(ctx, spec, func(cell.Event) {}))
+	if err != nil {
+		if _, wrong := Parse(spec.Notebook, sourceName(spec)); wrong != nil {
+			return hinted(wrong) // what the process said, as the notebook's fault
+		}
+	}
+	return err
 }
 
 // limited returns a context that ends when the job has taken too long.

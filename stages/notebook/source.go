@@ -105,6 +105,9 @@ func (e Errors) Error() string {
 
 const maxErrors = 10
 
+// ExitStatus is that of an invalid file.
+func (e Errors) ExitStatus() int { return 2 }
+
 // Parse reads and checks the notebook in a folder. Name is how errors call its
 // file. The error is of type [Errors] where the notebook is at fault.
 func Parse(dir, name string) (*Source, error) {
