@@ -85,6 +85,13 @@ pytorch() {
 	bin/gpu latency -device "$device" -calls "${CALLS:-2000}" -dump dump.json | tee "$results/ours.json"
 	[ "$device" = host ] || python3 bench/gpu/torch_bert.py "$model" dump.json 2000 --compile | tee "$results/torch.json"
 }
+# PyTorch's own choice among kernels takes minutes.
+tuned() {
+	[ "$device" = host ] && return
+	model=$(bin/barograph model build bert-base-uncased | tail -n 1)
+	bin/gpu latency -calls 2000 -dump dump.json | tee "$results/ours-tuned.json"
+	python3 bench/gpu/torch_bert.py "$model" dump.json 2000 --tune | tee "$results/torch-tuned.json"
+}
 soaked() {
 	local status=0
 	bin/gpu soak -o "$results/memory.csv" -recording "data/soak/$machine" -- \
@@ -95,22 +102,12 @@ soaked() {
 }
 broken() { bin/gpu faults; }
 decoupled() { study decoupled; }
-# Models whose graph this ONNX Runtime cannot capture are left out, and named; with
-# fewer than eight left, all of them run without a graph.
+# Two replicates are recorded before a third is begun, for a call may be cut off.
 models() {
-	local all="${MODELS:-bert-base-uncased bert-large-uncased distilbert-base-uncased minilm-l6 gpt2 gpt2-decode vit-base-patch16 resnet50 mobilenetv2 unet}"
-	local fit="" model args graph=true
-	for model in $all; do
-		args=
-		[ $model != gpt2-decode ] || args="-sequence 1 -past 128"
-		if bin/gpu latency -device "$device" -model $model $args -calls 5; then
-			fit="$fit${fit:+,}$model"
-		else
-			echo "$model does not run"
-		fi
+	local replicates
+	for replicates in 2 3; do
+		study models --set 'batches=[1]' --set 'levels=[0,16]' --set replicates=$replicates ${MODELS:+--set "models=[$MODELS]"} ${CALLS:+--set calls=$CALLS}
 	done
-	[ "$(wc -w <<<"${fit//,/ }")" -ge 8 ] || [ -n "${MODELS:-}" ] || { graph=false fit=${all// /,}; }
-	study models --set "models=[$fit]" --set 'batches=[1]' --set 'levels=[0,16]' --set cuda_graph=$graph ${CALLS:+--set calls=$CALLS}
 }
 # Loads of every kind, with the graph captured and without.
 combinations() {
@@ -124,14 +121,15 @@ sharing() { study sharing --set replicates=10; }
 swap() { study swap --set replicates=10; }
 
 step look 0 60 look
-step link 60 200 bandwidth
-step soak 350 500 soaked
-step torch 120 300 pytorch
-step faults 60 300 broken
+step link 60 250 bandwidth
+step soak 300 500 soaked
+step torch 60 200 pytorch
+step faults 30 300 broken
 step decoupled 60 500 decoupled
-step models 90 560 models
+step models 60 560 models
 step controls 60 300 controls
 step combinations 60 400 combinations
 step sharing 60 500 sharing
 step swap 60 500 swap
+step tuned 300 560 tuned
 cat "$results/steps.csv"

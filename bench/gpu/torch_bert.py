@@ -1,11 +1,12 @@
 """Times and checks BERT in PyTorch for bench/gpu, on the weights of an ONNX file.
 
-    python3 torch_bert.py MODEL.onnx DUMP.json CALLS [--compile]
+    python3 torch_bert.py MODEL.onnx DUMP.json CALLS [--compile] [--tune]
 
 DUMP.json holds inputs and the outputs that barograph computed for them. Prints
 how far these are from PyTorch's in float32 and in float64 (relative norm), and
-the latency of PyTorch's variants with CUDA graphs, with --compile also compiled: host memory to host memory,
-page-locked, float32 without TF32, the same outputs copied back.
+the latency of PyTorch's variants with CUDA graphs: host memory to host memory, page-locked, float32 without
+TF32, the same outputs copied back. With --compile also compiled; with --tune compiled with its own choice among
+kernels, which takes many minutes. What is known is printed again after each.
 """
 import json
 import sys
@@ -83,9 +84,8 @@ report["variants"]["sdpa + CUDA graph"], out = timed(bert("sdpa"))
 for name, got in zip(("last_hidden_state", "pooler_output"), out):
     report["agreement"][name + " to sdpa"] = distance(torch.tensor(dump[name]), got)
 print(json.dumps(report), flush=True)
-# The compiler, and with its own choice among kernels; both captured as above. What
-# is known is printed again after each, since each may take minutes.
-for mode in (None, "max-autotune-no-cudagraphs") if "--compile" in sys.argv else ():
-    torch._dynamo.reset()
-    report["variants"][f"compiled sdpa ({mode or 'default'}) + CUDA graph"], _ = timed(torch.compile(bert("sdpa"), mode=mode))
-    print(json.dumps(report), flush=True)
+for flag, mode in (("--compile", None), ("--tune", "max-autotune-no-cudagraphs")):
+    if flag in sys.argv:
+        torch._dynamo.reset()
+        report["variants"][f"compiled sdpa ({mode or 'default'}) + CUDA graph"], _ = timed(torch.compile(bert("sdpa"), mode=mode))
+        print(json.dumps(report), flush=True)
