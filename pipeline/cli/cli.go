@@ -110,6 +110,9 @@ A study that is not named is configs/paper.yaml.`,
 		if strings.HasPrefix(err.Error(), "unknown command") || isArgumentError(err) {
 			s.code = statusUsage
 		}
+		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+			s.code = statusInterrupted
+		}
 	}
 	if s.err != nil {
 		a.complain(s.err)

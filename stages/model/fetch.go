@@ -69,19 +69,32 @@ func fetchCommand() *cobra.Command {
 // fetch downloads url to path, through path.part, from which a later call goes
 // on. The file is there only once its SHA-256 is sum.
 func fetch(ctx context.Context, client *http.Client, url, path, sum string, log func(string)) error {
-	if have, err := asset.Digest(path); err == nil && strings.EqualFold(have, sum) {
+	fetched := func() bool {
+		have, err := digest(path)
+		return err == nil && strings.EqualFold(have, sum)
+	}
+	if fetched() {
 		return nil
+	}
+	if _, err := os.Lstat(path); err == nil {
+		return cell.Usage(cell.Hint(fmt.Errorf("fetch %s: %s exists, and its SHA-256 is another", url, path), "remove it first, or name another file"))
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return fmt.Errorf("fetch %s: %w", url, err)
 	}
 	part := path + ".part"
-	unlock, err := asset.Lock(ctx, part+".lock", func() { log("waiting for another process to fetch " + url) })
+	lock, err := lockOf(part)
+	if err != nil {
+		return fmt.Errorf("fetch %s: %w", url, err)
+	}
+	unlock, err := asset.Lock(ctx, lock, func() { log("waiting for another process to fetch " + url) })
 	if err != nil {
 		return fmt.Errorf("fetch %s: %w", url, err)
 	}
 	defer unlock()
-	defer os.Remove(part + ".lock")
+	if fetched() {
+		return nil
+	}
 	if err := download(ctx, client, url, part, log); err != nil {
 		return fmt.Errorf("fetch %s: %w", url, err)
 	}
@@ -101,13 +114,31 @@ func fetch(ctx context.Context, client *http.Client, url, path, sum string, log 
 	return os.Rename(part, path)
 }
 
+// lockOf names the file that keeps two processes from writing one: in the cache,
+// where it may stay, for to remove it while a third waits for it would let that one in.
+func lockOf(file string) (string, error) {
+	cache, err := asset.CacheDir()
+	if err != nil {
+		return "", err
+	}
+	if file, err = filepath.Abs(file); err != nil {
+		return "", err
+	}
+	return filepath.Join(cache, "models", fmt.Sprintf("%x.lock", sha256.Sum256([]byte(file)))), nil
+}
+
 // download completes part, of which the first bytes may be there.
 func download(ctx context.Context, client *http.Client, url, part string, log func(string)) (err error) {
 	f, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	defer func() {
+		if fi, e := f.Stat(); err != nil && e == nil && fi.Size() == 0 {
+			err = errors.Join(err, os.Remove(part))
+		}
+		err = errors.Join(err, f.Close())
+	}()
 	at, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return err

@@ -2,15 +2,17 @@ package model
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,9 +21,8 @@ import (
 
 // A download that is cut off leaves no file, and the next goes on where it ended.
 func TestFetchResumes(t *testing.T) {
-	content := bytes.Repeat([]byte("0123456789abcdef"), 64<<10)
-	sum := sha256.Sum256(content)
-	want := hex.EncodeToString(sum[:])
+	t.Setenv("BAROGRAPH_CACHE", t.TempDir())
+	content, want := content()
 	var ranges []string
 	cut := true
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -83,7 +84,88 @@ func TestFetchResumes(t *testing.T) {
 	}
 }
 
+// content is what a test's server has, and its SHA-256.
+func content() ([]byte, string) {
+	b := bytes.Repeat([]byte("0123456789abcdef"), 64<<10)
+	return b, fmt.Sprintf("%x", sha256.Sum256(b))
+}
+
+// Of several at once one downloads, and all have the file.
+func TestFetchOnce(t *testing.T) {
+	t.Setenv("BAROGRAPH_CACHE", t.TempDir())
+	content, sum := content()
+	var requests atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+	}))
+	defer server.Close()
+	path := filepath.Join(t.TempDir(), "m.onnx")
+	errs := make(chan error, 4)
+	for range cap(errs) {
+		go func() {
+			errs <- fetch(t.Context(), server.Client(), server.URL, path, sum, func(string) {})
+		}()
+	}
+	for range cap(errs) {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if n := requests.Load(); n != 1 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+// A server that knows no ranges sends all again, also by way of another address;
+// what was there of it before the interruption stays until then.
+func TestFetchWithoutRanges(t *testing.T) {
+	t.Setenv("BAROGRAPH_CACHE", t.TempDir())
+	content, sum := content()
+	ctx, interrupt := context.WithCancel(t.Context())
+	sent := make(chan bool)
+	mux := http.NewServeMux()
+	mux.Handle("/old", http.RedirectHandler("/new", http.StatusFound))
+	mux.HandleFunc("/new", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write(content[:300_000])
+		if ctx.Err() == nil {
+			w.(http.Flusher).Flush()
+			close(sent)
+			<-r.Context().Done() // until the one who asked is gone
+			return
+		}
+		_, _ = w.Write(content[300_000:])
+	})
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	path := filepath.Join(t.TempDir(), "m.onnx")
+	go func() {
+		<-sent
+		for fi, err := os.Stat(path + ".part"); err != nil || fi.Size() == 0; fi, err = os.Stat(path + ".part") {
+			time.Sleep(time.Millisecond)
+		}
+		interrupt()
+	}()
+	err := fetch(ctx, server.Client(), server.URL+"/old", path, sum, func(string) {})
+	if !errors.Is(err, context.Canceled) || !strings.Contains(hintOf(err), "goes on from there") {
+		t.Errorf("interrupted: %v, hint %q", err, hintOf(err))
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("the half file has the model's name")
+	}
+	if fi, err := os.Stat(path + ".part"); err != nil || fi.Size() == 0 {
+		t.Errorf("nothing is kept of the first try: %v", err)
+	}
+	if err := fetch(t.Context(), server.Client(), server.URL+"/old", path, sum, func(string) {}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, content) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}
+
 func TestFetchErrors(t *testing.T) {
+	t.Setenv("BAROGRAPH_CACHE", t.TempDir())
 	server := httptest.NewServer(http.NotFoundHandler())
 	url := server.URL
 	path := filepath.Join(t.TempDir(), "m.onnx")
@@ -99,8 +181,20 @@ func TestFetchErrors(t *testing.T) {
 	if hint, err := try(); err == nil || !strings.Contains(err.Error(), "404 Not Found") || !strings.Contains(hint, "address") {
 		t.Errorf("404: %v, hint %q", err, hint)
 	}
+	if err := os.WriteFile(path, []byte("mine"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if hint, err := try(); err == nil || !strings.Contains(err.Error(), "exists, and its SHA-256 is another") || !strings.Contains(hint, "remove it") {
+		t.Errorf("another file: %v, hint %q", err, hint)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
 	server.Close()
 	if hint, err := try(); err == nil || !strings.Contains(err.Error(), "connection refused") || !strings.Contains(hint, "copy it here as "+path) {
 		t.Errorf("no network: %v, hint %q", err, hint)
+	}
+	if entries, _ := os.ReadDir(filepath.Dir(path)); len(entries) != 0 {
+		t.Errorf("left: %v", entries)
 	}
 }
