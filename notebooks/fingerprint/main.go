@@ -30,8 +30,7 @@ func main() {
 	//
 	// Slowdown is a quantile of inference time under load over the same quantile
 	// without load, in the same direction and at the same batch. Its interval is
-	// that of their difference, by a bootstrap over replicates; the quantile
-	// without load is taken for known. Where that quantile moved while all was
+	// that of the ratio, by a bootstrap over replicates. Where that quantile moved while all was
 	// measured, the GPU failed a gate, or the inference had to wait for its processor
 	// half of the time, the measurement is INVALID, and says so. The bytes are those of one request's
 	// inputs and outputs; weights cross the link once, before anything is timed.
