@@ -78,9 +78,41 @@ func sums(dir string) ([]Sum, error) {
 	}
 	all, err := ParseSums(b)
 	if err != nil {
-		return nil, cell.Hint(fmt.Errorf("verify %q: %w", dir, err), "take the folder from version control again, or measure again")
+		return nil, cell.Hint(fmt.Errorf("verify %q: %w", dir, err), "%s", again)
 	}
 	return all, nil
+}
+
+// VerifyFile checks a file that the checksums beside it list; it returns nil where
+// there are none, or none of this file.
+func VerifyFile(path string) error {
+	dir, name := filepath.Split(path)
+	if _, err := os.Stat(filepath.Join(dir, Sums)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	all, err := sums(filepath.Clean(dir))
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		if s.Name != name {
+			continue
+		}
+		sum, err := hash(path)
+		if err == nil && sum != s.SHA {
+			err = s.damaged(sum)
+		}
+		if err != nil {
+			return cell.Hint(fmt.Errorf("verify %q: %w", path, err), "%s", again)
+		}
+	}
+	return nil
+}
+
+const again = "take the folder from version control again, or measure again"
+
+func (s Sum) damaged(sum string) error {
+	return fmt.Errorf("damaged: %s: its SHA-256 is %s, not %s", s.Name, sum, s.SHA)
 }
 
 // Verify checks a sealed folder. Its error has a line for every file that is
@@ -106,7 +138,7 @@ func Verify(dir string) error {
 		case err != nil:
 			wrong = append(wrong, fmt.Errorf("unreadable: %w", err))
 		case sum != s.SHA:
-			wrong = append(wrong, fmt.Errorf("damaged: %s: its SHA-256 is %s, not %s", s.Name, sum, s.SHA))
+			wrong = append(wrong, s.damaged(sum))
 		}
 	}
 	for _, name := range names {
@@ -115,8 +147,7 @@ func Verify(dir string) error {
 		}
 	}
 	if len(wrong) > 0 {
-		return cell.Hint(fmt.Errorf("verify %q:\n%w", dir, errors.Join(wrong...)),
-			"take the folder from version control again, or measure again")
+		return cell.Hint(fmt.Errorf("verify %q:\n%w", dir, errors.Join(wrong...)), "%s", again)
 	}
 	return nil
 }

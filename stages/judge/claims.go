@@ -88,7 +88,7 @@ checksums first. Exit status 1 says that something changed.`,
 			}
 			m, err := LoadManifest(path)
 			if err != nil {
-				return err
+				return cell.Usage(err)
 			}
 			return m.Check(c.OutOrStdout())
 		},

@@ -125,8 +125,15 @@ func (o Options) check() error {
 	return nil
 }
 
-// load reads a file of samples, and the run.json beside it if there is one.
+// load reads a file of samples, and the run.json beside it if there is one. What
+// is not as checksums beside it say is refused.
 func load(path string, sel Selection) (*Samples, *Run, error) {
+	beside := filepath.Join(filepath.Dir(path), record.Run)
+	for _, p := range []string{path, beside} {
+		if err := record.VerifyFile(p); err != nil {
+			return nil, nil, fmt.Errorf("judge: %w", err)
+		}
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("judge: %w", err)
@@ -144,7 +151,7 @@ func load(path string, sel Selection) (*Samples, *Run, error) {
 		return nil, nil, fmt.Errorf("judge %s: %w", path, err)
 	}
 	var run *Run
-	text, err := os.ReadFile(filepath.Join(filepath.Dir(path), record.Run))
+	text, err := os.ReadFile(beside)
 	switch {
 	case err == nil:
 		run = &Run{}

@@ -113,15 +113,15 @@ type Level struct {
 
 // An Effect is the change of the median between the lowest and the highest level.
 type Effect struct {
-	From   string         `json:"from"`
-	To     string         `json:"to"`
-	Base   float64        `json:"base_ns"` // the median it starts from
-	Change stats.Interval `json:"change"`
+	From  string         `json:"from"`
+	To    string         `json:"to"`
+	Base  float64        `json:"base_ns"` // the median it starts from
+	Ratio stats.Interval `json:"ratio"`   // the median it ends at, as a multiple of that
 }
 
 // Share returns the change and its interval as shares of the base.
 func (e Effect) Share() (value, low, high float64) {
-	return e.Change.Value / e.Base, e.Change.Low / e.Base, e.Change.High / e.Base
+	return e.Ratio.Value - 1, e.Ratio.Low - 1, e.Ratio.High - 1
 }
 
 // A Test says whether one level's latency differs from the lowest level's, in
@@ -421,15 +421,15 @@ func (r *Report) tests(medians [][]float64) ([]Test, error) {
 
 // effect compares the medians of two levels; nil where there are too few samples.
 func (r *Report) effect(from, to *Level) (*Effect, error) {
-	change, err := stats.BootstrapDifference(from.samples, to.samples, 0.5, r.options.bootstrap())
+	ratio, err := stats.BootstrapRatio(from.samples, to.samples, 0.5, r.options.bootstrap())
 	if err != nil {
 		return nil, err
 	}
-	if change.Doubt != "" {
-		r.doubt("%s against %s: %s", to.Label, from.Label, change.Doubt)
+	if ratio.Doubt != "" {
+		r.doubt("%s against %s: %s", to.Label, from.Label, ratio.Doubt)
 		return nil, nil
 	}
-	return &Effect{From: from.Label, To: to.Label, Base: from.Quantiles[0].Value, Change: change}, nil
+	return &Effect{From: from.Label, To: to.Label, Base: from.Quantiles[0].Value, Ratio: ratio}, nil
 }
 
 // most is the utilisation above which the calibration must have been wrong.

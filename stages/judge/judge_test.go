@@ -18,6 +18,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
+	"barograph/stages/stats"
 )
 
 // A study is a synthetic set of samples: what each level asks of the link, and
@@ -656,6 +657,94 @@ func TestCommand(t *testing.T) {
 		if _, _, err := run(args...); err == nil {
 			t.Errorf("%q: no error", args)
 		}
+	}
+}
+
+// What the checksums beside a file do not fit is refused, and where they list
+// neither the file nor run.json it is judged.
+func TestChecksumsBeside(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, record.Samples)
+	s := study{rho: spread, queued: true, latency: exponential, noise: 0.02, apart: 0.01, calls: 30, reps: 3}
+	write(t, path, s, 1)
+	text(t, filepath.Join(dir, record.Run), "{}")
+	if err := record.WriteSums(dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := load(path, Selection{}); err != nil {
+		t.Error(err)
+	}
+	for _, name := range []string{record.Samples, record.Run} {
+		was, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text(t, filepath.Join(dir, name), string(was)+"\n")
+		var h *cell.Error
+		if _, _, err := load(path, Selection{}); !errors.As(err, &h) || !strings.Contains(err.Error(), "damaged: "+name) || !strings.Contains(h.Hint, "version control") {
+			t.Errorf("%s was changed: %v", name, err)
+		}
+		text(t, filepath.Join(dir, name), string(was))
+	}
+	other := filepath.Join(dir, "other.csv")
+	write(t, other, s, 2)
+	if _, _, err := load(other, Selection{}); err != nil {
+		t.Errorf("a file that is not listed: %v", err)
+	}
+	text(t, filepath.Join(dir, record.Sums), "")
+	if _, _, err := load(path, Selection{}); err == nil || !strings.Contains(err.Error(), "SHA256SUMS is empty") {
+		t.Errorf("no checksums in their file: %v", err)
+	}
+}
+
+// However a number is written, it is one level, named as it was first.
+func TestLevelsAreNumbers(t *testing.T) {
+	s, err := Read(strings.NewReader("level,replicate,latency_ns\n0.0,1,5\n1e1,1,7\n0,1,6\n-0,1,6\n10,1,8\n0.0,2,5\n"), Selection{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, tr := range s.Trials {
+		got = append(got, fmt.Sprint(tr.Level, " ", tr.Replicate, " ", tr.Latencies))
+	}
+	if want := "level=0.0 1 [5 6 6]; level=0.0 2 [5]; level=1e1 1 [7 8]"; strings.Join(got, "; ") != want {
+		t.Errorf("%s, want %s", strings.Join(got, "; "), want)
+	}
+}
+
+// The interval of a change is that of a ratio: with the levels' roles exchanged it
+// is the inverse, and no latency falls by more than all of itself.
+func TestEffectIsARatio(t *testing.T) {
+	file := func(low, high int) string {
+		b := bytes.NewBufferString("level,replicate,latency_ns\n")
+		for level, scale := range []int{low, high} {
+			for replicate := range 3 {
+				for call := range 60 {
+					fmt.Fprintf(b, "%d,%d,%d\n", level, replicate, scale*(1000+400*replicate+call))
+				}
+			}
+		}
+		return b.String()
+	}
+	effect := func(low, high int) stats.Interval {
+		s, err := Read(strings.NewReader(file(low, high)), Selection{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := Judge(s, nil, quick)
+		if err != nil || r.Effect == nil {
+			t.Fatal(err, r)
+		}
+		value, below, above := r.Effect.Share()
+		if value != r.Effect.Ratio.Value-1 || below <= -1 || below >= value || above <= value {
+			t.Errorf("%v [%v, %v]", value, below, above)
+		}
+		return r.Effect.Ratio
+	}
+	up, down := effect(1, 20), effect(20, 1)
+	// The two bootstraps draw otherwise, so that widths agree only nearly.
+	if math.Abs(up.Value*down.Value-1) > 1e-9 || math.Abs(math.Log(up.High/up.Low)-math.Log(down.High/down.Low)) > 0.2 {
+		t.Errorf("%+v and %+v", up, down)
 	}
 }
 

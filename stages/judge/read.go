@@ -77,7 +77,7 @@ var known = []string{"latency_ns", "replicate", "seq", "call", "scheduled_ns", "
 //
 // It holds 8 bytes a call and no more: ten million take seconds.
 func Read(r io.Reader, sel Selection) (*Samples, error) {
-	p := &reader{sel: sel, in: bufio.NewReaderSize(r, longest), index: map[string]*Trial{}, line: 1}
+	p := &reader{sel: sel, in: bufio.NewReaderSize(r, longest), index: map[string]*Trial{}, levels: map[string]string{}, spelled: map[float64]string{}, line: 1}
 	if p.sel.Level == "" {
 		p.sel.Level = "level"
 	}
@@ -170,6 +170,8 @@ type reader struct {
 	wanted                         []string
 
 	index   map[string]*Trial
+	levels  map[string]string  // by level as written, as it is written first
+	spelled map[float64]string // the first way that a number is written as a level
 	trials  []*Trial
 	last    *Trial
 	lastKey []byte
@@ -351,18 +353,19 @@ func (p *reader) enter(f [][]byte) error {
 		}
 	}()
 	p.lastKey = append(p.lastKey[:0], p.key...)
-	if p.now = p.loads[string(f[p.level])]; p.now == nil {
+	level := p.spell(string(f[p.level]))
+	key := level + string(p.key[len(f[p.level]):])
+	if p.now = p.loads[level]; p.now == nil {
 		if len(p.loads) == mostLevels {
 			return p.at(p.level, cell.Hint(fmt.Errorf("more than %d levels: this looks like something measured, not set", mostLevels), "another column may hold the levels: --level COLUMN"))
 		}
 		p.now = make([][]byte, len(ofLoad))
-		p.loads[string(f[p.level])] = p.now
+		p.loads[level] = p.now
 	}
-	if t := p.index[string(p.key)]; t != nil {
+	if t := p.index[key]; t != nil {
 		p.last = t
 		return nil
 	}
-	level := string(f[p.level])
 	if level == "" {
 		return p.at(p.level, errors.New("is empty"))
 	}
@@ -386,12 +389,30 @@ func (p *reader) enter(f [][]byte) error {
 		}
 		t.Seq = seq
 	}
-	p.index[string(p.key)] = t
-	p.groups[string(p.group(p.key))]++
+	p.index[key] = t
+	p.groups[string(p.group([]byte(key)))]++
 	p.trials = append(p.trials, t)
 	p.means[t] = make([]mean, len(numeric))
 	p.last = t
 	return nil
+}
+
+// spell returns a level as it was first written: 0 and 0.0 are one.
+func (p *reader) spell(text string) string {
+	level, ok := p.levels[text]
+	if ok {
+		return level
+	}
+	level = text
+	if v, err := strconv.ParseFloat(text, 64); err == nil && v == v {
+		if first, ok := p.spelled[v]; ok {
+			level = first
+		} else {
+			p.spelled[v] = text
+		}
+	}
+	p.levels[text] = level
+	return level
 }
 
 // group returns the part of a key that says the level and the replicate.
@@ -493,7 +514,7 @@ func (p *reader) differ(i int, value []byte) error {
 func (p *reader) other(column int, value, first []byte) error {
 	name := p.names[column]
 	return p.at(column, cell.Hint(fmt.Errorf("%q, where lines before have %q; these calls cannot be compared", clip(value), clip(first)),
-		"choose with --where %s=%s", name, clip(first)))
+		"choose with judge --where %s=%s, in a notebook with Where of its judge.Selection", name, clip(first)))
 }
 
 // nanoseconds reads a latency.
@@ -623,7 +644,7 @@ func (s *Samples) units() error {
 		for _, unit := range []float64{1e3, 1e6, 1e9} {
 			if ratio > unit/unitSlack && ratio < unit*unitSlack {
 				return cell.Hint(fmt.Errorf("mixed units: latencies of %s lie about %.0f times from those of %s", g.of, unit, groups[0].of),
-					"convert all to whole nanoseconds, or judge the rows apart with --where")
+					"convert all to whole nanoseconds, or judge the rows apart")
 			}
 		}
 	}
