@@ -129,6 +129,7 @@ func openCUDA(gpu cuda.GPU, w *With, c *model.Config, file string, seed uint64) 
 		}
 		x.values = append(x.values, v)
 		x.in += size(t.Type, v)
+		x.cut = max(x.cut, t.Cut)
 	}
 	results, err := x.room(wanted, dims)
 	if err == nil && w.CUDA.Memory == "pinned" {

@@ -78,6 +78,9 @@ func NewHarnessOn(ctx context.Context, root, device string, w *With, seed uint64
 		h.About.Options["io_binding"] = "none: each call makes memory for its outputs"
 		h.warn("each call also makes memory for its outputs and copies them there: their shapes are not those that the model's file tells")
 	}
+	if h.session.cut > 0 {
+		h.warn("texts of %d samples are longer than their input, and were cut to its length", h.session.cut)
+	}
 	h.About.Weights, h.About.In, h.About.Out = h.session.weights, h.session.in, h.session.out
 	runtime.GC()
 	h.percent = debug.SetGCPercent(-1)

@@ -56,6 +56,7 @@ type session struct {
 	options *ort.SessionOptions
 	idle    *ort.RunOptions
 	run     func() error // a call, where values are not bound
+	cut     int          // texts among the inputs that did not fit
 	swap    func() error // moves weights to the device before each call, or nil
 	// Bytes of the inputs and outputs of a call, and of the model's weights.
 	in, out, weights int64
@@ -111,6 +112,7 @@ func open(c *model.Config, file string, dims map[string]int64, threads int, seed
 		}
 		x.values = append(x.values, v)
 		x.in += size(inputs[name].Type, v)
+		x.cut = max(x.cut, inputs[name].Cut)
 	}
 	x.names = append(slices.Clone(names), outputs...)
 	x.weights = info.InitialiserBytes

@@ -24,6 +24,7 @@ type Tensor struct {
 	Shape []int64
 	Data  any // []int64, []float32, []bool, ..., in row-major order; []uint16 for the bits of 16-bit floats
 	Type  onnx.Type
+	Cut   int // texts that are longer than their tokens' place
 }
 
 // maxElements bounds one generated tensor: 1 GiB of int64.
@@ -190,7 +191,7 @@ func (in *Input) generate(dims map[string]int64, seed uint64) (Tensor, error) {
 	t := Tensor{Shape: shape}
 	t.Type, _ = onnx.ParseType(in.Type)
 	if in.Values.Text != nil {
-		t.Data, err = in.Values.Text.draw(shape[0], shape[1])
+		t.Data, t.Cut, err = in.Values.Text.draw(shape[0], shape[1])
 		return t, err
 	}
 	key := sha256.Sum256(fmt.Appendf(binary.LittleEndian.AppendUint64(nil, seed), "%s %v", in.Name, t.Shape))

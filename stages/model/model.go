@@ -217,7 +217,11 @@ func read(root, file, name string, data []byte) (*Config, error) {
 			continue
 		}
 		if err := in.Values.Text.open(root); err != nil {
-			return nil, d.errorAt(fmt.Sprintf("inputs[%d].values", i), "paths are relative to the workspace", "input %q: %v", in.Name, err)
+			hint := hintOf(err)
+			if errors.Is(err, fs.ErrNotExist) {
+				hint = "paths are relative to the workspace"
+			}
+			return nil, d.errorAt(fmt.Sprintf("inputs[%d].values", i), hint, "input %q: %v", in.Name, err)
 		}
 	}
 	return c, nil

@@ -8,14 +8,15 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"unicode"
 	"unicode/utf8"
 
 	"barograph/pipeline/cell"
 	"barograph/stages/asset"
 
 	"github.com/sugarme/tokenizer"
-	"github.com/sugarme/tokenizer/normalizer"
 	"github.com/sugarme/tokenizer/pretrained"
+	"golang.org/x/text/unicode/norm"
 )
 
 // A Text draws tokens from a text: each sample of a call is one of its lines, in
@@ -38,8 +39,34 @@ func (x *Text) open(root string) (err error) {
 	if x.FileSHA, err = digest(under(root, x.File)); err != nil {
 		return err
 	}
-	x.TokenizerSHA, err = digest(under(root, x.Tokenizer))
+	if x.TokenizerSHA, err = digest(under(root, x.Tokenizer)); err != nil {
+		return err
+	}
+	if _, err := x.tokenizer(); err != nil {
+		return err
+	}
+	_, err = x.lines()
 	return err
+}
+
+// lines returns those of the text, without empty ones before and after.
+func (x *Text) lines() ([]string, error) {
+	text, err := os.ReadFile(under(x.root, x.File))
+	if err != nil {
+		return nil, err
+	}
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	if lines[0] == "" {
+		return nil, fmt.Errorf("text %s has no line", x.File)
+	}
+	for i, line := range lines {
+		if !utf8.ValidString(line) {
+			return nil, cell.Hint(fmt.Errorf("line %d of %s is no UTF-8", i+1, x.File), "convert it, for example with iconv -f latin1 -t utf8")
+		}
+		lines[i] = strings.TrimSuffix(line, "\r")
+	}
+	return lines, nil
 }
 
 // digest is the SHA-256 of a regular file.
@@ -63,13 +90,20 @@ func regular(path string) (os.FileInfo, error) {
 // tokenizers holds those that were read, by digest: a vocabulary takes a while.
 var tokenizers sync.Map
 
-func (x *Text) tokenizer() (t *tokenizer.Tokenizer, err error) {
-	if t, ok := tokenizers.Load(x.TokenizerSHA); ok {
-		return t.(*tokenizer.Tokenizer), nil
+// A wordPiece is a tokenizer, and what happens to a text before it.
+type wordPiece struct {
+	*tokenizer.Tokenizer
+	normalise func(string) string // nil: nothing
+	own       []string            // tokens that the model has for itself, such as [CLS]
+}
+
+func (x *Text) tokenizer() (w *wordPiece, err error) {
+	if w, ok := tokenizers.Load(x.TokenizerSHA); ok {
+		return w.(*wordPiece), nil
 	}
 	defer func() {
 		if err != nil {
-			t, err = nil, fmt.Errorf("read tokenizer %s: %w", x.Tokenizer, err)
+			w, err = nil, fmt.Errorf("read tokenizer %s: %w", x.Tokenizer, err)
 		}
 	}()
 	defer recovered(&err)
@@ -77,32 +111,89 @@ func (x *Text) tokenizer() (t *tokenizer.Tokenizer, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if t, err = pretrained.FromReader(bytes.NewReader(data)); err != nil {
+	var config struct {
+		Model struct {
+			Type string `json:"type"`
+		} `json:"model"`
+		Normalizer *struct {
+			Type string `json:"type"`
+			bertNormaliser
+		} `json:"normalizer"`
+		Added []struct {
+			Content string `json:"content"`
+		} `json:"added_tokens"`
+	}
+	if err := json.Unmarshal(data, &config); err != nil {
 		return nil, err
 	}
-	// BERT strips accents where it lowers case, unless it is told otherwise. The
-	// library takes its being told nothing for a no, and strips only those that
-	// are characters of their own, which NFD makes of them.
-	var config struct {
-		Normalizer struct {
-			StripAccents *bool `json:"strip_accents"`
-		} `json:"normalizer"`
+	if kind := config.Model.Type; kind != "WordPiece" {
+		return nil, cell.Hint(fmt.Errorf("its model is %q, and only WordPiece, BERT's, is known here", kind), "draw tokens at random for this model: values: {uniform: [0, SIZE]}")
 	}
-	if n, ok := t.GetNormalizer().(*normalizer.BertNormalizer); ok {
-		if err := json.Unmarshal(data, &config); err != nil {
-			return nil, err
-		}
-		if config.Normalizer.StripAccents == nil {
-			n.StripAccents = n.Lowercase
-		}
-		if n.StripAccents {
-			t.WithNormalizer(normalizer.NewSequence([]normalizer.Normalizer{normalizer.NewNFD(), n}))
-		}
+	n := config.Normalizer
+	if n != nil && n.Type != "BertNormalizer" {
+		return nil, fmt.Errorf("its normalizer is %q, and only BertNormalizer is known here", n.Type)
+	}
+	t, err := pretrained.FromReader(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	w = &wordPiece{Tokenizer: t}
+	if n != nil {
+		w.normalise = n.apply
+		t.WithNormalizer(nil)
+	}
+	for _, a := range config.Added {
+		w.own = append(w.own, a.Content)
 	}
 	t.WithPadding(nil) // padding and cutting are done here, to the length of the call
 	t.WithTruncation(nil)
-	tokenizers.Store(x.TokenizerSHA, t)
-	return t, nil
+	tokenizers.Store(x.TokenizerSHA, w)
+	return w, nil
+}
+
+// A bertNormaliser does to a text what BERT's tokenizer does first, as
+// https://github.com/google-research/bert/blob/master/tokenization.py; the
+// library's own loses its way where that makes a text longer or shorter.
+type bertNormaliser struct {
+	Clean   bool  `json:"clean_text"`
+	Chinese bool  `json:"handle_chinese_chars"`
+	Strip   *bool `json:"strip_accents"` // nil: where case is lowered
+	Lower   bool  `json:"lowercase"`
+}
+
+func (n *bertNormaliser) apply(text string) string {
+	strip := n.Lower
+	if n.Strip != nil {
+		strip = *n.Strip
+	}
+	if strip {
+		text = norm.NFD.String(text)
+	}
+	var b strings.Builder
+	for _, r := range text {
+		switch {
+		case n.Clean && (r == '\t' || r == '\n' || r == '\r' || unicode.IsSpace(r)):
+			b.WriteByte(' ')
+		case n.Clean && (r == 0 || r == utf8.RuneError || unicode.In(r, unicode.C)):
+		case strip && unicode.Is(unicode.Mn, r):
+		case n.Chinese && unicode.Is(ideographs, r):
+			b.WriteString(" " + string(r) + " ")
+		case n.Lower:
+			b.WriteRune(unicode.ToLower(r))
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// ideographs are the blocks of characters that each are a word of their own.
+var ideographs = &unicode.RangeTable{
+	R16: []unicode.Range16{{Lo: 0x3400, Hi: 0x4dbf, Stride: 1}, {Lo: 0x4e00, Hi: 0x9fff, Stride: 1}, {Lo: 0xf900, Hi: 0xfaff, Stride: 1}},
+	R32: []unicode.Range32{
+		{Lo: 0x20000, Hi: 0x2a6df, Stride: 1}, {Lo: 0x2a700, Hi: 0x2b73f, Stride: 1}, {Lo: 0x2b740, Hi: 0x2b81f, Stride: 1},
+		{Lo: 0x2b820, Hi: 0x2ceaf, Stride: 1}, {Lo: 0x2f800, Hi: 0x2fa1f, Stride: 1},
+	},
 }
 
 // recovered turns a panic into an error: the library panics at what it has not
@@ -113,33 +204,35 @@ func recovered(err *error) {
 	}
 }
 
-func encode(t *tokenizer.Tokenizer, line string) (e *tokenizer.Encoding, err error) {
+func (w *wordPiece) encode(line string) (e *tokenizer.Encoding, err error) {
 	defer recovered(&err)
-	if !utf8.ValidString(line) {
-		return nil, cell.Hint(errors.New("it is no UTF-8"), "convert it, for example with iconv -f latin1 -t utf8")
+	for _, token := range w.own {
+		if token != "" && strings.Contains(line, token) { // the library finds some of them, and takes others for text
+			return nil, fmt.Errorf("it holds %q, which is a token of the model's own", token)
+		}
 	}
-	return t.EncodeSingle(line, true)
+	if w.normalise != nil {
+		line = w.normalise(line)
+	}
+	return w.EncodeSingle(line, true)
 }
 
-// draw returns one part of the tokens of batch lines, each length long.
-func (x *Text) draw(batch, length int64) ([]int64, error) {
-	text, err := os.ReadFile(under(x.root, x.File))
+// draw returns one part of the tokens of batch lines, each length long, and how
+// many of them were cut to that.
+func (x *Text) draw(batch, length int64) (tokens []int64, cut int, err error) {
+	lines, err := x.lines()
 	if err != nil {
-		return nil, err
-	}
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	if lines[0] == "" {
-		return nil, fmt.Errorf("text %s has no line", x.File)
+		return nil, 0, err
 	}
 	t, err := x.tokenizer()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	tokens := make([]int64, batch*length)
+	tokens = make([]int64, batch*length)
 	for b := range batch {
-		e, err := encode(t, strings.TrimSuffix(lines[int(b)%len(lines)], "\r"))
+		e, err := t.encode(lines[int(b)%len(lines)])
 		if err != nil {
-			return nil, fmt.Errorf("tokenise line %d of %s: %w", int(b)%len(lines)+1, x.File, err)
+			return nil, 0, fmt.Errorf("tokenise line %d of %s: %w", int(b)%len(lines)+1, x.File, err)
 		}
 		var part []int
 		switch x.Part {
@@ -163,9 +256,10 @@ func (x *Text) draw(batch, length int64) ([]int64, error) {
 		}
 		if last := len(part); last > int(length) { // the token that ends a text stays
 			row[length-1] = int64(part[last-1])
+			cut++
 		}
 	}
-	return tokens, nil
+	return tokens, cut, nil
 }
 
 // check tells what is wrong with a text for an input.
