@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -303,10 +304,23 @@ func (a *app) share(s *store.Store) {
 	}
 }
 
+// known refuses --fresh for stages that there are not.
+func known(p *plan.Plan, fresh []string) error {
+	for _, name := range fresh {
+		if !slices.ContainsFunc(p.Study.Stages, func(st *study.Stage) bool { return st.Name == name }) {
+			return &status{statusUsage, fmt.Errorf("--fresh %s: the study has no such stage", name)}
+		}
+	}
+	return nil
+}
+
 // decided is a plan held against the store, nothing run.
 func (a *app) decided(args []string, s *selection, fresh []string) (*plan.Plan, *plan.Decider, error) {
 	p, err := a.plan(args, s)
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := known(p, fresh); err != nil {
 		return nil, nil, err
 	}
 	st, err := store.View(storeDir(p.Study.Root))

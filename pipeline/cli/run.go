@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -154,10 +155,8 @@ func (a *app) begin(e *ended) {
 }
 
 func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more extras) (err error) {
-	for _, name := range opt.Fresh {
-		if !slices.ContainsFunc(p.Cells, func(c *plan.Cell) bool { return c.Stage.Name == name }) {
-			return &status{statusUsage, fmt.Errorf("--fresh %s: the study has no such stage", name)}
-		}
+	if err := known(p, opt.Fresh); err != nil {
+		return err
 	}
 	held := map[string]bool{}
 	for _, st := range p.Study.Stages {
@@ -230,9 +229,13 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 
 // lock makes this process the only one that changes a workspace's store.
 func (a *app) lock(ctx context.Context, root string) (io.Closer, error) {
-	return store.Lock(ctx, filepath.Join(state(root), "lock"), func(holder string) {
+	lock, err := store.Lock(ctx, filepath.Join(state(root), "lock"), func(holder string) {
 		fmt.Fprintln(a.msg, "waiting for another run in this folder:", holder)
 	})
+	if errors.As(err, new(*fs.PathError)) {
+		err = cell.Hint(err, "results are kept below %s, which must be a folder that can be written", state(root))
+	}
+	return lock, err
 }
 
 // program chooses who runs a cell: this program, or, for cells that measure on a

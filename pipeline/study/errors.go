@@ -20,6 +20,9 @@ type Error struct {
 	Source string // the text of the line, or empty
 }
 
+// widest is how many characters of a line an error shows, those around its column.
+const widest = 240
+
 // Error returns file:line:col: message, then the line with a caret below the
 // column, then the hint.
 func (e *Error) Error() string {
@@ -30,14 +33,19 @@ func (e *Error) Error() string {
 		if e.Pos.Line > 0 {
 			number = fmt.Sprint(e.Pos.Line)
 		}
-		before := []rune(e.Source)
-		before = before[:min(max(e.Pos.Col-1, 0), len(before))]
+		line := []rune(e.Source)
+		col := min(max(e.Pos.Col-1, 0), len(line))
+		if len(line) > widest {
+			from := max(0, col-widest/2)
+			line, col = line[from:min(from+widest, len(line))], col-from
+		}
+		before := slices.Clone(line[:col])
 		for i, r := range before {
 			if r != '\t' { // a tab below a tab keeps the caret in its column
 				before[i] = ' '
 			}
 		}
-		fmt.Fprintf(&b, "\n %5s | %s\n %5s | %s^", number, e.Source, "", string(before))
+		fmt.Fprintf(&b, "\n %5s | %s\n %5s | %s^", number, string(line), "", string(before))
 	}
 	if e.Hint != "" {
 		b.WriteString("\n  hint: " + e.Hint)

@@ -55,6 +55,18 @@ func TestErrorsAs(t *testing.T) {
 	}
 }
 
+// Of a line too long to read, an error shows what stands around its column.
+func TestLongLine(t *testing.T) {
+	for _, before := range []int{0, 5, 119, 120, 121, 5000, 10_000} {
+		source := strings.Repeat("é", before) + "X" + strings.Repeat("é", 10_000-before)
+		lines := strings.Split((&Error{Pos: Pos{"f", 1, before + 1}, Msg: "m", Source: source}).Error(), "\n")
+		shown, caret := []rune(lines[1]), []rune(lines[2])
+		if len(shown) > 300 || len(caret) > len(shown) || caret[len(caret)-1] != '^' || shown[len(caret)-1] != 'X' {
+			t.Errorf("column %d:\n%s", before+1, strings.Join(lines, "\n"))
+		}
+	}
+}
+
 // offset finds each character of a value where the file has it.
 func TestOffset(t *testing.T) {
 	for name, text := range map[string]string{

@@ -35,12 +35,13 @@ func CacheDir() (string, error) {
 // releases when the process ends, however it ends. If another process holds it,
 // Lock calls wait, unless nil, once and waits until ctx is done.
 func Lock(ctx context.Context, file string, wait func()) (unlock func(), err error) {
-	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
-		return nil, err
+	err = os.MkdirAll(filepath.Dir(file), 0o777)
+	var f *os.File
+	if err == nil {
+		f, err = os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o666)
 	}
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o666)
 	if err != nil {
-		return nil, err
+		return nil, cell.Hint(err, "set BAROGRAPH_CACHE to a folder that can be written")
 	}
 	for {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)

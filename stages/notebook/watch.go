@@ -58,7 +58,7 @@ changed for are marked so.`,
 			w.out, w.log = c.OutOrStdout(), c.ErrOrStderr()
 			host, _, err := net.SplitHostPort(listen)
 			if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-				return cell.Hint(fmt.Errorf("--listen %q is no address of this machine alone", listen), "such as 127.0.0.1:8080")
+				return cell.Usage(cell.Hint(fmt.Errorf("--listen %q is no address of this machine alone", listen), "such as 127.0.0.1:8080"))
 			}
 			l, err := net.Listen("tcp", listen)
 			if err != nil {
