@@ -98,6 +98,27 @@ func render(t testing.TB, f *Figure, format string) []byte {
 
 var formats = []string{"svg", "pdf", "png", "csv"}
 
+// twice draws what a spec says twice, in every format, and holds the two to the
+// same bytes, which it returns with the figure.
+func twice[S any](t *testing.T, draw func(S) (*Figure, error), spec func() S) (f *Figure, written map[string]string) {
+	t.Helper()
+	written = map[string]string{}
+	for range 2 {
+		var err error
+		if f, err = draw(spec()); err != nil {
+			t.Fatal(err)
+		}
+		for _, format := range formats {
+			b := string(render(t, f, format))
+			if written[format] != "" && written[format] != b {
+				t.Errorf("%s: the same data gave other bytes", format)
+			}
+			written[format] = b
+		}
+	}
+	return f, written
+}
+
 // atOnce writes a figure in all formats side by side, as notebooks do.
 func atOnce(t testing.TB, f *Figure) map[string][]byte {
 	t.Helper()

@@ -426,7 +426,7 @@ func BenchmarkMillionSamples(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		for _, format := range []string{"svg", "pdf", "png", "csv"} {
+		for _, format := range formats {
 			render(b, f, format)
 		}
 	}

@@ -35,22 +35,9 @@ func paperGraph() *cell.Graph {
 }
 
 func TestGraph(t *testing.T) {
-	written := map[string]string{}
-	for range 2 {
-		f, err := Graph(paperGraph())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := f.width / millimetre; math.Abs(float64(got-ColumnWidth)) > 1e-9 {
-			t.Errorf("%g mm wide, want a column", float64(got))
-		}
-		for _, format := range []string{"svg", "pdf", "png", "csv"} {
-			b := string(render(t, f, format))
-			if written[format] != "" && written[format] != b {
-				t.Errorf("%s: the same graph gave other bytes", format)
-			}
-			written[format] = b
-		}
+	f, written := twice(t, Graph, paperGraph)
+	if got := f.width / millimetre; math.Abs(float64(got-ColumnWidth)) > 1e-9 {
+		t.Errorf("%g mm wide, want a column", float64(got))
 	}
 	checkSVG(t, []byte(written["svg"]))
 	for _, want := range []string{">calibrate<", ">level \u00d7 6<", ">30 cells<", ">notebook contention<", "Tesla P100", "during stress", "6 stages, 64 cells", "stroke-dasharray"} {

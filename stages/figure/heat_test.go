@@ -20,7 +20,7 @@ func TestHeat(t *testing.T) {
 		t.Fatal(err)
 	}
 	written := map[string]string{}
-	for _, format := range []string{"svg", "pdf", "png", "csv"} {
+	for _, format := range formats {
 		var a, b bytes.Buffer
 		for _, w := range []*bytes.Buffer{&a, &b} {
 			if err := f.Write(w, format); err != nil {

@@ -20,20 +20,7 @@ func panelsSpec() PanelsSpec {
 }
 
 func TestPanels(t *testing.T) {
-	written := map[string]string{}
-	for range 2 {
-		f, err := Panels(panelsSpec())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, format := range []string{"svg", "pdf", "png", "csv"} {
-			b := string(render(t, f, format))
-			if written[format] != "" && written[format] != b {
-				t.Errorf("%s: the same data gave other bytes", format)
-			}
-			written[format] = b
-		}
-	}
+	_, written := twice(t, Panels, panelsSpec)
 	checkSVG(t, []byte(written["svg"]))
 	for _, want := range []string{">Utilisation (%)<", ">Bl\u00f6cke (MiB)<", ">SIMULATED<", "Panel 1: 1 of 3 points left out", "On a test.", "Simulated: the numbers"} {
 		if !strings.Contains(written["svg"], want) {
@@ -76,24 +63,11 @@ func timelineSpec() TimelineSpec {
 }
 
 func TestTimeline(t *testing.T) {
-	written := map[string]string{}
-	for range 2 {
-		f, err := Timeline(timelineSpec())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, format := range []string{"svg", "pdf", "png", "csv"} {
-			b := string(render(t, f, format))
-			if written[format] != "" && written[format] != b {
-				t.Errorf("%s: the same data gave other bytes", format)
-			}
-			written[format] = b
-		}
-		load := f.chart.traces[0].line
-		for i := 1; i < len(load); i++ { // steps: level and upright pieces only
-			if load[i].X != load[i-1].X && load[i].Y != load[i-1].Y {
-				t.Errorf("from %v to %v is no step", load[i-1], load[i])
-			}
+	f, written := twice(t, Timeline, timelineSpec)
+	load := f.chart.traces[0].line
+	for i := 1; i < len(load); i++ { // steps: level and upright pieces only
+		if load[i].X != load[i-1].X && load[i].Y != load[i-1].Y {
+			t.Errorf("from %v to %v is no step", load[i-1], load[i])
 		}
 	}
 	checkSVG(t, []byte(written["svg"]))

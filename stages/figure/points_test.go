@@ -67,7 +67,7 @@ func TestPointGoldens(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, format := range []string{"svg", "pdf", "png", "csv"} {
+			for _, format := range formats {
 				b := render(t, f, format)
 				if format != "png" && !bytes.Equal(b, render(t, f, format)) {
 					t.Errorf("%s: the same figure gave other bytes", format)
