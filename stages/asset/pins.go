@@ -14,7 +14,7 @@ const (
 
 // runtimes pins the wheel for each GOARCH, and the library within. The library
 // is plain C API: which Python the wheel is for makes no difference to it.
-var runtimes = map[string]struct{ platform, wheel, library string }{
+var runtimes = map[string]pin{
 	"amd64": {
 		"manylinux_2_28_x86_64",
 		"1f3dea47f2f0e5117c2404cea7d21fd253ae7836a3bf167a501cdfbb2600d536",
@@ -28,7 +28,7 @@ var runtimes = map[string]struct{ platform, wheel, library string }{
 }
 
 // cudaRuntime pins the wheel with CUDA support, and the library within.
-var cudaRuntime = map[string]struct{ platform, wheel, library string }{
+var cudaRuntime = map[string]pin{
 	"amd64": {
 		"manylinux_2_28_x86_64",
 		"05d548956197b9d01f59b625de740e0d6be3593f874e241a12dc0362650ecdf7",

@@ -14,7 +14,7 @@ const (
 )
 
 // runtimes pins the wheel for each GOARCH, and the library within.
-var runtimes = map[string]struct{ platform, wheel, library string }{
+var runtimes = map[string]pin{
 	"amd64": {
 		"manylinux_2_28_x86_64",
 		"9b6dd70599005bd1bf29779f04a91978b92b5e719c11a20068a8f8e535f725b6",
@@ -23,7 +23,7 @@ var runtimes = map[string]struct{ platform, wheel, library string }{
 }
 
 // cudaRuntime pins the wheel with CUDA support, and the library within.
-var cudaRuntime = map[string]struct{ platform, wheel, library string }{
+var cudaRuntime = map[string]pin{
 	"amd64": {
 		"manylinux_2_28_x86_64",
 		"3c01119ed4d9449d60367fa8ccffcd02bd3fe736754284e4b198d131f54edad6",

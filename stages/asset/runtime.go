@@ -37,6 +37,9 @@ func Runtime(ctx context.Context, log func(string)) (lib string, err error) {
 	return fetchRuntime(ctx, a, library, log)
 }
 
+// A pin fixes a wheel, by platform and SHA-256, and the SHA-256 of the library within.
+type pin struct{ platform, wheel, library string }
+
 // pinnedRuntime returns the asset that holds the library, and the library's
 // SHA-256.
 func pinnedRuntime() (a Asset, library string, err error) {
