@@ -44,11 +44,6 @@ INVALID, 130 interrupted.`,
 			if opt.Jobs < 1 {
 				return &status{statusUsage, fmt.Errorf("--jobs %d: want at least 1", opt.Jobs)}
 			}
-			for name, n := range opt.Capacity {
-				if n < 1 {
-					return &status{statusUsage, fmt.Errorf("--resource %s=%d: want at least 1", name, n)}
-				}
-			}
 			if more.trace != "" {
 				if err := place("--trace", more.trace); err != nil {
 					return err
@@ -158,16 +153,8 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 	if err := known(p, opt.Fresh); err != nil {
 		return err
 	}
-	held := map[string]bool{}
-	for _, st := range p.Study.Stages {
-		for name := range st.Resources {
-			held[name] = true
-		}
-	}
-	for name := range opt.Capacity {
-		if !held[name] {
-			return &status{statusUsage, cell.Hint(fmt.Errorf("--resource %s: no stage asks for it", name), "resources of this study: %s", strings.Join(slices.Sorted(maps.Keys(held)), ", "))}
-		}
+	if err := asked(p, opt.Capacity); err != nil {
+		return err
 	}
 	opt.Program = program(p.Study.Machine.Device)
 	e := &ended{Study: p.Study.Name, Machine: p.Study.Machine, Lowered: p.Study.Lowered, Replayed: p.Replayed != ""}
@@ -225,6 +212,27 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 		return err
 	}
 	return &status{code: statusFailed}
+}
+
+// asked refuses a --resource that means nothing.
+func asked(p *plan.Plan, capacity map[string]int64) error {
+	known := map[string]bool{}
+	for _, st := range p.Study.Stages {
+		for name := range st.Resources {
+			known[name] = true
+		}
+	}
+	for name, n := range capacity {
+		switch {
+		case n < 1:
+			return &status{statusUsage, fmt.Errorf("--resource %s=%d: want at least 1", name, n)}
+		case len(known) == 0:
+			return &status{statusUsage, fmt.Errorf("--resource %s: no stage of this study has resources:", name)}
+		case !known[name]:
+			return &status{statusUsage, cell.Hint(fmt.Errorf("--resource %s: no stage asks for it", name), "resources of this study: %s", strings.Join(slices.Sorted(maps.Keys(known)), ", "))}
+		}
+	}
+	return nil
 }
 
 // lock makes this process the only one that changes a workspace's store.
