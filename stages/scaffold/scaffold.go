@@ -64,6 +64,11 @@ func studyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if strings.HasSuffix(name, ".onnx") {
+				if name, err = inWorkspace(root, name); err != nil {
+					return fmt.Errorf("new study: %w", err)
+				}
+			}
 			m, err := model.Load(root, name)
 			if err != nil {
 				return cell.Usage(fmt.Errorf("new study: %w", err))
@@ -90,12 +95,12 @@ func modelCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			file, err := filepath.Abs(args[0])
+			if !strings.HasSuffix(args[0], ".onnx") {
+				return cell.Usage(fmt.Errorf("new model: %q does not end in .onnx", args[0]))
+			}
+			file, err := inWorkspace(root, args[0])
 			if err != nil {
 				return fmt.Errorf("new model: %w", err)
-			}
-			if !strings.HasSuffix(file, ".onnx") {
-				return cell.Usage(fmt.Errorf("new model: %q does not end in .onnx", args[0]))
 			}
 			m, err := model.Load(root, file)
 			if err != nil {
@@ -111,9 +116,6 @@ func modelCommand() *cobra.Command {
 			if !model.ValidName(name) {
 				return cell.Usage(cell.Hint(fmt.Errorf("new model: %q is no name of a model", name), "choose one with --name"))
 			}
-			if rel, err := filepath.Rel(root, file); err == nil && filepath.IsLocal(rel) {
-				file = rel // the workspace may move, and the file with it
-			}
 			return write(c, root, filepath.Join("configs", "models", name+".yaml"), modelTemplate, struct {
 				*model.Config
 				Name, File string
@@ -123,6 +125,19 @@ func modelCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&name, "name", "", "`name` of the model (default: the file's)")
 	return c
+}
+
+// inWorkspace returns a path, relative to the current folder, as files name it:
+// relative to the workspace, which may move and the file with it, where it is there.
+func inWorkspace(root, path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	if rel, err := filepath.Rel(root, path); err == nil && filepath.IsLocal(rel) {
+		return rel, nil
+	}
+	return path, nil
 }
 
 // flow writes a value as YAML on one line.
