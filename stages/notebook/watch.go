@@ -77,6 +77,7 @@ changed for are marked so.`,
 type watch struct {
 	job
 	next *process // started ahead of its run; nil if there is none
+	tmp  string   // the folder that runs have theirs in
 	runs int      // begun
 	last *past    // the last good run
 	keys []string // of its cells
@@ -99,6 +100,12 @@ type news struct {
 // serve answers on a listener and runs the notebook until the context ends.
 func (w *watch) serve(ctx context.Context, l net.Listener) error {
 	w.changed, w.kept = make(chan struct{}), map[string]past{}
+	tmp, drop, err := scratch("barograph-watch-")
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	defer drop()
+	w.tmp = tmp
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", w.page)
 	mux.HandleFunc("GET /events", w.events)
@@ -222,7 +229,7 @@ func (w *watch) take(watching context.Context) (*process, error) {
 		w.next = nil
 		return p, nil
 	}
-	dir, err := os.MkdirTemp("", "barograph-watch-")
+	dir, err := os.MkdirTemp(w.tmp, "")
 	if err != nil {
 		return nil, err
 	}
