@@ -114,7 +114,7 @@ func openCUDA(gpu cuda.GPU, w *With, c *model.Config, file string, seed uint64) 
 		return x, nil, err
 	}
 	if x.ort, err = ort.NewDynamicAdvancedSession(file, names, outputs, x.options); err != nil {
-		return x, nil, cell.Hint(err, "what the message names must be there for this ONNX Runtime: `barograph model info` shows the model's operators; device memory may be too small; cuda_graph: false lets nodes run on the CPU")
+		return x, nil, cell.Hint(plain(err), "what the message names must be there for this ONNX Runtime: `barograph model info` shows the model's operators; device memory may be too small; cuda_graph: false lets nodes run on the CPU")
 	}
 	for _, name := range names {
 		t := inputs[name]

@@ -2,6 +2,7 @@ package infer
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -84,7 +85,7 @@ func TestFilesThatCannotRun(t *testing.T) {
 			g.OpAs("y", "Frobnicate", []string{g.Input("x", onnx.Float32, "2", "4"), w})
 			g.Output("y", onnx.Float32, "2", "3")
 		})},
-		{name: "operator set of the future", want: "opset", hint: "model info", model: graph(t, 999, matmul),
+		{name: "operator set of the future", want: "opset", hint: "older operator set", model: graph(t, 999, matmul),
 			dims: map[string]any{"rows": 1, "columns": 4}},
 		{name: "no data file", want: "external.onnx.data: no such file", hint: "belong beside it", model: external(t, 0)},
 		{name: "short data file", want: "external.onnx.data holds 100 bytes, and initialisers reach to byte", model: external(t, 100)},
@@ -128,6 +129,21 @@ func TestFilesThatCannotRun(t *testing.T) {
 				t.Errorf("%v: error events %+v; want %q, hint %q", err, e, tt.want, tt.hint)
 			}
 		})
+	}
+}
+
+// What the library says is told without the places in its source.
+func TestPlain(t *testing.T) {
+	for said, want := range map[string]string{
+		"Load model from m.onnx failed:/onnxruntime_src/onnxruntime/core/graph/model.cc:256 onnxruntime::Model::Model(onnx::ModelProto&&, const onnxruntime::ModelOptions&) Unsupported model IR version: 99, max supported IR version: 13": "Load model from m.onnx failed:Unsupported model IR version: 99, max supported IR version: 13",
+		"Status Message: /onnxruntime_src/core/reshape_helper.h:33 onnxruntime::ReshapeHelper::ReshapeHelper(const TensorShape&, bool) i < input_shape.NumDimensions() was false. Zero.":                                                    "Status Message: i < input_shape.NumDimensions() was false. Zero.",
+		"/onnxruntime_src/core/conv.cc:52 virtual common::Status ConvInteger::Compute(OpKernelContext*) const IsScalar(z) was false.":                                                                                                       "IsScalar(z) was false.",
+		"/onnxruntime_src/core/mel.cc:7 Status Mel<T>::operator()(void (*)(int), int) too few":                                                                                                                                              "too few",
+		"no place (in) it": "no place (in) it",
+	} {
+		if got := plain(errors.New(said)).Error(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package infer
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -103,7 +104,7 @@ func open(c *model.Config, file string, dims map[string]int64, threads int, seed
 		outputs = append(outputs, out.Name)
 	}
 	if x.ort, err = ort.NewDynamicAdvancedSession(file, names, outputs, x.options); err != nil {
-		return x, cell.Hint(err, "this ONNX Runtime does not take the model: `barograph model info` shows its operators and their versions")
+		return x, untaken(err)
 	}
 	for _, name := range names {
 		v, err := tensor(inputs[name])
@@ -130,9 +131,26 @@ func open(c *model.Config, file string, dims map[string]int64, threads int, seed
 	return x, err
 }
 
+// untaken says what may help where the library does not load a model.
+func untaken(err error) error {
+	hint := "this ONNX Runtime does not take the model: `barograph model info` shows its operators and their versions"
+	if text := err.Error(); strings.Contains(text, "IR version") || strings.Contains(text, "opset") {
+		hint = "the model is newer than this ONNX Runtime: export it for an older operator set, save it with an older IR version (in Python, ir_version of what onnx.load gives), or point ONNXRUNTIME_LIB at a newer library"
+	}
+	return cell.Hint(plain(err), "%s", hint)
+}
+
+// plain takes the places in the library's source out of what it says.
+func plain(err error) error {
+	return errors.New(place.ReplaceAllString(err.Error(), ""))
+}
+
+// place matches a file and line, and the function there with its parameters.
+var place = regexp.MustCompile(`/onnxruntime_src/\S+:\d+ [^(]*(?:\((?:[^()]|\([^()]*\))*\))+(?: const)? `)
+
 // refused says what may help where the model ran into an error.
 func refused(err error) error {
-	return cell.Hint(fmt.Errorf("call it: %w", err),
+	return cell.Hint(fmt.Errorf("call it: %w", plain(err)),
 		"it may want inputs of other sizes (dims: beside model:) or values: `barograph new model` writes a configuration in which both can be said")
 }
 
