@@ -20,14 +20,7 @@ func main() {
 	// the share of the link is the one that was achieved, not the one asked for.
 	// `barograph judge` does the same for any file, and says more.
 	run := nb.Recording("run.json")
-	where := map[string]string{}
-	if model := nb.String("model", ""); model != "" {
-		where["model"] = model
-	}
-	if direction := nb.String("direction", ""); direction != "" {
-		where["direction"] = direction
-	}
-	report := nb.Judge("samples.csv", run, judge.Selection{Where: where}, judge.Options{
+	report := nb.Judge("samples.csv", run, judge.Selection{}, judge.Options{
 		// A trend counts below this p-value, and a change of the median above this
 		// share of it.
 		Alpha:      nb.Float("alpha", judge.Defaults.Alpha),

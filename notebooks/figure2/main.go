@@ -20,14 +20,8 @@ func main() {
 	// where calls depend on one another. The percentage is the share of the link
 	// that the load achieved while those calls were timed.
 	samples := nb.Samples("samples.csv",
-		"level", "replicate", "latency_ns", "model", "batch", "sequence", "direction", "utilisation")
+		"level", "replicate", "latency_ns", "model", "batch", "sequence", "utilisation")
 	run := nb.Recording("run.json")
-	if model := nb.String("model", ""); model != "" {
-		samples = samples.Where("model", model)
-	}
-	if direction := nb.String("direction", ""); direction != "" {
-		samples = samples.Where("direction", direction)
-	}
 
 	// %% Lines
 	lines := []figure.Series{}

@@ -21,11 +21,7 @@ func main() {
 	// the link that the load achieved. Curves are laws fitted to the median below
 	// 95% utilisation; a law is named in the caption only if it beats every rival.
 	run := nb.Recording("run.json")
-	where := map[string]string{}
-	if model := nb.String("model", ""); model != "" {
-		where["model"] = model
-	}
-	report := nb.Judge("samples.csv", run, judge.Selection{Where: where}, judge.Options{Sets: -1})
+	report := nb.Judge("samples.csv", run, judge.Selection{}, judge.Options{Sets: -1})
 
 	// %% Points
 	median := figure.PointSeries{Label: "p50"}

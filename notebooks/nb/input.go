@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"sort"
 
 	"barograph/stages/judge"
@@ -33,6 +34,8 @@ func Frame(name string) dataframe.DataFrame {
 // Samples reads a CSV input, such as collect's samples.csv, column by column; one
 // whose name ends in .gz is decompressed. Columns named are kept, all of them if
 // none is. A latency_ns or utilisation that cannot have been measured is an error.
+// Where the study gives a parameter "where", such as {direction: d2h}, only samples
+// that have these values are returned.
 func Samples(name string, columns ...string) *Set {
 	f, err := os.Open(input("Samples", name))
 	if err != nil {
@@ -50,12 +53,25 @@ func Samples(name string, columns ...string) *Set {
 			raise(err, "Samples(%q)", name)
 		}
 	}
+	chosen := where()
+	if len(columns) > 0 {
+		for _, c := range keys(chosen) {
+			if !slices.Contains(columns, c) {
+				columns = append(columns, c)
+			}
+		}
+	}
 	s, err := readSet(from, columns, size, blockSize)
 	if err == nil {
 		err = s.data.plausible()
 	}
 	if err != nil {
 		raise(err, "Samples(%q)", name)
+	}
+	for _, c := range keys(chosen) {
+		if s = s.Where(c, chosen[c]); s.Len() == 0 {
+			raise(fmt.Errorf("no sample has %s=%s", c, chosen[c]), "Samples(%q)", name)
+		}
 	}
 	return s
 }

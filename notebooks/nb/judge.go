@@ -1,6 +1,7 @@
 package nb
 
 import (
+	"maps"
 	"os"
 
 	"barograph/stages/judge"
@@ -8,13 +9,17 @@ import (
 
 // Judge judges the paper's claims on a CSV input, such as collect's samples.csv,
 // read as sel says, with what run.json says of the measurement where that is an
-// input too. Resampling is seeded by the cell.
+// input too. A parameter "where" of the study's selects rows besides, as for
+// [Samples]. Resampling is seeded by the cell.
 func Judge(name string, run *Run, sel judge.Selection, o judge.Options) *judge.Report {
 	f, err := os.Open(input("Judge", name))
 	if err != nil {
 		raise(err, "Judge(%q)", name)
 	}
 	defer f.Close()
+	chosen := where()
+	maps.Copy(chosen, sel.Where)
+	sel.Where = chosen
 	s, err := judge.Read(f, sel)
 	if err != nil {
 		raise(err, "Judge(%q)", name)

@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"barograph/pipeline/cell"
+	"barograph/stages/judge"
 
 	"github.com/go-gota/gota/dataframe"
 	"github.com/go-gota/gota/series"
@@ -113,6 +114,34 @@ func TestSet(t *testing.T) {
 	want(t, raised(func() { s.Ints("latency") }), `no column is named "latency"; there is level, replicate,`)
 	want(t, raised(func() { s.Only("model") }), "the column holds several values, among them bert and gpt")
 	want(t, raised(func() { Samples("samples.csv", "speed") }), `no column is named "speed"`)
+}
+
+// The parameter "where" selects samples, for a notebook that knows nothing of it.
+func TestWhere(t *testing.T) {
+	path := file(t, filepath.Join(t.TempDir(), "samples.csv"), table)
+	for _, c := range []struct{ with, latencies, problem string }{
+		{`{}`, "[100 200 300 5]", ""},
+		{`{"where": {"level": 1}}`, "[200 300]", ""},
+		{`{"where": {"level": "1", "model": "gpt"}}`, "[300]", ""},
+		{`{"where": {"share": ""}}`, "[100]", ""},
+		{`{"where": {"share": 0.25}}`, "[300]", ""},
+		{`{"where": {"level": 2}}`, "", "no sample has level=2"},
+		{`{"where": {"lever": 2}}`, "", `no column is named "lever"`},
+		{`{"where": {"level": [1, 2]}}`, "", "column level: the study gives [1 2], want a text or a number"},
+		{`{"where": "level=1"}`, "", `the study gives "level=1", want columns and their values`},
+	} {
+		enter(t, cell.Spec{With: []byte(c.with), Inputs: []cell.Input{{Files: map[string]string{"data/a/samples.csv": path}}}})
+		var got []int64
+		err := raised(func() { got = Samples("samples.csv", "latency_ns").Ints("latency_ns") })
+		if c.problem != "" {
+			want(t, err, c.problem)
+			if raised(func() { Judge("samples.csv", nil, judge.Selection{}, judge.Options{Sets: -1}) }) == nil {
+				t.Errorf("%s: judged all the same", c.with)
+			}
+		} else if fmt.Sprint(got) != c.latencies || err != nil {
+			t.Errorf("%s: %v, %v, want %s", c.with, got, err, c.latencies)
+		}
+	}
 }
 
 func TestSetErrors(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"sort"
+	"strconv"
 	"strings"
 
 	"barograph/pipeline/cell/unit"
@@ -80,6 +81,31 @@ func Bool(name string, value bool) bool {
 		return b
 	}
 	return value
+}
+
+// where returns the parameter "where", which every notebook that reads samples
+// takes: the columns, with the value of each as text, that a sample must have.
+func where() map[string]string {
+	chosen := map[string]string{}
+	v, ok := param("Samples", "where", map[string]any{})
+	if !ok {
+		return chosen
+	}
+	columns, is := v.(map[string]any)
+	if !is {
+		raise(fmt.Errorf("the study gives %v, want columns and their values, such as {direction: d2h}", quote(v)), "where")
+	}
+	for name, value := range columns {
+		switch value := value.(type) {
+		case string, bool:
+			chosen[name] = fmt.Sprint(value)
+		case float64:
+			chosen[name] = strconv.FormatFloat(value, 'f', -1, 64)
+		default:
+			raise(fmt.Errorf("column %s: the study gives %v, want a text or a number", name, quote(value)), "where")
+		}
+	}
+	return chosen
 }
 
 // param looks a parameter up, and records that the notebook knows it, and what

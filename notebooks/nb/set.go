@@ -2,6 +2,7 @@ package nb
 
 import (
 	"fmt"
+	"math"
 	"sort"
 	"strconv"
 )
@@ -201,6 +202,8 @@ func (c *column) text(row int32) string {
 	switch {
 	case c.codes != nil:
 		return c.words[c.codes[row]]
+	case c.floats != nil && math.IsNaN(c.floats[row]):
+		return "" // as it was written
 	case c.floats != nil:
 		return strconv.FormatFloat(c.floats[row], 'g', -1, 64)
 	}

@@ -19,11 +19,7 @@ func main() {
 	// one. A flat line says that every call is delayed alike; one that rises, that
 	// slow calls suffer more. All intervals hold at once with 95% confidence.
 	run := nb.Recording("run.json")
-	where := map[string]string{}
-	if model := nb.String("model", ""); model != "" {
-		where["model"] = model
-	}
-	report := nb.Judge("samples.csv", run, judge.Selection{Where: where}, judge.Options{Sets: -1})
+	report := nb.Judge("samples.csv", run, judge.Selection{}, judge.Options{Sets: -1})
 
 	// %% Lines
 	//

@@ -26,9 +26,8 @@ func main() {
 		"block_bytes", "outstanding", "rate_bytes_per_s", "utilisation")
 	run := nb.Recording("run.json")
 	about := fmt.Sprintf("%s, batch %s, sequence %s, on %s", samples.Only("model"), samples.Only("batch"), samples.Only("sequence"), run.Machine.Name)
-	if direction := nb.String("direction", ""); direction != "" {
-		samples = samples.Where("direction", direction)
-		about += ", copies " + direction
+	if directions := samples.By("direction"); len(directions) == 1 {
+		about += ", copies " + directions[0].Value
 	}
 	q := nb.Float("quantile", 0.5)
 

@@ -7,7 +7,7 @@ import (
 	"barograph/pipeline/plan"
 )
 
-// power prints what the stages that conclude something could conclude from the
+// power prints what the cells that conclude something could conclude from the
 // trials that are planned.
 func (a *app) power(p *plan.Plan) error {
 	spec := cell.Spec{Study: p.Study.Name, Machine: p.Study.Machine, Seed: p.Study.Seed}
@@ -22,17 +22,18 @@ func (a *app) power(p *plan.Plan) error {
 		spec.Inputs = append(spec.Inputs, in)
 	}
 	seen := 0
-	for _, s := range p.Study.Stages {
-		if s.Kind.Foresee == nil {
+	for _, c := range p.Cells {
+		kind := c.Stage.Kind
+		if kind.Foresee == nil {
 			continue
 		}
 		seen++
-		spec.Stage, spec.Kind, spec.ID = s.Name, s.Kind.Name, s.Name
-		text, err := s.Kind.Foresee(&spec)
+		spec.Stage, spec.Kind, spec.ID, spec.With = c.Stage.Name, kind.Name, c.ID, c.With
+		text, err := kind.Foresee(&spec)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(a.out, "\n%s: %s", s.Name, text)
+		fmt.Fprintf(a.out, "\n%s: %s", c.ID, text)
 	}
 	if seen == 0 {
 		fmt.Fprintln(a.msg, "no stage of this study concludes anything that could be foreseen")

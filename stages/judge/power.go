@@ -3,7 +3,9 @@ package judge
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 
 	"barograph/pipeline/cell"
@@ -46,10 +48,17 @@ func Foresee(s *cell.Spec) (string, error) {
 	if capacity == 0 {
 		capacity = 10e9 // its size is no matter to laws that are told apart by shape
 	}
+	chosen, err := selected(s)
+	if err != nil {
+		return "", err
+	}
 	var levels []stats.GrowthPoint
 	replicates := map[string]int{}
 	fewest := math.MaxInt
 	for _, in := range s.OfKind("infer") {
+		if !chosen(in.Point) {
+			continue
+		}
 		var calls struct {
 			Calls int `json:"calls"`
 		}
@@ -104,4 +113,36 @@ func Foresee(s *cell.Spec) (string, error) {
 		}
 	}
 	return b.String(), nil
+}
+
+// selected tells which trials have the values that the notebook's parameter
+// "where" asks of the columns that are axes; a trial that lacks an axis has an
+// empty column.
+func selected(s *cell.Spec) (func(cell.Point) bool, error) {
+	var params struct {
+		Where map[string]any `json:"where"`
+	}
+	if len(s.With) > 0 {
+		if err := json.Unmarshal(s.With, &params); err != nil {
+			return nil, fmt.Errorf("foresee %s: %w", s.ID, err)
+		}
+	}
+	maps.DeleteFunc(params.Where, func(axis string, _ any) bool {
+		return !slices.ContainsFunc(s.OfKind("infer"), func(in cell.Input) bool {
+			_, is := in.Point.Get(axis)
+			return is
+		})
+	})
+	return func(p cell.Point) bool {
+		for axis, want := range params.Where {
+			got, is := p.Get(axis)
+			if !is {
+				got = ""
+			}
+			if fmt.Sprint(got) != fmt.Sprint(want) {
+				return false
+			}
+		}
+		return true
+	}, nil
 }

@@ -43,6 +43,21 @@ func TestForesee(t *testing.T) {
 			t.Errorf("%v, %d calls: %v\n%s", c.rates, c.calls, err, got)
 		}
 	}
+	// Trials that the notebook leaves out say nothing of what it can tell.
+	some := planned([]string{"max", "15%", "30%", "50%", "70%", "90%"}, 300)
+	for i, in := range some.Inputs {
+		if in.Kind == "infer" && in.Point[0].Value == int64(5) {
+			some.Inputs[i].Point = append(in.Point, cell.Coordinate{Axis: "block", Value: "64KiB"})
+		}
+	}
+	for with, says := range map[string]string{
+		`{}`: "6 levels", `{"where": {"block": "", "model": "bert"}}`: "5 levels", `{"where": {"block": "64KiB"}}`: "1 levels", `{"where": {"level": 1}}`: "1 levels",
+	} {
+		some.With = json.RawMessage(with)
+		if got, err := Foresee(some); err != nil || !strings.HasPrefix(got, says) {
+			t.Errorf("%s: %v\n%s", with, err, got)
+		}
+	}
 	if _, err := Foresee(&cell.Spec{ID: "analyse"}); err == nil {
 		t.Error("no inference: no error")
 	}

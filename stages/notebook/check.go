@@ -3,6 +3,7 @@ package notebook
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"go/format"
@@ -46,6 +47,9 @@ if no study has it, on every recording below data/.`,
 				return err
 			}
 			with, err := parameters(params)
+			if err == nil {
+				err = positive(timeout)
+			}
 			if err != nil {
 				return err
 			}
@@ -137,7 +141,11 @@ type use struct {
 func (u use) String() string {
 	text := u.data
 	for _, name := range slices.Sorted(maps.Keys(u.with)) {
-		text += fmt.Sprintf(" --param %s=%v", name, u.with[name])
+		value := fmt.Sprint(u.with[name])
+		if b, err := json.Marshal(u.with[name]); err == nil && b[0] == '{' {
+			value = "'" + string(b) + "'"
+		}
+		text += " --param " + name + "=" + value
 	}
 	return text
 }
@@ -186,7 +194,7 @@ func (j *job) recordings() ([]use, error) {
 	if err != nil {
 		return nil, err
 	}
-	var uses []use
+	var uses, whole []use
 	for _, s := range sealed {
 		rel, err := filepath.Rel(j.root, filepath.Dir(s))
 		if err != nil {
@@ -196,8 +204,19 @@ func (j *job) recordings() ([]use, error) {
 			uses = append(uses, use{rel, nil})
 		}
 		for _, with := range studies[filepath.Base(filepath.Dir(rel))] {
-			uses = append(uses, use{rel, with})
+			u := use{rel, maps.Clone(with)}
+			// What only the study can work out, such as an axis of the stage, is left out.
+			expression := func(_ string, v any) bool { return strings.Contains(fmt.Sprint(v), "${{") }
+			maps.DeleteFunc(u.with, expression)
+			if _, selects := with["where"]; selects && u.with["where"] == nil {
+				whole = append(whole, u) // samples that the notebook may not be able to take together
+			} else {
+				uses = append(uses, u)
+			}
 		}
+	}
+	if len(uses) == 0 {
+		uses = whole
 	}
 	if len(uses) == 0 {
 		return nil, cell.Hint(fmt.Errorf("no recording to check %s on: the studies that have it, %s, have none below data/",
@@ -234,9 +253,6 @@ func (j *job) studies() (map[string][]With, error) {
 			if stage.Notebook == "" || filepath.Join(j.root, stage.Notebook) != j.dir {
 				continue
 			}
-			maps.DeleteFunc(stage.With, func(_ string, v any) bool { // which only the study can work out
-				return strings.Contains(fmt.Sprint(v), "${{")
-			})
 			if !slices.ContainsFunc(found[study.Study], func(w With) bool { return fmt.Sprint(w) == fmt.Sprint(stage.With) }) {
 				found[study.Study] = append(found[study.Study], stage.With)
 			}

@@ -85,7 +85,7 @@ func TestCheckStudies(t *testing.T) {
 	}
 	t.Chdir(root(t))
 	for name, want := range map[string][]string{
-		"contention":  {"on data/paper/host: ", "on data/sharing/h100 --param direction=d2h: "},
+		"contention":  {"on data/paper/host: ", "on data/sharing/h100 --param where='{\"direction\":\"d2h\"}': "},
 		"fingerprint": {"on data/models/host: "},
 	} {
 		out, _, err := command(t, "check", name)
