@@ -125,6 +125,13 @@ the others the newest, while the store takes no more than --keep.`,
 			if err != nil {
 				return &status{statusUsage, fmt.Errorf("--keep: %w", err)}
 			}
+			files, err := filepath.Glob(filepath.Join("configs", "*.yaml"))
+			if err != nil {
+				return err
+			}
+			if len(files) == 0 {
+				return &status{statusUsage, cell.Hint(errors.New("no study under configs/ here"), "run this in the workspace")}
+			}
 			lock, err := a.lock(cmd.Context(), ".")
 			if err != nil {
 				return err
@@ -134,7 +141,7 @@ the others the newest, while the store takes no more than --keep.`,
 			if err != nil {
 				return err
 			}
-			roots, err := a.roots(s)
+			roots, err := a.roots(s, files)
 			if err != nil {
 				return errors.Join(err, s.Close())
 			}
@@ -161,15 +168,8 @@ the others the newest, while the store takes no more than --keep.`,
 	return c
 }
 
-// roots are the keys of what the studies of this workspace name.
-func (a *app) roots(s *store.Store) (map[string]bool, error) {
-	files, err := filepath.Glob(filepath.Join("configs", "*.yaml"))
-	if err != nil {
-		return nil, err
-	}
-	if len(files) == 0 {
-		return nil, &status{statusUsage, cell.Hint(errors.New("no study under configs/ here"), "run this in the workspace")}
-	}
+// roots are the keys of what the studies in files name.
+func (a *app) roots(s *store.Store, files []string) (map[string]bool, error) {
 	recs, err := recordings()
 	if err != nil {
 		return nil, err

@@ -24,6 +24,7 @@ import (
 	"barograph/stages/notebook/symbols"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 	"gopkg.in/yaml.v3"
 )
 
@@ -59,6 +60,9 @@ unless the notebook ends well. The summary goes to standard output.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := j.open(args[0], params); err != nil {
 				return err
+			}
+			if err := writable(j.output); err != nil {
+				return cell.Usage(fmt.Errorf("--output %s: %w", j.output, err))
 			}
 			j.out, j.log = c.OutOrStdout(), c.ErrOrStderr()
 			return j.run(c.Context())
@@ -337,11 +341,11 @@ func (j *job) spec() (*cell.Spec, error) {
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read --data: %w", err)
+		return nil, cell.Usage(cell.Hint(fmt.Errorf("read --data: %w", err), "name the folder of a recording, such as data/paper/host"))
 	}
 	if in.Files[record.Sums] != "" { // a sealed recording: what has changed since is not drawn
 		if err := record.Verify(root); err != nil {
-			return nil, fmt.Errorf("read --data: %w", err)
+			return nil, cell.Usage(fmt.Errorf("read --data: %w", err))
 		}
 	}
 	s.Inputs = []cell.Input{in}
@@ -423,6 +427,25 @@ func (j *job) publish(dir string) error {
 		fmt.Fprintf(j.log, "wrote %s\n", to)
 	}
 	return nil
+}
+
+// writable looks, before a notebook is run, whether its outputs could be written
+// below a folder, which need not be there.
+func writable(dir string) error {
+	dir, err := filepath.Abs(dir)
+	for err == nil {
+		var info fs.FileInfo
+		if info, err = os.Stat(dir); err == nil {
+			if !info.IsDir() {
+				return fmt.Errorf("%s is no folder", dir)
+			}
+			return unix.Access(dir, unix.W_OK|unix.X_OK)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			dir, err = filepath.Dir(dir), nil
+		}
+	}
+	return err
 }
 
 // writeWhole writes a file, and its folders, so that it is there whole or not at

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
+
+	"barograph/pipeline/cell"
 
 	"github.com/spf13/cobra"
 )
@@ -64,6 +67,9 @@ func (j *job) flags(c *cobra.Command, params *[]string) {
 
 // open finds the notebook and reads its parameters.
 func (j *job) open(name string, params []string) (err error) {
+	if err := positive(j.timeout); err != nil {
+		return err
+	}
 	if j.root, err = os.Getwd(); err != nil {
 		return err
 	}
@@ -72,4 +78,12 @@ func (j *job) open(name string, params []string) (err error) {
 	}
 	j.with, err = parameters(params)
 	return err
+}
+
+// positive refuses a time that a flag cannot have.
+func positive(timeout time.Duration) error {
+	if timeout < 0 {
+		return cell.Usage(fmt.Errorf("--timeout %v: want more than 0, or 0 for never", timeout))
+	}
+	return nil
 }
