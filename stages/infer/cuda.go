@@ -131,6 +131,9 @@ func openCUDA(gpu cuda.GPU, w *With, c *model.Config, file string, seed uint64) 
 		x.in += size(t.Type, v)
 		x.cut = max(x.cut, t.Cut)
 	}
+	if err := x.fits(info, wanted, dims); err != nil {
+		return x, nil, err
+	}
 	results, err := x.room(wanted, dims)
 	if err == nil && w.CUDA.Memory == "pinned" {
 		results, err = pinnedTensors(gpu, results)

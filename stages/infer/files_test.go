@@ -99,6 +99,10 @@ func TestFilesThatCannotRun(t *testing.T) {
 			g.Output("y", typed(t, "string"), "1")
 		})},
 		{name: "more than fits", want: "has more than 134217728 elements", model: graph(t, 12, matmul), dims: map[string]any{"rows": 1 << 40, "columns": 4}},
+		{name: "an output that fits nowhere", want: `output "y", float32 [1 1099511627776], take more memory`, hint: "smaller sizes", model: graph(t, 12, func(g *onnx.Graph, w string) {
+			g.OpAs("y", "MatMul", []string{g.Input("x", onnx.Float32, "rows", "4"), w})
+			g.Output("y", onnx.Float32, "rows", "1099511627776")
+		}), dims: map[string]any{"rows": 1}},
 		{name: "an input that is no tensor", want: `input "x": it is no tensor`, hint: "tensors for inputs", model: graph(t, 12, func(g *onnx.Graph, w string) {
 			g.OpAs("y", "SequenceLength", []string{g.Input("x", 0)})
 			g.Output("y", onnx.Int64)

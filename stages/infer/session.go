@@ -3,6 +3,7 @@ package infer
 import (
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"barograph/stages/model/onnx"
 
 	ort "github.com/yalue/onnxruntime_go"
+	"golang.org/x/sys/unix"
 )
 
 var loaded struct {
@@ -118,6 +120,9 @@ func open(c *model.Config, file string, dims map[string]int64, threads int, seed
 	x.names = append(slices.Clone(names), outputs...)
 	x.weights = info.InitialiserBytes
 	if x.idle, err = ort.NewRunOptions(); err != nil {
+		return x, err
+	}
+	if err := x.fits(info, info.Outputs, dims); err != nil {
 		return x, err
 	}
 	results, err := x.room(info.Outputs, dims)
@@ -284,6 +289,34 @@ func (x *session) room(outputs []onnx.Value, dims map[string]int64) (values []or
 		return values, nil
 	}
 	return values, x.find(values, outputs)
+}
+
+// fits tells whether inputs, weights and those outputs whose shapes are known can
+// be in memory together.
+func (x *session) fits(info *model.Info, outputs []onnx.Value, dims map[string]int64) error {
+	left := memory() - x.in - info.InitialiserBytes
+	for _, out := range outputs {
+		shape, err := onnx.Resolve(out.Dims, dims)
+		if err != nil {
+			continue
+		}
+		n, ok := (&onnx.Tensor{Dims: shape}).Elements()
+		bytes, _ := out.Type.Bytes(n)
+		if left -= bytes; !ok || left < 0 {
+			return cell.Hint(fmt.Errorf("inputs, weights and output %q, %v %v, take more memory than this machine has", out.Name, out.Type, shape),
+				"give its dimensions smaller sizes (dims:, batch:, sequence:)")
+		}
+	}
+	return nil
+}
+
+// memory returns how many bytes the machine has.
+func memory() int64 {
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) != nil || info.Totalram == 0 {
+		return math.MaxInt64
+	}
+	return int64(info.Totalram) * int64(max(1, info.Unit))
 }
 
 // find calls the model for those of its outputs that have no memory yet, and puts
