@@ -89,8 +89,9 @@ func (s *Study) bind(st *Stage, p cell.Point) (*Bound, []word, Errors) {
 	if len(d.errs) == 0 && !d.partial && st.Kind.Check != nil {
 		if err := st.Kind.Check(s.Root, s.Machine.Device, b.With); err != nil {
 			at := with
-			if word, _, _ := strings.Cut(err.Error(), " "); with.get(word) != nil {
-				at = with.get(word) // the message begins with the parameter at fault
+			word, _, _ := strings.Cut(err.Error(), " ") // the parameter at fault
+			if named := with.get(strings.TrimSuffix(word, ":")); named != nil {
+				at = named
 			}
 			d.fail(at, hintOf(err), "stage %q: %v", st.Name, err)
 		}

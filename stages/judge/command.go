@@ -43,7 +43,8 @@ outstanding, block_bytes and achieved_bytes_per_s.
 For each claim it says reproduced, refuted, not identified or INVALID, with the
 effect and its interval, the growth law and its rivals, what a design like this
 one could tell, and every doubt. What a run.json beside the file says of the
-measurement is taken into account. Exit status 3 says INVALID.
+measurement is taken into account, and where SHA256SUMS is beside them, both must
+be as it says. Exit status 3 says INVALID.
 
 A bootstrap that takes more than a second says so before it starts.`,
 		Example: `  barograph judge data/paper/host/samples.csv
