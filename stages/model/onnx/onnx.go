@@ -226,12 +226,13 @@ var apart = map[string][]int{
 	"DequantizeLinear":   {1, 2},
 	"QLinearConv":        {1, 2, 4, 5, 6, 7},
 	"QLinearMatMul":      {1, 2, 4, 5, 6, 7},
+	"QGemm":              {1, 2, 4, 5, 7, 8},
 	"ConvInteger":        {2, 3},
 	"MatMulInteger":      {2, 3},
 }
 
 // biases says which input of an operator may be a bias of 32 bit integers.
-var biases = map[string]int{"DequantizeLinear": 0, "QLinearConv": 8}
+var biases = map[string]int{"DequantizeLinear": 0, "QLinearConv": 8, "QGemm": 6}
 
 // see takes in an operator, named with its domain unless that is the standard
 // one, and its first output; axis is its attribute, or 0.

@@ -316,7 +316,7 @@ func TestParametersAndRows(t *testing.T) {
 		}, 15, 12 + 12 + 3 + 12 + 12 + 12, nil},
 		{"quantised operators", [][]byte{
 			weight("w", int8s, 4, 3), weight("s", Float32, 1), weight("z", int8s, 1), weight("b", int32s, 4),
-			node("QLinearConv", "x s z w s z s z b", "y"),
+			node("QLinearConv", "x s z w s z s z b", "y"), node("com.microsoft:QGemm", "x s z w s z b s z", "z"),
 		}, 16, 12 + 4 + 1 + 16, nil},
 		{"resized", [][]byte{weight("scales", Float32, 4), node("Resize", "x scales scales", "y")}, 0, 16, nil},
 		{"reshaped tokens", [][]byte{
