@@ -309,6 +309,8 @@ func (c *Config) GuessDims() map[string]int64 {
 		case n == "batch" || n == "sequence":
 		case strings.Contains(low, "height") || strings.Contains(low, "width") || low == "h" || low == "w" || c.spatial(n):
 			guess[n] = 224
+		case strings.Contains(low, "total"): // of a cache and what is new
+			guess[n] = 128
 		case strings.Contains(low, "seq") || strings.Contains(low, "len") || strings.Contains(low, "past"):
 			guess[n] = 64
 		default:

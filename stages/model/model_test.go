@@ -617,6 +617,28 @@ func TestGenerateTypes(t *testing.T) {
 	}
 }
 
+// Sizes to try are those of an image, of a text, or 1.
+func TestGuessDims(t *testing.T) {
+	c := &Config{Inputs: []Input{
+		{Dims: []string{"batch", "3", "p2o.1", "p2o.2"}},
+		{Dims: []string{"N", "rows", "columns", "1"}},
+		{Dims: []string{"8", "N", "64", "c"}},
+		{Dims: []string{"batch", "sequence_length", "image_width"}},
+		{Dims: []string{"past_length", "total_sequence_length", "past_length + 1"}},
+	}}
+	want := map[string]int64{
+		"p2o.1": 224, "p2o.2": 224, "rows": 224, "columns": 224, "N": 1, "c": 1,
+		"sequence_length": 64, "image_width": 224, "past_length": 64, "total_sequence_length": 128,
+	}
+	if got := c.GuessDims(); !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	err := c.CheckDims(map[string]int64{"batch": 1, "N": 1, "c": 1, "p2o.1": 1, "p2o.2": 1, "rows": 1, "columns": 1, "image_width": 1})
+	if want := "dims: {past_length: 64, sequence_length: 64, total_sequence_length: 128}"; !strings.Contains(hintOf(err), want) {
+		t.Errorf("hint %q, want %q", hintOf(err), want)
+	}
+}
+
 func TestGenerateErrors(t *testing.T) {
 	c := small(t)
 	for want, dims := range map[string]map[string]int64{
