@@ -66,9 +66,8 @@ func exit(err error) {
 		os.Exit(0)
 	}
 	fmt.Fprintln(os.Stderr, "parity:", err)
-	var h *cell.Error
-	if errors.As(err, &h) {
-		fmt.Fprintln(os.Stderr, "hint:", h.Hint)
+	if hint := cell.HintOf(err); hint != "" {
+		fmt.Fprintln(os.Stderr, "hint:", hint)
 	}
 	if errors.Is(err, errBusy) {
 		os.Exit(3)

@@ -14,6 +14,7 @@ package cell
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"sort"
@@ -290,6 +291,15 @@ func Hint(err error, format string, args ...any) error {
 		return nil
 	}
 	return &Error{err, fmt.Sprintf(format, args...)}
+}
+
+// HintOf returns the advice that an error carries, or nothing.
+func HintOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Hint
+	}
+	return ""
 }
 
 // A usageError is a mistake in what was asked for.

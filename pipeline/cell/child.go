@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -114,12 +113,7 @@ func Serve(kinds Kinds, in io.Reader, out io.Writer) error {
 	c := &Cell{control: make(chan Control, 16), enc: json.NewEncoder(out)}
 	err := c.serve(kinds, in)
 	if err != nil {
-		e := Event{Type: "error", Text: err.Error()}
-		var h *Error
-		if errors.As(err, &h) {
-			e.Hint = h.Hint
-		}
-		c.emit(e)
+		c.emit(Event{Type: "error", Text: err.Error(), Hint: HintOf(err)})
 	}
 	return err
 }

@@ -145,9 +145,12 @@ func (a *app) complain(err error) {
 		return
 	}
 	fmt.Fprintln(a.msg, "barograph:", err)
-	var h *cell.Error
-	if errors.As(err, &h) && h.Hint != "" {
-		fmt.Fprintln(a.msg, "  hint:", h.Hint)
+	a.advise(err)
+}
+
+func (a *app) advise(err error) {
+	if hint := cell.HintOf(err); hint != "" {
+		fmt.Fprintln(a.msg, "  hint:", hint)
 	}
 }
 

@@ -301,10 +301,7 @@ func (a *app) conclude(e *ended) error {
 	}
 	for _, f := range res.Failures {
 		fmt.Fprintf(a.msg, "\n%s failed: %v\n", f.Cell.ID, f.Err)
-		var h *cell.Error
-		if errors.As(f.Err, &h) && h.Hint != "" {
-			fmt.Fprintln(a.msg, "  hint:", h.Hint)
-		}
+		a.advise(f.Err)
 		if f.Log != "" {
 			fmt.Fprintln(a.msg, "  log:", relative(f.Log))
 		}

@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"os"
 	"runtime"
@@ -260,10 +260,7 @@ func (a *app) doctorCommand() *cobra.Command {
 				if err != nil {
 					failed = true
 					found = err.Error()
-					var h *cell.Error
-					if errors.As(err, &h) && hint == "" {
-						hint = h.Hint
-					}
+					hint = cmp.Or(hint, cell.HintOf(err))
 				}
 				all = append(all, finding{ch.Name, err == nil, found, hint})
 			}

@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
@@ -386,12 +385,7 @@ func (b *builder) add(st *study.Stage, err error) {
 	case study.Errors:
 		b.errs = append(b.errs, e...)
 	default:
-		hint := ""
-		var h *cell.Error
-		if errors.As(err, &h) {
-			hint = h.Hint
-		}
-		b.fail(st, hint, "stage %q: %v", st.Name, err)
+		b.fail(st, cell.HintOf(err), "stage %q: %v", st.Name, err)
 	}
 }
 

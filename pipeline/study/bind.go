@@ -93,7 +93,7 @@ func (s *Study) bind(st *Stage, p cell.Point) (*Bound, []word, Errors) {
 			if named := with.get(strings.TrimSuffix(word, ":")); named != nil {
 				at = named
 			}
-			d.fail(at, hintOf(err), "stage %q: %v", st.Name, err)
+			d.fail(at, cell.HintOf(err), "stage %q: %v", st.Name, err)
 		}
 	}
 	return b, outputs, d.errs

@@ -2,13 +2,10 @@ package study
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
-
-	"barograph/pipeline/cell"
 )
 
 // An Error is one thing wrong with a study or a machine file, at its place.
@@ -107,15 +104,6 @@ func (e Errors) err() error {
 		return e[0]
 	}
 	return e
-}
-
-// hintOf returns the advice that an error carries, or nothing.
-func hintOf(err error) string {
-	var h *cell.Error
-	if errors.As(err, &h) {
-		return h.Hint
-	}
-	return ""
 }
 
 // suggest names the known word nearest to a misspelt one, or all of them.

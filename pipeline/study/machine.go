@@ -100,7 +100,7 @@ func (l *loader) checkSim(m *machineFile) {
 			parameter := p.key.val.(string)
 			value, ok := m.Sim[parameter]
 			if err := check(parameter, value); ok && err != nil {
-				l.fail(p.key, hintOf(err), "sim: %v", err)
+				l.fail(p.key, cell.HintOf(err), "sim: %v", err)
 			}
 		}
 	}

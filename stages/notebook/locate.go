@@ -61,12 +61,7 @@ func (s *Source) note(err error) error {
 	if !errors.As(err, &e) || !e.panicked || s.certain(e.Line, e.Col) {
 		return err
 	}
-	d := doubt{Line: e.Line, Col: e.Col, Message: e.Message}
-	var h *cell.Error
-	if errors.As(e.cause, &h) {
-		d.Hint = h.Hint
-	}
-	b, jerr := json.Marshal(d)
+	b, jerr := json.Marshal(doubt{Line: e.Line, Col: e.Col, Message: e.Message, Hint: cell.HintOf(e.cause)})
 	if jerr == nil {
 		jerr = os.WriteFile(filepath.Join(private, panicFile), b, 0o666)
 	}

@@ -405,10 +405,9 @@ func faults(err error, r *Record) []fault {
 			at = n
 		}
 	}
-	hint := ""
-	var h *cell.Error
-	if errors.As(err, &h) && h.Hint != "" {
-		hint = "\nhint: " + h.Hint
+	hint := cell.HintOf(err)
+	if hint != "" {
+		hint = "\nhint: " + hint
 	}
 	text := err.Error()
 	places := regexp.MustCompile(`(?m)^`+regexp.QuoteMeta(r.Notebook)+`:(\d+):\d+: `).FindAllStringSubmatchIndex(text, -1)

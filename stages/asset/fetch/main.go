@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -23,9 +22,8 @@ func main() {
 	defer stop()
 	if err := fetch(ctx, *gpu, *python); err != nil {
 		fmt.Fprintln(os.Stderr, "fetch:", err)
-		var h *cell.Error
-		if errors.As(err, &h) {
-			fmt.Fprintln(os.Stderr, "hint:", h.Hint)
+		if hint := cell.HintOf(err); hint != "" {
+			fmt.Fprintln(os.Stderr, "hint:", hint)
 		}
 		os.Exit(1)
 	}

@@ -44,9 +44,8 @@ func main() {
 	env, err := prepare(ctx, os.Args[1])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "link:", err)
-		var h *cell.Error
-		if errors.As(err, &h) {
-			fmt.Fprintln(os.Stderr, "hint:", h.Hint)
+		if hint := cell.HintOf(err); hint != "" {
+			fmt.Fprintln(os.Stderr, "hint:", hint)
 		}
 		os.Exit(1)
 	}
