@@ -227,7 +227,7 @@ func asked(p *plan.Plan, capacity map[string]int64) error {
 		case n < 1:
 			return &status{statusUsage, fmt.Errorf("--resource %s=%d: want at least 1", name, n)}
 		case len(known) == 0:
-			return &status{statusUsage, fmt.Errorf("--resource %s: no stage of this study has resources:", name)}
+			return &status{statusUsage, fmt.Errorf("--resource %s: no stage of this study asks for any resource", name)}
 		case !known[name]:
 			return &status{statusUsage, cell.Hint(fmt.Errorf("--resource %s: no stage asks for it", name), "resources of this study: %s", strings.Join(slices.Sorted(maps.Keys(known)), ", "))}
 		}
