@@ -269,7 +269,7 @@ func (r *report) write(w io.Writer, asJSON bool) error {
 		fmt.Fprintf(t, "link\tper request in %s bytes, out %s; weights %s, once%s\n", thousands(x.In), out, thousands(x.Weights), at(x.Dims))
 	} else {
 		fmt.Fprintf(t, "link\tweights %s bytes, once; per request unknown: %v\n", thousands(r.InitialiserBytes), r.Doubt)
-		hint := hintOf(r.Doubt)
+		hint := cell.HintOf(r.Doubt)
 		if missing := (*missingError)(nil); errors.As(r.Doubt, &missing) {
 			var sizes []string
 			for _, d := range slices.Sorted(maps.Keys(missing.guess)) {

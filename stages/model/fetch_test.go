@@ -42,7 +42,7 @@ func TestFetchResumes(t *testing.T) {
 		return fetch(t.Context(), server.Client(), server.URL, path, sum, func(l string) { lines = append(lines, l) })
 	}
 	err := try(want)
-	if err == nil || !strings.Contains(err.Error(), "after 300000 bytes: unexpected EOF") || !strings.Contains(hintOf(err), "goes on from there") {
+	if err == nil || !strings.Contains(err.Error(), "after 300000 bytes: unexpected EOF") || !strings.Contains(cell.HintOf(err), "goes on from there") {
 		t.Fatalf("cut off: %v", err)
 	}
 	if _, err := os.Stat(path); err == nil {
@@ -147,8 +147,8 @@ func TestFetchWithoutRanges(t *testing.T) {
 		interrupt()
 	}()
 	err := fetch(ctx, server.Client(), server.URL+"/old", path, sum, func(string) {})
-	if !errors.Is(err, context.Canceled) || !strings.Contains(hintOf(err), "goes on from there") {
-		t.Errorf("interrupted: %v, hint %q", err, hintOf(err))
+	if !errors.Is(err, context.Canceled) || !strings.Contains(cell.HintOf(err), "goes on from there") {
+		t.Errorf("interrupted: %v, hint %q", err, cell.HintOf(err))
 	}
 	if _, err := os.Stat(path); err == nil {
 		t.Error("the half file has the model's name")

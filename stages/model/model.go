@@ -217,7 +217,7 @@ func read(root, file, name string, data []byte) (*Config, error) {
 			continue
 		}
 		if err := in.Values.Text.open(root); err != nil {
-			hint := hintOf(err)
+			hint := cell.HintOf(err)
 			if errors.Is(err, fs.ErrNotExist) {
 				hint = "paths are relative to the workspace"
 			}
@@ -322,11 +322,11 @@ func readFile(root string, d *document, n *yaml.Node, name string) (*Config, err
 	}
 	info, err := c.open()
 	if err != nil {
-		return nil, d.errorAt("file", hintOf(err), "%v", err)
+		return nil, d.errorAt("file", cell.HintOf(err), "%v", err)
 	}
 	if y.SHA256 != "" {
 		if err := c.checkSum(y.SHA256); err != nil {
-			return nil, d.errorAt("sha256", hintOf(err), "%v", err)
+			return nil, d.errorAt("sha256", cell.HintOf(err), "%v", err)
 		}
 	}
 	if has(n, "parameters") && y.Parameters != info.Parameters {
@@ -336,7 +336,7 @@ func readFile(root string, d *document, n *yaml.Node, name string) (*Config, err
 		c.Inputs = y.Inputs
 		err = c.checkInputs(d, info)
 	} else if err = c.describeInputs(info); err != nil {
-		err = d.errorAt("file", hintOf(err), "%v", err)
+		err = d.errorAt("file", cell.HintOf(err), "%v", err)
 	}
 	if err != nil {
 		return nil, err
@@ -351,14 +351,6 @@ type absentError struct {
 }
 
 func (e *absentError) Unwrap() error { return e.error }
-
-func hintOf(err error) string {
-	var h *cell.Error
-	if errors.As(err, &h) {
-		return h.Hint
-	}
-	return ""
-}
 
 // under resolves a path, absolute or relative to root.
 func under(root, path string) string {
@@ -493,7 +485,7 @@ func (c *Config) describeInputs(info *Info) error {
 			err = errors.New("the file does not say how many dimensions it has")
 		}
 		if err != nil {
-			hint := hintOf(err)
+			hint := cell.HintOf(err)
 			if hint == "" {
 				hint = "describe it under inputs: of a configuration in configs/models"
 			}

@@ -634,8 +634,8 @@ func TestGuessDims(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	err := c.CheckDims(map[string]int64{"batch": 1, "N": 1, "c": 1, "p2o.1": 1, "p2o.2": 1, "rows": 1, "columns": 1, "image_width": 1})
-	if want := "dims: {past_length: 64, sequence_length: 64, total_sequence_length: 128}"; !strings.Contains(hintOf(err), want) {
-		t.Errorf("hint %q, want %q", hintOf(err), want)
+	if want := "dims: {past_length: 64, sequence_length: 64, total_sequence_length: 128}"; !strings.Contains(cell.HintOf(err), want) {
+		t.Errorf("hint %q, want %q", cell.HintOf(err), want)
 	}
 }
 

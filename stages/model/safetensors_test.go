@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"barograph/pipeline/cell"
+
 	"github.com/x448/float16"
 )
 
@@ -223,8 +225,8 @@ func TestCheckpointInShards(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", path, err, want)
 		}
-		if want == "does not fit" && !strings.Contains(hintOf(err), "name their index") {
-			t.Errorf("one file of two: hint %q", hintOf(err))
+		if want == "does not fit" && !strings.Contains(cell.HintOf(err), "name their index") {
+			t.Errorf("one file of two: hint %q", cell.HintOf(err))
 		}
 	}
 }
