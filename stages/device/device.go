@@ -52,6 +52,7 @@ type Load struct {
 	Outstanding int         // copies in flight per thread and direction, at least 1
 	Directions  []Direction // each thread keeps copies in flight in all of them
 	Pageable    bool        // host memory is pageable rather than page-locked
+	Calls       int         // copies of each thread in each direction; 0: without end
 }
 
 // A Device is what is under pressure.

@@ -119,6 +119,16 @@ func (d *drive) stop() error {
 	return d.err
 }
 
+// finished waits until a load of so many calls has made them.
+func (d *drive) finished(ctx context.Context) error {
+	select {
+	case <-d.ended:
+		return d.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // sleep lets the load go on for a while.
 func (d *drive) sleep(ctx context.Context, while time.Duration) error {
 	over := time.NewTimer(while)
@@ -160,10 +170,12 @@ func (d *drive) copy(lane device.Lane, tapes []*tape, frontier *atomic.Int64) er
 	}
 	var flying int
 	var latest [device.NumDirections]int64 // start of the last finished copy
+	var made [device.NumDirections]int     // submitted
 	submit := func(dir device.Direction) error {
-		if d.rate > 0 && !d.wait(flying, frontier) {
+		if d.load.Calls > 0 && made[dir] == d.load.Calls || d.rate > 0 && !d.wait(flying, frontier) {
 			return nil
 		}
+		made[dir]++
 		flying++
 		return lane.Submit(dir)
 	}

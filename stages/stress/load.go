@@ -56,7 +56,7 @@ func (t *task) follow(ctx context.Context, d *drive) error {
 	if t.Background {
 		controls = t.Controls()
 	}
-	if d.load.Threads > 0 {
+	if d.load.Threads > 0 && d.load.Calls == 0 {
 		if err := t.settle(ctx, d, controls); err != nil {
 			return err
 		}
@@ -95,16 +95,23 @@ func (t *task) crowded(share float64) {
 	}
 }
 
-// measure holds a steady load until its trial, or its duration, is over.
+// measure holds a load until its trial, its calls or its duration are over.
 func (t *task) measure(ctx context.Context, d *drive) error {
 	if t.Background {
 		return t.trial(ctx, d.broken, &d.err)
 	}
 	start := cell.Now()
-	if err := d.sleep(ctx, time.Duration(t.with.Duration)); err != nil {
-		return err
+	if d.load.Threads > 0 && d.load.Calls > 0 {
+		if err := d.finished(ctx); err != nil {
+			return err
+		}
+		t.result.Window = span(d.tapes)
+	} else {
+		if err := d.sleep(ctx, time.Duration(t.with.Duration)); err != nil {
+			return err
+		}
+		t.result.Window = [2]int64{start, cell.Now()}
 	}
-	t.result.Window = [2]int64{start, cell.Now()}
 	t.Measured(t.result.Window[0], t.result.Window[1])
 	return nil
 }
@@ -168,6 +175,9 @@ func (t *task) account(tapes []*tape) error {
 	}
 	for _, tape := range tapes {
 		t.result.Copies += int64(tape.len())
+	}
+	if last := max(start, span(tapes)[1]); t.with.Calls > 0 && t.with.Threads > 0 && last < end {
+		t.warn("the load's copies were over after %.0f%% of the time that was timed: give it more calls, or none", 100*float64(last-start)/float64(end-start))
 	}
 	if r := t.result.Rate; t.with.Threads > 0 && r > 0 && t.result.Achieved < 0.98*r {
 		t.warn("the load reached %.1f%% of its rate of %.3g bytes/s: more than the link carried beside the inference, or too few copies in flight",

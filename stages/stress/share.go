@@ -158,7 +158,7 @@ func join(ctx context.Context, c *cell.Cell, load string, w *With) (_ *Guest, er
 	if g.drive, err = start(ctx, dev, l, r.Rate, limit, r.CPUs); err != nil {
 		return nil, err
 	}
-	if l.Threads > 0 {
+	if l.Threads > 0 && l.Calls == 0 {
 		if err := g.task.settle(ctx, g.drive, nil); err != nil {
 			return nil, errors.Join(err, g.drive.stop())
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -34,10 +35,15 @@ func (t *task) simulatedLoad(ctx context.Context) error {
 			}
 		}
 	}
-	if t.result.Window == [2]int64{} {
+	told := t.result.Window != [2]int64{}
+	if !told {
 		t.result.Window[1] = int64(t.with.Duration)
 	}
 	v.Until = t.result.Window[1]
+	byCalls := !told && t.with.Calls > 0 && t.with.Threads > 0
+	if byCalls {
+		v.Until = math.MaxInt64
+	}
 	if v.Limit, err = maxCopies(); err != nil {
 		return err
 	}
@@ -52,6 +58,9 @@ func (t *task) simulatedLoad(ctx context.Context) error {
 	tapes, err := record(copies, load)
 	if err != nil {
 		return err
+	}
+	if byCalls {
+		t.result.Window = span(tapes)
 	}
 	return t.finish(tapes)
 }

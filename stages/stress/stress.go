@@ -10,6 +10,11 @@
 // the same, with a warning and steady: false in its result. Zero threads are no
 // load, ready at once.
 //
+// With calls, such as the paper's 300, each thread makes so many copies in each
+// direction and ends. They begin at once, without waiting for a steady load, of
+// which little might be left; where they are over before the trial, a warning
+// says for how much of its interval they lasted.
+//
 // In mode capacity it finds the bandwidth that utilisation is a share of. It
 // sweeps thread counts and block sizes in each direction, and puts the fastest
 // point under load once more, until steady; the larger of its two figures is the
@@ -68,6 +73,7 @@ type With struct {
 	Memory      string        `json:"memory" enum:"pinned,pageable" doc:"page-locked or pageable host memory"`
 	Rate        unit.Rate     `json:"rate" doc:"mode load: what all threads together are held to, such as 2GB/s or 50% of capacity; max is no limit"`
 	Sharing     string        `json:"sharing" enum:"separate,process" doc:"mode load: threads in a process of their own, or in the inference's process and GPU context"`
+	Calls       int           `json:"calls,omitempty" min:"0" max:"33554432" doc:"mode load: copies that each thread makes in each direction, such as 300; 0: until its trial ends"`
 	Settle      unit.Duration `json:"settle" doc:"how long a load may take to become steady"`
 	Duration    unit.Duration `json:"duration" doc:"how long a point of the sweep is measured, or a load that belongs to no trial"`
 }
@@ -122,6 +128,10 @@ func (w *With) check(on string) error {
 		return fmt.Errorf("sharing %q is not one of separate, process", w.Sharing)
 	case capacity && w.Sharing == "process":
 		return cell.Hint(errors.New("mode capacity with sharing: process"), "a capacity is calibrated without an inference")
+	case capacity && w.Calls > 0:
+		return cell.Hint(fmt.Errorf("mode capacity with calls of %d", w.Calls), "calls belong to mode load; duration: says how long a point is measured")
+	case w.Calls < 0:
+		return fmt.Errorf("calls is %d: want at least 0", w.Calls)
 	case w.Threads < 0 || w.Block < 0 || w.Outstanding < 1:
 		return fmt.Errorf("threads %d, block %d, outstanding %d: want at least 0, 0 and 1", w.Threads, int64(w.Block), w.Outstanding)
 	case w.Settle <= 0 || w.Duration <= 0:
@@ -141,7 +151,7 @@ func (w *With) load(direction string) (device.Load, error) {
 	directions, err := device.Directions(direction)
 	return device.Load{
 		Threads: w.Threads, Block: int64(w.Block), Outstanding: w.Outstanding,
-		Directions: directions, Pageable: w.Memory == "pageable",
+		Directions: directions, Pageable: w.Memory == "pageable", Calls: w.Calls,
 	}, err
 }
 

@@ -356,6 +356,53 @@ func TestSimulatedControls(t *testing.T) {
 	}
 }
 
+// A load of so many calls makes them and ends, also beside a trial, of which it
+// says for how much it lasted.
+func TestCalls(t *testing.T) {
+	for _, m := range []cell.Machine{hostMachine, simMachine} {
+		for _, calls := range []int{2, 40} {
+			with := fmt.Sprintf(`{"threads": 2, "block": "1MiB", "direction": "both", "outstanding": 3, "calls": %d}`, calls)
+			count := func(copies []sim.Copy) {
+				t.Helper()
+				made := map[string]int{}
+				for _, c := range copies {
+					made[fmt.Sprint(c.Thread, c.Direction)]++
+				}
+				for _, who := range []string{"0 h2d", "0 d2h", "1 h2d", "1 d2h"} {
+					if made[who] != calls {
+						t.Errorf("%s, calls %d: %s made %d copies", m.Device, calls, who, made[who])
+					}
+				}
+			}
+			alone := serve(t, cell.Spec{Machine: m}, with)
+			alone.in.Close()
+			if err := alone.end(); err != nil {
+				t.Fatal(err)
+			}
+			r, copies := results(t)
+			if count(copies); r.Copies != int64(4*calls) || r.Achieved <= 0 || strings.Contains(strings.Join(r.Warnings, " "), "were over") {
+				t.Errorf("%s, calls %d: %+v", m.Device, calls, r)
+			}
+
+			c := serve(t, trial(m), with)
+			c.until("ready")
+			begun := int64(0)
+			if m.Device == "host" {
+				begun = cell.Now()
+			}
+			c.control(cell.Control{Type: "window", Start: begun, End: begun + 60e9})
+			c.control(cell.Control{Type: "stop"})
+			if err := c.end(); err != nil {
+				t.Fatal(err)
+			}
+			c.in.Close()
+			if r, _ := results(t); !strings.Contains(strings.Join(r.Warnings, " "), "the load's copies were over after") {
+				t.Errorf("%s, calls %d, beside a trial: %+v", m.Device, calls, r)
+			}
+		}
+	}
+}
+
 func TestCapacity(t *testing.T) {
 	c := serve(t, cell.Spec{Machine: hostMachine}, `{"mode": "capacity", "directions": ["d2h"], "block": "4MiB", "duration": "60ms"}`)
 	c.in.Close()
@@ -450,6 +497,9 @@ func TestCheck(t *testing.T) {
 		{`{"mode": "capacity", "directions": ["h2d", "d2d", "h2h"]}`, ""},
 		{`{"mode": "capacity", "directions": ["up"]}`, `direction "up"`},
 		{`{"mode": "capacity", "directions": []}`, "no directions"},
+		{`{"mode": "capacity", "calls": 3}`, "mode capacity with calls of 3"},
+		{`{"calls": -1}`, "calls is -1"},
+		{`{"calls": 300, "threads": 1, "block": 1}`, ""},
 		{`{"mode": "capacity", "rate": "50%"}`, "a rate of 50%"},
 		{`{"memory": "swap"}`, `memory "swap"`},
 		{`{"outstanding": 0}`, "outstanding 0"},

@@ -107,6 +107,22 @@ func longest(tapes []*tape) (d int64) {
 	return d
 }
 
+// span returns when the first of all copies began and the last one ended; zeros
+// if there is none.
+func span(tapes []*tape) (s [2]int64) {
+	for _, t := range tapes {
+		n := t.len()
+		if n == 0 {
+			continue
+		}
+		if first := t.at(0).Start; s == [2]int64{} || first < s[0] {
+			s[0] = first
+		}
+		s[1] = max(s[1], t.at(n-1).End())
+	}
+	return s
+}
+
 // within returns the bytes that all tapes hold between start and end, by
 // direction; a copy that straddles an edge counts by its share.
 func within(tapes []*tape, start, end int64) (sum [device.NumDirections]float64) {

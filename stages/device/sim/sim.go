@@ -264,6 +264,8 @@ type stressor struct {
 	outstanding int
 	directions  []device.Direction
 	share       float64 // of the bandwidth: below 1 for pageable memory
+	calls       int     // copies of each thread in each direction; 0: without end
+	made        map[slot]int
 	pace        device.Pacer
 	record      func(Copy)
 }
@@ -276,6 +278,7 @@ func newStressor(m cell.Machine, in cell.Input) (*stressor, error) {
 		Direction   string    `json:"direction"`
 		Memory      string    `json:"memory"`
 		Rate        unit.Rate `json:"rate"`
+		Calls       int       `json:"calls"`
 	}{Outstanding: 1, Direction: "h2d", Memory: "pinned"}
 	if err := json.Unmarshal(in.With, &with); err != nil {
 		return nil, fmt.Errorf("read its parameters: %w", err)
@@ -301,7 +304,7 @@ func newStressor(m cell.Machine, in cell.Input) (*stressor, error) {
 	}
 	return &stressor{
 		id: in.ID, threads: with.Threads, block: int64(with.Block), outstanding: with.Outstanding, directions: directions,
-		share: share, pace: device.NewPacer(with.Rate.Of(capacity), int64(with.Block)), record: func(Copy) {},
+		share: share, calls: with.Calls, made: map[slot]int{}, pace: device.NewPacer(with.Rate.Of(capacity), int64(with.Block)), record: func(Copy) {},
 	}, nil
 }
 
@@ -316,8 +319,18 @@ func (st *stressor) begin(s *simulation) {
 	}
 }
 
-// next submits a slot's next copy when the bucket allows it, and so on.
+// A slot is a thread's copies in one direction.
+type slot struct {
+	thread    int
+	direction device.Direction
+}
+
+// next submits a thread's next copy when the bucket allows it, and so on.
 func (st *stressor) next(s *simulation, now int64, thread int, d device.Direction) {
+	if made := st.made[slot{thread, d}]; st.calls > 0 && made == st.calls {
+		return
+	}
+	st.made[slot{thread, d}]++
 	s.at(max(now, st.pace.Reserve(now, st.block)), func(now int64) {
 		start, end := s.transfer(now, d, st.block, st.share)
 		st.record(Copy{thread, device.Copy{Start: start, Duration: end - start, Bytes: st.block, Direction: d}})
