@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,8 +14,9 @@ import (
 )
 
 // place refuses a file that a flag asks for and that cannot be written, before
-// any work is done for it.
-func place(flag, path string) error {
+// any work is done for it. So is one that does not begin as what is written there:
+// a study, say, whose name was completed where that of a new file was meant.
+func place(flag, path, begins string) error {
 	info, err := os.Stat(path)
 	switch {
 	case err == nil && info.IsDir():
@@ -27,7 +29,22 @@ func place(flag, path string) error {
 	if err != nil {
 		return &status{statusUsage, cell.Hint(fmt.Errorf("%s %s: cannot write there: %w", flag, path, err), "name a file in a folder that is there and can be written")}
 	}
+	if info != nil && info.Mode().IsRegular() && info.Size() > 0 && !startsWith(path, begins) {
+		return &status{statusUsage, cell.Hint(fmt.Errorf("%s %s: the file holds something else", flag, path), "remove it first, or name another file")}
+	}
 	return nil
+}
+
+// startsWith tells whether a file can be read and begins so.
+func startsWith(path, text string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	b := make([]byte, len(text))
+	_, err = io.ReadFull(f, b)
+	return err == nil && string(b) == text
 }
 
 // leave writes a file whole or not at all; what is no regular file, such as a

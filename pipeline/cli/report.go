@@ -32,7 +32,7 @@ Several machines stand side by side.`,
 		Example: `  barograph report
   barograph report configs/paper.yaml --machine host --machine sim -o compare.html`,
 		RunE: func(_ *cobra.Command, args []string) error {
-			if err := place("--output", to); err != nil {
+			if err := place("--output", to, "<!doctype html>"); err != nil {
 				return err
 			}
 			if len(machines) == 0 {

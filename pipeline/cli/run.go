@@ -45,7 +45,7 @@ INVALID, 130 interrupted.`,
 				return &status{statusUsage, fmt.Errorf("--jobs %d: want at least 1", opt.Jobs)}
 			}
 			if more.trace != "" {
-				if err := place("--trace", more.trace); err != nil {
+				if err := place("--trace", more.trace, traceBegins); err != nil {
 					return err
 				}
 			}
@@ -258,8 +258,13 @@ func program(device string) func(*plan.Cell) (string, error) {
 		if filepath.Base(self) == name {
 			return self, nil
 		}
-		if beside := filepath.Join(filepath.Dir(self), name); unix.Access(beside, unix.X_OK) == nil {
+		beside := filepath.Join(filepath.Dir(self), name)
+		switch err := unix.Access(beside, unix.X_OK); err {
+		case nil:
 			return beside, nil
+		case unix.ENOENT:
+		default:
+			return "", cell.Hint(fmt.Errorf("cells on device %q need %s, which cannot be run: %w", device, beside, err), "chmod +x, or remove it and build it again with \"make cuda\"")
 		}
 		path, err := exec.LookPath(name)
 		if err != nil {

@@ -41,6 +41,9 @@ type traceEvent struct {
 	Args  map[string]string `json:"args,omitempty"`
 }
 
+// traceBegins is what a trace file begins with: of JSON's keys, the first is the first in the alphabet.
+const traceBegins = `{"displayTimeUnit":`
+
 func newTrace(o observer, path string) *trace {
 	return &trace{observer: o, path: path, began: time.Now(), starts: map[*plan.Cell]started{}}
 }

@@ -33,6 +33,12 @@ parameters since it was last changed: what that run left is shown.`,
 			if err := j.open(args[0], params); err != nil {
 				return err
 			}
+			if to == "" {
+				to = filepath.Base(j.dir) + ".html"
+			}
+			if there, err := os.ReadFile(to); err == nil && len(there) > 0 && !bytes.HasPrefix(there, []byte("<!doctype html>")) {
+				return cell.Usage(cell.Hint(fmt.Errorf("--output %s: the file holds something else", to), "remove it first, or name another file"))
+			}
 			j.out, j.log = c.OutOrStdout(), c.ErrOrStderr()
 			kept, r, err := j.recorded(c.Context())
 			if err != nil {
@@ -41,9 +47,6 @@ parameters since it was last changed: what that run left is shown.`,
 			var b bytes.Buffer
 			if err := r.WritePage(&b, readFrom(kept)); err != nil {
 				return err
-			}
-			if to == "" {
-				to = filepath.Base(j.dir) + ".html"
 			}
 			if err := writeWhole(to, b.Bytes()); err != nil {
 				return err
