@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"sort"
+	"strconv"
+	"strings"
 
 	"barograph/stages/judge"
 
@@ -69,8 +71,17 @@ func Samples(name string, columns ...string) *Set {
 		raise(err, "Samples(%q)", name)
 	}
 	for _, c := range keys(chosen) {
+		before := s
 		if s = s.Where(c, chosen[c]); s.Len() == 0 {
-			raise(fmt.Errorf("no sample has %s=%s", c, chosen[c]), "Samples(%q)", name)
+			err := fmt.Errorf("no sample has %s=%s", c, chosen[c])
+			if there := before.By(c); len(there) > 0 && len(there) <= 20 {
+				var values []string
+				for _, g := range there {
+					values = append(values, strconv.Quote(g.Value))
+				}
+				err = fmt.Errorf("%w; there is %s", err, strings.Join(values, ", "))
+			}
+			raise(err, "Samples(%q)", name)
 		}
 	}
 	return s

@@ -125,9 +125,10 @@ func TestWhere(t *testing.T) {
 		{`{"where": {"level": "1", "model": "gpt"}}`, "[300]", ""},
 		{`{"where": {"share": ""}}`, "[100]", ""},
 		{`{"where": {"share": 0.25}}`, "[300]", ""},
-		{`{"where": {"level": 2}}`, "", "no sample has level=2"},
+		{`{"where": {"level": 2}}`, "", `no sample has level=2; there is "0", "1"`},
 		{`{"where": {"lever": 2}}`, "", `no column is named "lever"`},
-		{`{"where": {"level": [1, 2]}}`, "", "column level: the study gives [1 2], want a text or a number"},
+		{`{"where": {"level": [1, 2]}}`, "", "column level: the study gives [1,2], want a text or a number"},
+		{`{"where": {"level": null}}`, "", "column level: the study gives nothing, want a text or a number"},
 		{`{"where": "level=1"}`, "", `the study gives "level=1", want columns and their values`},
 	} {
 		enter(t, cell.Spec{With: []byte(c.with), Inputs: []cell.Input{{Files: map[string]string{"data/a/samples.csv": path}}}})

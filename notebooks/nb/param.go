@@ -1,6 +1,7 @@
 package nb
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -126,8 +127,14 @@ func param(function, name string, value any) (any, bool) {
 }
 
 func quote(v any) string {
-	if s, ok := v.(string); ok {
-		return fmt.Sprintf("%q", s)
+	switch v := v.(type) {
+	case nil:
+		return "nothing"
+	case string:
+		return fmt.Sprintf("%q", v)
+	}
+	if b, err := json.Marshal(v); err == nil {
+		return string(b)
 	}
 	return fmt.Sprint(v)
 }

@@ -559,7 +559,7 @@ func TestReadSelects(t *testing.T) {
 	if s, err = Read(strings.NewReader(text), Selection{Level: "block", Where: map[string]string{"load": "busy", "model": "b"}}); err != nil || s.Rows != 1 || s.Trials[0].Value != 4 {
 		t.Errorf("%+v, %v", s, err)
 	}
-	if _, err := Read(strings.NewReader(text), Selection{Level: "load", Where: map[string]string{"model": "c"}}); err == nil || !strings.Contains(err.Error(), "none of 4 rows") {
+	if _, err := Read(strings.NewReader(text), Selection{Level: "load", Where: map[string]string{"model": "c"}}); err == nil || !strings.Contains(err.Error(), "none of 4 rows has model=c") {
 		t.Errorf("no row matches: %v", err)
 	}
 	if _, err := Read(strings.NewReader(text), Selection{Level: "load", Where: map[string]string{"modle": "a"}}); err == nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -567,7 +568,11 @@ func (p *reader) finish() (*Samples, error) {
 	s := &Samples{Trials: p.trials, Rows: p.rows}
 	if p.rows == 0 {
 		if p.skipped > 0 {
-			return nil, fmt.Errorf("none of %d rows matches %v", p.skipped, p.sel.Where)
+			var wanted []string
+			for _, name := range slices.Sorted(maps.Keys(p.sel.Where)) {
+				wanted = append(wanted, name+"="+p.sel.Where[name])
+			}
+			return nil, fmt.Errorf("none of %d rows has %s", p.skipped, strings.Join(wanted, " and "))
 		}
 		return nil, errors.New("the file holds a header and no samples")
 	}
