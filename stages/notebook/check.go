@@ -3,6 +3,7 @@ package notebook
 import (
 	"bytes"
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,7 +38,8 @@ compared byte for byte.
 
 The notebooks run on the recordings named by --data; else on the one in their own
 folder testdata/, if there is one; else on every recording below data/ of a study
-in configs/ with a stage that has this notebook, with that stage's parameters; and
+in configs/ with a stage that has this notebook, with that stage's parameters, and
+those samples that its "where" selects at each of its axis values; and
 if no study has it, on every recording below data/.`,
 		Args:         cobra.ArbitraryArgs,
 		SilenceUsage: true,
@@ -194,7 +196,7 @@ func (j *job) recordings() ([]use, error) {
 	if err != nil {
 		return nil, err
 	}
-	var uses, whole []use
+	var uses []use
 	for _, s := range sealed {
 		rel, err := filepath.Rel(j.root, filepath.Dir(s))
 		if err != nil {
@@ -206,23 +208,88 @@ func (j *job) recordings() ([]use, error) {
 		for _, with := range studies[filepath.Base(filepath.Dir(rel))] {
 			u := use{rel, maps.Clone(with)}
 			// What only the study can work out, such as an axis of the stage, is left out.
-			expression := func(_ string, v any) bool { return strings.Contains(fmt.Sprint(v), "${{") }
-			maps.DeleteFunc(u.with, expression)
-			if _, selects := with["where"]; selects && u.with["where"] == nil {
-				whole = append(whole, u) // samples that the notebook may not be able to take together
-			} else {
+			maps.DeleteFunc(u.with, func(_ string, v any) bool { return isExpression(v) })
+			where, selects := with["where"].(With)
+			if !selects {
 				uses = append(uses, u)
+				continue
+			}
+			selections, err := selections(where, filepath.Join(filepath.Dir(s), "samples.csv"))
+			if err != nil {
+				return nil, err
+			}
+			for _, selection := range selections {
+				one := use{rel, maps.Clone(u.with)}
+				one.with["where"] = selection
+				uses = append(uses, one)
 			}
 		}
-	}
-	if len(uses) == 0 {
-		uses = whole
 	}
 	if len(uses) == 0 {
 		return nil, cell.Hint(fmt.Errorf("no recording to check %s on: the studies that have it, %s, have none below data/",
 			filepath.Base(j.dir), strings.Join(slices.Sorted(maps.Keys(studies)), ", ")), "name one with --data")
 	}
 	return uses, nil
+}
+
+func isExpression(v any) bool { return strings.Contains(fmt.Sprint(v), "${{") }
+
+// selections returns the ways in which a stage's "where" may select samples of a
+// recording: a value that only the study can work out, such as an axis of the
+// stage, is each that the column has there.
+func selections(where With, samples string) ([]With, error) {
+	all := []With{{}}
+	for _, column := range slices.Sorted(maps.Keys(where)) {
+		values := []any{where[column]}
+		if isExpression(where[column]) {
+			var err error
+			if values, err = distinct(samples, column); err != nil {
+				return nil, err
+			}
+		}
+		var next []With
+		for _, selection := range all {
+			for _, value := range values {
+				one := maps.Clone(selection)
+				one[column] = value
+				next = append(next, one)
+			}
+		}
+		all = next
+	}
+	return all, nil
+}
+
+// distinct returns the values that a column of a CSV file has, sorted as text.
+func distinct(path, column string) ([]any, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	r := csv.NewReader(f)
+	r.ReuseRecord = true
+	names, err := r.Read()
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	at := slices.Index(names, column)
+	found := map[string]bool{}
+	for at >= 0 {
+		row, err := r.Read()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", path, err)
+		}
+		found[row[at]] = true
+	}
+	var values []any
+	for _, value := range slices.Sorted(maps.Keys(found)) {
+		values = append(values, value)
+	}
+	return values, nil
 }
 
 // studies returns the parameters that stages of the workspace's studies give the

@@ -85,7 +85,8 @@ func TestCheckStudies(t *testing.T) {
 	}
 	t.Chdir(root(t))
 	for name, want := range map[string][]string{
-		"contention":  {"on data/paper/host: ", "on data/sharing/h100 --param where='{\"direction\":\"d2h\"}': "},
+		"contention": {"on data/paper/host: ", `on data/decoupled/host --param where='{"block":"","depth":"","direction":"h2d"}': `,
+			"on data/sharing/h100 --param where='{\"direction\":\"d2h\"}': "},
 		"fingerprint": {"on data/models/host: "},
 	} {
 		out, _, err := command(t, "check", name)
@@ -97,7 +98,7 @@ func TestCheckStudies(t *testing.T) {
 				t.Errorf("%s: said %q, want %q", name, out, w)
 			}
 		}
-		if strings.Contains(out, "data/decoupled/") {
+		if strings.Contains(out, "data/controls/") {
 			t.Errorf("%s: said %q", name, out)
 		}
 	}
