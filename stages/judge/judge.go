@@ -435,6 +435,10 @@ func (r *Report) effect(from, to *Level) (*Effect, error) {
 // most is the utilisation above which the calibration must have been wrong.
 const most = 1.05
 
+// reach is the utilisation up to which loads must have been measured for a latency
+// that does not grow to refute a law of growth: the laws rise above it.
+const reach = 0.5
+
 // mostConfused is the number of levels up to which the confusion matrix is
 // simulated: its cost grows with their square.
 const mostConfused = 30

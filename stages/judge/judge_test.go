@@ -113,6 +113,7 @@ func TestVerdicts(t *testing.T) {
 		{"linear", paper(spread, linear), cell.Reproduced, cell.Refuted, "linear leads"},
 		{"queueing", paper(spread, queueing), cell.Reproduced, cell.Refuted, "queueing leads"},
 		{"flat", paper(spread, flat), cell.Refuted, cell.Refuted, "nothing grows"},
+		{"flat under light loads", paper([]float64{0, 0.1, 0.2, 0.25, 0.3, 0.4}, flat), cell.Refuted, cell.NotIdentified, "up to 40% of the link"},
 		{"queued bytes on a full link", paper(full, queuedBytes), cell.Reproduced, cell.Refuted, "use the link alike"},
 		{"the baseline drifted a little", drifting, cell.Reproduced, cell.NotIdentified, ""},
 		{"the baseline drifted a lot", broken, cell.Invalid, cell.Invalid, "baseline drifted"},

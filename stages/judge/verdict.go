@@ -118,7 +118,15 @@ func (r *Report) c2(run *Run) cell.Verdict {
 		return say(cell.Refuted, "%s", g.Split)
 	case r.c1().Verdict == cell.Refuted:
 		_, _, high := r.Effect.Share()
-		return say(cell.Refuted, "nothing grows: the median changes by at most %+.1f%% over the utilisations measured", 100*high)
+		highest := 0.0
+		for _, l := range r.Levels {
+			highest = max(highest, *l.Utilisation)
+		}
+		verdict := cell.Refuted
+		if highest < reach {
+			verdict = cell.NotIdentified
+		}
+		return say(verdict, "nothing grows: the median changes by at most %+.1f%% up to %.0f%% of the link, the heaviest load", 100*high, 100*highest)
 	}
 	because := g.Because
 	if len(g.Median) == 0 && len(g.Saturated) > 0 {
