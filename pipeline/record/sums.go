@@ -65,12 +65,9 @@ func Sealed(dir string) error {
 
 func sums(dir string) ([]Sum, error) {
 	path := filepath.Join(dir, Sums)
-	info, err := os.Stat(path)
+	_, err := cell.Regular(path)
 	var b []byte
-	switch {
-	case err == nil && !info.Mode().IsRegular():
-		err = fmt.Errorf("%s is not a regular file", path)
-	case err == nil:
+	if err == nil {
 		b, err = os.ReadFile(path)
 	}
 	if err != nil {
@@ -214,11 +211,8 @@ func files(dir string) ([]string, error) {
 }
 
 func hash(path string) (string, error) {
-	// A pipe or a device would block or never end.
-	if info, err := os.Stat(path); err != nil {
+	if _, err := cell.Regular(path); err != nil {
 		return "", err
-	} else if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s is not a regular file", path)
 	}
 	f, err := os.Open(path)
 	if err != nil {

@@ -661,8 +661,8 @@ func (s *Store) Digest(path string) (string, error) {
 	if ok {
 		return digest, nil
 	}
-	if !st.Mode().IsRegular() { // a pipe may have no end
-		return "", fmt.Errorf("%s is no regular file but %s", path, st.Mode().Type())
+	if err := cell.Irregular(path, st.Mode()); err != nil {
+		return "", err
 	}
 	if digest, err = HashFile(path); err != nil {
 		return "", err

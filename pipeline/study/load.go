@@ -107,27 +107,12 @@ func Load(path string, opt Options) (*Study, error) {
 	return l.study, nil
 }
 
-// read returns what a regular file holds: a pipe would be waited for, and a device
-// may have no end.
+// read returns what a regular file holds.
 func read(path string) ([]byte, error) {
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file but %s", path, fileKind(info.Mode()))
+	if _, err := cell.Regular(path); err != nil {
+		return nil, err
 	}
 	return os.ReadFile(path)
-}
-
-func fileKind(m fs.FileMode) string {
-	switch {
-	case m.IsDir():
-		return "a folder"
-	case m&fs.ModeNamedPipe != 0:
-		return "a pipe"
-	case m&fs.ModeDevice != 0:
-		return "a device"
-	case m&fs.ModeSocket != 0:
-		return "a socket"
-	}
-	return m.Type().String()
 }
 
 // Workspace returns the workspace of a study file: the folder that holds the

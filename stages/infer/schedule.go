@@ -82,10 +82,8 @@ const longestSchedule = 24 * time.Hour
 
 // readTrace reads when the first n calls are due.
 func readTrace(path string, n int) ([]int64, error) {
-	if info, err := os.Stat(path); err != nil {
+	if _, err := cell.Regular(path); err != nil {
 		return nil, cell.Hint(fmt.Errorf("trace: %w", err), "give trace: a file, relative to the folder that holds configs/")
-	} else if !info.Mode().IsRegular() { // a pipe would be waited for
-		return nil, fmt.Errorf("trace: %s is no regular file", path)
 	}
 	f, err := os.Open(path)
 	if err != nil {

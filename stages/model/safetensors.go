@@ -118,7 +118,7 @@ func openCheckpoint(path string) (c *checkpoint, err error) {
 
 // add opens one file.
 func (c *checkpoint) add(path string) error {
-	fi, err := regular(path)
+	fi, err := cell.Regular(path)
 	if err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ const indexSuffix = ".index.json"
 // readIndex returns the files of a checkpoint that is in several, and which tensor
 // is in which.
 func readIndex(path string) (shards []string, in map[string]string, err error) {
-	if _, err := regular(path); err != nil {
+	if _, err := cell.Regular(path); err != nil {
 		return nil, nil, err
 	}
 	b, err := os.ReadFile(path)
@@ -227,27 +227,35 @@ func readHeader(r io.ReaderAt, size int64) (tensors map[string]stored, data int6
 // members returns what a JSON object holds; one name twice is an error.
 func members(object []byte) (map[string]json.RawMessage, error) {
 	all := map[string]json.RawMessage{}
-	if err := json.Unmarshal(object, &all); err != nil {
-		return nil, err
-	}
 	dec := json.NewDecoder(bytes.NewReader(object))
-	if _, err := dec.Token(); err != nil { // {
+	if begin, err := dec.Token(); err != nil {
 		return nil, err
+	} else if begin != json.Delim('{') {
+		return nil, errors.New("it is no object")
 	}
-	seen := map[string]bool{}
 	for dec.More() {
-		name, err := dec.Token()
+		token, err := dec.Token()
 		if err != nil {
 			return nil, err
 		}
-		if seen[name.(string)] {
+		name := token.(string) // or the token would be an error
+		if _, twice := all[name]; twice {
 			return nil, fmt.Errorf("tensor %q stands twice", name)
 		}
-		seen[name.(string)] = true
-		var skipped json.RawMessage
-		if err := dec.Decode(&skipped); err != nil {
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
 			return nil, err
 		}
+		all[name] = value
+	}
+	if _, err := dec.Token(); err != nil { // }
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, err
+	}
+	if more, err := dec.Token(); err != io.EOF {
+		return nil, fmt.Errorf("%v after its end", more)
 	}
 	return all, nil
 }

@@ -71,20 +71,10 @@ func (x *Text) lines() ([]string, error) {
 
 // digest is the SHA-256 of a regular file.
 func digest(path string) (string, error) {
-	if _, err := regular(path); err != nil {
+	if _, err := cell.Regular(path); err != nil {
 		return "", err
 	}
 	return asset.Digest(path)
-}
-
-// regular looks at a file. What is none is an error, such as a pipe, which cannot
-// be opened before someone writes to it.
-func regular(path string) (os.FileInfo, error) {
-	fi, err := os.Stat(path)
-	if err == nil && !fi.Mode().IsRegular() {
-		err = fmt.Errorf("%s is no regular file", path)
-	}
-	return fi, err
 }
 
 // tokenizers holds those that were read, by digest: a vocabulary takes a while.

@@ -27,12 +27,9 @@ func Inspect(path string) (*Info, error) {
 }
 
 func inspect(path string) (*Info, error) {
-	fi, err := os.Stat(path) // first: to open a pipe takes one who writes to it
+	fi, err := cell.Regular(path)
 	if err != nil {
 		return nil, err
-	}
-	if !fi.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file", path)
 	}
 	f, err := os.Open(path)
 	if err != nil {

@@ -10,10 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"barograph/pipeline/cell"
 )
 
 // A Type is the type of a tensor's elements, as TensorProto.DataType numbers it.
@@ -187,12 +188,10 @@ func (i *Info) CheckExternal(dir string) error {
 	}
 	var errs []error
 	for _, name := range i.External {
-		fi, err := os.Stat(filepath.Join(dir, name))
+		fi, err := cell.Regular(filepath.Join(dir, name))
 		switch {
 		case err != nil:
 			errs = append(errs, fmt.Errorf("data file: %w", err))
-		case !fi.Mode().IsRegular():
-			errs = append(errs, fmt.Errorf("data file %s is no regular file", filepath.Join(dir, name)))
 		case fi.Size() < need[name]:
 			errs = append(errs, fmt.Errorf("data file %s holds %d bytes, and initialisers reach to byte %d", filepath.Join(dir, name), fi.Size(), need[name]))
 		}
