@@ -162,9 +162,11 @@ func (n *bertNormaliser) apply(text string) string {
 	var b strings.Builder
 	for _, r := range text {
 		switch {
-		case n.Clean && (r == '\t' || r == '\n' || r == '\r' || unicode.IsSpace(r)):
+		case n.Clean && (r == '\t' || r == '\n' || r == '\r'):
 			b.WriteByte(' ')
-		case n.Clean && (r == 0 || r == utf8.RuneError || unicode.In(r, unicode.C)):
+		case n.Clean && (r == utf8.RuneError || unicode.In(r, unicode.C)): // other controls, though they be space
+		case n.Clean && unicode.IsSpace(r):
+			b.WriteByte(' ')
 		case strip && unicode.Is(unicode.Mn, r):
 		case n.Chinese && unicode.Is(ideographs, r):
 			b.WriteString(" " + string(r) + " ")
