@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"math"
 	"sort"
-	"strconv"
 	"strings"
 
 	"barograph/pipeline/cell/unit"
+	"barograph/stages/judge"
 )
 
 // Float returns a parameter of the study's `with:`, or its default. A parameter
@@ -87,24 +87,17 @@ func Bool(name string, value bool) bool {
 // where returns the parameter "where", which every notebook that reads samples
 // takes: the columns, with the value of each as text, that a sample must have.
 func where() map[string]string {
-	chosen := map[string]string{}
 	v, ok := param("Samples", "where", map[string]any{})
 	if !ok {
-		return chosen
+		return map[string]string{}
 	}
 	columns, is := v.(map[string]any)
 	if !is {
 		raise(fmt.Errorf("the study gives %v, want columns and their values, such as {direction: d2h}", quote(v)), "where")
 	}
-	for name, value := range columns {
-		switch value := value.(type) {
-		case string, bool:
-			chosen[name] = fmt.Sprint(value)
-		case float64:
-			chosen[name] = strconv.FormatFloat(value, 'f', -1, 64)
-		default:
-			raise(fmt.Errorf("column %s: the study gives %v, want a text or a number", name, quote(value)), "where")
-		}
+	chosen, err := judge.Where(columns)
+	if err != nil {
+		raise(err, "where")
 	}
 	return chosen
 }

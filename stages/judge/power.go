@@ -127,19 +127,23 @@ func selected(s *cell.Spec) (func(cell.Point) bool, error) {
 			return nil, fmt.Errorf("foresee %s: %w", s.ID, err)
 		}
 	}
-	maps.DeleteFunc(params.Where, func(axis string, _ any) bool {
+	where, err := Where(params.Where)
+	if err != nil {
+		return nil, fmt.Errorf("foresee %s: %w", s.ID, err)
+	}
+	maps.DeleteFunc(where, func(axis, _ string) bool {
 		return !slices.ContainsFunc(s.OfKind("infer"), func(in cell.Input) bool {
 			_, is := in.Point.Get(axis)
 			return is
 		})
 	})
 	return func(p cell.Point) bool {
-		for axis, want := range params.Where {
+		for axis, want := range where {
 			got, is := p.Get(axis)
 			if !is {
 				got = ""
 			}
-			if fmt.Sprint(got) != fmt.Sprint(want) {
+			if fmt.Sprint(got) != want {
 				return false
 			}
 		}

@@ -47,11 +47,11 @@ func TestForesee(t *testing.T) {
 	some := planned([]string{"max", "15%", "30%", "50%", "70%", "90%"}, 300)
 	for i, in := range some.Inputs {
 		if in.Kind == "infer" && in.Point[0].Value == int64(5) {
-			some.Inputs[i].Point = append(in.Point, cell.Coordinate{Axis: "block", Value: "64KiB"})
+			some.Inputs[i].Point = append(in.Point, cell.Coordinate{Axis: "block", Value: "64KiB"}, cell.Coordinate{Axis: "bytes", Value: int64(1 << 24)})
 		}
 	}
 	for with, says := range map[string]string{
-		`{}`: "6 levels", `{"where": {"block": "", "model": "bert"}}`: "5 levels", `{"where": {"block": "64KiB"}}`: "1 levels", `{"where": {"level": 1}}`: "1 levels",
+		`{}`: "6 levels", `{"where": {"block": "", "model": "bert"}}`: "5 levels", `{"where": {"block": "64KiB"}}`: "1 levels", `{"where": {"level": 1}}`: "1 levels", `{"where": {"bytes": 16777216}}`: "1 levels",
 	} {
 		some.With = json.RawMessage(with)
 		if got, err := Foresee(some); err != nil || !strings.HasPrefix(got, says) {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -43,6 +44,29 @@ type Samples struct {
 type Selection struct {
 	Level string            // the column of levels; level where empty
 	Where map[string]string // rows whose column has this value, as text
+}
+
+// Where is the field of a Selection from a parameter of a notebook: texts, numbers
+// and truth values by column, as a study has them.
+func Where(columns map[string]any) (map[string]string, error) {
+	where := map[string]string{}
+	for name, value := range columns {
+		switch value := value.(type) {
+		case string, bool:
+			where[name] = fmt.Sprint(value)
+		case float64:
+			where[name] = strconv.FormatFloat(value, 'f', -1, 64)
+		case nil:
+			return nil, fmt.Errorf("column %s: the study gives nothing, want a text or a number", name)
+		default:
+			b, err := json.Marshal(value)
+			if err != nil {
+				return nil, err
+			}
+			return nil, fmt.Errorf("column %s: the study gives %s, want a text or a number", name, b)
+		}
+	}
+	return where, nil
 }
 
 // MostShare is the utilisation beyond which a column holds something else, such
@@ -515,7 +539,7 @@ func (p *reader) differ(i int, value []byte) error {
 func (p *reader) other(column int, value, first []byte) error {
 	name := p.names[column]
 	return p.at(column, cell.Hint(fmt.Errorf("%q, where lines before have %q; these calls cannot be compared", clip(value), clip(first)),
-		"choose with judge --where %s=%s, in a notebook with Where of its judge.Selection", name, clip(first)))
+		"choose with judge --where %[1]s=%[2]s, in a study with where: {%[1]s: %[2]s} for its notebook", name, clip(first)))
 }
 
 // nanoseconds reads a latency.

@@ -34,5 +34,6 @@ func x_barograph_stages_judge() map[string]reflect.Value {
 		"Selection":     reflect.ValueOf((*judge.Selection)(nil)),
 		"Test":          reflect.ValueOf((*judge.Test)(nil)),
 		"Trial":         reflect.ValueOf((*judge.Trial)(nil)),
+		"Where":         reflect.ValueOf(judge.Where),
 	}
 }
