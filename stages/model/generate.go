@@ -266,9 +266,13 @@ func (c *Config) CheckDims(dims map[string]int64) error {
 		for _, d := range missing {
 			guess[d] = max(1, all[d])
 		}
+		sizes, err := Flow(guess)
+		if err != nil {
+			return err
+		}
 		return &missingError{
 			cell.Hint(fmt.Errorf("model %q: no value for the dimension %s", c.Name, quoted(missing)),
-				"say, beside model: dims: %s, with the sizes that you mean", flow(guess)), guess}
+				"say, beside model: dims: %s, with the sizes that you mean", sizes), guess}
 	}
 	for _, in := range c.Inputs {
 		if _, err := in.elements(dims); err != nil {
@@ -286,16 +290,15 @@ type missingError struct {
 
 func (e *missingError) Unwrap() error { return e.error }
 
-// flow writes sizes as YAML on one line.
-func flow(dims map[string]int64) string {
+// Flow writes a value as YAML on one line.
+func Flow(v any) (string, error) {
 	var n yaml.Node
-	err := n.Encode(dims)
-	n.Style = yaml.FlowStyle
-	b, e := yaml.Marshal(&n)
-	if err != nil || e != nil {
-		panic("model: names and numbers are no YAML") // they always are
+	if err := n.Encode(v); err != nil {
+		return "", err
 	}
-	return strings.Join(strings.Fields(string(b)), " ")
+	n.Style |= yaml.FlowStyle
+	b, err := yaml.Marshal(&n)
+	return strings.TrimSpace(string(b)), err
 }
 
 // GuessDims gives dimensions other than batch and sequence, which have sizes by

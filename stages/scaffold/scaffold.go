@@ -17,7 +17,6 @@ import (
 	"barograph/stages/model"
 
 	"github.com/spf13/cobra"
-	"gopkg.in/yaml.v3"
 )
 
 //go:embed study.yaml.tmpl
@@ -29,7 +28,7 @@ var modelText string
 var (
 	studyTemplate = template.Must(template.New("study").Funcs(functions).Parse(studyText))
 	modelTemplate = template.Must(template.New("model").Funcs(functions).Parse(modelText))
-	functions     = template.FuncMap{"flow": flow}
+	functions     = template.FuncMap{"flow": model.Flow}
 )
 
 // Command returns `new`, with study and model. Each prints the path of the file
@@ -138,17 +137,6 @@ func inWorkspace(root, path string) (string, error) {
 		return rel, nil
 	}
 	return path, nil
-}
-
-// flow writes a value as YAML on one line.
-func flow(v any) (string, error) {
-	var n yaml.Node
-	if err := n.Encode(v); err != nil {
-		return "", err
-	}
-	n.Style |= yaml.FlowStyle
-	b, err := yaml.Marshal(&n)
-	return strings.TrimSpace(string(b)), err
 }
 
 // write fills in a file that does not exist yet, and prints its path.
