@@ -11,6 +11,7 @@ import (
 	"barograph/pipeline/plan"
 	"barograph/pipeline/record"
 	"barograph/pipeline/report"
+	"barograph/pipeline/report/page"
 	"barograph/pipeline/store"
 
 	"github.com/spf13/cobra"
@@ -32,7 +33,7 @@ Several machines stand side by side.`,
 		Example: `  barograph report
   barograph report configs/paper.yaml --machine host --machine sim -o compare.html`,
 		RunE: func(_ *cobra.Command, args []string) error {
-			if err := place("--output", to, "<!doctype html>"); err != nil {
+			if err := cell.Place("--output", to, page.Begins); err != nil {
 				return err
 			}
 			if len(machines) == 0 {
@@ -57,11 +58,11 @@ Several machines stand side by side.`,
 					fmt.Fprintf(a.msg, "%s: %s has no standing result\n", p.Study.Machine.Name, id)
 				}
 			}
-			var page bytes.Buffer
-			if err := report.Write(&page, sides, graph.Bytes()); err != nil {
+			var html bytes.Buffer
+			if err := report.Write(&html, sides, graph.Bytes()); err != nil {
 				return err
 			}
-			if err := leave(to, page.Bytes()); err != nil {
+			if err := cell.Leave(to, html.Bytes()); err != nil {
 				return err
 			}
 			fmt.Fprintln(a.msg, "wrote", to)

@@ -45,7 +45,7 @@ INVALID, 130 interrupted.`,
 				return &status{statusUsage, fmt.Errorf("--jobs %d: want at least 1", opt.Jobs)}
 			}
 			if more.trace != "" {
-				if err := place("--trace", more.trace, traceBegins); err != nil {
+				if err := cell.Place("--trace", more.trace, traceBegins); err != nil {
 					return err
 				}
 			}

@@ -112,7 +112,7 @@ func (t *trace) write(study string) error {
 	name := traceEvent{Name: "process_name", Phase: "M", Pid: 1, Args: map[string]string{"name": "barograph " + study}}
 	b, err := json.Marshal(map[string]any{"displayTimeUnit": "ms", "traceEvents": append([]traceEvent{name}, t.events...)})
 	if err == nil {
-		err = leave(t.path, b)
+		err = cell.Leave(t.path, b)
 	}
 	if err != nil {
 		return fmt.Errorf("write the trace: %w", err)

@@ -416,7 +416,10 @@ func (j *job) publish(dir string) error {
 			return err
 		}
 		to := filepath.Join(j.output, name)
-		if err := writeWhole(to, content); err != nil {
+		if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
+			return err
+		}
+		if err := cell.Leave(to, content); err != nil {
 			return err
 		}
 		if name == nb.SummaryFile {
@@ -446,18 +449,4 @@ func writable(dir string) error {
 		}
 	}
 	return err
-}
-
-// writeWhole writes a file, and its folders, so that it is there whole or not at
-// all.
-func writeWhole(path string, content []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		return err
-	}
-	aside := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".part")
-	defer os.Remove(aside) // still there only after a failure
-	if err := os.WriteFile(aside, content, 0o666); err != nil {
-		return err
-	}
-	return os.Rename(aside, path)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/report/page"
 
 	"github.com/spf13/cobra"
 )
@@ -36,8 +37,8 @@ parameters since it was last changed: what that run left is shown.`,
 			if to == "" {
 				to = filepath.Base(j.dir) + ".html"
 			}
-			if there, err := os.ReadFile(to); err == nil && len(there) > 0 && !bytes.HasPrefix(there, []byte("<!doctype html>")) {
-				return cell.Usage(cell.Hint(fmt.Errorf("--output %s: the file holds something else", to), "remove it first, or name another file"))
+			if err := cell.Place("--output", to, page.Begins); err != nil {
+				return err
 			}
 			j.out, j.log = c.OutOrStdout(), c.ErrOrStderr()
 			kept, r, err := j.recorded(c.Context())
@@ -48,7 +49,7 @@ parameters since it was last changed: what that run left is shown.`,
 			if err := r.WritePage(&b, readFrom(kept)); err != nil {
 				return err
 			}
-			if err := writeWhole(to, b.Bytes()); err != nil {
+			if err := cell.Leave(to, b.Bytes()); err != nil {
 				return err
 			}
 			fmt.Fprintf(j.log, "wrote %s\n", to)

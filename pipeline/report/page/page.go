@@ -29,6 +29,9 @@ var document string
 
 var layout = template.Must(template.New("page").Parse(document))
 
+// Begins is what every page begins with.
+const Begins = "<!doctype html>"
+
 // A Page is a document.
 type Page struct {
 	Title   string

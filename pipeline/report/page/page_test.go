@@ -27,6 +27,9 @@ func TestWrite(t *testing.T) {
 	if err := page.Write(&b, page.Page{Title: "<T>", Body: "<p>body</p>", Scripts: []string{`x = "</script>"`}}); err != nil {
 		t.Fatal(err)
 	}
+	if !strings.HasPrefix(b.String(), page.Begins) {
+		t.Error("the page begins otherwise")
+	}
 	for _, want := range []string{"<title>&lt;T&gt;</title>", "<p>body</p>", `x = "<\/script>"`, "default-src &#39;none&#39;", "script-src &#39;sha256-"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the page has no %q", want)

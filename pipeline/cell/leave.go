@@ -1,4 +1,4 @@
-package cli
+package cell
 
 import (
 	"errors"
@@ -8,15 +8,13 @@ import (
 	"os"
 	"path/filepath"
 
-	"barograph/pipeline/cell"
-
 	"golang.org/x/sys/unix"
 )
 
-// place refuses a file that a flag asks for and that cannot be written, before
+// Place refuses a file that a flag asks for and that cannot be written, before
 // any work is done for it. So is one that does not begin as what is written there:
 // a study, say, whose name was completed where that of a new file was meant.
-func place(flag, path, begins string) error {
+func Place(flag, path, begins string) error {
 	info, err := os.Stat(path)
 	switch {
 	case err == nil && info.IsDir():
@@ -27,10 +25,10 @@ func place(flag, path, begins string) error {
 		err = unix.Access(filepath.Dir(path), unix.W_OK|unix.X_OK)
 	}
 	if err != nil {
-		return &status{statusUsage, cell.Hint(fmt.Errorf("%s %s: cannot write there: %w", flag, path, err), "name a file in a folder that is there and can be written")}
+		return Usage(Hint(fmt.Errorf("%s %s: cannot write there: %w", flag, path, err), "name a file in a folder that is there and can be written"))
 	}
 	if info != nil && info.Mode().IsRegular() && info.Size() > 0 && !startsWith(path, begins) {
-		return &status{statusUsage, cell.Hint(fmt.Errorf("%s %s: the file holds something else", flag, path), "remove it first, or name another file")}
+		return Usage(Hint(fmt.Errorf("%s %s: the file holds something else", flag, path), "remove it first, or name another file"))
 	}
 	return nil
 }
@@ -47,9 +45,9 @@ func startsWith(path, text string) bool {
 	return err == nil && string(b) == text
 }
 
-// leave writes a file whole or not at all; what is no regular file, such as a
+// Leave writes a file whole or not at all; what is no regular file, such as a
 // pipe, is written as it is.
-func leave(path string, b []byte) error {
+func Leave(path string, b []byte) error {
 	if to, err := filepath.EvalSymlinks(path); err == nil {
 		path = to
 	}
