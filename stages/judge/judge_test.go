@@ -72,10 +72,13 @@ var (
 	quick  = Options{Draws: 100, Sets: -1}
 )
 
-func flat(float64, float64) float64         { return 100e6 }
-func exponential(rho, _ float64) float64    { return 100e6 * math.Exp(2.9*rho) }
-func linear(rho, _ float64) float64         { return 100e6 * (1 + 14*rho) }
-func queueing(rho, _ float64) float64       { return 100e6 * (1 + 1.4*rho/(1-rho)) }
+func flat(float64, float64) float64      { return 100e6 }
+func exponential(rho, _ float64) float64 { return 100e6 * math.Exp(2.9*rho) }
+func linear(rho, _ float64) float64      { return 100e6 * (1 + 14*rho) }
+func queueing(rho, _ float64) float64    { return 100e6 * (1 + 1.4*rho/(1-rho)) }
+func blocking(rho, _ float64) float64 { // as queueing and as a hockey stick
+	return 100e6 * (1 + 0.07*rho/(1-rho) + 1.5*math.Max(0, rho-0.6))
+}
 func queuedBytes(_, queued float64) float64 { return 100e6 + queued }
 func slowed(by float64) func(rho, _ float64) float64 {
 	return func(rho, _ float64) float64 { return 100e6 * (1 + by*rho) }
@@ -102,6 +105,8 @@ func TestVerdicts(t *testing.T) {
 	faint.drift = 0.045
 	few := paper(spread, exponential)
 	few.calls = 100
+	between := paper([]float64{0, 0.2, 0.4, 0.6, 0.75, 0.9}, blocking)
+	between.queued, between.apart = false, 0.03
 	over := paper([]float64{0, 0.3, 0.6, 0.9, 1.2, 1.5}, exponential)
 	for _, c := range []struct {
 		name   string
@@ -111,6 +116,7 @@ func TestVerdicts(t *testing.T) {
 	}{
 		{"exponential", paper(spread, exponential), cell.Reproduced, cell.Reproduced, "exponential leads"},
 		{"linear", paper(spread, linear), cell.Reproduced, cell.Refuted, "linear leads"},
+		{"no law alone", between, cell.Reproduced, cell.Refuted, "exponential lies behind"},
 		{"queueing", paper(spread, queueing), cell.Reproduced, cell.Refuted, "queueing leads"},
 		{"flat", paper(spread, flat), cell.Refuted, cell.Refuted, "nothing grows"},
 		{"flat under light loads", paper([]float64{0, 0.1, 0.2, 0.25, 0.3, 0.4}, flat), cell.Refuted, cell.NotIdentified, "up to 40% of the link"},

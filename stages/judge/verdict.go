@@ -99,6 +99,7 @@ func (r *Report) c2(run *Run) cell.Verdict {
 	}
 	g := r.Growth
 	unsteady := run.Unsteady()
+	trails, out := r.trails()
 	switch {
 	case r.Invalid != "":
 		return say(cell.Invalid, "%s", r.Invalid)
@@ -116,6 +117,8 @@ func (r *Report) c2(run *Run) cell.Verdict {
 		return say(cell.Refuted, "%s: %s", g.Because, g.Median[0])
 	case g.Split != nil:
 		return say(cell.Refuted, "%s", g.Split)
+	case out:
+		return say(cell.Refuted, "%s, but %s", g.Because, trails)
 	case r.c1().Verdict == cell.Refuted:
 		_, _, high := r.Effect.Share()
 		highest := 0.0
@@ -129,6 +132,9 @@ func (r *Report) c2(run *Run) cell.Verdict {
 		return say(verdict, "nothing grows: the median changes by at most %+.1f%% up to %.0f%% of the link, the heaviest load", 100*high, 100*highest)
 	}
 	because := g.Because
+	if trails != "" {
+		because += "; " + trails
+	}
 	if len(g.Median) == 0 && len(g.Saturated) > 0 {
 		because += fmt.Sprintf(": %s fill the link, and more of them would say nothing about what lies below; loads with a limited rate would", list(g.Saturated))
 	}
@@ -136,6 +142,24 @@ func (r *Report) c2(run *Run) cell.Verdict {
 		because += "; " + r.Advice
 	}
 	return say(cell.NotIdentified, "%s", because)
+}
+
+// trails says how far the exponential lies behind the laws that fit best, and
+// whether that rules it out; nothing where it is one of the two best.
+func (r *Report) trails() (says string, out bool) {
+	g := r.Growth
+	if g == nil || len(g.Median) == 0 {
+		return "", false
+	}
+	behind, out := g.Behind(stats.Exponential)
+	if !out && (g.Median[0].Law == stats.Exponential || g.Median[1].Law == stats.Exponential) {
+		return "", false
+	}
+	says = fmt.Sprintf("exponential lies behind %s by %.1f in AICc on the median", g.Median[0].Law, behind[0])
+	if g.P99 != nil {
+		says += fmt.Sprintf(", and behind %s by %.1f on p99", g.P99[0].Law, behind[1])
+	}
+	return says, out
 }
 
 func (r *Report) overdriven() bool {

@@ -291,10 +291,34 @@ func winner(fits []Fit, noise float64) (law, because string) {
 			return "", because + fmt.Sprintf(", yet %s predicts a level left out better (%.2g against %.2g)", f.Law, f.CV, best.CV)
 		}
 	}
-	if best.CV > math.Max(fair, scatter*noise) {
+	if !best.describes(noise) {
 		return "", because + fmt.Sprintf(", yet misses a level left out by %.0f%%, so none of the laws describes it", 100*math.Expm1(best.CV))
 	}
 	return best.Law, because
+}
+
+// describes reports whether a fit predicts levels left out about as well as
+// replicates of a level agree.
+func (f Fit) describes(noise float64) bool { return f.CV <= math.Max(fair, scatter*noise) }
+
+// Behind says how far a law lies behind the one that fits best, in AICc, on the
+// median and on p99; NaN where it was not fitted. The law is out if it lies behind
+// by Margin on both, with a worse error at levels left out, and the best describes
+// them: then latency follows another law, even if several are left and none is
+// named.
+func (g *Growth) Behind(law string) (behind [2]float64, out bool) {
+	behind, out = [2]float64{math.NaN(), math.NaN()}, true
+	for i, fits := range [][]Fit{g.Median, g.P99} {
+		at := slices.IndexFunc(fits, func(f Fit) bool { return f.Law == law })
+		if at < 0 {
+			out = false
+			continue
+		}
+		best, f := fits[0], fits[at]
+		behind[i] = f.AICc - best.AICc
+		out = out && behind[i] >= Margin && f.CV > best.CV && best.describes(g.Noise[i])
+	}
+	return behind, out
 }
 
 func levelsOf(points []GrowthPoint) (levels []string) {

@@ -110,7 +110,7 @@ func TestSimulatedLawsAreRecovered(t *testing.T) {
 					law.C = 0.5
 				}
 				rng := rand.New(rand.NewPCG(uint64(len(name)), 13))
-				claimed := map[string]int{}
+				claimed, out := map[string]int{}, 0
 				points := slices.Clone(c.design)
 				for range sets {
 					simulate(points, law, 0.05, rng)
@@ -119,6 +119,12 @@ func TestSimulatedLawsAreRecovered(t *testing.T) {
 						t.Fatal(err)
 					}
 					claimed[g.Law]++
+					if _, is := g.Behind(name); is {
+						out++
+					}
+				}
+				if out > max(1, sets/100) {
+					t.Errorf("%s ruled out in %d of %d sets, where it is true", name, out, sets)
 				}
 				// The matrix, from the last set's design and the true parameters.
 				g, _ := Grow(points)
