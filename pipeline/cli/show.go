@@ -47,6 +47,9 @@ func (l *lines) End(c *plan.Cell, o engine.Outcome) {
 	if o.Wall > 0 {
 		fmt.Fprintf(l.w, " in %v", o.Wall.Round(time.Millisecond))
 	}
+	if o.Far != "" {
+		fmt.Fprintf(l.w, ": %s", o.Far)
+	}
 	fmt.Fprintln(l.w)
 }
 
@@ -107,6 +110,9 @@ func (b *bars) End(c *plan.Cell, o engine.Outcome) {
 	b.estimate.end(c, o)
 	if o.Status == engine.Failed {
 		fmt.Fprintf(b.w, "%s failed\n", c.ID)
+	}
+	if o.Far != "" {
+		fmt.Fprintf(b.w, "%s %s: %s\n", c.ID, o.Status, o.Far)
 	}
 	if b.run != nil && b.estimate.counts(c) {
 		b.run.Increment()

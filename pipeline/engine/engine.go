@@ -61,6 +61,7 @@ type Outcome struct {
 	Status Status
 	Err    error  // of a failed cell
 	Log    string // where its log is kept, if anything is in it
+	Far    string // how far a cell that was interrupted had come, if it told
 	Wall   time.Duration
 }
 
@@ -470,7 +471,7 @@ func (r *run) launch(ctx context.Context, c *plan.Cell, free func()) {
 			}
 			switch wall := time.Since(began); {
 			case ctx.Err() != nil && err != nil:
-				r.finish(ctx, c, Outcome{Status: Skipped, Wall: wall})
+				r.finish(ctx, c, Outcome{Status: Skipped, Far: t.far(), Wall: wall})
 			case err != nil && r.retry(c, err):
 			case err != nil:
 				r.fail(ctx, c, err, t.log(), wall)

@@ -59,6 +59,9 @@ var kinds = cell.NewKinds(
 			w := c.With.(*with)
 			start := cell.Now()
 			switch w.Do {
+			case "begin and hang":
+				c.Progress(3, 230, "timed calls")
+				fallthrough
 			case "hang":
 				<-ctx.Done()
 				return ctx.Err()
@@ -87,8 +90,12 @@ var kinds = cell.NewKinds(
 		With:    func() any { return &with{} },
 		Outputs: func(any) []string { return []string{"pressed.json"} },
 		Run: func(ctx context.Context, c *cell.Cell) error {
-			if c.With.(*with).Do == "never ready" {
+			switch c.With.(*with).Do {
+			case "never ready":
 				return errors.New("no pressure")
+			case "hang":
+				<-ctx.Done()
+				return ctx.Err()
 			}
 			c.Ready()
 			if c.With.(*with).Do == "die" {
@@ -157,11 +164,15 @@ type seen struct {
 	ends    map[string]engine.Outcome
 	files   []string
 	retries []string
-	on      func(id string)
+	on      func(what string) // a cell that starts, or an event's type
 }
 
-func (s *seen) Begin(*plan.Plan, []*plan.Cell)               {}
-func (s *seen) Event(*plan.Cell, cell.Event)                 {}
+func (s *seen) Begin(*plan.Plan, []*plan.Cell) {}
+func (s *seen) Event(_ *plan.Cell, e cell.Event) {
+	if s.on != nil {
+		s.on(e.Type)
+	}
+}
 func (s *seen) Retry(c *plan.Cell, _ error, _ time.Duration) { s.retries = append(s.retries, c.ID) }
 func (s *seen) Publish(path string)                          { s.files = append(s.files, path) }
 func (s *seen) End(c *plan.Cell, o engine.Outcome)           { s.ends[c.ID] = o }
@@ -373,6 +384,46 @@ func TestFailures(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What does not end by itself says how far it had come.
+func TestHowFar(t *testing.T) {
+	for name, test := range map[string]struct{ stages, far string }{
+		"a cell":       {`{x: {uses: measure, timeout: "${{ limit }}", with: {do: begin and hang}}}`, "3 of 230 (timed calls)"},
+		"a background": {`{p: {uses: press, background: true, with: {do: hang}}, x: {uses: measure, during: [p], timeout: "${{ limit }}"}}`, "background cell p@x was not ready"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorkspace(t, "params: {limit: 1h}\nstages: "+test.stages)
+			// On a busy machine a cell may take long to begin.
+			for limit := 500 * time.Millisecond; ; limit *= 2 {
+				res, _, err := w.run(engine.Options{}, "limit="+limit.String())
+				if err != nil || len(res.Failures) != 1 {
+					t.Fatal(err, res.Failures)
+				}
+				got, want := res.Failures[0].Err.Error(), fmt.Sprintf("no end after %v, its timeout: %s", limit, test.far)
+				if got == want {
+					break
+				} else if limit > 30*time.Second {
+					t.Fatalf("failed with %q, want %q", got, want)
+				}
+			}
+		})
+	}
+	t.Run("interrupted", func(t *testing.T) {
+		t.Parallel()
+		w := newWorkspace(t, `stages: {x: {uses: measure, with: {do: begin and hang}}}`)
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		_, sight, err := w.runIn(ctx, engine.Options{}, func(what string) {
+			if what == "progress" {
+				cancel()
+			}
+		})
+		if got := sight.ends["x"]; !errors.Is(err, context.Canceled) || got.Status != engine.Skipped || got.Far != "3 of 230 (timed calls)" {
+			t.Errorf("%v, and x ended as %+v", err, got)
+		}
+	})
 }
 
 func TestPrepareFailsBeforeAnythingRuns(t *testing.T) {

@@ -32,7 +32,8 @@ type trial struct {
 	seen      map[string]store.Observation // of the inputs, before it starts
 	detail    store.Detail
 	window    cell.Control
-	mu        sync.Mutex      // guards detail's warnings, and window
+	reached   string          // how far it has come, as far as it told
+	mu        sync.Mutex      // guards detail's warnings, window and reached
 	records   []*store.Record // of the members, once they are committed
 	published []string        // workspace paths
 }
@@ -210,7 +211,11 @@ func (t *trial) run(parent context.Context) error {
 	defer cancel(nil)
 	if limit := time.Duration(t.cell.Stage.Timeout); limit > 0 {
 		timer := time.AfterFunc(limit, func() {
-			cancel(cell.Hint(fmt.Errorf("no end after %v, its timeout", limit), "raise timeout: of stage %q if it needs longer", t.cell.Stage.Name))
+			err := fmt.Errorf("no end after %v, its timeout", limit)
+			if far := t.far(); far != "" {
+				err = fmt.Errorf("%w: %s", err, far)
+			}
+			cancel(cell.Hint(err, "raise timeout: of stage %q if it needs longer", t.cell.Stage.Name))
 		})
 		defer timer.Stop()
 	}
@@ -231,6 +236,7 @@ func (t *trial) run(parent context.Context) error {
 		}
 	}
 	for _, m := range background {
+		t.reach("background cell " + m.cell.ID + " was not ready")
 		select {
 		case <-m.ready:
 		case <-m.proc.Done():
@@ -251,6 +257,7 @@ func (t *trial) run(parent context.Context) error {
 			}
 		}()
 	}
+	t.reach("")
 	if err := t.start(ctx, fg); err != nil {
 		return err
 	}
@@ -314,11 +321,40 @@ func (t *trial) start(ctx context.Context, m *member) (err error) {
 			t.mu.Lock()
 			t.detail.Warnings = append(t.detail.Warnings, e.Text)
 			t.mu.Unlock()
+		case "progress":
+			if m == t.members[len(t.members)-1] {
+				t.reach(progress(e))
+			}
 		}
 		t.engine.done <- func() { t.engine.opt.Observer.Event(m.cell, e) }
 	}
 	m.proc, err = t.engine.process(ctx, m, event)
 	return err
+}
+
+// progress is an event of that type in words.
+func progress(e cell.Event) string {
+	switch {
+	case e.Total == 0:
+		return e.Text
+	case e.Text == "":
+		return fmt.Sprintf("%d of %d", e.Done, e.Total)
+	}
+	return fmt.Sprintf("%d of %d (%s)", e.Done, e.Total, e.Text)
+}
+
+// reach notes how far the trial has come.
+func (t *trial) reach(what string) {
+	t.mu.Lock()
+	t.reached = what
+	t.mu.Unlock()
+}
+
+// far says how far the trial has come.
+func (t *trial) far() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.reached
 }
 
 // check holds a member's folder against what it declared.

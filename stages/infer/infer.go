@@ -325,7 +325,7 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 		}()
 	}
 	total := w.Warmup + w.Calls
-	if _, err := h.Time(ctx, w.Warmup, func(done int) { c.Progress(done, total, "warm-up") }); err != nil {
+	if _, err := h.Time(ctx, w.Warmup, func(done int) { c.Progress(done, total, "warm-up calls") }); err != nil {
 		return nil, about, fmt.Errorf("warm up: %w", err)
 	}
 	if err := h.Jitter(ctx); err != nil {
@@ -344,7 +344,7 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 		h.About.ArrivalSeed = c.Seed
 	}
 	h.About.Resident[0] = resident()
-	if samples, err = h.Time(ctx, w.Calls, func(done int) { c.Progress(w.Warmup+done, total, "") }); err != nil {
+	if samples, err = h.Time(ctx, w.Calls, func(done int) { c.Progress(w.Warmup+done, total, "timed calls") }); err != nil {
 		return nil, about, err
 	}
 	h.About.Resident[1], h.About.Transfers = resident(), h.moved
