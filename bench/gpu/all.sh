@@ -76,9 +76,8 @@ bandwidth() {
 		return
 	fi
 	nvcc -O2 -o "$results/copy" bench/gpu/copy.cu
-	"$results/copy" | tee "$results/copy.csv"
+	bin/gpu link -copy "$results/copy" | tee "$results/link.csv"
 	rm "$results/copy"
-	bin/gpu link -copy "$results/copy.csv" | tee "$results/link.csv"
 }
 pytorch() {
 	model=$(bin/barograph model build bert-base-uncased | tail -n 1)

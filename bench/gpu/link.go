@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -19,6 +18,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/unit"
 	"barograph/stages/result"
 	"barograph/stages/stress"
 )
@@ -29,16 +29,31 @@ const (
 	rateWithin  = 0.02 // of the capacity
 	rateThreads = 4
 	rateBlock   = 4 << 20
+	copyRounds  = "2" // of copy.cu, each time that it runs
+	attempts    = 2   // at a rate, as many times the rounds, where the link does not carry it
 )
 
-// link compares the stressor with copy.cu and its rates with what was asked. Each
-// load is measured several times, since the memory of a virtual machine's host is
-// others' too: the best counts against copy.cu, which prints its own best, and the
-// median against a rate.
+// What becomes of a comparison.
+const (
+	holds       = "holds"
+	fails       = "fails"
+	notCarried  = "the link could not carry it"
+	notCompared = "nothing to compare with"
+)
+
+var directions = []string{"h2d", "d2h"}
+
+// link compares the stressor with copy.cu and its rates with what was asked, in
+// rounds: the memory of a virtual machine's host is others' too, and what the link
+// carries changes within seconds. copy.cu runs before each round of bandwidths, and
+// the best of its rounds stands against the best of ours. Each window under a rate
+// lies between two of the same load without one, which tell the limiter from the
+// link: see judgeRate. Everything is printed as CSV; rounds, before and after are
+// bytes per second in the order measured.
 func link(ctx context.Context, args []string) error {
 	f := flags("link")
-	device := f.String("device", "cuda", "device, such as cuda:1, or host")
-	copies := f.String("copy", "", "what copy.cu printed in the same run, a `file`")
+	device := f.String("device", "cuda", "device, such as cuda:1, host or sim")
+	program := f.String("copy", "", "the `program` made of copy.cu; without it bandwidths are printed beside the capacity")
 	each := f.Duration("each", 300*time.Millisecond, "how long each load is measured")
 	rounds := f.Int("rounds", 3, "how many times each load is measured")
 	if err := f.Parse(args); err != nil {
@@ -47,158 +62,241 @@ func link(ctx context.Context, args []string) error {
 	if *rounds < 1 || *each <= 0 {
 		return fmt.Errorf("-rounds %d, -each %v: want at least one round, and a time", *rounds, *each)
 	}
-	plain, err := readCopies(*copies)
-	if err != nil {
-		return err
-	}
-	out := csv.NewWriter(os.Stdout)
-	defer out.Flush()
-	_ = out.Write([]string{"check", "direction", "block_bytes", "asked", "bytes_per_s", "of", "share", "holds", "rounds"})
-	failed := 0
-	row := func(check, direction string, block int64, asked string, rounds []float64, got, of float64, holds bool) {
-		if !holds {
-			failed++
+	l := &loader{machine: cell.Machine{Name: *device, Device: *device}, each: *each, rounds: *rounds}
+	l.press = l.serve
+	if *program != "" {
+		path, err := filepath.Abs(*program)
+		if err != nil {
+			return err
 		}
-		// A writer keeps its error until Flush.
-		_ = out.Write([]string{check, direction, strconv.FormatInt(block, 10), asked, fmt.Sprintf("%.0f", got), fmt.Sprintf("%.0f", of),
-			fmt.Sprintf("%.4f", got/of), strconv.FormatBool(holds), strings.Trim(fmt.Sprintf("%.0f", rounds), "[]")})
-		out.Flush()
+		l.plain = func() (bandwidths, error) { return runCopies(ctx, path) }
 	}
+	return l.link(ctx, os.Stdout)
+}
 
-	directions := []string{"h2d", "d2h"}
-	calibration, err := press(ctx, *device, nil, map[string]any{"mode": "capacity", "directions": directions})
+// A loader puts loads on a link, one after another, in this process.
+type loader struct {
+	machine cell.Machine
+	each    time.Duration
+	rounds  int
+	plain   func() (bandwidths, error) // runs copy.cu, if there is one
+	press   func(context.Context, *stress.With) (*result.Stress, error)
+
+	calibration string // the file, once there is one
+}
+
+func (l *loader) link(ctx context.Context, to io.Writer) error {
+	here, err := os.Getwd()
 	if err != nil {
 		return err
 	}
-	capacity := calibration.result.Capacity
-	// repeat returns what each round of a load achieved, least first.
-	repeat := func(with map[string]any) ([]float64, error) {
-		var got []float64
-		with["duration"], with["settle"] = each.String(), "2s"
-		for range *rounds {
-			p, err := press(ctx, *device, calibration, with)
-			if err != nil {
-				return nil, err
-			}
-			got = append(got, p.result.Achieved)
+	dir, err := os.MkdirTemp("", "barograph-link-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chdir(dir); err != nil { // where a cell leaves its outputs
+		return err
+	}
+	defer func() { _ = os.Chdir(here) }()
+
+	calibration := load()
+	calibration.Mode, calibration.Directions = "capacity", directions
+	r, err := l.press(ctx, calibration)
+	if err != nil {
+		return err
+	}
+	l.calibration = filepath.Join(dir, "capacity.json")
+	if err := os.Rename(result.StressFile, l.calibration); err != nil {
+		return err
+	}
+	t := &table{out: csv.NewWriter(to), found: map[string]int{}}
+	t.write("check", "direction", "block_bytes", "asked", "bytes_per_s", "of", "share", "verdict", "rounds", "before", "after")
+	if err := l.bandwidths(ctx, t, r.Capacity); err != nil {
+		return err
+	}
+	for _, direction := range directions {
+		if err := l.rates(ctx, t, direction, r.Capacity[direction]); err != nil {
+			return err
 		}
-		slices.Sort(got)
-		return got, nil
+	}
+	return t.conclude()
+}
+
+// bandwidths compares the best of each block size with the best of copy.cu.
+func (l *loader) bandwidths(ctx context.Context, t *table, capacity map[string]float64) error {
+	ours, plain := bandwidths{}, bandwidths{}
+	for range l.rounds {
+		if l.plain != nil {
+			found, err := l.plain()
+			if err != nil {
+				return err
+			}
+			for k, v := range found {
+				plain[k] = append(plain[k], v...)
+			}
+		}
+		for _, direction := range directions {
+			for block := int64(leastBlock); block <= 64<<20; block *= 2 {
+				// As copy.cu: two streams, several copies queued on each.
+				w := load()
+				w.Threads, w.Outstanding, w.Block, w.Direction = 2, 8, unit.Size(block), direction
+				r, err := l.press(ctx, w)
+				if err != nil {
+					return err
+				}
+				k := point{direction, block}
+				ours[k] = append(ours[k], r.Achieved)
+			}
+		}
 	}
 	for _, direction := range directions {
 		for block := int64(leastBlock); block <= 64<<20; block *= 2 {
-			// As copy.cu: two streams, several copies queued on each.
-			got, err := repeat(map[string]any{"threads": 2, "outstanding": 8, "block": block, "direction": direction})
-			if err != nil {
-				return err
+			k := point{direction, block}
+			best, of, name, verdict := slices.Max(ours[k]), capacity[direction], "capacity", notCompared
+			if l.plain != nil {
+				if len(plain[k]) == 0 {
+					return fmt.Errorf("copy.cu said nothing of %s, blocks of %v", direction, unit.Size(block))
+				}
+				of, name, verdict = slices.Max(plain[k]), "copy.cu", fails
+				if best >= leastShare*of {
+					verdict = holds
+				}
 			}
-			best := got[len(got)-1]
-			of := cmp.Or(plain[direction][block], capacity[direction])
-			name := "copy.cu"
-			if plain == nil {
-				name = "capacity"
-			}
-			row("bandwidth against "+name, direction, block, "max", got, best, of, plain == nil || best >= leastShare*of)
+			t.row("bandwidth against "+name, k, "max", best, of, verdict, ours[k], plain[k], nil)
 		}
-		for percent := 10; percent <= 90; percent += 10 {
-			rate := fmt.Sprintf("%d%%", percent)
-			got, err := repeat(map[string]any{"threads": rateThreads, "outstanding": 2, "block": rateBlock, "direction": direction, "rate": rate})
-			if err != nil {
-				return err
-			}
-			median := got[len(got)/2]
-			share := median / capacity[direction]
-			row("rate against capacity", direction, rateBlock, rate, got, median, capacity[direction], math.Abs(share-float64(percent)/100) <= rateWithin)
-		}
-	}
-	if err := out.Error(); err != nil {
-		return err
-	}
-	if failed > 0 {
-		return fmt.Errorf("%d of these do not hold: want at least %g%% of copy.cu, and rates within %g points", failed, 100*leastShare, 100*rateWithin)
 	}
 	return nil
 }
 
-// readCopies reads what copy.cu printed: bytes per second by direction and block.
-func readCopies(path string) (map[string]map[int64]float64, error) {
-	if path == "" {
-		return nil, nil
+// A window is what a load achieved at a rate, and without one before and after,
+// in bytes per second.
+type window struct{ got, before, after float64 }
+
+// rates measures a load in one direction at each rate until the link could carry
+// as many windows of it as there are rounds, or has had its attempts.
+func (l *loader) rates(ctx context.Context, t *table, direction string, capacity float64) error {
+	at := func(rate unit.Rate) (*result.Stress, error) {
+		w := load()
+		w.Threads, w.Outstanding, w.Block, w.Direction, w.Rate = rateThreads, 2, rateBlock, direction, rate
+		return l.press(ctx, w)
 	}
-	b, err := os.ReadFile(path)
+	free, err := at(unit.Rate{})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	rows, err := csv.NewReader(bytes.NewReader(b)).ReadAll()
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
+	var percents []int
+	for p := 10; p <= 90; p += 10 {
+		percents = append(percents, p)
 	}
-	found := map[string]map[int64]float64{"h2d": {}, "d2h": {}}
-	for _, r := range rows[1:] {
-		block, wrong := strconv.ParseInt(r[1], 10, 64)
-		rate, bad := strconv.ParseFloat(r[2], 64)
-		if found[r[0]] == nil || wrong != nil || bad != nil {
-			return nil, fmt.Errorf("read %s: %q is no line of copy.cu", path, r)
+	windows := map[int][]window{}
+	for pass, lacking := 0, percents; pass < attempts*l.rounds && len(lacking) > 0; pass++ {
+		var still []int
+		for _, p := range lacking {
+			share := float64(p) / 100
+			limited, err := at(unit.Rate{Share: share})
+			if err != nil {
+				return err
+			}
+			after, err := at(unit.Rate{})
+			if err != nil {
+				return err
+			}
+			windows[p] = append(windows[p], window{limited.Achieved, free.Achieved, after.Achieved})
+			free = after
+			if len(carried(windows[p], share*capacity)) < l.rounds {
+				still = append(still, p)
+			}
 		}
-		found[r[0]][block] = rate
+		lacking = still
 	}
-	return found, nil
+	for _, p := range percents {
+		got, verdict := judgeRate(float64(p)/100*capacity, capacity, windows[p], l.rounds)
+		var limited, before, after []float64
+		for _, w := range windows[p] {
+			limited, before, after = append(limited, w.got), append(before, w.before), append(after, w.after)
+		}
+		t.row("rate against capacity", point{direction, rateBlock}, fmt.Sprintf("%d%%", p), got, capacity, verdict, limited, before, after)
+	}
+	return nil
 }
 
-// A pressed load is what a cell of kind stress left.
-type pressed struct {
-	result result.Stress
-	json   []byte
+// judgeRate says what a load was held to, and whether that is the rate asked for.
+// A limiter cannot give what the link has not: a window counts where the same
+// load reached the rate without a limit both before it and after it, whatever
+// became of the window itself. The median of those that count is judged, unless
+// they are less than half of what was wanted; then that of all is returned.
+func judgeRate(asked, capacity float64, windows []window, wanted int) (got float64, verdict string) {
+	counted := carried(windows, asked)
+	if 2*len(counted) < wanted || len(counted) == 0 {
+		all := make([]float64, len(windows))
+		for i, w := range windows {
+			all[i] = w.got
+		}
+		return middle(all), notCarried
+	}
+	if got = middle(counted); math.Abs(got-asked) <= rateWithin*capacity {
+		return got, holds
+	}
+	return got, fails
 }
 
-// press runs a load in a process of its own, as the engine does, with a
-// calibration for shares of the capacity.
-func press(ctx context.Context, device string, calibration *pressed, with map[string]any) (*pressed, error) {
-	dir, err := os.MkdirTemp("", "barograph-link-*")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	params := stress.Kind().With()
-	b, err := json.Marshal(with)
-	if err == nil {
-		err = json.Unmarshal(b, params)
-	}
-	spec := cell.Spec{Kind: "stress", Stage: "stress", ID: fmt.Sprintf("stress %v", with), Machine: cell.Machine{Name: device, Device: device}}
-	if err == nil {
-		spec.With, err = json.Marshal(params)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if calibration != nil {
-		at := filepath.Join(dir, "capacity.json")
-		if err := os.WriteFile(at, calibration.json, 0o666); err != nil {
-			return nil, err
+// carried returns what was achieved in the windows that count.
+func carried(windows []window, asked float64) (got []float64) {
+	for _, w := range windows {
+		if min(w.before, w.after) >= asked {
+			got = append(got, w.got)
 		}
-		spec.Inputs = []cell.Input{{Stage: "calibrate", Kind: "stress", ID: "calibrate", Files: map[string]string{result.StressFile: at}}}
+	}
+	return got
+}
+
+// middle returns the median.
+func middle(v []float64) float64 {
+	v = slices.Sorted(slices.Values(v))
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+}
+
+// load returns a load without threads.
+func load() *stress.With { return stress.Kind().With().(*stress.With) }
+
+// serve runs a load as the engine does, but in this process: starting one and
+// making a context on the GPU would take most of the time, in which the link
+// changes.
+func (l *loader) serve(ctx context.Context, w *stress.With) (*result.Stress, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	w.Duration, w.Settle = unit.Duration(l.each), unit.Duration(time.Second)
+	name := fmt.Sprintf("%s, %d x %v, rate %v", w.Direction, w.Threads, w.Block, w.Rate)
+	if w.Mode == "capacity" {
+		name = "capacity"
+	}
+	with, err := json.Marshal(w)
+	if err != nil {
+		return nil, err
+	}
+	spec := cell.Spec{Kind: "stress", Stage: "stress", ID: name, With: with, Machine: l.machine}
+	if l.calibration != "" {
+		spec.Inputs = []cell.Input{{Stage: "calibrate", Kind: "stress", ID: "calibrate", Files: map[string]string{result.StressFile: l.calibration}}}
 	}
 	line, err := json.Marshal(spec)
 	if err != nil {
 		return nil, err
 	}
-	self, err := os.Executable()
-	if err != nil {
+	var events bytes.Buffer
+	failed := cell.Serve(cell.NewKinds(stress.Kind()), bytes.NewReader(append(line, '\n')), &events)
+	if err := said(events.Bytes()); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	} else if failed != nil {
+		return nil, fmt.Errorf("%s: %w", name, failed)
+	}
+	r := &result.Stress{}
+	if err := result.Read(result.StressFile, r); err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, self, "cell")
-	cmd.Dir, cmd.Stdin, cmd.Stderr = dir, bytes.NewReader(append(line, '\n')), os.Stderr
-	events, err := cmd.Output()
-	if told := said(events); told != nil {
-		return nil, fmt.Errorf("%s: %w", spec.ID, told)
-	} else if err != nil {
-		return nil, fmt.Errorf("%s: %w", spec.ID, err)
-	}
-	p := &pressed{}
-	if p.json, err = os.ReadFile(filepath.Join(dir, result.StressFile)); err != nil {
-		return nil, err
-	}
-	return p, json.Unmarshal(p.json, &p.result)
+	fmt.Fprintf(os.Stderr, "%s: %.2f GB/s\n", name, r.Achieved/1e9)
+	return r, nil
 }
 
 // said returns the error among a cell's events, if there is one.
@@ -215,3 +313,86 @@ func said(events []byte) error {
 		}
 	}
 }
+
+// A point is a direction and the bytes of a copy.
+type point struct {
+	direction string
+	block     int64
+}
+
+// Bandwidths are bytes per second, round by round.
+type bandwidths map[point][]float64
+
+// runCopies runs copy.cu, which inherits the stressor's processors from this process.
+func runCopies(ctx context.Context, program string) (bandwidths, error) {
+	cmd := exec.CommandContext(ctx, program, copyRounds)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("run %s: %w", program, err)
+	}
+	return readCopies(out)
+}
+
+// readCopies reads what copy.cu prints.
+func readCopies(text []byte) (bandwidths, error) {
+	rows, err := csv.NewReader(bytes.NewReader(text)).ReadAll()
+	if err != nil {
+		return nil, fmt.Errorf("read copy.cu: %w", err)
+	}
+	found := bandwidths{}
+	for _, r := range rows[min(1, len(rows)):] {
+		if len(r) != 3 {
+			return nil, fmt.Errorf("read copy.cu: %q is no line of it", r)
+		}
+		block, wrong := strconv.ParseInt(r[1], 10, 64)
+		rate, bad := strconv.ParseFloat(r[2], 64)
+		if !slices.Contains(directions, r[0]) || wrong != nil || bad != nil {
+			return nil, fmt.Errorf("read copy.cu: %q is no line of it", r)
+		}
+		k := point{r[0], block}
+		found[k] = append(found[k], rate)
+	}
+	return found, nil
+}
+
+// A table prints what is compared, and counts what becomes of it.
+type table struct {
+	out   *csv.Writer
+	found map[string]int // by verdict
+}
+
+func (t *table) write(fields ...string) {
+	_ = t.out.Write(fields) // a writer keeps its error until Flush
+	t.out.Flush()
+}
+
+func (t *table) row(check string, p point, asked string, got, of float64, verdict string, rounds, before, after []float64) {
+	t.found[verdict]++
+	whole := func(v []float64) string { return strings.Trim(fmt.Sprintf("%.0f", v), "[]") }
+	t.write(check, p.direction, strconv.FormatInt(p.block, 10), asked, fmt.Sprintf("%.0f", got), fmt.Sprintf("%.0f", of),
+		fmt.Sprintf("%.4f", got/of), verdict, whole(rounds), whole(before), whole(after))
+}
+
+// conclude says what does not hold, and otherwise what could not be told.
+func (t *table) conclude() error {
+	if err := t.out.Error(); err != nil {
+		return err
+	}
+	n := t.found
+	text := fmt.Sprintf("of %d comparisons %d hold, %d fail, and %d are of a rate that the link could not carry meanwhile",
+		n[holds]+n[fails]+n[notCarried], n[holds], n[fails], n[notCarried])
+	switch {
+	case n[fails] > 0:
+		return fmt.Errorf("%s: want at least %g%% of copy.cu, and rates within %g points", text, 100*leastShare, 100*rateWithin)
+	case n[notCarried] > 0:
+		return undecided{errors.New(text)}
+	}
+	return nil
+}
+
+// An undecided comparison is one that nothing can be said of: status 3, as for a
+// study that was measured and is INVALID.
+type undecided struct{ error }
+
+func (undecided) ExitStatus() int { return 3 }

@@ -4,7 +4,8 @@
 //	               and writes what it computed, for torch_bert.py to check and to time
 //	               PyTorch against
 //	gpu link       the stressor's bandwidth without an inference, beside what copy.cu
-//	               reaches, and whether its rate limiter holds
+//	               reaches, and whether its rate limiter holds; status 3 where nothing
+//	               fails and the link did not carry what was asked of it
 //	gpu soak       runs a study and watches the memory that it holds, on GPU and host
 //	gpu faults     runs a study on GPUs that are not there, full, or used by others
 //
@@ -27,15 +28,11 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/stages/device/cuda"
 	"barograph/stages/infer"
-	"barograph/stages/stress"
 )
 
 var commands = map[string]func(ctx context.Context, args []string) error{
 	"latency": latency, "link": link, "soak": soak, "faults": faults,
-	// Those below the others start in processes of their own.
-	"cell": func(context.Context, []string) error {
-		return cell.Serve(cell.NewKinds(stress.Kind()), os.Stdin, os.Stdout)
-	},
+	// The others start these in processes of their own.
 	"hold": hold, "unlocked": unlocked,
 }
 
@@ -57,7 +54,12 @@ func main() {
 		if errors.As(err, &h) && h.Hint != "" {
 			fmt.Fprintln(os.Stderr, "hint:", h.Hint)
 		}
-		os.Exit(1)
+		status := 1
+		var own interface{ ExitStatus() int }
+		if errors.As(err, &own) {
+			status = own.ExitStatus()
+		}
+		os.Exit(status)
 	}
 }
 

@@ -1,14 +1,22 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"encoding/csv"
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/unit"
+	"barograph/stages/device/sim"
 	"barograph/stages/result"
+	"barograph/stages/stress"
 )
 
 // Memory that a process holds more of at the end of its trial fails the soak;
@@ -58,23 +66,114 @@ func TestLook(t *testing.T) {
 }
 
 func TestReadCopies(t *testing.T) {
-	recorded, err := readCopies(filepath.Join("results", "h100", "copy.csv"))
-	if err != nil || !(recorded["d2h"][16<<20] > 1e9) {
+	text, err := os.ReadFile(filepath.Join("results", "h100", "copy.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	recorded, err := readCopies(text)
+	if err != nil || len(recorded) != 10 || !(recorded[point{"d2h", 16 << 20}][0] > 1e9) {
 		t.Errorf("%v, %v", recorded, err)
 	}
-	path := filepath.Join(t.TempDir(), "copy.csv")
-	if err := os.WriteFile(path, []byte("direction,block_bytes,bytes_per_s\nd2h,16777216,54987545476\n"), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := readCopies(path); err != nil || got["d2h"][16<<20] != 54987545476 {
+	const head = "direction,block_bytes,bytes_per_s\n"
+	got, err := readCopies([]byte(head + "d2h,16777216,2\nd2h,16777216,1\n"))
+	if err != nil || !reflect.DeepEqual(got, bandwidths{{"d2h", 16 << 20}: {2, 1}}) {
 		t.Errorf("%v, %v", got, err)
 	}
-	bad := filepath.Join(t.TempDir(), "copy.csv")
-	if err := os.WriteFile(bad, []byte("direction,block_bytes,bytes_per_s\nh2d,many,1\n"), 0o666); err != nil {
-		t.Fatal(err)
+	for _, bad := range []string{head + "h2d,many,1\n", head + "up,1,1\n", "a\nh2d\n"} {
+		if _, err := readCopies([]byte(bad)); err == nil || !strings.Contains(err.Error(), "no line of it") {
+			t.Errorf("%q: %v", bad, err)
+		}
 	}
-	if _, err := readCopies(bad); err == nil || !strings.Contains(err.Error(), "no line of copy.cu") {
-		t.Errorf("nonsense: %v", err)
+}
+
+// A rate is judged by the windows that the link could carry, whatever they show.
+func TestJudgeRate(t *testing.T) {
+	const capacity, asked = 100, 90
+	for name, test := range map[string]struct {
+		windows []window
+		got     float64
+		verdict string
+	}{
+		"held":                         {[]window{{90, 99, 98}, {89, 98, 97}, {91, 97, 99}}, 90, holds},
+		"the link sags":                {[]window{{90, 99, 98}, {83, 98, 85}, {70, 85, 70}, {91, 95, 99}}, 90.5, holds},
+		"the limiter gives too little": {[]window{{87, 99, 98}, {83, 85, 84}, {87, 97, 99}, {87, 97, 99}}, 87, fails},
+		"the limiter gives too much":   {[]window{{93, 99, 98}, {93, 99, 98}, {93, 99, 98}}, 93, fails},
+		"one window of three":          {[]window{{90, 99, 98}, {83, 85, 84}, {84, 84, 84}, {84, 84, 84}}, 84, notCarried},
+		"none":                         {[]window{{90, 99, 84}, {91, 84, 99}}, 90.5, notCarried},
+	} {
+		if got, verdict := judgeRate(asked, capacity, test.windows, 3); got != test.got || verdict != test.verdict {
+			t.Errorf("%s: %v, %q; want %v, %q", name, got, verdict, test.got, test.verdict)
+		}
+	}
+}
+
+// The whole comparison, on simulated links.
+func TestLink(t *testing.T) {
+	wander := func(with func(l *loader, press int)) (*csv.Reader, error) {
+		l := &loader{machine: cell.Machine{Name: "sim", Device: "sim", Sim: map[string]float64{}}, each: 100 * time.Millisecond, rounds: 2}
+		l.plain = func() (bandwidths, error) {
+			found := bandwidths{}
+			for block := int64(leastBlock); block <= 64<<20; block *= 2 {
+				found[point{"h2d", block}] = []float64{11.69e9}
+				found[point{"d2h", block}] = []float64{12.89e9}
+			}
+			return found, nil
+		}
+		presses, capacity := 0, map[string]float64{}
+		l.press = func(ctx context.Context, w *stress.With) (*result.Stress, error) {
+			// To a simulated link a share is one of what it carries now.
+			w.Rate = unit.Rate{PerSecond: w.Rate.Of(capacity[w.Direction])}
+			with(l, presses)
+			presses++
+			r, err := l.serve(ctx, w)
+			if err == nil && w.Mode == "capacity" {
+				capacity = r.Capacity
+			}
+			return r, err
+		}
+		var printed bytes.Buffer
+		err := l.link(t.Context(), &printed)
+		return csv.NewReader(&printed), err
+	}
+	verdicts := func(r *csv.Reader) map[string]int {
+		rows, err := r.ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := map[string]int{}
+		for _, row := range rows[1:] {
+			found[row[7]]++
+		}
+		return found
+	}
+	steady, err := wander(func(*loader, int) {})
+	if found := verdicts(steady); err != nil || found[holds] != 26 || len(found) != 1 {
+		t.Errorf("a steady link: %v, %v", found, err)
+	}
+	// Calibration and bandwidths, 17 loads, and the first of the rates are over.
+	sagging, err := wander(func(l *loader, press int) {
+		if press > 17 {
+			l.machine.Sim["bandwidth_h2d"] = 0.85 * sim.Defaults["bandwidth_h2d"]
+		}
+	})
+	var own undecided
+	if found := verdicts(sagging); !errors.As(err, &own) || own.ExitStatus() != 3 || found[notCarried] != 1 || found[holds] != 25 {
+		t.Errorf("a link that sags to 85%%: %v, %v", found, err)
+	}
+	// It sags for a while, and is measured again when that is over.
+	recovered, err := wander(func(l *loader, press int) {
+		l.machine.Sim["bandwidth_h2d"] = sim.Defaults["bandwidth_h2d"]
+		if press > 30 && press < 45 {
+			l.machine.Sim["bandwidth_h2d"] *= 0.7
+		}
+	})
+	if found := verdicts(recovered); err != nil || found[holds] != 26 {
+		t.Errorf("a link that sags for a while: %v, %v", found, err)
+	}
+	// Ours is slower than copy.cu.
+	slow, err := wander(func(l *loader, press int) { l.machine.Sim["bandwidth_d2h"] = 0.96 * sim.Defaults["bandwidth_d2h"] })
+	if found := verdicts(slow); err == nil || errors.As(err, &own) || found[fails] != 4 || found[holds] != 22 {
+		t.Errorf("bandwidths of 96%%: %v, %v", found, err)
 	}
 }
 
