@@ -42,7 +42,8 @@ step() {
 	fi
 	[ "$most" -lt "$left" ] || most=$left
 	export -f "$4"
-	timeout --kill-after=10 "$most" bash -c "set -eo pipefail; $4" >"$results/$name.log" 2>&1
+	# A shell with a trap ends after what it runs, which says how far it had come.
+	timeout --kill-after=10 "$most" bash -c "set -eo pipefail; trap 'exit 143' TERM; $4" >"$results/$name.log" 2>&1
 	status=$?
 	echo "$name,$status,$((SECONDS - begun))" >>"$results/steps.csv"
 	echo "$name: status $status after $((SECONDS - begun)) s"
@@ -112,25 +113,77 @@ models() {
 		study models --set 'batches=[1]' --set 'levels=[0,16]' --set replicates=$replicates ${MODELS:+--set "models=[$MODELS]"} ${CALLS:+--set calls=$CALLS}
 	done
 }
-# Loads of every kind, with the graph captured and without.
+# trial NAME ARGUMENT... runs one trial of the soak and keeps its recording or, of one
+# that does not end within its limit, how far it had come.
+trial() {
+	local name=$1 into=$results/data/$1 status=0 begun=$SECONDS
+	shift
+	[ ! -e "$into/done" ] || return 0
+	mkdir -p "$into"
+	bin/barograph run configs/soak.yaml --machine "$machine" --set settle=3s "$@" ${CALLS:+--set calls=$CALLS} >"$into/run.log" 2>&1 || status=$?
+	grep -v '^--set' "$into/run.log" || true
+	case $status in 0 | 3) cp "data/soak/$machine/"{run.json,samples.csv} "$into/" ;; esac
+	echo "$name,$status,$((SECONDS - begun)),\"$(grep -m 1 ' failed: ' "$into/run.log" | tr '"' "'")\"" >>"$results/trials.csv"
+	touch "$into/done"
+}
+export -f trial
+
+# threads prints every ten seconds what the threads of cells do: of one that waits for
+# ever none gains processor time, of one that starves those that copy do.
+threads() {
+	local pid
+	while sleep 10; do
+		for pid in $(pgrep -f 'barograph(-cuda)? cell'); do
+			date +"%T process $pid"
+			ps -L -p "$pid" -o time,tid,stat,wchan:24,comm | sort -r | head -n 24 || true
+		done
+	done
+}
+export -f threads
+
+# In the inference's process, from host to device, from pageable memory and without a
+# graph: the one combination that did not end, 230 calls in 100 s where with a graph
+# they took 5 s. Is it one that never ends, or do the some 300 launches of a call each
+# wait for the threads whose copies hold the context, so that a call takes seconds, and
+# the longer the more they copy?
+starved() {
+	local level
+	threads >"$results/threads.log" 2>&1 &
+	trap "kill $!" EXIT
+	for level in 2 16 4 8; do
+		trial "starved/level-$level" --set 'sharings=[process]' --set 'directions=[h2d]' --set 'memories=[pageable]' --set 'graphs=[false]' \
+			--set level=$level --set warmup=1 --set calls=3 --set limit=${LIMIT:-120s}
+	done
+}
+# Loads of every kind, with the graph captured and without: does any crash, or break the
+# other? Each is a run of its own, so that one that starves costs the others neither
+# their time nor their recording; those that may starve come last.
 combinations() {
-	bin/barograph run configs/soak.yaml --machine "$machine" --keep-going --set 'directions=[h2d,d2h,both]' --set 'memories=[pinned,pageable]' \
-		--set 'graphs=[true,false]' --set calls=200 --set settle=3s ${CALLS:+--set calls=$CALLS --set level=1}
-	mkdir -p "$results/data/combinations"
-	cp "data/soak/$machine/run.json" "$results/data/combinations/"
+	local sharing direction memory graph
+	for graph in true false; do
+		for memory in pinned pageable; do
+			for sharing in separate process; do
+				for direction in h2d d2h both; do
+					trial "combinations/$sharing-$direction-$memory-$graph" --set "sharings=[$sharing]" --set "directions=[$direction]" \
+						--set "memories=[$memory]" --set "graphs=[$graph]" --set calls=50 --set limit=${LIMIT:-30s} ${CALLS:+--set level=1}
+				done
+			done
+		done
+	done
 }
 controls() { study controls; }
 sharing() { study sharing --set replicates=10; }
 swap() { study swap --set replicates=10; }
 
 step look 0 60 look
-step link 60 250 bandwidth
+step link 100 250 bandwidth
 step soak 300 500 soaked
 step torch 60 200 pytorch
 step faults 30 300 broken
 step decoupled 60 500 decoupled
 step models 60 560 models
 step controls 60 300 controls
+step starved 60 500 starved
 step combinations 60 400 combinations
 step sharing 60 500 sharing
 step swap 60 500 swap

@@ -295,7 +295,9 @@ func (l *loader) serve(ctx context.Context, w *stress.With) (*result.Stress, err
 	if err := result.Read(result.StressFile, r); err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(os.Stderr, "%s: %.2f GB/s\n", name, r.Achieved/1e9)
+	if w.Mode == "load" {
+		fmt.Fprintf(os.Stderr, "%s: %.2f GB/s\n", name, r.Achieved/1e9)
+	}
 	return r, nil
 }
 

@@ -309,6 +309,8 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 		return nil, about, err
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
+	total := w.Warmup + w.Calls
+	c.Progress(0, total, "ready for the load")
 	// A load in this process begins here: whatever the library allocates at
 	// first, and the capture of a CUDA graph, is behind us.
 	guest, err := stress.Join(ctx, c)
@@ -324,7 +326,6 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 			err = errors.Join(err, guest.Leave(window))
 		}()
 	}
-	total := w.Warmup + w.Calls
 	if _, err := h.Time(ctx, w.Warmup, func(done int) { c.Progress(done, total, "warm-up calls") }); err != nil {
 		return nil, about, fmt.Errorf("warm up: %w", err)
 	}
