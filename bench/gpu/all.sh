@@ -152,7 +152,7 @@ starved() {
 	trap "kill $!" EXIT
 	for level in 2 16 4 8; do
 		trial "starved/level-$level" --set 'sharings=[process]' --set 'directions=[h2d]' --set 'memories=[pageable]' --set 'graphs=[false]' \
-			--set level=$level --set warmup=1 --set calls=3 --set limit=${LIMIT:-120s}
+			--set level=$level --set warmup=1 --set calls=3 --set limit=${LIMIT:-$((20 + 6 * level))s}
 	done
 }
 # Loads of every kind, with the graph captured and without: does any crash, or break the
@@ -183,7 +183,7 @@ step faults 30 300 broken
 step decoupled 60 500 decoupled
 step models 60 560 models
 step controls 60 300 controls
-step starved 60 500 starved
+step starved 60 300 starved
 step combinations 60 400 combinations
 step sharing 60 500 sharing
 step swap 60 500 swap

@@ -326,7 +326,11 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 			err = errors.Join(err, guest.Leave(window))
 		}()
 	}
-	if _, err := h.Time(ctx, w.Warmup, func(done int) { c.Progress(done, total, "warm-up calls") }); err != nil {
+	p := patience{last: -1}
+	if _, err := h.Time(ctx, w.Warmup, func(done int) {
+		p.watch(c.Say, done, total)
+		c.Progress(done, total, "warm-up calls")
+	}); err != nil {
 		return nil, about, fmt.Errorf("warm up: %w", err)
 	}
 	if err := h.Jitter(ctx); err != nil {
@@ -345,7 +349,12 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 		h.About.ArrivalSeed = c.Seed
 	}
 	h.About.Resident[0] = resident()
-	if samples, err = h.Time(ctx, w.Calls, func(done int) { c.Progress(w.Warmup+done, total, "timed calls") }); err != nil {
+	if samples, err = h.Time(ctx, w.Calls, func(done int) {
+		if h.due == nil { // else a call may be far off
+			p.watch(c.Say, w.Warmup+done, total)
+		}
+		c.Progress(w.Warmup+done, total, "timed calls")
+	}); err != nil {
 		return nil, about, err
 	}
 	h.About.Resident[1], h.About.Transfers = resident(), h.moved
@@ -369,6 +378,28 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 			fmt.Sprintf("for %.1f%% of the time the inference waited for its processor, which ran something else", 100*share))
 	}
 	return samples, about, nil
+}
+
+// A patience ends with a call that takes long: a load may starve it, and one who has
+// no terminal would see nothing until the end. It belongs to the thread that watches.
+type patience struct {
+	last  int // calls done
+	since time.Time
+	ended bool
+}
+
+const longCall = 10 * time.Second
+
+// watch is told, again and again, how many calls are done.
+func (p *patience) watch(say func(string), done, total int) {
+	now := time.Now()
+	if done != p.last {
+		p.last, p.since = done, now
+	}
+	if !p.ended && now.Sub(p.since) >= longCall {
+		p.ended = true
+		say(fmt.Sprintf("call %d of %d has taken %v and goes on", done+1, total, longCall))
+	}
 }
 
 // write leaves the cell's outputs.

@@ -22,6 +22,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"barograph/pipeline/cell"
@@ -544,6 +545,29 @@ func TestLoopStops(t *testing.T) {
 	if err := loop(t.Context(), samples, closed, &done, func() error { return fault }); !errors.Is(err, fault) {
 		t.Errorf("the call's error became %v", err)
 	}
+}
+
+// A call that takes long is told of while it goes on, and once.
+func TestPatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said []string
+		say := func(text string) { said = append(said, text) }
+		p := patience{last: -1}
+		for i := range 600 { // calls of six seconds
+			p.watch(say, i/60, 230)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if len(said) > 0 {
+			t.Errorf("calls of 6 s: %q", said)
+		}
+		for range 300 { // one of thirty
+			p.watch(say, 10, 230)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if len(said) != 1 || !strings.HasPrefix(said[0], "call 11 of 230 has taken 10s") {
+			t.Errorf("a call of 30 s: %q", said)
+		}
+	})
 }
 
 func TestPercentile(t *testing.T) {
