@@ -76,9 +76,10 @@ bandwidth() {
 		bin/gpu link -device host | tee "$results/link.csv"
 		return
 	fi
-	nvcc -O2 -o "$results/copy" bench/gpu/copy.cu
-	bin/gpu link -copy "$results/copy" | tee "$results/link.csv"
-	rm "$results/copy"
+	copy=$(mktemp)
+	trap 'rm "$copy"' EXIT
+	nvcc -O2 -o "$copy" bench/gpu/copy.cu
+	bin/gpu link -copy "$copy" | tee "$results/link.csv"
 }
 pytorch() {
 	model=$(bin/barograph model build bert-base-uncased | tail -n 1)
