@@ -100,7 +100,15 @@ func panel(samples *nb.Set, vary string, q float64, x func(*nb.Set) float64) fig
 func label(g *nb.Set, vary string) string {
 	block := size(g.Mean("block_bytes"))
 	flight := fmt.Sprintf("%.0f", g.Mean("threads")*g.Mean("outstanding"))
-	used := "at " + nb.Percent(g.Mean("utilisation"))
+	low, high := math.Inf(1), 0.0
+	for _, l := range g.By(vary) {
+		used := l.Mean("utilisation")
+		low, high = math.Min(low, used), math.Max(high, used)
+	}
+	used := "at " + nb.Percent(low)
+	if nb.Percent(high) != nb.Percent(low) {
+		used += " to " + nb.Percent(high)
+	}
 	switch vary {
 	case "block_bytes":
 		return flight + " in flight " + used
