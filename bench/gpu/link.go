@@ -204,7 +204,7 @@ func (l *loader) rates(ctx context.Context, t *table, direction string, capacity
 			}
 			windows[p] = append(windows[p], window{limited.Achieved, free.Achieved, after.Achieved})
 			free = after
-			if len(carried(windows[p], share*capacity)) < l.rounds {
+			if len(carried(windows[p], share*capacity, capacity)) < l.rounds {
 				still = append(still, p)
 			}
 		}
@@ -224,10 +224,10 @@ func (l *loader) rates(ctx context.Context, t *table, direction string, capacity
 // judgeRate says what a load was held to, and whether that is the rate asked for.
 // A limiter cannot give what the link has not: a window counts where the same
 // load reached the rate without a limit both before it and after it, whatever
-// became of the window itself. The median of those that count is judged, unless
+// became of the window itself; one that exceeds the rate counts always. The median of those that count is judged, unless
 // they are less than half of what was wanted; then that of all is returned.
 func judgeRate(asked, capacity float64, windows []window, wanted int) (got float64, verdict string) {
-	counted := carried(windows, asked)
+	counted := carried(windows, asked, capacity)
 	if 2*len(counted) < wanted || len(counted) == 0 {
 		all := make([]float64, len(windows))
 		for i, w := range windows {
@@ -242,9 +242,9 @@ func judgeRate(asked, capacity float64, windows []window, wanted int) (got float
 }
 
 // carried returns what was achieved in the windows that count.
-func carried(windows []window, asked float64) (got []float64) {
+func carried(windows []window, asked, capacity float64) (got []float64) {
 	for _, w := range windows {
-		if min(w.before, w.after) >= asked {
+		if min(w.before, w.after) >= asked || w.got > asked+rateWithin*capacity {
 			got = append(got, w.got)
 		}
 	}

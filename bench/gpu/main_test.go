@@ -98,6 +98,7 @@ func TestJudgeRate(t *testing.T) {
 		"the link sags":                {[]window{{90, 99, 98}, {83, 98, 85}, {70, 85, 70}, {91, 95, 99}}, 90.5, holds},
 		"the limiter gives too little": {[]window{{87, 99, 98}, {83, 85, 84}, {87, 97, 99}, {87, 97, 99}}, 87, fails},
 		"the limiter gives too much":   {[]window{{93, 99, 98}, {93, 99, 98}, {93, 99, 98}}, 93, fails},
+		"too much of a slow link":      {[]window{{93, 80, 80}, {93, 80, 80}, {90, 80, 80}}, 93, fails},
 		"one window of three":          {[]window{{90, 99, 98}, {83, 85, 84}, {84, 84, 84}, {84, 84, 84}}, 84, notCarried},
 		"none":                         {[]window{{90, 99, 84}, {91, 84, 99}}, 90.5, notCarried},
 	} {

@@ -273,6 +273,7 @@ func (t *trial) run(parent context.Context) error {
 		_ = m.proc.Send(cell.Control{Type: "stop"})
 	}
 	for _, m := range background {
+		t.reach("background cell " + m.cell.ID + " had not ended")
 		select {
 		case <-m.proc.Done():
 		case <-time.After(readyTimeout):
