@@ -85,7 +85,7 @@ func panel(samples *nb.Set, vary string, q float64, x func(*nb.Set) float64) fig
 		if len(loads) < 2 {
 			continue
 		}
-		line := figure.PointSeries{Label: label(g, vary), Join: true}
+		line := figure.PointSeries{Label: label(g, loads, vary), Join: true}
 		for _, l := range loads {
 			e := l.Quantiles(q)[0]
 			line.X, line.Y = append(line.X, x(l)), append(line.Y, e.Value/1e6)
@@ -97,11 +97,11 @@ func panel(samples *nb.Set, vary string, q float64, x func(*nb.Set) float64) fig
 }
 
 // label says what does not vary along a line.
-func label(g *nb.Set, vary string) string {
+func label(g *nb.Set, loads []*nb.Set, vary string) string {
 	block := size(g.Mean("block_bytes"))
 	flight := fmt.Sprintf("%.0f", g.Mean("threads")*g.Mean("outstanding"))
 	low, high := math.Inf(1), 0.0
-	for _, l := range g.By(vary) {
+	for _, l := range loads {
 		used := l.Mean("utilisation")
 		low, high = math.Min(low, used), math.Max(high, used)
 	}
