@@ -146,9 +146,15 @@ export -f threads
 # graph: the one combination that did not end, 230 calls in 100 s where with a graph
 # they took 5 s. Is it one that never ends, or do the some 300 launches of a call each
 # wait for the threads whose copies hold the context, so that a call takes seconds, and
-# the longer the more they copy?
+# the longer the more they copy? launch.cu asks the same of plain CUDA C.
 starved() {
 	local level
+	if [ "$device" != host ]; then
+		launch=$(mktemp)
+		nvcc -O2 -std=c++17 -o "$launch" bench/gpu/launch.cu -lpthread
+		timeout 120 "$launch" | tee "$results/launch.csv" || echo "launch: status $?"
+		rm "$launch"
+	fi
 	threads >"$results/threads.log" 2>&1 &
 	trap "kill $!" EXIT
 	for level in 2 16 4 8; do
@@ -184,7 +190,7 @@ step faults 30 300 broken
 step decoupled 60 500 decoupled
 step models 60 560 models
 step controls 60 300 controls
-step starved 60 300 starved
+step starved 60 400 starved
 step combinations 60 400 combinations
 step sharing 60 500 sharing
 step swap 60 500 swap
