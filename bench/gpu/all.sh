@@ -5,7 +5,7 @@
 #   bench/gpu/all.sh OUT [SECONDS]
 #
 # in the top folder of what `make bundle` packed, or of the project after
-# `make build cuda bin/gpu`. It needs nvcc for copy.cu, and for torch_bert.py a
+# `make build cuda bin/gpu`. It needs nvcc for copy.cu and locks.cu, and for torch_bert.py a
 # python3 with PyTorch, transformers and onnx.
 #
 # Each step has its own limit and a failed one does not end the others. The call
@@ -129,42 +129,17 @@ trial() {
 }
 export -f trial
 
-# threads prints every ten seconds what the threads of cells do: of one that waits for
-# ever none gains processor time, of one that starves those that copy do.
-threads() {
-	local pid
-	while sleep 10; do
-		for pid in $(pgrep -f 'barograph(-cuda)? cell'); do
-			date +"%T process $pid"
-			ps -L -p "$pid" -o time,tid,stat,wchan:24,comm | sort -r | head -n 24 || true
-		done
-	done
-}
-export -f threads
-
-# In the inference's process, from host to device, from pageable memory and without a
-# graph: the one combination that did not end, 230 calls in 100 s where with a graph
-# they took 5 s. Is it one that never ends, or do the some 300 launches of a call each
-# wait for the threads whose copies hold the context, so that a call takes seconds, and
-# the longer the more they copy? launch.cu asks the same of plain CUDA C.
-starved() {
-	local level
-	if [ "$device" != host ]; then
-		launch=$(mktemp)
-		nvcc -O2 -std=c++17 -o "$launch" bench/gpu/launch.cu -lpthread
-		timeout 120 "$launch" | tee "$results/launch.csv" || echo "launch: status $?"
-		rm "$launch"
-	fi
-	threads >"$results/threads.log" 2>&1 &
-	trap "kill $!" EXIT
-	for level in 2 16 4 8; do
-		trial "starved/level-$level" --set 'sharings=[process]' --set 'directions=[h2d]' --set 'memories=[pageable]' --set 'graphs=[false]' \
-			--set level=$level --set warmup=1 --set calls=3 --set limit=${LIMIT:-$((20 + 6 * level))s}
-	done
+# locks.cu shows what an inference waits for beside pageable copies in its process.
+locks() {
+	[ "$device" = host ] && return
+	program=$(mktemp)
+	trap 'rm "$program"' EXIT
+	nvcc -O2 -std=c++17 -o "$program" bench/gpu/locks.cu -lpthread
+	"$program" | tee "$results/locks.csv"
 }
 # Loads of every kind, with the graph captured and without: does any crash, or break the
-# other? Each is a run of its own, so that one that starves costs the others neither
-# their time nor their recording; those that may starve come last.
+# other? Each is a run of its own, so that one that does not end costs the others neither
+# their time nor their recording.
 combinations() {
 	local sharing direction memory graph
 	for graph in true false; do
@@ -190,7 +165,7 @@ step faults 30 300 broken
 step decoupled 60 500 decoupled
 step models 60 560 models
 step controls 60 300 controls
-step starved 60 400 starved
+step locks 60 200 locks
 step combinations 60 400 combinations
 step sharing 60 500 sharing
 step swap 60 500 swap

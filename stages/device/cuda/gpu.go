@@ -30,6 +30,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"gorgonia.org/cu"
@@ -60,6 +61,7 @@ type gpu struct {
 	ordinal int
 	pci     string
 	context cu.CUContext
+	turn    sync.Mutex // held by the thread whose pageable copy the driver stages
 }
 
 // Open opens the device of a name such as cuda, which is cuda:0, or cuda:1,
@@ -198,7 +200,7 @@ func (g *gpu) Notes(l device.Load) []string {
 	}
 	notes := []string{"a copy's duration runs from when its stream reached it, on the GPU's clock, and holds the wait for a busy copy engine"}
 	if l.Pageable {
-		notes = append(notes, "the driver stages pageable copies through its own page-locked memory: a thread has one in flight at most")
+		notes = append(notes, "the driver stages pageable copies through its own page-locked memory, one at a time: threads take turns")
 	}
 	return notes
 }

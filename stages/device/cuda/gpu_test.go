@@ -3,11 +3,14 @@
 package cuda
 
 import (
+	"errors"
 	"os"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"barograph/stages/device"
 )
@@ -100,4 +103,58 @@ func TestLane(t *testing.T) {
 	if err := g.Fit(device.Load{Threads: 1 << 20, Block: 1 << 30, Directions: []device.Direction{device.H2D}}); err == nil {
 		t.Error("a petabyte fits")
 	}
+}
+
+// Beside pageable copies that never pause, others of the process can still make
+// what they need; the driver alone would let them wait for as long as the copies go on.
+func TestPageableTurns(t *testing.T) {
+	g, err := Open("cuda")
+	if err != nil {
+		t.Skip(err) // TestLane looks at why
+	}
+	var stop atomic.Bool
+	var copying, ready sync.WaitGroup
+	const threads = 4
+	ready.Add(threads)
+	l := device.Load{Threads: threads, Block: 8 << 20, Outstanding: 1, Directions: []device.Direction{device.H2D}, Pageable: true}
+	for i := range threads {
+		copying.Go(func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			lane, err := g.Lane(l, i)
+			ready.Done()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			ready.Wait()
+			for !stop.Load() && err == nil {
+				if err = lane.Submit(device.H2D); err == nil {
+					_, err = lane.Wait()
+				}
+			}
+			if err = errors.Join(err, lane.Close()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	ready.Wait()
+	made := make(chan error, 1)
+	go func() {
+		var err error
+		for range 20 {
+			err = errors.Join(err, g.Occupy(1<<20))
+		}
+		made <- err
+	}()
+	select {
+	case err := <-made:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("20 allocations took longer than 10 s")
+	}
+	stop.Store(true)
+	copying.Wait()
 }

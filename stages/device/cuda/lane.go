@@ -29,6 +29,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -56,6 +57,7 @@ type lane struct {
 type way struct {
 	direction device.Direction
 	bytes     int64
+	turn      *sync.Mutex // to be held while a copy is submitted, or nil
 	host      []byte
 	device    cu.DevicePtr
 	other     cu.DevicePtr // that a copy within the device goes to
@@ -114,6 +116,7 @@ func (w *way) open(g *gpu, pageable bool) (err error) {
 			return err
 		}
 	case pageable:
+		w.turn = &g.turn
 		w.host, err = unix.Mmap(-1, 0, int(w.bytes), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 		if err != nil {
 			return cell.Hint(fmt.Errorf("allocate %s of host memory: %w", unit.Size(w.bytes), err), "lower threads or block")
@@ -167,6 +170,9 @@ func (x *lane) Submit(d device.Direction) error {
 	s := &w.ring[(w.head+w.flying)%len(w.ring)]
 	s.submitted = cell.Now()
 	err := s.start.Record(w.stream)
+	if w.turn != nil {
+		w.turn.Lock()
+	}
 	switch {
 	case err != nil:
 	case d == device.H2D:
@@ -175,6 +181,9 @@ func (x *lane) Submit(d device.Direction) error {
 		err = cu.MemcpyDtoDAsync(w.other, w.device, w.bytes, w.stream)
 	default:
 		err = cu.MemcpyDtoHAsync(unsafe.Pointer(&w.host[0]), w.device, w.bytes, w.stream)
+	}
+	if w.turn != nil {
+		w.turn.Unlock()
 	}
 	if err == nil {
 		err = s.end.Record(w.stream)
