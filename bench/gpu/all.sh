@@ -121,6 +121,7 @@ trial() {
 	shift
 	[ ! -e "$into/done" ] || return 0
 	mkdir -p "$into"
+	[ -e "$results/trials.csv" ] || echo trial,status,seconds,why >"$results/trials.csv"
 	bin/barograph run configs/soak.yaml --machine "$machine" --set settle=3s "$@" ${CALLS:+--set calls=$CALLS} >"$into/run.log" 2>&1 || status=$?
 	grep -v '^--set' "$into/run.log" || true
 	case $status in 0 | 3) cp "data/soak/$machine/"{run.json,samples.csv} "$into/" ;; esac

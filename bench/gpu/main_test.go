@@ -66,7 +66,7 @@ func TestLook(t *testing.T) {
 }
 
 func TestReadCopies(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join("results", "h100", "copy.csv"))
+	text, err := os.ReadFile(filepath.Join("testdata", "copy.csv"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,10 +31,10 @@
 // an event, a stream, an allocation or the code of a kernel launched for the first
 // time, wants the lock alone. Copies of two threads that always overlap therefore keep
 // it waiting for as long as they go on (bench/gpu/locks.cu shows it in plain CUDA C),
-// and with it an inference without a CUDA graph, which makes events in every call. The
-// driver stages such copies one at a time anyway, and so the lanes of a process let one
-// after another begin: between two of them the lock is free. What a copy waits for its
-// turn is part of its duration, as the wait within the driver was.
+// and with it an inference in the same process. The driver stages such copies one at
+// a time anyway, and so the lanes of a process let one after another begin: between two
+// of them the lock is free. What a copy waits for its turn is part of its duration, as
+// the wait within the driver was.
 package cuda
 
 import "barograph/stages/device"
