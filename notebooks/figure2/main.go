@@ -45,7 +45,7 @@ func main() {
 	fig, err := figure.ECDF(figure.ECDFSpec{
 		Title:     "Figure 2: inference time under each load",
 		Scale:     nb.String("scale", "auto", "auto", "linear", "log"),
-		Caption:   caption,
+		Caption:   nb.Caption(caption...),
 		Simulated: run.Simulated,
 		Invalid:   nb.WhyInvalid(),
 		Series:    lines,

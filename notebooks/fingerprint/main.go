@@ -7,6 +7,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"sort"
 	"strings"
 
 	"barograph/notebooks/nb"
@@ -25,6 +26,13 @@ type trial struct {
 	} `json:"infer"`
 }
 
+// A point is a slowdown of a model at a batch.
+type point struct {
+	model, series           string
+	bytes, value, low, high float64
+	invalid                 bool
+}
+
 func main() {
 	// %% [markdown] The fingerprint of a model
 	//
@@ -32,7 +40,8 @@ func main() {
 	// without load, in the same direction and at the same batch. Its interval is
 	// that of the ratio, by a bootstrap over replicates. Where that quantile moved while all was
 	// measured, the GPU failed a gate, or the inference had to wait for its processor
-	// half of the time, the measurement is INVALID, and says so. The bytes are those of one request's
+	// half of the time, the measurement is INVALID, and says so; what is INVALID is in
+	// the table and left out of the figures, but where nothing else is left. The bytes are those of one request's
 	// inputs and outputs; weights cross the link once, before anything is timed.
 	samples := nb.Samples("samples.csv", "level", "replicate", "latency_ns", "model", "batch", "direction", "utilisation", "seq")
 	run := nb.Recording("run.json")
@@ -50,16 +59,17 @@ func main() {
 	rows := [][]string{{"model", "batch", "direction", "level", "in", "out", "load", "p50", "p50 slowdown", "p99 slowdown"}}
 	numbers := [][]string{{"model", "batch", "direction", "level", "in_bytes", "out_bytes", "utilisation", "baseline_p50_ns",
 		"p50_slowdown", "p50_low", "p50_high", "p99_slowdown", "p99_low", "p99_high"}}
-	series := map[string]*figure.PointSeries{}
-	order := []string{}
-	cells := map[string]float64{}
+	points := []point{}
+	order, seen := []string{}, map[string]bool{} // of series
+	sound := false                               // a point at least is not INVALID
 	doubts := []string{}
-	invalid := []string{}
+	invalid := []string{} // all of it
+	drifted := []string{} // parts of it
 	if why := run.Gates(); why != "" {
-		invalid = append(invalid, "INVALID: "+why)
+		invalid = append(invalid, why)
 	}
 	if lost := run.Lost(); lost > judge.Defaults.Extreme {
-		invalid = append(invalid, fmt.Sprintf("INVALID: for %s of the time that was timed, the inference waited for its processor", nb.Percent(lost)))
+		invalid = append(invalid, fmt.Sprintf("for %s of the time that was timed, the inference waited for its processor", nb.Percent(lost)))
 	}
 	for _, model := range samples.By("model") {
 		for _, batch := range model.By("batch") {
@@ -70,8 +80,9 @@ func main() {
 					doubts = append(doubts, direction.Label+" of "+key+" has no level 0")
 					continue
 				}
-				if d := nb.Drift(baseline, stats.DriftMargin); d.Drifted() {
-					invalid = append(invalid, "INVALID, "+key+" "+direction.Value+": "+d.String())
+				d := nb.Drift(baseline, stats.DriftMargin)
+				if d.Drifted() {
+					drifted = append(drifted, key+" "+direction.Value+": "+d.String())
 				}
 				before := baseline.Quantiles(0.5)[0].Value
 				for _, level := range direction.By("level") {
@@ -87,14 +98,14 @@ func main() {
 						row = append(row, text(times.Value, times.Low, times.High))
 						line = append(line, nb.Number(times.Value), nb.Number(times.Low), nb.Number(times.High))
 						name := fmt.Sprintf("p%g, %s, L=%s", 100*q, direction.Value, level.Value)
-						if series[name] == nil {
-							series[name] = &figure.PointSeries{Label: name}
+						if !seen[name] {
+							seen[name] = true
 							order = append(order, name)
 						}
-						s := series[name]
-						s.X, s.Y = append(s.X, in[key]+out[key]), append(s.Y, times.Value)
-						s.Low, s.High = append(s.Low, times.Low), append(s.High, times.High)
-						cells[key+" "+name] = times.Value
+						points = append(points, point{
+							model.Value + ", " + batch.Value, name, in[key] + out[key], times.Value, times.Low, times.High, d.Drifted(),
+						})
+						sound = sound || !d.Drifted()
 					}
 					rows, numbers = append(rows, row), append(numbers, line)
 				}
@@ -108,26 +119,66 @@ func main() {
 	if run.Simulated {
 		simulated = "SIMULATED: "
 	}
-	if len(invalid) > 0 {
-		nb.Summary(strings.Join(invalid, "\n"))
+	if why := append(append([]string{}, invalid...), drifted...); len(why) > 0 {
+		nb.Summary("INVALID: " + strings.Join(why, "\nINVALID: "))
 	}
 	nb.Summary(fmt.Sprintf("%sstudy %s on %s: slowdown under load, with 95%% intervals\n\n%s", simulated, run.Study, run.Machine.Name, nb.Align(rows)))
 	if len(doubts) > 0 {
 		nb.Summary("warning: " + strings.Join(doubts, "\nwarning: "))
 	}
 
+	// %% Points
+	//
+	// What is INVALID is left out, unless nothing else is left: then all of it is
+	// drawn, and stamped.
+	notes := []string{}
+	for _, why := range drifted {
+		if sound {
+			notes = append(notes, "Left out, INVALID: "+why+".")
+		} else {
+			invalid = append(invalid, why)
+		}
+	}
+	stamp := strings.Join(invalid, "; ")
+	sort.SliceStable(points, func(i, j int) bool { return points[i].bytes < points[j].bytes })
+	series := map[string]*figure.PointSeries{}
+	cells := map[string]float64{}
+	models := []string{}
+	for _, p := range points {
+		if p.invalid && sound {
+			continue
+		}
+		s := series[p.series]
+		if s == nil {
+			s = &figure.PointSeries{Label: p.series}
+			series[p.series] = s
+		}
+		s.X, s.Y = append(s.X, p.bytes), append(s.Y, p.value)
+		s.Low, s.High = append(s.Low, p.low), append(s.High, p.high)
+		cells[p.model+" "+p.series] = p.value
+		if name := p.model + ": " + size(p.bytes); len(models) == 0 || models[len(models)-1] != name {
+			models = append(models, name)
+		}
+	}
+
 	// %% Figure
 	spec := figure.PointsSpec{
-		Title:     "Slowdown against the bytes of a request",
-		XLabel:    "bytes in and out of one request",
-		YLabel:    "slowdown under load",
-		XScale:    "log",
-		Caption:   []string{"One point for each model and batch, on " + run.Machine.Name + "; bars: 95% intervals."},
+		Title:  "Slowdown against the bytes of a request",
+		XLabel: "bytes in and out of one request",
+		YLabel: "slowdown under load",
+		XScale: "log",
+		Caption: nb.Caption(append([]string{
+			"One point for each model and batch, on " + run.Machine.Name + "; bars: 95% intervals.",
+			"From left to right: " + strings.Join(models, "; ") + ".",
+		}, notes...)...),
 		Simulated: run.Simulated,
+		Invalid:   stamp,
 	}
-	spec.Caption = append(spec.Caption, invalid...)
+	columns := []string{}
 	for _, name := range order {
-		spec.Series = append(spec.Series, *series[name])
+		if s := series[name]; s != nil {
+			spec.Series, columns = append(spec.Series, *s), append(columns, name)
+		}
 	}
 	fig, err := figure.Points(spec)
 	nb.Check(err)
@@ -136,25 +187,30 @@ func main() {
 	// %% Heat map
 	heat := figure.HeatSpec{
 		Title:     "Slowdown of each model under load",
-		Columns:   order,
+		Columns:   columns,
 		Least:     1,
-		Caption:   []string{"Slowdown under load, on " + run.Machine.Name + ": a quantile over the same without load. After each model, its batch."},
+		Caption:   nb.Caption(append([]string{"Slowdown under load, on " + run.Machine.Name + ": a quantile over the same without load. After each model, its batch."}, notes...)...),
 		Simulated: run.Simulated,
+		Invalid:   stamp,
 		Width:     170,
 	}
-	heat.Caption = append(heat.Caption, invalid...)
+	missing := false
 	for _, model := range samples.By("model") {
 		for _, batch := range model.By("batch") {
 			values := []float64{}
-			for _, name := range order {
-				value, ok := cells[model.Value+" "+batch.Value+" "+name]
+			for _, name := range columns {
+				value, ok := cells[model.Value+", "+batch.Value+" "+name]
 				if !ok {
 					value = math.NaN()
 				}
+				missing = missing || math.IsNaN(value)
 				values = append(values, value)
 			}
 			heat.Rows, heat.Values = append(heat.Rows, model.Value+", "+batch.Value), append(heat.Values, values)
 		}
+	}
+	if missing {
+		heat.Caption = append(heat.Caption, "–: too few calls, not measured, or INVALID.")
 	}
 	picture, err := figure.Heat(heat)
 	nb.Check(err)

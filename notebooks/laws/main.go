@@ -61,7 +61,7 @@ func main() {
 			note = "Law: " + report.Growth.Because + "."
 		}
 		for _, fit := range report.Growth.Median {
-			if fit.Law != stats.Linear && fit.Law != stats.Exponential && fit.Law != stats.Queue {
+			if fit.Law != stats.Linear && fit.Law != stats.Exponential && fit.Law != stats.Queue && fit.Law != stats.HockeyStick {
 				continue
 			}
 			c := figure.Curve{Label: fit.Law}
@@ -84,10 +84,10 @@ func main() {
 		XLabel: "Achieved utilisation (%)",
 		YLabel: "Inference time (ms)",
 		YScale: nb.String("scale", "auto", "auto", "linear", "log"),
-		Caption: []string{
+		Caption: nb.Caption(
 			fmt.Sprintf("%s, on %s. Levels %s.", strings.Join(report.About, ", "), run.Machine.Name, strings.Join(levels, ", ")),
-			"Utilisation: achieved bandwidth over " + run.Of() + ".", note,
-		},
+			"Utilisation: achieved bandwidth over "+run.Of()+".", note,
+		),
 		Simulated: run.Simulated,
 		Invalid:   report.Invalid,
 		Series:    series,

@@ -84,6 +84,15 @@ func Bool(name string, value bool) bool {
 	return value
 }
 
+// Caption returns the lines of a figure's caption: those given and, last, the
+// parameter "note", in which a study says what its levels are.
+func Caption(lines ...string) []string {
+	if note := String("note", ""); note != "" {
+		lines = append(lines, note)
+	}
+	return lines
+}
+
 // where returns the parameter "where", which every notebook that reads samples
 // takes: the columns, with the value of each as text, that a sample must have.
 func where() map[string]string {

@@ -41,12 +41,13 @@ func main() {
 
 	// %% Figure
 	fig, err := figure.Points(figure.PointsSpec{
-		Title:     "Shift function of inference time under load",
-		XLabel:    "Percentile of inference time",
-		YLabel:    "Longer by (ms)",
-		XScale:    "linear",
-		YScale:    "linear",
-		Caption:   []string{fmt.Sprintf("%s, on %s, each load against %s.", strings.Join(report.About, ", "), run.Machine.Name, base), "Harrell-Davis deciles; bars: 95% for all of them together."},
+		Title:  "Shift function of inference time under load",
+		XLabel: "Percentile of inference time",
+		YLabel: "Longer by (ms)",
+		XScale: "linear",
+		YScale: "linear",
+		Caption: nb.Caption(fmt.Sprintf("%s, on %s, each load against %s.", strings.Join(report.About, ", "), run.Machine.Name, base),
+			"Harrell-Davis deciles; bars: 95% for all of them together."),
 		Simulated: run.Simulated,
 		Invalid:   report.Invalid,
 		Series:    lines,

@@ -55,10 +55,10 @@ func main() {
 		Title:  "Latency over utilisation, block size and copies in flight",
 		YScale: nb.String("scale", "auto", "auto", "linear", "log"),
 		Panels: panels,
-		Caption: []string{
-			about + "; a point is all replicates of one load, bars are 95% intervals.",
-			"Utilisation: achieved bandwidth over " + run.Of() + ". In each panel one thing varies; its lines say what does not.",
-		},
+		Caption: nb.Caption(
+			about+"; a point is all replicates of one load, bars are 95% intervals.",
+			"Utilisation: achieved bandwidth over "+run.Of()+". In each panel one thing varies; its lines say what does not.",
+		),
 		Simulated: run.Simulated,
 		Invalid:   nb.WhyInvalid(),
 	})

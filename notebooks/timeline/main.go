@@ -81,12 +81,12 @@ func main() {
 		Title:  "What the link carried while each inference ran",
 		XLabel: "Time (ms)",
 		YLabel: "Bandwidth of the load (GB/s)",
-		Caption: []string{
+		Caption: nb.Caption(
 			fmt.Sprintf("%s, batch %s, sequence %s, on %s.", calls.Only("model"), calls.Only("batch"), calls.Only("sequence"), run.Machine.Name),
 			fmt.Sprintf("The first %d of %d calls of %s, beside %d x %d copies of %.4g MiB in flight (%s).", len(spans), calls.Len(), trial.ID,
 				trial.Stress.Threads, trial.Stress.Outstanding, trial.Stress.Block/(1<<20), trial.Stress.Direction),
 			fmt.Sprintf("The load used %s of the link over the whole trial; slices of %.3g ms.", nb.Percent(trial.Utilisation), float64(line.Slice)/1e6),
-		},
+		),
 		Simulated: run.Simulated,
 		Invalid:   nb.WhyInvalid(),
 		Slice:     float64(line.Slice) / 1e6,

@@ -18,10 +18,11 @@ import (
 type HeatSpec struct {
 	Title, Description string // as in ECDFSpec
 	Rows, Columns      []string
-	Values             [][]float64 // [row][column], positive; NaN for none
+	Values             [][]float64 // [row][column], positive; NaN for none, shown as a dash
 	Least              float64     // shown white, as is all below; the darkest is the largest value
 	Caption            []string
 	Simulated          bool
+	Invalid            string  // as in ECDFSpec
 	Width              float64 // in millimetres; 0: as in ECDFSpec
 }
 
@@ -52,10 +53,13 @@ func Heat(spec HeatSpec) (*Figure, error) {
 	}
 	h.rows, h.columns = cleanAll(spec.Rows), cleanAll(spec.Columns)
 	caption := cleanAll(spec.Caption)
+	if spec.Invalid != "" {
+		caption = append(caption, "INVALID: "+clean(spec.Invalid))
+	}
 	if spec.Simulated {
 		caption = append(caption, simulatedNote)
 	}
-	all := append([]string{simulatedStamp, none}, caption...)
+	all := append([]string{simulatedStamp, invalidStamp, none}, caption...)
 	th, err := newTheme(append(append(all, h.rows...), h.columns...))
 	if err != nil {
 		return nil, err
@@ -70,8 +74,8 @@ func Heat(spec HeatSpec) (*Figure, error) {
 	p.X.Max, p.Y.Max = 1, 1
 	c := &chart{sheet: s, plot: p, trace: func(draw.Canvas) []trace { return []trace{{style: seriesLine(0)}} }}
 	p.Add(painter(func(area draw.Canvas) {
-		if spec.Simulated {
-			c.drawStamp(area, simulatedStamp) // below the numbers, which fill the whole area
+		if stamp := stampOf(spec.Simulated, spec.Invalid != ""); stamp != "" {
+			c.drawStamp(area, stamp) // below the numbers, which fill the whole area
 		}
 		h.draw(area)
 	}))
@@ -82,7 +86,8 @@ func Heat(spec HeatSpec) (*Figure, error) {
 	}, nil
 }
 
-const none = "n too small"
+// none is what a cell without a value says.
+const none = "–"
 
 type heat struct {
 	spec          HeatSpec

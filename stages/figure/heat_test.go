@@ -32,13 +32,27 @@ func TestHeat(t *testing.T) {
 		}
 		written[format] = a.String()
 	}
-	for _, want := range []string{"a model, batch 1", ">another<", ">p99<", ">1.25<", ">3.50<", ">0.99<", ">n too small<", "On a test.", ">Slowdown<"} {
+	for _, want := range []string{"a model, batch 1", ">another<", ">p99<", ">1.25<", ">3.50<", ">0.99<", ">–<", "On a test.", ">Slowdown<"} {
 		if !strings.Contains(written["svg"], want) {
 			t.Errorf("the SVG holds no %q", want)
 		}
 	}
 	if want := "row,column,value\n\"a model, batch 1\",p50,1.25\n\"a model, batch 1\",p99,3.5\nanother,p50,0.99\nanother,p99,\n"; written["csv"] != want {
 		t.Errorf("CSV\n%s, want\n%s", written["csv"], want)
+	}
+	for stamp, spec := range map[string]HeatSpec{
+		"SIMULATED": {Simulated: true}, "INVALID": {Simulated: true, Invalid: "its baseline drifted"},
+	} {
+		s := heatSpec()
+		s.Simulated, s.Invalid = spec.Simulated, spec.Invalid
+		f, err := Heat(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var svg bytes.Buffer
+		if err := f.Write(&svg, "svg"); err != nil || !strings.Contains(svg.String(), ">"+stamp+"<") || !strings.Contains(svg.String(), s.Invalid) {
+			t.Errorf("%s: the stamp or the reason is not there: %v", stamp, err)
+		}
 	}
 	h := &heat{spec: HeatSpec{Least: 1}, most: 16}
 	if h.shade(16) != palette[2] || h.shade(1) != white || h.shade(0.5) != white || h.shade(math.NaN()) != white {

@@ -15,6 +15,7 @@ func x_barograph_notebooks_nb() map[string]reflect.Value {
 		"Align":         reflect.ValueOf(nb.Align),
 		"Any":           reflect.ValueOf(constant.MakeFromLiteral("\"*\"", token.STRING, 0)),
 		"Bool":          reflect.ValueOf(nb.Bool),
+		"Caption":       reflect.ValueOf(nb.Caption),
 		"Check":         reflect.ValueOf(nb.Check),
 		"Claims":        reflect.ValueOf(nb.Claims),
 		"Drift":         reflect.ValueOf(nb.Drift),
