@@ -87,6 +87,13 @@ A study that is not named is configs/paper.yaml.`,
 		a.doctorCommand(), a.schemaCommand(), a.verifyCommand(), a.gcCommand(), a.versionCommand())
 	root.AddCommand(a.reportCommand())
 	root.AddCommand(commands...)
+	root.InitDefaultHelpCmd()
+	if help, _, err := root.Find([]string{"help"}); err == nil {
+		help.Args = func(_ *cobra.Command, topic []string) error { // which cobra lets end well
+			_, _, err := root.Find(topic)
+			return err
+		}
+	}
 	root.SetArgs(args)
 	root.SetOut(a.out)
 	root.SetErr(a.msg)
