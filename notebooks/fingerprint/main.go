@@ -63,8 +63,8 @@ func main() {
 	order, seen := []string{}, map[string]bool{} // of series
 	sound := false                               // a point at least is not INVALID
 	doubts := []string{}
-	invalid := []string{} // all of it
-	drifted := []string{} // parts of it
+	invalid := []string{}                  // all of it
+	drifted, why := []string{}, []string{} // parts of it
 	if why := run.Gates(); why != "" {
 		invalid = append(invalid, why)
 	}
@@ -82,7 +82,8 @@ func main() {
 				}
 				d := nb.Drift(baseline, stats.DriftMargin)
 				if d.Drifted() {
-					drifted = append(drifted, key+" "+direction.Value+": "+d.String())
+					drifted = append(drifted, key+" "+direction.Value)
+					why = append(why, "INVALID: "+key+" "+direction.Value+": "+d.String())
 				}
 				before := baseline.Quantiles(0.5)[0].Value
 				for _, level := range direction.By("level") {
@@ -119,8 +120,11 @@ func main() {
 	if run.Simulated {
 		simulated = "SIMULATED: "
 	}
-	if why := append(append([]string{}, invalid...), drifted...); len(why) > 0 {
-		nb.Summary("INVALID: " + strings.Join(why, "\nINVALID: "))
+	for _, all := range invalid {
+		why = append(why, "INVALID: "+all)
+	}
+	if len(why) > 0 {
+		nb.Summary(strings.Join(why, "\n"))
 	}
 	nb.Summary(fmt.Sprintf("%sstudy %s on %s: slowdown under load, with 95%% intervals\n\n%s", simulated, run.Study, run.Machine.Name, nb.Align(rows)))
 	if len(doubts) > 0 {
@@ -132,11 +136,12 @@ func main() {
 	// What is INVALID is left out, unless nothing else is left: then all of it is
 	// drawn, and stamped.
 	notes := []string{}
-	for _, why := range drifted {
+	if len(drifted) > 0 {
+		which := "since the baseline drifted: " + strings.Join(drifted, ", ")
 		if sound {
-			notes = append(notes, "Left out, INVALID: "+why+".")
+			notes = append(notes, "Left out, INVALID "+which+".")
 		} else {
-			invalid = append(invalid, why)
+			invalid = append(invalid, which)
 		}
 	}
 	stamp := strings.Join(invalid, "; ")

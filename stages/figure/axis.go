@@ -100,6 +100,9 @@ func linearTicks(low, high float64, most int) (ticks []plot.Tick) {
 		if math.Mod(i, float64(minor)) == 0 {
 			t.Value = i / float64(minor) * step
 			t.Label = strconv.FormatFloat(t.Value+0, 'f', digits, 64) // +0 rids -0 of its sign
+			if whole, err := strconv.ParseFloat(t.Label, 64); err == nil && math.Abs(whole) >= 1e6 {
+				t.Label = number(whole)
+			}
 		}
 		ticks = append(ticks, t)
 	}
