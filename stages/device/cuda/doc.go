@@ -26,15 +26,15 @@
 //
 // # Pageable copies take turns
 //
-// While a thread copies from or to pageable memory, the driver behaves as if it held a
-// lock of the context together with others that copy so, which whoever makes or
+// While a thread copies from or to pageable memory, the driver behaves as if it held
+// a lock of the context together with others that copy so, which whoever makes or
 // destroys anything there, be it an event, a stream, an allocation or the code of a
-// kernel launched for the first time, wants alone. Copies of two threads that always overlap therefore keep
-// them waiting for as long as they go on (bench/gpu/locks.cu shows it in plain CUDA C),
-// and with it an inference in the same process. Two threads copy no
-// faster than one anyway, and so the lanes of a process let one copy after another
-// begin: between two of them the lock is free. What a copy waits for its turn is part of its duration, as
-// the wait within the driver was.
+// kernel launched for the first time, wants alone. Copies of two threads that always
+// overlap therefore keep them waiting for as long as they go on (bench/gpu/locks.cu
+// shows it in plain CUDA C), and with them an inference in the same process. Two
+// threads copy hardly faster than one anyway, and so the lanes of a process let one
+// copy after another begin: between two of them the lock is free. What a copy waits
+// for its turn is part of its duration, as the wait within the driver was.
 package cuda
 
 import "barograph/stages/device"
