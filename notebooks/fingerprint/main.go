@@ -5,6 +5,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"sort"
@@ -85,6 +86,9 @@ func main() {
 					drifted = append(drifted, key+" "+direction.Value)
 					why = append(why, "INVALID: "+key+" "+direction.Value+": "+d.String())
 				}
+				if d.Doubt != "" {
+					doubts = append(doubts, key+" "+direction.Value+": "+d.String())
+				}
 				before := baseline.Quantiles(0.5)[0].Value
 				for _, level := range direction.By("level") {
 					if level.Value == "0" {
@@ -112,6 +116,9 @@ func main() {
 				}
 			}
 		}
+	}
+	if len(points) == 0 {
+		nb.Check(errors.New("nothing can be compared: " + strings.Join(append(doubts, "no level is a load"), "; ")))
 	}
 	nb.Table("summary.csv", numbers)
 

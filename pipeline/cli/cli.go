@@ -90,7 +90,10 @@ A study that is not named is configs/paper.yaml.`,
 	root.InitDefaultHelpCmd()
 	if help, _, err := root.Find([]string{"help"}); err == nil {
 		help.Args = func(_ *cobra.Command, topic []string) error { // which cobra lets end well
-			_, _, err := root.Find(topic)
+			at, rest, err := root.Find(topic)
+			if err == nil && len(rest) > 0 {
+				err = fmt.Errorf("unknown command %q for %q", rest[0], at.CommandPath())
+			}
 			return err
 		}
 	}

@@ -200,7 +200,7 @@ func (g *gpu) Notes(l device.Load) []string {
 	}
 	notes := []string{"a copy's duration runs from when its stream reached it, on the GPU's clock, and holds the wait for a busy copy engine"}
 	if l.Pageable {
-		notes = append(notes, "the driver stages pageable copies through its own page-locked memory, one at a time: threads take turns")
+		notes = append(notes, "the driver stages pageable copies through its own page-locked memory: a thread has one in flight at most, and threads take turns")
 	}
 	return notes
 }

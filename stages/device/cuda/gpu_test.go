@@ -139,6 +139,7 @@ func TestPageableTurns(t *testing.T) {
 		})
 	}
 	ready.Wait()
+	time.Sleep(200 * time.Millisecond) // until copies overlap, of which each takes about 1 ms
 	made := make(chan error, 1)
 	go func() {
 		var err error
