@@ -74,7 +74,7 @@ bundle: $(program) $(program)-cuda bin/gpu ## one file for machines without a ne
 	stages/asset/bundle.sh .cache/barograph.tar.xz $(chip)
 
 test-cuda: $(program)-cuda
-	$(with-cuda) go vet -tags cuda ./bench/gpu ./stages/device/cuda ./stages/infer ./stages/stress
+	$(with-cuda) go vet -tags cuda ./bench/gpu ./stages/device/cuda ./stages/kind/infer ./stages/kind/stress
 	$(with-cuda) go test -tags cuda ./stages/device/cuda
 
 # A Tesla P100 needs an older ONNX Runtime, whose provider has code for its chip,
@@ -90,7 +90,7 @@ p100: $(p100.mod) ## both programs for a Tesla P100, bin/p100/
 	$(with-cuda) go build -modfile $(p100.mod) -tags cuda,p100 -o bin/p100/barograph-cuda .
 
 test-p100: p100
-	go test -modfile $(p100.mod) -tags p100 -run TestHost ./stages/infer
+	go test -modfile $(p100.mod) -tags p100 -run TestHost ./stages/kind/infer
 
 assets: ## fetch ahead what tests and benches need: ONNX Runtime, Python packages
 	@go run ./stages/asset/fetch -python

@@ -17,9 +17,9 @@ var rules = []struct {
 	code   []string // file: what to look for there
 	tests  []string // file: name
 }{
-	{1, "latency runs from the scheduled arrival", []string{"infer/loop.go: func (s Sample) Latency"}, []string{"infer/schedule_test.go: TestOpenLoopShowsStall", "infer/infer_test.go: TestLoopShowsStall"}},
-	{2, "arrivals, their seed and schedule stored", []string{"infer/schedule.go: func (w *With) schedule"}, []string{"infer/schedule_test.go: TestSchedules"}},
-	{3, "raw samples are kept as integer nanoseconds", []string{"collect/samples.go: func splice"}, []string{"collect/collect_test.go: TestNothingIsLost", "collect/collect_test.go: FuzzSplice"}},
+	{1, "latency runs from the scheduled arrival", []string{"kind/infer/loop.go: func (s Sample) Latency"}, []string{"kind/infer/schedule_test.go: TestOpenLoopShowsStall", "kind/infer/infer_test.go: TestLoopShowsStall"}},
+	{2, "arrivals, their seed and schedule stored", []string{"kind/infer/schedule.go: func (w *With) schedule"}, []string{"kind/infer/schedule_test.go: TestSchedules"}},
+	{3, "raw samples are kept as integer nanoseconds", []string{"kind/collect/samples.go: func splice"}, []string{"kind/collect/collect_test.go: TestNothingIsLost", "kind/collect/collect_test.go: FuzzSplice"}},
 	{4, "no percentile without enough samples; MLPerf's counts", []string{"stats/stats.go: func Needed", "stats/stats.go: func MLPerf"}, []string{"stats/stats_test.go: TestTooFewSamplesAreRefused", "stats/stats_test.go: TestMLPerf", "judge/judge_test.go: TestCountsOfMLPerf"}},
 	{5, "DKW-Massart bands", []string{"stats/ecdf.go: func DKW", "figure/ecdf.go: band"}, []string{"stats/stats_test.go: TestSimulatedCoverageOfDKWBand"}},
 	{6, "autocorrelation and effective n", []string{"stats/dependence.go: func EffectiveN", "stats/estimate.go: func Estimates"}, []string{"stats/stats_test.go: TestDependence", "stats/stats_test.go: TestSimulatedCoverageOfBootstrap"}},
@@ -27,11 +27,11 @@ var rules = []struct {
 	{8, "the shift function, corrected for multiplicity", []string{"stats/shift.go: func ShiftFunction", "stats/adjust.go: func Holm"}, []string{"stats/stats_test.go: TestSimulatedCoverageOfShift", "stats/adjust_test.go: TestAdjustedAgreeWithR", "judge/judge_test.go: TestLevelsByThemselves"}},
 	{9, "order drawn in blocks, baseline drift", []string{"stats/drift.go: func BaselineDrift"}, []string{"stats/stats_test.go: TestBaselineDrift", "../pipeline/plan/plan_test.go: TestOrder"}},
 	{10, "validity gates", []string{"judge/run.go: func (r *Run) Gates", "judge/judge.go: func (r *Report) validity"}, []string{"judge/gates_test.go: TestGates", "device/nvml/nvml_test.go: TestJudge"}},
-	{11, "achieved utilisation over a named denominator", []string{"collect/collect.go: func (r *Run) capacity"}, []string{"collect/collect_test.go: TestUtilisation"}},
+	{11, "achieved utilisation over a named denominator", []string{"kind/collect/collect.go: func (r *Run) capacity"}, []string{"kind/collect/collect_test.go: TestUtilisation"}},
 	{12, "growth laws", []string{"stats/growth.go: func Grow"}, []string{"stats/growth_test.go: TestFitsAgreeWithSciPy", "stats/growth_test.go: TestSimulatedLawsAreRecovered", "judge/judge_test.go: TestSimulatedVerdicts"}},
 	{13, "the confusion matrix", []string{"stats/identify.go: func (d Design) Confuse"}, []string{"stats/growth_test.go: TestDesigns"}},
-	{14, "null controls", []string{"judge/nothing.go: func (r *Report) Nothing"}, []string{"judge/nothing_test.go: TestSimulatedControls", "stress/stress_test.go: TestSimulatedControls"}},
-	{15, "hash, environment and samples together; figures from them alone", []string{"collect/collect.go: rule 15"}, []string{"collect/collect_test.go: TestGolden", "notebook/figures_test.go: TestFigures", "../pipeline/record/recording_test.go: TestSealSurvivesAnyByteChange"}},
+	{14, "null controls", []string{"judge/nothing.go: func (r *Report) Nothing"}, []string{"judge/nothing_test.go: TestSimulatedControls", "kind/stress/stress_test.go: TestSimulatedControls"}},
+	{15, "hash, environment and samples together; figures from them alone", []string{"kind/collect/collect.go: rule 15"}, []string{"kind/collect/collect_test.go: TestGolden", "notebook/figures_test.go: TestFigures", "../pipeline/record/recording_test.go: TestSealSurvivesAnyByteChange"}},
 }
 
 // The table is true: code and tests are where it says, and the code names its rule.

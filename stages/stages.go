@@ -4,17 +4,17 @@ package stages
 
 import (
 	"barograph/pipeline/cell"
-	"barograph/stages/analyse"
-	"barograph/stages/collect"
-	"barograph/stages/command"
-	"barograph/stages/graph"
-	"barograph/stages/infer"
 	"barograph/stages/judge"
+	"barograph/stages/kind/analyse"
+	"barograph/stages/kind/collect"
+	"barograph/stages/kind/command"
+	"barograph/stages/kind/graph"
+	"barograph/stages/kind/infer"
+	"barograph/stages/kind/plot"
+	"barograph/stages/kind/stress"
 	"barograph/stages/model"
 	"barograph/stages/notebook"
-	"barograph/stages/plot"
 	"barograph/stages/scaffold"
-	"barograph/stages/stress"
 
 	"github.com/spf13/cobra"
 )

@@ -19,8 +19,8 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
+	"barograph/stages/kind/stress"
 	"barograph/stages/result"
-	"barograph/stages/stress"
 )
 
 const (

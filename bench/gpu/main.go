@@ -27,7 +27,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/stages/device/cuda"
-	"barograph/stages/infer"
+	"barograph/stages/kind/infer"
 )
 
 var commands = map[string]func(ctx context.Context, args []string) error{

@@ -15,8 +15,8 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
 	"barograph/stages/device/sim"
+	"barograph/stages/kind/stress"
 	"barograph/stages/result"
-	"barograph/stages/stress"
 )
 
 // Memory that a process holds more of at the end of its trial fails the soak;

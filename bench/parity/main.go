@@ -31,7 +31,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/stages/asset"
-	"barograph/stages/infer"
+	"barograph/stages/kind/infer"
 	"barograph/stages/model"
 
 	"gonum.org/v1/gonum/stat"

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"barograph/stages/asset"
-	"barograph/stages/infer"
+	"barograph/stages/kind/infer"
 )
 
 func TestMain(m *testing.M) {

@@ -10,7 +10,7 @@ import (
 	"os"
 	"os/exec"
 
-	"barograph/stages/infer"
+	"barograph/stages/kind/infer"
 	"barograph/stages/model"
 )
 

@@ -17,9 +17,9 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
-	"barograph/stages/analyse"
+	"barograph/stages/kind/analyse"
+	"barograph/stages/kind/plot"
 	"barograph/stages/notebook"
-	"barograph/stages/plot"
 )
 
 var update = flag.Bool("update", false, "write the golden files")

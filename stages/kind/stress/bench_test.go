@@ -17,7 +17,7 @@ import (
 // Debian's mbw shows for memcpy with as many processes as threads, on the same
 // CPUs, in turn in one run:
 //
-//	go test -bench Capacity -benchtime 5x ./stages/stress
+//	go test -bench Capacity -benchtime 5x ./stages/kind/stress
 //
 // own-ratio is for the stressor's CPUs, all-ratio for all of the machine's.
 func BenchmarkCapacity(b *testing.B) {

@@ -35,9 +35,9 @@ import (
 	"barograph/stages/asset"
 	"barograph/stages/device/cuda"
 	"barograph/stages/device/sim"
+	"barograph/stages/kind/stress"
 	"barograph/stages/model"
 	"barograph/stages/result"
-	"barograph/stages/stress"
 )
 
 // With is what a study says about an inference.

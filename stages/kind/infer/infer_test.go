@@ -51,7 +51,7 @@ func TestMain(m *testing.M) {
 // start begins a cell in a folder of its own.
 func start(t *testing.T, spec cell.Spec, with map[string]any, env ...string) (cmd *exec.Cmd, stdout *bytes.Buffer) {
 	t.Helper()
-	root, err := filepath.Abs("../..")
+	root, err := filepath.Abs("../../..")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func TestHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := model.Load("../..", "bert-tiny")
+	c, err := model.Load("../../..", "bert-tiny")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -420,10 +420,10 @@ func TestIdentify(t *testing.T) {
 		w := k.With().(*With)
 		w.Model.Name = "bert-tiny"
 		change(w)
-		if err := k.Check("../..", "host", w); err != nil {
+		if err := k.Check("../../..", "host", w); err != nil {
 			t.Fatal(err)
 		}
-		id, err := k.Identify("../..", w)
+		id, err := k.Identify("../../..", w)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -445,7 +445,7 @@ func openTiny(t *testing.T) *session {
 	t.Setenv("ONNXRUNTIME_LIB", "")
 	w := Kind().With().(*With)
 	w.Model.Name, w.Sequence = "bert-tiny", 16
-	a, err := fetch(t.Context(), "../..", "host", w, nil)
+	a, err := fetch(t.Context(), "../../..", "host", w, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
