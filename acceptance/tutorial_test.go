@@ -1,4 +1,4 @@
-package main
+package acceptance
 
 import (
 	"os"
@@ -30,7 +30,7 @@ func TestTutorial(t *testing.T) {
 		t.Fatal(err)
 	}
 	root := t.TempDir()
-	for from, to := range map[string]string{"configs": "configs", "notebooks": "notebooks", "testdata/tutorial": "."} {
+	for from, to := range map[string]string{"configs": "configs", "notebooks": "notebooks", "acceptance/testdata/tutorial": "."} {
 		if err := os.CopyFS(filepath.Join(root, to), os.DirFS(from)); err != nil {
 			t.Fatal(err)
 		}

@@ -1,15 +1,33 @@
-package main
+// Package acceptance tests Barograph from outside, as its users meet it: the
+// program on the project's own studies, the documents, the pages in a browser.
+package acceptance
 
 import (
 	"os"
 	"path/filepath"
 	"testing"
 
+	"barograph/pipeline/cli"
+	"barograph/stages"
+
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// A suite runs the tests in the project's root, as a user would be there.
+type suite struct{ *testing.M }
+
+func (s suite) Run() int {
+	if err := os.Chdir(".."); err != nil {
+		panic(err)
+	}
+	return s.M.Run()
+}
+
+// TestMain makes the test's own binary stand for the program on PATH.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"barograph": main})
+	testscript.Main(suite{m}, map[string]func(){"barograph": func() {
+		os.Exit(cli.Main(os.Args[1:], stages.Kinds(), stages.Commands(), stages.Checks(), stages.Drawing()))
+	}})
 }
 
 // Each script drives the program as a user does, with the project's own
@@ -29,7 +47,7 @@ func TestScripts(t *testing.T) {
 		cache = filepath.Join(cache, "barograph")
 	}
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+		Dir:                 "acceptance/testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
