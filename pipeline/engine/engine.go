@@ -144,10 +144,8 @@ func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Op
 		return nil, err
 	}
 	defer os.RemoveAll(tmp)
-	r.tokens = jobserver(os.Getenv("MAKEFLAGS"))
 	defer func() {
 		close(r.over)
-		r.tokens.close()
 		if r.guard != nil {
 			r.guard.Dismiss()
 		}
@@ -190,7 +188,6 @@ type run struct {
 	alone   bool                        // a measured cell is running, or is about to be tried again
 	paused  int                         // failed cells that wait to be tried again
 	free    map[string]int64            // what is left of each resource
-	tokens  *tokens                     // of the make that started this process, or nil
 	halt    bool                        // start nothing more
 	done    chan func()                 // completions, run by the loop
 	over    chan struct{}               // closed when nobody receives from done any more
@@ -319,7 +316,6 @@ func (r *run) loop(ctx context.Context) error {
 			r.startMeasured(ctx)
 			r.startPure(ctx)
 		}
-		r.tokens.release(r.pure)
 		if r.running == 0 && (r.halt || r.paused == 0) {
 			break
 		}
@@ -406,11 +402,6 @@ func (r *run) startPure(ctx context.Context) {
 		if !r.take(c) {
 			lacking = append(lacking, c)
 			continue
-		}
-		if !r.tokens.enough(r.pure, r.deliver) {
-			r.give(c)
-			lacking = append(lacking, c)
-			break
 		}
 		r.pure++
 		r.launch(ctx, c, func() {

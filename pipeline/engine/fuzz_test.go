@@ -45,28 +45,3 @@ func FuzzClaims(f *testing.F) {
 		}
 	})
 }
-
-// Whatever MAKEFLAGS says, it is a pipe to borrow from or there is no make.
-func FuzzJobserver(f *testing.F) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(func() { r.Close(); w.Close() })
-	f.Add(" -j2 --jobserver-auth=3,4")
-	f.Add("w -- --jobserver-fds=-2,-2")
-	f.Add("--jobserver-auth=fifo:/dev/null")
-	f.Fuzz(func(t *testing.T, flags string) {
-		if strings.Contains(flags, "fifo:") && !strings.Contains(flags, "fifo:/dev/null") {
-			return // a pipe that somebody else made would be borrowed from
-		}
-		t0 := jobserver(flags)
-		if t0 == nil {
-			return
-		}
-		defer t0.close()
-		if st, err := t0.pipe.Stat(); err != nil || st.Mode()&os.ModeNamedPipe == 0 {
-			t.Errorf("%q gave %v: %v", flags, st, err)
-		}
-	})
-}

@@ -4,11 +4,8 @@ import (
 	"container/heap"
 	"fmt"
 	"maps"
-	"os"
 	"runtime"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"barograph/pipeline/plan"
@@ -119,88 +116,4 @@ func (r *run) give(c *plan.Cell) {
 	for name, n := range c.Stage.Resources {
 		r.free[name] += n
 	}
-}
-
-// tokens are job slots borrowed from the make that started this process, by the
-// protocol of GNU make's jobserver: a byte read from its pipe is a slot, and is
-// written back when the job has ended. One slot every process has without
-// asking. A nil *tokens knows no make and grants all.
-type tokens struct {
-	pipe   *os.File
-	held   []byte
-	asking chan struct{} // closed once the question under way is settled; nil if there is none
-}
-
-// jobserver finds the jobserver that MAKEFLAGS names, or returns nil.
-func jobserver(flags string) *tokens {
-	var path string
-	for _, f := range strings.Fields(flags) {
-		auth, ok := strings.CutPrefix(f, "--jobserver-auth=")
-		if !ok {
-			auth, ok = strings.CutPrefix(f, "--jobserver-fds=") // before make 4.2
-		}
-		if fifo, named := strings.CutPrefix(auth, "fifo:"); named {
-			path = fifo
-		} else if r, _, _ := strings.Cut(auth, ","); ok {
-			if n, err := strconv.Atoi(r); err != nil || n < 0 {
-				return nil // make says so where it does not share its pipe
-			}
-			// Opened anew, so that not blocking is ours alone and not make's.
-			path = "/proc/self/fd/" + r
-		}
-	}
-	if st, err := os.Stat(path); err != nil || st.Mode()&os.ModeNamedPipe == 0 {
-		return nil // the recipe is not marked with +, so that make has closed it
-	}
-	pipe, err := os.OpenFile(path, os.O_RDWR|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil
-	}
-	return &tokens{pipe: pipe}
-}
-
-// enough tells whether there are slots for one job more than run now, and asks
-// make for another one if not; deliver then wakes the loop.
-func (t *tokens) enough(running int, deliver func(func()) bool) bool {
-	if t == nil || running <= len(t.held) {
-		return true
-	}
-	if t.asking != nil {
-		return false
-	}
-	settled := make(chan struct{})
-	t.asking = settled
-	go func() {
-		defer close(settled)
-		b := make([]byte, 1)
-		if n, _ := t.pipe.Read(b); n == 0 {
-			return // the run is over, or make is gone: what runs goes on
-		}
-		got := func() { t.held, t.asking = append(t.held, b...), nil }
-		if !deliver(got) {
-			_, _ = t.pipe.Write(b)
-		}
-	}()
-	return false
-}
-
-// release gives back the slots that the running jobs do not need.
-func (t *tokens) release(running int) {
-	if need := max(0, running-1); t != nil && len(t.held) > need {
-		_, _ = t.pipe.Write(t.held[need:]) // a make that is gone wants nothing back
-		t.held = t.held[:need]
-	}
-}
-
-// close gives everything back; the loop has ended.
-func (t *tokens) close() {
-	if t == nil {
-		return
-	}
-	_ = t.pipe.SetReadDeadline(time.Now())
-	if t.asking != nil {
-		<-t.asking
-	}
-	t.release(0)
-	t.pipe.Close()
 }

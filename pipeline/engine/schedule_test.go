@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -85,42 +83,5 @@ stages:
 	_, sight, err := w.run(engine.Options{Jobs: 1})
 	if err != nil || sight.starts[0] != "head" {
 		t.Errorf("%v: started %v", err, sight.starts)
-	}
-}
-
-// Under make, cells take its job slots and give every one back.
-func TestJobserver(t *testing.T) {
-	if os.Getenv("ENGINE_UNDER_MAKE") != "" {
-		w := newWorkspace(t, `
-stages: {x: {uses: command, matrix: {n: 6}, run: 'mkdir DIR/${{ n }}; sleep 0.05; ls DIR | wc -l > n${{ n }}; rmdir DIR/${{ n }}', outputs: ['n${{ n }}']}}`)
-		w.write("configs/s.yaml", strings.ReplaceAll(w.read("configs/s.yaml"), "DIR", t.TempDir()))
-		res, _, err := w.run(engine.Options{Jobs: 6})
-		if err != nil || res.Counts[engine.Ran] != 6 {
-			t.Fatal(err, res.Failures)
-		}
-		most := "0"
-		for n := range 6 {
-			most = max(most, strings.TrimSpace(w.read(fmt.Sprintf("n%d", n+1))))
-		}
-		fmt.Printf("at most %s at a time\n", most)
-		return
-	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	makefile := filepath.Join(t.TempDir(), "Makefile")
-	rule := "all:\n\t+@ENGINE_UNDER_MAKE=1 '" + self + "' -test.run '^TestJobserver$$'\n"
-	if err := os.WriteFile(makefile, []byte(rule), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	for _, jobs := range []string{"2", "3"} {
-		cmd := exec.Command("make", "-f", makefile, "-j", jobs)
-		cmd.Env = append(os.Environ(), "MAKEFLAGS=")
-		out, err := cmd.CombinedOutput()
-		// make itself complains where a slot was not given back.
-		if err != nil || !strings.Contains(string(out), "at most "+jobs+" at a time") || strings.Contains(string(out), "jobserver token") {
-			t.Errorf("make -j%s: %v\n%s", jobs, err, out)
-		}
 	}
 }
