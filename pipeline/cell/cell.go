@@ -94,7 +94,8 @@ type Kind struct {
 	// where they lie.
 	Page func(w io.Writer, id string, files map[string]string) error
 
-	// Run is the cell itself, called in the child process.
+	// Run is the cell itself, called in the child process; nil for a Script, whose
+	// shell line needs no child of this program.
 	Run func(ctx context.Context, c *Cell) error
 }
 

@@ -160,5 +160,8 @@ func (c *Cell) serve(kinds Kinds, in io.Reader) error {
 		}
 		return kind.Prepare(ctx, c)
 	}
+	if kind.Run == nil {
+		return fmt.Errorf("kind %q is a shell line, which its launcher runs", c.Kind)
+	}
 	return kind.Run(ctx, c)
 }

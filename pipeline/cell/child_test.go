@@ -14,7 +14,8 @@ func FuzzServe(f *testing.F) {
 	f.Add([]byte(`{"kind":"x","id":"x","with":{"n":1}}` + "\n" + `{"type":"stop"}` + "\n"))
 	f.Add([]byte(`{"kind":"y"}` + "\n"))
 	f.Add([]byte(`{"kind":"x","with":null,"prepare":true}` + "\n"))
-	kinds := cell.NewKinds(&cell.Kind{
+	f.Add([]byte(`{"kind":"script","with":{}}` + "\n"))
+	kinds := cell.NewKinds(&cell.Kind{Name: "script", Script: true, With: func() any { return &struct{}{} }}, &cell.Kind{
 		Name: "x",
 		With: func() any {
 			return &struct {

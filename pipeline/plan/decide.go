@@ -58,8 +58,8 @@ func NewDecider(p *Plan, s *store.Store, fresh []string) *Decider {
 // Of returns the decision on a cell, or nil.
 func (d *Decider) Of(c *Cell) *Decision { return d.made[c] }
 
-// Decide decides a cell. With dry set, nothing will run: cells that need one
-// that would run wait. Background cells are decided with their foreground.
+// Decide decides a cell: a cell that needs one that is to run waits. Background
+// cells are decided with their foreground.
 func (d *Decider) Decide(c *Cell) (*Decision, error) {
 	if c.Given != nil {
 		r := &store.Record{Cell: d.plan.Name(c)}

@@ -7,22 +7,14 @@
 // command that fails ends it; what it prints goes to the cell's log.
 package command
 
-import (
-	"context"
-	"fmt"
-	"os"
-	"os/exec"
-	"syscall"
-	"time"
-
-	"barograph/pipeline/cell"
-)
+import "barograph/pipeline/cell"
 
 // With is the parameters of command: there are none, since run: may hold
 // expressions.
 type With struct{}
 
-// Kind returns the stage kind command.
+// Kind returns the stage kind command. It has no Run: the engine gives the
+// shell line to /bin/sh itself.
 func Kind() *cell.Kind {
 	return &cell.Kind{
 		Name:    "command",
@@ -30,25 +22,5 @@ func Kind() *cell.Kind {
 		Doc:     "runs a shell line on inputs: from the workspace, leaving outputs: there",
 		With:    func() any { return &With{} },
 		Script:  true,
-		Run:     run,
 	}
-}
-
-// run is for launchers that start every cell as a barograph; others run the
-// shell line themselves, in the same way.
-func run(ctx context.Context, c *cell.Cell) error {
-	sh := exec.CommandContext(ctx, "/bin/sh", "-ec", c.Script)
-	// Standard output is for events. The line shares this process's group, which
-	// is how a launcher stops all that it started.
-	sh.Stdout, sh.Stderr = os.Stderr, os.Stderr
-	sh.Env = os.Environ()
-	for name, value := range c.Env {
-		sh.Env = append(sh.Env, name+"="+value)
-	}
-	sh.Cancel = func() error { return sh.Process.Signal(syscall.SIGTERM) }
-	sh.WaitDelay = 3 * time.Second
-	if err := sh.Run(); err != nil {
-		return cell.Hint(fmt.Errorf("run %q: %w", c.Script, err), "its own messages are in the cell's log")
-	}
-	return nil
 }
