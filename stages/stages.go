@@ -12,7 +12,7 @@ import (
 	"barograph/stages/kind/infer"
 	"barograph/stages/kind/plot"
 	"barograph/stages/kind/stress"
-	"barograph/stages/model"
+	models "barograph/stages/model/command"
 	"barograph/stages/notebook"
 	"barograph/stages/scaffold"
 
@@ -26,7 +26,7 @@ func Kinds() cell.Kinds {
 
 // Commands returns the commands that are about stages and not about studies.
 func Commands() []*cobra.Command {
-	return []*cobra.Command{model.Command(), notebook.Command(), judge.Command(), judge.ClaimsCommand(), scaffold.Command()}
+	return []*cobra.Command{models.Command(), notebook.Command(), judge.Command(), judge.ClaimsCommand(), scaffold.Command()}
 }
 
 // Drawing draws a study's graph.

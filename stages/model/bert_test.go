@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"barograph/stages/asset"
+	"barograph/stages/model/network"
 
 	ort "github.com/yalue/onnxruntime_go"
 )
@@ -24,7 +25,7 @@ import (
 // Devlin et al. 2019 and Vaswani et al. 2017, on the weights of an ONNX file. It
 // shares nothing with the builder but the names of weights.
 type reference struct {
-	bert
+	network.BERT
 	weights map[string][]float64
 }
 
@@ -39,7 +40,7 @@ func newReference(t *testing.T, c *Config, path string) *reference {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	r := &reference{*c.arch.(*bert), map[string][]float64{}}
+	r := &reference{*c.arch.(*network.BERT), map[string][]float64{}}
 	for _, w := range info.Initialisers {
 		raw := make([]byte, w.Bytes)
 		if _, err := f.ReadAt(raw, w.Offset); err != nil {
@@ -275,7 +276,7 @@ func TestBERTAgreesWithFloat64(t *testing.T) {
 					n := batch * sequence
 					ids, mask, types := make([]int64, n), make([]int64, n), make([]int64, n)
 					for i := range n {
-						ids[i], types[i] = r.Int64N(c.arch.(*bert).Vocabulary), r.Int64N(2)
+						ids[i], types[i] = r.Int64N(c.arch.(*network.BERT).Vocabulary), r.Int64N(2)
 						switch masked {
 						case "none":
 							mask[i] = 1

@@ -57,7 +57,7 @@ func TestEmbeddings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	trained, weights, err := c.withWeights(filepath.Join(dir, "model.safetensors"))
+	trained, weights, err := c.WithWeights(filepath.Join(dir, "model.safetensors"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,9 +7,6 @@
 // same configuration gives the same bytes on every machine. An ONNX file is a model
 // too: a configuration may name one in place of an architecture, and a path that
 // ends in .onnx needs none, with inputs as the file declares them.
-//
-// An architecture is a Go type that knows its sizes and how to lay out its
-// graph; it is added in architectures and nowhere else.
 package model
 
 import (
@@ -20,7 +17,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -32,67 +28,34 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/stages/asset"
+	"barograph/stages/model/checkpoint"
+	"barograph/stages/model/input"
+	"barograph/stages/model/network"
 	"barograph/stages/model/onnx"
 
 	"golang.org/x/sys/unix"
 	"gopkg.in/yaml.v3"
 )
 
-// An architecture is what `architecture` names: a struct whose fields are the
-// keys of `sizes`.
-type architecture interface {
-	// check tells what is wrong with the sizes, if anything.
-	check() *fault
-	// limits bounds symbolic dimensions, by name.
-	limits() map[string]int64
-	// build lays out the graph. It makes no weights.
-	build(w weights) *network
-}
-
-var architectures = map[string]func() architecture{
-	"bert":        func() architecture { return new(bert) },
-	"gpt2":        func() architecture { return new(gpt2) },
-	"mobilenetv2": func() architecture { return new(mobilenet) },
-	"resnet":      func() architecture { return new(resnet) },
-	"unet":        func() architecture { return new(unet) },
-	"vit":         func() architecture { return new(vit) },
-}
-
 // A Config is a model: how to build it, or the file that it is, and what to feed
 // it. Those who load the same model share one, and do not change it.
 type Config struct {
-	Name         string  `json:"name"`
-	Description  string  `json:"description"`
-	Source       string  `json:"source"`       // where sizes and the count of parameters were published
-	Architecture string  `json:"architecture"` // "onnx" for a model that is a file already
-	Seed         uint64  `json:"seed"`         // of the weights
-	Parameters   int64   `json:"parameters"`
-	Inputs       []Input `json:"inputs"`
-	File         string  `json:"file"`             // the configuration, or the ONNX file
-	URL          string  `json:"url,omitempty"`    // where the ONNX file can be had
-	SHA256       string  `json:"sha256,omitempty"` // of the ONNX file, where it is a file already
+	Name         string        `json:"name"`
+	Description  string        `json:"description"`
+	Source       string        `json:"source"`       // where sizes and the count of parameters were published
+	Architecture string        `json:"architecture"` // "onnx" for a model that is a file already
+	Seed         uint64        `json:"seed"`         // of the weights
+	Parameters   int64         `json:"parameters"`
+	Inputs       []input.Input `json:"inputs"`
+	File         string        `json:"file"`             // the configuration, or the ONNX file
+	URL          string        `json:"url,omitempty"`    // where the ONNX file can be had
+	SHA256       string        `json:"sha256,omitempty"` // of the ONNX file, where it is a file already
 
-	arch       architecture // nil for an ONNX file
-	naming     naming       // of checkpoints
-	checkpoint *checkpoint  // where weights come from, if not from the seed
-	path       string       // of an ONNX file
+	arch       network.Architecture // nil for an ONNX file
+	naming     checkpoint.Naming
+	checkpoint *checkpoint.Checkpoint // where weights come from, if not from the seed
+	path       string                 // of an ONNX file
 	digest     string
-}
-
-// An Input is a tensor to feed, and how to draw its elements.
-type Input struct {
-	Name   string   `json:"name" yaml:"name"`
-	Type   string   `json:"type" yaml:"type"` // int64, float32, ...
-	Dims   []string `json:"dims" yaml:"dims"` // numbers, or names that a caller gives values
-	Values Values   `json:"values" yaml:"values"`
-}
-
-// Values says how elements are drawn: exactly one of its fields is set.
-type Values struct {
-	Constant *float64    `json:"constant,omitempty" yaml:"constant,omitempty"`
-	Uniform  *[2]float64 `json:"uniform,omitempty" yaml:"uniform,omitempty"` // [low, high); whole numbers for integer types
-	Normal   *[2]float64 `json:"normal,omitempty" yaml:"normal,omitempty"`   // mean, standard deviation
-	Text     *Text       `json:"text,omitempty" yaml:"text,omitempty"`       // tokens of a text
 }
 
 // Info is what an ONNX file holds.
@@ -104,8 +67,6 @@ func Inspect(path string) (*Info, error) { return onnx.Inspect(path) }
 
 const folder = "configs/models"
 
-var validSum = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
-
 var validName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]*$`)
 
 // ValidName tells whether a configuration may have this name.
@@ -113,18 +74,23 @@ func ValidName(name string) bool {
 	return validName.MatchString(name) && !strings.HasSuffix(name, ".onnx")
 }
 
+// ValidSum tells whether a text is a SHA-256 in hexadecimal.
+func ValidSum(sum string) bool { return validSum.MatchString(sum) }
+
+var validSum = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
+
 // Load reads configs/models/NAME.yaml below root; or, if name ends in .onnx, the
 // file of that name, absolute or relative to root. It looks at everything but
 // weights: a model that loads can be built.
 func Load(root, name string) (*Config, error) {
 	if strings.HasSuffix(name, ".onnx") {
-		return loadONNX(root, name)
+		return LoadFile(root, name)
 	}
 	path := filepath.Join(root, folder, name+".yaml")
 	data, err := os.ReadFile(path)
 	switch {
 	case !validName.MatchString(name) || errors.Is(err, fs.ErrNotExist):
-		names, _ := names(root) // without it the hint is poorer, no more
+		names, _ := Names(root) // without it the hint is poorer, no more
 		return nil, cell.Hint(fmt.Errorf("unknown model %q: there is no %s", name, filepath.Join(folder, name+".yaml")), "%s", suggest(name, names))
 	case err != nil:
 		return nil, fmt.Errorf("load model %q: %w", name, err)
@@ -141,7 +107,7 @@ func Load(root, name string) (*Config, error) {
 		return nil, err
 	}
 	// A file may change while the configuration that names it does not.
-	if c.arch != nil && !slices.ContainsFunc(c.Inputs, func(i Input) bool { return i.Values.Text != nil }) {
+	if c.arch != nil && !slices.ContainsFunc(c.Inputs, func(i input.Input) bool { return i.Values.Text != nil }) {
 		loaded.Store(key, c)
 	}
 	return c, nil
@@ -156,7 +122,8 @@ type source struct {
 	sum  [sha256.Size]byte
 }
 
-func names(root string) ([]string, error) {
+// Names returns those of the models of a workspace, sorted.
+func Names(root string) ([]string, error) {
 	entries, err := os.ReadDir(filepath.Join(root, folder))
 	if err != nil {
 		return nil, err
@@ -174,7 +141,7 @@ func names(root string) ([]string, error) {
 // List reads all models of a workspace, sorted by name. Those that do not load
 // are left out and reported together in err.
 func List(root string) (models []*Config, err error) {
-	names, err := names(root)
+	names, err := Names(root)
 	if err != nil {
 		return nil, fmt.Errorf("list models: %w", err)
 	}
@@ -216,7 +183,7 @@ func read(root, file, name string, data []byte) (*Config, error) {
 		if in.Values.Text == nil {
 			continue
 		}
-		if err := in.Values.Text.open(root); err != nil {
+		if err := in.Values.Text.Open(root); err != nil {
 			hint := cell.HintOf(err)
 			if errors.Is(err, fs.ErrNotExist) {
 				hint = "paths are relative to the workspace"
@@ -237,12 +204,12 @@ func (d *document) checkName(model, name string) error {
 func readArchitecture(d *document, n *yaml.Node, name string) (*Config, error) {
 	var y struct {
 		head
-		Architecture string    `yaml:"architecture"`
-		Seed         uint64    `yaml:"seed"`
-		Parameters   int64     `yaml:"parameters"`
-		Sizes        yaml.Node `yaml:"sizes"`
-		Inputs       []Input   `yaml:"inputs"`
-		Checkpoint   naming    `yaml:"checkpoint,omitempty"`
+		Architecture string            `yaml:"architecture"`
+		Seed         uint64            `yaml:"seed"`
+		Parameters   int64             `yaml:"parameters"`
+		Sizes        yaml.Node         `yaml:"sizes"`
+		Inputs       []input.Input     `yaml:"inputs"`
+		Checkpoint   checkpoint.Naming `yaml:"checkpoint,omitempty"`
 	}
 	err := d.decode("", n, reflect.ValueOf(&y).Elem())
 	if err == nil {
@@ -251,23 +218,21 @@ func readArchitecture(d *document, n *yaml.Node, name string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	kind, ok := architectures[y.Architecture]
-	if !ok {
-		known := slices.Sorted(maps.Keys(architectures))
-		return nil, d.errorAt("architecture", suggest(y.Architecture, known), "unknown architecture %q", y.Architecture)
+	arch := network.New(y.Architecture)
+	if arch == nil {
+		return nil, d.errorAt("architecture", suggest(y.Architecture, network.Names()), "unknown architecture %q", y.Architecture)
 	}
-	arch := kind()
 	if err := d.decode("sizes", &y.Sizes, reflect.ValueOf(arch).Elem()); err != nil {
 		return nil, err
 	}
-	if f := arch.check(); f != nil {
-		return nil, d.errorAt("sizes."+f.key, f.hint, "%s", f.msg)
+	if f := arch.Check(); f != nil {
+		return nil, d.errorAt("sizes."+f.Key, f.Hint, "%s", f.Msg)
 	}
 	c := &Config{
 		Name: name, Description: y.Description, Source: y.Source, Architecture: y.Architecture,
 		Seed: y.Seed, Parameters: y.Parameters, Inputs: y.Inputs, File: d.file, arch: arch, naming: y.Checkpoint,
 	}
-	net := arch.build(weights{seed: c.Seed})
+	net := arch.Build(network.Weights{Seed: c.Seed})
 	info, err := net.Info()
 	switch {
 	case err != nil:
@@ -281,11 +246,7 @@ func readArchitecture(d *document, n *yaml.Node, name string) (*Config, error) {
 	if err := c.checkInputs(d, info); err != nil {
 		return nil, err
 	}
-	h := sha256.New()
-	fmt.Fprintf(h, "%s\n%d\n%d\n", weightsVersion, c.Seed, len(net.recipe))
-	h.Write(net.recipe)
-	h.Write(net.Skeleton())
-	c.digest = hex.EncodeToString(h.Sum(nil))
+	c.digest = net.Digest()
 	return c, nil
 }
 
@@ -294,11 +255,11 @@ func readArchitecture(d *document, n *yaml.Node, name string) (*Config, error) {
 func readFile(root string, d *document, n *yaml.Node, name string) (*Config, error) {
 	var y struct {
 		head
-		File       string  `yaml:"file"`
-		SHA256     string  `yaml:"sha256,omitempty"`
-		URL        string  `yaml:"url,omitempty"`
-		Parameters int64   `yaml:"parameters,omitempty"`
-		Inputs     []Input `yaml:"inputs,omitempty"`
+		File       string        `yaml:"file"`
+		SHA256     string        `yaml:"sha256,omitempty"`
+		URL        string        `yaml:"url,omitempty"`
+		Parameters int64         `yaml:"parameters,omitempty"`
+		Inputs     []input.Input `yaml:"inputs,omitempty"`
 	}
 	err := d.decode("", n, reflect.ValueOf(&y).Elem())
 	if err == nil {
@@ -307,7 +268,7 @@ func readFile(root string, d *document, n *yaml.Node, name string) (*Config, err
 	switch {
 	case err != nil:
 		return nil, err
-	case has(n, "sha256") && !validSum.MatchString(y.SHA256):
+	case has(n, "sha256") && !ValidSum(y.SHA256):
 		return nil, d.errorAt("sha256", "", "%q is not 64 hexadecimal digits", y.SHA256)
 	case has(n, "url") && y.SHA256 == "":
 		return nil, d.errorAt("url", "add sha256: SUM, which the one who publishes the file gives", "what comes from a URL needs a checksum")
@@ -318,7 +279,7 @@ func readFile(root string, d *document, n *yaml.Node, name string) (*Config, err
 		if c.URL != "" {
 			hint = fmt.Sprintf("`barograph model fetch %s` downloads it; without a network, copy it there from a machine that has one", name)
 		}
-		return nil, &absentError{d.errorAt("file", hint, "there is no %s", c.path), c.path, c.URL, y.SHA256}
+		return nil, &AbsentError{d.errorAt("file", hint, "there is no %s", c.path), c.path, c.URL, y.SHA256}
 	}
 	info, err := c.open()
 	if err != nil {
@@ -344,13 +305,13 @@ func readFile(root string, d *document, n *yaml.Node, name string) (*Config, err
 	return c, nil
 }
 
-// An absentError is a configuration whose file is not there, and where to have it.
-type absentError struct {
+// An AbsentError is a configuration whose file is not there, and where to have it.
+type AbsentError struct {
 	error
-	path, url, sum string
+	Path, URL, SHA256 string
 }
 
-func (e *absentError) Unwrap() error { return e.error }
+func (e *AbsentError) Unwrap() error { return e.error }
 
 // under resolves a path, absolute or relative to root.
 func under(root, path string) string {
@@ -379,7 +340,7 @@ func (c *Config) checkInputs(d *document, info *Info) error {
 		case !c.fits(in.Dims, v.Dims):
 			return d.errorAt(at+".dims", "", "input %q has dims [%s], not [%s]", in.Name, strings.Join(v.Dims, ", "), strings.Join(in.Dims, ", "))
 		}
-		if err := in.check(info.Rows[in.Name]); err != nil {
+		if err := in.Check(info.Rows[in.Name]); err != nil {
 			return d.errorAt(at+".values", "", "input %q: %v", in.Name, err)
 		}
 		delete(byName, in.Name)
@@ -416,8 +377,8 @@ func isSize(dim string) bool {
 	return err == nil
 }
 
-// loadONNX makes a model of an ONNX file.
-func loadONNX(root, name string) (*Config, error) {
+// LoadFile makes a model of an ONNX file.
+func LoadFile(root, name string) (*Config, error) {
 	path := under(root, name)
 	c := &Config{
 		Name: strings.TrimSuffix(filepath.Base(name), ".onnx"), Description: "ONNX file " + name, File: path, path: path,
@@ -474,13 +435,13 @@ func (c *Config) open() (*Info, error) {
 // those that it gives neither size nor name are called INPUT.AXIS.
 func (c *Config) describeInputs(info *Info) error {
 	for _, v := range info.Inputs {
-		in := Input{Name: v.Name, Type: v.Type.String(), Dims: slices.Clone(v.Dims), Values: defaults(v, info.Rows[v.Name])}
+		in := input.Input{Name: v.Name, Type: v.Type.String(), Dims: slices.Clone(v.Dims), Values: input.Default(v, info.Rows[v.Name])}
 		for i, d := range in.Dims {
 			if d == "?" || d == "" {
 				in.Dims[i] = fmt.Sprintf("%s.%d", v.Name, i)
 			}
 		}
-		err := in.check(0)
+		err := in.Check(0)
 		if err == nil && v.Dims == nil {
 			err = errors.New("the file does not say how many dimensions it has")
 		}
@@ -511,6 +472,9 @@ func external(path string, info *Info) []string {
 // in Inputs.
 func (c *Config) Digest() string { return c.digest }
 
+// Built tells whether the model is built here, and is not a file already.
+func (c *Config) Built() bool { return c.arch != nil }
+
 // Info returns what [Inspect] says of the model's file, without building it.
 // Initialisers have no offsets then.
 func (c *Config) Info() (*Info, error) {
@@ -520,8 +484,12 @@ func (c *Config) Info() (*Info, error) {
 	return c.network().Info()
 }
 
-func (c *Config) network() *network {
-	return c.arch.build(weights{c.Seed, c.checkpoint})
+func (c *Config) network() *network.Network {
+	w := network.Weights{Seed: c.Seed}
+	if c.checkpoint != nil {
+		w.Stored = c.checkpoint.Elements
+	}
+	return c.arch.Build(w)
 }
 
 // Build writes the model's ONNX file to w. Memory does not grow with the model.
@@ -530,6 +498,34 @@ func Build(w io.Writer, c *Config) error {
 		return fmt.Errorf("build model %q: it is a file already", c.Name)
 	}
 	return c.network().Write(w)
+}
+
+// WithWeights returns the model with the weights of a checkpoint in place of the
+// seed's, and what to close once it is built.
+func (c *Config) WithWeights(path string) (*Config, io.Closer, error) {
+	if c.arch == nil {
+		return nil, nil, fmt.Errorf("build model %q: it is a file already", c.Name)
+	}
+	from, err := checkpoint.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := from.Fit(c.arch.Build(network.Weights{}), c.naming); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("build model %q: %w", c.Name, err), from.Close())
+	}
+	h := sha256.New()
+	fmt.Fprint(h, c.digest)
+	for _, file := range from.Files() {
+		sum, err := asset.Digest(file)
+		if err != nil {
+			return nil, nil, errors.Join(fmt.Errorf("read checkpoint: %w", err), from.Close())
+		}
+		fmt.Fprint(h, " ", sum)
+	}
+	trained := *c
+	trained.checkpoint = from
+	trained.digest = hex.EncodeToString(h.Sum(nil))
+	return &trained, from, nil
 }
 
 // Path returns where [Ensure] keeps the model's file.
@@ -579,7 +575,7 @@ func Ensure(ctx context.Context, c *Config, cacheDir string, log func(string)) (
 		return "", err
 	}
 	log(fmt.Sprintf("building %s: %d parameters, %.0f MB", c.Name, c.Parameters, float64(info.Bytes)/1e6))
-	if err := buildFile(ctx, c, path, path+".tmp"); err != nil {
+	if err := BuildFile(ctx, c, path, path+".tmp"); err != nil {
 		return "", err
 	}
 	digest, err := asset.Digest(path)
@@ -589,8 +585,8 @@ func Ensure(ctx context.Context, c *Config, cacheDir string, log func(string)) (
 	return path, os.WriteFile(noted, []byte(digest), 0o666)
 }
 
-// buildFile builds into tmp and renames it to path.
-func buildFile(ctx context.Context, c *Config, path, tmp string) (err error) {
+// BuildFile builds into tmp and renames it to path.
+func BuildFile(ctx context.Context, c *Config, path, tmp string) (err error) {
 	defer func() {
 		if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 			err = cell.Hint(err, "free some space in %s, or set BAROGRAPH_CACHE to a folder on another disk", filepath.Dir(path))

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"flag"
@@ -13,7 +12,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,6 +25,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/stages/asset"
+	"barograph/stages/model/input"
 
 	"pgregory.net/rapid"
 )
@@ -192,79 +191,6 @@ func TestDigestCoversWhatDecidesTheFile(t *testing.T) {
 	}
 	if d := small(t, "[0, 61]", "[0, 60]", "BERT for tests", "other").Digest(); d != base {
 		t.Error("inputs and descriptions change the digest, and the file does not depend on them")
-	}
-}
-
-// Quantiles are rounded to integers of a grid; no value may lie so near the
-// middle of two that another processor's arithmetic could round it otherwise.
-func TestQuantilesRoundAlikeEverywhere(t *testing.T) {
-	for i := range quantiles() {
-		q := quantile(i)
-		if d := math.Abs(q - math.Floor(q) - 0.5); d < 1e-7 {
-			t.Errorf("quantile %d is %g grid steps, %g from the middle", i, q, d)
-		}
-	}
-}
-
-func TestWeightsAreNormal(t *testing.T) {
-	const n, mean, std = 1 << 20, 1.0, 0.02
-	var buf bytes.Buffer
-	if err := (seeded{1, "x", mean, std, n}).write(&buf); err != nil {
-		t.Fatal(err)
-	}
-	z := make([]float64, n)
-	var lag float64
-	for i := range z {
-		v := math.Float32frombits(binary.LittleEndian.Uint32(buf.Bytes()[4*i:]))
-		z[i] = (float64(v) - mean) / std
-		if i > 0 {
-			lag += z[i] * z[i-1] / n
-		}
-	}
-	var moments [5]float64
-	for _, x := range z {
-		for k := range moments {
-			moments[k] += math.Pow(x, float64(k)) / n
-		}
-	}
-	// Five standard errors of each moment of a normal sample.
-	for k, want := range map[int]struct{ value, se float64 }{1: {0, 1}, 2: {1, math.Sqrt2}, 3: {0, math.Sqrt(15)}, 4: {3, math.Sqrt(96)}} {
-		if d := math.Abs(moments[k] - want.value); d > 5*want.se/math.Sqrt(n) {
-			t.Errorf("moment %d is %g, not %g", k, moments[k], want.value)
-		}
-	}
-	if math.Abs(lag) > 5/math.Sqrt(n) {
-		t.Errorf("neighbours correlate by %g", lag)
-	}
-	// Kolmogorov's distance to the normal distribution, at a false alarm in 10^6.
-	slices.Sort(z)
-	for i, x := range z {
-		d := math.Abs((float64(i)+0.5)/n - 0.5*math.Erfc(-x/math.Sqrt2))
-		if d > 2.7/math.Sqrt(n) {
-			t.Fatalf("the distribution differs by %g at %g", d, x)
-		}
-	}
-}
-
-func TestWeightsDependOnSeedAndNameAlone(t *testing.T) {
-	stream := func(s seeded) string {
-		var b strings.Builder
-		if err := s.write(&b); err != nil {
-			t.Fatal(err)
-		}
-		return b.String()
-	}
-	base := stream(seeded{1, "a", 0, 1, 100000})
-	if stream(seeded{1, "a", 0, 1, 100000}) != base {
-		t.Error("the same stream differs")
-	}
-	if !strings.HasPrefix(base, stream(seeded{1, "a", 0, 1, 70001})) {
-		t.Error("a shorter stream is not the beginning of a longer one")
-	}
-	for _, s := range []seeded{{2, "a", 0, 1, 100000}, {1, "b", 0, 1, 100000}} {
-		if stream(s) == base {
-			t.Errorf("%+v gives the stream of another", s)
-		}
 	}
 }
 
@@ -540,16 +466,6 @@ func BenchmarkBuild(b *testing.B) {
 	b.ReportMetric(float64(buildPeak(b))/1024, "peak-MiB")
 }
 
-func BenchmarkWeights(b *testing.B) {
-	const n = 1 << 22
-	b.SetBytes(4 * n)
-	for b.Loop() {
-		if err := (seeded{1, "x", 0, 0.02, n}).write(io.Discard); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
 func BenchmarkLoad(b *testing.B) {
 	for b.Loop() {
 		if _, err := Load(root, "bert-base-uncased"); err != nil {
@@ -593,11 +509,11 @@ func TestGenerate(t *testing.T) {
 
 func TestGenerateTypes(t *testing.T) {
 	one, pair := 1.0, [2]float64{-2, 3}
-	c := &Config{Name: "x", Inputs: []Input{
-		{"f", "float32", []string{"n", "3"}, Values{Uniform: &pair}},
-		{"d", "float64", []string{"n"}, Values{Normal: &pair}},
-		{"i", "int32", []string{}, Values{Constant: &one}},
-		{"b", "bool", []string{"2"}, Values{Constant: &one}},
+	c := &Config{Name: "x", Inputs: []input.Input{
+		{Name: "f", Type: "float32", Dims: []string{"n", "3"}, Values: input.Values{Uniform: &pair}},
+		{Name: "d", Type: "float64", Dims: []string{"n"}, Values: input.Values{Normal: &pair}},
+		{Name: "i", Type: "int32", Dims: []string{}, Values: input.Values{Constant: &one}},
+		{Name: "b", Type: "bool", Dims: []string{"2"}, Values: input.Values{Constant: &one}},
 	}}
 	got, err := Generate(c, map[string]int64{"n": 2}, 1)
 	if err != nil {
@@ -609,17 +525,17 @@ func TestGenerateTypes(t *testing.T) {
 	if d := got["d"].Data.([]float64); len(d) != 2 || d[0] == d[1] {
 		t.Errorf("d is %v", d)
 	}
-	if i := got["i"]; !reflect.DeepEqual(i, Tensor{Shape: []int64{}, Data: []int32{1}, Type: 6}) {
+	if i := got["i"]; !reflect.DeepEqual(i, input.Tensor{Shape: []int64{}, Data: []int32{1}, Type: 6}) {
 		t.Errorf("i is %v", i)
 	}
-	if b := got["b"]; !reflect.DeepEqual(b, Tensor{Shape: []int64{2}, Data: []bool{true, true}, Type: 9}) {
+	if b := got["b"]; !reflect.DeepEqual(b, input.Tensor{Shape: []int64{2}, Data: []bool{true, true}, Type: 9}) {
 		t.Errorf("b is %v", b)
 	}
 }
 
 // Sizes to try are those of an image, of a text, or 1.
 func TestGuessDims(t *testing.T) {
-	c := &Config{Inputs: []Input{
+	c := &Config{Inputs: []input.Input{
 		{Dims: []string{"batch", "3", "p2o.1", "p2o.2"}},
 		{Dims: []string{"N", "rows", "columns", "1"}},
 		{Dims: []string{"8", "N", "64", "c"}},

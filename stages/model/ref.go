@@ -57,7 +57,7 @@ func (r *Ref) UnmarshalJSON(b []byte) error {
 	switch {
 	case !strings.HasSuffix(f.File, ".onnx"):
 		return fmt.Errorf("model names the file %q, which does not end in .onnx", f.File)
-	case f.SHA256 != "" && !validSum.MatchString(f.SHA256):
+	case f.SHA256 != "" && !ValidSum(f.SHA256):
 		return fmt.Errorf("model gives the sha256 %q, which is not 64 hexadecimal digits", f.SHA256)
 	}
 	*r = Ref{f.File, f.SHA256}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"barograph/pipeline/cell"
+	"barograph/stages/model/checkpoint"
 
 	"gopkg.in/yaml.v3"
 )
@@ -45,9 +46,6 @@ func (e *Error) Error() string {
 	}
 	return s
 }
-
-// A fault is what an architecture finds wrong with one of its sizes.
-type fault struct{ key, msg, hint string }
 
 // A document is a YAML file being read.
 type document struct {
@@ -141,7 +139,7 @@ func (d *document) decode(path string, n *yaml.Node, v reflect.Value) error {
 		v.Set(reflect.ValueOf(*n))
 		return nil
 	}
-	if p, ok := v.Addr().Interface().(*pattern); ok {
+	if p, ok := v.Addr().Interface().(*checkpoint.Pattern); ok {
 		if n.Kind != yaml.ScalarNode {
 			return d.errorf(n, "", "%s is no regular expression", kind(n))
 		}

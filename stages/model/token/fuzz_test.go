@@ -1,4 +1,4 @@
-package model
+package token
 
 import (
 	"os"
@@ -27,7 +27,7 @@ func FuzzText(f *testing.F) {
 		tokenizers.Clear()
 		for _, part := range []string{"ids", "mask", "types"} {
 			x := Text{File: "text", Tokenizer: "t.json", Part: part, root: dir}
-			if tokens, _, err := x.draw(3, 5); err == nil && len(tokens) != 15 {
+			if tokens, _, err := x.Draw(3, 5); err == nil && len(tokens) != 15 {
 				t.Errorf("%d %s", len(tokens), part)
 			}
 		}

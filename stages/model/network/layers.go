@@ -1,4 +1,4 @@
-package model
+package network
 
 import (
 	"fmt"
@@ -8,30 +8,30 @@ import (
 )
 
 // linear is x W + b.
-func (n *network) linear(scope, x string, in, out int64) string {
-	n.transposed[scope+".weight"] = true
+func (n *Network) linear(scope, x string, in, out int64) string {
+	n.Transposed[scope+".weight"] = true
 	return n.projection(scope, x, in, out)
 }
 
 // projection is linear for checkpoints that hold W as it is used, [in, out].
-func (n *network) projection(scope, x string, in, out int64) string {
+func (n *Network) projection(scope, x string, in, out int64) string {
 	y := n.Op(scope, "MatMul", []string{x, n.parameter(scope+".weight", 0, in, out)})
 	return n.Op(scope, "Add", []string{y, n.parameter(scope+".bias", 0, out)})
 }
 
 // norm is layer normalisation over the last axis (Ba et al. 2016), spelt out: the
 // operator came with operator set 17.
-func (n *network) norm(scope, x string, size int64, epsilon float64) string {
+func (n *Network) norm(scope, x string, size int64, epsilon float64) string {
 	return n.Op(scope, "Add", n.normTerms(scope, x, size, epsilon))
 }
 
 // normAs is norm with its result under a given name.
-func (n *network) normAs(out, scope, x string, size int64, epsilon float64) string {
+func (n *Network) normAs(out, scope, x string, size int64, epsilon float64) string {
 	n.OpAs(out, "Add", n.normTerms(scope, x, size, epsilon))
 	return out
 }
 
-func (n *network) normTerms(scope, x string, size int64, epsilon float64) []string {
+func (n *Network) normTerms(scope, x string, size int64, epsilon float64) []string {
 	centred := n.Op(scope, "Sub", []string{x, n.Op(scope, "ReduceMean", []string{x}, onnx.Ints("axes", -1))})
 	square := n.Op(scope, "Pow", []string{centred, n.Scalar(2)})
 	variance := n.Op(scope, "ReduceMean", []string{square}, onnx.Ints("axes", -1))
@@ -42,7 +42,7 @@ func (n *network) normTerms(scope, x string, size int64, epsilon float64) []stri
 }
 
 // gelu is x Phi(x) with the exact error function (Hendrycks and Gimpel 2016).
-func (n *network) gelu(scope, x string) string {
+func (n *Network) gelu(scope, x string) string {
 	e := n.Op(scope, "Erf", []string{n.Op(scope, "Div", []string{x, n.Scalar(math.Sqrt2)})})
 	y := n.Op(scope, "Mul", []string{x, n.Op(scope, "Add", []string{e, n.Scalar(1)})})
 	return n.Op(scope, "Mul", []string{y, n.Scalar(0.5)})
@@ -51,7 +51,7 @@ func (n *network) gelu(scope, x string) string {
 // selfAttention is multi-head attention (Vaswani et al. 2017) of x to itself, all
 // but the last projection. The layers of query, key and value have the names
 // given, below scope; bias, if any, is added to the scores.
-func (n *network) selfAttention(scope string, names [3]string, x, bias string, hidden, heads int64) string {
+func (n *Network) selfAttention(scope string, names [3]string, x, bias string, hidden, heads int64) string {
 	split := n.Shape(0, 0, heads, hidden/heads)
 	part := func(name string, perm ...int64) string {
 		s := scope + name
@@ -66,7 +66,7 @@ func (n *network) selfAttention(scope string, names [3]string, x, bias string, h
 
 // attend is softmax(q k / sqrt(size) + bias) v, the heads side by side: [batch,
 // sequence, hidden].
-func (n *network) attend(scope, q, k, v, bias string, hidden, heads int64) string {
+func (n *Network) attend(scope, q, k, v, bias string, hidden, heads int64) string {
 	scores := n.Op(scope, "MatMul", []string{q, k})
 	scores = n.Op(scope, "Div", []string{scores, n.Scalar(float32(math.Sqrt(float64(hidden / heads))))})
 	if bias != "" {
@@ -80,7 +80,7 @@ func (n *network) attend(scope, q, k, v, bias string, hidden, heads int64) strin
 
 // conv is a convolution with square kernels, without bias. Weights are drawn so
 // that a ReLU after it keeps the scale (He et al. 2015).
-func (n *network) conv(name, x string, in, out, kernel, stride, groups int64) string {
+func (n *Network) conv(name, x string, in, out, kernel, stride, groups int64) string {
 	w := n.weight(name+".weight", 0, math.Sqrt(2/float64(in/groups*kernel*kernel)), out, in/groups, kernel, kernel)
 	pad := kernel / 2
 	return n.Op(name, "Conv", []string{x, w}, onnx.Ints("kernel_shape", kernel, kernel), onnx.Ints("strides", stride, stride),
@@ -89,7 +89,7 @@ func (n *network) conv(name, x string, in, out, kernel, stride, groups int64) st
 
 // batchNorm is batch normalisation as it is at inference, by running statistics
 // (Ioffe and Szegedy 2015); scale is around what its weights are drawn.
-func (n *network) batchNorm(name, x string, channels int64, scale float64) string {
+func (n *Network) batchNorm(name, x string, channels int64, scale float64) string {
 	const spread, epsilon = 0.05, 1e-5
 	inputs := []string{x}
 	for _, p := range []struct {
@@ -101,9 +101,9 @@ func (n *network) batchNorm(name, x string, channels int64, scale float64) strin
 	return n.Op(name, "BatchNormalization", inputs, onnx.Float("epsilon", epsilon))
 }
 
-func (n *network) relu(name, x string) string { return n.Op(name, "Relu", []string{x}) }
+func (n *Network) relu(name, x string) string { return n.Op(name, "Relu", []string{x}) }
 
-func (n *network) maxPool(name, x string, kernel, stride int64) string {
+func (n *Network) maxPool(name, x string, kernel, stride int64) string {
 	pad := (kernel - 1) / 2
 	return n.Op(name, "MaxPool", []string{x}, onnx.Ints("kernel_shape", kernel, kernel), onnx.Ints("strides", stride, stride),
 		onnx.Ints("pads", pad, pad, pad, pad))
@@ -111,7 +111,7 @@ func (n *network) maxPool(name, x string, kernel, stride int64) string {
 
 // classify averages an image's features and gives each class a score: logits,
 // [batch, classes].
-func (n *network) classify(name, x string, features, classes int64) {
+func (n *Network) classify(name, x string, features, classes int64) {
 	x = n.Op(name, "GlobalAveragePool", []string{x})
 	x = n.Op(name, "Flatten", []string{x})
 	n.OpAs("logits", "Identity", []string{n.linear(name, x, features, classes)})
@@ -119,7 +119,7 @@ func (n *network) classify(name, x string, features, classes int64) {
 }
 
 // first returns the first fault there is.
-func first(faults ...*fault) *fault {
+func first(faults ...*Fault) *Fault {
 	for _, f := range faults {
 		if f != nil {
 			return f
@@ -130,41 +130,41 @@ func first(faults ...*fault) *fault {
 
 // sizes checks that sizes, given by name and value in turn, lie from low to what
 // keeps every product of two of them far from overflow.
-func sizes(low int64, pairs ...any) *fault {
+func sizes(low int64, pairs ...any) *Fault {
 	const high = 1 << 24
 	for i := 0; i < len(pairs); i += 2 {
 		key, value := pairs[i].(string), pairs[i+1].(int64)
 		if value < low || value > high {
-			return &fault{key, fmt.Sprintf("%d is not from %d to %d", value, low, high), ""}
+			return &Fault{key, fmt.Sprintf("%d is not from %d to %d", value, low, high), ""}
 		}
 	}
 	return nil
 }
 
-func checkLayers(layers int64) *fault {
+func checkLayers(layers int64) *Fault {
 	if layers > 1024 {
-		return &fault{"layers", fmt.Sprintf("%d is not from 1 to 1024", layers), ""}
+		return &Fault{"layers", fmt.Sprintf("%d is not from 1 to 1024", layers), ""}
 	}
 	return nil
 }
 
-func checkHeads(heads, hidden int64) *fault {
+func checkHeads(heads, hidden int64) *Fault {
 	if heads > 0 && hidden%heads != 0 {
-		return &fault{"heads", fmt.Sprintf("%d heads do not divide hidden size %d", heads, hidden), ""}
+		return &Fault{"heads", fmt.Sprintf("%d heads do not divide hidden size %d", heads, hidden), ""}
 	}
 	return nil
 }
 
-func checkEpsilon(epsilon float64, hint string) *fault {
+func checkEpsilon(epsilon float64, hint string) *Fault {
 	if !(epsilon > 0 && epsilon < 1) {
-		return &fault{"layer-norm-epsilon", fmt.Sprintf("%g is not between 0 and 1", epsilon), hint}
+		return &Fault{"layer-norm-epsilon", fmt.Sprintf("%g is not between 0 and 1", epsilon), hint}
 	}
 	return nil
 }
 
-func checkDeviation(deviation float64, hint string) *fault {
+func checkDeviation(deviation float64, hint string) *Fault {
 	if !(deviation > 0 && deviation < 100) {
-		return &fault{"initializer-range", fmt.Sprintf("%g is not between 0 and 100", deviation), hint}
+		return &Fault{"initializer-range", fmt.Sprintf("%g is not between 0 and 100", deviation), hint}
 	}
 	return nil
 }

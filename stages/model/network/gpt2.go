@@ -1,4 +1,4 @@
-package model
+package network
 
 import (
 	"math"
@@ -7,7 +7,7 @@ import (
 	"barograph/stages/model/onnx"
 )
 
-// gpt2 is the decoder of Radford et al., "Language Models are Unsupervised
+// GPT2 is the decoder of Radford et al., "Language Models are Unsupervised
 // Multitask Learners" (2019), computed as in the transformers library
 // (GPT2LMHeadModel, eval mode), with a score for every token of the vocabulary
 // after every token of the input.
@@ -16,7 +16,7 @@ import (
 // and gives back those of all, present: in one tensor [batch, layers, 2, heads,
 // tokens, size], as OpenAI's code has them. Without one it takes no past: it is
 // the prefill. Both have the same weights.
-type gpt2 struct {
+type GPT2 struct {
 	Layers     int64   `yaml:"layers"`
 	Hidden     int64   `yaml:"hidden"`
 	Heads      int64   `yaml:"heads"`
@@ -27,18 +27,18 @@ type gpt2 struct {
 	Cache      bool    `yaml:"cache"`
 }
 
-func (g *gpt2) check() *fault {
+func (g *GPT2) Check() *Fault {
 	return first(
 		sizes(1, "layers", g.Layers, "hidden", g.Hidden, "heads", g.Heads, "vocabulary", g.Vocabulary, "positions", g.Positions),
 		checkLayers(g.Layers), checkHeads(g.Heads, g.Hidden),
 		checkEpsilon(g.Epsilon, "GPT-2's is 1e-5"), checkDeviation(g.Deviation, "GPT-2's is 0.02"))
 }
 
-func (g *gpt2) limits() map[string]int64 {
+func (g *GPT2) Limits() map[string]int64 {
 	return map[string]int64{"sequence": g.Positions, "past": g.Positions - 1, "past + sequence": g.Positions}
 }
 
-func (g *gpt2) build(w weights) *network {
+func (g *GPT2) Build(w Weights) *Network {
 	n := newNetwork("gpt2", w, g.Deviation)
 	num := func(i int64) string { return strconv.FormatInt(i, 10) }
 	total := "sequence"
@@ -83,7 +83,7 @@ func (g *gpt2) build(w weights) *network {
 // positions returns the place of each token of the input, after those of the
 // past, and what is added to attention scores, [sequence, past + sequence]: 0
 // where a token looks at itself or back, the lowest float32 where it looks ahead.
-func (g *gpt2) positions(n *network, ids, past string) (positions, bias string) {
+func (g *GPT2) positions(n *Network, ids, past string) (positions, bias string) {
 	const scope = "positions"
 	length := func(of string, axis int64) string {
 		return n.Op(scope, "Gather", []string{n.Op(scope, "Shape", []string{of}), n.Index(axis)}, onnx.Int("axis", 0))
@@ -101,7 +101,7 @@ func (g *gpt2) positions(n *network, ids, past string) (positions, bias string) 
 
 // attention returns what layer l's attention adds, and its keys and values, [batch,
 // 1, 2, heads, past + sequence, size].
-func (g *gpt2) attention(n *network, scope, x, bias, past string, l int64) (out, present string) {
+func (g *GPT2) attention(n *Network, scope, x, bias, past string, l int64) (out, present string) {
 	size := g.Hidden / g.Heads
 	split := n.Shape(0, 0, g.Heads, size)
 	parts := n.Split(scope, n.projection(scope+".c_attn", x, g.Hidden, 3*g.Hidden), 2, 3)
@@ -127,7 +127,7 @@ func (g *gpt2) attention(n *network, scope, x, bias, past string, l int64) (out,
 
 // gelu is GPT-2's, with the hyperbolic tangent for an approximation (Hendrycks
 // and Gimpel 2016).
-func (g *gpt2) gelu(n *network, scope, x string) string {
+func (g *GPT2) gelu(n *Network, scope, x string) string {
 	y := n.Op(scope, "Mul", []string{n.Op(scope, "Pow", []string{x, n.Scalar(3)}), n.Scalar(0.044715)})
 	y = n.Op(scope, "Mul", []string{n.Op(scope, "Add", []string{x, y}), n.Scalar(float32(math.Sqrt(2 / math.Pi)))})
 	y = n.Op(scope, "Add", []string{n.Op(scope, "Tanh", []string{y}), n.Scalar(1)})

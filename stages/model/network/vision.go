@@ -1,4 +1,4 @@
-package model
+package network
 
 import (
 	"fmt"
@@ -12,37 +12,37 @@ import (
 // drawn: small, so that a sum over many blocks keeps its scale.
 const branch = 0.25
 
-// resnet is the residual network of He et al. (2016), https://arxiv.org/abs/1512.03385,
+// ResNet is the residual network of He et al. (2016), https://arxiv.org/abs/1512.03385,
 // of bottleneck blocks, computed as in torchvision (the stride in a block's 3x3
 // convolution).
-type resnet struct {
+type ResNet struct {
 	Blocks  []int64 `yaml:"blocks"` // of each stage
 	Width   int64   `yaml:"width"`  // channels of the first
 	Classes int64   `yaml:"classes"`
 	Image   int64   `yaml:"image"` // height and width, in pixels
 }
 
-func (r *resnet) check() *fault {
+func (r *ResNet) Check() *Fault {
 	f := first(sizes(1, "width", r.Width, "classes", r.Classes, "image", r.Image), checkImage(r.Image))
 	switch {
 	case f != nil:
 		return f
 	case len(r.Blocks) < 1 || len(r.Blocks) > 8:
-		return &fault{"blocks", fmt.Sprintf("%d stages, not from 1 to 8", len(r.Blocks)), ""}
+		return &Fault{"blocks", fmt.Sprintf("%d stages, not from 1 to 8", len(r.Blocks)), ""}
 	case r.Width > 1<<12:
-		return &fault{"width", fmt.Sprintf("%d is not from 1 to %d", r.Width, 1<<12), ""}
+		return &Fault{"width", fmt.Sprintf("%d is not from 1 to %d", r.Width, 1<<12), ""}
 	}
 	for _, b := range r.Blocks {
 		if b < 1 || b > 256 {
-			return &fault{"blocks", fmt.Sprintf("%d blocks, not from 1 to 256", b), ""}
+			return &Fault{"blocks", fmt.Sprintf("%d blocks, not from 1 to 256", b), ""}
 		}
 	}
 	return nil
 }
 
-func (r *resnet) limits() map[string]int64 { return nil }
+func (r *ResNet) Limits() map[string]int64 { return nil }
 
-func (r *resnet) build(w weights) *network {
+func (r *ResNet) Build(w Weights) *Network {
 	n := newNetwork("resnet", w, classifierDeviation)
 	x := n.image(r.Image)
 	x = n.relu("relu", n.batchNorm("bn1", n.conv("conv1", x, 3, r.Width, 7, 2, 1), r.Width, 1))
@@ -65,7 +65,7 @@ func (r *resnet) build(w weights) *network {
 
 // bottleneck is a block of 1x1, 3x3 and 1x1 convolutions beside a short cut, to
 // four times the width.
-func bottleneck(n *network, scope, x string, in, width, stride int64) string {
+func bottleneck(n *Network, scope, x string, in, width, stride int64) string {
 	h := n.relu(scope, n.batchNorm(scope+".bn1", n.conv(scope+".conv1", x, in, width, 1, 1, 1), width, 1))
 	h = n.relu(scope, n.batchNorm(scope+".bn2", n.conv(scope+".conv2", h, width, width, 3, stride, 1), width, 1))
 	h = n.batchNorm(scope+".bn3", n.conv(scope+".conv3", h, width, 4*width, 1, 1, 1), 4*width, branch)
@@ -75,9 +75,9 @@ func bottleneck(n *network, scope, x string, in, width, stride int64) string {
 	return n.relu(scope, n.Op(scope, "Add", []string{h, x}))
 }
 
-// mobilenet is MobileNetV2 of Sandler et al. (2018), https://arxiv.org/abs/1801.04381,
+// MobileNet is MobileNetV2 of Sandler et al. (2018), https://arxiv.org/abs/1801.04381,
 // computed as in torchvision.
-type mobilenet struct {
+type MobileNet struct {
 	Stem    int64     `yaml:"stem"`   // channels of the first convolution
 	Stages  [][]int64 `yaml:"stages"` // expansion, channels, blocks, stride: the paper's t, c, n, s
 	Head    int64     `yaml:"head"`   // channels of the last convolution
@@ -85,25 +85,25 @@ type mobilenet struct {
 	Image   int64     `yaml:"image"`
 }
 
-func (m *mobilenet) check() *fault {
+func (m *MobileNet) Check() *Fault {
 	if f := first(sizes(1, "stem", m.Stem, "head", m.Head, "classes", m.Classes, "image", m.Image), checkImage(m.Image)); f != nil {
 		return f
 	}
 	if len(m.Stages) < 1 || len(m.Stages) > 64 {
-		return &fault{"stages", fmt.Sprintf("%d stages, not from 1 to 64", len(m.Stages)), ""}
+		return &Fault{"stages", fmt.Sprintf("%d stages, not from 1 to 64", len(m.Stages)), ""}
 	}
 	for i, s := range m.Stages {
 		if len(s) != 4 || min(s[0], s[1], s[2], s[3]) < 1 || s[0] > 64 || s[1] > 1<<14 || s[2] > 256 || s[3] > 2 {
-			return &fault{fmt.Sprintf("stages[%d]", i), fmt.Sprintf("%d is no stage", s),
+			return &Fault{fmt.Sprintf("stages[%d]", i), fmt.Sprintf("%d is no stage", s),
 				"a stage is [expansion, channels, blocks, stride], as in [6, 24, 2, 2]"}
 		}
 	}
 	return nil
 }
 
-func (m *mobilenet) limits() map[string]int64 { return nil }
+func (m *MobileNet) Limits() map[string]int64 { return nil }
 
-func (m *mobilenet) build(w weights) *network {
+func (m *MobileNet) Build(w Weights) *Network {
 	n := newNetwork("mobilenetv2", w, classifierDeviation)
 	unit := func(conv, norm, x string, in, out, kernel, stride, groups int64) string {
 		x = n.batchNorm(norm, n.conv(conv, x, in, out, kernel, stride, groups), out, 1)
@@ -142,9 +142,9 @@ func (m *mobilenet) build(w weights) *network {
 	return n
 }
 
-// unet is the U-Net of Ronneberger et al. (2015), https://arxiv.org/abs/1505.04597,
+// UNet is the U-Net of Ronneberger et al. (2015), https://arxiv.org/abs/1505.04597,
 // with normalisation and padding, as in Buda et al.'s brain-segmentation-pytorch.
-type unet struct {
+type UNet struct {
 	Channels int64 `yaml:"channels"` // of the image
 	Features int64 `yaml:"features"` // of the first level; each further one has twice as many
 	Levels   int64 `yaml:"levels"`
@@ -152,24 +152,24 @@ type unet struct {
 	Image    int64 `yaml:"image"`
 }
 
-func (u *unet) check() *fault {
+func (u *UNet) Check() *Fault {
 	f := first(sizes(1, "channels", u.Channels, "features", u.Features, "levels", u.Levels, "classes", u.Classes, "image", u.Image), checkImage(u.Image))
 	switch {
 	case f != nil:
 		return f
 	case u.Levels > 8:
-		return &fault{"levels", fmt.Sprintf("%d is not from 1 to 8", u.Levels), ""}
+		return &Fault{"levels", fmt.Sprintf("%d is not from 1 to 8", u.Levels), ""}
 	case u.Features > 1<<12:
-		return &fault{"features", fmt.Sprintf("%d is not from 1 to %d", u.Features, 1<<12), ""}
+		return &Fault{"features", fmt.Sprintf("%d is not from 1 to %d", u.Features, 1<<12), ""}
 	case u.Image%(1<<u.Levels) != 0:
-		return &fault{"image", fmt.Sprintf("%d cannot be halved %d times", u.Image, u.Levels), ""}
+		return &Fault{"image", fmt.Sprintf("%d cannot be halved %d times", u.Image, u.Levels), ""}
 	}
 	return nil
 }
 
-func (u *unet) limits() map[string]int64 { return nil }
+func (u *UNet) Limits() map[string]int64 { return nil }
 
-func (u *unet) build(w weights) *network {
+func (u *UNet) Build(w Weights) *Network {
 	n := newNetwork("unet", w, classifierDeviation)
 	side := strconv.FormatInt(u.Image, 10)
 	x := n.Input("image", onnx.Float32, "batch", strconv.FormatInt(u.Channels, 10), side, side)
@@ -210,14 +210,14 @@ func (u *unet) build(w weights) *network {
 const classifierDeviation = 0.05
 
 // image adds an input of square colour images.
-func (n *network) image(side int64) string {
+func (n *Network) image(side int64) string {
 	s := strconv.FormatInt(side, 10)
 	return n.Input("image", onnx.Float32, "batch", "3", s, s)
 }
 
-func checkImage(side int64) *fault {
+func checkImage(side int64) *Fault {
 	if side > 1<<13 {
-		return &fault{"image", fmt.Sprintf("%d is not from 1 to %d", side, 1<<13), ""}
+		return &Fault{"image", fmt.Sprintf("%d is not from 1 to %d", side, 1<<13), ""}
 	}
 	return nil
 }

@@ -1,7 +1,8 @@
-package model
+package command
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"testing"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
+
+var update = flag.Bool("update", false, "write golden files")
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"model": func() {
@@ -28,7 +31,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestCommands(t *testing.T) {
-	config, err := os.ReadFile("testdata/bert-small.yaml")
+	config, err := os.ReadFile("../testdata/bert-small.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"barograph/pipeline/cell"
+	"barograph/stages/model/checkpoint"
 
 	"github.com/x448/float16"
 )
@@ -38,7 +39,7 @@ func save(t testing.TB, dtype string, tensors map[string][]float64, shapes map[s
 				data = binary.LittleEndian.AppendUint64(data, uint64(v))
 			}
 		}
-		header[name] = stored{Type: dtype, Shape: shapes[name], Offsets: [2]int64{int64(begin), int64(len(data))}}
+		header[name] = map[string]any{"dtype": dtype, "shape": shapes[name], "data_offsets": [2]int64{int64(begin), int64(len(data))}}
 	}
 	b, err := json.Marshal(header)
 	if err != nil {
@@ -59,7 +60,7 @@ func trained(t *testing.T, c *Config) (tensors map[string][]float64, shapes map[
 	tensors, shapes = map[string][]float64{}, map[string][]int64{}
 	for _, w := range info.Initialisers {
 		shape := slices.Clone(w.Dims)
-		if n.transposed[w.Name] {
+		if n.Transposed[w.Name] {
 			slices.Reverse(shape)
 		}
 		count, _ := w.Elements()
@@ -79,7 +80,7 @@ func TestCheckpointTypes(t *testing.T) {
 		if err := os.WriteFile(path, save(t, dtype, tensors, shapes), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		with, file, err := c.withWeights(path)
+		with, file, err := c.WithWeights(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +96,7 @@ func TestCheckpointTypes(t *testing.T) {
 		}
 		got := newReference(t, c, built).weights
 		for name, want := range tensors {
-			if shape := shapes[name]; with.network().transposed[name] {
+			if shape := shapes[name]; with.network().Transposed[name] {
 				turned := make([]float64, len(want))
 				for i := range want {
 					row, column := int64(i)/shape[1], int64(i)%shape[1]
@@ -125,13 +126,13 @@ func TestCheckpointMisfits(t *testing.T) {
 	if err := os.WriteFile(path, save(t, "F32", tensors, shapes), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	fitted := func(by naming) string {
-		from, err := openCheckpoint(path)
+	fitted := func(by checkpoint.Naming) string {
+		from, err := checkpoint.Open(path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer from.Close()
-		if err := from.fit(c.network(), by); err != nil {
+		if err := from.Fit(c.network(), by); err != nil {
 			_, list, _ := strings.Cut(err.Error(), "does not fit:\n")
 			return list
 		}
@@ -143,17 +144,17 @@ func TestCheckpointMisfits(t *testing.T) {
   bert.encoder.layer.0.output.dense.weight [48 96] has no place in the model
   cls.bias [2] has no place in the model
   embeddings.position_ids [1] has no place in the model`
-	if got := fitted(naming{}); got != want {
+	if got := fitted(checkpoint.Naming{}); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	var by naming
+	var by checkpoint.Naming
 	for _, ignore := range []string{`cls\..*`, `embeddings\.position_ids`} {
-		by.Ignore = append(by.Ignore, pattern{regexp.MustCompile("^(?:" + ignore + ")$")})
+		by.Ignore = append(by.Ignore, checkpoint.Pattern{Regexp: regexp.MustCompile("^(?:" + ignore + ")$")})
 	}
 	by.Names = append(by.Names, struct {
-		Here  pattern `yaml:"here"`
-		There string  `yaml:"there"`
-	}{pattern{regexp.MustCompile("^(?:(.*))$")}, "bert.$1"})
+		Here  checkpoint.Pattern `yaml:"here"`
+		There string             `yaml:"there"`
+	}{checkpoint.Pattern{Regexp: regexp.MustCompile("^(?:(.*))$")}, "bert.$1"})
 	want = `  encoder.layer.1.intermediate.dense.weight is [48 96], not [96 48]
   missing bert.pooler.dense.bias [48]`
 	if got := fitted(by); got != want {
@@ -196,11 +197,11 @@ func TestCheckpointInShards(t *testing.T) {
 	}
 	trained := *c
 	for _, ignore := range []string{`lm\.head`, `embeddings\.position_ids`} {
-		trained.naming.Ignore = append(trained.naming.Ignore, pattern{regexp.MustCompile("^(?:" + ignore + ")$")})
+		trained.naming.Ignore = append(trained.naming.Ignore, checkpoint.Pattern{Regexp: regexp.MustCompile("^(?:" + ignore + ")$")})
 	}
 	built := func(path string) []byte {
 		t.Helper()
-		with, file, err := trained.withWeights(path)
+		with, file, err := trained.WithWeights(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -221,7 +222,7 @@ func TestCheckpointInShards(t *testing.T) {
 		indexed("other", map[string]string{"w": names[0]}):                            `does not hold tensor "w"`,
 		indexed("none", nil): "no weight_map",
 	} {
-		_, _, err := trained.withWeights(path)
+		_, _, err := trained.WithWeights(path)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", path, err, want)
 		}
@@ -229,46 +230,4 @@ func TestCheckpointInShards(t *testing.T) {
 			t.Errorf("one file of two: hint %q", cell.HintOf(err))
 		}
 	}
-}
-
-func TestCheckpointErrors(t *testing.T) {
-	whole := save(t, "F32", map[string][]float64{"w": {1, 2}}, map[string][]int64{"w": {2}})
-	header := func(text string) []byte {
-		return append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...)
-	}
-	for want, data := range map[string][]byte{
-		"it is no safetensors file":          []byte("short"),
-		"or is cut short: its header":        bytes.Repeat([]byte{0xff}, 100),
-		"it is cut short: tensor \"w\" ends": whole[:len(whole)-1],
-		"its header: unexpected":             header("{"),
-		"does not take 8 bytes":              append(header(`{"w":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}`), make([]byte, 8)...),
-		"lies at the impossible [8 0]":       append(header(`{"w":{"dtype":"F32","shape":[3],"data_offsets":[8,0]}}`), make([]byte, 8)...),
-		"cannot unmarshal":                   header(`{"w":3}`),
-		`tensor "w" stands twice`:            append(header(`{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"w":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`), make([]byte, 8)...),
-		`tensor "w" at [4 8] overlaps "v" at [0 8]`: append(header(
-			`{"w":{"dtype":"F32","shape":[1],"data_offsets":[4,8]},"v":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}`), make([]byte, 8)...),
-	} {
-		if _, _, err := readHeader(bytes.NewReader(data), int64(len(data))); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("error %v, want one with %q", err, want)
-		}
-	}
-	if _, _, err := small(t).withWeights("none.safetensors"); err == nil || !strings.Contains(err.Error(), "no such file") {
-		t.Errorf("no file: %v", err)
-	}
-}
-
-func FuzzCheckpoint(f *testing.F) {
-	f.Add(save(f, "F16", map[string][]float64{"w": {1, 2}}, map[string][]int64{"w": {2, 1}}))
-	f.Add([]byte("\x02\x00\x00\x00\x00\x00\x00\x00{}"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		tensors, at, err := readHeader(bytes.NewReader(data), int64(len(data)))
-		if err != nil {
-			return
-		}
-		for name, w := range tensors {
-			if w.Offsets[0] < 0 || w.Offsets[1] < w.Offsets[0] || at+w.Offsets[1] > int64(len(data)) {
-				t.Errorf("tensor %q at %v lies outside %d bytes", name, w.Offsets, len(data))
-			}
-		}
-	})
 }

@@ -1,4 +1,5 @@
-package model
+// Package command is `model`, the commands about models.
+package command
 
 import (
 	"encoding/json"
@@ -15,6 +16,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/stages/asset"
+	"barograph/stages/model"
 
 	"github.com/spf13/cobra"
 )
@@ -23,14 +25,14 @@ import (
 // output, messages to standard error. The workspace is the flag --root, where an
 // enclosing command defines it, or the nearest folder upwards that holds configs.
 func Command() *cobra.Command {
-	model := &cobra.Command{
+	group := &cobra.Command{
 		Use:   "model",
 		Short: "List, build, inspect and fetch models",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	model.AddCommand(listCommand(), buildCommand(), infoCommand(), fetchCommand())
-	return model
+	group.AddCommand(listCommand(), buildCommand(), infoCommand(), fetchCommand())
+	return group
 }
 
 func listCommand() *cobra.Command {
@@ -45,7 +47,7 @@ func listCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			models, err := List(root)
+			models, err := model.List(root)
 			return errors.Join(writeList(cmd.OutOrStdout(), models, asJSON), err)
 		},
 	}
@@ -53,10 +55,10 @@ func listCommand() *cobra.Command {
 	return cmd
 }
 
-func writeList(w io.Writer, models []*Config, asJSON bool) error {
+func writeList(w io.Writer, models []*model.Config, asJSON bool) error {
 	if asJSON {
 		if models == nil {
-			models = []*Config{} // [], not null
+			models = []*model.Config{} // [], not null
 		}
 		return writeJSON(w, models)
 	}
@@ -84,13 +86,13 @@ func buildCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c, err := Load(root, args[0])
+			c, err := model.Load(root, args[0])
 			if err != nil {
 				return cell.Usage(err)
 			}
 			if trained != "" {
 				var file io.Closer
-				if c, file, err = c.withWeights(trained); err != nil {
+				if c, file, err = c.WithWeights(trained); err != nil {
 					return cell.Usage(err)
 				}
 				defer file.Close()
@@ -101,7 +103,7 @@ func buildCommand() *cobra.Command {
 				if cache, err = asset.CacheDir(); err != nil {
 					return err
 				}
-				path, err = Ensure(cmd.Context(), c, cache, func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) })
+				path, err = model.Ensure(cmd.Context(), c, cache, func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) })
 			} else {
 				err = buildNew(cmd, c, out)
 			}
@@ -118,7 +120,7 @@ func buildCommand() *cobra.Command {
 }
 
 // buildNew builds a file that does not exist yet.
-func buildNew(cmd *cobra.Command, c *Config, path string) error {
+func buildNew(cmd *cobra.Command, c *model.Config, path string) error {
 	if _, err := os.Lstat(path); err == nil {
 		return cell.Usage(cell.Hint(fmt.Errorf("build model %q: %s exists", c.Name, path), "remove it first, or name another file"))
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -133,7 +135,7 @@ func buildNew(cmd *cobra.Command, c *Config, path string) error {
 	if err := errors.Join(tmp.Chmod(0o644), tmp.Close()); err != nil {
 		return errors.Join(err, os.Remove(tmp.Name()))
 	}
-	return buildFile(cmd.Context(), c, path, tmp.Name())
+	return model.BuildFile(cmd.Context(), c, path, tmp.Name())
 }
 
 func infoCommand() *cobra.Command {
@@ -149,7 +151,7 @@ func infoCommand() *cobra.Command {
 		SilenceUsage:      true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if _, err := os.Stat(args[0]); err == nil || strings.ContainsRune(args[0], filepath.Separator) || strings.HasSuffix(args[0], ".onnx") {
-				info, err := Inspect(args[0])
+				info, err := model.Inspect(args[0])
 				if err != nil {
 					return cell.Usage(err)
 				}
@@ -158,7 +160,7 @@ func infoCommand() *cobra.Command {
 					return err
 				}
 				r := report{Info: info}
-				c, err := loadONNX("", file)
+				c, err := model.LoadFile("", file)
 				if err == nil {
 					err = r.weigh(c, dims)
 				}
@@ -169,7 +171,7 @@ func infoCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c, err := Load(root, args[0])
+			c, err := model.Load(root, args[0])
 			if err != nil {
 				return cell.Usage(err)
 			}
@@ -181,7 +183,7 @@ func infoCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			r := report{Model: c, Digest: c.Digest(), Path: Path(c, cache), Info: info}
+			r := report{Model: c, Digest: c.Digest(), Path: model.Path(c, cache), Info: info}
 			r.Doubt = r.weigh(c, dims)
 			return r.write(cmd.OutOrStdout(), asJSON)
 		},
@@ -193,10 +195,10 @@ func infoCommand() *cobra.Command {
 
 // A report is what `model info` says; of a file, Model is nil.
 type report struct {
-	Model  *Config `json:"model,omitempty"`
-	Digest string  `json:"digest,omitempty"`
-	Path   string  `json:"path,omitempty"`
-	*Info
+	Model  *model.Config `json:"model,omitempty"`
+	Digest string        `json:"digest,omitempty"`
+	Path   string        `json:"path,omitempty"`
+	*model.Info
 	Traffic *traffic `json:"traffic,omitempty"`
 	Doubt   error    `json:"-"` // why there is no Traffic
 }
@@ -211,7 +213,7 @@ type traffic struct {
 }
 
 // weigh fills in Traffic.
-func (r *report) weigh(c *Config, dims map[string]int64) error {
+func (r *report) weigh(c *model.Config, dims map[string]int64) error {
 	t := &traffic{Dims: maps.Clone(dims), Weights: r.InitialiserBytes}
 	if t.Dims == nil {
 		t.Dims = map[string]int64{}
@@ -270,10 +272,10 @@ func (r *report) write(w io.Writer, asJSON bool) error {
 	} else {
 		fmt.Fprintf(t, "link\tweights %s bytes, once; per request unknown: %v\n", thousands(r.InitialiserBytes), r.Doubt)
 		hint := cell.HintOf(r.Doubt)
-		if missing := (*missingError)(nil); errors.As(r.Doubt, &missing) {
+		if missing := (*model.MissingError)(nil); errors.As(r.Doubt, &missing) {
 			var sizes []string
-			for _, d := range slices.Sorted(maps.Keys(missing.guess)) {
-				sizes = append(sizes, fmt.Sprintf("%s=%d", d, missing.guess[d]))
+			for _, d := range slices.Sorted(maps.Keys(missing.Guess)) {
+				sizes = append(sizes, fmt.Sprintf("%s=%d", d, missing.Guess[d]))
 			}
 			hint = fmt.Sprintf("say --dims '%s', with the sizes that you mean", strings.Join(sizes, ","))
 		}
@@ -296,7 +298,7 @@ func at(dims map[string]int64) string {
 	return " (" + strings.Join(s, ", ") + ")"
 }
 
-func domains(info *Info) string {
+func domains(info *model.Info) string {
 	var s string
 	for _, d := range slices.Sorted(maps.Keys(info.Domains)) {
 		s += fmt.Sprintf(", %s %d", d, info.Domains[d])
@@ -355,7 +357,7 @@ func complete(cmd *cobra.Command, args []string, _ string) ([]string, cobra.Shel
 	if err != nil || len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveDefault
 	}
-	list, err := names(root)
+	list, err := model.Names(root)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveDefault
 	}

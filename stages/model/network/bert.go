@@ -1,4 +1,4 @@
-package model
+package network
 
 import (
 	"math"
@@ -7,7 +7,7 @@ import (
 	"barograph/stages/model/onnx"
 )
 
-// bert is the encoder of Devlin et al., "BERT" (2019), https://arxiv.org/abs/1810.04805,
+// BERT is the encoder of Devlin et al., "BERT" (2019), https://arxiv.org/abs/1810.04805,
 // computed as in the transformers library (BertModel, eval mode).
 //
 // Initialisers have the names of Hugging Face checkpoints; the matrices of
@@ -20,7 +20,7 @@ import (
 // where BERT at batch 1 is bound by kernel launches, and for CUDA graphs, which
 // want no operator left on the CPU, that matters more than the 3% that the fused
 // attention loses on one CPU thread.
-type bert struct {
+type BERT struct {
 	Layers       int64   `yaml:"layers"`
 	Hidden       int64   `yaml:"hidden"`
 	Heads        int64   `yaml:"heads"`
@@ -33,7 +33,7 @@ type bert struct {
 	Pooler       bool    `yaml:"pooler"`
 }
 
-func (b *bert) check() *fault {
+func (b *BERT) Check() *Fault {
 	return first(
 		sizes(1, "layers", b.Layers, "hidden", b.Hidden, "heads", b.Heads, "intermediate", b.Intermediate,
 			"vocabulary", b.Vocabulary, "positions", b.Positions),
@@ -42,9 +42,9 @@ func (b *bert) check() *fault {
 		checkEpsilon(b.Epsilon, "BERT's is 1e-12"), checkDeviation(b.Deviation, "BERT's is 0.02"))
 }
 
-func (b *bert) limits() map[string]int64 { return map[string]int64{"sequence": b.Positions} }
+func (b *BERT) Limits() map[string]int64 { return map[string]int64{"sequence": b.Positions} }
 
-func (b *bert) build(w weights) *network {
+func (b *BERT) Build(w Weights) *Network {
 	n := newNetwork("bert", w, b.Deviation)
 	ids := n.Input("input_ids", onnx.Int64, "batch", "sequence")
 	mask := n.Input("attention_mask", onnx.Int64, "batch", "sequence")
@@ -78,7 +78,7 @@ func (b *bert) build(w weights) *network {
 
 // embed sums the embeddings of tokens, positions and types, normalised:
 // [batch, sequence, hidden].
-func (b *bert) embed(n *network, ids, types string) string {
+func (b *BERT) embed(n *Network, ids, types string) string {
 	const scope = "embeddings"
 	table := func(name string, rows int64, index string) string {
 		w := n.parameter(scope+"."+name+".weight", 0, rows, b.Hidden)
@@ -102,7 +102,7 @@ func (b *bert) embed(n *network, ids, types string) string {
 
 // maskBias turns a mask into what is added to attention scores: 0 where it is
 // 1, the lowest float32 where it is 0; [batch, 1, 1, sequence].
-func (b *bert) maskBias(n *network, mask string) string {
+func (b *BERT) maskBias(n *Network, mask string) string {
 	const scope = "attention_mask"
 	m := n.Op(scope, "Unsqueeze", []string{mask}, onnx.Ints("axes", 1))
 	m = n.Op(scope, "Unsqueeze", []string{m}, onnx.Ints("axes", 2))
@@ -113,7 +113,7 @@ func (b *bert) maskBias(n *network, mask string) string {
 
 // attention is multi-head self-attention, its projection, and the residual sum,
 // normalised.
-func (b *bert) attention(n *network, scope, x, bias string) string {
+func (b *BERT) attention(n *Network, scope, x, bias string) string {
 	context := n.selfAttention(scope+".self", [3]string{".query", ".key", ".value"}, x, bias, b.Hidden, b.Heads)
 	out := n.linear(scope+".output.dense", context, b.Hidden, b.Hidden)
 	return n.norm(scope+".output.LayerNorm", n.Op(scope+".output", "Add", []string{out, x}), b.Hidden, b.Epsilon)

@@ -1,12 +1,11 @@
-package model
+// Package checkpoint reads trained weights from files in the safetensors format.
+package checkpoint
 
 import (
 	"bufio"
 	"bytes"
 	"cmp"
-	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,35 +19,36 @@ import (
 	"strings"
 
 	"barograph/pipeline/cell"
+	"barograph/stages/model/network"
 	"barograph/stages/model/onnx"
 
 	"github.com/x448/float16"
 )
 
-// A naming says how a checkpoint calls what a graph calls otherwise.
-type naming struct {
+// A Naming says how a checkpoint calls what a graph calls otherwise.
+type Naming struct {
 	// Names is tried in order; the first that matches a parameter and gives the
 	// name of a tensor that the checkpoint holds counts. What none does so has its
 	// own name.
 	Names []struct {
-		Here  pattern `yaml:"here"`
+		Here  Pattern `yaml:"here"`
 		There string  `yaml:"there"`
 	} `yaml:"names,omitempty"`
-	Ignore []pattern `yaml:"ignore,omitempty"` // tensors without a place in the graph
+	Ignore []Pattern `yaml:"ignore,omitempty"` // tensors without a place in the graph
 }
 
-// A pattern is a regular expression for a whole name.
-type pattern struct{ *regexp.Regexp }
+// A Pattern is a regular expression for a whole name.
+type Pattern struct{ *regexp.Regexp }
 
-func (p *pattern) UnmarshalText(text []byte) (err error) {
+func (p *Pattern) UnmarshalText(text []byte) (err error) {
 	p.Regexp, err = regexp.Compile("^(?:" + string(text) + ")$")
 	return err
 }
 
-// A stored is a tensor of a file, in the safetensors format of
+// A tensor is one of a file, in the safetensors format of
 // https://github.com/huggingface/safetensors: a length of 8 bytes, a JSON object
 // of that length, and the elements.
-type stored struct {
+type tensor struct {
 	Type    string   `json:"dtype"`
 	Shape   []int64  `json:"shape"`
 	Offsets [2]int64 `json:"data_offsets"` // from the end of the header
@@ -57,15 +57,25 @@ type stored struct {
 	data int64 // offset of the file's elements
 }
 
-// A checkpoint is open files of trained weights.
-type checkpoint struct {
+// A Checkpoint is open files of trained weights.
+type Checkpoint struct {
 	path    string // of the file, or of the index of several
 	files   []*os.File
-	tensors map[string]stored
+	tensors map[string]tensor
 	names   map[string]string // parameter -> tensor
 }
 
-func (c *checkpoint) Close() error {
+// Files returns the paths of all files.
+func (c *Checkpoint) Files() []string {
+	var paths []string
+	for _, f := range c.files {
+		paths = append(paths, f.Name())
+	}
+	return paths
+}
+
+// Close closes all files.
+func (c *Checkpoint) Close() error {
 	var errs []error
 	for _, f := range c.files {
 		errs = append(errs, f.Close())
@@ -87,10 +97,10 @@ var floats = map[string]struct {
 	"BF16": {2, func(b []byte) float32 { return math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16) }},
 }
 
-// openCheckpoint reads headers and checks that all they name is there. A path that
+// Open reads headers and checks that all they name is there. A path that
 // ends in .index.json is of a checkpoint in several files.
-func openCheckpoint(path string) (c *checkpoint, err error) {
-	c = &checkpoint{path: path, tensors: map[string]stored{}}
+func Open(path string) (c *Checkpoint, err error) {
+	c = &Checkpoint{path: path, tensors: map[string]tensor{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.Close())
@@ -117,7 +127,7 @@ func openCheckpoint(path string) (c *checkpoint, err error) {
 }
 
 // add opens one file.
-func (c *checkpoint) add(path string) error {
+func (c *Checkpoint) add(path string) error {
 	fi, err := cell.Regular(path)
 	if err != nil {
 		return err
@@ -178,7 +188,7 @@ func readIndex(path string) (shards []string, in map[string]string, err error) {
 
 // readHeader returns the tensors of a file of a size, and where their elements
 // begin.
-func readHeader(r io.ReaderAt, size int64) (tensors map[string]stored, data int64, err error) {
+func readHeader(r io.ReaderAt, size int64) (tensors map[string]tensor, data int64, err error) {
 	var length [8]byte
 	if n, err := r.ReadAt(length[:], 0); n < len(length) {
 		return nil, 0, fmt.Errorf("it is no safetensors file: %w", err)
@@ -197,10 +207,10 @@ func readHeader(r io.ReaderAt, size int64) (tensors map[string]stored, data int6
 		return nil, 0, fmt.Errorf("it is no safetensors file: its header: %w", err)
 	}
 	delete(raw, "__metadata__")
-	tensors = map[string]stored{}
+	tensors = map[string]tensor{}
 	names := slices.Sorted(maps.Keys(raw))
 	for _, name := range names {
-		var t stored
+		var t tensor
 		if err := json.Unmarshal(raw[name], &t); err != nil {
 			return nil, 0, fmt.Errorf("tensor %q: %w", name, err)
 		}
@@ -276,9 +286,9 @@ func holds(shape []int64, size, bytes int64) bool {
 	return product == n
 }
 
-// fit finds each of a network's weights in the checkpoint. Whatever is missing,
+// Fit finds each of a network's weights in the checkpoint. Whatever is missing,
 // of another shape or type, or left over, is reported, all at once.
-func (c *checkpoint) fit(n *network, by naming) error {
+func (c *Checkpoint) Fit(n *network.Network, by Naming) error {
 	info, err := n.Info()
 	if err != nil {
 		return err
@@ -296,7 +306,7 @@ func (c *checkpoint) fit(n *network, by naming) error {
 		}
 		t, ok := c.tensors[name]
 		want := slices.Clone(w.Dims)
-		if n.transposed[w.Name] {
+		if n.Transposed[w.Name] {
 			slices.Reverse(want)
 		}
 		switch _, float := floats[t.Type]; {
@@ -310,7 +320,7 @@ func (c *checkpoint) fit(n *network, by naming) error {
 		c.names[w.Name], used[name] = name, true
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.tensors)) {
-		ignored := func(p pattern) bool { return p.MatchString(name) || p.MatchString(strings.TrimPrefix(name, prefix)) }
+		ignored := func(p Pattern) bool { return p.MatchString(name) || p.MatchString(strings.TrimPrefix(name, prefix)) }
 		if !used[name] && !slices.ContainsFunc(by.Ignore, ignored) {
 			faults = append(faults, fmt.Sprintf("%s %v has no place in the model", name, c.tensors[name].Shape))
 		}
@@ -330,7 +340,7 @@ var shard = regexp.MustCompile(`-\d+-of-\d+\.safetensors$`)
 
 // prefix returns what most parameters' names begin with in the checkpoint, as
 // "bert." where a model with a head of its own holds this one; mostly nothing.
-func (c *checkpoint) prefix(parameters []onnx.Tensor) string {
+func (c *Checkpoint) prefix(parameters []onnx.Tensor) string {
 	known := map[string]bool{}
 	for _, w := range parameters {
 		known[w.Name] = true
@@ -358,7 +368,7 @@ func (c *checkpoint) prefix(parameters []onnx.Tensor) string {
 }
 
 // find returns the name that a checkpoint has for a parameter.
-func (by naming) find(parameter string, tensors map[string]stored) string {
+func (by Naming) find(parameter string, tensors map[string]tensor) string {
 	name := parameter
 	for _, rule := range by.Names {
 		if !rule.Here.MatchString(parameter) {
@@ -378,8 +388,9 @@ func (by naming) find(parameter string, tensors map[string]stored) string {
 	return name
 }
 
-// source writes a parameter's elements as float32. One matrix at most is in memory.
-func (c *checkpoint) source(parameter string, transposed bool) func(io.Writer) error {
+// Elements returns what writes a parameter's elements as float32, once [Checkpoint.Fit]
+// has found it. One matrix at most is in memory.
+func (c *Checkpoint) Elements(parameter string, transposed bool) func(io.Writer) error {
 	return func(w io.Writer) error {
 		t := c.tensors[c.names[parameter]]
 		float := floats[t.Type]
@@ -414,32 +425,4 @@ func (c *checkpoint) source(parameter string, transposed bool) func(io.Writer) e
 		}
 		return nil
 	}
-}
-
-// withWeights returns the model with the weights of a checkpoint in place of the
-// seed's, and what to close once it is built.
-func (c *Config) withWeights(path string) (*Config, io.Closer, error) {
-	if c.arch == nil {
-		return nil, nil, fmt.Errorf("build model %q: it is a file already", c.Name)
-	}
-	from, err := openCheckpoint(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := from.fit(c.arch.build(weights{}), c.naming); err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("build model %q: %w", c.Name, err), from.Close())
-	}
-	h := sha256.New()
-	fmt.Fprint(h, c.digest)
-	for _, f := range from.files {
-		sum, err := digest(f.Name())
-		if err != nil {
-			return nil, nil, errors.Join(fmt.Errorf("read checkpoint: %w", err), from.Close())
-		}
-		fmt.Fprint(h, " ", sum)
-	}
-	trained := *c
-	trained.checkpoint = from
-	trained.digest = hex.EncodeToString(h.Sum(nil))
-	return &trained, from, nil
 }

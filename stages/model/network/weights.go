@@ -1,8 +1,9 @@
-package model
+package network
 
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"math"
@@ -12,46 +13,59 @@ import (
 	"barograph/stages/model/onnx"
 )
 
-// A network is a graph under construction together with where its weights come
+// A Network is a graph under construction together with where its weights come
 // from.
-type network struct {
+type Network struct {
 	*onnx.Graph
-	weights
+	// Transposed names the matrices that stand [in, out] here and [out, in] in
+	// checkpoints.
+	Transposed map[string]bool
+
+	weights Weights
 	// recipe says how each weight is filled; with the graph's skeleton it
 	// decides every byte of the file.
 	recipe []byte
 	// deviation is that of parameters.
 	deviation float64
-	// transposed names the matrices that stand [in, out] here and [out, in] in
-	// checkpoints.
-	transposed map[string]bool
 }
 
-// weights says where those of a network come from.
-type weights struct {
-	seed       uint64
-	checkpoint *checkpoint // in place of the seed, if any
+// Weights says where those of a network come from.
+type Weights struct {
+	Seed uint64
+	// Stored, unless nil, returns what writes a parameter's elements as float32,
+	// in place of what the seed gives.
+	Stored func(parameter string, transposed bool) func(io.Writer) error
 }
 
-// newNetwork begins a graph of operator set 12; see [bert] for why that one.
-func newNetwork(name string, w weights, deviation float64) *network {
-	return &network{Graph: onnx.New(name, "barograph", 7, 12), weights: w, deviation: deviation, transposed: map[string]bool{}}
+// Digest returns, in hexadecimal, a SHA-256 of everything that decides the file of
+// a network whose weights come from a seed.
+func (n *Network) Digest() string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\n%d\n%d\n", weightsVersion, n.weights.Seed, len(n.recipe))
+	h.Write(n.recipe)
+	h.Write(n.Skeleton())
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// newNetwork begins a graph of operator set 12; see [BERT] for why that one.
+func newNetwork(name string, w Weights, deviation float64) *Network {
+	return &Network{Graph: onnx.New(name, "barograph", 7, 12), weights: w, deviation: deviation, Transposed: map[string]bool{}}
 }
 
 // parameter adds a parameter. At the start of training biases are 0 and the
 // weights of normalisations 1; here these too are drawn, around 0 and 1, so that a
 // graph that confuses or forgets them gives other results.
-func (n *network) parameter(name string, mean float64, dims ...int64) string {
+func (n *Network) parameter(name string, mean float64, dims ...int64) string {
 	return n.weight(name, mean, n.deviation, dims...)
 }
 
 // weight adds an initialiser drawn from N(mean, std^2), as [seeded] draws, or
 // taken from a checkpoint.
-func (n *network) weight(name string, mean, std float64, dims ...int64) string {
-	if n.checkpoint != nil {
-		return n.Weight(name, dims, n.checkpoint.source(name, n.transposed[name]))
+func (n *Network) weight(name string, mean, std float64, dims ...int64) string {
+	if n.weights.Stored != nil {
+		return n.Weight(name, dims, n.weights.Stored(name, n.Transposed[name]))
 	}
-	s := seeded{n.seed, name, mean, std, 1}
+	s := seeded{n.weights.Seed, name, mean, std, 1}
 	for _, d := range dims {
 		s.count *= d
 	}
