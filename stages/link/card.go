@@ -1,0 +1,213 @@
+package link
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/record"
+	"barograph/stages/result"
+)
+
+// Schema is the version of a card's file; a program reads its own and older ones.
+const Schema = 1
+
+// An Estimate is a measured number and the interval that holds it, in the unit
+// that the field's name says.
+type Estimate struct {
+	Value float64 `json:"value"`
+	Low   float64 `json:"low"`
+	High  float64 `json:"high"`
+}
+
+// A Card is what the link of a machine was measured to do. Durations are
+// nanoseconds, sizes bytes, bandwidths bytes per second.
+type Card struct {
+	Schema      int        `json:"schema"`
+	Machine     string     `json:"machine"` // a file under configs/machines/
+	Device      string     `json:"device"`  // cuda, host, sim
+	GPU         string     `json:"gpu,omitempty"`
+	Generation  int        `json:"link_generation,omitempty"` // of PCIe, under load
+	Width       int        `json:"link_width,omitempty"`
+	Simulated   bool       `json:"simulated"`
+	Day         string     `json:"day"`              // 2026-11-28
+	Driver      string     `json:"driver,omitempty"` // 580.159.04
+	CUDA        string     `json:"cuda,omitempty"`   // that the driver speaks: 13.0
+	MPS         bool       `json:"mps"`              // measured through NVIDIA's MPS
+	Took        int64      `json:"took_ns"`
+	Environment record.Env `json:"environment"`
+
+	// Capacity is that of a study's calibration, by direction: h2d, d2h, and both,
+	// the sum of the two at once.
+	Capacity map[string]Estimate `json:"capacity_bytes_per_s"`
+	// Ways are the directions of the link, by name: h2d and d2h, or h2d alone where
+	// both are one path.
+	Ways     map[string]*Way `json:"ways"`
+	Warnings []string        `json:"warnings,omitempty"`
+}
+
+// A Way is one direction of the link.
+type Way struct {
+	Turn   Turn   `json:"turn"`
+	Small  Small  `json:"small_path"`
+	Flight Flight `json:"in_flight"`
+	// Alone is what a victim's call takes without load.
+	Alone Alone `json:"alone"`
+}
+
+// Alone is what calls take without load, at their median: a kernel that ends at
+// once, and Bytes copied behind such a kernel or with nothing pending.
+type Alone struct {
+	Bytes  int64 `json:"bytes"`
+	Kernel int64 `json:"kernel_ns"`
+	Behind int64 `json:"behind_ns"`
+	Idle   int64 `json:"idle_ns"`
+}
+
+// A Turn is the time for which the copy engine serves one process while another
+// waits with a copy ready. Beside n loads a call in a closed loop, whose kernel
+// takes t, lasts ceil(t / (n Length)) n Length + Own.
+type Turn struct {
+	// Seen tells whether there is one. If not, the call was not rounded up for any
+	// kernel of at most UpTo.
+	Seen   bool     `json:"seen"`
+	UpTo   int64    `json:"up_to_ns"`
+	Length Estimate `json:"length_ns"`
+	Own    Estimate `json:"own_ns"` // of the call beside its turns: launching it, its copy
+	// Line is how much worse a straight line, the kernel's time and a constant, fits
+	// the medians than turns do: the difference in AICc.
+	Line float64 `json:"line_delta_aicc"`
+	// Loads is how the wait grows with the number of processes that load the link.
+	Loads []Loads `json:"loads"`
+	// Steps are the staircase: calls of one kernel each beside a number of loads.
+	Steps []Step `json:"steps"`
+	// Kernel is a kernel without a copy, which no load delays.
+	Kernel Step `json:"kernel"`
+}
+
+// Loads is what so many loading processes do to a call with a kernel that ends at once.
+type Loads struct {
+	Processes   int      `json:"processes"`
+	Block       int64    `json:"block_bytes"`
+	Outstanding int      `json:"outstanding"` // copies in flight of each process
+	Wait        Estimate `json:"wait_ns"`     // median of the call, less what it takes alone
+	Each        float64  `json:"each_bytes_per_s"`
+}
+
+// A Step is calls of a kernel and a copy of Bytes behind it, beside loads.
+type Step struct {
+	Loads  int   `json:"loads"`
+	Kernel int64 `json:"kernel_ns"` // asked for
+	Bytes  int64 `json:"bytes"`
+	Alone  int64 `json:"alone_ns"` // median without load
+	Calls  int   `json:"calls"`
+	P10    int64 `json:"p10_ns"`
+	P50    int64 `json:"p50_ns"`
+	P90    int64 `json:"p90_ns"`
+	P99    int64 `json:"p99_ns,omitempty"` // of 299 calls or more
+}
+
+// Small is the path that small copies take past the copy engine's queue, which a
+// load does not delay.
+type Small struct {
+	// Idle is the largest copy into a stream with nothing pending that took it,
+	// Behind the largest behind a kernel of the same stream. 0: not one byte did;
+	// -1: none was delayed up to Most, so that nothing can be told.
+	Idle   int64 `json:"idle_bytes"`
+	Behind int64 `json:"behind_bytes"`
+	Most   int64 `json:"most_bytes"`
+	// Sizes are calls beside one load, by size, for a figure.
+	Sizes []Size `json:"sizes"`
+}
+
+// A Size is calls that copy Bytes beside one load.
+type Size struct {
+	Bytes  int64 `json:"bytes"`
+	Behind bool  `json:"behind_kernel"`
+	Alone  int64 `json:"alone_ns"`
+	Calls  int   `json:"calls"`
+	P10    int64 `json:"p10_ns"`
+	P50    int64 `json:"p50_ns"`
+	P90    int64 `json:"p90_ns"`
+}
+
+// Flight is what copies in flight do.
+type Flight struct {
+	// Saturate is how few copies of Block in flight carry 97% of the most that any
+	// number of them did.
+	Saturate int     `json:"saturate"`
+	Block    int64   `json:"block_bytes"`
+	Depths   []Depth `json:"depths"`
+	// One is what a load of another process with one copy in flight costs a victim.
+	One []One `json:"one"`
+}
+
+// A Depth is a load with so many copies in flight, without a victim.
+type Depth struct {
+	Outstanding int     `json:"outstanding"`
+	Block       int64   `json:"block_bytes"`
+	Bandwidth   float64 `json:"bytes_per_s"`
+}
+
+// One is a victim's calls beside a load with one copy in flight.
+type One struct {
+	Block     int64   `json:"block_bytes"`
+	Bandwidth float64 `json:"bytes_per_s"` // of the load
+	Victim    Step    `json:"victim"`
+}
+
+// File returns where the card of a machine is kept, relative to the workspace.
+func File(machine string) string {
+	return filepath.Join("data", "link", machine+".json")
+}
+
+// Read reads a card.
+func Read(path string) (*Card, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, cell.Hint(fmt.Errorf("read a link card: %w", err), "`barograph link` measures one")
+	}
+	c := &Card{}
+	if err := json.Unmarshal(b, c); err != nil {
+		return nil, fmt.Errorf("read the link card %s: %w", path, err)
+	}
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("read the link card %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// Write writes the card to a file.
+func (c *Card) Write(path string) error { return result.Write(path, c) }
+
+func (c *Card) check() error {
+	switch {
+	case c.Schema < 1 || c.Schema > Schema:
+		return cell.Hint(fmt.Errorf("schema %d", c.Schema), "this program reads schema %d", Schema)
+	case c.Machine == "":
+		return errors.New("it names no machine")
+	case len(c.Ways) == 0:
+		return errors.New("it has no ways")
+	}
+	for name, w := range c.Ways {
+		if name != "h2d" && name != "d2h" || w == nil {
+			return fmt.Errorf("its way %q is none of h2d, d2h", name)
+		}
+		if err := errors.Join(w.Turn.Length.check("length_ns", w.Turn.Seen), c.Capacity[name].check("capacity_bytes_per_s", true)); err != nil {
+			return fmt.Errorf("way %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// check wants finite numbers in order; some are positive.
+func (e Estimate) check(name string, positive bool) error {
+	if math.IsNaN(e.Low+e.Value+e.High) || math.IsInf(e.Low+e.Value+e.High, 0) || e.Low > e.Value || e.Value > e.High || positive && e.Low <= 0 {
+		return fmt.Errorf("%s is %g, from %g to %g", name, e.Value, e.Low, e.High)
+	}
+	return nil
+}
