@@ -8,10 +8,10 @@ import (
 	"strings"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/page"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/record"
 	"barograph/pipeline/report"
-	"barograph/pipeline/report/page"
 	"barograph/pipeline/store"
 
 	"github.com/spf13/cobra"

@@ -26,9 +26,9 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/page"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/record"
-	"barograph/pipeline/report/page"
 	"barograph/pipeline/store"
 	"barograph/pipeline/study"
 

@@ -21,7 +21,7 @@ import (
 	"strings"
 
 	"barograph/notebooks/nb"
-	"barograph/pipeline/report/page"
+	"barograph/pipeline/page"
 
 	"github.com/yuin/goldmark"
 	"github.com/yuin/goldmark/extension"

@@ -16,7 +16,7 @@ import (
 
 	"barograph/notebooks/nb"
 	"barograph/pipeline/cell"
-	"barograph/pipeline/report/page"
+	"barograph/pipeline/page"
 	"barograph/stages/notebook/symbols"
 )
 

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
-	"barograph/pipeline/report/page"
+	"barograph/pipeline/page"
 
 	"github.com/spf13/cobra"
 )

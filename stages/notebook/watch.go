@@ -23,7 +23,7 @@ import (
 
 	"barograph/notebooks/nb"
 	"barograph/pipeline/cell"
-	"barograph/pipeline/report/page"
+	"barograph/pipeline/page"
 	"barograph/stages/notebook/symbols"
 
 	"github.com/spf13/cobra"

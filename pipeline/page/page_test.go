@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"barograph/pipeline/report/page"
+	"barograph/pipeline/page"
 )
 
 func TestInlineSVG(t *testing.T) {
