@@ -14,6 +14,7 @@ import (
 	"barograph/stages/kind/stress"
 	models "barograph/stages/model/command"
 	"barograph/stages/notebook"
+	"barograph/stages/notebook/display"
 	"barograph/stages/scaffold"
 
 	"github.com/spf13/cobra"
@@ -26,7 +27,7 @@ func Kinds() cell.Kinds {
 
 // Commands returns the commands that are about stages and not about studies.
 func Commands() []*cobra.Command {
-	return []*cobra.Command{models.Command(), notebook.Command(), judge.Command(), judge.ClaimsCommand(), scaffold.Command()}
+	return []*cobra.Command{models.Command(), notebook.Command(display.Commands()...), judge.Command(), judge.ClaimsCommand(), scaffold.Command()}
 }
 
 // Drawing draws a study's graph.

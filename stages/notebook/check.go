@@ -67,7 +67,7 @@ if no study has it, on every recording below data/.`,
 			for _, name := range args {
 				dir, err := find(root, name)
 				if err == nil {
-					err = check(c.Context(), job{root: root, dir: dir, with: with, timeout: timeout}, data, c.OutOrStdout())
+					err = check(c.Context(), Job{Root: root, Dir: dir, With: with, timeout: timeout}, data, c.OutOrStdout())
 				}
 				if c.Context().Err() != nil {
 					return c.Context().Err()
@@ -96,17 +96,17 @@ func shippedNames(root string) ([]string, error) {
 }
 
 // check checks one notebook on all its data.
-func check(ctx context.Context, j job, data []string, out io.Writer) error {
-	name := sourceName(&cell.Spec{Root: j.root, Notebook: j.dir})
-	source, err := Parse(j.dir, name)
+func check(ctx context.Context, j Job, data []string, out io.Writer) error {
+	name := SourceName(&cell.Spec{Root: j.Root, Notebook: j.Dir})
+	source, err := Parse(j.Dir, name)
 	if err != nil {
 		return hinted(err)
 	}
 	if err := source.formatted(); err != nil {
 		return cell.Usage(err)
 	}
-	vet := exec.CommandContext(ctx, "go", "vet", filepath.Join(j.dir, File))
-	vet.Dir = j.root
+	vet := exec.CommandContext(ctx, "go", "vet", filepath.Join(j.Dir, File))
+	vet.Dir = j.Root
 	if said, err := vet.CombinedOutput(); err != nil {
 		return cell.Usage(fmt.Errorf("go vet %s: %w\n%s", name, err, bytes.TrimSpace(said)))
 	}
@@ -119,11 +119,11 @@ func check(ctx context.Context, j job, data []string, out io.Writer) error {
 			return err
 		}
 	}
-	given := j.with
+	given := j.With
 	for _, u := range uses {
-		j.data, j.with = u.data, With{}
-		maps.Copy(j.with, u.with)
-		maps.Copy(j.with, given)
+		j.Data, j.With = u.data, With{}
+		maps.Copy(j.With, u.with)
+		maps.Copy(j.With, given)
 		n, err := j.compare(ctx)
 		if err != nil {
 			return fmt.Errorf("%s on %s: %w", name, u, err)
@@ -181,16 +181,16 @@ func firstDifference(a, b []byte) int {
 }
 
 // recordings returns what a notebook is checked on unless folders are named.
-func (j *job) recordings() ([]use, error) {
-	if own := filepath.Join(j.dir, "testdata"); isDir(own) {
+func (j *Job) recordings() ([]use, error) {
+	if own := filepath.Join(j.Dir, "testdata"); isDir(own) {
 		return []use{{own, nil}}, nil
 	}
-	sealed, err := filepath.Glob(filepath.Join(j.root, "data", "*", "*", "SHA256SUMS"))
+	sealed, err := filepath.Glob(filepath.Join(j.Root, "data", "*", "*", "SHA256SUMS"))
 	if err != nil {
 		return nil, err
 	}
 	if len(sealed) == 0 {
-		return nil, cell.Hint(fmt.Errorf("no recording to check %s on", filepath.Base(j.dir)), "name one with --data, or make one: barograph run --machine sim")
+		return nil, cell.Hint(fmt.Errorf("no recording to check %s on", filepath.Base(j.Dir)), "name one with --data, or make one: barograph run --machine sim")
 	}
 	studies, err := j.studies()
 	if err != nil {
@@ -198,7 +198,7 @@ func (j *job) recordings() ([]use, error) {
 	}
 	var uses []use
 	for _, s := range sealed {
-		rel, err := filepath.Rel(j.root, filepath.Dir(s))
+		rel, err := filepath.Rel(j.Root, filepath.Dir(s))
 		if err != nil {
 			return nil, err
 		}
@@ -227,7 +227,7 @@ func (j *job) recordings() ([]use, error) {
 	}
 	if len(uses) == 0 {
 		return nil, cell.Hint(fmt.Errorf("no recording to check %s on: the studies that have it, %s, have none below data/",
-			filepath.Base(j.dir), strings.Join(slices.Sorted(maps.Keys(studies)), ", ")), "name one with --data")
+			filepath.Base(j.Dir), strings.Join(slices.Sorted(maps.Keys(studies)), ", ")), "name one with --data")
 	}
 	return uses, nil
 }
@@ -294,8 +294,8 @@ func distinct(path, column string) ([]any, error) {
 
 // studies returns the parameters that stages of the workspace's studies give the
 // notebook, by study: on recordings of others it may make no sense.
-func (j *job) studies() (map[string][]With, error) {
-	files, err := filepath.Glob(filepath.Join(j.root, "configs", "*.yaml"))
+func (j *Job) studies() (map[string][]With, error) {
+	files, err := filepath.Glob(filepath.Join(j.Root, "configs", "*.yaml"))
 	if err != nil {
 		return nil, err
 	}
@@ -317,7 +317,7 @@ func (j *job) studies() (map[string][]With, error) {
 		}
 		for _, name := range slices.Sorted(maps.Keys(study.Stages)) {
 			stage := study.Stages[name]
-			if stage.Notebook == "" || filepath.Join(j.root, stage.Notebook) != j.dir {
+			if stage.Notebook == "" || filepath.Join(j.Root, stage.Notebook) != j.Dir {
 				continue
 			}
 			if !slices.ContainsFunc(found[study.Study], func(w With) bool { return fmt.Sprint(w) == fmt.Sprint(stage.With) }) {
@@ -335,7 +335,7 @@ func isDir(path string) bool {
 
 // compare runs the notebook in both engines, and returns how many outputs were
 // found to be the same.
-func (j job) compare(ctx context.Context) (n int, err error) {
+func (j Job) compare(ctx context.Context) (n int, err error) {
 	left := map[bool]map[string][]byte{}
 	for _, compiled := range []bool{false, true} {
 		j.compiled = compiled
@@ -370,18 +370,18 @@ func (j job) compare(ctx context.Context) (n int, err error) {
 const printed = "what it prints"
 
 // leaves runs the notebook and returns all that it leaves.
-func (j *job) leaves(ctx context.Context) (left map[string][]byte, err error) {
+func (j *Job) leaves(ctx context.Context) (left map[string][]byte, err error) {
 	dir, err := os.MkdirTemp("", "barograph-check-")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	var log bytes.Buffer
-	j.log = &log
+	j.Log = &log
 	if err := j.runIn(ctx, dir); err != nil {
 		return nil, err
 	}
-	names, err := filesBelow(dir)
+	names, err := FilesBelow(dir)
 	if err != nil {
 		return nil, err
 	}

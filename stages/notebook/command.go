@@ -28,22 +28,23 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Command returns `notebook`, whose commands work on one notebook by hand. A
-// notebook is confined in a child process, which is this program again as
-// `notebook cell`.
-func Command() *cobra.Command {
+// Command returns `notebook`, whose commands work on one notebook by hand, with
+// others that show one. A notebook is confined in a child process, which is this
+// program again as `notebook cell`.
+func Command(others ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "notebook",
 		Short: "Work on one notebook by hand",
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(runCommand(), checkCommand(), renderCommand(), watchCommand(), cellCommand(), confinedCommand())
+	c.AddCommand(runCommand(), checkCommand(), cellCommand(), confinedCommand())
+	c.AddCommand(others...)
 	return c
 }
 
 func runCommand() *cobra.Command {
-	var j job
+	var j Job
 	var params []string
 	c := &cobra.Command{
 		Use:   "run NAME|DIR",
@@ -58,17 +59,17 @@ unless the notebook ends well. The summary goes to standard output.`,
 		Args:         cobra.ExactArgs(1),
 		SilenceUsage: true,
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := j.open(args[0], params); err != nil {
+			if err := j.Open(args[0], params); err != nil {
 				return err
 			}
 			if err := writable(j.output); err != nil {
 				return cell.Usage(fmt.Errorf("--output %s: %w", j.output, err))
 			}
-			j.out, j.log = c.OutOrStdout(), c.ErrOrStderr()
+			j.Out, j.Log = c.OutOrStdout(), c.ErrOrStderr()
 			return j.run(c.Context())
 		},
 	}
-	j.flags(c, &params)
+	j.Flags(c, &params)
 	c.Flags().StringVarP(&j.output, "output", "o", ".", "`folder` to write into")
 	c.Flags().StringArrayVar(&j.declared, "declare", nil, "the only `files` the notebook may write, and must; may be repeated")
 	c.Flags().BoolVar(&j.compiled, "compiled", false, "compile the notebook with the Go command")
@@ -119,18 +120,49 @@ const (
 	defaultTimeout = 5 * time.Minute
 )
 
-// A job is one run of a notebook by hand.
-type job struct {
-	root     string
-	dir      string // of the notebook
-	data     string
+// A Job is one run of a notebook by hand.
+type Job struct {
+	Root     string // the workspace
+	Dir      string // of the notebook
+	Data     string // the folder whose files it may read; empty for none
+	With     With
+	Out, Log io.Writer
 	output   string
 	declared []string
 	compiled bool
 	timeout  time.Duration
 	seed     uint64
-	with     With
-	out, log io.Writer
+}
+
+// Flags adds the flags of every command that runs one notebook.
+func (j *Job) Flags(c *cobra.Command, params *[]string) {
+	c.Flags().StringVar(&j.Data, "data", "", "`folder` whose files the notebook may read")
+	c.Flags().StringArrayVar(params, "param", nil, "parameter as `name=value`; may be repeated")
+	c.Flags().Uint64Var(&j.seed, "seed", 0, "`number` that resampling draws from; a study's cell has one of its own")
+	c.Flags().DurationVar(&j.timeout, "timeout", defaultTimeout, "stop the notebook after this `time`; 0: never")
+}
+
+// Open finds the notebook and reads its parameters.
+func (j *Job) Open(name string, params []string) (err error) {
+	if err := positive(j.timeout); err != nil {
+		return err
+	}
+	if j.Root, err = os.Getwd(); err != nil {
+		return err
+	}
+	if j.Dir, err = find(j.Root, name); err != nil {
+		return err
+	}
+	j.With, err = parameters(params)
+	return err
+}
+
+// positive refuses a time that a flag cannot have.
+func positive(timeout time.Duration) error {
+	if timeout < 0 {
+		return cell.Usage(fmt.Errorf("--timeout %v: want more than 0, or 0 for never", timeout))
+	}
+	return nil
 }
 
 // find returns the folder of a notebook.
@@ -177,7 +209,7 @@ func parameters(pairs []string) (With, error) {
 
 // run runs the notebook, and writes what it left to where it was asked for, once
 // it has ended well.
-func (j *job) run(ctx context.Context) (err error) {
+func (j *Job) run(ctx context.Context) (err error) {
 	if j.compiled { // which keeps no record
 		dir, err := os.MkdirTemp("", "barograph-")
 		if err != nil {
@@ -192,7 +224,7 @@ func (j *job) run(ctx context.Context) (err error) {
 	began := time.Now()
 	kept, err := j.keep(ctx)
 	if err != nil {
-		fmt.Fprintf(j.log, "%s failed after %v\n", filepath.Base(j.dir), time.Since(began).Round(time.Millisecond))
+		fmt.Fprintf(j.Log, "%s failed after %v\n", filepath.Base(j.Dir), time.Since(began).Round(time.Millisecond))
 		return err
 	}
 	return j.publish(kept)
@@ -200,14 +232,14 @@ func (j *job) run(ctx context.Context) (err error) {
 
 // kept is the folder that holds what the notebook left when it last ran like
 // this, with its record.
-func (j *job) kept() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q %d", j.dir, j.data, j.declared, fmt.Sprint(j.with), j.seed))
-	return filepath.Join(j.root, ".barograph", "notebooks", filepath.Base(j.dir)+"-"+hex.EncodeToString(sum[:4]))
+func (j *Job) kept() string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q %d", j.Dir, j.Data, j.declared, fmt.Sprint(j.With), j.seed))
+	return filepath.Join(j.Root, ".barograph", "notebooks", filepath.Base(j.Dir)+"-"+hex.EncodeToString(sum[:4]))
 }
 
 // keep runs the notebook and returns the folder that it leaves its outputs in. A
 // run that fails leaves the one before.
-func (j *job) keep(ctx context.Context) (kept string, err error) {
+func (j *Job) keep(ctx context.Context) (kept string, err error) {
 	kept = j.kept()
 	if err := os.MkdirAll(filepath.Dir(kept), 0o777); err != nil {
 		return "", err
@@ -226,9 +258,9 @@ func (j *job) keep(ctx context.Context) (kept string, err error) {
 	return kept, os.Rename(dir, kept)
 }
 
-// recorded returns the folder of a run whose notebook, parameters, inputs and
+// Recorded returns the folder of a run whose notebook, parameters, inputs and
 // outputs are still what they were, running the notebook only if there is none.
-func (j *job) recorded(ctx context.Context) (string, *Record, error) {
+func (j *Job) Recorded(ctx context.Context) (string, *Record, error) {
 	kept := j.kept()
 	if r, err := ReadRecord(filepath.Join(kept, RecordFile)); err == nil {
 		stands, err := j.stands(r, kept)
@@ -244,16 +276,16 @@ func (j *job) recorded(ctx context.Context) (string, *Record, error) {
 }
 
 // stands tells whether running the notebook would leave the same record.
-func (j *job) stands(r *Record, dir string) (bool, error) {
-	spec, err := j.spec()
+func (j *Job) stands(r *Record, dir string) (bool, error) {
+	spec, err := j.Spec()
 	if err != nil {
 		return false, err
 	}
-	text, err := os.ReadFile(filepath.Join(j.dir, File))
+	text, err := os.ReadFile(filepath.Join(j.Dir, File))
 	if err != nil {
 		return false, err
 	}
-	inputs, err := inputsOf(spec)
+	inputs, err := Inputs(spec)
 	if err != nil {
 		return false, err
 	}
@@ -269,66 +301,66 @@ func (j *job) stands(r *Record, dir string) (bool, error) {
 }
 
 // runIn runs the notebook in an empty folder, which it leaves its outputs in.
-func (j *job) runIn(ctx context.Context, dir string) error {
+func (j *Job) runIn(ctx context.Context, dir string) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return err
 	}
-	ctx, stop := j.limited(ctx)
+	ctx, stop := j.Limited(ctx)
 	defer stop()
 	if j.compiled {
-		spec, err := j.spec()
+		spec, err := j.Spec()
 		if err != nil {
 			return err
 		}
-		return compile(ctx, spec, dir, j.log)
+		return compile(ctx, spec, dir, j.Log)
 	}
-	p, err := start(ctx, dir, j.log)
+	p, err := Start(ctx, dir, j.Log)
 	if err != nil {
 		return err
 	}
-	spec, err := j.spec() // while the process starts
+	spec, err := j.Spec() // while the process starts
 	if err != nil {
-		p.drop()
+		p.Drop()
 		return err
 	}
-	err = locate(ctx, spec, dir, p.run(ctx, spec, func(cell.Event) {}))
+	err = Locate(ctx, spec, dir, p.Run(ctx, spec, func(cell.Event) {}))
 	if err != nil {
-		if _, wrong := Parse(spec.Notebook, sourceName(spec)); wrong != nil {
+		if _, wrong := Parse(spec.Notebook, SourceName(spec)); wrong != nil {
 			return hinted(wrong) // what the process said, as the notebook's fault
 		}
 	}
 	return err
 }
 
-// limited returns a context that ends when the job has taken too long.
-func (j *job) limited(ctx context.Context) (context.Context, context.CancelFunc) {
+// Limited returns a context that ends when the job has taken too long.
+func (j *Job) Limited(ctx context.Context) (context.Context, context.CancelFunc) {
 	if j.timeout == 0 {
 		return ctx, func() {}
 	}
 	return context.WithTimeoutCause(ctx, j.timeout, fmt.Errorf("no end after %v", j.timeout))
 }
 
-// spec returns what the notebook is told.
-func (j *job) spec() (*cell.Spec, error) {
-	with, err := json.Marshal(j.with)
+// Spec returns what the notebook is told.
+func (j *Job) Spec() (*cell.Spec, error) {
+	with, err := json.Marshal(j.With)
 	if err != nil {
 		return nil, err
 	}
 	s := &cell.Spec{
-		Study: filepath.Base(filepath.Dir(j.data)), Stage: byHand, Kind: byHand, ID: byHand,
-		With: with, Notebook: j.dir, Root: j.root, Outputs: j.declared, Seed: j.seed,
-		Machine: cell.Machine{Name: filepath.Base(j.data)},
+		Study: filepath.Base(filepath.Dir(j.Data)), Stage: byHand, Kind: byHand, ID: byHand,
+		With: with, Notebook: j.Dir, Root: j.Root, Outputs: j.declared, Seed: j.seed,
+		Machine: cell.Machine{Name: filepath.Base(j.Data)},
 	}
 	if len(s.Outputs) == 0 {
 		s.Outputs = []string{nb.Any}
 	}
-	if j.data == "" {
+	if j.Data == "" {
 		s.Study, s.Machine.Name = "", ""
 		return s, nil
 	}
-	in := cell.Input{Stage: "recording", Kind: "collect", ID: filepath.ToSlash(j.data), Files: map[string]string{}}
-	root, err := filepath.Abs(j.data)
+	in := cell.Input{Stage: "recording", Kind: "collect", ID: filepath.ToSlash(j.Data), Files: map[string]string{}}
+	root, err := filepath.Abs(j.Data)
 	if err != nil {
 		return nil, err
 	}
@@ -355,7 +387,7 @@ func (j *job) spec() (*cell.Spec, error) {
 // compile runs the notebook as the Go compiler makes it, confined as the
 // interpreter is.
 func compile(ctx context.Context, spec *cell.Spec, dir string, log io.Writer) error {
-	source, err := Parse(spec.Notebook, sourceName(spec))
+	source, err := Parse(spec.Notebook, SourceName(spec))
 	if err != nil {
 		return hinted(err)
 	}
@@ -402,8 +434,8 @@ func compile(ctx context.Context, spec *cell.Spec, dir string, log io.Writer) er
 type buildError struct{ error }
 
 // publish copies the outputs to where they were asked for, and shows the summary.
-func (j *job) publish(dir string) error {
-	names, err := filesBelow(dir)
+func (j *Job) publish(dir string) error {
+	names, err := FilesBelow(dir)
 	if err != nil {
 		return err
 	}
@@ -423,11 +455,11 @@ func (j *job) publish(dir string) error {
 			return err
 		}
 		if name == nb.SummaryFile {
-			if _, err := j.out.Write(content); err != nil {
+			if _, err := j.Out.Write(content); err != nil {
 				return err
 			}
 		}
-		fmt.Fprintf(j.log, "wrote %s\n", to)
+		fmt.Fprintf(j.Log, "wrote %s\n", to)
 	}
 	return nil
 }

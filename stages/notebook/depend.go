@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// keys returns for each cell a digest of all that can decide what it does: its
+// Keys returns for each cell a digest of all that can decide what it does: its
 // code, the functions and globals of the file, the inputs if it asks for any, and
 // the cells before it that it shares a variable with, since those may have
 // changed it. Cells of equal keys do the same; the reverse need not hold.
-func (s *Source) keys(inputs string) []string {
+func (s *Source) Keys(inputs string) []string {
 	const verdicts = "verdicts" // what nb remembers between calls
 	shared := make([]map[any]bool, len(s.Cells))
 	asks := make([]bool, len(s.Cells))
@@ -23,7 +23,7 @@ func (s *Source) keys(inputs string) []string {
 		if o == nil {
 			return
 		}
-		i := s.part(s.position(id.Pos()).Line)
+		i := s.Part(s.position(id.Pos()).Line)
 		switch o := o.(type) {
 		case *types.Var:
 			if !o.IsField() && o.Pkg() != nil && o.Pkg().Name() == "main" {
@@ -51,7 +51,7 @@ func (s *Source) keys(inputs string) []string {
 	keys := make([]string, len(s.Cells))
 	for i := range s.Cells {
 		h := sha256.New()
-		_, code := s.split(i)
+		_, code := s.Split(i)
 		fmt.Fprintf(h, "%q %q", code, around)
 		if asks[i] {
 			fmt.Fprintf(h, " %q", inputs)

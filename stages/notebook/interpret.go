@@ -142,7 +142,7 @@ func (s *Source) mark() {
 		marked := make([]ast.Stmt, 0, 2*len(list))
 		for _, stmt := range list {
 			pos := stmt.Pos()
-			if part := s.part(s.position(pos).Line); top && part > last {
+			if part := s.Part(s.position(pos).Line); top && part > last {
 				last = part
 				enter := &ast.SelectorExpr{X: &ast.Ident{Name: marker, NamePos: pos}, Sel: &ast.Ident{Name: "Part", NamePos: pos}}
 				marked = append(marked, &ast.ExprStmt{X: &ast.CallExpr{Fun: enter, Args: []ast.Expr{number(part, pos)}}})

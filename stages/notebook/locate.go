@@ -34,21 +34,21 @@ type doubt struct {
 	Message, Hint string
 }
 
-// A guess is an error of the interpreter's whose place may be another.
-type guess struct {
+// A Guess is an error of the interpreter's whose place may be another.
+type Guess struct {
 	error
 	doubt
 }
 
-func (g *guess) Unwrap() error { return g.error }
+func (g *Guess) Unwrap() error { return g.error }
 
 // doubted makes an error a guess where the process has left a doubt.
-func (p *process) doubted(err error) error {
-	b, rerr := os.ReadFile(filepath.Join(p.dir, private, panicFile))
+func (p *Process) doubted(err error) error {
+	b, rerr := os.ReadFile(filepath.Join(p.Dir, private, panicFile))
 	if rerr != nil {
 		return err
 	}
-	g := &guess{error: err}
+	g := &Guess{error: err}
 	if json.Unmarshal(b, &g.doubt) != nil {
 		return err
 	}
@@ -71,11 +71,11 @@ func (s *Source) note(err error) error {
 // patience bounds how long the compiler may take to tell a place.
 const patience = time.Minute
 
-// locate gives a guess its true place, by the compiled notebook, confined as the
+// Locate gives a Guess its true place, by the compiled notebook, confined as the
 // interpreted one was; where there is no compiler the error says that its place
 // is the interpreter's. Other errors are returned as they are.
-func locate(ctx context.Context, spec *cell.Spec, dir string, err error) error {
-	var g *guess
+func Locate(ctx context.Context, spec *cell.Spec, dir string, err error) error {
+	var g *Guess
 	if !errors.As(err, &g) || ctx.Err() != nil {
 		return err
 	}

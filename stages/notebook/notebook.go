@@ -52,20 +52,20 @@ func Identify(string, any) (map[string]string, error) {
 // Prepare checks the notebook of a cell that runs only after others, so that
 // what does not compile is known before anything is measured.
 func Prepare(_ context.Context, c *cell.Cell) error {
-	_, err := Parse(c.Notebook, sourceName(&c.Spec))
+	_, err := Parse(c.Notebook, SourceName(&c.Spec))
 	return hinted(err)
 }
 
 // Run runs the notebook of a cell in a confined process, which a cell's own
 // cannot be: it might have to start the compiler.
 func Run(ctx context.Context, c *cell.Cell) error {
-	p, err := start(ctx, ".", os.Stderr)
+	p, err := Start(ctx, ".", os.Stderr)
 	if err != nil {
 		return err
 	}
 	spec := c.Spec
 	spec.Kind = byHand // the only one that the process serves
-	return locate(ctx, &spec, ".", p.run(ctx, &spec, func(e cell.Event) {
+	return Locate(ctx, &spec, ".", p.Run(ctx, &spec, func(e cell.Event) {
 		switch e.Type {
 		case "progress":
 			c.Progress(e.Done, e.Total, e.Text)
@@ -78,7 +78,7 @@ func Run(ctx context.Context, c *cell.Cell) error {
 // interpret interprets the notebook of a cell in this process, which is confined
 // from then on.
 func interpret(ctx context.Context, c *cell.Cell) error {
-	name := sourceName(&c.Spec)
+	name := SourceName(&c.Spec)
 	s, err := Parse(c.Notebook, name)
 	if err != nil {
 		return hinted(err)
@@ -131,8 +131,8 @@ func interpret(ctx context.Context, c *cell.Cell) error {
 	return r.write(".")
 }
 
-// sourceName is how messages call a notebook's file.
-func sourceName(s *cell.Spec) string {
+// SourceName is how messages call a notebook's file.
+func SourceName(s *cell.Spec) string {
 	if rel, err := filepath.Rel(s.Root, s.Notebook); err == nil && filepath.IsLocal(rel) {
 		return filepath.ToSlash(filepath.Join(rel, File))
 	}
@@ -259,7 +259,7 @@ func free(s *cell.Spec) bool { return len(s.Outputs) == 1 && s.Outputs[0] == nb.
 // "nothing to say" is written where the notebook left it out: an empty summary,
 // and no verdicts if there was no claim to judge.
 func outputs(s *cell.Spec, dir string) error {
-	found, err := filesBelow(dir)
+	found, err := FilesBelow(dir)
 	if err != nil {
 		return err
 	}
@@ -291,8 +291,8 @@ func outputs(s *cell.Spec, dir string) error {
 	return judged(s, dir)
 }
 
-// filesBelow returns the names of the files below a folder, sorted.
-func filesBelow(dir string) ([]string, error) {
+// FilesBelow returns the names of the files below a folder, sorted.
+func FilesBelow(dir string) ([]string, error) {
 	var names []string
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {

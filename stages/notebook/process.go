@@ -8,32 +8,34 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 	"time"
 
+	"barograph/notebooks/nb"
 	"barograph/pipeline/cell"
 )
 
-// A process is this program again, as `notebook cell`: it runs one notebook, is
+// A Process is this program again, as `notebook cell`: it runs one notebook, is
 // confined for good, and ends. What every notebook needs it loads at once, and
 // so before it is told which one to run.
-type process struct {
+type Process struct {
 	child  *exec.Cmd
-	dir    string
+	Dir    string // that its run works in
 	spec   io.WriteCloser
 	events io.ReadCloser
 	end    context.CancelFunc
 }
 
-// start starts a process in an empty folder, whose log goes to a writer. It ends
+// Start starts a process in an empty folder, whose log goes to a writer. It ends
 // with the context.
-func start(ctx context.Context, dir string, log io.Writer) (*process, error) {
+func Start(ctx context.Context, dir string, log io.Writer) (*Process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	ctx, end := context.WithCancel(ctx)
-	p := &process{child: exec.CommandContext(ctx, self, "notebook", "cell"), dir: dir, end: end}
+	p := &Process{child: exec.CommandContext(ctx, self, "notebook", "cell"), Dir: dir, end: end}
 	p.child.Dir, p.child.Stderr = dir, log
 	// The runtime's last words, such as "stack overflow", are for the user; what
 	// the interpreter's stack looks like is not.
@@ -51,21 +53,21 @@ func start(ctx context.Context, dir string, log io.Writer) (*process, error) {
 	return p, nil
 }
 
-// drop ends a process that will not be needed.
-func (p *process) drop() {
+// Drop ends a process that will not be needed.
+func (p *Process) Drop() {
 	p.end()
 	_ = p.child.Wait() // it was killed
 }
 
-// run runs a notebook in the process, handing on its events, and ends it with
-// the context. The error is of type *[guess] where only the compiler can tell
+// Run runs a notebook in the process, handing on its events, and ends it with
+// the context. The error is of type *[Guess] where only the compiler can tell
 // where the notebook panicked.
-func (p *process) run(ctx context.Context, spec *cell.Spec, event func(cell.Event)) error {
+func (p *Process) Run(ctx context.Context, spec *cell.Spec, event func(cell.Event)) error {
 	stop := context.AfterFunc(ctx, p.end)
 	defer stop()
 	line, err := json.Marshal(spec)
 	if err != nil {
-		p.drop()
+		p.Drop()
 		return err
 	}
 	// A process that has ended says why below.
@@ -98,13 +100,18 @@ func (p *process) run(ctx context.Context, spec *cell.Spec, event func(cell.Even
 	case said != nil:
 		return p.doubted(said)
 	case ctx.Err() != nil:
-		return fmt.Errorf("run %s: %w", sourceName(spec), context.Cause(ctx))
+		return fmt.Errorf("run %s: %w", SourceName(spec), context.Cause(ctx))
 	case garbled:
-		return fmt.Errorf("read the events of %s: %w", sourceName(spec), err)
+		return fmt.Errorf("read the events of %s: %w", SourceName(spec), err)
 	case ended != nil:
-		return fmt.Errorf("the process of %s ended with %w", sourceName(spec), ended)
+		return fmt.Errorf("the process of %s ended with %w", SourceName(spec), ended)
 	}
 	return nil
+}
+
+// Events returns what the notebook has said, of a run that failed.
+func (p *Process) Events() ([]nb.Event, error) {
+	return readEvents(filepath.Join(p.Dir, private, nb.EventsFile))
 }
 
 // endWith lets a child be interrupted with its context, and not outlive us.

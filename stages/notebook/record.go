@@ -71,7 +71,7 @@ func again(s *cell.Spec) string {
 	if s.Stage != byHand {
 		return fmt.Sprintf("barograph run --replay data/%s/%s configs/%s.yaml", s.Study, s.Machine.Name, s.Study)
 	}
-	line := []string{"barograph notebook run", page.Shell(strings.TrimSuffix(strings.TrimPrefix(sourceName(s), "notebooks/"), "/"+File))}
+	line := []string{"barograph notebook run", page.Shell(strings.TrimSuffix(strings.TrimPrefix(SourceName(s), "notebooks/"), "/"+File))}
 	if len(s.Inputs) > 0 {
 		line = append(line, "--data "+page.Shell(s.Inputs[0].ID))
 	}
@@ -89,7 +89,7 @@ func again(s *cell.Spec) string {
 
 // write lists the outputs in a folder and writes the record there.
 func (r *Record) write(dir string) error {
-	names, err := filesBelow(dir)
+	names, err := FilesBelow(dir)
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func digestInputs(s *cell.Spec) func() ([]Content, error) {
 	}
 	done := make(chan result, 1)
 	go func() {
-		files, err := inputsOf(s)
+		files, err := Inputs(s)
 		done <- result{files, err}
 	}()
 	return func() ([]Content, error) {
@@ -145,7 +145,7 @@ func digestInputs(s *cell.Spec) func() ([]Content, error) {
 	}
 }
 
-func inputsOf(s *cell.Spec) ([]Content, error) {
+func Inputs(s *cell.Spec) ([]Content, error) {
 	files := []Content{}
 	add := func(path, name string) error {
 		f, err := digestFile(path, name)

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"unicode/utf8"
@@ -115,7 +116,7 @@ func Parse(dir, name string) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the notebook: %w", err)
 	}
-	s := &Source{Name: name, Text: text, Cells: parts(text), interp: interp.New(interp.Options{
+	s := &Source{Name: name, Text: text, Cells: Parts(text), interp: interp.New(interp.Options{
 		Stdin: strings.NewReader(""), Stdout: os.Stderr, Stderr: io.Discard,
 	})}
 	s.file, err = parser.ParseFile(s.interp.FileSet(), name, text, parser.ParseComments|parser.SkipObjectResolution)
@@ -138,8 +139,8 @@ func Parse(dir, name string) (*Source, error) {
 	return s, nil
 }
 
-// parts finds the cells' markers.
-func parts(text []byte) []Part {
+// Parts finds the cells' markers.
+func Parts(text []byte) []Part {
 	var list []Part
 	for i, line := range bytes.Split(text, []byte("\n")) {
 		rest, ok := strings.CutPrefix(strings.TrimSpace(string(line)), "// %%")
@@ -158,8 +159,8 @@ func parts(text []byte) []Part {
 	return list
 }
 
-// part returns the index of the cell that holds a line.
-func (s *Source) part(line int) int {
+// Part returns the index of the cell that holds a line.
+func (s *Source) Part(line int) int {
 	return sort.Search(len(s.Cells), func(i int) bool { return s.Cells[i].Line > line }) - 1
 }
 
@@ -173,7 +174,7 @@ func (s *Source) at(pos token.Position, format string, args ...any) *Error {
 		if !utf8.ValidString(e.Text) {
 			e.Text = strings.ToValidUTF8(e.Text, "?")
 		}
-		e.Part = s.Cells[s.part(pos.Line)].Title
+		e.Part = s.Cells[s.Part(pos.Line)].Title
 	}
 	return e
 }
@@ -254,4 +255,52 @@ func (l listed) Import(path string) (*types.Package, error) {
 func (s *Source) lineStart(line int) token.Position {
 	text := string(lineOf(s.Text, line))
 	return token.Position{Line: line, Column: 1 + len(text) - len(strings.TrimLeft(text, " \t"))}
+}
+
+// mainLines returns the lines of main's opening and closing brace, or zeros.
+func mainLines(text string) (first, last int) {
+	fset := token.NewFileSet()
+	file, err := parser.ParseFile(fset, "", text, parser.SkipObjectResolution)
+	if file == nil || err != nil {
+		return 0, 0
+	}
+	for _, d := range file.Decls {
+		if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.Name == "main" && f.Body != nil {
+			return fset.Position(f.Body.Lbrace).Line, fset.Position(f.Body.Rbrace).Line
+		}
+	}
+	return 0, 0
+}
+
+// Split returns a cell's prose, the comment that it begins with, and its code,
+// without main's closing brace and the indentation that lines have within main.
+func (s *Source) Split(part int) (prose, code string) {
+	lines := strings.Split(string(s.Text), "\n")
+	first, last := mainLines(string(s.Text))
+	from, end := s.Cells[part].Line-1, len(lines)
+	if part+1 < len(s.Cells) {
+		end = s.Cells[part+1].Line - 1
+	}
+	if strings.HasPrefix(strings.TrimSpace(lines[from]), "// %%") {
+		from++
+	}
+	var text, rest []string
+	for i := from; i < end; i++ {
+		line := lines[i]
+		comment, is := strings.CutPrefix(strings.TrimSpace(line), "//")
+		begun := slices.ContainsFunc(rest, func(l string) bool { return strings.TrimSpace(l) != "" && !strings.HasPrefix(l, "//go:") })
+		switch {
+		case is && !begun && !strings.HasPrefix(comment, "go:"):
+			text = append(text, strings.TrimPrefix(comment, " "))
+		case i+1 == last:
+		case first < i+1 && i+1 < last:
+			rest = append(rest, strings.TrimPrefix(line, "\t"))
+		default:
+			rest = append(rest, line)
+		}
+	}
+	if code = strings.Trim(strings.Join(rest, "\n"), "\n"); code != "" {
+		code += "\n"
+	}
+	return strings.Join(text, "\n"), code
 }

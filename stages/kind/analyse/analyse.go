@@ -11,6 +11,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/stages/judge"
 	"barograph/stages/notebook"
+	"barograph/stages/notebook/display"
 )
 
 // SummaryTable names the numbers behind the summary.
@@ -33,6 +34,6 @@ func Kind() *cell.Kind {
 		Identify: notebook.Identify,
 		Prepare:  notebook.Prepare,
 		Run:      notebook.Run,
-		Page:     notebook.Fragment,
+		Page:     display.Fragment,
 	}
 }

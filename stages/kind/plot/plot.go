@@ -6,6 +6,7 @@ package plot
 import (
 	"barograph/pipeline/cell"
 	"barograph/stages/notebook"
+	"barograph/stages/notebook/display"
 )
 
 // Kind returns the stage kind plot.
@@ -20,6 +21,6 @@ func Kind() *cell.Kind {
 		Identify: notebook.Identify,
 		Prepare:  notebook.Prepare,
 		Run:      notebook.Run,
-		Page:     notebook.Fragment,
+		Page:     display.Fragment,
 	}
 }

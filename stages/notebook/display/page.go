@@ -1,4 +1,4 @@
-package notebook
+package display
 
 import (
 	"bytes"
@@ -7,9 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"html/template"
 	"io"
 	"net/url"
@@ -22,6 +19,7 @@ import (
 
 	"barograph/notebooks/nb"
 	"barograph/pipeline/page"
+	"barograph/stages/notebook"
 
 	"github.com/yuin/goldmark"
 	"github.com/yuin/goldmark/extension"
@@ -63,7 +61,7 @@ type fault struct {
 // A past is what a run of a watched notebook has left.
 type past struct {
 	run    string // its number, in links
-	record *Record
+	record *notebook.Record
 	read   func(name string) ([]byte, error)
 }
 
@@ -75,9 +73,9 @@ func (p past) view(id string) view {
 }
 
 // render writes a record as an article.
-func (r *Record) render(w io.Writer, v view) error {
-	cells := parts([]byte(r.Source))
-	source := &Source{Name: r.Notebook, Text: []byte(r.Source), Cells: cells}
+func render(w io.Writer, r *notebook.Record, v view) error {
+	cells := notebook.Parts([]byte(r.Source))
+	source := &notebook.Source{Name: r.Notebook, Text: []byte(r.Source), Cells: cells}
 	type part struct {
 		Index       int
 		Title, Mark string
@@ -89,7 +87,7 @@ func (r *Record) render(w io.Writer, v view) error {
 	}
 	shown := make([]part, len(cells))
 	for i, c := range cells {
-		prose, code := source.split(i)
+		prose, code := source.Split(i)
 		p := part{Index: i, Title: c.Title, Open: !v.nested && i > 0}
 		var b strings.Builder
 		if err := markdown.Convert([]byte(prose), &b); err != nil {
@@ -127,8 +125,8 @@ func (r *Record) render(w io.Writer, v view) error {
 		if err != nil {
 			return err
 		}
-		for j, c := range parts([]byte(v.last.record.Source)) {
-			i := slices.IndexFunc(cells, func(now Part) bool { return now.Title == c.Title })
+		for j, c := range notebook.Parts([]byte(v.last.record.Source)) {
+			i := slices.IndexFunc(cells, func(now notebook.Part) bool { return now.Title == c.Title })
 			if i >= v.faults[0].part {
 				shown[i].Stale = append(shown[i].Stale, stale[j]...)
 			}
@@ -138,8 +136,8 @@ func (r *Record) render(w io.Writer, v view) error {
 }
 
 // cells shows what a record says, by cell.
-func (v view) cells(r *Record, id string) ([][]template.HTML, error) {
-	shown := make([][]template.HTML, len(parts([]byte(r.Source))))
+func (v view) cells(r *notebook.Record, id string) ([][]template.HTML, error) {
+	shown := make([][]template.HTML, len(notebook.Parts([]byte(r.Source))))
 	at, figures := 0, 0
 	for i := 0; i < len(r.Said); i++ {
 		e := r.Said[i]
@@ -275,7 +273,7 @@ func (v view) figure(w io.Writer, e nb.Event, id string) error {
 }
 
 // provenance writes where the outputs of a record come from.
-func (r *Record) provenance(w io.Writer) error {
+func provenance(w io.Writer, r *notebook.Record) error {
 	type param struct {
 		Name, Value string
 		Default     bool
@@ -293,7 +291,7 @@ func (r *Record) provenance(w io.Writer) error {
 		params = append(params, param{e.Text, string(value), !given})
 	}
 	type file struct{ Name, Size, SHA string }
-	list := func(contents []Content) (files []file) {
+	list := func(contents []notebook.Content) (files []file) {
 		for _, c := range contents {
 			files = append(files, file{c.Name, page.Size(c.Size), c.SHA})
 		}
@@ -301,19 +299,19 @@ func (r *Record) provenance(w io.Writer) error {
 	}
 	return layout.ExecuteTemplate(w, "provenance", map[string]any{
 		"Notebook": r.Notebook, "SHA": r.SHA, "Study": r.Study, "Machine": r.Machine, "Params": params,
-		"Inputs": list(r.Inputs), "Outputs": list(r.Outputs), "Functions": r.Functions, "Go": r.Go, "Language": Language, "Again": r.Again,
+		"Inputs": list(r.Inputs), "Outputs": list(r.Outputs), "Functions": r.Functions, "Go": r.Go, "Language": notebook.Language, "Again": r.Again,
 	})
 }
 
 // WritePage writes a record as a page of its own. read returns outputs' contents.
-func (r *Record) WritePage(w io.Writer, read func(name string) ([]byte, error)) error {
+func WritePage(w io.Writer, r *notebook.Record, read func(name string) ([]byte, error)) error {
 	var b bytes.Buffer
 	name := path.Base(path.Dir(r.Notebook))
 	fmt.Fprintf(&b, "<h1>%s</h1>\n", template.HTMLEscapeString(title(name)))
-	if err := r.render(&b, view{id: "notebook", read: read}); err != nil {
+	if err := render(&b, r, view{id: "notebook", read: read}); err != nil {
 		return err
 	}
-	if err := r.provenance(&b); err != nil {
+	if err := provenance(&b, r); err != nil {
 		return err
 	}
 	return page.Write(w, page.Page{Title: title(name) + " · Barograph", Body: template.HTML(b.String())})
@@ -329,61 +327,13 @@ func title(name string) string {
 // Fragment writes what a cell of kind analyse or plot did, from its outputs, for
 // a page that holds several: cell.Kind's Page.
 func Fragment(w io.Writer, id string, files map[string]string) error {
-	r, err := ReadRecord(files[RecordFile])
+	r, err := notebook.ReadRecord(files[notebook.RecordFile])
 	if err != nil {
 		return err
 	}
-	return r.render(w, view{id: id, nested: true, read: func(name string) ([]byte, error) {
+	return render(w, r, view{id: id, nested: true, read: func(name string) ([]byte, error) {
 		return os.ReadFile(files[name])
 	}})
-}
-
-// mainLines returns the lines of main's opening and closing brace, or zeros.
-func mainLines(text string) (first, last int) {
-	fset := token.NewFileSet()
-	file, err := parser.ParseFile(fset, "", text, parser.SkipObjectResolution)
-	if file == nil || err != nil {
-		return 0, 0
-	}
-	for _, d := range file.Decls {
-		if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.Name == "main" && f.Body != nil {
-			return fset.Position(f.Body.Lbrace).Line, fset.Position(f.Body.Rbrace).Line
-		}
-	}
-	return 0, 0
-}
-
-// split returns a cell's prose, the comment that it begins with, and its code,
-// without main's closing brace and the indentation that lines have within main.
-func (s *Source) split(part int) (prose, code string) {
-	lines := strings.Split(string(s.Text), "\n")
-	first, last := mainLines(string(s.Text))
-	from, end := s.Cells[part].Line-1, len(lines)
-	if part+1 < len(s.Cells) {
-		end = s.Cells[part+1].Line - 1
-	}
-	if strings.HasPrefix(strings.TrimSpace(lines[from]), "// %%") {
-		from++
-	}
-	var text, rest []string
-	for i := from; i < end; i++ {
-		line := lines[i]
-		comment, is := strings.CutPrefix(strings.TrimSpace(line), "//")
-		begun := slices.ContainsFunc(rest, func(l string) bool { return strings.TrimSpace(l) != "" && !strings.HasPrefix(l, "//go:") })
-		switch {
-		case is && !begun && !strings.HasPrefix(comment, "go:"):
-			text = append(text, strings.TrimPrefix(comment, " "))
-		case i+1 == last:
-		case first < i+1 && i+1 < last:
-			rest = append(rest, strings.TrimPrefix(line, "\t"))
-		default:
-			rest = append(rest, line)
-		}
-	}
-	if code = strings.Trim(strings.Join(rest, "\n"), "\n"); code != "" {
-		code += "\n"
-	}
-	return strings.Join(text, "\n"), code
 }
 
 // readFrom returns a reader of the files below a folder.

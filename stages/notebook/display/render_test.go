@@ -1,4 +1,4 @@
-package notebook_test
+package display_test
 
 import (
 	"encoding/base64"
@@ -83,10 +83,9 @@ func TestRender(t *testing.T) {
 // TestRenderFigure wants the figure within the page, with names that no other
 // figure of the page has.
 func TestRenderFigure(t *testing.T) {
-	data := recording(t, 20, func(u float64) float64 { return 3e6 * (1 + u) }, 0)
 	to := filepath.Join(t.TempDir(), "page.html")
-	t.Chdir(root(t))
-	if _, log, err := command(t, "render", "figure2", "--data", data, "-o", to); err != nil {
+	t.Chdir("../../..")
+	if _, log, err := command(t, "render", "figure2", "--data", "data/paper/host", "-o", to); err != nil {
 		t.Fatalf("%v\n%s", err, log)
 	}
 	page := read(t, to)

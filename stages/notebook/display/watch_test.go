@@ -1,4 +1,4 @@
-package notebook_test
+package display_test
 
 import (
 	"bufio"
@@ -8,10 +8,11 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"testing"
-	"time"
 
 	"barograph/stages/notebook"
+	"barograph/stages/notebook/display"
 )
 
 // A watching is `notebook watch` with a page that listens to it.
@@ -19,7 +20,41 @@ type watching struct {
 	t     *testing.T
 	url   string
 	lines *bufio.Scanner
+	log   *observedLog
 	stop  context.CancelFunc // as an interruption does
+}
+
+// An observedLog says when a text has been written to it.
+type observedLog struct {
+	mu      sync.Mutex
+	written strings.Builder
+	waiting map[string]chan struct{}
+}
+
+func (l *observedLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n, err := l.written.Write(b)
+	for text, seen := range l.waiting {
+		if strings.Contains(l.written.String(), text) {
+			close(seen)
+			delete(l.waiting, text)
+		}
+	}
+	return n, err
+}
+
+// seen returns a channel that is closed once the log holds a text.
+func (l *observedLog) seen(text string) <-chan struct{} {
+	seen := make(chan struct{})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if strings.Contains(l.written.String(), text) {
+		close(seen)
+	} else {
+		l.waiting[text] = seen
+	}
+	return seen
 }
 
 type news struct {
@@ -39,10 +74,11 @@ func (w lineWriter) Write(b []byte) (int, error) {
 func startWatch(t *testing.T, args ...string) *watching {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	c := notebook.Command()
+	c := notebook.Command(display.Commands()...)
 	out := make(lineWriter, 1)
 	c.SetOut(out)
-	c.SetErr(&strings.Builder{})
+	log := &observedLog{waiting: map[string]chan struct{}{}}
+	c.SetErr(log)
 	c.SetArgs(append([]string{"watch"}, args...))
 	ended := make(chan error, 1)
 	go func() { ended <- c.ExecuteContext(ctx) }()
@@ -52,7 +88,7 @@ func startWatch(t *testing.T, args ...string) *watching {
 			t.Error(err)
 		}
 	})
-	w := &watching{t: t, stop: stop}
+	w := &watching{t: t, log: log, stop: stop}
 	select {
 	case url := <-out:
 		w.url = strings.TrimSpace(url)
@@ -74,6 +110,18 @@ func startWatch(t *testing.T, args ...string) *watching {
 	return w
 }
 
+// until waits for a state.
+func (w *watching) until(state string) {
+	w.t.Helper()
+	for w.lines.Scan() {
+		var n news
+		if text, ok := strings.CutPrefix(w.lines.Text(), "data: "); ok && json.Unmarshal([]byte(text), &n) == nil && strings.HasPrefix(n.State, state) {
+			return
+		}
+	}
+	w.t.Fatalf("no news of %q: %v", state, w.lines.Err())
+}
+
 // next returns the page's content once a run has ended as asked for.
 func (w *watching) next(state string) string {
 	w.t.Helper()
@@ -86,7 +134,7 @@ func (w *watching) next(state string) string {
 		if err := json.Unmarshal([]byte(text), &n); err != nil {
 			w.t.Fatal(err)
 		}
-		if n.Body != nil && n.State != "running" {
+		if n.Body != nil && (strings.HasPrefix(n.State, "ran in") || strings.HasPrefix(n.State, "failed after")) {
 			if !strings.HasPrefix(n.State, state) {
 				w.t.Fatalf("%s, want %s; page:\n%.3000s", n.State, state, *n.Body)
 			}
@@ -182,13 +230,13 @@ func TestWatch(t *testing.T) {
 	if err := os.Truncate("notebooks/w/main.go", 0); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(50 * time.Millisecond)
+	w.until("the file is empty")
 	write(t, "notebooks/w/main.go", program(watched))
 	has(w.next("ran in"), "three 4")
 
 	// An endless loop is ended by the next save.
-	write(t, "notebooks/w/main.go", program(strings.Replace(watched, "y := 2", "y := 2\n\tfor y > 0 {\n\t}", 1)))
-	time.Sleep(200 * time.Millisecond)
+	write(t, "notebooks/w/main.go", program(strings.Replace(watched, "y := 2", "y := 2\n\tfmt.Println(\"turning\")\n\tfor y > 0 {\n\t}", 1)))
+	<-w.log.seen("turning\n")
 	write(t, "notebooks/w/main.go", program(watched))
 	has(w.next("ran in"), "three 4")
 }

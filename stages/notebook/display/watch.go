@@ -1,4 +1,4 @@
-package notebook
+package display
 
 import (
 	"bytes"
@@ -21,9 +21,9 @@ import (
 	"sync"
 	"time"
 
-	"barograph/notebooks/nb"
 	"barograph/pipeline/cell"
 	"barograph/pipeline/page"
+	"barograph/stages/notebook"
 	"barograph/stages/notebook/symbols"
 
 	"github.com/spf13/cobra"
@@ -52,10 +52,10 @@ changed for are marked so.`,
 		Args:         cobra.ExactArgs(1),
 		SilenceUsage: true,
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := w.open(args[0], params); err != nil {
+			if err := w.Open(args[0], params); err != nil {
 				return err
 			}
-			w.out, w.log = c.OutOrStdout(), c.ErrOrStderr()
+			w.Out, w.Log = c.OutOrStdout(), c.ErrOrStderr()
 			host, _, err := net.SplitHostPort(listen)
 			if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 				return cell.Usage(cell.Hint(fmt.Errorf("--listen %q is no address of this machine alone", listen), "such as 127.0.0.1:8080"))
@@ -64,23 +64,23 @@ changed for are marked so.`,
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(w.out, "http://%s/\n", l.Addr())
+			fmt.Fprintf(w.Out, "http://%s/\n", l.Addr())
 			return w.serve(c.Context(), l)
 		},
 	}
-	w.flags(c, &params)
+	w.Flags(c, &params)
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "`address` to serve the page on, of this machine only; port 0: any")
 	return c
 }
 
 // A watch is a notebook that is run whenever it changes, and its page.
 type watch struct {
-	job
-	next *process // started ahead of its run; nil if there is none
-	tmp  string   // the folder that runs have theirs in
-	runs int      // begun
-	last *past    // the last good run
-	keys []string // of its cells
+	notebook.Job
+	next *notebook.Process // started ahead of its run; nil if there is none
+	tmp  string            // the folder that runs have theirs in
+	runs int               // begun
+	last *past             // the last good run
+	keys []string          // of its cells
 
 	mu      sync.Mutex
 	news    news            // what a new page is told
@@ -156,8 +156,14 @@ func (w *watch) loop(ctx context.Context) {
 		}
 	}
 	stop := func() {}
-	for seen := ""; ctx.Err() == nil; {
-		if now := w.stamp(); now != seen && (seen == "" || !w.emptied()) {
+	for seen, waits := "", false; ctx.Err() == nil; {
+		now := w.stamp()
+		if empty := seen != "" && w.emptied(); empty != waits {
+			if waits = empty; empty {
+				w.tell(news{State: "the file is empty: waiting for its text"})
+			}
+		}
+		if now != seen && !waits {
 			seen = now
 			stop()
 			stop = begin()
@@ -169,15 +175,15 @@ func (w *watch) loop(ctx context.Context) {
 	}
 	stop()
 	if w.next != nil {
-		w.next.drop()
-		os.RemoveAll(w.next.dir)
+		w.next.Drop()
+		os.RemoveAll(w.next.Dir)
 	}
 }
 
 // emptied tells whether the notebook is an empty file, as it is for a moment when
-// an editor writes it in place.
+// an editor writes it in place: nothing to run yet.
 func (w *watch) emptied() bool {
-	info, err := os.Stat(filepath.Join(w.dir, File))
+	info, err := os.Stat(filepath.Join(w.Dir, notebook.File))
 	return err == nil && info.Size() == 0
 }
 
@@ -187,12 +193,12 @@ func (w *watch) stamp() string {
 	add := func(path string, info fs.FileInfo) {
 		fmt.Fprintf(&b, "%s %d %d\n", path, info.Size(), info.ModTime().UnixNano())
 	}
-	if info, err := os.Stat(filepath.Join(w.dir, File)); err == nil {
-		add(File, info)
+	if info, err := os.Stat(filepath.Join(w.Dir, notebook.File)); err == nil {
+		add(notebook.File, info)
 	}
-	if w.data != "" {
+	if w.Data != "" {
 		// What cannot be read is told by the run.
-		_ = filepath.WalkDir(w.data, func(path string, d fs.DirEntry, err error) error {
+		_ = filepath.WalkDir(w.Data, func(path string, d fs.DirEntry, err error) error {
 			if err == nil && d.Type().IsRegular() {
 				if info, err := d.Info(); err == nil {
 					add(path, info)
@@ -212,7 +218,7 @@ func (w *watch) attempt(watching, ctx context.Context) {
 	w.tell(news{State: "running"})
 	p, err := w.take(watching)
 	if err == nil {
-		defer os.RemoveAll(p.dir)
+		defer os.RemoveAll(p.Dir)
 		err = w.result(ctx, p, began)
 	}
 	if err != nil && ctx.Err() == nil { // it could not be run, or not be shown
@@ -224,7 +230,7 @@ func (w *watch) attempt(watching, ctx context.Context) {
 }
 
 // take returns the process that stands ready, or else starts one.
-func (w *watch) take(watching context.Context) (*process, error) {
+func (w *watch) take(watching context.Context) (*notebook.Process, error) {
 	if p := w.next; p != nil {
 		w.next = nil
 		return p, nil
@@ -233,7 +239,7 @@ func (w *watch) take(watching context.Context) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := start(watching, dir, w.log)
+	p, err := notebook.Start(watching, dir, w.Log)
 	if err != nil {
 		os.RemoveAll(dir)
 		return nil, err
@@ -246,46 +252,46 @@ func (w *watch) show(began time.Time, body string, failed error) {
 	state := fmt.Sprintf("ran in %v", time.Since(began).Round(time.Millisecond))
 	if failed != nil {
 		state = fmt.Sprintf("failed after %v", time.Since(began).Round(time.Millisecond))
-		fmt.Fprintln(w.log, failed)
+		fmt.Fprintln(w.Log, failed)
 	}
-	fmt.Fprintf(w.log, "%s %s\n", filepath.Base(w.dir), state)
-	w.tell(news{State: state, Title: filepath.Base(w.dir) + ": " + state, Body: &body})
+	fmt.Fprintf(w.Log, "%s %s\n", filepath.Base(w.Dir), state)
+	w.tell(news{State: state, Title: filepath.Base(w.Dir) + ": " + state, Body: &body})
 }
 
 // result runs the notebook in a process and shows how it ended, with the error
 // where it belongs if there is one. The error it returns is not the notebook's.
-func (w *watch) result(ctx context.Context, p *process, began time.Time) error {
-	name := sourceName(&cell.Spec{Root: w.root, Notebook: w.dir})
-	text, err := os.ReadFile(filepath.Join(w.dir, File))
+func (w *watch) result(ctx context.Context, p *notebook.Process, began time.Time) error {
+	name := notebook.SourceName(&cell.Spec{Root: w.Root, Notebook: w.Dir})
+	text, err := os.ReadFile(filepath.Join(w.Dir, notebook.File))
 	if err != nil {
-		p.drop()
+		p.Drop()
 		return err
 	}
-	spec, err := w.spec()
+	spec, err := w.Spec()
 	if err != nil {
-		p.drop()
+		p.Drop()
 		return err
 	}
 	keys := make(chan []string, 1)
 	go func() { keys <- w.cells(spec, name) }() // beside the run, which checks the notebook itself
-	limited, stop := w.limited(ctx)
+	limited, stop := w.Limited(ctx)
 	defer stop()
-	failed := p.run(limited, spec, func(cell.Event) {})
+	failed := p.Run(limited, spec, func(cell.Event) {})
 	now := <-keys
 	if ctx.Err() != nil {
 		return ctx.Err() // a newer run is on its way
 	}
-	r := &Record{Notebook: name, Source: string(text), Functions: symbols.Digest}
+	r := &notebook.Record{Notebook: name, Source: string(text), Functions: symbols.Digest}
 	if failed == nil {
-		r, err = ReadRecord(filepath.Join(p.dir, RecordFile))
+		r, err = notebook.ReadRecord(filepath.Join(p.Dir, notebook.RecordFile))
 	} else {
-		r.Said, err = readEvents(filepath.Join(p.dir, private, nb.EventsFile))
+		r.Said, err = p.Events()
 	}
 	if err != nil {
 		return err
 	}
 	run := past{run: fmt.Sprint(w.runs), record: r}
-	if run.read, err = readAll(p.dir); err != nil {
+	if run.read, err = readAll(p.Dir); err != nil {
 		return err
 	}
 	body, err := w.draw(run, now, failed)
@@ -299,10 +305,10 @@ func (w *watch) result(ctx context.Context, p *process, began time.Time) error {
 	}
 	// Where only the compiler can tell the place, which takes it a while, the page
 	// shows the interpreter's until then.
-	if !errors.As(failed, new(*guess)) {
+	if !errors.As(failed, new(*notebook.Guess)) {
 		return nil
 	}
-	if failed = locate(ctx, spec, p.dir, failed); ctx.Err() != nil {
+	if failed = notebook.Locate(ctx, spec, p.Dir, failed); ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if body, err = w.draw(run, now, failed); err != nil {
@@ -331,12 +337,12 @@ func (w *watch) draw(run past, keys []string, failed error) (string, error) {
 		}
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "<h1>%s</h1>\n", template.HTMLEscapeString(title(filepath.Base(w.dir))))
-	if err := run.record.render(&b, v); err != nil {
+	fmt.Fprintf(&b, "<h1>%s</h1>\n", template.HTMLEscapeString(title(filepath.Base(w.Dir))))
+	if err := render(&b, run.record, v); err != nil {
 		return "", err
 	}
 	if failed == nil {
-		if err := run.record.provenance(&b); err != nil {
+		if err := provenance(&b, run.record); err != nil {
 			return "", err
 		}
 	}
@@ -348,18 +354,18 @@ func (w *watch) draw(run past, keys []string, failed error) (string, error) {
 
 // cells returns the keys of the notebook's cells, none if it does not compile.
 func (w *watch) cells(spec *cell.Spec, name string) []string {
-	source, err := Parse(w.dir, name)
+	source, err := notebook.Parse(w.Dir, name)
 	if err != nil {
 		return nil
 	}
-	files, err := inputsOf(spec)
-	return source.keys(fmt.Sprint(files, w.with, err))
+	files, err := notebook.Inputs(spec)
+	return source.Keys(fmt.Sprint(files, w.With, err))
 }
 
 // readAll reads what a run has left, so that it can be shown when its folder is
 // gone.
 func readAll(dir string) (func(string) ([]byte, error), error) {
-	names, err := filesBelow(dir)
+	names, err := notebook.FilesBelow(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -397,8 +403,8 @@ func (w *watch) file(rw http.ResponseWriter, r *http.Request) {
 
 // faults puts what a run ended with where it belongs: at the lines that the
 // error names, else in the cell that the run had come to.
-func faults(err error, r *Record) []fault {
-	source := &Source{Text: []byte(r.Source), Cells: parts([]byte(r.Source))}
+func faults(err error, r *notebook.Record) []fault {
+	source := &notebook.Source{Text: []byte(r.Source), Cells: notebook.Parts([]byte(r.Source))}
 	at := 0
 	for _, e := range r.Said {
 		if n, err := strconv.Atoi(e.Text); e.Type == "part" && err == nil {
@@ -421,7 +427,7 @@ func faults(err error, r *Record) []fault {
 			end = places[i+1][0]
 		}
 		line, _ := strconv.Atoi(text[p[2]:p[3]]) // digits
-		list = append(list, fault{max(source.part(line), 0), strings.TrimRight(text[p[0]:end], "\n")})
+		list = append(list, fault{max(source.Part(line), 0), strings.TrimRight(text[p[0]:end], "\n")})
 	}
 	list[0].text += hint
 	slices.SortStableFunc(list, func(a, b fault) int { return a.part - b.part })
@@ -441,7 +447,7 @@ func (w *watch) tell(n news) {
 }
 
 func (w *watch) page(rw http.ResponseWriter, r *http.Request) {
-	name := filepath.Base(w.dir)
+	name := filepath.Base(w.Dir)
 	rw.Header().Set("Content-Type", "text/html; charset=utf-8")
 	rw.Header().Set("Cache-Control", "no-store")
 	// A reader who has left needs no page.
