@@ -54,7 +54,7 @@ var units = map[string]float64{"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}
 
 // ECDF draws the empirical distribution functions of latencies as the step
 // functions they are, from 0 at the left edge to 1 at the right, each with its
-// DKW-Massart band (rule 5 of the measuring page), labelled at the lines where
+// DKW-Massart band (rule 5 of stages/README.md), labelled at the lines where
 // there is room and by a legend where there is none.
 //
 // The axis covers every sample unless a few lie so far off that they would

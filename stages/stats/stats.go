@@ -8,8 +8,8 @@
 // same output.
 //
 // Latencies are integer nanoseconds, shares and utilisations run from 0 to 1,
-// and a confidence is a probability such as 0.95. Rules are those of the
-// project's measuring page; where a function enforces one, it says which.
+// and a confidence is a probability such as 0.95. Rules are those of
+// stages/README.md; where a function enforces one, it says which.
 package stats
 
 import (

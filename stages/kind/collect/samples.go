@@ -189,7 +189,7 @@ func (t *Trial) write(w *bufio.Writer, before, after []byte) (int, error) {
 // splice writes each call, a line of [calls], between the same two pieces of
 // line. Numbers are checked and left as they are written; calls count up by
 // one. It returns how many lines were good. Raw samples are kept, whatever they
-// are, in whole nanoseconds (rule 3 of the measuring page).
+// are, in whole nanoseconds (rule 3 of stages/README.md).
 func splice(w *bufio.Writer, r io.Reader, before, after []byte) (n int, err error) {
 	s := bufio.NewScanner(r)
 	s.Buffer(make([]byte, 1<<16), 1<<16)

@@ -13,7 +13,7 @@ import (
 type Sample struct{ Scheduled, Start, End int64 }
 
 // Latency runs from the scheduled arrival, so that a stall shows in every call
-// it delays (rule 1 of the measuring page); Start less Scheduled is the lag with
+// it delays (rule 1 of stages/README.md); Start less Scheduled is the lag with
 // which it was sent.
 func (s Sample) Latency() int64 { return s.End - s.Scheduled }
 

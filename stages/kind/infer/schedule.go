@@ -18,7 +18,7 @@ import (
 )
 
 // Open is what a study says about arrivals that do not wait for the call before
-// (rule 2 of the measuring page). The whole schedule stands in [result.CallsFile];
+// (rule 2 of stages/README.md). The whole schedule stands in [result.CallsFile];
 // a call that is sent late, since the one before took longer, is counted from when
 // it was due (rule 1).
 type Open struct {
