@@ -87,14 +87,9 @@ func BootstrapQuantile(replicates [][]int64, q float64, b Bootstrap) (Interval, 
 	return i, nil
 }
 
-// BootstrapDifference returns quantile q of after less that of before, both
-// resampled as BootstrapQuantile does and independently of one another.
-func BootstrapDifference(before, after [][]int64, q float64, b Bootstrap) (Interval, error) {
-	return compare(before, after, q, b, func(ns float64) float64 { return ns })
-}
-
 // BootstrapRatio returns quantile q of after as a multiple of that of before, a
-// number without unit. Its interval is that of the difference of the logarithms,
+// number without unit, both resampled as BootstrapQuantile does and independently
+// of one another. Its interval is that of the difference of the logarithms,
 // so that it is positive, and that the inverse of the ratio has the inverse of
 // the interval (Davison and Hinkley, as above, section 5.2). Samples are above 0.
 func BootstrapRatio(before, after [][]int64, q float64, b Bootstrap) (Interval, error) {
@@ -107,13 +102,6 @@ func BootstrapRatio(before, after [][]int64, q float64, b Bootstrap) (Interval, 
 			}
 		}
 	}
-	i, err := compare(before, after, q, b, math.Log)
-	i.Value, i.Low, i.High = math.Exp(i.Value), math.Exp(i.Low), math.Exp(i.High)
-	return i, err
-}
-
-// compare returns the difference of quantile q on a scale.
-func compare(before, after [][]int64, q float64, b Bootstrap, scale func(ns float64) float64) (Interval, error) {
 	b = b.orDefault()
 	x, y, err := newResamplers(before, after, q, b)
 	if err != nil {
@@ -124,16 +112,18 @@ func compare(before, after [][]int64, q float64, b Bootstrap, scale func(ns floa
 	for range b.Draws {
 		x.draw(rng)
 		y.draw(rng)
-		vx.add(scale(float64(x.quantile(q))))
-		vy.add(scale(float64(y.quantile(q))))
+		vx.add(math.Log(float64(x.quantile(q))))
+		vy.add(math.Log(float64(y.quantile(q))))
 	}
 	for _, s := range []*resampler{x, y} {
 		if doubt := s.doubt(q, b); doubt != "" {
 			return missing(s.block, doubt), nil
 		}
 	}
-	value := scale(float64(y.all.Quantile(q))) - scale(float64(x.all.Quantile(q)))
-	return difference(x, y, value, vx, vy, b.Confidence), nil
+	value := math.Log(float64(y.all.Quantile(q))) - math.Log(float64(x.all.Quantile(q)))
+	i := difference(x, y, value, vx, vy, b.Confidence)
+	i.Value, i.Low, i.High = math.Exp(i.Value), math.Exp(i.Low), math.Exp(i.High)
+	return i, nil
 }
 
 func newResamplers(before, after [][]int64, q float64, b Bootstrap) (x, y *resampler, err error) {

@@ -33,10 +33,10 @@ func announcement(t *testing.T, replicates [][]int64, b Bootstrap, run func([][]
 func TestBootstrapSaysItsCost(t *testing.T) {
 	replicate := autoregressive(rand.New(rand.NewPCG(41, 42)), 1, 200_000, 0.5)
 	for name, run := range map[string]func([][]int64, Bootstrap) error{
-		"quantile":   func(r [][]int64, b Bootstrap) error { _, err := BootstrapQuantile(r, 0.5, b); return err },
-		"difference": func(r [][]int64, b Bootstrap) error { _, err := BootstrapDifference(r, r, 0.5, b); return err },
-		"shift":      func(r [][]int64, b Bootstrap) error { _, err := ShiftFunction(r, r, 0, b); return err },
-		"estimates":  func(r [][]int64, b Bootstrap) error { _, err := Estimates(r, []float64{0.5}, b); return err },
+		"quantile":  func(r [][]int64, b Bootstrap) error { _, err := BootstrapQuantile(r, 0.5, b); return err },
+		"ratio":     func(r [][]int64, b Bootstrap) error { _, err := BootstrapRatio(r, r, 0.5, b); return err },
+		"shift":     func(r [][]int64, b Bootstrap) error { _, err := ShiftFunction(r, r, 0, b); return err },
+		"estimates": func(r [][]int64, b Bootstrap) error { _, err := Estimates(r, []float64{0.5}, b); return err },
 	} {
 		said := announcement(t, replicate, Bootstrap{Draws: 100_000}, run)
 		if !strings.HasPrefix(said, "bootstrap of 200000 samples in blocks of ") || !strings.HasSuffix(said, ", 100000 draws: about 2m0s") {

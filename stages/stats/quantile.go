@@ -120,28 +120,7 @@ func binomialCDF(k, n int, p float64) float64 {
 	return mathext.RegIncBeta(float64(n-k), float64(k+1), 1-p)
 }
 
-// HarrellDavis returns quantile q of the samples as a mean of all order
-// statistics, weighted by the beta((n+1)q, (n+1)(1-q)) distribution: Harrell
-// and Davis, "A New Distribution-Free Quantile Estimator" (Biometrika 69,
-// 1982). It is smoother than the sample quantile, and what the shift function
-// uses (rule 8).
-func (e *ECDF) HarrellDavis(q float64) (float64, error) {
-	if err := checkQuantile(q, Confidence); err != nil {
-		return 0, err
-	}
-	n := float64(len(e.sorted))
-	a, b := (n+1)*q, (n+1)*(1-q)
-	first, last := reach(q, n)
-	sum, before := 0.0, mathext.RegIncBeta(a, b, float64(first)/n)
-	for i := first; i < last; i++ {
-		upTo := mathext.RegIncBeta(a, b, float64(i+1)/n)
-		sum += (upTo - before) * float64(e.sorted[i])
-		before = upTo
-	}
-	return sum, nil
-}
-
-// reach returns the ranks between which the weights of HarrellDavis lie. Beyond
+// reach returns the ranks between which the weights of Harrell and Davis lie. Beyond
 // twelve standard deviations (and the skewed tail that few samples give) they add
 // up to less than a float64 can tell from nothing.
 func reach(q, n float64) (first, last int) {

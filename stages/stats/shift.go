@@ -38,7 +38,7 @@ const smooth = 20_000
 
 // ShiftFunction compares the deciles and p99 of two loads. Deciles are Harrell
 // and Davis's up to 20,000 samples and sample quantiles beyond; p99 is the sample
-// quantile. Intervals come from the same resamples as BootstrapDifference's, and
+// quantile. Intervals come from the same resamples as BootstrapRatio's, and
 // hold together: each is given at 1 - (1-confidence)/comparisons, Bonferroni's
 // correction, where comparisons counts all intervals that are shown together, at
 // least the ten of one shift.
@@ -144,8 +144,10 @@ func (s *resampler) label() {
 	}
 }
 
-// harrellDavis is ECDF.HarrellDavis of a sample that holds the i-th of all as
-// often as upTo rises there.
+// harrellDavis returns quantile q of the resample as a mean of all order
+// statistics, weighted by the beta((n+1)q, (n+1)(1-q)) distribution: Harrell and
+// Davis, "A New Distribution-Free Quantile Estimator" (Biometrika 69, 1982). The
+// resample holds the i-th of all samples as often as upTo rises there.
 func (s *resampler) harrellDavis(q float64) float64 {
 	w := s.weights(q, s.total)
 	first := sort.SearchInts(s.upTo, w.first+1)

@@ -1,7 +1,6 @@
 package stats
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -14,9 +13,9 @@ import (
 // alternative is that y grows.
 type Trend struct {
 	Test      string  `json:"test"`
-	Statistic float64 `json:"statistic"` // J, or Spearman's rho
+	Statistic float64 `json:"statistic"` // J
 	P         float64 `json:"p"`
-	Method    string  `json:"method"` // exact, permutation, normal or t
+	Method    string  `json:"method"` // exact, permutation or normal
 	N         int     `json:"n"`
 }
 
@@ -160,45 +159,6 @@ func normalJ(j float64, sizes []int, ties []float64) float64 {
 		return 1 // all values are equal: no evidence of anything
 	}
 	return distuv.UnitNormal.Survival((j - (n*n-n2)/4) / math.Sqrt(variance))
-}
-
-// Spearman tests whether y grows with x, by Pearson's correlation of their
-// ranks, ties sharing the mean rank. The p-value comes from permutations drawn
-// with the seed, or with 0 of them from Student's t with n-2 degrees of freedom
-// (Kendall and Stuart, "The Advanced Theory of Statistics", volume 2, section
-// 31.19), which is good from about 10 pairs on.
-func Spearman(x, y []float64, permutations int, seed uint64) (Trend, error) {
-	switch {
-	case len(x) != len(y):
-		return Trend{}, fmt.Errorf("trend test: %d values of x and %d of y", len(x), len(y))
-	case len(x) < 3:
-		return Trend{}, fmt.Errorf("trend test: %d pairs, where at least 3 are needed", len(x))
-	case slices.ContainsFunc(x, math.IsNaN) || slices.ContainsFunc(y, math.IsNaN):
-		return Trend{}, errors.New("trend test: a value is not a number")
-	}
-	rx, ry := ranked(x), ranked(y)
-	mean := float64(len(x)+1) / 2
-	product := func(a, b []float64) (sum float64) {
-		for i := range a {
-			sum += (a[i] - mean) * (b[i] - mean)
-		}
-		return sum
-	}
-	t := Trend{Test: "Spearman", N: len(x), P: 1, Method: "t"}
-	scale := math.Sqrt(product(rx, rx) * product(ry, ry))
-	if scale == 0 {
-		return t, nil // one of the two is constant: no evidence of anything
-	}
-	observed := product(rx, ry)
-	t.Statistic = math.Max(-1, math.Min(1, observed/scale))
-	if permutations > 0 {
-		t.Method = "permutation"
-		t.P = permuted(ry, permutations, seed, func(r []float64) bool { return product(rx, r) >= observed-1e-9 })
-		return t, nil
-	}
-	df := float64(len(x) - 2)
-	t.P = distuv.StudentsT{Sigma: 1, Nu: df}.Survival(t.Statistic * math.Sqrt(df/(1-t.Statistic*t.Statistic)))
-	return t, nil
 }
 
 // permuted returns the share of arrangements that are as extreme as the one
