@@ -1,16 +1,17 @@
-// Package sim is a simulated link between a host and a device: stressors and
-// one inference share it first come, first served, in virtual time.
+// Package sim is a simulated link between a host and a device, which stressors and
+// one inference share in virtual time: a trial of a study for the simulation of
+// package twin.
 //
 // Each direction is a server that takes, for a copy of b bytes,
 //
 //	overhead + b / bandwidth
 //
-// and serves copies in the order in which they were submitted. A stressor
+// and, unless a machine file gives it turns, serves copies in the order in which
+// they were submitted: bytes that are queued on the link are then all that delays
+// the inference. With turns it is what package twin says of a link. A stressor
 // thread keeps a number of copies outstanding and submits the next one as soon
 // as one is done, or when its token bucket allows. A request of the inference
-// moves its input to the device, computes, and moves its output back; the next
-// request is due when the last one is complete (closed loop). Bytes that are
-// queued on the link are therefore all that delays it.
+// moves its input to the device, computes, and moves its output back.
 //
 // Time starts at zero in every simulation and nothing sleeps: a trial of a
 // minute takes milliseconds. The same machine, gang and request give the same
@@ -23,7 +24,6 @@ package sim
 
 import (
 	"cmp"
-	"container/heap"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -35,6 +35,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
 	"barograph/stages/device"
+	"barograph/stages/twin"
 )
 
 // Defaults describe a P100 on PCIe Gen3 x16 that serves BERT-Base at batch 1
@@ -49,47 +50,59 @@ var Defaults = map[string]float64{
 	"pageable":      0.2,         // bandwidth of pageable memory, as a share of page-locked memory's
 	"overhead_ns":   10e3,        // time a copy holds its direction beside its bytes
 	"gap_ns":        0,           // time a stressor thread takes from one copy's end to the next one's submission
-	"inline":        0,           // copies of fewer bytes travel with the command and skip the queue
+	"inline":        0,           // copies to the device of fewer bytes travel with the command and skip the queue
 	"compute_ns":    4e6,         // median time a request computes
 	"noise":         0.02,        // standard deviation of the logarithm of that time
 	"bytes_in":      3 * 128 * 8, // three inputs of 128 int64
 	"bytes_out":     129 * 768 * 4,
 	"lead_ns":       1e9, // from the stressors' first copy to the first request
+	// What a plain queue lacks; package twin says what each does.
+	"bandwidth_both": 0, // bytes per second of both directions together; 0: their sum
+	"turn_h2d_ns":    0, // how long an engine serves one process before the next; 0: no turns
+	"turn_d2h_ns":    0,
+	"switch_ns":      0,
+	"small_idle":     0, // largest copy that takes the small path, of a stream with nothing pending
+	"small_behind":   0, // the same behind a kernel
+	"behind":         0, // 1: the request's inputs stand behind a kernel, as in a CUDA graph
+	"fetch_ns":       0, // by how much a load that fills the link to the device holds up a request's commands
+	"jitter_ns":      0, // by how much gap_ns is longer, on average
+	"late_ns":        0, // by how much a stressor thread that sleeps wakes late, on average
+	"copies_in":      1, // copies that bytes_in are divided into
+	"copies_out":     1,
 }
 
 // A Request is what the inference is asked to do in one trial.
 type Request struct {
-	Warmup int    // requests before the timed ones
-	Calls  int    // timed requests
-	Seed   uint64 // of the noise; the seed of the inference's cell
+	Warmup int     // requests before the timed ones
+	Calls  int     // timed requests
+	Seed   uint64  // of the noise; the seed of the inference's cell
+	Due    []int64 // when requests are due, with the warm-up's first; nil: a closed loop
 }
 
-// A Call is one timed request, in nanoseconds of virtual time. Latency runs
-// from Scheduled; Start, when it was sent, is the same moment in a closed loop.
-type Call struct {
-	Scheduled, Start, Latency int64
-}
+// A Call is one timed request, in nanoseconds of virtual time.
+type Call = twin.Call
 
 // Run simulates a trial and returns the inference's timed calls in order. The
 // stressors are those cells of the gang whose kind is stress, with the
-// parameters in their With.
+// parameters in their With; those that say `sharing: process` are in the
+// inference's process, and every other in one of its own.
 func Run(m cell.Machine, gang []cell.Input, req Request) ([]Call, error) {
 	if req.Warmup < 0 || req.Calls < 1 {
 		return nil, fmt.Errorf("simulate %d calls after %d of warm-up: want at least 1 and 0", req.Calls, req.Warmup)
 	}
-	s, err := newSimulation(m, gang)
+	t, err := newTrial(m, gang)
 	if err != nil {
 		return nil, err
 	}
 	calls := make([]Call, 0, req.Calls)
 	left := req.Warmup
-	s.victim = newVictim(req.Seed, func(c Call) bool {
+	service := t.service(req.Seed, req.Due, func(c Call) bool {
 		if left--; left < 0 {
 			calls = append(calls, c)
 		}
 		return len(calls) < req.Calls
 	})
-	s.run(math.MaxInt64)
+	t.link.Run(t.loads, service, math.MaxInt64, req.Seed)
 	return calls, nil
 }
 
@@ -113,29 +126,40 @@ type View struct {
 // link had begun by the view's end, in order of start. They are the same copies
 // that the calls of [Run] met.
 func Copies(m cell.Machine, gang []cell.Input, v View) ([]Copy, error) {
-	s, err := newSimulation(m, gang)
+	t, err := newTrial(m, gang)
 	if err != nil {
 		return nil, err
 	}
 	var copies []Copy
-	for _, st := range s.stressors {
-		if st.id == v.Cell {
-			st.record = func(c Copy) {
-				switch {
-				case c.Start >= v.Until: // submitted in time, it has to wait for its turn
-				case len(copies) == v.Limit:
-					s.full = true
-				default:
-					copies = append(copies, c)
+	full, until := false, v.Until
+	if i := slices.Index(t.ids, v.Cell); i >= 0 {
+		l := &t.loads[i]
+		seen := [device.NumDirections]bool{} // all that had begun by then
+		l.Done = func(thread int, c device.Copy) bool {
+			switch {
+			case c.Start >= v.Until: // submitted in time, it has to wait for its turn
+				seen[c.Direction] = true
+			case len(copies) == v.Limit:
+				full = true
+				return false
+			default:
+				copies = append(copies, Copy{thread, c})
+			}
+			for _, d := range l.Directions {
+				if !seen[d] {
+					return true
 				}
 			}
+			return false
 		}
+		until = t.over(l, v.Until)
 	}
+	var service *twin.Service
 	if v.Serve {
-		s.victim = newVictim(v.Seed, func(Call) bool { return true })
+		service = t.service(v.Seed, nil, func(Call) bool { return true })
 	}
-	s.run(v.Until)
-	if s.full {
+	t.link.Run(t.loads, service, until, v.Seed)
+	if full {
 		return nil, cell.Hint(fmt.Errorf("simulate %s: more than %d copies", v.Cell, v.Limit),
 			"give it larger blocks or a rate, or its trial fewer calls")
 	}
@@ -192,85 +216,46 @@ func Check(parameter string, v float64) error {
 	return nil
 }
 
-// A simulation is a queue of events in virtual time.
-type simulation struct {
-	param     map[string]float64
-	free      [device.NumDirections]int64 // when each direction will have served all it was given
-	stressors []*stressor
-	victim    *victim
-	queue     events
-	seq       int
-	full      bool // a stressor has recorded all it may
+// A trial is a link with its loads.
+type trial struct {
+	param map[string]float64
+	link  twin.Link
+	ids   []string // of the loads
+	loads []twin.Load
 }
 
-func newSimulation(m cell.Machine, gang []cell.Input) (*simulation, error) {
+func newTrial(m cell.Machine, gang []cell.Input) (*trial, error) {
 	p, err := params(m)
 	if err != nil {
 		return nil, err
 	}
-	s := &simulation{param: p}
-	for _, in := range gang {
-		if in.Kind != "stress" {
-			continue
-		}
-		st, err := newStressor(m, in)
+	t := &trial{param: p, link: twin.Link{
+		Overhead: p["overhead_ns"], Both: p["bandwidth_both"], Switch: int64(p["switch_ns"]), Fetch: int64(p["fetch_ns"]),
+		SmallIdle: int64(max(p["small_idle"], p["inline"]-1)), SmallBehind: int64(max(p["small_behind"], p["inline"]-1)),
+	}}
+	for d := range device.Direction(device.NumDirections) {
+		t.link.Bandwidth[d] = p["bandwidth_"+d.String()]
+		t.link.Turn[d] = int64(p["turn_"+d.String()+"_ns"])
+	}
+	stressors := slices.Clone(gang)
+	stressors = slices.DeleteFunc(stressors, func(in cell.Input) bool { return in.Kind != "stress" })
+	// Every process that simulates the trial sees the same order.
+	slices.SortStableFunc(stressors, func(a, b cell.Input) int { return strings.Compare(a.ID, b.ID) })
+	for i, in := range stressors {
+		l, err := t.load(m, in)
 		if err != nil {
 			return nil, fmt.Errorf("simulate %s: %w", in.ID, err)
 		}
-		s.stressors = append(s.stressors, st)
+		if l.Process != 0 {
+			l.Process = i + 1
+		}
+		t.ids, t.loads = append(t.ids, in.ID), append(t.loads, l)
 	}
-	// Every process that simulates the trial sees the same order.
-	slices.SortFunc(s.stressors, func(a, b *stressor) int { return strings.Compare(a.id, b.id) })
-	return s, nil
+	return t, nil
 }
 
-// transfer hands a copy to a direction and returns when it starts and ends.
-func (s *simulation) transfer(now int64, d device.Direction, bytes int64, share float64) (start, end int64) {
-	length := int64(math.Round(s.param["overhead_ns"] + float64(bytes)/(s.param["bandwidth_"+d.String()]*share)*1e9))
-	if float64(bytes) < s.param["inline"] {
-		return now, now + length
-	}
-	start = max(now, s.free[d])
-	s.free[d] = start + length
-	return start, start + length
-}
-
-// at schedules do.
-func (s *simulation) at(time int64, do func(now int64)) {
-	s.seq++
-	heap.Push(&s.queue, event{time, s.seq, do})
-}
-
-// run goes through the events before until, and ends early when the inference
-// is done or a record full.
-func (s *simulation) run(until int64) {
-	for _, st := range s.stressors {
-		st.begin(s)
-	}
-	if s.victim != nil {
-		s.at(int64(s.param["lead_ns"]), func(now int64) { s.victim.request(s, now) })
-	}
-	for len(s.queue) > 0 && s.queue[0].time < until && !s.full && (s.victim == nil || !s.victim.done) {
-		e := heap.Pop(&s.queue).(event)
-		e.do(e.time)
-	}
-}
-
-// A stressor is one cell's threads.
-type stressor struct {
-	id          string
-	threads     int
-	block       int64
-	outstanding int
-	directions  []device.Direction
-	share       float64 // of the bandwidth: below 1 for pageable memory
-	calls       int     // copies of each thread in each direction; 0: without end
-	made        map[slot]int
-	pace        device.Pacer
-	record      func(Copy)
-}
-
-func newStressor(m cell.Machine, in cell.Input) (*stressor, error) {
+// load reads a stressor's parameters.
+func (t *trial) load(m cell.Machine, in cell.Input) (l twin.Load, err error) {
 	with := struct {
 		Threads     int       `json:"threads"`
 		Block       unit.Size `json:"block"`
@@ -279,110 +264,68 @@ func newStressor(m cell.Machine, in cell.Input) (*stressor, error) {
 		Memory      string    `json:"memory"`
 		Rate        unit.Rate `json:"rate"`
 		Calls       int       `json:"calls"`
+		Sharing     string    `json:"sharing"`
 	}{Outstanding: 1, Direction: "h2d", Memory: "pinned"}
 	if err := json.Unmarshal(in.With, &with); err != nil {
-		return nil, fmt.Errorf("read its parameters: %w", err)
+		return l, fmt.Errorf("read its parameters: %w", err)
 	}
 	directions, err := device.Directions(with.Direction)
 	if err != nil {
-		return nil, err
+		return l, err
 	}
 	if with.Threads < 0 || with.Outstanding < 1 || with.Threads > 0 && with.Block < 1 {
-		return nil, fmt.Errorf("%d threads with %d outstanding copies of %d bytes", with.Threads, with.Outstanding, with.Block)
+		return l, fmt.Errorf("%d threads with %d outstanding copies of %d bytes", with.Threads, with.Outstanding, with.Block)
 	}
 	capacity, err := Capacity(m, with.Direction, CapacityBlock)
 	if err != nil {
-		return nil, err
+		return l, err
 	}
-	p, err := params(m)
-	if err != nil {
-		return nil, err
+	l = twin.Load{
+		Process: 1, Threads: with.Threads, Block: int64(with.Block), Outstanding: with.Outstanding, Directions: directions,
+		Rate: with.Rate.Of(capacity), Calls: with.Calls, Gap: int64(t.param["gap_ns"]), Jitter: t.param["jitter_ns"], Late: t.param["late_ns"],
 	}
-	share := 1.0
 	if with.Memory == "pageable" {
-		share = p["pageable"]
+		l.Share = t.param["pageable"]
 	}
-	return &stressor{
-		id: in.ID, threads: with.Threads, block: int64(with.Block), outstanding: with.Outstanding, directions: directions,
-		share: share, calls: with.Calls, made: map[slot]int{}, pace: device.NewPacer(with.Rate.Of(capacity), int64(with.Block)), record: func(Copy) {},
-	}, nil
+	if with.Sharing == "process" {
+		l.Process = 0
+	}
+	return l, nil
 }
 
-// begin puts every slot's first copy in the queue.
-func (st *stressor) begin(s *simulation) {
-	for thread := range st.threads {
-		for range st.outstanding {
-			for _, d := range st.directions {
-				st.next(s, 0, thread, d)
-			}
+// over returns when every copy that a load had begun by a time is done.
+func (t *trial) over(l *twin.Load, begun int64) int64 {
+	if begun == math.MaxInt64 {
+		return begun
+	}
+	share := cmp.Or(l.Share, 1)
+	longest := 0.0
+	for _, d := range l.Directions {
+		length := t.link.Overhead + float64(l.Block)/(t.link.Bandwidth[d]*share)*1e9
+		if turn := float64(t.link.Turn[d]); turn > 0 { // as often broken off
+			length *= 2
+			length += (length/turn + 1) * float64(len(t.loads)) * (turn + 2*float64(t.link.Switch) + length)
 		}
+		longest = max(longest, length)
 	}
+	return begun + int64(math.Min(longest, 1e18))
 }
 
-// A slot is a thread's copies in one direction.
-type slot struct {
-	thread    int
-	direction device.Direction
-}
-
-// next submits a thread's next copy when the bucket allows it, and so on.
-func (st *stressor) next(s *simulation, now int64, thread int, d device.Direction) {
-	if made := st.made[slot{thread, d}]; st.calls > 0 && made == st.calls {
-		return
+// service is the inference: its computing time varies by the seed.
+func (t *trial) service(seed uint64, due []int64, done func(Call) bool) *twin.Service {
+	rng := rand.New(rand.NewPCG(seed, 0x6261726f))
+	parts := func(way string) []int64 {
+		n := max(1, int64(t.param["copies_"+way]))
+		bytes := int64(t.param["bytes_"+way])
+		copies := make([]int64, n)
+		for i := range copies {
+			copies[i] = bytes*(int64(i)+1)/n - bytes*int64(i)/n
+		}
+		return copies
 	}
-	st.made[slot{thread, d}]++
-	s.at(max(now, st.pace.Reserve(now, st.block)), func(now int64) {
-		start, end := s.transfer(now, d, st.block, st.share)
-		st.record(Copy{thread, device.Copy{Start: start, Duration: end - start, Bytes: st.block, Direction: d}})
-		s.at(end+int64(s.param["gap_ns"]), func(now int64) { st.next(s, now, thread, d) })
-	})
-}
-
-// A victim is the inference.
-type victim struct {
-	rng    *rand.Rand
-	report func(Call) (more bool)
-	done   bool
-}
-
-func newVictim(seed uint64, report func(Call) bool) *victim {
-	return &victim{rng: rand.New(rand.NewPCG(seed, 0x6261726f)), report: report}
-}
-
-// request goes through one request's input, computation and output.
-func (v *victim) request(s *simulation, scheduled int64) {
-	_, in := s.transfer(scheduled, device.H2D, int64(s.param["bytes_in"]), 1)
-	compute := s.param["compute_ns"] * math.Exp(s.param["noise"]*v.rng.NormFloat64())
-	s.at(in+int64(compute), func(now int64) {
-		_, out := s.transfer(now, device.D2H, int64(s.param["bytes_out"]), 1)
-		s.at(out, func(now int64) {
-			if v.report(Call{Scheduled: scheduled, Start: scheduled, Latency: now - scheduled}) {
-				v.request(s, now)
-			} else {
-				v.done = true
-			}
-		})
-	})
-}
-
-// events is a heap, by time and then by the order of scheduling.
-type events []event
-
-type event struct {
-	time int64
-	seq  int
-	do   func(now int64)
-}
-
-func (q events) Len() int { return len(q) }
-func (q events) Less(i, j int) bool {
-	return q[i].time < q[j].time || q[i].time == q[j].time && q[i].seq < q[j].seq
-}
-func (q events) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *events) Push(e any)   { *q = append(*q, e.(event)) }
-func (q *events) Pop() any {
-	old := *q
-	e := old[len(old)-1]
-	*q = old[:len(old)-1]
-	return e
+	return &twin.Service{
+		Start: int64(t.param["lead_ns"]), Due: due, In: parts("in"), Out: parts("out"), Behind: t.param["behind"] != 0,
+		Compute: func() int64 { return int64(t.param["compute_ns"] * math.Exp(t.param["noise"]*rng.NormFloat64())) },
+		Done:    done,
+	}
 }

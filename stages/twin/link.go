@@ -1,0 +1,108 @@
+// Package twin computes latencies beside a load instead of measuring them. It
+// holds a simulation of the link, event by event, and predictions that rest on
+// it. What comes out of it was computed and not measured, and whoever shows it
+// says so.
+//
+// Each direction of a [Link] has a copy engine that serves one copy at a time.
+// Copies wait in streams, and streams belong to processes:
+//
+//   - Within a process the stream that became ready first is served first, and
+//     the engine stays with a stream that has more ready.
+//   - Between processes that both have copies ready the engine takes turns of a
+//     fixed length, and breaks off a copy where a turn ends inside it.
+//   - A process with one copy in service and no other ready has no turn to keep:
+//     whoever came meanwhile is served when that copy is done.
+//   - Small copies to the device go another way, and wait for nobody.
+//
+// A link without turns serves copies in the order in which they were submitted,
+// whoever they belong to: a plain queue.
+//
+// Times are nanoseconds of virtual time, sizes bytes, bandwidths bytes per second.
+// The same arguments give the same result to the nanosecond.
+package twin
+
+import (
+	"math"
+
+	"barograph/stages/device"
+)
+
+// A Link is what a simulation knows of one. The zero value of a field leaves out
+// what it stands for.
+type Link struct {
+	Bandwidth [device.NumDirections]float64 // of each direction alone
+	Both      float64                       // of h2d and d2h together; 0: their sum
+	Overhead  float64                       // time a copy holds its engine beside its bytes
+	Turn      [device.NumDirections]int64   // 0: a plain queue
+	Switch    int64                         // time an engine takes from one process to another
+	// The largest copy to the device that takes the small path: of a stream with
+	// nothing pending, and of one with a kernel before it.
+	SmallIdle, SmallBehind int64
+	// Fetch is by how much commands and small copies of a request are held up by
+	// a load that fills the link towards the device.
+	Fetch int64
+}
+
+// length returns how long a copy holds its engine; share is that of the bandwidth
+// which its memory allows.
+func (l *Link) length(d device.Direction, bytes int64, share float64, both bool) int64 {
+	bandwidth := l.Bandwidth[d] * share
+	if sum := l.Bandwidth[device.H2D] + l.Bandwidth[device.D2H]; both && l.Both > 0 && l.Both < sum {
+		bandwidth *= l.Both / sum
+	}
+	return int64(math.Round(l.Overhead + float64(bytes)/bandwidth*1e9))
+}
+
+// small tells whether a copy to the device goes past the engine.
+func (l *Link) small(bytes int64, behind bool) bool {
+	limit := l.SmallIdle
+	if behind {
+		limit = l.SmallBehind
+	}
+	return limit > 0 && bytes <= limit
+}
+
+// A Load is a stressor: threads that keep copies in flight.
+type Load struct {
+	Process     int // 0 is that of the requests
+	Threads     int
+	Block       int64
+	Outstanding int // of each thread and direction
+	Directions  []device.Direction
+	Share       float64 // of the bandwidth, below 1 for pageable memory; 0: all of it
+	Rate        float64 // of the whole load; 0: no limit
+	Calls       int     // copies of each thread and direction; 0: without end
+	Gap         int64   // from a copy's end to the next one's submission, at least
+	Jitter      float64 // by how much that is longer, on average; it varies exponentially
+	// Late is by how much a thread that sleeps until its rate lets it go on wakes
+	// late, on average; how late varies exponentially.
+	Late float64
+	// Stalls is how often in a second of sleep a thread is held up by Stall, on
+	// average; for how long varies exponentially.
+	Stalls float64
+	Stall  int64
+	// Done is told of every copy, once it is over, and says whether to go on; nil:
+	// nobody is told. Copies of one direction are over in the order in which they
+	// began.
+	Done func(thread int, c device.Copy) bool
+}
+
+// A Service answers requests, one after the other: input to the device, compute,
+// output to the host.
+type Service struct {
+	Process int
+	Start   int64   // of the first request, or what Due counts from
+	Due     []int64 // when requests are due; nil: each once the one before is complete
+	In, Out []int64 // bytes of each copy
+	Behind  bool    // input copies stand behind a kernel in their stream
+	// Compute returns how long the device computes for the next request.
+	Compute func() int64
+	// Done is told of every answered request, and says whether there are to be more.
+	Done func(Call) bool
+}
+
+// A Call is one request that was answered. Latency runs from Scheduled; Start is
+// when it was sent, later than that only if the one before was still unanswered.
+type Call struct {
+	Scheduled, Start, Latency int64
+}

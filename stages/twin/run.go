@@ -1,0 +1,564 @@
+package twin
+
+import (
+	"cmp"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"barograph/stages/device"
+)
+
+const never = math.MaxInt64
+
+// Run simulates loads and a service, which may be nil, until a time, or until one of
+// them has had enough, or nothing more happens. The seed is of what varies in
+// the loads.
+func (l *Link) Run(loads []Load, service *Service, until int64, seed uint64) {
+	s := &simulation{link: l, rng: rand.New(rand.NewPCG(seed, 0x7477696e))}
+	processes := 1
+	for _, load := range loads {
+		processes = max(processes, load.Process+1)
+	}
+	if service != nil {
+		processes = max(processes, service.Process+1)
+	}
+	for d := range s.engines {
+		e := &s.engines[d]
+		e.turn, e.process, e.finish, e.deadline = l.Turn[d], none, never, never
+		e.waiting = make([]ring, processes)
+		if e.turn == 0 {
+			e.waiting = e.waiting[:1]
+		}
+	}
+	for i := range loads {
+		s.add(&loads[i])
+	}
+	if service != nil && (service.Due == nil || len(service.Due) > 0) {
+		s.service = newServing(s, service)
+	}
+	s.run(until)
+}
+
+// A simulation is engines and a queue of what else happens.
+type simulation struct {
+	link    *Link
+	rng     *rand.Rand
+	now     int64
+	engines [device.NumDirections]engine
+	streams []stream
+	loads   []loading
+	service *serving
+	queue   events
+	order   uint64
+	over    bool
+}
+
+// A stream is a queue of copies in one direction.
+type stream struct {
+	direction device.Direction
+	process   int
+	load      int32 // whose it is; none: the service's
+	thread    int32
+	ready     int     // copies, with one in service
+	copies    []int64 // the service's: bytes of each
+	at        int     // of copies: the one that is served next
+	left      int64   // of a copy that was broken off; 0: none was
+	begun     int64   // when the copy in service or broken off began
+}
+
+const none = -1
+
+// An engine serves the copies of one direction.
+type engine struct {
+	turn     int64
+	process  int // that is served; none: nobody is
+	stream   int32
+	finish   int64  // of the copy in service
+	turned   int64  // when the process's turn began
+	deadline int64  // when it ends, if another process waits
+	claimed  bool   // whoever waits is next when the copy in service is done
+	waiting  []ring // of each process: streams with copies ready, less the one in service
+}
+
+func (s *simulation) run(until int64) {
+	for !s.over {
+		at, which := int64(never), -1
+		for d := range s.engines {
+			if e := &s.engines[d]; min(e.finish, e.deadline) < at {
+				at, which = min(e.finish, e.deadline), d
+			}
+		}
+		if len(s.queue) > 0 && s.queue[0].time < at {
+			at, which = s.queue[0].time, -1
+		}
+		if at >= until {
+			return
+		}
+		s.now = at
+		switch {
+		case which < 0:
+			s.happen(s.queue.pop())
+		case s.engines[which].finish <= at:
+			s.finish(device.Direction(which))
+		default:
+			s.expire(device.Direction(which))
+		}
+	}
+}
+
+// submit makes a stream's next copy ready.
+func (s *simulation) submit(id int32) {
+	st := &s.streams[id]
+	st.ready++
+	e := &s.engines[st.direction]
+	if e.turn == 0 {
+		e.waiting[0].push(id)
+		if e.process == none {
+			s.serve(st.direction, 0)
+		}
+		return
+	}
+	if st.ready == 1 {
+		e.waiting[st.process].push(id)
+	}
+	switch {
+	case e.process == none:
+		e.turned = s.now
+		s.serve(st.direction, st.process)
+	case st.process == e.process || e.claimed || e.deadline != never:
+	case e.more(s):
+		turns := (s.now - e.turned) / e.turn
+		e.deadline = e.turned + (turns+1)*e.turn
+	default:
+		e.claimed = true
+	}
+}
+
+// more tells whether the process that is served has a copy ready besides the one
+// in service.
+func (e *engine) more(s *simulation) bool {
+	return s.streams[e.stream].ready > 1 || e.waiting[e.process].len() > 0
+}
+
+// serve begins or goes on with a copy of a process.
+func (s *simulation) serve(d device.Direction, process int) {
+	e := &s.engines[d]
+	e.process, e.stream = process, e.waiting[process].pop()
+	s.begin(d)
+}
+
+func (s *simulation) begin(d device.Direction) {
+	e := &s.engines[d]
+	st := &s.streams[e.stream]
+	from := max(s.now, e.turned)
+	if st.left > 0 {
+		e.finish, st.left = from+st.left, 0
+		return
+	}
+	st.begun = from
+	other := d ^ 1 // h2d and d2h; copies off the link have no other
+	both := d <= device.D2H && s.engines[other].process != none
+	switch {
+	case st.load == none:
+		e.finish = from + s.link.length(d, st.copies[st.at], 1, both)
+	case both:
+		e.finish = from + s.loads[st.load].lengths[d][1]
+	default:
+		e.finish = from + s.loads[st.load].lengths[d][0]
+	}
+}
+
+// expire ends a turn.
+func (s *simulation) expire(d device.Direction) {
+	e := &s.engines[d]
+	e.deadline = never
+	if !e.more(s) {
+		e.claimed = true
+		return
+	}
+	st := &s.streams[e.stream]
+	st.left = max(1, e.finish-s.now)
+	e.waiting[e.process].front(e.stream)
+	s.pass(d)
+}
+
+// pass gives the turn to the next process with copies ready.
+func (s *simulation) pass(d device.Direction) {
+	e := &s.engines[d]
+	e.claimed, e.deadline = false, never
+	was, next, others := e.process, none, 0
+	for i := 1; i <= len(e.waiting); i++ {
+		p := (was + i) % len(e.waiting)
+		if e.waiting[p].len() == 0 {
+			continue
+		}
+		if others++; next == none {
+			next = p
+		}
+	}
+	if next == none {
+		e.process, e.finish = none, never
+		return
+	}
+	e.turned = s.now
+	if next != was {
+		e.turned += s.link.Switch
+	}
+	if others > 1 {
+		e.deadline = e.turned + e.turn
+	}
+	s.serve(d, next)
+}
+
+// finish ends a copy.
+func (s *simulation) finish(d device.Direction) {
+	e := &s.engines[d]
+	id := e.stream
+	st := &s.streams[id]
+	c := device.Copy{Start: st.begun, Duration: s.now - st.begun, Direction: d}
+	st.ready--
+	stay := st.ready > 0 && e.turn > 0
+	if st.load == none {
+		c.Bytes = st.copies[st.at]
+		st.at++
+	} else {
+		c.Bytes = s.loads[st.load].Block
+	}
+	// The engine goes on before those who waited for the copy learn of its end.
+	switch {
+	case e.turn == 0:
+		e.process, e.finish = none, never
+		if e.waiting[0].len() > 0 {
+			s.serve(d, 0)
+		}
+	case e.claimed:
+		if stay {
+			e.waiting[e.process].front(id)
+		}
+		s.pass(d)
+	case stay:
+		s.begin(d)
+	case e.waiting[e.process].len() > 0:
+		s.serve(d, e.process)
+	default:
+		s.pass(d)
+	}
+	if st.load == none {
+		s.service.copied(s)
+	} else {
+		s.copied(id, c)
+	}
+}
+
+// A loading is a load with what it has done.
+type loading struct {
+	*Load
+	pace    device.Pacer
+	made    []int // copies, of each stream from first on
+	first   int32
+	lengths [device.NumDirections][2]int64 // of a copy, alone and with copies the other way
+}
+
+func (s *simulation) add(load *Load) {
+	share := load.Share
+	if share == 0 {
+		share = 1
+	}
+	l := loading{Load: load, pace: device.NewPacer(load.Rate, load.Block), first: int32(len(s.streams))}
+	for _, d := range load.Directions {
+		l.lengths[d] = [2]int64{s.link.length(d, load.Block, share, false), s.link.length(d, load.Block, share, true)}
+	}
+	n := int32(len(s.loads))
+	for thread := range load.Threads {
+		for _, d := range load.Directions {
+			process := load.Process
+			if s.engines[d].turn == 0 {
+				process = 0
+			}
+			s.streams = append(s.streams, stream{direction: d, process: process, load: n, thread: int32(thread)})
+		}
+	}
+	l.made = make([]int, len(s.streams)-int(l.first))
+	s.loads = append(s.loads, l)
+	for thread := range load.Threads {
+		for range load.Outstanding {
+			for i := range load.Directions {
+				s.next(l.first + int32(thread*len(load.Directions)+i))
+			}
+		}
+	}
+}
+
+// next has a stream's next copy submitted when the load's rate allows it.
+func (s *simulation) next(id int32) {
+	l := &s.loads[s.streams[id].load]
+	made := &l.made[id-l.first]
+	if l.Calls > 0 && *made == l.Calls {
+		return
+	}
+	*made++
+	at := max(s.now, l.pace.Reserve(s.now, l.Block))
+	if at > s.now {
+		if l.Late > 0 {
+			at += int64(l.Late * s.rng.ExpFloat64())
+		}
+		if l.Stalls > 0 && s.rng.Float64() < l.Stalls*float64(at-s.now)/1e9 {
+			at += int64(float64(l.Stall) * s.rng.ExpFloat64())
+		}
+	}
+	if at == s.now {
+		s.submit(id)
+		return
+	}
+	s.at(at, submitting, id)
+}
+
+// copied has a load's stream go on after a copy.
+func (s *simulation) copied(id int32, c device.Copy) {
+	l := &s.loads[s.streams[id].load]
+	if l.Done != nil && !l.Done(int(s.streams[id].thread), c) {
+		s.over = true
+		return
+	}
+	gap := l.Gap
+	if l.Jitter > 0 {
+		gap += int64(l.Jitter * s.rng.ExpFloat64())
+	}
+	s.at(s.now+gap, going, id)
+}
+
+// A serving is a service with the request that it is at.
+type serving struct {
+	*Service
+	streams   [2]int32 // of inputs and outputs
+	n         int      // requests answered
+	scheduled int64
+	begun     int64
+	flying    int // copies that the request waits for
+	phase     phase
+	large     []int64 // bytes of inputs that an engine copies
+	small     int64   // how long the others take
+}
+
+// A phase is what the request waits for.
+type phase uint8
+
+const (
+	inputs phase = iota
+	computing
+	outputs
+)
+
+func newServing(s *simulation, service *Service) *serving {
+	v := &serving{Service: service}
+	for i, d := range []device.Direction{device.H2D, device.D2H} {
+		process := service.Process
+		if s.engines[d].turn == 0 {
+			process = 0
+		}
+		v.streams[i] = int32(len(s.streams))
+		s.streams = append(s.streams, stream{direction: d, process: process, load: none})
+	}
+	for _, bytes := range service.In {
+		if s.link.small(bytes, service.Behind) {
+			v.small = max(v.small, s.link.length(device.H2D, bytes, 1, false))
+		} else {
+			v.large = append(v.large, bytes)
+		}
+	}
+	v.scheduled = service.Start
+	if service.Due != nil {
+		v.scheduled += service.Due[0]
+	}
+	s.at(v.scheduled, requesting, 0)
+	return v
+}
+
+// request sends the request's commands and inputs.
+func (v *serving) request(s *simulation) {
+	v.begun, v.phase = s.now, inputs
+	if s.link.Fetch > 0 && s.engines[device.H2D].process != none {
+		s.at(s.now+s.link.Fetch, fetched, 0)
+		return
+	}
+	v.send(s)
+}
+
+func (v *serving) send(s *simulation) {
+	v.flying = len(v.large)
+	if v.flying == 0 {
+		v.flying = 1
+		s.at(s.now+v.small, landed, 0)
+		return
+	}
+	id := v.streams[0]
+	s.streams[id].copies, s.streams[id].at = v.large, 0
+	for range v.large {
+		s.submit(id)
+	}
+}
+
+// copied goes on after one of the request's copies.
+func (v *serving) copied(s *simulation) {
+	if v.flying--; v.flying > 0 {
+		return
+	}
+	if v.phase == inputs {
+		v.phase = computing
+		s.at(s.now+v.Compute(), computed, 0)
+		return
+	}
+	v.answer(s)
+}
+
+// deliver sends the outputs.
+func (v *serving) deliver(s *simulation) {
+	v.phase, v.flying = outputs, len(v.Out)
+	if len(v.Out) == 0 {
+		v.answer(s)
+		return
+	}
+	id := v.streams[1]
+	s.streams[id].copies, s.streams[id].at = v.Out, 0
+	for range v.Out {
+		s.submit(id)
+	}
+}
+
+func (v *serving) answer(s *simulation) {
+	more := v.Done(Call{Scheduled: v.scheduled, Start: v.begun, Latency: s.now - v.scheduled})
+	v.n++
+	if !more || v.Due != nil && v.n == len(v.Due) {
+		s.over = true
+		return
+	}
+	v.scheduled = s.now
+	if v.Due != nil {
+		if v.scheduled = v.Start + v.Due[v.n]; v.scheduled > s.now {
+			s.at(v.scheduled, requesting, 0)
+			return
+		}
+	}
+	v.request(s)
+}
+
+// What happens beside engines.
+type kind uint8
+
+const (
+	submitting kind = iota // a stream's next copy
+	going                  // on with a load's stream after a gap
+	requesting             // the next request
+	fetched                // its commands are
+	landed                 // its small inputs have
+	computed
+)
+
+func (s *simulation) happen(e event) {
+	switch e.kind {
+	case submitting:
+		s.submit(e.who)
+	case going:
+		s.next(e.who)
+	case requesting:
+		s.service.request(s)
+	case fetched:
+		s.service.send(s)
+	case landed:
+		s.service.copied(s)
+	case computed:
+		s.service.deliver(s)
+	}
+}
+
+func (s *simulation) at(time int64, k kind, who int32) {
+	s.order++
+	s.queue.push(event{time, s.order, who, k})
+}
+
+// An event is ordered by its time, and then by when it was foreseen.
+type event struct {
+	time  int64
+	order uint64
+	who   int32
+	kind  kind
+}
+
+func (e event) compare(o event) int {
+	return cmp.Or(cmp.Compare(e.time, o.time), cmp.Compare(e.order, o.order))
+}
+
+// events is a heap. It is written out, since container/heap would put each event
+// on Go's heap as well, and a simulation does little else.
+type events []event
+
+func (q *events) push(e event) {
+	h := append(*q, e)
+	i := len(h) - 1
+	for i > 0 {
+		up := (i - 1) / 2
+		if h[up].compare(e) <= 0 {
+			break
+		}
+		h[i], i = h[up], up
+	}
+	h[i] = e
+	*q = h
+}
+
+func (q *events) pop() event {
+	h := *q
+	top, last := h[0], h[len(h)-1]
+	h = h[:len(h)-1]
+	for i := 0; len(h) > 0; {
+		down := 2*i + 1
+		if down+1 < len(h) && h[down+1].compare(h[down]) < 0 {
+			down++
+		}
+		if down >= len(h) || last.compare(h[down]) <= 0 {
+			h[i] = last
+			break
+		}
+		h[i], i = h[down], down
+	}
+	*q = h
+	return top
+}
+
+// A ring is a queue of streams.
+type ring struct {
+	ids  []int32 // a power of two of them, or none
+	head int
+	n    int
+}
+
+func (r *ring) len() int { return r.n }
+
+func (r *ring) grow() {
+	if r.n < len(r.ids) {
+		return
+	}
+	r.ids = slices.Concat(r.ids[r.head:], r.ids[:r.head], make([]int32, max(8, len(r.ids))))
+	r.head = 0
+}
+
+func (r *ring) push(id int32) {
+	r.grow()
+	r.ids[(r.head+r.n)&(len(r.ids)-1)] = id
+	r.n++
+}
+
+func (r *ring) front(id int32) {
+	r.grow()
+	r.head = (r.head - 1) & (len(r.ids) - 1)
+	r.ids[r.head] = id
+	r.n++
+}
+
+func (r *ring) pop() int32 {
+	id := r.ids[r.head]
+	r.head = (r.head + 1) & (len(r.ids) - 1)
+	r.n--
+	return id
+}
