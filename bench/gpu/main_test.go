@@ -16,6 +16,7 @@ import (
 	"barograph/pipeline/cell/unit"
 	"barograph/stages/device/sim"
 	"barograph/stages/kind/stress"
+	"barograph/stages/recording"
 	"barograph/stages/result"
 )
 
@@ -39,7 +40,7 @@ func TestJudge(t *testing.T) {
 		return 1<<30 + i<<10
 	})
 	leak := watched(8, func(i int64) int64 { return 1<<30 + i<<20 })
-	trials := []trial{{"infer[a=1]", result.Infer{Calls: 5, Window: [2]int64{1000 * ms, 10_000 * ms}}}}
+	trials := []*recording.Trial{{ID: "infer[a=1]", Infer: result.Infer{Calls: 5, Window: [2]int64{1000 * ms, 10_000 * ms}}}}
 	if err := judge(flat, trials); err != nil {
 		t.Errorf("flat: %v", err)
 	}

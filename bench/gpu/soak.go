@@ -17,8 +17,9 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
+	"barograph/pipeline/record"
 	"barograph/stages/device/nvml"
-	"barograph/stages/result"
+	"barograph/stages/recording"
 )
 
 // A sample is what one process of a run held at a moment, and the GPU beside it;
@@ -42,11 +43,11 @@ const (
 func soak(ctx context.Context, args []string) error {
 	f := flags("soak")
 	to := f.String("o", "memory.csv", "write the samples to this `file`")
-	recording := f.String("recording", "", "the `folder` below data/ that the study leaves")
+	folder := f.String("recording", "", "the `folder` below data/ that the study leaves")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	if f.NArg() == 0 || *recording == "" {
+	if f.NArg() == 0 || *folder == "" {
 		return errors.New("soak: want -recording DIR and a command")
 	}
 	cmd := exec.CommandContext(ctx, f.Arg(0), f.Args()[1:]...)
@@ -83,22 +84,16 @@ func soak(ctx context.Context, args []string) error {
 	if exit := (*exec.ExitError)(nil); ended != nil && (!errors.As(ended, &exit) || exit.ExitCode() != 3) { // measured, and INVALID for its times
 		return fmt.Errorf("%s: %w", strings.Join(f.Args(), " "), ended)
 	}
-	var run struct{ Trials []trial }
-	if err := result.Read(filepath.Join(*recording, "run.json"), &run); err != nil {
+	run, err := recording.ReadRun(filepath.Join(*folder, record.Run))
+	if err != nil {
 		return err
 	}
 	return judge(samples, run.Trials)
 }
 
-// A trial is one of a recording's, as far as it matters here.
-type trial struct {
-	ID    string
-	Infer result.Infer
-}
-
 // judge prints a line for each process of each trial, and fails where memory grew
 // by more than mayGrow, or where too little was seen of a trial to tell.
-func judge(samples []sample, trials []trial) error {
+func judge(samples []sample, trials []*recording.Trial) error {
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "trial\tcalls\tprocess\tresident\tgrew\tGPU\tgrew")
 	var wrong []string

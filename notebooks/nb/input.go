@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"strings"
 
-	"barograph/stages/judge"
+	"barograph/stages/recording"
 
 	"github.com/go-gota/gota/dataframe"
 )
@@ -98,8 +98,8 @@ func JSON(name string, v any) {
 	}
 }
 
-// A Run is what collect's run.json says of a whole recording.
-type Run = judge.Run
+// A Run is run.json.
+type Run = recording.Run
 
 // Recording reads collect's run.json.
 func Recording(name string) *Run {

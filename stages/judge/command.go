@@ -12,6 +12,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
+	"barograph/stages/recording"
 
 	"github.com/spf13/cobra"
 )
@@ -128,7 +129,7 @@ func (o Options) check() error {
 
 // load reads a file of samples, and the run.json beside it if there is one. What
 // is not as checksums beside it say is refused.
-func load(path string, sel Selection) (*Samples, *Run, error) {
+func load(path string, sel Selection) (*Samples, *recording.Run, error) {
 	beside := filepath.Join(filepath.Dir(path), record.Run)
 	for _, p := range []string{path, beside} {
 		if err := record.VerifyFile(p); err != nil {
@@ -151,11 +152,11 @@ func load(path string, sel Selection) (*Samples, *Run, error) {
 	if err := s.enough(); err != nil {
 		return nil, nil, fmt.Errorf("judge %s: %w", path, err)
 	}
-	var run *Run
+	var run *recording.Run
 	text, err := os.ReadFile(beside)
 	switch {
 	case err == nil:
-		run = &Run{}
+		run = &recording.Run{}
 		if err := json.Unmarshal(text, run); err != nil {
 			return nil, nil, fmt.Errorf("judge: read %s beside %s: %w", record.Run, path, err)
 		}

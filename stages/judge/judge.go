@@ -16,6 +16,7 @@ import (
 	"slices"
 
 	"barograph/pipeline/cell"
+	"barograph/stages/recording"
 	"barograph/stages/stats"
 
 	"golang.org/x/sync/errgroup"
@@ -141,12 +142,12 @@ var shown = []float64{0.5, 0.9, 0.99}
 
 // Judge judges samples, and may leave them in another order; run is what the recording says of how they were taken,
 // nil where there is none.
-func Judge(s *Samples, run *Run, o Options) (*Report, error) {
+func Judge(s *Samples, run *recording.Run, o Options) (*Report, error) {
 	if s == nil || len(s.Trials) == 0 {
 		return nil, errors.New("judge: no samples")
 	}
 	if run == nil {
-		run = &Run{}
+		run = &recording.Run{}
 	}
 	r := &Report{About: s.About, Simulated: s.Simulated, Calls: s.Rows, options: o.orDefault()}
 	r.jitter = run.Jitter()
@@ -251,7 +252,7 @@ func (r *Report) doubt(format string, args ...any) {
 }
 
 // validity looks for what makes every verdict INVALID (rules 9 and 10).
-func (r *Report) validity(run *Run) error {
+func (r *Report) validity(run *recording.Run) error {
 	base := r.Levels[0]
 	if base.value != 0 {
 		r.doubt("no baseline (level 0) was measured, so drift cannot be seen")

@@ -18,6 +18,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
+	"barograph/stages/recording"
 	"barograph/stages/stats"
 )
 
@@ -84,7 +85,7 @@ func slowed(by float64) func(rho, _ float64) float64 {
 	return func(rho, _ float64) float64 { return 100e6 * (1 + by*rho) }
 }
 
-func judged(t *testing.T, s study, seed uint64, run *Run, o Options) *Report {
+func judged(t *testing.T, s study, seed uint64, run *recording.Run, o Options) *Report {
 	t.Helper()
 	r, err := Judge(s.samples(seed), run, o)
 	if err != nil {
@@ -153,8 +154,8 @@ func TestVerdicts(t *testing.T) {
 // What run.json says of the measurement counts.
 func TestMeasurementCounts(t *testing.T) {
 	s := study{rho: spread, queued: true, latency: exponential, noise: 0.02, apart: 0.01, calls: 300, reps: 3}
-	var lost, unsteady, jitters Run
-	for text, run := range map[string]*Run{
+	var lost, unsteady, jitters recording.Run
+	for text, run := range map[string]*recording.Run{
 		`{"trials": [{"infer": {"window_ns": [0, 100], "run_delay_ns": 60}}]}`:                          &lost,
 		`{"trials": [{"stress": {"threads": 1, "steady": false}}, {"stress": {"threads": 0}}]}`:         &unsteady,
 		`{"trials": [{"infer": {"jitter_ns": {"p50": 2000000000}}}], "warnings": ["a: b 1", "c: b 2"]}`: &jitters,
@@ -164,7 +165,7 @@ func TestMeasurementCounts(t *testing.T) {
 		}
 	}
 	for _, c := range []struct {
-		run    *Run
+		run    *recording.Run
 		c1, c2 string
 		says   string
 	}{

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"barograph/pipeline/cell"
+	"barograph/stages/recording"
 )
 
 // That nothing changes is claimed where it does not, refuted where it does, and
@@ -46,7 +47,7 @@ func TestHarness(t *testing.T) {
 		{`{"trials": [{"infer": {"jitter_ns": {"p50": 2000000}}}]}`, cell.Refuted, "2% of the median"},
 		{`{}`, cell.NotIdentified, "not recorded"},
 	} {
-		var run Run
+		var run recording.Run
 		if err := json.Unmarshal([]byte(c.run), &run); err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"barograph/pipeline/cell"
+	"barograph/stages/recording"
 	"barograph/stages/stats"
 )
 
@@ -93,7 +94,7 @@ func (r *Report) floor() float64 {
 
 // c2 judges the second claim, which says that latency grows and by which law: if
 // it does not grow it does not grow exponentially.
-func (r *Report) c2(run *Run) cell.Verdict {
+func (r *Report) c2(run *recording.Run) cell.Verdict {
 	say := func(verdict, format string, args ...any) cell.Verdict {
 		return r.verdict("C2", C2, verdict, format, args...)
 	}

@@ -27,65 +27,24 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
 	"barograph/stages/device"
+	"barograph/stages/recording"
 	"barograph/stages/result"
 )
 
 // With is the parameters of collect: there are none.
 type With struct{}
 
-// A Run is run.json.
-type Run struct {
-	record.Head
-	Rows         int           `json:"rows"`      // in samples.csv
-	Columns      []Column      `json:"columns"`   // of samples.csv
-	Simulated    bool          `json:"simulated"` // whether any row is
-	Utilisation  Utilisation   `json:"utilisation"`
-	Calibrations []Calibration `json:"calibrations,omitempty"`
-	Trials       []*Trial      `json:"trials"`             // in the order of samples.csv
-	Warnings     []string      `json:"warnings,omitempty"` // the cells' and collect's own
-
-	found []string // collect's own
+// A run is the recording in the making.
+type run struct {
+	recording.Run
+	columns []column
+	files   []files  // of each trial
+	found   []string // collect's own warnings
 }
 
-// Utilisation says what a share of the link is a share of.
-type Utilisation struct {
-	Numerator   string `json:"numerator"`
-	Denominator string `json:"denominator"`
-	// Link holds the other denominators in use, for one direction.
-	Link cell.Link `json:"link"`
-}
-
-// A Calibration is a stress cell that measured what the link can carry.
-type Calibration struct {
-	ID     string          `json:"id"`
-	Seq    int             `json:"seq,omitempty"`
-	Point  cell.Point      `json:"point,omitempty"`
-	With   json.RawMessage `json:"with"`
-	Result result.Stress   `json:"result"`
-}
-
-// A Trial is an infer cell and what ran in its background.
-type Trial struct {
-	ID         string          `json:"id"` // of the infer cell
-	Stage      string          `json:"stage"`
-	Seq        int             `json:"seq,omitempty"`
-	Point      cell.Point      `json:"point,omitempty"`
-	With       json.RawMessage `json:"with"` // parameters of the infer cell
-	Infer      result.Infer    `json:"infer"`
-	Background string          `json:"background,omitempty"` // id of the stress cell
-	StressWith json.RawMessage `json:"stress_with,omitempty"`
-	Stress     *result.Stress  `json:"stress,omitempty"`
-	// Capacity is the calibrated bandwidth of the trial's direction.
-	Capacity     float64  `json:"capacity_bytes_per_s,omitempty"`
-	CapacityFrom string   `json:"capacity_from,omitempty"`
-	Utilisation  *float64 `json:"utilisation,omitempty"`          // of Capacity
-	OfRaw        *float64 `json:"utilisation_of_raw,omitempty"`   // of the link's line rate
-	OfModel      *float64 `json:"utilisation_of_model,omitempty"` // of the link after packet overhead
-	// Timeline is there for the first trial of each point under load.
-	Timeline *Timeline `json:"timeline,omitempty"`
-
-	calls  string // path of its calls
-	copies string // path of its load's copies; empty without
+// files are the paths of what a trial's cells left.
+type files struct {
+	calls, copies string // copies is empty without a load
 }
 
 // Kind returns the stage kind collect.
@@ -99,11 +58,11 @@ func Kind() *cell.Kind {
 			dir := record.Dir(study, machine)
 			return []string{path.Join(dir, record.Samples), path.Join(dir, record.Run), path.Join(dir, record.Sums)}
 		},
-		Run: run,
+		Run: collect,
 	}
 }
 
-func run(ctx context.Context, c *cell.Cell) error {
+func collect(ctx context.Context, c *cell.Cell) error {
 	r, err := join(&c.Spec)
 	if err != nil {
 		return fmt.Errorf("collect: %w", err)
@@ -118,7 +77,7 @@ func run(ctx context.Context, c *cell.Cell) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
 		e.SetEscapeHTML(false)
-		return e.Encode(r)
+		return e.Encode(&r.Run)
 	}); err != nil {
 		return fmt.Errorf("collect: %w", err)
 	}
@@ -147,18 +106,18 @@ func create(c *cell.Cell, name string, write func(*bufio.Writer) error) (err err
 
 // join reads everything but the calls, and finds the background and the
 // capacity of each trial.
-func join(s *cell.Spec) (*Run, error) {
-	r := &Run{
+func join(s *cell.Spec) (*run, error) {
+	r := &run{Run: recording.Run{
 		Head: record.Head{
 			Schema: record.Schema, Study: s.Study, Digest: s.Digest,
 			Seed: s.StudySeed, Machine: s.Machine, Order: s.Order,
 		},
-		Utilisation: Utilisation{
+		Utilisation: recording.Utilisation{
 			Numerator:   "bytes that the stressor copied within the trial's window, over its length",
 			Denominator: "the calibrated capacity of the trial's direction (capacity_bytes_per_s, from capacity_from)",
 			Link:        s.Machine.Link,
 		},
-	}
+	}}
 	loads := map[string][]load{}
 	for _, in := range s.OfKind("stress") {
 		var stress result.Stress
@@ -167,7 +126,7 @@ func join(s *cell.Spec) (*Run, error) {
 		}
 		r.repeat(in.ID, stress.Warnings)
 		if stress.Mode == "capacity" {
-			r.Calibrations = append(r.Calibrations, Calibration{in.ID, in.Seq, in.Point, in.With, stress})
+			r.Calibrations = append(r.Calibrations, recording.Calibration{ID: in.ID, Seq: in.Seq, Point: in.Point, With: in.With, Result: stress})
 		} else {
 			loads[in.During] = append(loads[in.During], load{in.ID, in.With, stress, in.Files[result.CopiesFile]})
 		}
@@ -185,16 +144,14 @@ func join(s *cell.Spec) (*Run, error) {
 		if err != nil {
 			return nil, err
 		}
-		r.Trials = append(r.Trials, t)
 		r.Rows += t.Infer.Calls
-		r.Simulated = r.Simulated || t.simulated()
+		r.Simulated = r.Simulated || t.Simulated()
 	}
 	if err := r.timelines(); err != nil {
 		return nil, err
 	}
 	r.environment()
-	r.header(inputs)
-	return r, nil
+	return r, r.header(inputs)
 }
 
 // A load is what ran in the background of a trial.
@@ -205,9 +162,10 @@ type load struct {
 	copies string // path; empty where there is no file
 }
 
-func (r *Run) trial(in cell.Input, loads []load, stressed bool) (*Trial, error) {
-	t := &Trial{ID: in.ID, Stage: in.Stage, Seq: in.Seq, Point: in.Point, With: in.With, calls: in.Files[result.CallsFile]}
-	if t.calls == "" {
+func (r *run) trial(in cell.Input, loads []load, stressed bool) (*recording.Trial, error) {
+	t := &recording.Trial{ID: in.ID, Stage: in.Stage, Seq: in.Seq, Point: in.Point, With: in.With}
+	left := files{calls: in.Files[result.CallsFile]}
+	if left.calls == "" {
 		return nil, fmt.Errorf("%s left no %s", in.ID, result.CallsFile)
 	}
 	if err := read(in, result.InferFile, &t.Infer); err != nil {
@@ -223,17 +181,14 @@ func (r *Run) trial(in cell.Input, loads []load, stressed bool) (*Trial, error) 
 		return nil, cell.Hint(fmt.Errorf("%s had a background, and no stress cell of its trial is among the inputs", in.ID),
 			"name the stage in during: of %s in the needs: of collect too", in.Stage)
 	case len(loads) == 1:
-		t.Background, t.StressWith, t.Stress, t.copies = loads[0].id, loads[0].with, &loads[0].stress, loads[0].copies
+		t.Background, t.StressWith, t.Stress, left.copies = loads[0].id, loads[0].with, &loads[0].stress, loads[0].copies
 		if t.Stress.Threads > 0 && t.Stress.Window != t.Infer.Window {
 			r.warn(t.Background, "achieved bandwidth is of %v, not of the trial's window %v", t.Stress.Window, t.Infer.Window)
 		}
 		r.capacity(t)
 	}
+	r.Trials, r.files = append(r.Trials, t), append(r.files, left)
 	return t, nil
-}
-
-func (t *Trial) simulated() bool {
-	return t.Infer.Simulated || t.Stress != nil && t.Stress.Simulated
 }
 
 // capacity fills in what the trial's direction can carry, and the shares of it
@@ -241,7 +196,7 @@ func (t *Trial) simulated() bool {
 // A calibration counts if it agrees with the trial on the axes they share; of
 // several the largest stands. Without one, the capacity that the stress cell
 // was told does. Copies that stay off the link use none of it.
-func (r *Run) capacity(t *Trial) {
+func (r *run) capacity(t *recording.Trial) {
 	if d, err := device.Directions(t.Stress.Direction); err == nil && d[0].OffLink() {
 		t.Utilisation, t.OfRaw, t.OfModel = new(float64), new(float64), new(float64)
 		return
@@ -303,7 +258,7 @@ func agree(a, b cell.Point) bool {
 
 // environment moves the cells' environment to the head. Trials that were
 // measured in another, because results are kept over upgrades, keep theirs.
-func (r *Run) environment() {
+func (r *run) environment() {
 	var head *record.Env
 	others := 0
 	for _, t := range r.Trials {
@@ -331,13 +286,13 @@ func (r *Run) environment() {
 }
 
 // repeat keeps the warnings that a cell left.
-func (r *Run) repeat(id string, texts []string) {
+func (r *run) repeat(id string, texts []string) {
 	for _, text := range texts {
 		r.Warnings = append(r.Warnings, id+": "+text)
 	}
 }
 
-func (r *Run) warn(id, format string, args ...any) {
+func (r *run) warn(id, format string, args ...any) {
 	text := id + ": " + fmt.Sprintf(format, args...)
 	r.Warnings, r.found = append(r.Warnings, text), append(r.found, text)
 }

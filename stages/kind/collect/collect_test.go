@@ -18,6 +18,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
+	"barograph/stages/recording"
 	"barograph/stages/result"
 
 	"pgregory.net/rapid"
@@ -115,7 +116,7 @@ func (s *study) run() (string, []cell.Event, error) {
 	}
 }
 
-const header = calls + "\n"
+const header = "call,scheduled_ns,start_ns,latency_ns\n"
 
 func bert(n int) result.Infer {
 	return result.Infer{
@@ -212,7 +213,7 @@ func TestResultsAreKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var r Run
+	var r recording.Run
 	if err := result.Read(filepath.Join(dir, "data/paper/host", record.Run), &r); err != nil {
 		t.Fatal(err)
 	}
@@ -287,7 +288,7 @@ func TestAxesBecomeColumns(t *testing.T) {
 		t.Fatal(err)
 	}
 	columns, rows := table(t, dir)
-	if got := strings.Join(columns[19:], " "); got != "axis_model rate pinned" {
+	if got := strings.Join(columns[len(recording.Columns):], " "); got != "axis_model rate pinned" {
 		t.Errorf("axes became %q", got)
 	}
 	for column, want := range map[string][2]string{
@@ -339,7 +340,7 @@ func TestUtilisation(t *testing.T) {
 			if _, rows := table(t, dir); rows[0]["utilisation"] != test.want {
 				t.Errorf("utilisation %q, want %q", rows[0]["utilisation"], test.want)
 			}
-			var r Run
+			var r recording.Run
 			if err := result.Read(filepath.Join(dir, "data/paper/host", record.Run), &r); err != nil {
 				t.Fatal(err)
 			}
@@ -369,7 +370,7 @@ func TestDoubtIsKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var r Run
+	var r recording.Run
 	if err := result.Read(filepath.Join(dir, "data/paper/host", record.Run), &r); err != nil {
 		t.Fatal(err)
 	}
@@ -419,7 +420,7 @@ func TestErrors(t *testing.T) {
 		{"infer: calls.csv:1: want the header", "", func(s *study) { s.infer("infer", nil, bert(1), "0,1,1,5\n") }},
 		{"infer: calls.csv:1: want the header", "", func(s *study) { s.infer("infer", nil, bert(0), "") }},
 		{"infer: calls.csv:3: call 2 follows call 0", "", func(s *study) { s.infer("infer", nil, bert(2), header+"0,1,1,5\n2,1,1,5\n") }},
-		{`infer: calls.csv:2: want four whole numbers from 0, found "0,1,1"`, "", func(s *study) { s.infer("infer", nil, bert(1), header+"0,1,1\n") }},
+		{`infer: calls.csv:2: want 4 whole numbers from 0, found "0,1,1"`, "", func(s *study) { s.infer("infer", nil, bert(1), header+"0,1,1\n") }},
 		{`found "0,1,1,5,6"`, "", func(s *study) { s.infer("infer", nil, bert(1), header+"0,1,1,5,6\n") }},
 		{`found "0,1,1,-5"`, "", func(s *study) { s.infer("infer", nil, bert(1), header+"0,1,1,-5\n") }},
 		{`found "0,1,1,1e3"`, "", func(s *study) { s.infer("infer", nil, bert(1), header+"0,1,1,1e3\n") }},
@@ -484,7 +485,7 @@ func FuzzSplice(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in string) {
 		var out bytes.Buffer
 		w := bufio.NewWriter(&out)
-		n, err := splice(w, strings.NewReader(in), []byte("a"), []byte("b"))
+		n, err := splice(w, strings.NewReader(in), []string{"call", "scheduled_ns", "start_ns", "latency_ns"}, []byte("a"), []byte("b"))
 		w.Flush()
 		if err != nil {
 			return

@@ -5,63 +5,50 @@ import (
 	"bytes"
 	"context"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 
 	"barograph/pipeline/cell"
+	"barograph/stages/recording"
 	"barograph/stages/result"
 )
 
-// A Column is one column of samples.csv.
-type Column struct {
-	Name string `json:"name"`
-	Doc  string `json:"doc"`
-	// value returns what is the same for every call of a trial; nil for the
-	// columns that are copied from the trial's own calls.
-	value func(*Trial) string
+// A column of samples.csv, and what it holds for every call of a trial; nil where
+// it is copied from the trial's own calls.
+type column struct {
+	result.Column
+	value func(*recording.Trial) any
 }
 
-// calls is the header of [result.CallsFile]; its fields stand in samples.csv as
-// they are.
-const calls = "call,scheduled_ns,start_ns,latency_ns"
-
-// header sets the columns: the fixed ones, then the inputs' axes in the order
-// in which they first appear.
-func (r *Run) header(inputs []cell.Input) {
-	r.Columns = []Column{
-		{"level", "pressure level; 0 in a study without levels", axis("level", "0")},
-		{"replicate", "repetition of the same point; 1 in a study without replicates", axis("replicate", "1")},
-		{"call", "number of the timed call within its trial", nil},
-		{"scheduled_ns", "scheduled arrival, on CLOCK_MONOTONIC; in a closed loop the previous completion", nil},
-		{"start_ns", "when the call was sent, on the same clock", nil},
-		{"latency_ns", "from the scheduled arrival to completion", nil},
-		{"model", "model that was called", func(t *Trial) string { return t.Infer.Model }},
-		{"batch", "sequences in a call", func(t *Trial) string { return strconv.Itoa(t.Infer.Batch) }},
-		{"sequence", "tokens in a sequence", func(t *Trial) string { return strconv.Itoa(t.Infer.Sequence) }},
-		{"device", "device of the model", func(t *Trial) string { return t.Infer.Device }},
-		{"direction", "direction of the stressor's copies: h2d, d2h, both, or off the link d2d, h2h; empty without a stressor", ofStress(func(s *result.Stress) string { return s.Direction }, "")},
-		{"threads", "threads of the stressor", ofStress(func(s *result.Stress) string { return strconv.Itoa(s.Threads) }, "0")},
-		{"block_bytes", "bytes of one copy", ofStress(func(s *result.Stress) string { return strconv.FormatInt(s.Block, 10) }, "0")},
-		{"achieved_bytes_per_s", "bandwidth that the stressor achieved while the trial measured", ofStress(func(s *result.Stress) string { return decimal(s.Achieved) }, "0")},
-		{"utilisation", "achieved_bytes_per_s over the calibrated capacity of the direction; 0 for copies off the link, empty if the capacity is unknown", func(t *Trial) string {
-			switch {
-			case t.Stress == nil:
-				return "0"
-			case t.Utilisation == nil:
-				return ""
-			}
-			return decimal(*t.Utilisation)
-		}},
-		{"outstanding", "copies that each stressor thread keeps in flight", ofStress(func(s *result.Stress) string { return strconv.Itoa(s.Outstanding) }, "0")},
-		{"rate_bytes_per_s", "bandwidth that the stressor was limited to; 0 for no limit", ofStress(func(s *result.Stress) string { return decimal(s.Rate) }, "0")},
-		{"simulated", "whether the device was simulated", func(t *Trial) string { return strconv.FormatBool(t.simulated()) }},
-		{"seq", "place of the trial in the drawn order", func(t *Trial) string { return strconv.Itoa(t.Seq) }},
+// header sets the columns: those that stages declare, then the inputs' axes in
+// the order in which they first appear.
+func (r *run) header(inputs []cell.Input) error {
+	calls, err := r.callColumns()
+	if err != nil {
+		return err
+	}
+	for i, otherwise := range []string{"0", "1"} {
+		r.columns = append(r.columns, column{recording.Axes[i], axis(recording.Axes[i].Name, otherwise)})
+	}
+	for _, c := range calls {
+		r.columns = append(r.columns, column{c, nil})
+	}
+	for _, m := range result.InferColumns {
+		r.columns = append(r.columns, column{m.Column, func(t *recording.Trial) any { return m.Of(&t.Infer) }})
+	}
+	for _, m := range result.StressColumns {
+		r.columns = append(r.columns, column{m.Column, func(t *recording.Trial) any { return ofStress(m, t.Stress) }})
+	}
+	for _, m := range recording.TrialColumns {
+		r.columns = append(r.columns, column{m.Column, m.Of})
 	}
 	taken := func(name string) bool {
-		return slices.ContainsFunc(r.Columns, func(c Column) bool { return c.Name == name })
+		return slices.ContainsFunc(r.columns, func(c column) bool { return c.Name == name })
 	}
 	seen := map[string]bool{"level": true, "replicate": true}
 	for _, in := range inputs {
@@ -74,53 +61,87 @@ func (r *Run) header(inputs []cell.Input) {
 			for taken(name) {
 				name = "axis_" + name
 			}
-			r.Columns = append(r.Columns, Column{name, fmt.Sprintf("the study's matrix axis %s", c.Axis), axis(c.Axis, "")})
+			r.columns = append(r.columns, column{result.Column{Name: name, Doc: "the study's matrix axis " + c.Axis, Role: result.Place}, axis(c.Axis, "")})
 		}
+	}
+	for _, c := range r.columns {
+		r.Columns = append(r.Columns, c.Column)
+	}
+	return nil
+}
+
+// callColumns returns the declared columns that any trial's calls have.
+func (r *run) callColumns() ([]result.Column, error) {
+	there := map[string]bool{}
+	for i, t := range r.Trials {
+		f, err := os.Open(r.files[i].calls)
+		if err != nil {
+			return nil, err
+		}
+		names, err := callNames(bufio.NewScanner(f))
+		if err = errors.Join(err, f.Close()); err != nil {
+			return nil, fmt.Errorf("%s: %s:1: %w", t.ID, result.CallsFile, err)
+		}
+		for _, name := range names {
+			there[name] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(result.CallColumns), func(c result.Column) bool { return !there[c.Name] }), nil
+}
+
+// callNames reads the header of a trial's calls: call, and others that are declared.
+func callNames(s *bufio.Scanner) ([]string, error) {
+	s.Scan()
+	names := strings.Split(s.Text(), ",")
+	for i, name := range names {
+		declared := slices.ContainsFunc(result.CallColumns, func(c result.Column) bool { return c.Name == name })
+		if !declared || (i == 0) != (name == result.CallColumns[0].Name) || slices.Contains(names[:i], name) {
+			var want []string
+			for _, c := range result.CallColumns {
+				want = append(want, c.Name)
+			}
+			return nil, fmt.Errorf("want the header %q, or a part of it, found %q", strings.Join(want, ","), s.Text())
+		}
+	}
+	return names, s.Err()
+}
+
+func axis(name, otherwise string) func(*recording.Trial) any {
+	return func(t *recording.Trial) any {
+		if v, ok := t.Point.Get(name); ok {
+			return v
+		}
+		return otherwise
 	}
 }
 
-func axis(name, otherwise string) func(*Trial) string {
-	return func(t *Trial) string {
-		v, ok := t.Point.Get(name)
-		if !ok {
-			return otherwise
-		}
-		return literal(v)
+// ofStress is a measure of a load: without one the zero of its kind.
+func ofStress(m result.Measure[result.Stress], s *result.Stress) any {
+	if s == nil {
+		s = &result.Stress{}
 	}
+	return m.Of(s)
 }
 
-func ofStress(value func(*result.Stress) string, otherwise string) func(*Trial) string {
-	return func(t *Trial) string {
-		if t.Stress == nil {
-			return otherwise
-		}
-		return value(t.Stress)
-	}
-}
-
-// literal writes an axis value as a study would, 4194304 and not 4.194304e+06.
+// literal writes a value as a study would, 4194304 and not 4.194304e+06: a number
+// in the shortest digits that read back as it is.
 func literal(v any) string {
-	switch v := v.(type) {
-	case float64:
-		return decimal(v)
-	case bool:
-		return strconv.FormatBool(v)
-	case string:
-		return v
+	if v, ok := v.(float64); ok {
+		return strconv.FormatFloat(v, 'f', -1, 64)
 	}
 	return fmt.Sprint(v)
 }
 
-// decimal writes the shortest digits that read back as v, without an exponent.
-func decimal(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
-
 // samples writes samples.csv and tells when each trial is done.
-func (r *Run) samples(ctx context.Context, w *bufio.Writer, done func(int)) error {
-	first := slices.IndexFunc(r.Columns, func(c Column) bool { return c.value == nil })
-	last := first + bytes.Count([]byte(calls), []byte(",")) + 1
-	names := make([]string, len(r.Columns))
-	for i, c := range r.Columns {
-		names[i] = c.Name
+func (r *run) samples(ctx context.Context, w *bufio.Writer, done func(int)) error {
+	first := slices.IndexFunc(r.columns, func(c column) bool { return c.value == nil })
+	last := first
+	var names, calls []string
+	for _, c := range r.columns {
+		if names = append(names, c.Name); c.value == nil {
+			calls = append(calls, c.Name)
+			last++
+		}
 	}
 	header, err := line(names)
 	if err != nil {
@@ -132,15 +153,15 @@ func (r *Run) samples(ctx context.Context, w *bufio.Writer, done func(int)) erro
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		before, err := line(values(t, r.Columns[:first]))
+		before, err := line(values(t, r.columns[:first]))
 		if err != nil {
 			return err
 		}
-		after, err := line(values(t, r.Columns[last:]))
+		after, err := line(values(t, r.columns[last:]))
 		if err != nil {
 			return err
 		}
-		n, err := t.write(w, before, after)
+		n, err := write(w, r.files[i].calls, calls, before, after)
 		if err != nil {
 			return fmt.Errorf("%s: %w", t.ID, err)
 		}
@@ -153,10 +174,10 @@ func (r *Run) samples(ctx context.Context, w *bufio.Writer, done func(int)) erro
 	return nil
 }
 
-func values(t *Trial, columns []Column) []string {
+func values(t *recording.Trial, columns []column) []string {
 	v := make([]string, len(columns))
 	for i, c := range columns {
-		v[i] = c.value(t)
+		v[i] = literal(c.value(t))
 	}
 	return v
 }
@@ -173,47 +194,61 @@ func line(fields []string) ([]byte, error) {
 }
 
 // write copies a trial's calls and returns how many there were.
-func (t *Trial) write(w *bufio.Writer, before, after []byte) (int, error) {
-	f, err := os.Open(t.calls)
+func write(w *bufio.Writer, calls string, names []string, before, after []byte) (int, error) {
+	f, err := os.Open(calls)
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
-	n, err := splice(w, f, before, after)
+	n, err := splice(w, f, names, before, after)
 	if err != nil {
 		return n, fmt.Errorf("%s:%d: %w", result.CallsFile, n+2, err)
 	}
 	return n, nil
 }
 
-// splice writes each call, a line of [calls], between the same two pieces of
-// line. Numbers are checked and left as they are written; calls count up by
-// one. It returns how many lines were good. Raw samples are kept, whatever they
-// are, in whole nanoseconds (rule 3 of stages/README.md).
-func splice(w *bufio.Writer, r io.Reader, before, after []byte) (n int, err error) {
+// splice writes each of a trial's calls between the same two pieces of line, with
+// an empty field for each of names that its file does not have. Numbers are
+// checked and left as they are written; calls count up by one. It returns how many
+// lines were good. Raw samples are kept, whatever they are, in whole nanoseconds
+// (rule 3 of stages/README.md).
+func splice(w *bufio.Writer, r io.Reader, names []string, before, after []byte) (n int, err error) {
 	s := bufio.NewScanner(r)
 	s.Buffer(make([]byte, 1<<16), 1<<16)
-	if !s.Scan() || s.Text() != calls {
-		return -1, fmt.Errorf("want the header %q, found %q", calls, s.Text())
+	there, err := callNames(s)
+	if err != nil {
+		return -1, err
 	}
+	place := make([]int, len(names)) // of each name among the fields
+	for i, name := range names {
+		place[i] = slices.Index(there, name)
+	}
+	fields := make([][]byte, len(there))
 	var next int64
 	for ; s.Scan(); n++ {
-		var v [4]int64
-		rest := s.Bytes()
-		for i := range v {
+		rest, number := s.Bytes(), int64(0)
+		for i := range fields {
 			field, tail, more := bytes.Cut(rest, []byte(","))
-			if v[i], err = strconv.ParseInt(string(field), 10, 64); err != nil || v[i] < 0 || more != (i < len(v)-1) {
-				return n, fmt.Errorf("want four whole numbers from 0, found %q", s.Text())
+			v, err := strconv.ParseInt(string(field), 10, 64)
+			if err != nil || v < 0 || more != (i < len(fields)-1) {
+				return n, fmt.Errorf("want %d whole numbers from 0, found %q", len(fields), s.Text())
 			}
-			rest = tail
+			if i == 0 {
+				number = v
+			}
+			fields[i], rest = field, tail
 		}
-		if n > 0 && v[0] != next {
-			return n, fmt.Errorf("call %d follows call %d", v[0], next-1)
+		if n > 0 && number != next {
+			return n, fmt.Errorf("call %d follows call %d", number, next-1)
 		}
-		next = v[0] + 1
+		next = number + 1
 		w.Write(before)
-		w.WriteByte(',')
-		w.Write(s.Bytes())
+		for _, i := range place {
+			w.WriteByte(',')
+			if i >= 0 {
+				w.Write(fields[i])
+			}
+		}
 		w.WriteByte(',')
 		w.Write(after)
 		if err := w.WriteByte('\n'); err != nil { // the first error sticks

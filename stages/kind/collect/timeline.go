@@ -10,19 +10,9 @@ import (
 	"strconv"
 
 	"barograph/stages/device"
+	"barograph/stages/recording"
 	"barograph/stages/result"
 )
-
-// A Timeline is what a load copied in equal slices of time while the first timed
-// calls of its trial ran: enough to draw them beside one another, and a few
-// kilobytes where the copies may be gigabytes. Its calls stand in samples.csv.
-type Timeline struct {
-	Calls int   `json:"calls"`    // that it spans, from the first's start to the last's end
-	Start int64 `json:"start_ns"` // on the clock of samples.csv
-	Slice int64 `json:"slice_ns"`
-	// Bytes of each slice; a copy counts in each by the share of its duration there.
-	Bytes []int64 `json:"bytes"`
-}
 
 const (
 	timelineCalls  = 12
@@ -31,21 +21,21 @@ const (
 
 // timelines gives a timeline to the first trial of each point, replicates apart,
 // that had a load.
-func (r *Run) timelines() error {
+func (r *run) timelines() error {
 	seen := map[string]bool{}
-	for _, t := range r.Trials {
+	for i, t := range r.Trials {
 		point := t.Stage
 		for _, c := range t.Point {
 			if c.Axis != "replicate" {
 				point += fmt.Sprintf(" %s=%v", c.Axis, c.Value)
 			}
 		}
-		if seen[point] || t.copies == "" || t.Stress.Threads == 0 {
+		if seen[point] || r.files[i].copies == "" || t.Stress.Threads == 0 {
 			continue
 		}
 		seen[point] = true
 		var err error
-		if t.Timeline, err = timeline(t.calls, t.copies); err != nil {
+		if t.Timeline, err = timeline(r.files[i]); err != nil {
 			return fmt.Errorf("%s: %w", t.ID, err)
 		}
 	}
@@ -53,10 +43,10 @@ func (r *Run) timelines() error {
 }
 
 // timeline reads the first calls of a trial, and what was copied meanwhile.
-func timeline(calls, copies string) (*Timeline, error) {
-	line := &Timeline{}
+func timeline(left files) (*recording.Timeline, error) {
+	line := &recording.Timeline{}
 	end := int64(0)
-	err := numbers(calls, 4, func(v []int64) bool {
+	err := numbers(left.calls, 4, func(v []int64) bool {
 		if line.Calls == 0 {
 			line.Start = v[1]
 		}
@@ -70,7 +60,7 @@ func timeline(calls, copies string) (*Timeline, error) {
 	line.Slice = max(1, (end-line.Start+timelineSlices-1)/timelineSlices)
 	slices := (end - line.Start + line.Slice - 1) / line.Slice
 	sum := make([]float64, max(1, slices))
-	err = numbers(copies, 4, func(v []int64) bool {
+	err = numbers(left.copies, 4, func(v []int64) bool {
 		c := device.Copy{Start: v[1], Bytes: v[2], Duration: v[3]}
 		first, last := max(0, (c.Start-line.Start)/line.Slice), (c.End()-line.Start)/line.Slice
 		for i := first; c.End() >= line.Start && i <= last && i < int64(len(sum)); i++ {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"barograph/pipeline/record"
+	"barograph/stages/recording"
 	"barograph/stages/result"
 )
 
@@ -53,7 +54,7 @@ func TestTimeline(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var r Run
+	var r recording.Run
 	if err := result.Read(filepath.Join(dir, "data/paper/host", record.Run), &r); err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +73,7 @@ func TestTimeline(t *testing.T) {
 	if dir, _, err = loaded(t, 3, copiesOf(t, "")).run(); err != nil {
 		t.Fatal(err)
 	}
-	r = Run{}
+	r = recording.Run{}
 	if err := result.Read(filepath.Join(dir, "data/paper/host", record.Run), &r); err != nil || r.Trials[0].Timeline.Calls != 3 || len(r.Trials[0].Timeline.Bytes) != 120 {
 		t.Errorf("three calls: %+v, %v", r.Trials[0].Timeline, err)
 	}

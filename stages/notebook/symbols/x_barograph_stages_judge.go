@@ -28,8 +28,6 @@ func x_barograph_stages_judge() map[string]reflect.Value {
 		"Options":       reflect.ValueOf((*judge.Options)(nil)),
 		"Report":        reflect.ValueOf((*judge.Report)(nil)),
 		"RowError":      reflect.ValueOf((*judge.RowError)(nil)),
-		"Run":           reflect.ValueOf((*judge.Run)(nil)),
-		"RunTrial":      reflect.ValueOf((*judge.RunTrial)(nil)),
 		"Samples":       reflect.ValueOf((*judge.Samples)(nil)),
 		"Selection":     reflect.ValueOf((*judge.Selection)(nil)),
 		"Test":          reflect.ValueOf((*judge.Test)(nil)),

@@ -1,4 +1,4 @@
-package judge
+package recording
 
 import (
 	"encoding/json"

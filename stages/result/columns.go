@@ -1,0 +1,72 @@
+package result
+
+// A Column declares one column of a recording's samples: once, by the stage that
+// measures it. Reader, judge, notebooks, report and run.json's description take
+// it from there.
+type Column struct {
+	Name  string `json:"name"`
+	Doc   string `json:"doc"`
+	Unit  string `json:"unit,omitempty"`  // ns, bytes or bytes/s; empty for a count, a share and a text
+	Role  Role   `json:"role,omitempty"`  // what the column is for
+	Stage string `json:"stage,omitempty"` // kind of the stage that sets or measures it
+	Type  Type   `json:"-"`
+}
+
+// A Role says whether a column places a call in the design, says what was set, or
+// holds what was found.
+type Role string
+
+const (
+	Place     Role = "place"
+	Condition Role = "condition"
+	Outcome   Role = "result"
+)
+
+// A Type says which values of a column can have been measured.
+type Type int
+
+const (
+	Anything Type = iota
+	Time          // a positive whole number of nanoseconds, in every row
+	Amount        // a number from 0; empty where it is unknown
+	Share         // an Amount of at most MostShare
+)
+
+// MostShare is the share of the link beyond which a column holds something else,
+// such as percent.
+const MostShare = 2
+
+// A Measure is a column whose value is the same for all calls of a trial, and is
+// read off what a stage left of it.
+type Measure[T any] struct {
+	Column
+	Of func(*T) any // a text, a truth value or a number
+}
+
+// CallColumns are the columns of [CallsFile], whole numbers from 0.
+var CallColumns = []Column{
+	{Name: "call", Doc: "number of the timed call within its trial", Role: Place, Stage: "infer"},
+	{Name: "scheduled_ns", Doc: "scheduled arrival, on CLOCK_MONOTONIC; in a closed loop the previous completion", Unit: "ns", Role: Outcome, Stage: "infer"},
+	{Name: "start_ns", Doc: "when the call was sent, on the same clock", Unit: "ns", Role: Outcome, Stage: "infer"},
+	{Name: "latency_ns", Doc: "from the scheduled arrival to completion", Unit: "ns", Role: Outcome, Stage: "infer", Type: Time},
+}
+
+// InferColumns are what an [Infer] says of every call of its trial.
+var InferColumns = []Measure[Infer]{
+	{Column{Name: "model", Doc: "model that was called", Role: Condition, Stage: "infer"}, func(i *Infer) any { return i.Model }},
+	{Column{Name: "batch", Doc: "sequences in a call", Role: Condition, Stage: "infer"}, func(i *Infer) any { return i.Batch }},
+	{Column{Name: "sequence", Doc: "tokens in a sequence", Role: Condition, Stage: "infer"}, func(i *Infer) any { return i.Sequence }},
+	{Column{Name: "device", Doc: "device of the model", Role: Condition, Stage: "infer"}, func(i *Infer) any { return i.Device }},
+}
+
+// StressColumns are what a [Stress] says of every call of its trial. Without a
+// load numbers are 0 and texts empty.
+var StressColumns = []Measure[Stress]{
+	{Column{Name: "direction", Doc: "direction of the stressor's copies: h2d, d2h, both, or off the link d2d, h2h; empty without a stressor", Role: Condition, Stage: "stress"}, func(s *Stress) any { return s.Direction }},
+	{Column{Name: "threads", Doc: "threads of the stressor", Role: Condition, Stage: "stress", Type: Amount}, func(s *Stress) any { return s.Threads }},
+	{Column{Name: "block_bytes", Doc: "bytes of one copy", Unit: "bytes", Role: Condition, Stage: "stress", Type: Amount}, func(s *Stress) any { return s.Block }},
+	{Column{Name: "outstanding", Doc: "copies that each stressor thread keeps in flight", Role: Condition, Stage: "stress", Type: Amount}, func(s *Stress) any { return s.Outstanding }},
+	{Column{Name: "memory", Doc: "host memory of the copies, pinned or pageable; empty without a stressor", Role: Condition, Stage: "stress"}, func(s *Stress) any { return s.Memory }},
+	{Column{Name: "rate_bytes_per_s", Doc: "bandwidth that the stressor was limited to; 0 for no limit", Unit: "bytes/s", Role: Condition, Stage: "stress", Type: Amount}, func(s *Stress) any { return s.Rate }},
+	{Column{Name: "achieved_bytes_per_s", Doc: "bandwidth that the stressor achieved while the trial measured", Unit: "bytes/s", Role: Outcome, Stage: "stress", Type: Amount}, func(s *Stress) any { return s.Achieved }},
+}
