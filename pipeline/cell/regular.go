@@ -1,9 +1,13 @@
 package cell
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // Regular looks at a file that is to be read. What is no regular file is an error:
@@ -14,6 +18,36 @@ func Regular(path string) (fs.FileInfo, error) {
 		err = Irregular(path, info.Mode())
 	}
 	return info, err
+}
+
+// Open opens a regular file to read. It never waits: a pipe that was put in the
+// file's place is refused, and so is whatever else is no regular file.
+func Open(path string) (*os.File, fs.FileInfo, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		if info, e := os.Stat(path); e == nil && !info.Mode().IsRegular() { // a socket cannot be opened
+			err = Irregular(path, info.Mode())
+		}
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		err = Irregular(path, info.Mode())
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return f, info, nil
+}
+
+// Read reads a regular file, as [Open] opens it.
+func Read(path string) ([]byte, error) {
+	f, _, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
 }
 
 // Irregular says what a file is that is no regular one; nil if it is one.

@@ -89,11 +89,11 @@ func (d *Decider) Decide(c *Cell) (*Decision, error) {
 		}
 	}
 	dec := &Decision{Key: keyOf(parts), Parts: parts}
-	dec.Record = d.store.Get(dec.Key)
+	dec.Record = d.store.Get(dec.Key, c.Outputs)
 	whole := dec.Record != nil
 	for _, g := range c.Gang {
 		key := gangKey(dec.Key, g)
-		r := d.store.Get(key)
+		r := d.store.Get(key, g.Outputs)
 		whole = whole && r != nil
 		d.set(g, &Decision{Key: key, Record: r, Reason: "runs with " + c.ID})
 	}

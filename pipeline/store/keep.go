@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"barograph/pipeline/cell"
+
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
@@ -27,7 +29,7 @@ type Damage struct {
 // are needed. It returns how many objects are sound, and what is damaged.
 func (s *Store) Verify() (sound int, damage []Damage, err error) {
 	for _, name := range []string{"cells.log", "details.log"} {
-		b, err := os.ReadFile(filepath.Join(s.dir, name))
+		b, err := cell.Read(filepath.Join(s.dir, name))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return 0, nil, err
 		}
@@ -173,12 +175,15 @@ func (s *Store) GC(roots map[string]bool, budget int64, dry bool) (Swept, error)
 	swept.Kept = len(kept)
 	// The newest record of a cell is its last in the log.
 	slices.SortFunc(kept, func(a, b *Record) int { return cmp.Or(cmp.Compare(a.Started, b.Started), cmp.Compare(a.Key, b.Key)) })
+	var full error
 	if !dry {
-		if err := s.rewrite(kept); err != nil {
+		err := s.rewrite(kept)
+		if full = err; err != nil && !errors.Is(err, unix.ENOSPC) {
 			return swept, fmt.Errorf("rewrite the store: %w", err)
 		}
 	}
-	// Only now that no record names them may objects go.
+	// Only now that no record names them may objects go; but on a full disk they
+	// are what makes room for the logs, and a record without them does not count.
 	err := s.eachObject(func(path string, d fs.DirEntry) error {
 		if objects[d.Name()] {
 			return nil
@@ -193,6 +198,11 @@ func (s *Store) GC(roots map[string]bool, budget int64, dry bool) (Swept, error)
 		}
 		return os.Remove(path)
 	})
+	if err == nil && full != nil {
+		if err = s.rewrite(kept); err != nil {
+			err = fmt.Errorf("rewrite the store: %w", err)
+		}
+	}
 	return swept, err
 }
 

@@ -33,12 +33,12 @@ func TestDamagedObject(t *testing.T) {
 	s := open(t, dir)
 	r := commit(t, s, "key", "s/x", "text")
 	commit(t, s, "other", "s/y", "other")
-	if s.Get("key") == nil {
+	if s.Get("key", outTxt) == nil {
 		t.Fatal("the record is not there")
 	}
 	path := s.Object(r.Files[0].Digest)
 	damage(t, path)
-	if s.Get("key") != nil {
+	if s.Get("key", outTxt) != nil {
 		t.Error("a damaged object counts, in the store that made it")
 	}
 	if err := s.Close(); err != nil {
@@ -46,14 +46,14 @@ func TestDamagedObject(t *testing.T) {
 	}
 	s = open(t, dir)
 	defer s.Close()
-	if s.Get("key") != nil || s.Get("other") == nil {
+	if s.Get("key", outTxt) != nil || s.Get("other", outTxt) == nil {
 		t.Error("a damaged object counts, or a sound one does not")
 	}
 	sound, found, err := s.Verify()
 	if err != nil || sound != 1 || len(found) != 1 || found[0].Cells[0] != "s/x" || !strings.HasSuffix(path, found[0].Path) {
 		t.Errorf("verify: %d sound, %+v, %v", sound, found, err)
 	}
-	if commit(t, s, "key", "s/x", "text"); s.Get("key") == nil {
+	if commit(t, s, "key", "s/x", "text"); s.Get("key", outTxt) == nil {
 		t.Error("the object was not made again")
 	}
 	if _, found, _ := s.Verify(); len(found) != 0 {
@@ -105,7 +105,7 @@ func TestTornDetails(t *testing.T) {
 		s := open(t, dir)
 		commit(t, s, "after", "s/after", "after")
 		for i := range 3 {
-			d, err := s.Detail(s.Get(fmt.Sprint("key", i)))
+			d, err := s.Detail(s.Get(fmt.Sprint("key", i), outTxt))
 			if kept := i < strings.Count(string(whole[:cut]), "\n"); kept != (err == nil) {
 				t.Fatalf("cut at %d: detail %d: %v", cut, i, err)
 			} else if kept && d.Parts[0].Value != fmt.Sprint("text", i) {
@@ -116,7 +116,7 @@ func TestTornDetails(t *testing.T) {
 			t.Fatal(err)
 		}
 		s = open(t, dir)
-		if d, err := s.Detail(s.Get("after")); err != nil || d.Parts[0].Value != "after" {
+		if d, err := s.Detail(s.Get("after", outTxt)); err != nil || d.Parts[0].Value != "after" {
 			t.Fatalf("cut at %d: what was written afterwards: %+v, %v", cut, d, err)
 		}
 		s.Close()
@@ -171,7 +171,7 @@ func TestGC(t *testing.T) {
 	if err != nil || swept.Removed != 2 || swept.Freed != 12 {
 		t.Errorf("dry: %+v, %v", swept, err)
 	}
-	if s.Get("key1") == nil {
+	if s.Get("key1", outTxt) == nil {
 		t.Error("a dry gc removed something")
 	}
 	// 4 bytes of root, 6 of the newest; key4 shares root's object and costs nothing.
@@ -185,7 +185,7 @@ func TestGC(t *testing.T) {
 	s = open(t, dir)
 	defer s.Close()
 	for key, want := range map[string]bool{"key0": true, "key1": false, "key2": false, "key3": true, "key4": true, "key5": true} {
-		r := s.Get(key)
+		r := s.Get(key, outTxt)
 		if (r != nil) != want {
 			t.Errorf("%s is there: %v, want %v", key, r != nil, want)
 		} else if want {
@@ -222,7 +222,7 @@ func TestShared(t *testing.T) {
 		t.Fatal(err, *warned)
 	}
 	s, warned = shared(t.TempDir())
-	r := s.Get(key)
+	r := s.Get(key, outTxt)
 	if r == nil || r.Files[0] != made.Files[0] || r.Wall != made.Wall || len(*warned) > 0 {
 		t.Fatalf("the second workspace got %+v, %v", r, *warned)
 	}
@@ -238,7 +238,7 @@ func TestShared(t *testing.T) {
 	object := filepath.Join(folder, "objects", made.Files[0].Digest[:2], made.Files[0].Digest)
 	damage(t, object)
 	s, warned = shared(t.TempDir())
-	if r := s.Get(key); r != nil || len(*warned) != 1 || !strings.Contains((*warned)[0].Error(), "damaged") {
+	if r := s.Get(key, outTxt); r != nil || len(*warned) != 1 || !strings.Contains((*warned)[0].Error(), "damaged") {
 		t.Errorf("a damaged object came along: %+v, %v", r, *warned)
 	}
 	s.Close()

@@ -44,11 +44,8 @@ func Lock(ctx context.Context, path string, waiting func(holder string)) (io.Clo
 		}
 	}
 	who := fmt.Sprintf("process %d (%s), since %s\n", os.Getpid(), strings.Join(os.Args, " "), time.Now().Format(time.DateTime))
-	if err := f.Truncate(0); err == nil {
-		_, err = f.WriteAt([]byte(who), 0)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
-		}
+	if f.Truncate(0) == nil { // on a full disk it is held all the same, without a name
+		_, _ = f.WriteAt([]byte(who), 0)
 	}
 	return f, nil
 }

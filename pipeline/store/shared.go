@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"barograph/pipeline/cell"
 )
 
 // A Shared folder stands behind the stores of several workspaces, machines or
@@ -18,8 +20,8 @@ import (
 //	cells/01/0123...      a record's line and its detail's, by key
 //
 // Files appear whole or not at all and never change, so that it needs no lock;
-// what comes from it is checked against its digest, so that it needs no trust in
-// the disk. Its members do need to trust one another: a record says what a key's
+// what comes from it is checked whole before it is believed, so that it needs no
+// trust in the disk. Its members do need to trust one another: a record says what a key's
 // result is.
 type Shared struct {
 	dir  string
@@ -38,41 +40,61 @@ func (sh *Shared) object(digest string) string {
 
 func (sh *Shared) cell(key string) string { return filepath.Join(sh.dir, "cells", key[:2], key) }
 
-// read returns a record and its detail; nil where the folder has none that is
-// whole.
-func (sh *Shared) read(key string) (*Record, []byte) {
-	b, err := os.ReadFile(sh.cell(key))
+// read returns the record of a cell with these outputs and its detail; nil where
+// the folder has none that is whole. The objects that it names are there, of the
+// right size, and not yet read.
+func (sh *Shared) read(key string, outputs []string) (*Record, *Detail) {
+	b, err := cell.Read(sh.cell(key))
 	if err != nil {
 		return nil, nil
 	}
 	first, rest, _ := strings.Cut(string(b), "\n")
-	second, _, whole := strings.Cut(rest, "\n")
+	second, more, whole := strings.Cut(rest, "\n")
 	r, err := parseRecord(first)
 	text, ok := unsealed(second)
 	of, detail, _ := strings.Cut(text, "\t")
-	if err != nil || !whole || !ok || r.Key != key || of != key {
+	if err != nil || !whole || !ok || more != "" || r.Key != key || of != key || !r.holds(outputs) {
+		return nil, nil
+	}
+	var d Detail
+	if json.Unmarshal([]byte(detail), &d) != nil || len(d.Warnings) != r.Warned {
 		return nil, nil
 	}
 	for _, f := range r.Files {
-		if st, err := os.Stat(sh.object(f.Digest)); err != nil || st.Size() != f.Size {
+		if st, err := os.Stat(sh.object(f.Digest)); err != nil || !st.Mode().IsRegular() || st.Size() != f.Size {
 			return nil, nil
 		}
 	}
-	return r, []byte(detail)
+	return r, &d
 }
 
 // fetch brings a record and its objects into the store, where it is open for
 // writing. It returns nil where there is nothing sound to bring.
-func (s *Store) fetch(key string) *Record {
+func (s *Store) fetch(key string, outputs []string) *Record {
 	if s.shared == nil {
 		return nil
 	}
-	r, text := s.shared.read(key)
-	if r == nil || s.log == nil {
-		return r
+	r, detail := s.shared.read(key, outputs)
+	if r != nil {
+		r = s.bring(r, *detail)
 	}
+	if r == nil {
+		s.mu.Lock()
+		s.lacking[key] = true
+		s.mu.Unlock()
+	}
+	return r
+}
+
+func (s *Store) bring(r *Record, detail Detail) *Record {
 	for _, f := range r.Files {
 		if s.sound(f) {
+			continue
+		}
+		if s.log == nil { // a look: nothing is brought, but a run would be told the same
+			if digest, err := s.Digest(s.shared.object(f.Digest)); err != nil || digest != f.Digest {
+				return nil
+			}
 			continue
 		}
 		aside := filepath.Join(s.dir, "objects", "."+f.Digest+"~")
@@ -89,12 +111,10 @@ func (s *Store) fetch(key string) *Record {
 			return nil
 		}
 	}
-	var d Detail
-	err := json.Unmarshal(text, &d)
-	if err == nil {
-		err = s.Commit(d, r)
+	if s.log == nil {
+		return r
 	}
-	if err != nil {
+	if err := s.commit(detail, false, r); err != nil {
 		s.shared.warn(err)
 		return nil
 	}
@@ -106,11 +126,11 @@ func (s *Store) push() {
 	if s.shared == nil {
 		return
 	}
-	for key := range s.used {
-		if have, _ := s.shared.read(key); have != nil {
+	for key, outputs := range s.used {
+		if have, _ := s.shared.read(key, outputs); have != nil && !s.lacking[key] {
 			continue
 		}
-		if r := s.Get(key); r != nil {
+		if r := s.Get(key, outputs); r != nil {
 			if err := s.give(r); err != nil {
 				s.shared.warn(err)
 				return
@@ -146,7 +166,7 @@ func (s *Store) give(r *Record) error {
 // copyFile copies a file, whole or not at all, and returns the SHA-256 of what
 // it wrote.
 func copyFile(from, to string) (digest string, err error) {
-	src, err := os.Open(from)
+	src, _, err := cell.Open(from)
 	if err != nil {
 		return "", err
 	}

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"barograph/pipeline/cell"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -84,7 +86,7 @@ func probe(dir string) uint64 {
 //
 //	crc32c digest size mtime ctime inode seen path
 func (c *statCache) load(path string) {
-	b, _ := os.ReadFile(path)
+	b, _ := cell.Read(path)
 	c.entries = make(map[string]entry, bytes.Count(b, []byte("\n")))
 	for line := range wholeLines(string(b)) {
 		text, ok := unsealed(line)
@@ -168,7 +170,7 @@ func deviceOf(info fs.FileInfo) uint64 {
 
 // HashFile returns the SHA-256 of a file in hexadecimal.
 func HashFile(path string) (string, error) {
-	f, err := os.Open(path)
+	f, _, err := cell.Open(path)
 	if err != nil {
 		return "", err
 	}

@@ -34,10 +34,12 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"barograph/pipeline/cell"
@@ -91,10 +93,13 @@ type Store struct {
 	records map[string]*Record // by key
 	latest  map[string]*Record // by cell
 	stats   statCache
-	details map[string][]byte // by key; nil until they are asked for
-	used    map[string]bool   // keys that a shared folder should have
-	unread  int               // lines that hold no record that this program can read
-	log     *os.File          // nil when the store was opened to read
+	details map[string][]byte   // by key; nil until they are asked for
+	used    map[string][]string // outputs by the keys that a shared folder should have
+	lacking map[string]bool     // keys of which it has nothing sound
+	ended   int64               // when the last committed cell did, in Unix time; see Commit
+	made    map[[2]string]bool  // outputs by name and digest; nil until Made is asked
+	unread  int                 // lines that hold no record that this program can read
+	log     *os.File            // nil when the store was opened to read
 	detail  *os.File
 	timer   *time.Timer // of the next Sync, where one is due
 	copies  atomic.Int64
@@ -161,12 +166,12 @@ func load(dir string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
-	b, err := os.ReadFile(filepath.Join(dir, "cells.log"))
+	b, err := cell.Read(filepath.Join(dir, "cells.log"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
 	n := bytes.Count(b, []byte("\n"))
-	s := &Store{dir: dir, records: make(map[string]*Record, n), latest: make(map[string]*Record, n), used: map[string]bool{}}
+	s := &Store{dir: dir, records: make(map[string]*Record, n), latest: make(map[string]*Record, n), used: map[string][]string{}, lacking: map[string]bool{}}
 	s.stats.load(filepath.Join(dir, "stats"))
 	for line := range wholeLines(string(b)) {
 		// A damaged line is a lost result; those around it still stand.
@@ -195,6 +200,10 @@ func wholeLines(log string) iter.Seq[string] {
 func (s *Store) index(r *Record) {
 	s.records[r.Key] = r
 	s.latest[r.Cell] = r
+	s.ended = max(s.ended, r.Started+int64(r.Wall))
+	if s.made != nil {
+		s.note(r)
+	}
 }
 
 // A record's line is
@@ -291,17 +300,24 @@ func unescape(s string) (string, error) {
 }
 
 // Get returns the record under a key, or nil: that of this store, or one that
-// the shared folder has. A record counts only while every object it names is
-// there and sound.
-func (s *Store) Get(key string) *Record {
+// the shared folder has. A record counts only if it names the outputs that the
+// cell declares and no others, and while every object it names is there and
+// sound.
+func (s *Store) Get(key string, outputs []string) *Record {
 	s.mu.Lock()
 	r := s.records[key]
-	s.used[key] = true
+	s.used[key] = outputs
 	s.mu.Unlock()
-	if r != nil && s.whole(r) {
+	if r != nil && r.holds(outputs) && s.whole(r) {
 		return r
 	}
-	return s.fetch(key)
+	return s.fetch(key, outputs)
+}
+
+// holds tells whether a record is of these outputs and no others.
+func (r *Record) holds(outputs []string) bool {
+	names := r.names()
+	return slices.Equal(names, outputs) || slices.Equal(slices.Sorted(slices.Values(names)), slices.Sorted(slices.Values(outputs)))
 }
 
 func (s *Store) whole(r *Record) bool {
@@ -337,6 +353,26 @@ func (s *Store) Latest(cell string) *Record {
 	return s.latest[cell]
 }
 
+// Made tells whether a record is of an output with this name and digest.
+func (s *Store) Made(name, digest string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.made == nil {
+		s.made = map[[2]string]bool{}
+		for _, r := range s.records {
+			s.note(r)
+		}
+	}
+	return s.made[[2]string{name, digest}]
+}
+
+// note adds a record's outputs to those that Made knows; s.mu is held.
+func (s *Store) note(r *Record) {
+	for _, f := range r.Files {
+		s.made[[2]string{f.Name, f.Digest}] = true
+	}
+}
+
 // Unread returns how many records could not be read: they are damaged, or of a
 // version of this program that kept them in another way.
 func (s *Store) Unread() int { return s.unread }
@@ -368,7 +404,7 @@ func (s *Store) indexDetails() error {
 	if s.details != nil {
 		return nil
 	}
-	b, err := os.ReadFile(filepath.Join(s.dir, "details.log"))
+	b, err := cell.Read(filepath.Join(s.dir, "details.log"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -388,7 +424,8 @@ func (s *Store) Object(digest string) string {
 }
 
 // Put moves a finished output into the store and returns what it is. The file
-// must be on the store's file system, regular, and no longer written to.
+// must be regular, and no longer written to. One that has other names too, which
+// may be somebody's, is copied: their file stays theirs.
 func (s *Store) Put(path, name string) (File, error) {
 	st, err := os.Lstat(path)
 	if err != nil {
@@ -411,10 +448,34 @@ func (s *Store) Put(path, name string) (File, error) {
 	if s.sound(f) {
 		return f, os.Remove(path)
 	}
+	if sys, ok := st.Sys().(*syscall.Stat_t); ok && sys.Nlink > 1 {
+		return f, s.takeCopy(path, f)
+	}
 	if err := os.Chmod(path, 0o444); err != nil {
 		return File{}, err
 	}
-	return f, s.adopt(path, f)
+	err = s.adopt(path, f)
+	if errors.Is(err, unix.EXDEV) {
+		err = s.takeCopy(path, f)
+	}
+	return f, err
+}
+
+// takeCopy adopts a copy of a file, and removes the file.
+func (s *Store) takeCopy(path string, f File) error {
+	aside := filepath.Join(s.dir, "aside", fmt.Sprintf("%s.%d~", f.Digest, s.copies.Add(1)))
+	digest, err := copyFile(path, aside)
+	if err == nil && digest != f.Digest {
+		err = fmt.Errorf("output %s changed while it was kept", f.Name)
+	}
+	if err == nil {
+		err = s.adopt(aside, f)
+	}
+	if err != nil {
+		os.Remove(aside)
+		return err
+	}
+	return os.Remove(path)
 }
 
 // adopt moves a file that holds an object's bytes to its place.
@@ -439,8 +500,13 @@ func (s *Store) adopt(path string, f File) error {
 	return nil
 }
 
-// Commit records finished cells, those of one trial.
-func (s *Store) Commit(d Detail, records ...*Record) error {
+// Commit records finished cells, those of one trial. What is committed later
+// has ended later, also where the clock was set back meanwhile: the records' times
+// are put off then, so that they give the order in which cells were measured.
+func (s *Store) Commit(d Detail, records ...*Record) error { return s.commit(d, true, records...) }
+
+// commit is Commit; records that are not this store's own keep their times.
+func (s *Store) commit(d Detail, own bool, records ...*Record) error {
 	b, err := json.Marshal(d)
 	if err != nil {
 		return err
@@ -449,12 +515,21 @@ func (s *Store) Commit(d Detail, records ...*Record) error {
 	for _, r := range records {
 		r.Warned = len(d.Warnings)
 		details.WriteString(sealed(r.Key + "\t" + string(b)))
-		lines.WriteString(r.line())
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failed != nil {
 		return s.failed
+	}
+	ended := int64(0)
+	for _, r := range records {
+		ended = max(ended, r.Started+int64(r.Wall))
+	}
+	for _, r := range records {
+		if own {
+			r.Started += max(0, s.ended+1-ended)
+		}
+		lines.WriteString(r.line())
 	}
 	if err := appendTo(s.detail, details.String()); err != nil {
 		return written(err)
@@ -463,7 +538,7 @@ func (s *Store) Commit(d Detail, records ...*Record) error {
 		return written(err)
 	}
 	for _, r := range records {
-		s.used[r.Key] = true
+		s.used[r.Key] = r.names()
 		if s.details != nil {
 			s.details[r.Key] = b
 		}
@@ -478,6 +553,15 @@ func (s *Store) due() {
 	if s.timer == nil && s.log != nil {
 		s.timer = time.AfterFunc(SyncEvery, func() { _ = s.Sync() }) // the next Commit says what went wrong
 	}
+}
+
+// names lists the outputs of a record.
+func (r *Record) names() []string {
+	names := make([]string, len(r.Files))
+	for i, f := range r.Files {
+		names[i] = f.Name
+	}
+	return names
 }
 
 func written(err error) error {

@@ -26,6 +26,8 @@ func open(t testing.TB, dir string) *store.Store {
 	return s
 }
 
+var outTxt = []string{"out.txt"} // what commit's cells declare
+
 // commit stores text as the one output of a cell.
 func commit(t testing.TB, s *store.Store, key, cellName, text string) *store.Record {
 	t.Helper()
@@ -58,7 +60,7 @@ func TestRecordsOutliveTheStore(t *testing.T) {
 	s = open(t, dir)
 	defer s.Close()
 	for i, name := range names {
-		r := s.Get(fmt.Sprint("key", i))
+		r := s.Get(fmt.Sprint("key", i), outTxt)
 		if r == nil || r.Cell != name || r.Wall != time.Second || r.Files[0].Name != "out.txt" {
 			t.Fatalf("record of %q came back as %+v", name, r)
 		}
@@ -99,7 +101,7 @@ func TestTornLog(t *testing.T) {
 		s := open(t, dir)
 		want := strings.Count(string(whole[:cut]), "\n")
 		for i := range n {
-			if got := s.Get(fmt.Sprint("key", i)) != nil; got != (i < want) {
+			if got := s.Get(fmt.Sprint("key", i), outTxt) != nil; got != (i < want) {
 				t.Fatalf("cut at %d of %d: record %d there: %v, want the first %d", cut, len(whole), i, got, want)
 			}
 		}
@@ -111,7 +113,7 @@ func TestTornLog(t *testing.T) {
 		}
 		if cut%17 == 0 {
 			s = open(t, dir)
-			if s.Get("again") == nil || (want > 0) != (s.Get("key0") != nil) {
+			if s.Get("again", outTxt) == nil || (want > 0) != (s.Get("key0", outTxt) != nil) {
 				t.Fatalf("cut at %d: what was committed afterwards is lost", cut)
 			}
 			s.Close()
@@ -142,7 +144,7 @@ func TestDamagedLog(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, w := range want {
-			r := s.Get(w.Key)
+			r := s.Get(w.Key, outTxt)
 			if r != nil && (r.Cell != w.Cell || r.Files[0] != w.Files[0]) {
 				t.Fatalf("byte %d flipped: record %d came back as %+v", at, i, r)
 			}
@@ -159,13 +161,13 @@ func TestLostObjectIsNoResult(t *testing.T) {
 	s := open(t, t.TempDir())
 	defer s.Close()
 	r := commit(t, s, "key", "s/x", "text")
-	if s.Get("key") == nil {
+	if s.Get("key", outTxt) == nil {
 		t.Fatal("the record is not there")
 	}
 	if err := os.Remove(s.Object(r.Files[0].Digest)); err != nil {
 		t.Fatal(err)
 	}
-	if s.Get("key") != nil {
+	if s.Get("key", outTxt) != nil {
 		t.Error("a record without its object counts as a result")
 	}
 }
@@ -235,7 +237,7 @@ func TestConcurrentUse(t *testing.T) {
 		wg.Go(func() {
 			for j := range 10 {
 				commit(t, s, fmt.Sprint("key", i, "-", j), "s/x", fmt.Sprint(j))
-				s.Get(fmt.Sprint("key", i, "-", j))
+				s.Get(fmt.Sprint("key", i, "-", j), outTxt)
 			}
 		})
 	}
@@ -247,7 +249,7 @@ func TestConcurrentUse(t *testing.T) {
 	defer s.Close()
 	for i := range 8 {
 		for j := range 10 {
-			if s.Get(fmt.Sprint("key", i, "-", j)) == nil {
+			if s.Get(fmt.Sprint("key", i, "-", j), outTxt) == nil {
 				t.Errorf("record %d-%d is lost", i, j)
 			}
 		}
@@ -357,7 +359,7 @@ func FuzzLog(f *testing.F) {
 			if len(fields) < 3 {
 				continue
 			}
-			if r := s.Get(fields[1]); r != nil && r.Key != fields[1] {
+			if r := s.Get(fields[1], outTxt); r != nil && r.Key != fields[1] {
 				t.Errorf("the record of %q says that it is of %q", fields[1], r.Key)
 			}
 			if r := s.Latest(fields[2]); r != nil {
@@ -406,7 +408,7 @@ func FuzzShared(f *testing.F) {
 			t.Fatal(err)
 		}
 		s.Share(group, func(error) {})
-		if r := s.Get("key"); r != nil && r.Key != "key" {
+		if r := s.Get("key", outTxt); r != nil && r.Key != "key" {
 			t.Errorf("the record of another key: %+v", r)
 		}
 	})
