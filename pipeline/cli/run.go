@@ -63,6 +63,7 @@ INVALID, 130 interrupted.`,
 	c.Flags().StringArrayVar(&opt.Fresh, "fresh", nil, "run the cells of `stage` again, whatever is stored; repeatable")
 	c.Flags().StringToInt64Var(&opt.Capacity, "resource", nil, "how much there is of what cells' resources: name, as `name=amount`; repeatable")
 	c.Flags().BoolVarP(&opt.KeepGoing, "keep-going", "k", false, "after a failure, run what does not need the failed cell")
+	c.Flags().BoolVar(&opt.Overwrite, "overwrite", false, "write outputs also over files that were edited since, or that no run made")
 	c.Flags().StringVar(&more.trace, "trace", "", "write when each cell ran to `file`, for Perfetto or chrome://tracing")
 	c.Flags().BoolVar(&watch, "watch", false, "stay, and run what an edit affects")
 	return c
@@ -156,6 +157,7 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 	if err := asked(p, opt.Capacity); err != nil {
 		return err
 	}
+	opt.Cache = cache()
 	opt.Program = program(p.Study.Machine.Device)
 	e := &ended{Study: p.Study.Name, Machine: p.Study.Machine, Lowered: p.Study.Lowered, Replayed: p.Replayed != ""}
 	a.begin(e)
@@ -212,6 +214,19 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 		return err
 	}
 	return &status{code: statusFailed}
+}
+
+// cache is the folder for what is made once for all workspaces, empty where
+// there is no home.
+func cache() string {
+	if dir := os.Getenv("BAROGRAPH_CACHE"); dir != "" {
+		return dir
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "barograph")
 }
 
 // asked refuses a --resource that means nothing.

@@ -2,72 +2,239 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/store"
+
+	"golang.org/x/sys/unix"
 )
 
-// Claims are the workspace paths that runs may write, because nothing stood
-// there when a run first wanted to. They are kept in a file, a path a line, and
-// noted before anything runs, so that no crash turns an output into somebody
-// else's file.
+// Claims tell files that runs made from everybody else's. For each workspace path
+// that runs write they hold what was written there last, and while a run may
+// write it, that it may: a file that is neither is somebody's, and stays.
+//
+// They are kept in a file, a path a line, noted before anything runs and again at
+// the run's end, and once more outside of the workspace, so that whoever removes
+// stored results need not remove outputs as well. A line is
+//
+//	digest or -, boot in which a run began that may write it or -, path
+//
+// with tabs between. A path alone is a line of an older version.
 type claims struct {
-	file string
-	held map[string]bool
-	more []string
+	file, beside string // beside is empty where there is none
+	boot         string
+	mu           sync.Mutex
+	held         map[string]claim
+	told         map[string]string // digests by path, as the file beside has them
+	dirty        bool
 }
 
-func readClaims(file string) (*claims, error) {
-	c := &claims{file: file, held: map[string]bool{}}
-	b, err := os.ReadFile(file)
+type claim struct {
+	digest string // of what a run wrote last; empty if none did yet
+	boot   string // in which a run began that may write it; empty if none runs
+}
+
+const before = "before" // the boot of a run that is not known any more
+
+func readClaims(file, beside string) (*claims, error) {
+	c := &claims{file: file, beside: beside, boot: before}
+	if b, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
+		c.boot = strings.TrimSpace(string(b))
+	}
+	b, err := cell.Read(file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	for line := range strings.Lines(string(b)) {
-		if path, whole := strings.CutSuffix(line, "\n"); whole {
-			c.held[path] = true
+	c.held = parseClaims(string(b))
+	if beside != "" {
+		b, _ := cell.Read(beside) // a help where it is there
+		c.told = map[string]string{}
+		for path, cl := range parseClaims(string(b)) {
+			c.told[path] = cl.digest
 		}
 	}
 	return c, nil
 }
 
-// claim takes a path for runs to write, or says whose file stands there. Below
-// data/ and figures/, which are for outputs, a clone brings files that no run
-// here has made.
-func (c *claims) claim(path, to string) error {
-	if st, err := os.Lstat(path); err == nil && st.IsDir() {
-		return errors.New("a folder is there")
+func parseClaims(text string) map[string]claim {
+	held := map[string]claim{}
+	for line := range strings.Lines(text) {
+		line, whole := strings.CutSuffix(line, "\n")
+		if !whole || line == "" {
+			continue
+		}
+		fields := strings.SplitN(line, "\t", 3)
+		if len(fields) < 3 {
+			held[line] = claim{boot: before}
+			continue
+		}
+		held[fields[2]] = claim{undash(fields[0]), undash(fields[1])}
 	}
-	if c.held[to] || strings.HasPrefix(to, "data/") || strings.HasPrefix(to, "figures/") {
+	return held
+}
+
+// What is said of a file that is not a run's.
+var (
+	errForeign = errors.New("it is there, and no run made it")
+	errEdited  = errors.New("it was changed since a run wrote it")
+)
+
+// own tells whether runs may write a path, where a cell's output of that name
+// goes, or says whose file stands there. What a run that did not end well may
+// have left half written is not known for a run's: aside then says that it is to
+// be kept aside.
+func (c *claims) own(s *store.Store, path, to, name string) (aside bool, err error) {
+	st, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR):
+		return false, nil
+	case err != nil:
+		return false, err
+	case st.IsDir():
+		return false, errors.New("a folder is there")
+	case !st.Mode().IsRegular():
+		return false, fmt.Errorf("%w: it is %s", errForeign, kindOf(st))
+	}
+	digest, err := s.Digest(path)
+	if err != nil {
+		return false, err
+	}
+	c.mu.Lock()
+	had, known := c.held[to]
+	told := c.told[to]
+	c.mu.Unlock()
+	switch {
+	case digest == had.digest || digest == told || s.Made(name, digest):
+		return false, nil
+	case had.boot != "" && had.boot != c.boot:
+		return true, nil
+	case had.digest != "" || told != "":
+		return false, errEdited
+	case !known && forOutputs(to):
+		return false, nil
+	}
+	return false, errForeign
+}
+
+// kindOf says what a file is that is no regular one.
+func kindOf(st fs.FileInfo) string {
+	if st.Mode()&fs.ModeSymlink != 0 {
+		return "a link"
+	}
+	return st.Mode().Type().String()
+}
+
+// forOutputs tells whether a path is in a folder that is for outputs alone, where
+// files may have been made by runs of which nothing is left here.
+func forOutputs(to string) bool {
+	return strings.HasPrefix(to, "data/") || strings.HasPrefix(to, "figures/")
+}
+
+// open notes that a run may write a path from now on.
+func (c *claims) open(to string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	cl := c.held[to]
+	if cl.boot != c.boot {
+		cl.boot, c.dirty = c.boot, true
+		c.held[to] = cl
+	}
+}
+
+// wrote notes what a path holds, as a run wrote it.
+func (c *claims) wrote(to, digest string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held[to].digest != digest {
+		c.held[to], c.dirty = claim{digest, c.boot}, true
+	}
+}
+
+// close notes that no run is under way: what none wrote is claimed no longer.
+func (c *claims) close() error {
+	for to, cl := range c.held {
+		if cl.boot == "" {
+			continue
+		}
+		c.dirty = true
+		if cl.boot = ""; cl.digest == "" {
+			delete(c.held, to)
+		} else {
+			c.held[to] = cl
+		}
+	}
+	if !c.dirty {
 		return nil
 	}
-	if _, err := os.Lstat(path); err == nil {
-		return errors.New("it is there, and no run made it")
+	if err := c.keep(); err != nil {
+		return err
 	}
-	c.held[to] = true
-	c.more = append(c.more, to)
+	if c.beside != "" {
+		maps.Copy(c.told, digests(c.held))
+		text := lines(c.told, func(digest string) string { return digest + "\t-" })
+		if os.MkdirAll(filepath.Dir(c.beside), 0o777) == nil { // or it is known here alone
+			_ = cell.Leave(c.beside, []byte(text))
+		}
+	}
 	return nil
 }
 
-// keep makes new claims durable. The file is written aside and renamed: a torn
-// one would forget claims.
+func digests(held map[string]claim) map[string]string {
+	all := map[string]string{}
+	for to, cl := range held {
+		all[to] = cl.digest
+	}
+	return all
+}
+
+// lines writes a line for each path, sorted.
+func lines[T any](held map[string]T, text func(T) string) string {
+	var b strings.Builder
+	for _, path := range slices.Sorted(maps.Keys(held)) {
+		b.WriteString(text(held[path]) + "\t" + path + "\n")
+	}
+	return b.String()
+}
+
+// keep makes claims durable. The file is written aside and renamed: a torn one
+// would forget claims.
 func (c *claims) keep() error {
-	if len(c.more) == 0 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.dirty {
 		return nil
 	}
-	all := make([]string, 0, len(c.held))
-	for path := range c.held {
-		all = append(all, path+"\n")
-	}
-	slices.Sort(all)
+	text := lines(c.held, func(cl claim) string { return orDash(cl.digest) + "\t" + orDash(cl.boot) })
 	f, err := os.Create(c.file + "~")
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(strings.Join(all, ""))
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(c.file+"~", c.file)
 	}
-	return os.Rename(c.file+"~", c.file)
+	c.dirty = err != nil
+	return err
+}
+
+func undash(s string) string {
+	if s == "-" {
+		return ""
+	}
+	return s
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
 }

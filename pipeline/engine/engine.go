@@ -9,13 +9,17 @@ package engine
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"barograph/pipeline/cell"
@@ -35,9 +39,13 @@ type Options struct {
 	// one device, the machine's memory in bytes and its processors (cpu) are known.
 	Capacity  map[string]int64
 	Fresh     []string
-	KeepGoing bool          // run what a failed cell does not stand before
-	Backoff   time.Duration // before the first retry of a cell; 0: a second
-	Observer  Observer
+	KeepGoing bool // run what a failed cell does not stand before
+	Overwrite bool // write outputs also over files that no run made
+	// Cache is a folder outside of the workspace in which the engine may remember
+	// what runs wrote; empty for none.
+	Cache    string
+	Backoff  time.Duration // before the first retry of a cell; 0: a second
+	Observer Observer
 }
 
 // An Observer is told what happens, from one goroutine.
@@ -131,9 +139,14 @@ func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Op
 		result: &Result{Counts: map[Status]int{}},
 	}
 	var err error
-	if r.claims, err = readClaims(filepath.Join(state, "outputs")); err != nil {
+	beside := ""
+	if opt.Cache != "" {
+		beside = filepath.Join(opt.Cache, "outputs", fmt.Sprintf("%x", sha256.Sum256([]byte(p.Study.Root))))
+	}
+	if r.claims, err = readClaims(filepath.Join(state, "outputs"), beside); err != nil {
 		return nil, err
 	}
+	r.found = filepath.Join(state, "found")
 	// Nothing here is wanted: whoever left it is dead, for we hold the lock, and
 	// what that one left running is so before long.
 	tmp := filepath.Dir(r.tmp)
@@ -153,14 +166,15 @@ func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Op
 	if err := r.fits(); err != nil {
 		return r.result, err
 	}
-	if err := r.prepare(ctx); err != nil {
-		return r.result, err
+	err = r.prepare(ctx)
+	if err == nil {
+		err = r.loop(ctx)
 	}
-	err = r.loop(ctx)
-	if err = errors.Join(err, s.Sync()); err != nil {
-		return r.result, err
+	if err = errors.Join(err, s.Sync()); err == nil {
+		err = r.conclude()
 	}
-	return r.result, r.conclude()
+	r.result.Warnings = append(r.result.Warnings, r.moved...)
+	return r.result, errors.Join(err, r.claims.close())
 }
 
 // A run is the state of Run; only its loop's goroutine touches it.
@@ -170,6 +184,9 @@ type run struct {
 	opt     Options
 	decider *plan.Decider
 	claims  *claims
+	found   string     // the folder for files that are kept aside
+	mu      sync.Mutex // guards moved
+	moved   []Warning
 	tmp     string
 	logs    string
 	env     []string // that every cell is given
@@ -209,18 +226,7 @@ func (r *run) prepare(ctx context.Context) error {
 			may = append(may, c)
 		}
 	}
-	for _, c := range may {
-		for _, to := range c.Publish {
-			path := filepath.Join(r.plan.Study.Root, to)
-			if err := r.claims.claim(path, to); err != nil {
-				return cell.Hint(cell.Usage(fmt.Errorf("%s is to write %s: %w", c.ID, to, err)), "move it away, or name another output; nothing was run")
-			}
-			if err := writable(path); err != nil {
-				return cell.Hint(fmt.Errorf("%s is to write %s: %w", c.ID, to, err), "make the folder writable; nothing was run")
-			}
-		}
-	}
-	if err := r.claims.keep(); err != nil {
+	if err := r.claim(); err != nil {
 		return err
 	}
 	if len(may) > 0 {
@@ -251,6 +257,47 @@ func (r *run) prepare(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// claim looks, before anything runs, whether all can be written that may be, and
+// notes that it may.
+func (r *run) claim() error {
+	var all []string
+	for _, c := range r.plan.Cells {
+		var names []string
+		if dec := r.decider.Of(c); dec.State != plan.Stands {
+			names = slices.Collect(maps.Keys(c.Publish))
+		} else {
+			for _, f := range r.decider.Strayed(c) {
+				names = append(names, f.Name)
+			}
+		}
+		for _, name := range names {
+			to := c.Publish[name]
+			path := filepath.Join(r.plan.Study.Root, to)
+			if _, err := r.mine(path, to, name); err != nil {
+				return cell.Hint(cell.Usage(fmt.Errorf("%s is to write %s: %w", c.ID, to, err)), "move it away, name another output, or say --overwrite; nothing was run")
+			}
+			if err := writable(path); err != nil {
+				return cell.Hint(fmt.Errorf("%s is to write %s: %w", c.ID, to, err), "make the folder writable; nothing was run")
+			}
+			all = append(all, to)
+		}
+	}
+	for _, to := range all {
+		r.claims.open(to)
+	}
+	return r.claims.keep()
+}
+
+// mine is [claims.own], as far as this run asks.
+func (r *run) mine(path, to, name string) (aside bool, err error) {
+	if r.opt.Overwrite || r.plan.Replayed != "" && strings.HasPrefix(to, "figures/") { // drawn again where a clone brought them
+		if st, err := os.Lstat(path); err != nil || !st.IsDir() {
+			return false, nil
+		}
+	}
+	return r.claims.own(r.store, path, to, name)
 }
 
 // writable looks, before anything is measured, whether a file could be written.
@@ -524,17 +571,52 @@ func (r *run) publish(c *plan.Cell) error {
 // write makes the workspace hold what a record of a cell says, and returns the
 // paths that it wrote. It may be called from any goroutine.
 func (r *run) write(c *plan.Cell, record *store.Record) (written []string, err error) {
-	for _, f := range r.plan.Strayed(r.store, c, record) {
+	strayed := r.plan.Strayed(r.store, c, record)
+	for _, f := range record.Files {
+		if to := c.Publish[f.Name]; to != "" && !slices.Contains(strayed, f) {
+			r.claims.wrote(to, f.Digest)
+		}
+	}
+	for _, f := range strayed {
 		to := c.Publish[f.Name]
-		if err := r.store.Copy(f, filepath.Join(r.plan.Study.Root, to)); err != nil {
+		path := filepath.Join(r.plan.Study.Root, to)
+		aside, err := r.mine(path, to, f.Name)
+		switch {
+		case err == nil && aside:
+			err = r.setAside(c, path, to, "was not as a run left it when the machine died")
+		case errors.Is(err, errEdited): // while this run went on: there was none before
+			err = r.setAside(c, path, to, "was changed while the run went on")
+		}
+		if err != nil {
+			return written, cell.Hint(fmt.Errorf("write %s: %w", to, err), "the result is kept; move the file away and run again")
+		}
+		if err := r.store.Copy(f, path); err != nil {
 			return written, cell.Hint(fmt.Errorf("write %s: %w", to, err), "the result is kept; run again once a file can be written there")
 		}
+		r.claims.wrote(to, f.Digest)
 		written = append(written, to)
 	}
 	return written, nil
 }
 
+// setAside keeps a file that stands where an output goes, and that may or may not
+// be a run's.
+func (r *run) setAside(c *plan.Cell, path, to, why string) error {
+	kept := filepath.Join(r.found, strconv.FormatInt(time.Now().UnixNano(), 36), to)
+	if err := os.MkdirAll(filepath.Dir(kept), 0o777); err != nil {
+		return err
+	}
+	if err := os.Rename(path, kept); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.moved = append(r.moved, Warning{c.ID, fmt.Sprintf("%s %s; what was there is kept as %s", to, why, kept)})
+	return nil
+}
+
 func (r *run) fail(ctx context.Context, c *plan.Cell, err error, log string, wall time.Duration) {
+	err = r.undeclared(c, err)
 	if n := r.failed[c]; n > 0 {
 		err = fmt.Errorf("after %d attempts: %w", n+1, err)
 	}

@@ -235,12 +235,16 @@ func TestRunReuseAndRerun(t *testing.T) {
 	if len(sight.starts) != 5 {
 		t.Errorf("started %v, want 5 cells", sight.starts)
 	}
-	// Again: nothing runs. A lost or edited output is put back without a run.
+	// Again: nothing runs. A lost output is put back without a run; so is an edited
+	// one, but only where that is asked for.
 	w.write("all.txt", "edited")
 	if err := os.Remove(filepath.Join(w.root, "out/2.txt")); err != nil {
 		t.Fatal(err)
 	}
-	res, sight, err = w.run(engine.Options{})
+	if _, _, err = w.run(engine.Options{}); err == nil || !strings.Contains(err.Error(), "all.txt: it was changed since a run wrote it") || w.read("all.txt") != "edited" {
+		t.Errorf("over an edited output: %v, %q", err, w.read("all.txt"))
+	}
+	res, sight, err = w.run(engine.Options{Overwrite: true})
 	if err != nil || len(sight.starts) != 0 || res.Counts[engine.Stood] != 5 {
 		t.Errorf("second run: %v, started %v, counts %v; want nothing started", err, sight.starts, res.Counts)
 	}
@@ -386,6 +390,73 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// A shell line fails with any part of its pipes, but not with a part that nobody
+// wanted to read to the end.
+func TestPipes(t *testing.T) {
+	for _, test := range []struct{ line, want string }{
+		{"cat missing.csv | sort > o", "part 1 of 2 of a pipe ended with status 1"},
+		{"echo 1 | cat - missing.csv | sort > o", "part 2 of 3 of a pipe ended with status 1"},
+		{"echo 1 > o; false | true; echo 2 > o", "part 1 of 2"},
+		{"(cat missing.csv | sort) > o", "part 1 of 2"},
+		{"x=$(cat missing.csv | sort); echo $x > o", "part 1 of 2"},
+		{"f() { cat missing.csv | sort; }; f > o", "part 1 of 2"},
+		{"exit 7 | true; touch o", "exit status 7"},
+		{"echo 1 | sort > o; exit 4", "exit status 4"},
+		{"echo 1 | sort > o; ! true", "exit status 1"},
+		{"set -e; yes | head -n 1 > o; touch p", "exit status 141"},
+		{"yes | head -n 1 > o", ""},
+		{"yes | head -n 1 > o; test -s o; echo 'a\\tb' | grep -q '\t'", ""},
+		{"x=$(yes | head -n 1); (yes | head -n 1) > o", ""},
+		{"if cat missing.csv | sort; then false; fi; echo 1 | grep 2 || touch o", ""},
+	} {
+		t.Run(test.line, func(t *testing.T) {
+			t.Parallel()
+			w := newWorkspace(t, fmt.Sprintf("stages: {x: {uses: command, run: %q, outputs: [o]}}", test.line))
+			res, _, err := w.run(engine.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if test.want == "" && len(res.Failures) != 0 || test.want != "" && (len(res.Failures) != 1 || !strings.Contains(res.Failures[0].Err.Error(), test.want)) {
+				t.Errorf("failures %v, want %q", res.Failures, test.want)
+			}
+		})
+	}
+}
+
+// A file that a shell line cannot see because its stage does not name it is
+// named, whoever missed it and whatever it was called.
+func TestUndeclared(t *testing.T) {
+	for _, test := range []struct{ line, want string }{
+		{"sh scripts/run.sh > o", "inputs: [scripts/run.sh]"},
+		{"./tool > o", "inputs: [tool]"},
+		{"cat < in.csv > o", "inputs: [in.csv]"},
+		{"sh scripts/run.sh | sort > o", "inputs: [scripts/run.sh]"},
+		{"cat $W/in.csv > /dev/null; sort --files0-from=in.csv > o", "inputs: [in.csv]"},
+		{"ls scripts > o", "inputs: [scripts/**]"},
+		{"sh declared.sh > o", "inputs: [in.csv]"}, // which names it
+		{"cat nowhere.csv > o", ""},
+		{"cat declared.sh > o; false", ""},
+	} {
+		t.Run(test.line, func(t *testing.T) {
+			t.Parallel()
+			w := newWorkspace(t, "")
+			w.write("configs/s.yaml", fmt.Sprintf("study: s\nmachine: host\nstages: {x: {uses: command, inputs: [declared.sh], run: %q, outputs: [o]}}", strings.ReplaceAll(test.line, "$W", w.root)))
+			for _, name := range []string{"scripts/run.sh", "tool", "in.csv"} {
+				w.write(name, "")
+			}
+			w.write("declared.sh", "cat in.csv")
+			res, _, err := w.run(engine.Options{})
+			if err != nil || len(res.Failures) != 1 {
+				t.Fatal(err, res.Failures)
+			}
+			hint := cell.HintOf(res.Failures[0].Err)
+			if test.want == "" && hint != "" || !strings.Contains(hint, test.want) {
+				t.Errorf("hint %q, want %q", hint, test.want)
+			}
+		})
+	}
+}
+
 // What does not end by itself says how far it had come.
 func TestHowFar(t *testing.T) {
 	for name, test := range map[string]struct{ stages, far string }{
@@ -457,12 +528,74 @@ func TestForeignFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.run(engine.Options{})
+	for _, lost := range []string{"store", "outputs", "store", "outputs"} { // either tells what a run made
+		if err := os.RemoveAll(filepath.Join(w.root, ".barograph", lost)); err != nil {
+			t.Fatal(err)
+		}
+		if _, sight, err := w.run(engine.Options{Fresh: []string{"a"}}); err != nil || len(sight.starts) != 1 || w.read("notes.txt") != "mine\n" {
+			t.Errorf("without %s: %v, %q", lost, err, w.read("notes.txt"))
+		}
+	}
 	w.write("notes.txt", "edited")
 	if err := os.RemoveAll(filepath.Join(w.root, ".barograph/store")); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := w.run(engine.Options{}); err != nil || w.read("notes.txt") != "mine\n" {
-		t.Errorf("an output of a run that the store has lost: %v, %q", err, w.read("notes.txt"))
+	if _, _, err := w.run(engine.Options{}); err == nil || w.read("notes.txt") != "edited" {
+		t.Errorf("an edited output of a run that the store has lost: %v, %q", err, w.read("notes.txt"))
+	}
+}
+
+// A path is a run's once a run has written there, and not because one was to.
+func TestForeignFileAfterFailedRun(t *testing.T) {
+	for name, spoil := range map[string]func(*workspace){
+		"failed": func(w *workspace) { w.run(engine.Options{}) },
+		"interrupted": func(w *workspace) {
+			ctx, cancel := context.WithCancel(context.Background())
+			w.runIn(ctx, engine.Options{}, func(string) { cancel() })
+		},
+		"not carried out": func(w *workspace) { w.run(engine.Options{Capacity: map[string]int64{"device": -1}}) },
+		"killed": func(w *workspace) { // while it ran
+			boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+			w.write(".barograph/outputs", "-\t"+strings.TrimSpace(string(boot))+"\tnotes.txt\n")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorkspace(t, `stages: {a: {uses: command, run: 'sleep 0.1; false; echo mine > notes.txt', outputs: [notes.txt]}}`)
+			spoil(w)
+			w.write("notes.txt", "dear diary")
+			w.write("configs/s.yaml", strings.Replace(w.read("configs/s.yaml"), "false; ", "", 1))
+			if _, sight, err := w.run(engine.Options{}); err == nil || !strings.Contains(err.Error(), "it is there, and no run made it") || len(sight.starts) > 0 || w.read("notes.txt") != "dear diary" {
+				t.Errorf("err %v, started %v, notes %q", err, sight.starts, w.read("notes.txt"))
+			}
+		})
+	}
+}
+
+// A file that appears while the cell runs that is to write it is not overwritten.
+func TestForeignFileMeanwhile(t *testing.T) {
+	w := newWorkspace(t, "")
+	w.write("configs/s.yaml", "study: s\nmachine: host\nstages: {a: {uses: command, run: 'echo dear diary > "+w.root+"/notes.txt; echo mine > notes.txt', outputs: [notes.txt]}}\n")
+	res, _, err := w.run(engine.Options{})
+	if err != nil || len(res.Failures) != 1 || !strings.Contains(res.Failures[0].Err.Error(), "no run made it") || w.read("notes.txt") != "dear diary\n" {
+		t.Errorf("%v, %v, notes %q", err, res.Failures, w.read("notes.txt"))
+	}
+}
+
+// Whoever removes what is stored need not remove the outputs too.
+func TestStateRemoved(t *testing.T) {
+	w := newWorkspace(t, `stages: {a: {uses: command, run: 'date +%N > o; mkdir -p out; ln -s nowhere l; echo 1 > out/o', outputs: [o, out/o]}}`)
+	opt := engine.Options{Cache: t.TempDir()}
+	for range 2 {
+		if res, _, err := w.run(opt); err != nil || res.Counts[engine.Ran] != 1 {
+			t.Fatalf("%v, %v", err, res.Failures)
+		}
+		if err := os.RemoveAll(filepath.Join(w.root, ".barograph")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.write("o", "edited")
+	if _, _, err := w.run(opt); err == nil || w.read("o") != "edited" {
+		t.Errorf("%v, o holds %q", err, w.read("o"))
 	}
 }
 

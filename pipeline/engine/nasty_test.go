@@ -136,10 +136,15 @@ stages:
   last: {uses: command, needs: [good, evil], run: 'cp good.txt last.txt', outputs: [last.txt]}
 `)
 	w.write("configs/s.yaml", strings.ReplaceAll(w.read("configs/s.yaml"), "ROOT", w.root))
-	if _, _, err := w.run(engine.Options{}); err != nil {
-		t.Fatal(err)
+	res, _, err := w.run(engine.Options{})
+	if err != nil || len(res.Warnings) != 1 || !strings.Contains(res.Warnings[0].Text, "good.txt was changed while the run went on; what was there is kept as ") {
+		t.Fatal(err, res.Warnings)
 	}
-	_, _, err := w.run(engine.Options{})
+	_, kept, _ := strings.Cut(res.Warnings[0].Text, "kept as ")
+	if got := readFile(t, kept); got != "evil\n" {
+		t.Errorf("kept aside: %q", got)
+	}
+	_, _, err = w.run(engine.Options{})
 	if err != nil || w.read("good.txt") != "good\n" || w.read("last.txt") != "good\n" {
 		t.Errorf("after a second run good.txt is %q and last.txt %q: %v", w.read("good.txt"), w.read("last.txt"), err)
 	}
@@ -264,5 +269,29 @@ stages:
 	res, sight, err = w.runIn(context.Background(), engine.Options{}, nil)
 	if err != nil || len(res.Failures) > 0 || len(sight.starts) != 1 || w.read("out/a") != "a\n" {
 		t.Errorf("writable again: %v, %v, started %v: want only b", err, res.Failures, sight.starts)
+	}
+}
+
+// The store may lie on another file system than the workspace.
+func TestStoreElsewhere(t *testing.T) {
+	w := newWorkspace(t, strings.Replace(chain, "> a.txt", "> out/a.txt", 1))
+	elsewhere, err := os.MkdirTemp("/dev/shm", "store-")
+	if err != nil {
+		t.Skip(err)
+	}
+	defer os.RemoveAll(elsewhere)
+	var here, there syscall.Stat_t
+	if err := errors.Join(syscall.Stat(w.root, &here), syscall.Stat(elsewhere, &there), os.Mkdir(filepath.Join(w.root, ".barograph"), 0o777),
+		os.Symlink(elsewhere, filepath.Join(w.root, ".barograph/store"))); err != nil || here.Dev == there.Dev {
+		t.Skip("no other file system: ", err)
+	}
+	for _, want := range []engine.Status{engine.Ran, engine.Stood} {
+		res, _, err := w.run(engine.Options{})
+		if err != nil || res.Counts[want] != 5 {
+			t.Fatalf("%v, %v, %v", err, res.Counts, res.Failures)
+		}
+	}
+	if got, want := w.read("all.txt"), "one\n1\none\n2\none\n3\n"; got != want {
+		t.Errorf("all.txt = %q, want %q", got, want)
 	}
 }

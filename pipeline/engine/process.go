@@ -21,7 +21,7 @@ import (
 func (r *run) process(ctx context.Context, m *member, event func(cell.Event)) (*launch.Process, error) {
 	c := launch.Command{Dir: m.dir, Log: m.log, Event: event, Env: r.environment(m.cell.Stage.Env)}
 	if m.cell.Stage.Kind.Script {
-		c.Argv = []string{"/bin/sh", "-ec", m.spec.Script}
+		c.Argv = shell(m.spec.Script)
 	} else {
 		program, err := r.opt.Program(m.cell)
 		if err != nil {

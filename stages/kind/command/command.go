@@ -4,7 +4,8 @@
 // The line runs in an empty folder of its own, in which the stage's inputs:
 // stand under their workspace paths, to be read only, and in which it leaves
 // the stage's outputs:. It is given to /bin/sh with -e, so that the first
-// command that fails ends it; what it prints goes to the cell's log.
+// command that fails ends it; where commands are piped, any of them does, for
+// which bash must be there. What it prints goes to the cell's log.
 package command
 
 import "barograph/pipeline/cell"
@@ -14,11 +15,11 @@ import "barograph/pipeline/cell"
 type With struct{}
 
 // Kind returns the stage kind command. It has no Run: the engine gives the
-// shell line to /bin/sh itself.
+// shell line to a shell itself.
 func Kind() *cell.Kind {
 	return &cell.Kind{
 		Name:    "command",
-		Version: "1",
+		Version: "2",
 		Doc:     "runs a shell line on inputs: from the workspace, leaving outputs: there",
 		With:    func() any { return &With{} },
 		Script:  true,

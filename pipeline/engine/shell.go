@@ -1,0 +1,90 @@
+package engine
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/plan"
+)
+
+// shell returns the command that runs a shell line. A line without a pipe is
+// /bin/sh's, with -e. In one with a pipe every part counts, which takes bash: the
+// line ends where any part of a pipe failed, but for a part that wrote more than
+// the next one wanted to read, as in sort | head, which the signal 13 has ended.
+func shell(script string) []string {
+	if !strings.Contains(strings.ReplaceAll(script, "||", ""), "|") {
+		return []string{"/bin/sh", "-ec", script}
+	}
+	if bash := bash(); bash != "" {
+		return []string{bash, "-c", strict + script + "\nbarograph_end=$?"}
+	}
+	return []string{"/bin/sh", "-o", "pipefail", "-ec", script}
+}
+
+var bash = sync.OnceValue(func() string {
+	path, _ := exec.LookPath("bash") // none is known by no path
+	return path
+})
+
+// strict makes bash treat a line as sh does, pipes apart. The last line says with
+// which status the end was reached.
+const strict = `shopt -s xpg_echo; set -E -o pipefail; barograph_end=
+trap 'barograph=("${PIPESTATUS[@]}")
+for barograph_i in "${!barograph[@]}"; do
+	case ${barograph[barograph_i]} in 0|141) continue;; esac
+	[ ${#barograph[@]} = 1 ] || echo "part $((barograph_i + 1)) of ${#barograph[@]} of a pipe ended with status ${barograph[barograph_i]}" >&2
+	exit ${barograph[barograph_i]}
+done' ERR
+trap 'case $barograph_end in "") ;; 141) exit 0;; *) exit $barograph_end;; esac' EXIT
+`
+
+// undeclared adds to the error of a shell line that it names a file of the
+// workspace, or that its last words do, which it cannot see.
+func (r *run) undeclared(c *plan.Cell, err error) error {
+	if err == nil || !c.Stage.Kind.Script || cell.HintOf(err) != "" {
+		return err
+	}
+	known := slices.Concat(c.Files, c.Outputs)
+	for _, n := range c.Needs {
+		for name := range n.Publish {
+			known = append(known, name)
+		}
+	}
+	split := func(text string) []string {
+		return strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t\n;|&<>()'\"`=,:$", r) })
+	}
+	said := split(c.Script)
+	for i, word := range append(said, split(err.Error())...) {
+		if below, inside := strings.CutPrefix(word, r.tmp+"/"); inside {
+			_, word, _ = strings.Cut(below, "/") // the cell's folder
+		} else if below, inside := strings.CutPrefix(word, r.plan.Study.Root+"/"); inside {
+			word = below
+		}
+		word = filepath.Clean(word)
+		if !filepath.IsLocal(word) || word == "." || strings.HasPrefix(word, ".barograph") || slices.Contains(known, word) {
+			continue
+		}
+		if st, e := os.Stat(filepath.Join(r.plan.Study.Root, word)); e == nil && (st.Mode().IsRegular() || st.IsDir() && i < len(said)) {
+			what := word
+			if st.IsDir() {
+				what += "/**"
+			}
+			return cell.Hint(err, "%s is in the workspace, but the line sees only what its stage names: declare it under inputs: of stage %q, as inputs: [%s]", word, c.Stage.Name, quoted(what))
+		}
+	}
+	return err
+}
+
+// quoted writes a path as YAML in a list reads it.
+func quoted(path string) string {
+	if strings.Trim(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./*") == "" {
+		return path
+	}
+	return fmt.Sprintf("%q", path)
+}
