@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"barograph/pipeline/store"
@@ -195,10 +196,18 @@ func (d *Decider) parts(parts []store.Part, c *Cell, prefix string) ([]store.Par
 	}
 	for _, n := range c.Needs {
 		for _, f := range d.made[n].Record.Files {
-			parts = append(parts, store.Part{Name: prefix + "output " + f.Name + " of " + n.ID, Value: f.Digest})
+			parts = append(parts, store.Part{Name: prefix + "output " + word(f.Name) + " of " + n.ID, Value: f.Digest})
 		}
 	}
 	return parts, nil
+}
+
+// word writes a name so that it ends where it seems to.
+func word(name string) string {
+	if strings.ContainsAny(name, " \"") {
+		return strconv.Quote(name)
+	}
+	return name
 }
 
 func keyOf(parts []store.Part) string {

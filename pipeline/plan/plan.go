@@ -223,7 +223,8 @@ func (b *builder) share(c *Cell, bound *study.Bound) *shared {
 	for name, v := range c.Stage.Env {
 		add("env "+name, v)
 	}
-	add("outputs", strings.Join(c.Outputs, " "))
+	outputs, _ := json.Marshal(c.Outputs) // strings always can be
+	add("outputs", string(outputs))
 	if kind.Identify != nil {
 		more, err := kind.Identify(b.study.Root, bound.With)
 		if err != nil {
@@ -261,7 +262,7 @@ func design(c *Cell) string {
 		for _, n := range slices.Concat(c.Needs, c.Gang) {
 			visit(n)
 		}
-		fmt.Fprintln(h, c.ID, keyOf(c.identity()))
+		fmt.Fprintf(h, "%q %s\n", c.ID, keyOf(c.identity()))
 	}
 	visit(c)
 	return hex.EncodeToString(h.Sum(nil))

@@ -270,3 +270,32 @@ stages:
 		t.Errorf("notes go to %q", got)
 	}
 }
+
+// Studies that differ in how a list is cut have keys that differ.
+func TestKeysAreUnambiguous(t *testing.T) {
+	key := func(yaml, id string) string {
+		t.Helper()
+		root := workspace(t, yaml, "in.txt")
+		p, err := build(t, root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := store.View(filepath.Join(root, "store"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		dec, err := plan.NewDecider(p, s, nil).Decide(p.Cell(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return dec.Key
+	}
+	for _, pair := range [][2]string{
+		{`["a b"]`, `[a, b]`}, {`["a b", c]`, `[a, "b c"]`}, {`['["a","b"]']`, `[a, b]`}, {`['a","b']`, `[a, b]`},
+	} {
+		const stage = "stages: {x: {uses: command, run: 'true', outputs: %s}}\n"
+		if key(fmt.Sprintf(stage, pair[0]), "x") == key(fmt.Sprintf(stage, pair[1]), "x") {
+			t.Errorf("outputs %s and %s have one key", pair[0], pair[1])
+		}
+	}
+}
