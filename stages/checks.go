@@ -70,6 +70,7 @@ func writable(dir string) (found, hint string, err error) {
 		}
 		at = filepath.Dir(at)
 	}
+	defer cell.Hold()()
 	f, err := os.CreateTemp(at, ".doctor-*")
 	if err != nil {
 		return "", "results cannot be kept here", err

@@ -388,13 +388,8 @@ func (t *table) conclude() error {
 	case n[fails] > 0:
 		return fmt.Errorf("%s: want at least %g%% of copy.cu, and rates within %g points", text, 100*leastShare, 100*rateWithin)
 	case n[notCarried] > 0:
-		return undecided{errors.New(text)}
+		// Nothing can be said of such a comparison, as of a study that is INVALID.
+		return cell.End(errors.New(text), cell.StatusInvalid)
 	}
 	return nil
 }
-
-// An undecided comparison is one that nothing can be said of: status 3, as for a
-// study that was measured and is INVALID.
-type undecided struct{ error }
-
-func (undecided) ExitStatus() int { return 3 }

@@ -16,7 +16,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -50,16 +49,10 @@ func main() {
 	defer stop()
 	if err := command(ctx, args); err != nil {
 		fmt.Fprintln(os.Stderr, "gpu:", err)
-		var h *cell.Error
-		if errors.As(err, &h) && h.Hint != "" {
-			fmt.Fprintln(os.Stderr, "hint:", h.Hint)
+		if hint := cell.HintOf(err); hint != "" {
+			fmt.Fprintln(os.Stderr, "hint:", hint)
 		}
-		status := 1
-		var own interface{ ExitStatus() int }
-		if errors.As(err, &own) {
-			status = own.ExitStatus()
-		}
-		os.Exit(status)
+		os.Exit(cell.StatusOf(err))
 	}
 }
 

@@ -12,6 +12,7 @@
 package cell
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -276,14 +277,30 @@ type Event struct {
 	Values map[string]float64 `json:"values,omitempty"` // metric
 }
 
-// An Error is a failure with advice. Its message starts in lower case and
-// names the operation and the thing.
+// The exit statuses of the program.
+const (
+	StatusDone        = 0
+	StatusFailed      = 1   // a cell failed, or what was asked for could not be done
+	StatusUsage       = 2   // wrong usage, or an invalid file
+	StatusInvalid     = 3   // measured, but INVALID
+	StatusInterrupted = 130 // stopped by a signal, such as that of Ctrl-C
+)
+
+// An Error is a failure with advice and with the status that the program ends
+// with. [Hint], [Usage] and [End] keep what an error within already carries.
 type Error struct {
-	Err  error
-	Hint string
+	Err    error  // names the operation and the thing, in lower case; nil where all has been said
+	Hint   string // what to do about it, or empty
+	Status int    // 0 stands for StatusFailed
 }
 
-func (e *Error) Error() string { return e.Err.Error() }
+func (e *Error) Error() string {
+	if e.Err == nil {
+		return fmt.Sprintf("exit status %d", e.Status)
+	}
+	return e.Err.Error()
+}
+
 func (e *Error) Unwrap() error { return e.Err }
 
 // Hint attaches advice to an error; a nil error stays nil.
@@ -291,34 +308,43 @@ func Hint(err error, format string, args ...any) error {
 	if err == nil {
 		return nil
 	}
-	return &Error{err, fmt.Sprintf(format, args...)}
+	return &Error{err, fmt.Sprintf(format, args...), within(err).Status}
 }
 
-// HintOf returns the advice that an error carries, or nothing.
-func HintOf(err error) string {
-	var e *Error
-	if errors.As(err, &e) {
-		return e.Hint
-	}
-	return ""
-}
+// Usage marks an error as a mistake in what was asked for, such as a name that
+// nothing has, or a file that is not what it should be; a nil error stays nil.
+func Usage(err error) error { return End(err, StatusUsage) }
 
-// A usageError is a mistake in what was asked for.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
-
-// ExitStatus is that of wrong usage and of invalid files.
-func (e usageError) ExitStatus() int { return 2 }
-
-// Usage marks an error of a command as a mistake in what it was asked for, such
-// as a name that nothing has, or a file that is not what it should be; a nil
-// error stays nil.
-func Usage(err error) error {
+// End marks an error with the status that the program ends with; a nil error
+// stays nil.
+func End(err error, status int) error {
 	if err == nil {
 		return nil
 	}
-	return usageError{err}
+	return &Error{err, HintOf(err), status}
+}
+
+// Exit ends the program with a status when all there is to say has been said.
+func Exit(status int) error { return &Error{Status: status} }
+
+// HintOf returns the advice that an error carries, or nothing.
+func HintOf(err error) string { return within(err).Hint }
+
+// StatusOf returns the status that the program ends with after an error, or after
+// none.
+func StatusOf(err error) int {
+	if err == nil {
+		return StatusDone
+	}
+	return cmp.Or(within(err).Status, StatusFailed)
+}
+
+// within returns the Error in an error, or an empty one.
+func within(err error) Error {
+	if e := (*Error)(nil); errors.As(err, &e) {
+		return *e
+	}
+	return Error{}
 }
 
 // Kinds is a set of kinds by name.

@@ -54,6 +54,7 @@ func Leave(path string, b []byte) error {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return os.WriteFile(path, b, 0o666)
 	}
+	defer Hold()()
 	aside := path + "~"
 	err := os.WriteFile(aside, b, 0o666)
 	if err == nil {

@@ -30,25 +30,6 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Exit statuses.
-const (
-	statusDone        = 0
-	statusFailed      = 1   // a cell failed, or the run could not be carried out
-	statusUsage       = 2   // wrong usage, or an invalid file
-	statusInvalid     = 3   // measured, but INVALID
-	statusInterrupted = 130 // stopped by Ctrl-C
-)
-
-// A status error ends the program with a status; what there is to say has been
-// said if it holds no error.
-type status struct {
-	code int
-	err  error
-}
-
-func (s *status) Error() string { return s.err.Error() }
-func (s *status) Unwrap() error { return s.err }
-
 // An app is what commands share.
 type app struct {
 	kinds   cell.Kinds
@@ -64,14 +45,35 @@ func Main(args []string, kinds cell.Kinds, commands []*cobra.Command, checks []c
 	a := &app{kinds: kinds, checks: checks, drawing: drawing, out: os.Stdout, msg: os.Stderr}
 	if len(args) == 1 && args[0] == "cell" { // most processes are this one: no time for a command tree
 		if cell.Serve(kinds, os.Stdin, os.Stdout) != nil {
-			return statusFailed
+			return cell.StatusFailed
 		}
-		return statusDone
+		return cell.StatusDone
 	}
 	if len(args) == 2 && args[0] == "guard" {
 		launch.Stand(args[1], os.Stdin)
-		return statusDone
+		return cell.StatusDone
 	}
+	ctx, stop := a.interruptible()
+	defer stop()
+	root := a.tree(commands)
+	root.SetArgs(args)
+	begun := false
+	root.PersistentPreRun = func(*cobra.Command, []string) { begun = true }
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return cell.StatusDone
+	case !begun: // what cobra refuses before a command begins is wrong usage
+		err = cell.Usage(err)
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		err = cell.End(err, cell.StatusInterrupted)
+	}
+	a.complain(err)
+	return cell.StatusOf(err)
+}
+
+// tree returns the root of all commands.
+func (a *app) tree(more []*cobra.Command) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "barograph",
 		Short: "Measure what PCIe pressure does to model serving, and judge the claims",
@@ -82,11 +84,9 @@ A study that is not named is configs/paper.yaml.`,
 		SilenceErrors: true, SilenceUsage: true,
 	}
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "write results as JSON, for machines")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &status{statusUsage, err} })
 	root.AddCommand(a.runCommand(), a.planCommand(), a.whyCommand(), a.statusCommand(), a.graphCommand(),
-		a.doctorCommand(), a.schemaCommand(), a.verifyCommand(), a.gcCommand(), a.versionCommand())
-	root.AddCommand(a.reportCommand())
-	root.AddCommand(commands...)
+		a.doctorCommand(), a.schemaCommand(), a.verifyCommand(), a.gcCommand(), a.versionCommand(), a.reportCommand())
+	root.AddCommand(more...)
 	root.InitDefaultHelpCmd()
 	if help, _, err := root.Find([]string{"help"}); err == nil {
 		help.Args = func(_ *cobra.Command, topic []string) error { // which cobra lets end well
@@ -97,57 +97,36 @@ A study that is not named is configs/paper.yaml.`,
 			return err
 		}
 	}
-	root.SetArgs(args)
 	root.SetOut(a.out)
 	root.SetErr(a.msg)
+	return root
+}
+
+// interruptible returns a context that a signal cancels. The process then ends as
+// soon as nothing holds it, and at a second signal whatever does.
+func (a *app) interruptible() (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
-	defer stop()
-	context.AfterFunc(ctx, func() {
-		stop() // a second Ctrl-C ends the program at once
+	forget := context.AfterFunc(ctx, func() {
+		stop()
+		cell.Interrupt()
 		time.Sleep(patience)
 		fmt.Fprintf(a.msg, "interrupted: waiting for what runs to end; a cell is killed after %v, and everything at another Ctrl-C\n", launch.Grace)
 	})
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return statusDone
+	return ctx, func() {
+		forget()
+		stop()
 	}
-	var s *status
-	if !errors.As(err, &s) {
-		s = &status{statusFailed, err}
-		var own interface{ ExitStatus() int } // of a command that stages brought
-		if errors.As(err, &own) {
-			s.code = own.ExitStatus()
-		}
-		if strings.HasPrefix(err.Error(), "unknown command") || isArgumentError(err) {
-			s.code = statusUsage
-		}
-		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-			s.code = statusInterrupted
-		}
-	}
-	if s.err != nil {
-		a.complain(s.err)
-	}
-	return s.code
 }
 
 // patience is how long what was interrupted may take before something is said of it.
 const patience = 500 * time.Millisecond
 
-// isArgumentError recognises what cobra says of wrong arguments, which has no
-// type of its own.
-func isArgumentError(err error) bool {
-	for _, phrase := range []string{"accepts ", "requires at ", "unknown flag", "unknown shorthand", "required flag", "invalid argument"} {
-		if strings.HasPrefix(err.Error(), phrase) {
-			return true
-		}
-	}
-	return false
-}
-
-// complain prints an error: files' errors as they are, others after the
-// program's name, hints below.
+// complain prints an error, unless all has been said: files' errors as they are,
+// others after the program's name, hints below.
 func (a *app) complain(err error) {
+	if e := (*cell.Error)(nil); errors.As(err, &e) && e.Err == nil {
+		return
+	}
 	var one *study.Error
 	var many study.Errors
 	if errors.As(err, &many) || errors.As(err, &one) {
@@ -218,10 +197,10 @@ func (a *app) plan(args []string, s *selection) (*plan.Plan, error) {
 	if s.replay != "" {
 		var err error
 		if rec, err = record.Open(s.replay); err != nil {
-			return nil, &status{statusUsage, err}
+			return nil, cell.Usage(err)
 		}
 		if s.machine != "" && s.machine != rec.Machine.Name {
-			return nil, &status{statusUsage, fmt.Errorf("--machine %s: the recording was made on %q", s.machine, rec.Machine.Name)}
+			return nil, cell.Usage(fmt.Errorf("--machine %s: the recording was made on %q", s.machine, rec.Machine.Name))
 		}
 		opt.Machine = rec.Machine.Name
 		if path == "" {
@@ -236,24 +215,24 @@ func (a *app) plan(args []string, s *selection) (*plan.Plan, error) {
 		if errors.Is(err, os.ErrNotExist) {
 			err = cell.Hint(err, "name a study, or run this where configs/paper.yaml is")
 		}
-		return nil, &status{statusUsage, err}
+		return nil, cell.Usage(err)
 	}
 	if rec != nil {
 		if rec.Study != st.Name {
-			return nil, &status{statusUsage, fmt.Errorf("%s is a recording of study %q, not of %q", s.replay, rec.Study, st.Name)}
+			return nil, cell.Usage(fmt.Errorf("%s is a recording of study %q, not of %q", s.replay, rec.Study, st.Name))
 		}
 		st.Machine = rec.Machine
 	}
 	p, err := plan.Build(st)
 	if err != nil {
-		return nil, &status{statusUsage, err}
+		return nil, cell.Usage(err)
 	}
 	if rec != nil {
 		if s.replay, err = filepath.Abs(s.replay); err != nil {
 			return nil, err
 		}
 		if err := p.Replay(s.replay); err != nil {
-			return nil, &status{statusUsage, err}
+			return nil, cell.Usage(err)
 		}
 		if err := s.matters(p, path, opt); err != nil {
 			return nil, err
@@ -283,7 +262,7 @@ func (s *selection) matters(p *plan.Plan, path string, opt study.Options) error 
 			return nil
 		}
 	}
-	return &status{statusUsage, cell.Hint(fmt.Errorf("--set %s with --replay: nothing that is made from a recording depends on it", strings.Join(s.set, " --set ")), "run without --replay to measure anew")}
+	return cell.Usage(cell.Hint(fmt.Errorf("--set %s with --replay: nothing that is made from a recording depends on it", strings.Join(s.set, " --set ")), "run without --replay to measure anew"))
 }
 
 // state is the folder that holds the store, locks, logs and private folders.
@@ -321,7 +300,7 @@ func (a *app) share(s *store.Store) {
 func known(p *plan.Plan, fresh []string) error {
 	for _, name := range fresh {
 		if !slices.ContainsFunc(p.Study.Stages, func(st *study.Stage) bool { return st.Name == name }) {
-			return &status{statusUsage, fmt.Errorf("--fresh %s: the study has no such stage", name)}
+			return cell.Usage(fmt.Errorf("--fresh %s: the study has no such stage", name))
 		}
 	}
 	return nil

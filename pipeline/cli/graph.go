@@ -33,7 +33,7 @@ func (a *app) graphCommand() *cobra.Command {
 			case slices.Contains(a.drawing.Formats, format):
 				return a.drawing.Draw(a.out, p.Graph, format)
 			}
-			return &status{statusUsage, cell.Hint(fmt.Errorf("--format %s: no such format", format), "one of %s", strings.Join(formats, ", "))}
+			return cell.Usage(cell.Hint(fmt.Errorf("--format %s: no such format", format), "one of %s", strings.Join(formats, ", ")))
 		},
 	}
 	sel.flags(c)

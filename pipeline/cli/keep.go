@@ -38,7 +38,7 @@ have been used, and the next run that needs one makes it again.`,
 			}
 			for _, dir := range dirs {
 				if err := record.Sealed(dir); err != nil && !all { // no recording at all
-					return &status{statusUsage, err}
+					return cell.Usage(err)
 				}
 			}
 			for _, dir := range dirs {
@@ -56,7 +56,7 @@ have been used, and the next run that needs one makes it again.`,
 				dir := storeDir(".")
 				if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 					if len(dirs) == 0 {
-						return &status{statusUsage, errors.New("no recording below data/ here, and no stored results")}
+						return cell.Usage(errors.New("no recording below data/ here, and no stored results"))
 					}
 				} else {
 					s, err := store.View(dir)
@@ -94,7 +94,7 @@ have been used, and the next run that needs one makes it again.`,
 				}
 			}
 			if len(out.Damage) > 0 {
-				return &status{code: statusFailed}
+				return cell.Exit(cell.StatusFailed)
 			}
 			return nil
 		},
@@ -123,14 +123,14 @@ the others the newest, while the store takes no more than --keep.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			budget, err := unit.ParseSize(keep)
 			if err != nil {
-				return &status{statusUsage, fmt.Errorf("--keep: %w", err)}
+				return cell.Usage(fmt.Errorf("--keep: %w", err))
 			}
 			files, err := filepath.Glob(filepath.Join("configs", "*.yaml"))
 			if err != nil {
 				return err
 			}
 			if len(files) == 0 {
-				return &status{statusUsage, cell.Hint(errors.New("no study under configs/ here"), "run this in the workspace")}
+				return cell.Usage(cell.Hint(errors.New("no study under configs/ here"), "run this in the workspace"))
 			}
 			lock, err := a.lock(cmd.Context(), ".")
 			if err != nil {

@@ -42,7 +42,7 @@ Exit status: 0 done, 1 a cell failed, 2 usage or an invalid file, 3 measured but
 INVALID, 130 interrupted.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if opt.Jobs < 1 {
-				return &status{statusUsage, fmt.Errorf("--jobs %d: want at least 1", opt.Jobs)}
+				return cell.Usage(fmt.Errorf("--jobs %d: want at least 1", opt.Jobs))
 			}
 			if more.trace != "" {
 				if err := cell.Place("--trace", more.trace, traceBegins); err != nil {
@@ -106,18 +106,18 @@ func (a *app) watch(ctx context.Context, args []string, sel *selection, opt engi
 			err = a.runOnce(ctx, args, sel, opt, more)
 		}
 		opt.Fresh = nil // asked for once
-		if s := (*status)(nil); err != nil && (!errors.As(err, &s) || s.err != nil) {
+		if err != nil {
 			a.complain(err)
 		}
 		if ctx.Err() != nil {
-			return &status{code: statusInterrupted}
+			return cell.Exit(cell.StatusInterrupted)
 		}
 		fmt.Fprintln(a.msg, "watching for edits; Ctrl-C ends it")
 		seen += plan.Made(root, p)
 		for now := seen; ; {
 			select {
 			case <-ctx.Done():
-				return &status{code: statusInterrupted}
+				return cell.Exit(cell.StatusInterrupted)
 			case <-time.After(glance):
 			}
 			before := now
@@ -158,6 +158,7 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 		return err
 	}
 	opt.Cache = cache()
+	defer cell.Hold()() // the engine stops its cells and keeps what is done
 	opt.Program = program(p.Study.Machine.Device)
 	e := &ended{Study: p.Study.Name, Machine: p.Study.Machine, Lowered: p.Study.Lowered, Replayed: p.Replayed != ""}
 	a.begin(e)
@@ -205,7 +206,7 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 	}
 	if errors.Is(err, context.Canceled) {
 		fmt.Fprintf(a.msg, "interrupted: %s; the next run goes on from here\n", counts(res))
-		return &status{code: statusInterrupted}
+		return cell.Exit(cell.StatusInterrupted)
 	}
 	if err != nil {
 		return err
@@ -213,7 +214,7 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 	if err := a.conclude(e); err != nil || untold == nil {
 		return err
 	}
-	return &status{code: statusFailed}
+	return cell.Exit(cell.StatusFailed)
 }
 
 // cache is the folder for what is made once for all workspaces, empty where
@@ -240,11 +241,11 @@ func asked(p *plan.Plan, capacity map[string]int64) error {
 	for name, n := range capacity {
 		switch {
 		case n < 1:
-			return &status{statusUsage, fmt.Errorf("--resource %s=%d: want at least 1", name, n)}
+			return cell.Usage(fmt.Errorf("--resource %s=%d: want at least 1", name, n))
 		case len(known) == 0:
-			return &status{statusUsage, fmt.Errorf("--resource %s: no stage of this study asks for any resource", name)}
+			return cell.Usage(fmt.Errorf("--resource %s: no stage of this study asks for any resource", name))
 		case !known[name]:
-			return &status{statusUsage, cell.Hint(fmt.Errorf("--resource %s: no stage asks for it", name), "resources of this study: %s", strings.Join(slices.Sorted(maps.Keys(known)), ", "))}
+			return cell.Usage(cell.Hint(fmt.Errorf("--resource %s: no stage asks for it", name), "resources of this study: %s", strings.Join(slices.Sorted(maps.Keys(known)), ", ")))
 		}
 	}
 	return nil
@@ -329,9 +330,9 @@ func (a *app) conclude(e *ended) error {
 	fmt.Fprintf(a.msg, "%s: %s\n", e.Study, counts(res))
 	switch {
 	case len(res.Failures) > 0:
-		return &status{code: statusFailed}
+		return cell.Exit(cell.StatusFailed)
 	case slices.ContainsFunc(res.Verdicts, func(v cell.Verdict) bool { return v.Verdict == cell.Invalid }):
-		return &status{code: statusInvalid}
+		return cell.Exit(cell.StatusInvalid)
 	}
 	return nil
 }

@@ -147,7 +147,7 @@ func (a *app) whyCommand() *cobra.Command {
 			}
 			c := p.Cell(args[last])
 			if c == nil {
-				return &status{statusUsage, cell.Hint(fmt.Errorf("study %q has no cell %q", p.Study.Name, args[last]), `"barograph plan --all" lists them`)}
+				return cell.Usage(cell.Hint(fmt.Errorf("study %q has no cell %q", p.Study.Name, args[last]), `"barograph plan --all" lists them`))
 			}
 			e, err := d.Explain(c)
 			if err != nil {
@@ -285,7 +285,7 @@ func (a *app) doctorCommand() *cobra.Command {
 				}
 			}
 			if failed {
-				return &status{code: statusFailed}
+				return cell.Exit(cell.StatusFailed)
 			}
 			return nil
 		},

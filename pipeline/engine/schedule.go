@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"barograph/pipeline/cell"
 	"barograph/pipeline/plan"
 
 	"golang.org/x/sys/unix"
@@ -92,7 +93,7 @@ func (r *run) fits() error {
 				if !known {
 					hint = fmt.Sprintf("say how much there is: --resource %s=%d", name, want)
 				}
-				return c.Stage.Errorf(hint, "stage %q asks for %d of resource %q, of which there is %d", c.Stage.Name, want, name, have)
+				return cell.Usage(c.Stage.Errorf(hint, "stage %q asks for %d of resource %q, of which there is %d", c.Stage.Name, want, name, have))
 			}
 		}
 	}

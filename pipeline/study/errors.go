@@ -50,9 +50,6 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// ExitStatus is that of an invalid file.
-func (e *Error) ExitStatus() int { return 2 }
-
 // String writes file:line:col, or only the file where there is no line.
 func (p Pos) String() string {
 	if p.Line == 0 {

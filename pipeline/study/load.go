@@ -82,8 +82,8 @@ var (
 
 // Load reads, checks and resolves the study in the YAML file at path. Every
 // stage has been bound at every point when it returns, so that what is wrong
-// shows before anything runs. It returns an *Error or [Errors] for an invalid
-// file, and the reason why a file could not be read.
+// shows before anything runs. The error holds an *Error or [Errors] for an
+// invalid file, and the reason why a file could not be read.
 func Load(path string, opt Options) (*Study, error) {
 	text, err := read(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -97,12 +97,12 @@ func Load(path string, opt Options) (*Study, error) {
 	}
 	doc, bad := parse(path, text)
 	if bad != nil {
-		return nil, bad
+		return nil, cell.Usage(bad)
 	}
 	l := &loader{opt: opt, doc: doc, study: &Study{File: path, Root: root}, invalid: map[string]bool{}}
 	l.load(text)
 	if err := l.errs.err(); err != nil {
-		return nil, err
+		return nil, cell.Usage(err)
 	}
 	return l.study, nil
 }

@@ -17,15 +17,6 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// An InvalidError says that samples were judged and cannot be trusted: the
-// report has been written, and the program ends with status 3.
-type InvalidError struct{ Because string }
-
-func (e *InvalidError) Error() string { return "INVALID: " + e.Because }
-
-// ExitStatus is that of measurements which are INVALID.
-func (e *InvalidError) ExitStatus() int { return 3 }
-
 // Command returns `judge`.
 func Command() *cobra.Command {
 	var asJSON bool
@@ -81,7 +72,7 @@ A bootstrap that takes more than a second says so before it starts.`,
 				err = r.Write(c.OutOrStdout())
 			}
 			if err == nil && r.Invalid != "" {
-				err = &InvalidError{r.Invalid}
+				err = cell.End(fmt.Errorf("INVALID: %s", r.Invalid), cell.StatusInvalid)
 			}
 			return err
 		},

@@ -592,6 +592,7 @@ func BuildFile(ctx context.Context, c *Config, path, tmp string) (err error) {
 			err = cell.Hint(err, "free some space in %s, or set BAROGRAPH_CACHE to a folder on another disk", filepath.Dir(path))
 		}
 	}()
+	defer cell.Hold()() // tmp
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
 	if err != nil {
 		return fmt.Errorf("build model %q: %w", c.Name, err)

@@ -371,6 +371,7 @@ const printed = "what it prints"
 
 // leaves runs the notebook and returns all that it leaves.
 func (j *Job) leaves(ctx context.Context) (left map[string][]byte, err error) {
+	defer cell.Hold()() // the folder, and the process that runs in it
 	dir, err := os.MkdirTemp("", "barograph-check-")
 	if err != nil {
 		return nil, err

@@ -211,6 +211,7 @@ func parameters(pairs []string) (With, error) {
 // it has ended well.
 func (j *Job) run(ctx context.Context) (err error) {
 	if j.compiled { // which keeps no record
+		defer cell.Hold()() // the folder, and the process that runs in it
 		dir, err := os.MkdirTemp("", "barograph-")
 		if err != nil {
 			return err
@@ -240,6 +241,7 @@ func (j *Job) kept() string {
 // keep runs the notebook and returns the folder that it leaves its outputs in. A
 // run that fails leaves the one before.
 func (j *Job) keep(ctx context.Context) (kept string, err error) {
+	defer cell.Hold()() // the folder, and the process that runs in it
 	kept = j.kept()
 	if err := os.MkdirAll(filepath.Dir(kept), 0o777); err != nil {
 		return "", err

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 
 	"barograph/notebooks/nb"
+	"barograph/pipeline/cell"
 	"barograph/stages/notebook/symbols"
 
 	"github.com/traefik/yaegi/interp"
@@ -28,7 +29,7 @@ const (
 )
 
 // interpret runs the notebook, once. Prints go to the file, cells entered to the
-// function, by their index. The error is of type *[Error] or [Errors] where the
+// function, by their index. The error holds an *[Error] or [Errors] where the
 // notebook is at fault. When the context ends first the notebook is left running:
 // the process must end.
 func (s *Source) interpret(ctx context.Context, out io.Writer, entered func(part int)) error {
@@ -87,7 +88,7 @@ func (s *Source) interpret(ctx context.Context, out io.Writer, entered func(part
 func (s *Source) compile() (p *interp.Program, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = Errors{s.at(token.Position{Line: 1, Column: 1}, "the interpreter cannot compile this notebook: %v", r)}
+			err = cell.Usage(Errors{s.at(token.Position{Line: 1, Column: 1}, "the interpreter cannot compile this notebook: %v", r)})
 		}
 	}()
 	p, err = s.interp.CompileAST(s.file)
@@ -101,7 +102,7 @@ func (s *Source) compile() (p *interp.Program, err error) {
 		line, lerr := strconv.Atoi(fields[0])
 		col, cerr := strconv.Atoi(fields[1])
 		if lerr == nil && cerr == nil {
-			return nil, Errors{s.at(token.Position{Line: line, Column: col}, "the interpreter: %s", strings.TrimSpace(fields[2]))}
+			return nil, cell.Usage(Errors{s.at(token.Position{Line: line, Column: col}, "the interpreter: %s", strings.TrimSpace(fields[2]))})
 		}
 	}
 	return nil, fmt.Errorf("%s: the interpreter: %w", s.Name, err)

@@ -15,6 +15,7 @@ package notebook
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -141,19 +142,16 @@ func SourceName(s *cell.Spec) string {
 
 // hinted makes the advice within an error that of the whole.
 func hinted(err error) error {
-	var h *cell.Error
-	var list Errors
-	switch {
-	case errors.As(err, &h):
-		return cell.Hint(err, "%s", h.Hint)
-	case errors.As(err, &list):
+	hint := cell.HintOf(err)
+	if list := (Errors)(nil); hint == "" && errors.As(err, &list) {
 		for _, e := range list {
-			if e.Hint != "" {
-				return cell.Hint(err, "%s", e.Hint)
-			}
+			hint = cmp.Or(hint, e.Hint)
 		}
 	}
-	return err
+	if hint == "" {
+		return err
+	}
+	return cell.Hint(err, "%s", hint)
 }
 
 // The private folder of a notebook's run, below its working folder.

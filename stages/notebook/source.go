@@ -16,6 +16,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"barograph/pipeline/cell"
 	"barograph/stages/notebook/symbols"
 
 	"github.com/traefik/yaegi/interp"
@@ -106,11 +107,8 @@ func (e Errors) Error() string {
 
 const maxErrors = 10
 
-// ExitStatus is that of an invalid file.
-func (e Errors) ExitStatus() int { return 2 }
-
 // Parse reads and checks the notebook in a folder. Name is how errors call its
-// file. The error is of type [Errors] where the notebook is at fault.
+// file. The error holds [Errors] where the notebook is at fault.
 func Parse(dir, name string) (*Source, error) {
 	text, err := os.ReadFile(filepath.Join(dir, File))
 	if err != nil {
@@ -125,7 +123,7 @@ func Parse(dir, name string) (*Source, error) {
 		for _, e := range list {
 			errs = append(errs, s.at(e.Pos, "%s", e.Msg))
 		}
-		return nil, errs
+		return nil, cell.Usage(errs)
 	}
 	if err != nil {
 		return nil, err
@@ -134,7 +132,7 @@ func Parse(dir, name string) (*Source, error) {
 		sort.SliceStable(errs, func(i, j int) bool {
 			return errs[i].Line < errs[j].Line || errs[i].Line == errs[j].Line && errs[i].Col < errs[j].Col
 		})
-		return nil, errs
+		return nil, cell.Usage(errs)
 	}
 	return s, nil
 }

@@ -150,6 +150,7 @@ func write(c *cobra.Command, root, path string, t *template.Template, data any) 
 	if err := os.MkdirAll(filepath.Dir(target), 0o777); err != nil {
 		return fmt.Errorf("new %s: %w", t.Name(), err)
 	}
+	defer cell.Hold()()
 	f, err := os.OpenFile(target, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if errors.Is(err, fs.ErrExist) {
 		return cell.Usage(cell.Hint(fmt.Errorf("new %s: %s exists", t.Name(), path), "choose another name, or remove it first"))

@@ -126,6 +126,7 @@ func buildNew(cmd *cobra.Command, c *model.Config, path string) error {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("build model %q: %w", c.Name, err)
 	}
+	defer cell.Hold()() // the file beside
 	// A name of its own beside the target: the rename stays within one disk.
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {

@@ -99,6 +99,7 @@ type news struct {
 
 // serve answers on a listener and runs the notebook until the context ends.
 func (w *watch) serve(ctx context.Context, l net.Listener) error {
+	defer cell.Hold()() // the folder, and the processes that run in it
 	w.changed, w.kept = make(chan struct{}), map[string]past{}
 	tmp, drop, err := scratch("barograph-watch-")
 	if err != nil {

@@ -19,7 +19,6 @@ func x_barograph_stages_judge() map[string]reflect.Value {
 		"Expected":      reflect.ValueOf((*judge.Expected)(nil)),
 		"Fold":          reflect.ValueOf(judge.Fold),
 		"Foresee":       reflect.ValueOf(judge.Foresee),
-		"InvalidError":  reflect.ValueOf((*judge.InvalidError)(nil)),
 		"Judge":         reflect.ValueOf(judge.Judge),
 		"Level":         reflect.ValueOf((*judge.Level)(nil)),
 		"LoadManifest":  reflect.ValueOf(judge.LoadManifest),

@@ -1,0 +1,40 @@
+package cell
+
+import (
+	"os"
+	"sync"
+)
+
+// holds counts the work that an interrupt must not cut short.
+var holds struct {
+	sync.Mutex
+	n   int
+	end func() // set once the process is to end with the last hold
+}
+
+// Hold keeps [Interrupt] from ending the process until release is called: while a
+// file is half written, and while children run that have to be stopped first.
+// What holds for long watches its context. release may be called once only.
+func Hold() (release func()) {
+	holds.Lock()
+	defer holds.Unlock()
+	holds.n++
+	return func() {
+		holds.Lock()
+		defer holds.Unlock()
+		if holds.n--; holds.n == 0 && holds.end != nil {
+			holds.end()
+		}
+	}
+}
+
+// Interrupt ends the process with [StatusInterrupted]: at once, or, if anything
+// holds it, with the last hold.
+func Interrupt() {
+	holds.Lock()
+	defer holds.Unlock()
+	holds.end = func() { os.Exit(StatusInterrupted) } // locked, so that nothing new begins
+	if holds.n == 0 {
+		holds.end()
+	}
+}
