@@ -12,6 +12,7 @@ import (
 	"barograph/stages/kind/infer"
 	"barograph/stages/kind/plot"
 	"barograph/stages/kind/stress"
+	"barograph/stages/link"
 	models "barograph/stages/model/command"
 	"barograph/stages/notebook"
 	"barograph/stages/notebook/display"
@@ -22,12 +23,12 @@ import (
 
 // Kinds returns every stage kind.
 func Kinds() cell.Kinds {
-	return cell.NewKinds(stress.Kind(), infer.Kind(), collect.Kind(), analyse.Kind(), plot.Kind(), graph.Kind(), command.Kind())
+	return cell.NewKinds(stress.Kind(), infer.Kind(), collect.Kind(), analyse.Kind(), plot.Kind(), link.Kind(), graph.Kind(), command.Kind())
 }
 
 // Commands returns the commands that are about stages and not about studies.
 func Commands() []*cobra.Command {
-	return []*cobra.Command{models.Command(), notebook.Command(display.Commands()...), judge.Command(), judge.ClaimsCommand(), scaffold.Command()}
+	return []*cobra.Command{models.Command(), notebook.Command(display.Commands()...), judge.Command(), judge.ClaimsCommand(), scaffold.Command(), link.Command()}
 }
 
 // Drawing draws a study's graph.

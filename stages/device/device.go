@@ -9,7 +9,10 @@
 // time.
 package device
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // A Direction is the way a copy goes, seen from the host. On a device with one
 // path for both, such as the memory bus, it is only a label. Copies that begin and
@@ -149,4 +152,27 @@ func (p *Pacer) Reserve(now, bytes int64) (at int64) {
 	at = p.origin + int64(p.next)
 	p.next += float64(bytes) / p.rate * 1e9
 	return at
+}
+
+// A Call is what a victim asks of a device: a kernel that computes for a while,
+// and a copy behind it in the same stream. It is complete when both are.
+type Call struct {
+	Kernel    time.Duration // below 0: no kernel, and the copy finds nothing pending
+	Bytes     int64         // of the copy; 0: none
+	Direction Direction     // H2D or D2H
+}
+
+// A Prober is a device that times a victim's calls.
+type Prober interface {
+	// Probe makes room for calls of at most so many bytes. What it returns is for
+	// the calling thread alone.
+	Probe(most int64) (Probe, error)
+}
+
+// A Probe times calls in a closed loop, one at a time.
+type Probe interface {
+	// Time makes calls until latencies, in nanoseconds, is full, or limit is over,
+	// and returns those that it timed: one at least.
+	Time(c Call, latencies []int64, limit time.Duration) ([]int64, error)
+	Close() error
 }

@@ -48,6 +48,7 @@ type Card struct {
 	// both are one path.
 	Ways     map[string]*Way `json:"ways"`
 	Warnings []string        `json:"warnings,omitempty"`
+	Invalid  []string        `json:"invalid,omitempty"` // why none of it can be trusted
 }
 
 // A Way is one direction of the link.

@@ -42,7 +42,10 @@ import "barograph/stages/device"
 // A GPU is an open device.
 type GPU interface {
 	device.Device
+	device.Prober
 
+	// About says what serves copies and calls.
+	About() About
 	// Ordinal is the device's number among those the process may use.
 	Ordinal() int
 	// PCI is its address, such as 0000:4e:00.0.
@@ -57,4 +60,10 @@ type GPU interface {
 	// Transfer returns a function that copies bytes from page-locked host
 	// memory to the device, and returns when they are there.
 	Transfer(bytes int64) (func() error, error)
+}
+
+// About is what a driver says of itself.
+type About struct {
+	CUDA string // the version that it speaks, such as 13.0
+	MPS  bool   // whether contexts are those of an MPS server
 }

@@ -64,8 +64,7 @@ func (t *task) capacity(ctx context.Context) error {
 		if err != nil || to <= from {
 			return 0, err
 		}
-		sum := within(d.tapes, from, to)
-		return floats.Sum(sum[:]) / (float64(to-from) / 1e9), nil
+		return d.bandwidth(from, to), nil
 	})
 	if err != nil {
 		return err
@@ -96,8 +95,7 @@ func (t *task) hold(ctx context.Context, d *drive, while time.Duration) (from, t
 		}
 		return from, to, err
 	}
-	// The first fifth is for page tables and clocks to warm.
-	from = cell.Now() + int64(while/5)
+	from = warm(while)
 	err = d.sleep(ctx, while)
 	return from, d.frontier(), err
 }
@@ -192,4 +190,33 @@ func (w *With) sweep(direction string, cpus int) ([]device.Load, error) {
 		}
 	}
 	return loads, nil
+}
+
+// Bandwidth returns what a load carries that is kept up for a while by threads of
+// this process, spread over CPUs, in bytes per second.
+func Bandwidth(ctx context.Context, dev device.Device, l device.Load, cpus []int, while time.Duration) (float64, error) {
+	limit, err := maxCopies()
+	if err != nil {
+		return 0, err
+	}
+	d, err := start(ctx, dev, l, 0, limit, cpus)
+	if err != nil {
+		return 0, err
+	}
+	from := warm(while)
+	err = d.sleep(ctx, while)
+	to := d.frontier()
+	if err = errors.Join(err, d.stop()); err != nil || to <= from {
+		return 0, err
+	}
+	return d.bandwidth(from, to), nil
+}
+
+// warm is from when a load counts: the first fifth is for page tables and clocks to
+// warm.
+func warm(while time.Duration) int64 { return cell.Now() + int64(while/5) }
+
+func (d *drive) bandwidth(from, to int64) float64 {
+	sum := within(d.tapes, from, to)
+	return floats.Sum(sum[:]) / (float64(to-from) / 1e9)
 }

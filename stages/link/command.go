@@ -1,0 +1,119 @@
+package link
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"barograph/pipeline/cell"
+	models "barograph/stages/model/command"
+
+	"github.com/spf13/cobra"
+)
+
+// study is the one that measures a card.
+var study = filepath.Join("configs", "link.yaml")
+
+// Command returns `link`.
+func Command() *cobra.Command {
+	var machine string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "link",
+		Short: "Measure the link card of a machine: capacity, turns, the small path",
+		Long: `Measure what the link of a machine does: the capacity each way and both ways, the
+turn for which a copy engine serves one process before the next, how a wait grows
+with the number of loading processes, the largest copy that takes the small path
+past them, and what copies in flight do. It takes about a minute on a GPU, which
+nobody else may use meanwhile.
+
+The card is kept as data/link/MACHINE.json, its calls beside it, and its figures
+below figures/link/MACHINE. It is configs/link.yaml that is run.`,
+		Example: `  barograph link
+  barograph link --machine h100 --json | jq '.ways.d2h.turn.length_ns'`,
+		Args:         cobra.NoArgs,
+		SilenceUsage: true,
+		RunE: func(c *cobra.Command, _ []string) error {
+			root, err := models.Workspace(c)
+			if err != nil {
+				return err
+			}
+			return measureStudy(c, root, machine, asJSON)
+		},
+	}
+	c.Flags().StringVar(&machine, "machine", "auto", "`name` of a file below configs/machines/")
+	c.Flags().BoolVar(&asJSON, "json", false, "write the card as JSON")
+	c.AddCommand(drawCommand())
+	return c
+}
+
+// measureStudy has this program run the study afresh, and prints the card.
+func measureStudy(c *cobra.Command, root, machine string, asJSON bool) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	run := exec.CommandContext(c.Context(), self, "run", filepath.Join(root, study), "--json", "--fresh", "card", "--machine", machine)
+	run.Cancel = func() error { return run.Process.Signal(os.Interrupt) }
+	run.Stderr = c.ErrOrStderr()
+	out, err := run.Output()
+	if err != nil {
+		var ended *exec.ExitError
+		if errors.As(err, &ended) {
+			return stopped{errors.New("the link was not measured"), max(1, ended.ExitCode())}
+		}
+		return fmt.Errorf("measure the link: %w", err)
+	}
+	var told struct{ Machine cell.Machine }
+	if err := json.Unmarshal(out, &told); err != nil {
+		return fmt.Errorf("measure the link: %w", err)
+	}
+	path := filepath.Join(root, File(told.Machine.Name))
+	card, err := Read(path)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		e := json.NewEncoder(c.OutOrStdout())
+		e.SetIndent("", "  ")
+		err = e.Encode(card)
+	} else {
+		err = card.Text(c.OutOrStdout())
+	}
+	if err == nil && len(card.Invalid) > 0 {
+		err = stopped{fmt.Errorf("INVALID: %s", strings.Join(card.Invalid, "; ")), 3}
+	}
+	return err
+}
+
+// A stopped command ends with a status of its own.
+type stopped struct {
+	error
+	status int
+}
+
+func (s stopped) ExitStatus() int { return s.status }
+
+func drawCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:          "draw CARD.json",
+		Short:        "Draw a card's figures again, below figures/link",
+		Args:         cobra.ExactArgs(1),
+		SilenceUsage: true,
+		RunE: func(c *cobra.Command, args []string) error {
+			root, err := models.Workspace(c)
+			if err != nil {
+				return err
+			}
+			card, err := Read(args[0])
+			if err != nil {
+				return cell.Usage(err)
+			}
+			return card.draw(root)
+		},
+	}
+}

@@ -1,0 +1,144 @@
+package link
+
+import (
+	"bufio"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/record"
+	"barograph/stages/device"
+	"barograph/stages/device/cuda"
+	"barograph/stages/device/nvml"
+	"barograph/stages/device/sim"
+)
+
+// With is the parameters of link: there are none.
+type With struct{}
+
+const summary = "card.txt"
+
+// Kind returns the stage kind link.
+func Kind() *cell.Kind {
+	return &cell.Kind{
+		Name:     "link",
+		Version:  "1",
+		Doc:      "measures the link card of the machine: capacity, the copy engine's turn, the small path, copies in flight",
+		Measured: true,
+		With:     func() any { return &With{} },
+		Outputs:  func(any) []string { return []string{summary} },
+		Publishes: func(_, machine string, _ any) []string {
+			return append([]string{File(machine), callsFile(machine)}, figures(machine)...)
+		},
+		CheckSim: sim.Check,
+		Summary:  summary,
+		Run:      run,
+	}
+}
+
+// callsFile is where the calls are kept that a card was made of.
+func callsFile(machine string) string { return filepath.Join("data", "link", machine+".csv.gz") }
+
+func run(ctx context.Context, c *cell.Cell) (err error) {
+	begun := time.Now()
+	card := &Card{
+		Schema: Schema, Machine: c.Machine.Name, Device: c.Machine.Device, Simulated: c.Machine.Device == "sim",
+		Day: begun.UTC().Format(time.DateOnly), Environment: record.Environment(),
+	}
+	directions := []device.Direction{device.H2D, device.D2H}
+	var r rig
+	judge := func() {}
+	if card.Simulated {
+		r = &simulation{settings: c.Machine}
+	} else {
+		m, gpu, err := openMachine(c.Machine)
+		if m != nil && m.probe != nil {
+			defer func() { err = errors.Join(err, m.close()) }()
+		}
+		if err != nil {
+			return err
+		}
+		if r = m; m.device.OnePath() {
+			directions = directions[:1]
+		}
+		if gpu != nil {
+			// Clocks are up from here on.
+			if _, err := m.time(device.Call{Kernel: time.Millisecond}, make([]int64, 500), patience); err != nil {
+				return err
+			}
+			judge = card.watch(gpu)
+		}
+	}
+	measured, err := measure(ctx, r, directions, card, func(what string) {
+		c.Say(what)
+		fmt.Fprintf(os.Stderr, "%6.2f s: %s\n", time.Since(begun).Seconds(), what)
+	})
+	if err != nil {
+		return err
+	}
+	judge()
+	card.Took = int64(time.Since(begun))
+	for _, text := range card.Warnings {
+		c.Warn("%s", text)
+	}
+	for _, why := range card.Invalid {
+		c.Warn("INVALID: %s", why)
+	}
+	path, err := c.Path(File(c.Machine.Name))
+	if err != nil {
+		return err
+	}
+	if err := card.Write(path); err != nil {
+		return err
+	}
+	if err := measured.write(c, callsFile(c.Machine.Name)); err != nil {
+		return err
+	}
+	if err := card.draw("."); err != nil {
+		return err
+	}
+	f, err := c.Create(summary)
+	if err != nil {
+		return err
+	}
+	return errors.Join(card.Text(f), f.Close())
+}
+
+// watch notes what serves the GPU, and returns a function that notes what makes
+// the card doubtful.
+func (c *Card) watch(gpu cuda.GPU) func() {
+	about := gpu.About()
+	c.CUDA, c.MPS = about.CUDA, about.MPS
+	probe, err := nvml.Open(gpu.PCI())
+	if err != nil {
+		c.Warnings = append(c.Warnings, fmt.Sprintf("the state of the GPU is unknown: %v", err))
+		return func() {}
+	}
+	before := probe.Look(false)
+	return func() {
+		after := probe.Look(false)
+		c.GPU, c.Driver, c.Generation, c.Width = after.Name, after.Driver, after.Generation, after.Width
+		c.Invalid = nvml.Judge(before, after, false, nvml.Own(after))
+	}
+}
+
+// write keeps every call.
+func (m *measurement) write(c *cell.Cell, name string) (err error) {
+	f, err := c.Create(name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	z := gzip.NewWriter(f)
+	w := bufio.NewWriter(z)
+	fmt.Fprintln(w, "direction,processes,outstanding,block_bytes,kernel_ns,bytes,latency_ns")
+	for _, s := range m.samples {
+		fmt.Fprintf(w, "%v,%d,%d,%d,%d,%d,%d\n", s.call.Direction, s.processes, s.outstanding, s.block, max(-1, s.call.Kernel), s.call.Bytes, s.latency)
+	}
+	return errors.Join(w.Flush(), z.Close())
+}
