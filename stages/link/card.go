@@ -70,8 +70,8 @@ type Alone struct {
 }
 
 // A Turn is the time for which the copy engine serves one process while another
-// waits with a copy ready. Beside n loads a call in a closed loop, whose kernel
-// takes t, lasts ceil(t / (n Length)) n Length + Own.
+// waits with a copy ready. Beside one load a call in a closed loop, whose kernel takes
+// t, lasts ceil(t / Length) Length + Own.
 type Turn struct {
 	// Seen tells whether there is one. If not, the call was not rounded up for any
 	// kernel of at most UpTo.
@@ -90,18 +90,25 @@ type Turn struct {
 	Kernel Step `json:"kernel"`
 }
 
-// Loads is what so many loading processes do to a call with a kernel that ends at once.
-type Loads struct {
-	Processes   int      `json:"processes"`
-	Block       int64    `json:"block_bytes"`
-	Outstanding int      `json:"outstanding"` // copies in flight of each process
-	Wait        Estimate `json:"wait_ns"`     // median of the call, less what it takes alone
-	Each        float64  `json:"each_bytes_per_s"`
+// A Load is what loads a link: so many processes, each with threads that keep copies
+// of a block in flight, each thread in a stream of its own.
+type Load struct {
+	Processes   int   `json:"processes"`
+	Threads     int   `json:"threads"`     // of each process
+	Outstanding int   `json:"outstanding"` // copies in flight of each thread
+	Block       int64 `json:"block_bytes"`
 }
 
-// A Step is calls of a kernel and a copy of Bytes behind it, beside loads.
+// Loads is what a load does to a call with a kernel that ends at once.
+type Loads struct {
+	Load
+	Wait Estimate `json:"wait_ns"`          // median of the call, less what it takes alone
+	Each float64  `json:"each_bytes_per_s"` // of each process
+}
+
+// A Step is calls of a kernel and a copy of Bytes behind it, beside a load.
 type Step struct {
-	Loads  int   `json:"loads"`
+	Load
 	Kernel int64 `json:"kernel_ns"` // asked for
 	Bytes  int64 `json:"bytes"`
 	Alone  int64 `json:"alone_ns"` // median without load

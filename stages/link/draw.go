@@ -63,10 +63,10 @@ func (c *Card) Staircase() (*figure.Figure, error) {
 	for _, d := range slices.Sorted(maps.Keys(c.Ways)) {
 		t := c.Ways[d].Turn
 		p := figure.PointsSpec{XLabel: d + ": call alone (ms)", YLabel: "call beside loads (ms)", XScale: figure.Linear}
-		for n := 1; n <= mostLoads; n++ {
+		for n := 1; n <= 3; n++ {
 			series := figure.PointSeries{Label: plural(n, "load")}
 			for _, x := range t.Steps {
-				if x.Loads == n {
+				if x.Processes == n {
 					series.X, series.Y = append(series.X, float64(x.Alone)/1e6), append(series.Y, float64(x.P50)/1e6)
 					series.Low, series.High = append(series.Low, float64(x.P10)/1e6), append(series.High, float64(x.P90)/1e6)
 				}

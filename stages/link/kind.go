@@ -136,9 +136,9 @@ func (m *measurement) write(c *cell.Cell, name string) (err error) {
 	defer func() { err = errors.Join(err, f.Close()) }()
 	z := gzip.NewWriter(f)
 	w := bufio.NewWriter(z)
-	fmt.Fprintln(w, "direction,processes,outstanding,block_bytes,kernel_ns,bytes,latency_ns")
+	fmt.Fprintln(w, "direction,processes,threads,outstanding,block_bytes,kernel_ns,bytes,latency_ns")
 	for _, s := range m.samples {
-		fmt.Fprintf(w, "%v,%d,%d,%d,%d,%d,%d\n", s.call.Direction, s.processes, s.outstanding, s.block, max(-1, s.call.Kernel), s.call.Bytes, s.latency)
+		fmt.Fprintf(w, "%v,%d,%d,%d,%d,%d,%d,%d\n", s.call.Direction, s.Processes, s.Threads, s.Outstanding, s.Block, max(-1, s.call.Kernel), s.call.Bytes, s.latency)
 	}
 	return errors.Join(w.Flush(), z.Close())
 }

@@ -74,7 +74,7 @@ func (m *machine) time(c device.Call, latencies []int64, limit time.Duration) ([
 }
 
 func (m *machine) alone(ctx context.Context, l loading) (float64, error) {
-	load := device.Load{Threads: 1, Block: l.block, Outstanding: l.outstanding, Directions: []device.Direction{l.direction}}
+	load := device.Load{Threads: l.Threads, Block: l.Block, Outstanding: l.Outstanding, Directions: []device.Direction{l.direction}}
 	if err := m.device.Fit(load); err != nil {
 		return 0, err
 	}
@@ -122,9 +122,9 @@ func calibrated(r *result.Stress) map[string]Estimate {
 
 func (m *machine) beside(ctx context.Context, l loading, f func() error) (each []float64, err error) {
 	w := stress.Kind().With().(*stress.With)
-	w.Threads, w.Block, w.Outstanding, w.Direction, w.Settle = 1, unit.Size(l.block), l.outstanding, l.direction.String(), unit.Duration(2*time.Second)
+	w.Threads, w.Block, w.Outstanding, w.Direction, w.Settle = l.Threads, unit.Size(l.Block), l.Outstanding, l.direction.String(), unit.Duration(2*time.Second)
 	if m.name == "host" { // where a CPU has one copy in flight
-		w.Threads, w.Outstanding = max(1, len(m.stress)/l.processes), 1
+		w.Threads, w.Outstanding = max(1, len(m.stress)/l.Processes), 1
 	}
 	var loads []*child
 	defer func() {
@@ -132,7 +132,7 @@ func (m *machine) beside(ctx context.Context, l loading, f func() error) (each [
 			err = errors.Join(err, c.end())
 		}
 	}()
-	for range l.processes {
+	for range l.Processes {
 		c, err := m.start(ctx, w, true)
 		if err != nil {
 			return nil, err

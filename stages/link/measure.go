@@ -14,12 +14,14 @@ import (
 	"barograph/stages/stats"
 )
 
-// A loading is what loads a link: so many processes, each of which keeps copies
-// in flight.
+// A loading is a load in a direction.
 type loading struct {
-	processes, outstanding int
-	block                  int64
-	direction              device.Direction
+	Load
+	direction device.Direction
+}
+
+func (l loading) String() string {
+	return fmt.Sprintf("%v, %d x %d x %d of %v", l.direction, l.Processes, l.Threads, l.Outstanding, unit.Size(l.Block))
 }
 
 // A rig is a device to measure a card of: a victim here, and loads in processes of
@@ -36,13 +38,11 @@ type rig interface {
 }
 
 const (
-	fullBlock  = 4 << 20  // bytes of a load's copies,
-	fullDepth  = 4        // and how many of them it keeps in flight: never fewer than two are ready
-	largeBlock = 64 << 20 // the largest of a study's, of which two are in flight
-	smallCopy  = 4 << 10  // a victim's, whose own time hardly counts
-	mostSmall  = 1 << 20  // the largest copy that is asked whether it takes the small path
-	plainCopy  = 64 << 10 // one that takes none on any GPU known
-	mostLoads  = 3
+	fullBlock  = 4 << 20              // bytes of a load's copies
+	largeBlock = 64 << 20             // the largest of a study's
+	smallCopy  = 4 << 10              // a victim's, whose own time hardly counts
+	mostSmall  = 1 << 20              // the largest copy that is asked whether it takes the small path
+	plainCopy  = 64 << 10             // one that takes none on any GPU known
 	leastSweep = 5 * time.Millisecond // kernels are swept so far at least,
 	mostSweep  = 20 * time.Millisecond
 	steps      = 42               // in so many steps
@@ -54,6 +54,14 @@ type sample struct {
 	loading
 	call    device.Call
 	latency int64
+}
+
+// full are the loads beside which a small copy waits. The staircase is that of the
+// first; of several processes, that of those with two threads.
+var full = []Load{
+	{1, 1, 4, fullBlock}, {1, 1, 2, largeBlock},
+	{2, 1, 4, fullBlock}, {2, 1, 2, largeBlock}, {2, 2, 2, fullBlock}, {2, 2, 1, largeBlock},
+	{3, 1, 4, fullBlock}, {3, 2, 1, largeBlock},
 }
 
 // A measurement is a card in the making.
@@ -103,7 +111,7 @@ func (m *measurement) calls(c device.Call, n int) ([]int64, error) {
 
 // beside measures beside a load.
 func (m *measurement) beside(ctx context.Context, l loading, f func() error) ([]float64, error) {
-	m.say(fmt.Sprintf("%v beside %d x %d of %v", l.direction, l.processes, l.outstanding, unit.Size(l.block)))
+	m.say("beside " + l.String())
 	m.now = l
 	defer func() { m.now = loading{} }()
 	return m.rig.beside(ctx, l, f)
@@ -114,9 +122,9 @@ func at(sorted []int64, q float64) int64 {
 	return sorted[max(0, int(math.Ceil(q*float64(len(sorted))))-1)]
 }
 
-func step(loads int, c device.Call, alone int64, sorted []int64) Step {
+func step(l Load, c device.Call, sorted []int64) Step {
 	s := Step{
-		Loads: loads, Kernel: int64(c.Kernel), Bytes: c.Bytes, Alone: alone, Calls: len(sorted),
+		Load: l, Kernel: int64(c.Kernel), Bytes: c.Bytes, Calls: len(sorted),
 		P10: at(sorted, 0.1), P50: at(sorted, 0.5), P90: at(sorted, 0.9),
 	}
 	if len(sorted) >= stats.Needed(0.99, stats.Confidence) {
@@ -148,68 +156,37 @@ func (m *measurement) way(ctx context.Context, d device.Direction, w *Way) error
 	if err := m.flight(ctx, d, &w.Flight); err != nil {
 		return err
 	}
-	full := loading{processes: 1, outstanding: fullDepth, block: fullBlock, direction: d}
-	large := loading{processes: 1, outstanding: 2, block: largeBlock, direction: d}
-
 	t := &w.Turn
 	var calls []device.Call // of the steps
-	point := func(loads int, kernel time.Duration, n int) error {
+	point := func(kernel time.Duration) error {
 		c := small
 		c.Kernel = kernel
-		l, err := m.calls(c, n)
+		l, err := m.calls(c, 30)
 		if err != nil {
 			return err
 		}
-		t.Steps, calls = append(t.Steps, step(loads, c, 0, l)), append(calls, c)
+		t.Steps, calls = append(t.Steps, step(m.now.Load, c, l)), append(calls, c)
 		return nil
 	}
-	wait := func(l loading, each []float64, waits []int64) {
-		e := median(waits)
-		alone := float64(w.Alone.Behind)
-		t.Loads = append(t.Loads, Loads{
-			Processes: l.processes, Block: l.block, Outstanding: l.outstanding,
-			Wait: Estimate{e.Value - alone, e.Low - alone, e.High - alone}, Each: mean(each),
-		})
-	}
 	var one int64 // median wait beside one load
-	for _, l := range []loading{full, large} {
+	for i, l := range full {
 		var waits []int64
-		each, err := m.beside(ctx, l, func() (err error) {
-			if waits, err = m.calls(small, 200); err != nil || l != full {
-				return err
-			}
-			one = max(0, at(waits, 0.5)-w.Alone.Behind)
-			end := min(max(leastSweep, time.Duration(4.25*float64(one))), mostSweep)
-			t.UpTo = int64(end)
-			for i := range steps {
-				if err := point(1, time.Duration(i)*end/(steps-1), 30); err != nil {
-					return err
-				}
-			}
-			c := device.Call{Kernel: time.Millisecond, Direction: d}
-			alone, err := m.calls(c, 100)
-			if err != nil {
-				return err
-			}
-			t.Kernel = step(1, c, 0, alone)
-			return m.small(d, &w.Small)
-		})
-		if err != nil {
-			return err
-		}
-		wait(l, each, waits)
-	}
-	for n := 2; n <= mostLoads; n++ {
-		l := full
-		l.processes = n
-		var waits []int64
-		each, err := m.beside(ctx, l, func() (err error) {
+		each, err := m.beside(ctx, loading{l, d}, func() (err error) {
 			if waits, err = m.calls(small, 150); err != nil {
 				return err
 			}
-			for _, turns := range []float64{0.5, 1.5, 2.5, 3.5, 4.5} {
-				if err := point(n, time.Duration(turns*float64(one)), 30); err != nil {
+			switch {
+			case i == 0:
+				one = max(0, at(waits, 0.5)-w.Alone.Behind)
+				if err := m.stairs(d, t, time.Duration(one), point); err != nil {
 					return err
+				}
+				return m.small(d, &w.Small)
+			case l.Processes > 1 && l.Threads > 1 && l.Block == largeBlock:
+				for _, turns := range []float64{0.5, 1.5, 2.5, 3.5, 4.5} {
+					if err := point(time.Duration(turns * float64(one))); err != nil {
+						return err
+					}
 				}
 			}
 			return nil
@@ -217,16 +194,17 @@ func (m *measurement) way(ctx context.Context, d device.Direction, w *Way) error
 		if err != nil {
 			return err
 		}
-		wait(l, each, waits)
+		e, alone := median(waits), float64(w.Alone.Behind)
+		t.Loads = append(t.Loads, Loads{l, Estimate{e.Value - alone, e.Low - alone, e.High - alone}, mean(each)})
 	}
 	victim := device.Call{Kernel: time.Millisecond, Bytes: smallCopy, Direction: d}
 	for _, block := range []int64{fullBlock, largeBlock} {
-		l := loading{processes: 1, outstanding: 1, block: block, direction: d}
+		l := Load{1, 1, 1, block}
 		var s Step
-		each, err := m.beside(ctx, l, func() error {
+		each, err := m.beside(ctx, loading{l, d}, func() error {
 			waits, err := m.calls(victim, 300)
 			if err == nil {
-				s = step(1, victim, 0, waits)
+				s = step(l, victim, waits)
 			}
 			return err
 		})
@@ -259,10 +237,25 @@ func (m *measurement) way(ctx context.Context, d device.Direction, w *Way) error
 		return err
 	}
 	t.fit(float64(w.Alone.Behind - w.Alone.Kernel))
-	if !t.Seen {
-		t.Length, t.Own = Estimate{}, Estimate{}
-	}
 	return nil
+}
+
+// stairs makes the calls of the staircase, whose kernels go well past several waits,
+// and those of a kernel without a copy.
+func (m *measurement) stairs(d device.Direction, t *Turn, wait time.Duration, point func(kernel time.Duration) error) error {
+	end := min(max(leastSweep, wait*17/4), mostSweep)
+	t.UpTo = int64(end)
+	for i := range steps {
+		if err := point(time.Duration(i) * end / (steps - 1)); err != nil {
+			return err
+		}
+	}
+	c := device.Call{Kernel: time.Millisecond, Direction: d}
+	l, err := m.calls(c, 100)
+	if err == nil {
+		t.Kernel = step(m.now.Load, c, l)
+	}
+	return err
 }
 
 // median is that of samples, with its interval.
@@ -291,7 +284,7 @@ func (m *measurement) flight(ctx context.Context, d device.Direction, f *Flight)
 		depths []int
 	}{{256 << 10, []int{1, 2, 4}}, {1 << 20, []int{1, 2, 4}}, {fullBlock, []int{1, 2, 3, 4, 8}}, {largeBlock, []int{1, 2}}} {
 		for _, n := range x.depths {
-			v, err := m.rig.alone(ctx, loading{1, n, x.block, d})
+			v, err := m.rig.alone(ctx, loading{Load{1, 1, n, x.block}, d})
 			if err != nil {
 				return err
 			}

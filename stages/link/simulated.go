@@ -35,13 +35,13 @@ func (s *simulation) capacity(context.Context) (map[string]Estimate, error) {
 
 func (s *simulation) load(l loading) ([]cell.Input, error) {
 	w := stress.Kind().With().(*stress.With)
-	w.Threads, w.Block, w.Outstanding, w.Direction = 1, unit.Size(l.block), l.outstanding, l.direction.String()
+	w.Threads, w.Block, w.Outstanding, w.Direction = l.Threads, unit.Size(l.Block), l.Outstanding, l.direction.String()
 	with, err := json.Marshal(w)
 	if err != nil {
 		return nil, err
 	}
 	var gang []cell.Input
-	for i := range l.processes {
+	for i := range l.Processes {
 		gang = append(gang, cell.Input{Kind: "stress", ID: fmt.Sprintf("load-%d", i+1), With: with})
 	}
 	return gang, nil

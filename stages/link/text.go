@@ -45,7 +45,7 @@ func (c *Card) Text(w io.Writer) error {
 	})
 	if first := c.Ways[ways[0]]; first != nil {
 		for i, l := range first.Turn.Loads {
-			row(fmt.Sprintf("a small copy waits, beside %d x %d of %v", l.Processes, l.Outstanding, unit.Size(l.Block)), func(w *Way, _ string) string {
+			row(fmt.Sprintf("a small copy waits, beside %d x %d x %d of %v", l.Processes, l.Threads, l.Outstanding, unit.Size(l.Block)), func(w *Way, _ string) string {
 				if i >= len(w.Turn.Loads) {
 					return ""
 				}

@@ -15,86 +15,60 @@ const decisive = 10
 // medians over numbers is the turn, whatever the call does beside it. own is a first
 // guess of that time, in nanoseconds.
 func (t *Turn) fit(own float64) {
-	var kernels, medians []float64
-	var wide []bool
+	type point struct{ alone, median, number float64 }
+	var points []point
+	var wait float64 // the shortest kernel's
 	for _, s := range t.Steps {
-		if s.Loads == 1 && s.Kernel >= 0 {
-			kernels, medians = append(kernels, float64(s.Alone)), append(medians, float64(s.P50))
-			wide = append(wide, false)
-		}
-	}
-	if len(medians) < 4 {
-		return
-	}
-	own = max(0, own)
-	length := medians[0] - own
-	if length <= 0 {
-		return
-	}
-	// The line: what a call takes alone, and a constant.
-	var over []float64
-	for i := range medians {
-		over = append(over, medians[i]-kernels[i])
-	}
-	constant := stat.Mean(over, nil)
-	var numbers, ended []float64
-	i := 0
-	for _, s := range t.Steps {
-		if s.Loads != 1 || s.Kernel < 0 {
+		if s.Processes != 1 {
 			continue
 		}
-		n := math.Round((medians[i] - own) / length)
+		if wait == 0 {
+			wait = float64(s.P50) - max(0, own)
+		}
+		p := point{float64(s.Alone), float64(s.P50), math.Round((float64(s.P50) - max(0, own)) / wait)}
 		// Next to a step calls take one turn more or less, and their median says
 		// nothing of its length.
-		wide[i] = float64(s.P90-s.P10) > 0.1*length || n < 1
-		if !wide[i] {
-			numbers, ended = append(numbers, n), append(ended, medians[i])
+		if p.number >= 1 && float64(s.P90-s.P10) <= 0.1*wait {
+			points = append(points, p)
 		}
-		i++
 	}
-	spread := 0.0
-	if len(numbers) > 0 {
-		spread = stat.Variance(numbers, nil)
+	n := len(points)
+	numbers, medians := make([]float64, n), make([]float64, n)
+	over := 0.0 // the line: what a call takes alone, and a constant
+	for i, p := range points {
+		numbers[i], medians[i] = p.number, p.median
+		over += (p.median - p.alone) / float64(n)
 	}
-	if len(numbers) < 4 || spread == 0 {
+	if n < 6 || stat.Variance(numbers, nil) == 0 {
 		return
 	}
-	intercept, slope := stat.LinearRegression(numbers, ended, nil, false)
-	if slope <= 0 {
-		return
-	}
-	// How a turn foretells each median from the call's own time alone, beside how the
-	// line does: both with what is not next to a step.
+	intercept, length := stat.LinearRegression(numbers, medians, nil, false)
+	// How turns foretell each median from what the call takes alone, beside how the
+	// line does.
 	var turns, line []float64
-	for i := range medians {
-		if wide[i] {
-			continue
+	var squares float64
+	for _, p := range points {
+		squares += (p.median - intercept - length*p.number) * (p.median - intercept - length*p.number)
+		ready := (p.alone - intercept) / length
+		if math.Abs(ready-math.Round(ready)) < 0.05 {
+			continue // either side of the step
 		}
-		ready := (kernels[i] - intercept) / slope
-		if near := ready - math.Round(ready); math.Abs(near) < 0.05 {
-			continue
-		}
-		turns = append(turns, medians[i]-(max(1, math.Ceil(ready))*slope+intercept))
-		line = append(line, over[i]-constant)
+		turns = append(turns, p.median-(max(1, math.Ceil(ready))*length+intercept))
+		line = append(line, p.median-p.alone-over)
 	}
-	if len(turns) < 6 {
+	if len(turns) < 6 || length <= 0 {
 		return
 	}
 	t.Line = aicc(line, 1) - aicc(turns, 2)
-	n := float64(len(numbers))
-	var residual float64
-	for i := range numbers {
-		r := ended[i] - intercept - slope*numbers[i]
-		residual += r * r
-	}
-	student := distuv.StudentsT{Sigma: 1, Nu: n - 2}.Quantile(0.975)
-	deviation := math.Sqrt(residual / (n - 2))
-	sum := spread * (n - 1)
-	center := stat.Mean(numbers, nil)
+	mean, variance := stat.MeanVariance(numbers, nil)
+	sum, deviation := variance*float64(n-1), math.Sqrt(squares/float64(n-2))
+	student := distuv.StudentsT{Sigma: 1, Nu: float64(n - 2)}.Quantile(0.975)
 	of := func(v, error float64) Estimate { return Estimate{v, v - student*error, v + student*error} }
-	t.Length = of(slope, deviation/math.Sqrt(sum))
-	t.Own = of(intercept, deviation*math.Sqrt(1/n+center*center/sum))
-	t.Seen = t.Line >= decisive && t.Length.Low > 0
+	t.Length = of(length, deviation/math.Sqrt(sum))
+	t.Own = of(intercept, deviation*math.Sqrt(1/float64(n)+mean*mean/sum))
+	if t.Seen = t.Line >= decisive && t.Length.Low > 0; !t.Seen {
+		t.Length, t.Own = Estimate{}, Estimate{}
+	}
 }
 
 // aicc is Akaike's criterion of residuals, corrected for few of them, of a law with
