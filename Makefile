@@ -95,5 +95,5 @@ test-p100: p100
 assets: ## fetch ahead what tests and benches need: ONNX Runtime, Python packages
 	@go run ./stages/asset/fetch -python
 
-clean: ## remove what can be made again: the program and stored results; data/ and figures/ stay
+clean: ## remove what can be made again: the program and stored results; data/, figures/ and results/ stay
 	rm -rf bin .barograph

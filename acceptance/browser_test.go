@@ -45,7 +45,7 @@ func pages(t *testing.T) string {
 	barograph(t, dir, "report", "configs/quick.yaml", "--machine", "sim", "-o", "one.html")
 	barograph(t, dir, "report", "configs/quick.yaml", "--machine", "sim", "--machine", "sim", "-o", "two.html")
 	for _, name := range []string{"figure2", "contention"} {
-		barograph(t, dir, "notebook", "render", name, "--data", "data/quick/sim")
+		barograph(t, dir, "notebook", "render", name, "--data", "results/data/quick/sim")
 	}
 	return dir
 }
@@ -257,7 +257,7 @@ func chart(t *testing.T, address string) {
 
 // million opens the report of a million samples.
 func million(t *testing.T, dir string) {
-	data := filepath.Join(dir, "data", "quick", "sim")
+	data := filepath.Join(dir, "results", "data", "quick", "sim")
 	var csv strings.Builder
 	csv.WriteString("level,replicate,latency_ns\n")
 	random := rand.New(rand.NewPCG(1, 2))
@@ -270,7 +270,7 @@ func million(t *testing.T, dir string) {
 	if err := record.WriteSums(data); err != nil {
 		t.Fatal(err)
 	}
-	barograph(t, dir, "report", "configs/quick.yaml", "--replay", "data/quick/sim", "-o", "million.html")
+	barograph(t, dir, "report", "configs/quick.yaml", "--replay", "results/data/quick/sim", "-o", "million.html")
 	b := open(t, "file://"+filepath.Join(dir, "million.html"))
 	b.run(t, chromedp.WaitVisible(".ecdf .u-over", chromedp.ByQuery))
 	if !strings.Contains(value[string](t, b, `document.querySelector(".ecdf figcaption").textContent`), "1000000 calls") {
@@ -286,7 +286,7 @@ func million(t *testing.T, dir string) {
 // watchPage saves a notebook while a browser shows it.
 func watchPage(t *testing.T, dir string) {
 	barograph(t, dir, "run", "configs/quick.yaml", "--machine", "sim", "--fresh", "collect")
-	c := exec.Command("barograph", "notebook", "watch", "figure2", "--data", "data/quick/sim")
+	c := exec.Command("barograph", "notebook", "watch", "figure2", "--data", "results/data/quick/sim")
 	c.Dir = dir
 	out, err := c.StdoutPipe()
 	if err != nil {

@@ -48,11 +48,11 @@ func TestTutorial(t *testing.T) {
 	if !strings.Contains(string(out), "p50") {
 		t.Errorf("no table:\n%s", out)
 	}
-	figure, err := os.ReadFile(filepath.Join(root, "figures", "mine.svg"))
+	figure, err := os.ReadFile(filepath.Join(root, "results", "figures", "mine", "host", "mine.svg"))
 	if err != nil || !strings.Contains(string(figure), "<svg") {
 		t.Errorf("the figure: %v, %d bytes", err, len(figure))
 	}
-	samples, err := os.ReadFile(filepath.Join(root, "data", "mine", "host", "samples.csv"))
+	samples, err := os.ReadFile(filepath.Join(root, "results", "data", "mine", "host", "samples.csv"))
 	if err != nil || strings.Count(string(samples), "resnet.onnx") != 2*2*50 {
 		t.Errorf("the samples: %v, %d rows", err, strings.Count(string(samples), "\n"))
 	}

@@ -62,7 +62,7 @@ study() {
 	bin/barograph run "configs/$name.yaml" --machine "$machine" "$@" || status=$?
 	[ $status -eq 0 ] || [ $status -eq 3 ] || exit $status
 	mkdir -p "$results/data/$name"
-	cp -r "data/$name/$machine" "$results/data/$name/"
+	cp -r "results/data/$name/$machine" "$results/data/$name/"
 }
 export -f study
 
@@ -95,10 +95,10 @@ tuned() {
 }
 soaked() {
 	local status=0
-	bin/gpu soak -o "$results/memory.csv" -recording "data/soak/$machine" -- \
+	bin/gpu soak -o "$results/memory.csv" -recording "results/data/soak/$machine" -- \
 		bin/barograph run configs/soak.yaml --machine "$machine" ${CALLS:+--set calls=$CALLS --set level=1} || status=$?
 	mkdir -p "$results/data/soak"
-	cp "data/soak/$machine/run.json" "$results/data/soak/"
+	cp "results/data/soak/$machine/run.json" "$results/data/soak/"
 	return $status
 }
 broken() { bin/gpu faults; }
@@ -124,7 +124,7 @@ trial() {
 	[ -e "$results/trials.csv" ] || echo trial,status,seconds,why >"$results/trials.csv"
 	bin/barograph run configs/soak.yaml --machine "$machine" --set settle=3s "$@" ${CALLS:+--set calls=$CALLS} >"$into/run.log" 2>&1 || status=$?
 	grep -v '^--set' "$into/run.log" || true
-	case $status in 0 | 3) cp "data/soak/$machine/"{run.json,samples.csv} "$into/" ;; esac
+	case $status in 0 | 3) cp "results/data/soak/$machine/"{run.json,samples.csv} "$into/" ;; esac
 	echo "$name,$status,$((SECONDS - begun)),\"$(grep -m 1 ' failed: ' "$into/run.log" | tr '"' "'")\"" >>"$results/trials.csv"
 	touch "$into/done"
 }

@@ -20,7 +20,7 @@ func (a *app) verifyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify [RECORDING...]",
 		Short: "Read recordings and stored results again, and name what is damaged",
-		Long: `Check recordings against their checksums; if none is named, all below data/, and
+		Long: `Check recordings against their checksums; if none is named, all below data/ and results/, and
 then every object in the store. Damaged objects are removed: they would never
 have been used, and the next run that needs one makes it again.`,
 		RunE: func(_ *cobra.Command, dirs []string) error {
@@ -32,7 +32,7 @@ have been used, and the next run that needs one makes it again.`,
 			all := len(dirs) == 0
 			if all {
 				var err error
-				if dirs, err = recordings(); err != nil {
+				if dirs, err = record.All("."); err != nil {
 					return err
 				}
 			}
@@ -56,7 +56,7 @@ have been used, and the next run that needs one makes it again.`,
 				dir := storeDir(".")
 				if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 					if len(dirs) == 0 {
-						return cell.Usage(errors.New("no recording below data/ here, and no stored results"))
+						return cell.Usage(errors.New("no recording below data/ or results/ here, and no stored results"))
 					}
 				} else {
 					s, err := store.View(dir)
@@ -101,15 +101,6 @@ have been used, and the next run that needs one makes it again.`,
 	}
 }
 
-// recordings lists the recordings below data/.
-func recordings() ([]string, error) {
-	sums, err := filepath.Glob(filepath.Join("data", "*", "*", record.Sums))
-	for i, s := range sums {
-		sums[i] = filepath.Dir(s)
-	}
-	return sums, err
-}
-
 func (a *app) gcCommand() *cobra.Command {
 	var keep string
 	var dry bool
@@ -117,7 +108,7 @@ func (a *app) gcCommand() *cobra.Command {
 		Use:   "gc",
 		Short: "Remove stored results that no study here needs",
 		Long: `Remove stored results. Kept are those that the studies under configs/ would use
-or last made, on this machine and on those of the recordings below data/; and of
+or last made, on this machine and on those of the recordings here; and of
 the others the newest, while the store takes no more than --keep.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -170,7 +161,7 @@ the others the newest, while the store takes no more than --keep.`,
 
 // roots are the keys of what the studies in files name.
 func (a *app) roots(s *store.Store, files []string) (map[string]bool, error) {
-	recs, err := recordings()
+	recs, err := record.All(".")
 	if err != nil {
 		return nil, err
 	}

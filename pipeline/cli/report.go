@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"barograph/pipeline/cell"
@@ -90,11 +91,15 @@ func (a *app) side(args []string, sel selection, name string) (*plan.Plan, *repo
 	if err != nil {
 		return nil, nil, err
 	}
-	if dir := record.Dir(p.Study.Name, p.Study.Machine.Name); sel.replay == "" && !measured(p, d) {
-		if _, err := os.Stat(filepath.Join(p.Study.Root, dir, record.Sums)); err == nil {
-			sel.replay = filepath.Join(p.Study.Root, dir)
-			if p, d, err = a.decided(args, &sel, nil); err != nil {
-				return nil, nil, err
+	if sel.replay == "" && !measured(p, d) {
+		for _, top := range []string{record.Results, ""} { // what was measured here, before what came along
+			dir := filepath.Join(p.Study.Root, top, record.Dir(p.Study.Name, p.Study.Machine.Name))
+			if _, err := os.Stat(filepath.Join(dir, record.Sums)); err == nil {
+				sel.replay = dir
+				if p, d, err = a.decided(args, &sel, nil); err != nil {
+					return nil, nil, err
+				}
+				break
 			}
 		}
 	}
@@ -106,7 +111,7 @@ func (a *app) side(args []string, sel selection, name string) (*plan.Plan, *repo
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(side.Missing) == len(p.Cells) || side.Recording == nil && len(side.Figures) == 0 {
+	if !slices.ContainsFunc(p.Cells, func(c *plan.Cell) bool { return d.Of(c).State == plan.Stands }) {
 		return nil, nil, cell.Hint(fmt.Errorf("nothing of study %s stands on machine %s", p.Study.Name, p.Study.Machine.Name),
 			"barograph run %s --machine %s", strings.Join(args, " "), p.Study.Machine.Name)
 	}

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/record"
 	"barograph/pipeline/store"
 
 	"golang.org/x/sys/unix"
@@ -135,7 +136,7 @@ func kindOf(st fs.FileInfo) string {
 // forOutputs tells whether a path is in a folder that is for outputs alone, where
 // files may have been made by runs of which nothing is left here.
 func forOutputs(to string) bool {
-	return strings.HasPrefix(to, "data/") || strings.HasPrefix(to, "figures/")
+	return strings.HasPrefix(to, record.Results+"/")
 }
 
 // open notes that a run may write a path from now on.

@@ -97,11 +97,22 @@ func (r *run) furnish(m *member) error {
 		}
 	}
 	for _, name := range m.spec.Files {
-		if err := os.Symlink(filepath.Join(r.plan.Study.Root, name), filepath.Join(m.dir, name)); err != nil {
+		if err := os.Symlink(filepath.Join(r.plan.Study.Root, placed(m.cell, name)), filepath.Join(m.dir, name)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// placed returns where in the workspace a file lies that a shell line reads: what
+// it needs has its place, and anything else lies where it is called.
+func placed(c *plan.Cell, name string) string {
+	for _, n := range c.Needs {
+		if to := n.Publish[name]; to != "" && c.Stage.Kind.Script {
+			return to
+		}
+	}
+	return name
 }
 
 // look observes the inputs of a trial, which must hold what its key says. A cell

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/record"
 	"barograph/pipeline/store"
 	"barograph/pipeline/study"
 
@@ -52,7 +53,7 @@ type Cell struct {
 	Gang    []*Cell // of a foreground cell: its background cells
 	Trial   *Cell   // of a background cell: its foreground cell
 	Outputs []string
-	// Publish maps an output to where it goes in the workspace.
+	// Publish maps an output to where it goes in the workspace; see [Place].
 	Publish map[string]string
 	Seed    uint64
 	Design  string       // of a cell that records: a digest of all it rests on
@@ -184,7 +185,7 @@ func (b *builder) make(st *study.Stage, pt cell.Point, id string) *Cell {
 	for _, path := range publish {
 		path = filepath.Clean(path)
 		c.Outputs = append(c.Outputs, path)
-		c.Publish[path] = path
+		c.Publish[path] = Place(b.study.Name, b.study.Machine.Name, path)
 	}
 	if c.shared = b.alike[bound]; c.shared == nil {
 		c.shared = b.share(c, bound)
@@ -286,8 +287,8 @@ func (b *builder) files(c *Cell, globs []string) {
 	}
 	made := map[string]bool{}
 	for _, n := range c.Needs {
-		for _, path := range n.Publish {
-			made[path] = true
+		for name := range n.Publish {
+			made[name] = true
 		}
 	}
 	for _, glob := range globs {
@@ -342,13 +343,13 @@ func glob(root, pattern string) ([]string, error) {
 // published checks that no two cells publish one path, that no cell reads what
 // another publishes without needing it, and that every input exists.
 func (b *builder) published(cells []*Cell) {
-	by := map[string]*Cell{}
+	by, called := map[string]*Cell{}, map[string]*Cell{} // by place, and by the output's name
 	for _, c := range cells {
-		for _, path := range c.Publish {
+		for name, path := range c.Publish {
 			if other := by[path]; other != nil {
 				b.fail(c.Stage, "give each cell its own path, for example with ${{ level }} in it", "%s and %s both write %s", other.ID, c.ID, path)
 			}
-			by[path] = c
+			by[path], called[name] = c, c
 		}
 	}
 	for path, c := range by {
@@ -360,7 +361,11 @@ func (b *builder) published(cells []*Cell) {
 	}
 	for _, c := range cells {
 		for i := 0; i < len(c.Files); i++ {
-			if maker := by[c.Files[i]]; maker == c {
+			maker := by[c.Files[i]]
+			if maker == nil {
+				maker = called[c.Files[i]]
+			}
+			if maker == c {
 				c.Files = append(c.Files[:i], c.Files[i+1:]...) // its own output of an earlier run
 				i--
 			} else if maker != nil {
@@ -369,7 +374,7 @@ func (b *builder) published(cells []*Cell) {
 		}
 		for _, glob := range c.missing {
 			hint := "make the file, or add the stage that writes it to needs:"
-			for path, maker := range by {
+			for path, maker := range called {
 				if ok, _ := doublestar.Match(glob, filepath.ToSlash(path)); ok {
 					hint = "add needs: [" + maker.Stage.Name + "]"
 				}
@@ -525,12 +530,26 @@ func sorted(s *study.Study) ([]*study.Stage, error) {
 	return order, nil
 }
 
+// Place returns where in the workspace an output goes that a stage calls name:
+// what it calls data/... or figures/... to results/data/<study>/<machine>/... or
+// results/figures/<study>/<machine>/..., so that no machine's results take the
+// place of another's, and anything else where it says.
+func Place(study, machine, name string) string {
+	top, rest, below := strings.Cut(name, "/")
+	if !below || top != "data" && top != "figures" {
+		return name
+	}
+	rest = strings.TrimPrefix(strings.TrimPrefix(rest, study+"/"), machine+"/")
+	return filepath.Join(record.Results, top, study, machine, rest)
+}
+
 // Replay lets a recording stand in for measuring: cells that write into the
 // recording's folder are given its files, and what only they need is dropped.
-// Redrawn figures go to figures/<study>/<machine>/, so that those of several
-// recordings lie side by side.
+// Figures of a recording that came with the workspace, data/<study>/<machine>, go
+// to figures/<study>/<machine>/ beside it; those of any other, where a run's go.
 func (p *Plan) Replay(dir string) error {
 	p.Replayed = dir
+	shipped := dir == filepath.Join(p.Study.Root, "data", p.Study.Name, p.Study.Machine.Name)
 	needed := map[*Cell]bool{}
 	for i := len(p.Cells) - 1; i >= 0; i-- {
 		c := p.Cells[i]
@@ -555,8 +574,8 @@ func (p *Plan) Replay(dir string) error {
 			}
 		}
 		for name, to := range c.Publish {
-			if rest, ok := strings.CutPrefix(to, "figures/"); ok {
-				c.Publish[name] = filepath.Join("figures", p.Study.Name, p.Study.Machine.Name, rest)
+			if rest, ok := strings.CutPrefix(to, record.Results+"/figures/"); ok && shipped {
+				c.Publish[name] = filepath.Join("figures", rest)
 			}
 		}
 	}

@@ -107,7 +107,7 @@ stages:
 
 func TestBuildErrors(t *testing.T) {
 	for _, test := range []struct{ name, yaml, want, hint string }{
-		{"two writers", `stages: {a: {uses: collect}, x: {uses: collect}}`, "a and x both write data/s/host/samples.csv", "own path"},
+		{"two writers", `stages: {a: {uses: collect}, x: {uses: collect}}`, "a and x both write results/data/s/host/samples.csv", "own path"},
 		{"missing input", `stages: {x: {uses: command, run: 'true', inputs: [no.txt], outputs: [o]}}`, `input "no.txt" of x matches no file`, "make the file"},
 		{"hidden edge, file there", `stages: {a: {uses: command, run: 'true', outputs: [in.txt]}, x: {uses: command, run: 'true', inputs: [in.txt], outputs: [o]}}`, "x reads in.txt, which a writes", "needs: [a]"},
 		{"hidden edge, file not there", `stages: {a: {uses: command, run: 'true', outputs: [t/1.txt]}, x: {uses: command, run: 'true', inputs: ['t/*.txt'], outputs: [o]}}`, `input "t/*.txt" of x matches no file`, "needs: [a]"},
@@ -249,25 +249,51 @@ stages:
   collect: {uses: collect, needs: [m]}
   draw: {uses: command, needs: [collect], run: 'true', outputs: [figures/f.svg, notes.txt]}
 `, "rec/samples.csv")
-	p, err := build(t, root)
-	if err != nil {
-		t.Fatal(err)
+	for folder, figure := range map[string]string{
+		"rec":                 "results/figures/s/host/f.svg",
+		"results/data/s/host": "results/figures/s/host/f.svg",
+		"data/s/host":         "figures/s/host/f.svg", // it came with the workspace
+	} {
+		p, err := build(t, root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := filepath.Join(root, folder)
+		if err := p.Replay(dir); err != nil {
+			t.Fatal(err)
+		}
+		if got := ids(p.Cells); !slices.Equal(got, []string{"collect", "draw"}) {
+			t.Fatalf("cells %v", got)
+		}
+		if got := p.Cells[0].Given["data/s/host/samples.csv"]; got != filepath.Join(dir, "samples.csv") {
+			t.Errorf("collect is given %q", got)
+		}
+		if got := p.Cells[1].Publish["figures/f.svg"]; got != figure {
+			t.Errorf("replaying %s, the figure goes to %q", folder, got)
+		}
+		if got := p.Cells[1].Publish["notes.txt"]; got != "notes.txt" {
+			t.Errorf("notes go to %q", got)
+		}
 	}
-	dir := filepath.Join(root, "rec")
-	if err := p.Replay(dir); err != nil {
-		t.Fatal(err)
-	}
-	if got := ids(p.Cells); !slices.Equal(got, []string{"collect", "draw"}) {
-		t.Fatalf("cells %v", got)
-	}
-	if got := p.Cells[0].Given["data/s/host/samples.csv"]; got != filepath.Join(dir, "samples.csv") {
-		t.Errorf("collect is given %q", got)
-	}
-	if got := p.Cells[1].Publish["figures/f.svg"]; got != "figures/s/host/f.svg" {
-		t.Errorf("the figure goes to %q", got)
-	}
-	if got := p.Cells[1].Publish["notes.txt"]; got != "notes.txt" {
-		t.Errorf("notes go to %q", got)
+}
+
+// No run writes among what came with the workspace, and no machine's results take
+// the place of another's, whatever a study calls them.
+func TestPlace(t *testing.T) {
+	for name, want := range map[string]string{
+		"figures/f.svg":           "results/figures/s/m/f.svg",
+		"figures/s/f.svg":         "results/figures/s/m/f.svg",
+		"figures/s/m/f.svg":       "results/figures/s/m/f.svg",
+		"figures/other/f.svg":     "results/figures/s/m/other/f.svg",
+		"data/s/m/samples.csv":    "results/data/s/m/samples.csv",
+		"data/words.txt":          "results/data/s/m/words.txt",
+		"data":                    "data",
+		"notes/figures/f.svg":     "notes/figures/f.svg",
+		"results/figures/own.svg": "results/figures/own.svg",
+	} {
+		if got := plan.Place("s", "m", name); got != want {
+			t.Errorf("%s goes to %s, want %s", name, got, want)
+		}
 	}
 }
 

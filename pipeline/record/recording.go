@@ -36,9 +36,27 @@ type Recording struct {
 	Head
 }
 
+// Results is the folder for what runs make below data/ and figures/, so that it
+// lies apart from the recordings and figures that came with the workspace.
+const Results = "results"
+
 // Dir returns the folder of a study's recording on a machine, relative to the
-// workspace.
+// workspace where it came with it, and to [Results] where a run made it.
 func Dir(study, machine string) string { return filepath.Join("data", study, machine) }
+
+// All lists the recordings of a workspace, those that came with it first.
+func All(root string) (dirs []string, err error) {
+	for _, top := range []string{"", Results} {
+		sums, err := filepath.Glob(filepath.Join(root, top, "data", "*", "*", Sums))
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range sums {
+			dirs = append(dirs, filepath.Dir(s))
+		}
+	}
+	return dirs, nil
+}
 
 // Open verifies a recording and reads its head.
 func Open(dir string) (*Recording, error) {

@@ -380,7 +380,16 @@ func (f Figure) Duration() string { return Rounded(f.Took) }
 // Replay is the command that analyses and draws everything again.
 func (s *Side) Replay() string {
 	st := s.plan.Study
-	return fmt.Sprintf("barograph run %s --replay %s", page.Shell(nameOf(st)), page.Shell(path.Join("data", st.Name, s.Machine.Name)))
+	return fmt.Sprintf("barograph run %s --replay %s", page.Shell(nameOf(st)), page.Shell(s.folder()))
+}
+
+// folder is that of the recording shown.
+func (s *Side) folder() string {
+	st := s.plan.Study
+	if rel, err := filepath.Rel(st.Root, s.plan.Replayed); s.plan.Replayed != "" && err == nil {
+		return rel
+	}
+	return filepath.Join(record.Results, record.Dir(st.Name, s.Machine.Name))
 }
 
 // Again is the command that draws a figure again: by its notebook alone, unless
@@ -391,7 +400,7 @@ func (s *Side) Again(f Figure) (string, error) {
 	if c.Stage.Notebook == "" || invalid {
 		return s.Replay(), nil
 	}
-	line := fmt.Sprintf("barograph notebook run %s --data %s", page.Shell(path.Base(filepath.ToSlash(c.Stage.Notebook))), page.Shell(path.Join("data", s.plan.Study.Name, s.Machine.Name)))
+	line := fmt.Sprintf("barograph notebook run %s --data %s", page.Shell(path.Base(filepath.ToSlash(c.Stage.Notebook))), page.Shell(s.folder()))
 	var with map[string]json.RawMessage
 	if err := json.Unmarshal(c.With, &with); len(c.With) > 0 && err != nil {
 		return "", err

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/record"
 
 	"github.com/spf13/cobra"
 	"gopkg.in/yaml.v3"
@@ -185,7 +186,7 @@ func (j *Job) recordings() ([]use, error) {
 	if own := filepath.Join(j.Dir, "testdata"); isDir(own) {
 		return []use{{own, nil}}, nil
 	}
-	sealed, err := filepath.Glob(filepath.Join(j.Root, "data", "*", "*", "SHA256SUMS"))
+	sealed, err := record.All(j.Root)
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +199,7 @@ func (j *Job) recordings() ([]use, error) {
 	}
 	var uses []use
 	for _, s := range sealed {
-		rel, err := filepath.Rel(j.Root, filepath.Dir(s))
+		rel, err := filepath.Rel(j.Root, s)
 		if err != nil {
 			return nil, err
 		}
@@ -214,7 +215,7 @@ func (j *Job) recordings() ([]use, error) {
 				uses = append(uses, u)
 				continue
 			}
-			selections, err := selections(where, filepath.Join(filepath.Dir(s), "samples.csv"))
+			selections, err := selections(where, filepath.Join(s, record.Samples))
 			if err != nil {
 				return nil, err
 			}

@@ -17,6 +17,7 @@ import (
 	"barograph/notebooks/nb"
 	"barograph/pipeline/cell"
 	"barograph/pipeline/page"
+	"barograph/pipeline/record"
 	"barograph/stages/notebook/symbols"
 )
 
@@ -69,7 +70,13 @@ func newRecord(s *cell.Spec, source *Source, said []nb.Event) *Record {
 // again is the command that runs the notebook of a specification again.
 func again(s *cell.Spec) string {
 	if s.Stage != byHand {
-		return fmt.Sprintf("barograph run --replay data/%s/%s configs/%s.yaml", s.Study, s.Machine.Name, s.Study)
+		dir := record.Dir(s.Study, s.Machine.Name)
+		if !slices.ContainsFunc(s.Inputs, func(in cell.Input) bool {
+			return strings.HasPrefix(in.Files[filepath.Join(dir, record.Run)], filepath.Join(s.Root, dir))
+		}) {
+			dir = filepath.Join(record.Results, dir)
+		}
+		return fmt.Sprintf("barograph run --replay %s configs/%s.yaml", dir, s.Study)
 	}
 	line := []string{"barograph notebook run", page.Shell(strings.TrimSuffix(strings.TrimPrefix(SourceName(s), "notebooks/"), "/"+File))}
 	if len(s.Inputs) > 0 {

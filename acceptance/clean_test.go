@@ -1,0 +1,56 @@
+package acceptance
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// What runs make lies apart from what came with the repository, whatever is run:
+// version control has nothing to say afterwards.
+func TestRunsLeaveTheRepositoryClean(t *testing.T) {
+	root := t.TempDir()
+	in := func(name string, args ...string) string {
+		t.Helper()
+		c := exec.Command(name, args...)
+		c.Dir = root
+		if dir, err := os.UserCacheDir(); err == nil && os.Getenv("BAROGRAPH_CACHE") == "" {
+			c.Env = append(os.Environ(), "BAROGRAPH_CACHE="+filepath.Join(dir, "barograph"))
+		}
+		out, err := c.CombinedOutput()
+		if exit, _ := err.(*exec.ExitError); err != nil && (exit == nil || exit.ExitCode() != 3) {
+			t.Fatalf("%s %v: %v\n%s", name, args, err, out)
+		}
+		return string(out)
+	}
+	for _, what := range []string{"configs", "notebooks", "data/paper", "figures/paper"} {
+		if err := os.CopyFS(filepath.Join(root, what), os.DirFS(what)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ignore, err := os.ReadFile(".gitignore")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(root, ".gitignore"), ignore, 0o666)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	in("git", "init", "-q")
+	in("git", "add", "-A")
+	in("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "as it came")
+	in("barograph", "run", "--machine", "sim", "--set", "calls=20")
+	in("barograph", "run", "configs/quick.yaml", "--machine", "sim")
+	in("barograph", "run", "configs/quick.yaml", "--machine", "host", "--set", "calls=20")
+	in("barograph", "run", "--replay", "data/paper/host") // what make figures does
+	in("barograph", "run", "--replay", "results/data/paper/sim")
+	if said := strings.TrimSpace(in("git", "status", "--porcelain")); said != "" {
+		t.Errorf("after runs:\n%s", said)
+	}
+	for _, made := range []string{"data/paper/sim/samples.csv", "figures/paper/sim/figure2.svg", "figures/quick/sim/figure2.svg", "figures/quick/host/figure2.svg"} {
+		if _, err := os.Stat(filepath.Join(root, "results", made)); err != nil {
+			t.Error(err)
+		}
+	}
+}
