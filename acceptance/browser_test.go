@@ -174,7 +174,7 @@ func TestBrowser(t *testing.T) {
 	t.Run("chart", func(t *testing.T) { chart(t, "file://"+filepath.Join(dir, "one.html")) })
 	t.Run("no script", func(t *testing.T) {
 		b := open(t, "file://"+filepath.Join(dir, "one.html"), emulation.SetScriptExecutionDisabled(true))
-		b.run(t, chromedp.WaitNotVisible("figure.ecdf", chromedp.ByQuery), chromedp.WaitVisible("#figures ~ .sides figure svg", chromedp.ByQuery))
+		b.run(t, chromedp.WaitNotVisible("figure.ecdf", chromedp.ByQuery), chromedp.WaitVisible("#figures ~ .sides figure img", chromedp.ByQuery))
 	})
 	t.Run("million", func(t *testing.T) { million(t, dir) })
 	t.Run("watch", func(t *testing.T) { watchPage(t, dir) })
@@ -302,7 +302,7 @@ func watchPage(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	b := open(t, url)
-	b.run(t, chromedp.WaitVisible("#live figure svg", chromedp.ByQuery))
+	b.run(t, chromedp.WaitVisible("#live figure img", chromedp.ByQuery))
 	source := filepath.Join(dir, "notebooks", "figure2", "main.go")
 	text, err := os.ReadFile(source)
 	if err != nil {
@@ -328,7 +328,7 @@ func watchPage(t *testing.T, dir string) {
 		t.Errorf("from save to page took %v", took)
 	}
 	save(strings.Replace(string(text), "func main() {", "func main() {\n\tundefined()", 1))
-	b.run(t, chromedp.WaitVisible("pre.error", chromedp.ByQuery), chromedp.WaitVisible(".stale figure svg", chromedp.ByQuery))
+	b.run(t, chromedp.WaitVisible("pre.error", chromedp.ByQuery), chromedp.WaitVisible(".stale figure img", chromedp.ByQuery))
 	b.look(t, "watch-error")
 	save(string(text))
 	b.run(t, chromedp.WaitNotPresent("pre.error", chromedp.ByQuery))

@@ -9,9 +9,11 @@ package page
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
+	"encoding/xml"
 	"fmt"
 	"html/template"
 	"io"
@@ -75,57 +77,37 @@ func Write(w io.Writer, p Page) error {
 	return err
 }
 
-var dimensions = regexp.MustCompile(`(?s)^(<svg\b[^>]*?)\s+width="[^"]*"\s+height="[^"]*"`)
-
-// InlineSVG makes an SVG file part of a page: without the file's head and fixed
-// size, and with names of its own for what it refers to. Figures hold cut-down
-// fonts of one name, of which a page would use the last for all.
-func InlineSVG(svg []byte, name string) template.HTML {
-	text := string(svg)
-	text = text[max(strings.Index(text, "<svg"), 0):]
-	if end := strings.IndexByte(text, '>'); end >= 0 {
-		text = dimensions.ReplaceAllString(text[:end], "$1") + text[end:]
-	}
-	own := func(id string) string { return name + "-" + id }
-	for _, start := range []string{` id="`, "\nid=\"", "\tid=\"", `href="#`} {
-		text = replaceEach(text, start, `"`, own)
-	}
-	text = replaceEach(text, "url(#", ")", own)
-	for _, start := range []string{`aria-labelledby="`, `aria-describedby="`} {
-		text = replaceEach(text, start, `"`, func(ids string) string {
-			list := strings.Fields(ids)
-			for i := range list {
-				list[i] = own(list[i])
-			}
-			return strings.Join(list, " ")
-		})
-	}
-	for _, quote := range []string{`"`, "'"} {
-		text = replaceEach(text, quote+"Liberation ", quote, func(face string) string { return face + " " + name })
-	}
-	return template.HTML(text)
+// Picture embeds an SVG file as an image, a document of its own: what is in it,
+// or follows it, can touch nothing else of the page. A reader who cannot see it is
+// told its title and description.
+func Picture(svg []byte) template.HTML {
+	return template.HTML(fmt.Sprintf(`<img src="%s" alt="%s">`, Data("picture.svg", svg), template.HTMLEscapeString(described(svg))))
 }
 
-// replaceEach rewrites what stands between each start and the end after it. The
-// texts are megabytes, for which regular expressions take a tenth of a second.
-func replaceEach(text, start, end string, rewrite func(string) string) string {
-	var b strings.Builder
-	for {
-		i := strings.Index(text, start)
-		if i < 0 {
+// described returns the title and description that an SVG file begins with.
+func described(svg []byte) string {
+	var said []string
+	for d, depth := xml.NewDecoder(bytes.NewReader(svg)), 0; ; {
+		token, err := d.Token()
+		if err != nil {
 			break
 		}
-		i += len(start)
-		n := strings.Index(text[i:], end)
-		if n < 0 {
-			break
+		switch e := token.(type) {
+		case xml.EndElement:
+			depth--
+		case xml.StartElement:
+			if depth++; depth != 2 {
+				continue
+			}
+			var text string
+			if e.Name.Local != "title" && e.Name.Local != "desc" || d.DecodeElement(&text, &e) != nil {
+				return cmp.Or(strings.Join(said, ". "), "a figure")
+			}
+			said = append(said, strings.Join(strings.Fields(text), " "))
+			depth--
 		}
-		b.WriteString(text[:i])
-		b.WriteString(rewrite(text[i : i+n]))
-		text = text[i+n:]
 	}
-	b.WriteString(text)
-	return b.String()
+	return cmp.Or(strings.Join(said, ". "), "a figure")
 }
 
 // Data returns a file's content as a link's target.

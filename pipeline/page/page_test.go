@@ -1,6 +1,8 @@
 package page_test
 
 import (
+	"encoding/base64"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -8,17 +10,28 @@ import (
 	"barograph/pipeline/page"
 )
 
-func TestInlineSVG(t *testing.T) {
-	got := string(page.InlineSVG([]byte(`<?xml version="1.0"?>
-<!-- made -->
-<svg width="10pt" height="5pt" viewBox="0 0 10 5" aria-labelledby="title desc"><title id="title">T</title><desc id="desc">D</desc>
-<style>@font-face{font-family:"Liberation Sans";}</style><clipPath id="c"/><g clip-path="url(#c)"><use href="#c"/></g>
-<text style="font-family:'Liberation Sans',Arial">x</text></svg>`), "f1"))
-	want := `<svg viewBox="0 0 10 5" aria-labelledby="f1-title f1-desc"><title id="f1-title">T</title><desc id="f1-desc">D</desc>
-<style>@font-face{font-family:"Liberation Sans f1";}</style><clipPath id="f1-c"/><g clip-path="url(#f1-c)"><use href="#f1-c"/></g>
-<text style="font-family:'Liberation Sans f1',Arial">x</text></svg>`
-	if got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
+// Whatever a figure holds is within its image.
+func TestPicture(t *testing.T) {
+	for svg, alt := range map[string]string{
+		`<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><title>A "title"</title><desc>and
+			more</desc><rect/></svg>`: "A &#34;title&#34;. and more",
+		`<svg><rect/><title>none of the figure</title></svg>`:                                          "a figure",
+		`<svg><style>*{stroke-linejoin:round} table{display:none} body{background:#f88}</style></svg>`: "a figure",
+		`<svg><title>T</title></svg><h1 style="position:fixed">C1 reproduced</h1>`:                     "T",
+		`<svg><title>T</title><rect></svg></p></main><style>body{display:none}</style>`:                "T",
+		`<svg><title>"><h1>C1</h1></title></svg>`:                                                      "&#34;&gt;",
+		`"><script>alert(1)</script>`:                                                                  "a figure",
+		"":                                                                                             "a figure",
+	} {
+		got := string(page.Picture([]byte(svg)))
+		m := regexp.MustCompile(`^<img src="data:image/svg\+xml;base64,([A-Za-z0-9+/=]*)" alt="([^"<>]*)">$`).FindStringSubmatch(got)
+		if m == nil {
+			t.Errorf("%s became %s", svg, got)
+			continue
+		}
+		if b, err := base64.StdEncoding.DecodeString(m[1]); err != nil || string(b) != svg || m[2] != alt {
+			t.Errorf("%s became %q with the text %q, want %q: %v", svg, b, m[2], alt, err)
+		}
 	}
 }
 

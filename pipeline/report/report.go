@@ -179,7 +179,7 @@ func (s *Side) add(name string, c *plan.Cell, r *store.Record, files map[string]
 			return err
 		}
 		stem := strings.TrimSuffix(out, ".svg")
-		fig := Figure{Name: stem, cell: c, Took: r.Wall, SVG: page.InlineSVG(svg, fmt.Sprintf("%s-figure%d", name, len(s.Figures)+1))}
+		fig := Figure{Name: stem, cell: c, Took: r.Wall, SVG: page.Picture(svg)}
 		for _, ext := range []string{".csv", ".pdf"} {
 			if files[stem+ext] == "" {
 				continue
@@ -244,7 +244,7 @@ func Write(w io.Writer, sides []*Side, graph []byte) error {
 	}
 	var b bytes.Buffer
 	if err := layout.Execute(&b, map[string]any{
-		"Study": st, "File": nameOf(st), "Source": source, "Graph": page.InlineSVG(graph, "stages"), "Sides": sides,
+		"Study": st, "File": nameOf(st), "Source": source, "Graph": page.Picture(graph), "Sides": sides,
 		"Claims": claims(st.Claims, sides), "Facts": facts(sides), "Works": works, "License": uplotLicense, "Wide": len(sides) > 1,
 	}); err != nil {
 		return fmt.Errorf("write the report: %w", err)

@@ -264,7 +264,7 @@ func (v view) figure(w io.Writer, e nb.Event, id string) error {
 			return err
 		}
 		if ext == ".svg" {
-			data["SVG"] = page.InlineSVG(content, id)
+			data["SVG"] = page.Picture(content)
 			break
 		}
 		data["Image"] = page.Data(f, content)

@@ -80,8 +80,7 @@ func TestRender(t *testing.T) {
 	}
 }
 
-// TestRenderFigure wants the figure within the page, with names that no other
-// figure of the page has.
+// TestRenderFigure wants the figure in the page, as an image with its title.
 func TestRenderFigure(t *testing.T) {
 	to := filepath.Join(t.TempDir(), "page.html")
 	t.Chdir("../../..")
@@ -89,13 +88,9 @@ func TestRenderFigure(t *testing.T) {
 		t.Fatalf("%v\n%s", err, log)
 	}
 	page := read(t, to)
-	m := regexp.MustCompile(`(?s)<figure>\s*(<svg.*?</svg>)`).FindStringSubmatch(page)
-	if m == nil {
-		t.Fatal("no figure")
-	}
-	wellFormed(t, m[1])
-	if !strings.Contains(m[1], `aria-labelledby="notebook-f1-title notebook-f1-desc"`) || !strings.Contains(m[1], `<title id="notebook-f1-title">`) {
-		t.Errorf("the figure is not named: %.500s", m[1])
+	m := regexp.MustCompile(`<figure>\s*<img src="data:image/svg\+xml;base64,[^"]+" alt="([^"]+)">`).FindStringSubmatch(page)
+	if m == nil || m[1] == "a figure" {
+		t.Fatalf("no figure with a title: %.200q", m)
 	}
 	if !strings.Contains(page, `download="figure2.csv"`) {
 		t.Error("the CSV behind the figure is not linked")
