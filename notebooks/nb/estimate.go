@@ -33,11 +33,7 @@ func (s *Set) Lag1() (r, effective float64) {
 // order asked for: from order statistics, or, where samples depend on one another
 // so much that fewer than half of them count, from a bootstrap (rules 6 and 7).
 func (s *Set) Quantiles(qs ...float64) []Estimate {
-	found, err := stats.Estimates(s.Replicates("latency_ns"), qs, stats.Bootstrap{Seed: Seed()})
-	if err != nil {
-		raise(err, "Set.Quantiles(%v)", qs)
-	}
-	return found
+	return try(stats.Estimates(s.Replicates("latency_ns"), qs, stats.Bootstrap{Seed: Seed()})).or("Set.Quantiles", qs)
 }
 
 // Milliseconds writes nanoseconds as milliseconds, to a thousandth below 10 and
@@ -68,11 +64,7 @@ func Drift(baseline *Set, margin float64) stats.Drift {
 	for _, cell := range baseline.By("seq") {
 		latencies = append(latencies, cell.Ints("latency_ns"))
 	}
-	d, err := stats.BaselineDrift(latencies, stats.Confidence, margin)
-	if err != nil {
-		raise(err, "Drift()")
-	}
-	return d
+	return try(stats.BaselineDrift(latencies, stats.Confidence, margin)).or("Drift")
 }
 
 // Trend tests whether the medians of replicates grow from group to group, the
@@ -81,29 +73,18 @@ func Trend(groups []*Set) stats.Trend {
 	medians := make([][]float64, len(groups))
 	for i, g := range groups {
 		for _, r := range g.Replicates("latency_ns") {
-			ecdf, err := stats.NewECDF(r)
-			if err != nil {
-				raise(err, "Trend()")
-			}
+			ecdf := try(stats.NewECDF(r)).or("Trend")
 			medians[i] = append(medians[i], float64(ecdf.Quantile(0.5)))
 		}
 	}
-	t, err := stats.JonckheereTerpstra(medians, 10000, Seed())
-	if err != nil {
-		raise(err, "Trend()")
-	}
-	return t
+	return try(stats.JonckheereTerpstra(medians, 10000, Seed())).or("Trend")
 }
 
 // Slowdown returns how many times quantile q of one set is that of another, with
 // the 95% interval of the ratio from a bootstrap over replicates (rules 6 and 7).
 func Slowdown(before, after *Set, q float64) stats.Interval {
-	r, err := stats.BootstrapRatio(before.Replicates("latency_ns"), after.Replicates("latency_ns"), q,
-		stats.Bootstrap{Confidence: stats.Confidence, Seed: Seed()})
-	if err != nil {
-		raise(err, "Slowdown(%v)", q)
-	}
-	return r
+	return try(stats.BootstrapRatio(before.Replicates("latency_ns"), after.Replicates("latency_ns"), q,
+		stats.Bootstrap{Confidence: stats.Confidence, Seed: Seed()})).or("Slowdown", q)
 }
 
 // Growth says which law latency follows as the link fills, from one point for
@@ -112,18 +93,10 @@ func Growth(levels []*Set) stats.Growth {
 	var points []stats.GrowthPoint
 	for _, level := range levels {
 		for _, r := range level.By("replicate") {
-			p, err := point(level.Label, r)
-			if err != nil {
-				raise(err, "Growth()")
-			}
-			points = append(points, p)
+			points = append(points, try(point(level.Label, r)).or("Growth"))
 		}
 	}
-	g, err := stats.Grow(points)
-	if err != nil {
-		raise(err, "Growth()")
-	}
-	return g
+	return try(stats.Grow(points)).or("Growth")
 }
 
 func point(label string, r *Set) (stats.GrowthPoint, error) {

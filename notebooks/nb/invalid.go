@@ -12,7 +12,7 @@ import (
 // trusted, as the first INVALID verdict among its inputs says; empty where there
 // is none, or where nothing was judged. A figure of such a measurement says so.
 func WhyInvalid() string {
-	for name, paths := range open("WhyInvalid()").inputs() {
+	for name, paths := range called("WhyInvalid").open().inputs() {
 		if path.Base(name) != VerdictsFile {
 			continue
 		}
@@ -22,9 +22,7 @@ func WhyInvalid() string {
 			if err == nil {
 				err = json.Unmarshal(b, &verdicts)
 			}
-			if err != nil {
-				raise(err, "WhyInvalid()")
-			}
+			called("WhyInvalid").check(err)
 			for _, v := range verdicts {
 				if v.Verdict == cell.Invalid {
 					return v.Because

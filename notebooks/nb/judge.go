@@ -12,23 +12,16 @@ import (
 // input too. A parameter "where" of the study's selects rows besides, as for
 // [Samples]. Resampling is seeded by the cell.
 func Judge(name string, run *Run, sel judge.Selection, o judge.Options) *judge.Report {
-	f, err := os.Open(input("Judge", name))
-	if err != nil {
-		raise(err, "Judge(%q)", name)
-	}
+	c := called("Judge", name)
+	f, err := os.Open(c.input(name))
+	c.check(err)
 	defer f.Close()
 	chosen := where()
 	maps.Copy(chosen, sel.Where)
 	sel.Where = chosen
 	s, err := judge.Read(f, sel)
-	if err != nil {
-		raise(err, "Judge(%q)", name)
-	}
+	c.check(err)
 	o.Seed = Seed()
 	o.Cost = func(cost string) { Note("%s", cost) }
-	r, err := judge.Judge(s, run, o)
-	if err != nil {
-		raise(err, "Judge(%q)", name)
-	}
-	return r
+	return try(judge.Judge(s, run, o)).or("Judge", name)
 }

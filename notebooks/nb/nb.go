@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"barograph/pipeline/cell"
@@ -64,9 +65,47 @@ type Event struct {
 	Verdict *cell.Verdict `json:"verdict,omitempty"`
 }
 
-// raise ends the notebook.
-func raise(err error, call string, args ...any) {
-	panic(&Error{fmt.Sprintf(call, args...), err})
+// A call is what an [Error] names: a function of this package, and what it was
+// called with.
+type call struct {
+	function string
+	args     []any
+}
+
+func (c call) String() string {
+	args := make([]string, len(c.args))
+	for i, a := range c.args {
+		switch a.(type) {
+		case string, []string:
+			args[i] = fmt.Sprintf("%q", a)
+		default:
+			args[i] = fmt.Sprint(a)
+		}
+	}
+	return c.function + "(" + strings.Join(args, ", ") + ")"
+}
+
+func called(function string, args ...any) call { return call{function, args} }
+
+// check ends the notebook if there is an error.
+func (c call) check(err error) {
+	if err != nil {
+		panic(&Error{c.String(), err})
+	}
+}
+
+// An attempt is what a function returned that may fail.
+type attempt[T any] struct {
+	value T
+	err   error
+}
+
+func try[T any](value T, err error) attempt[T] { return attempt[T]{value, err} }
+
+// or returns the value, or ends the notebook in the call of a function.
+func (a attempt[T]) or(function string, args ...any) T {
+	called(function, args...).check(a.err)
+	return a.value
 }
 
 // A book is the open specification and what was written so far.
@@ -85,11 +124,9 @@ var (
 )
 
 // open returns the notebook's specification, read on first use.
-func open(call string, args ...any) *book {
+func (c call) open() *book {
 	opening.Do(func() { current, openErr = read(os.Getenv(Env)) })
-	if openErr != nil {
-		raise(openErr, call, args...)
-	}
+	c.check(openErr)
 	return current
 }
 
@@ -126,15 +163,15 @@ func (b *book) emit(e Event) error {
 }
 
 // Study returns the study's name.
-func Study() string { return open("Study()").Spec.Study }
+func Study() string { return called("Study").open().Spec.Study }
 
 // Machine returns the machine that was measured.
-func Machine() cell.Machine { return open("Machine()").Spec.Machine }
+func Machine() cell.Machine { return called("Machine").open().Spec.Machine }
 
 // Claims returns the claims that this notebook's stage judges, in the study's
 // order.
 func Claims() []cell.Claim {
-	b := open("Claims()")
+	b := called("Claims").open()
 	var mine []cell.Claim
 	for _, c := range b.Spec.Claims {
 		if c.JudgedBy == b.Stage {
@@ -145,7 +182,7 @@ func Claims() []cell.Claim {
 }
 
 // Seed returns the cell's seed, for resampling that can be repeated.
-func Seed() uint64 { return open("Seed()").Spec.Seed }
+func Seed() uint64 { return called("Seed").open().Spec.Seed }
 
 // Warn reports doubt about a result: it is shown at the end of the run, and
 // does not fail the notebook.
@@ -156,17 +193,12 @@ func Note(format string, args ...any) { event("note", format, args) }
 
 func event(kind, format string, args []any) {
 	text := fmt.Sprintf(format, args...)
-	b := open("%s", kind)
+	c := called(kind)
+	b := c.open()
 	fmt.Fprintf(os.Stderr, "%s: %s\n", kind, text)
-	if err := b.emit(Event{Type: kind, Text: text}); err != nil {
-		raise(err, "%s", kind)
-	}
+	c.check(b.emit(Event{Type: kind, Text: text}))
 }
 
 // Check ends the notebook if err is not nil. It is for the errors of packages
 // other than this one.
-func Check(err error) {
-	if err != nil {
-		raise(err, "Check()")
-	}
-}
+func Check(err error) { called("Check").check(err) }

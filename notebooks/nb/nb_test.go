@@ -1,8 +1,6 @@
 package nb
 
 import (
-	"bytes"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,17 +10,16 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
 	"barograph/pipeline/cell"
 	"barograph/stages/judge"
+	"barograph/stages/recording"
 
 	"github.com/go-gota/gota/dataframe"
 	"github.com/go-gota/gota/series"
-	"pgregory.net/rapid"
 )
 
 // enter makes this process a notebook in a fresh folder, until the test ends.
@@ -125,7 +122,7 @@ func TestWhere(t *testing.T) {
 		{`{"where": {"level": "1", "model": "gpt"}}`, "[300]", ""},
 		{`{"where": {"share": ""}}`, "[100]", ""},
 		{`{"where": {"share": 0.25}}`, "[300]", ""},
-		{`{"where": {"level": 2}}`, "", `no sample has level=2; there is "0", "1"`},
+		{`{"where": {"level": 2}}`, "", `none of 4 rows has level=2; there is level=0, level=1`},
 		{`{"where": {"lever": 2}}`, "", `no column is named "lever"`},
 		{`{"where": {"level": [1, 2]}}`, "", "column level: the study gives [1,2], want a text or a number"},
 		{`{"where": {"level": null}}`, "", "column level: the study gives nothing, want a text or a number"},
@@ -145,141 +142,18 @@ func TestWhere(t *testing.T) {
 	}
 }
 
-func TestSetErrors(t *testing.T) {
-	for text, problem := range map[string]string{
-		"":                         "the file is empty",
-		"a,a\n":                    `two columns are named "a"`,
-		"a,b\n1\n":                 "line 2: 1 fields, want 2",
-		"a\n1\nx\n":                `line 3: column a: "x" is no number`,
-		"a\n\"x\n":                 "line 2",
-		strings.Repeat("x", 1<<21): "longer than",
-	} {
-		if _, err := readSet(strings.NewReader(text), nil, 0, blockSize); err == nil || !strings.Contains(err.Error(), problem) {
-			t.Errorf("%.20q: %v, want %q", text, err, problem)
-		}
-	}
-}
-
-// TestSetRoundTrip writes tables with encoding/csv and reads them back.
-func TestSetRoundTrip(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		n := rapid.IntRange(0, 20).Draw(t, "n")
-		ints := rapid.SliceOfN(rapid.Int64Range(-1e17, 1e17), n, n).Draw(t, "ints")
-		floats := rapid.SliceOfN(rapid.Float64(), n, n).Draw(t, "floats")
-		texts := rapid.SliceOfN(rapid.StringMatching(`[a-z ,"]{1,8}x`), n, n).Draw(t, "texts")
-		var b bytes.Buffer
-		w := csv.NewWriter(&b)
-		rows := [][]string{{"i", "f", "t"}}
-		for i := range n {
-			rows = append(rows, []string{strconv.FormatInt(ints[i], 10), Number(floats[i]), texts[i]})
-		}
-		if err := w.WriteAll(rows); err != nil {
-			t.Fatal(err)
-		}
-		s, err := readSet(&b, nil, 0, blockSize)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if s.Len() != n || !slices.Equal(s.Ints("i"), ints) || n > 0 && !slices.Equal(s.Texts("t"), texts) {
-			t.Fatalf("got %d rows, %v, %q", s.Len(), s.Ints("i"), s.Texts("t"))
-		}
-		if got := s.Floats("f"); !slices.Equal(got, floats) {
-			t.Fatalf("floats %v, want %v", got, floats)
-		}
-		total := 0
-		for _, g := range s.By("t") {
-			total += g.Len()
-		}
-		if total != n {
-			t.Fatalf("groups hold %d of %d rows", total, n)
-		}
-	})
-}
-
-// TestSetBlocks reads tables in one block and in many, which must not matter: not
-// to what a column holds, and not to what is wrong with it.
-func TestSetBlocks(t *testing.T) {
-	field := rapid.OneOf(rapid.SampledFrom([]string{"", "", "1", "-7", "2.5", "1e3", "NaN", "x", "00", `"a,b"`, "12345678901234567890"}))
-	rapid.Check(t, func(t *rapid.T) {
-		var b strings.Builder
-		b.WriteString("a,b,c\n")
-		plain := rapid.SampledFrom([]string{"", "4", "0.5", "word"}).Draw(t, "plain")
-		for range rapid.IntRange(0, 30).Draw(t, "rows") {
-			fmt.Fprintf(&b, "%s,%s,%s", field.Draw(t, "a"), plain, rapid.SampledFrom([]string{"", "3", "3", "3", "0.1"}).Draw(t, "c"))
-			b.WriteString(rapid.SampledFrom([]string{"\n", "\n", "\n", "\r\n", ",\n"}).Draw(t, "end"))
-		}
-		text := b.String()
-		size := rapid.SampledFrom([]int64{0, int64(len(text)), 5}).Draw(t, "size")
-		whole, wrong := readSet(strings.NewReader(text), nil, 0, blockSize)
-		cut, err := readSet(strings.NewReader(text), nil, size, rapid.IntRange(64, 200).Draw(t, "block"))
-		if fmt.Sprint(err) != fmt.Sprint(wrong) {
-			t.Fatalf("%q: %v; in one block %v", text, err, wrong)
-		}
-		if err != nil {
-			return
-		}
-		for _, name := range whole.Columns() {
-			if one, many := whole.data.byName[name], cut.data.byName[name]; one.holds() != many.holds() || !slices.Equal(whole.Texts(name), cut.Texts(name)) {
-				t.Fatalf("%q: column %s is %s %q; in one block %s %q", text, name, many.holds(), cut.Texts(name), one.holds(), whole.Texts(name))
-			}
-		}
-	})
-}
-
-// A column that begins to hold text far into a file holds what was written from
-// there on, also what looks like a number.
-func TestSetLateText(t *testing.T) {
-	text := "a,b\n" + strings.Repeat(",1\n", 40) + "x,1\n" + strings.Repeat("007,1\n", 100) + "1e3,2.5\n"
-	s, err := readSet(strings.NewReader(text), nil, 0, 32)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := s.Texts("a")
-	if len(a) != 142 || a[39] != "" || a[40] != "x" || a[41] != "007" || a[140] != "007" || a[141] != "1e3" {
-		t.Errorf("read %q", a)
-	}
-	if b := s.Floats("b"); b[0] != 1 || b[141] != 2.5 {
-		t.Errorf("read %v", b)
-	}
-	_, err = readSet(strings.NewReader("a\n"+strings.Repeat("1\n", 50)+"x\n"), nil, 0, 32)
-	if err == nil || err.Error() != `line 52: column a: "x" is no number, as in the lines before` {
-		t.Error(err)
-	}
-	_, err = readSet(strings.NewReader("a\n"+strings.Repeat("1\n", 50)+strings.Repeat("9", 40)), nil, 0, 32)
-	if err == nil || err.Error() != "line 52: the line is longer than 32 bytes" {
-		t.Error(err)
-	}
-}
-
-func FuzzSet(f *testing.F) {
-	f.Add([]byte(table))
-	f.Add([]byte("a,b\r\n\"1,2\",x\r\n"))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		s, err := readSet(bytes.NewReader(text), nil, int64(len(text)), blockSize)
-		if err != nil {
-			return
-		}
-		for _, name := range s.Columns() {
-			if got := len(s.Texts(name)); got != s.Len() {
-				t.Errorf("column %q has %d values of %d", name, got, s.Len())
-			}
-			s.By(name)
-		}
-	})
-}
-
 func TestInputs(t *testing.T) {
 	enter(t, cell.Spec{Inputs: []cell.Input{
 		{Stage: "collect", Files: map[string]string{"data/a/run.json": "/a", "data/a/samples.csv": "/s"}},
 		{Stage: "other", Files: map[string]string{"data/b/run.json": "/b"}},
 	}, Files: []string{"prices.csv"}})
-	if got := input("JSON", "samples.csv"); got != "/s" {
+	if got := called("JSON").input("samples.csv"); got != "/s" {
 		t.Errorf("samples.csv is %s", got)
 	}
-	if got := input("JSON", "data/b/run.json"); got != "/b" {
+	if got := called("JSON").input("data/b/run.json"); got != "/b" {
 		t.Errorf("data/b/run.json is %s", got)
 	}
-	if got := input("JSON", "prices.csv"); got != "prices.csv" {
+	if got := called("JSON").input("prices.csv"); got != "prices.csv" {
 		t.Errorf("prices.csv is %s", got)
 	}
 	if got := Inputs(); !slices.Equal(got, []string{"data/a/run.json", "data/a/samples.csv", "data/b/run.json", "prices.csv"}) {
@@ -520,11 +394,11 @@ func TestQuantiles(t *testing.T) {
 	for i := range 300 { // slow steps: each sample is much like the one before
 		fmt.Fprintf(&b, "%d,%d\n", 1+i/100, 1000000+int(100000*math.Sin(float64(i)/20)))
 	}
-	s, err := readSet(strings.NewReader(b.String()), nil, 0, blockSize)
+	table, err := recording.Read(strings.NewReader(b.String()), recording.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := s.Quantiles(0.5, 0.999)
+	e := setOf(table).Quantiles(0.5, 0.999)
 	if e[0].Method != "bootstrap" || e[0].Effective > 150 || !(e[0].Low <= e[0].Value && e[0].Value <= e[0].High) {
 		t.Errorf("of dependent samples: %+v", e[0])
 	}

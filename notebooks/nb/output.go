@@ -34,38 +34,30 @@ const (
 // dataframe.DataFrame or rows of text, the header first. Numbers are written so
 // that they read back exactly.
 func Table(name string, table any) {
+	c := called("Table", name)
 	rows, err := cells(table)
-	if err != nil {
-		raise(err, "Table(%q)", name)
-	}
+	c.check(err)
 	var b bytes.Buffer
-	w := csv.NewWriter(&b)
-	if err := w.WriteAll(rows); err != nil {
-		raise(err, "Table(%q)", name)
-	}
-	at := open("Table(%q)", name)
-	at.write(b.Bytes(), name, "Table(%q)", name)
-	at.tell(Event{Type: "table", Files: []string{name}}, "Table(%q)", name)
+	c.check(csv.NewWriter(&b).WriteAll(rows))
+	c.write(b.Bytes(), name)
+	c.tell(Event{Type: "table", Files: []string{name}})
 }
 
 // Text writes a text to a declared output.
 func Text(name, text string) {
-	b := open("Text(%q)", name)
-	b.write([]byte(text), name, "Text(%q)", name)
-	b.tell(Event{Type: "text", Files: []string{name}}, "Text(%q)", name)
+	c := called("Text", name)
+	c.write([]byte(text), name)
+	c.tell(Event{Type: "text", Files: []string{name}})
 }
 
 // tell records what the notebook did.
-func (b *book) tell(e Event, call string, args ...any) {
-	if err := b.emit(e); err != nil {
-		raise(err, call, args...)
-	}
-}
+func (c call) tell(e Event) { c.check(c.open().emit(e)) }
 
 // Summary appends a paragraph to summary.txt, which the run prints at its end.
 func Summary(text string) {
-	b := open("Summary()")
-	b.declared(SummaryFile, "Summary()")
+	c := called("Summary")
+	b := c.open()
+	c.declared(SummaryFile)
 	text = strings.TrimRight(text, "\n") + "\n"
 	flags := os.O_CREATE | os.O_WRONLY | os.O_TRUNC
 	if b.begun[SummaryFile] {
@@ -78,20 +70,15 @@ func Summary(text string) {
 			err = cerr
 		}
 	}
-	if err != nil {
-		raise(err, "Summary()")
-	}
+	c.check(err)
 	b.begun[SummaryFile] = true
-	b.tell(Event{Type: "summary", Text: strings.Trim(text, "\n")}, "Summary()")
+	c.tell(Event{Type: "summary", Text: strings.Trim(text, "\n")})
 }
 
 // Align lays a table out for reading: columns two spaces apart, the first to
 // the left, columns of numbers to the right.
 func Align(table any) string {
-	rows, err := cells(table)
-	if err != nil {
-		raise(err, "Align()")
-	}
+	rows := try(cells(table)).or("Align")
 	var width []int
 	var numeric []bool
 	for i, row := range rows {
@@ -144,35 +131,34 @@ const (
 // that this stage is not asked to judge is left out, so that a notebook can serve
 // studies that make fewer claims; judging one twice is an error.
 func Verdict(id, verdict, because string) {
-	b := open("Verdict(%q)", id)
+	c := called("Verdict", id)
+	b := c.open()
 	if !slices.Contains([]string{Reproduced, Refuted, NotIdentified, Invalid}, verdict) {
-		raise(fmt.Errorf("unknown verdict %q", verdict), "Verdict(%q)", id)
+		c.check(fmt.Errorf("unknown verdict %q", verdict))
 	}
 	for _, v := range b.verdicts {
 		if v.ID == id {
-			raise(fmt.Errorf("the claim has a verdict already: %s", v.Verdict), "Verdict(%q)", id)
+			c.check(fmt.Errorf("the claim has a verdict already: %s", v.Verdict))
 		}
 	}
 	v := cell.Verdict{ID: id, Verdict: verdict, Because: because}
 	asked := len(b.Spec.Claims) == 0
-	for _, c := range b.Spec.Claims {
-		if c.ID == id && c.JudgedBy == b.Stage {
-			v.Says, asked = c.Says, true
+	for _, claim := range b.Spec.Claims {
+		if claim.ID == id && claim.JudgedBy == b.Stage {
+			v.Says, asked = claim.Says, true
 		}
 	}
 	if asked {
 		b.verdicts = append(b.verdicts, v)
-		b.tell(Event{Type: "verdict", Verdict: &v}, "Verdict(%q)", id)
+		c.tell(Event{Type: "verdict", Verdict: &v})
 	}
 	text, err := json.MarshalIndent(b.verdicts, "", "  ")
-	if err != nil {
-		raise(err, "Verdict(%q)", id)
-	}
-	b.write(append(text, '\n'), VerdictsFile, "Verdict(%q)", id)
+	c.check(err)
+	c.write(append(text, '\n'), VerdictsFile)
 }
 
 // Verdicts returns what was judged so far, in that order.
-func Verdicts() []cell.Verdict { return slices.Clone(open("Verdicts()").verdicts) }
+func Verdicts() []cell.Verdict { return slices.Clone(called("Verdicts").open().verdicts) }
 
 // cells returns a table as text, the header first.
 func cells(table any) ([][]string, error) {
@@ -208,12 +194,13 @@ func cells(table any) ([][]string, error) {
 
 // figures returns the declared outputs that a figure's name stands for: itself
 // with an extension, every format of that stem without, and every figure for "".
-func (b *book) figures(name, call string, args ...any) []string {
+func (c call) figures(name string) []string {
+	b := c.open()
 	formats := []string{".svg", ".pdf", ".png", ".csv"}
 	free := len(b.Outputs) == 1 && b.Outputs[0] == Any
 	switch {
 	case slices.Contains(formats, path.Ext(name)):
-		b.declared(name, call, args...)
+		c.declared(name)
 		return []string{name}
 	case free && name == "":
 		name = filepath.Base(b.Notebook)
@@ -234,44 +221,37 @@ func (b *book) figures(name, call string, args ...any) []string {
 		}
 	}
 	if len(found) == 0 {
-		raise(cell.Hint(among("the study declares no figure", name, b.Outputs), "add it to the stage's outputs:, once for each format"), call, args...)
+		c.check(cell.Hint(among("the study declares no figure", name, b.Outputs), "add it to the stage's outputs:, once for each format"))
 	}
 	return found
 }
 
 // declared ends the notebook unless the study declares an output.
-func (b *book) declared(name, call string, args ...any) {
+func (c call) declared(name string) {
+	b := c.open()
 	if slices.Contains(b.Outputs, name) || len(b.Outputs) == 1 && b.Outputs[0] == Any {
 		return
 	}
-	raise(cell.Hint(among("the study does not declare the output", name, b.Outputs),
-		"add it to the stage's outputs:"), call, args...)
+	c.check(cell.Hint(among("the study does not declare the output", name, b.Outputs), "add it to the stage's outputs:"))
 }
 
 // create opens a declared output for writing, making its folder.
-func (b *book) create(name, call string, args ...any) *os.File {
-	b.declared(name, call, args...)
+func (c call) create(name string) *os.File {
+	c.declared(name)
 	if !filepath.IsLocal(name) {
-		raise(fmt.Errorf("%q is not below the output folder", name), call, args...)
+		c.check(fmt.Errorf("%q is not below the output folder", name))
 	}
-	err := os.MkdirAll(filepath.Dir(name), 0o777)
-	if err == nil {
-		var f *os.File
-		if f, err = os.Create(name); err == nil {
-			return f
-		}
-	}
-	raise(err, call, args...)
-	return nil
+	c.check(os.MkdirAll(filepath.Dir(name), 0o777))
+	f, err := os.Create(name)
+	c.check(err)
+	return f
 }
 
 // write writes a declared output.
-func (b *book) write(content []byte, name, call string, args ...any) {
-	f := b.create(name, call, args...)
+func (c call) write(content []byte, name string) {
+	f := c.create(name)
 	_, err := f.Write(content)
-	if err = errors.Join(err, f.Close()); err != nil {
-		raise(err, call, args...)
-	}
+	c.check(errors.Join(err, f.Close()))
 }
 
 // A Figure writes itself in a format: svg, pdf, png or csv, the numbers behind
@@ -284,21 +264,18 @@ type Figure interface {
 // without stands for the declared outputs of that name in all formats, and no
 // name for all declared figures.
 func Save(f Figure, names ...string) {
-	call := fmt.Sprintf("Save(%q)", names)
-	b := open("%s", call)
+	c := called("Save", names)
 	if len(names) == 0 {
 		names = []string{""}
 	}
 	for _, name := range names {
-		files := b.figures(name, "%s", call)
+		files := c.figures(name)
 		open := make([]*os.File, len(files))
 		for i, file := range files {
-			open[i] = b.create(file, "%s", call)
+			open[i] = c.create(file)
 		}
-		if err := draw(f, open); err != nil {
-			raise(err, "%s", call)
-		}
-		b.tell(Event{Type: "figure", Files: files}, "%s", call)
+		c.check(draw(f, open))
+		c.tell(Event{Type: "figure", Files: files})
 	}
 }
 

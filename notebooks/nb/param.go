@@ -15,10 +15,10 @@ import (
 // Float returns a parameter of the study's `with:`, or its default. A parameter
 // that the study gives and the notebook never asks for is an error.
 func Float(name string, value float64) float64 {
-	if v, ok := param("Float", name, value); ok {
+	if v, ok := called("Float", name).param(name, value); ok {
 		f, is := v.(float64)
 		if !is {
-			raise(fmt.Errorf("the study gives %v, want a number", quote(v)), "Float(%q)", name)
+			called("Float", name).check(fmt.Errorf("the study gives %v, want a number", quote(v)))
 		}
 		return f
 	}
@@ -27,10 +27,10 @@ func Float(name string, value float64) float64 {
 
 // Int returns a whole-number parameter, or its default.
 func Int(name string, value int) int {
-	if v, ok := param("Int", name, value); ok {
+	if v, ok := called("Int", name).param(name, value); ok {
 		f, is := v.(float64)
 		if !is || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
-			raise(fmt.Errorf("the study gives %v, want a whole number", quote(v)), "Int(%q)", name)
+			called("Int", name).check(fmt.Errorf("the study gives %v, want a whole number", quote(v)))
 		}
 		return int(f)
 	}
@@ -40,12 +40,8 @@ func Int(name string, value int) int {
 // Size returns a parameter in bytes, which the study may write as "4MiB", or
 // its default.
 func Size(name string, value int64) int64 {
-	if v, ok := param("Size", name, value); ok {
-		s, err := unit.ParseSize(fmt.Sprint(v))
-		if err != nil {
-			raise(err, "Size(%q)", name)
-		}
-		return int64(s)
+	if v, ok := called("Size", name).param(name, value); ok {
+		return int64(try(unit.ParseSize(fmt.Sprint(v))).or("Size", name))
 	}
 	return value
 }
@@ -53,13 +49,13 @@ func Size(name string, value int64) int64 {
 // String returns a text parameter, or its default. Where choices are given, the
 // value must be one of them.
 func String(name, value string, choices ...string) string {
-	v, ok := param("String", name, value)
+	v, ok := called("String", name).param(name, value)
 	if !ok {
 		return value
 	}
 	s, is := v.(string)
 	if !is {
-		raise(fmt.Errorf("the study gives %v, want a text", quote(v)), "String(%q)", name)
+		called("String", name).check(fmt.Errorf("the study gives %v, want a text", quote(v)))
 	}
 	for _, c := range choices {
 		if s == c {
@@ -67,17 +63,17 @@ func String(name, value string, choices ...string) string {
 		}
 	}
 	if len(choices) > 0 {
-		raise(fmt.Errorf("the study gives %q, want one of %s", s, strings.Join(choices, ", ")), "String(%q)", name)
+		called("String", name).check(fmt.Errorf("the study gives %q, want one of %s", s, strings.Join(choices, ", ")))
 	}
 	return s
 }
 
 // Bool returns a true-or-false parameter, or its default.
 func Bool(name string, value bool) bool {
-	if v, ok := param("Bool", name, value); ok {
+	if v, ok := called("Bool", name).param(name, value); ok {
 		b, is := v.(bool)
 		if !is {
-			raise(fmt.Errorf("the study gives %v, want true or false", quote(v)), "Bool(%q)", name)
+			called("Bool", name).check(fmt.Errorf("the study gives %v, want true or false", quote(v)))
 		}
 		return b
 	}
@@ -96,25 +92,24 @@ func Caption(lines ...string) []string {
 // where returns the parameter "where", which every notebook that reads samples
 // takes: the columns, with the value of each as text, that a sample must have.
 func where() map[string]string {
-	v, ok := param("Samples", "where", map[string]any{})
+	c := called("where")
+	v, ok := c.param("where", map[string]any{})
 	if !ok {
 		return map[string]string{}
 	}
 	columns, is := v.(map[string]any)
 	if !is {
-		raise(fmt.Errorf("the study gives %v, want columns and their values, such as {direction: d2h}", quote(v)), "where")
+		c.check(fmt.Errorf("the study gives %v, want columns and their values, such as {direction: d2h}", quote(v)))
 	}
 	chosen, err := judge.Where(columns)
-	if err != nil {
-		raise(err, "where")
-	}
+	c.check(err)
 	return chosen
 }
 
 // param looks a parameter up, and records that the notebook knows it, and what
 // it takes it to be.
-func param(function, name string, value any) (any, bool) {
-	b := open("%s(%q)", function, name)
+func (c call) param(name string, value any) (any, bool) {
+	b := c.open()
 	v, ok := b.params[name]
 	if ok {
 		value = v
@@ -122,9 +117,7 @@ func param(function, name string, value any) (any, bool) {
 	if f, is := value.(float64); is && (math.IsNaN(f) || math.IsInf(f, 0)) {
 		value = fmt.Sprint(f) // which JSON has no number for
 	}
-	if err := b.emit(Event{Type: "param", Text: name, Value: value}); err != nil {
-		raise(err, "%s(%q)", function, name)
-	}
+	c.check(b.emit(Event{Type: "param", Text: name, Value: value}))
 	return v, ok
 }
 

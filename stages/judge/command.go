@@ -133,7 +133,7 @@ func load(path string, sel Selection) (*Samples, *recording.Run, error) {
 	}
 	defer f.Close()
 	s, err := Read(f, sel)
-	var row *RowError
+	var row *recording.RowError
 	if errors.As(err, &row) {
 		return nil, nil, fmt.Errorf("judge: %s:%w", path, err)
 	}
@@ -143,16 +143,9 @@ func load(path string, sel Selection) (*Samples, *recording.Run, error) {
 	if err := s.enough(); err != nil {
 		return nil, nil, fmt.Errorf("judge %s: %w", path, err)
 	}
-	var run *recording.Run
-	text, err := os.ReadFile(beside)
-	switch {
-	case err == nil:
-		run = &recording.Run{}
-		if err := json.Unmarshal(text, run); err != nil {
-			return nil, nil, fmt.Errorf("judge: read %s beside %s: %w", record.Run, path, err)
-		}
-	case !errors.Is(err, fs.ErrNotExist):
-		return nil, nil, fmt.Errorf("judge: %w", err)
+	run, err := recording.ReadRun(beside)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, fmt.Errorf("judge: read %s beside %s: %w", record.Run, path, errors.Unwrap(err))
 	}
 	return s, run, nil
 }

@@ -3,7 +3,6 @@ package notebook
 import (
 	"bytes"
 	"context"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +20,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
+	"barograph/stages/recording"
 
 	"github.com/spf13/cobra"
 	"gopkg.in/yaml.v3"
@@ -261,36 +261,27 @@ func selections(where With, samples string) ([]With, error) {
 	return all, nil
 }
 
-// distinct returns the values that a column of a CSV file has, sorted as text.
+// distinct returns the values that a column of a recording has, in their order;
+// none if there is no such column.
 func distinct(path, column string) ([]any, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	r := csv.NewReader(f)
-	r.ReuseRecord = true
-	names, err := r.Read()
+	table, err := recording.Read(f, recording.Options{Columns: []string{column}, Texts: []string{column}})
+	if none := (*recording.NoColumnError)(nil); errors.As(err, &none) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
-	at := slices.Index(names, column)
-	found := map[string]bool{}
-	for at >= 0 {
-		row, err := r.Read()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", path, err)
-		}
-		found[row[at]] = true
-	}
+	groups, err := table.By(column)
 	var values []any
-	for _, value := range slices.Sorted(maps.Keys(found)) {
-		values = append(values, value)
+	for _, g := range groups {
+		values = append(values, g.Value)
 	}
-	return values, nil
+	return values, err
 }
 
 // studies returns the parameters that stages of the workspace's studies give the
