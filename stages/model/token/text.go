@@ -2,23 +2,17 @@
 package token
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
-	"unicode"
 	"unicode/utf8"
 
 	"barograph/pipeline/cell"
 	"barograph/stages/asset"
-
-	"github.com/sugarme/tokenizer"
-	"github.com/sugarme/tokenizer/pretrained"
-	"golang.org/x/text/unicode/norm"
 )
 
 // A Text draws tokens from a text: each sample of a call is one of its lines, in
@@ -47,7 +41,7 @@ func (x *Text) Open(root string) (err error) {
 	if _, err := x.tokenizer(); err != nil {
 		return err
 	}
-	_, err = x.lines()
+	_, _, err = x.lines()
 	return err
 }
 
@@ -59,24 +53,30 @@ func under(root, path string) string {
 	return filepath.Join(root, path)
 }
 
-// lines returns those of the text, without empty ones before and after.
-func (x *Text) lines() ([]string, error) {
+// lines returns those of the text, without blank ones before and after, and the number
+// of the first in the file.
+func (x *Text) lines() (lines []string, first int, err error) {
 	text, err := os.ReadFile(under(x.root, x.File))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	text = bytes.TrimPrefix(text, []byte("\ufeff"))
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	if lines[0] == "" {
-		return nil, fmt.Errorf("text %s has no line", x.File)
-	}
+	lines = strings.Split(strings.TrimPrefix(string(text), "\ufeff"), "\n")
 	for i, line := range lines {
 		if !utf8.ValidString(line) {
-			return nil, cell.Hint(fmt.Errorf("line %d of %s is no UTF-8", i+1, x.File), "convert it, for example with iconv -f latin1 -t utf8")
+			return nil, 0, cell.Hint(fmt.Errorf("line %d of %s is no UTF-8", i+1, x.File), "convert it, for example with iconv -f latin1 -t utf8")
 		}
 		lines[i] = strings.TrimSuffix(line, "\r")
 	}
-	return lines, nil
+	blank := func(line string) bool { return strings.TrimSpace(line) == "" }
+	begin := slices.IndexFunc(lines, func(line string) bool { return !blank(line) })
+	if begin < 0 {
+		return nil, 0, fmt.Errorf("text %s has no line", x.File)
+	}
+	end := len(lines)
+	for blank(lines[end-1]) {
+		end--
+	}
+	return lines[begin:end], begin + 1, nil
 }
 
 // digest is the SHA-256 of a regular file.
@@ -90,139 +90,26 @@ func digest(path string) (string, error) {
 // tokenizers holds those that were read, by digest: a vocabulary takes a while.
 var tokenizers sync.Map
 
-// A wordPiece is a tokenizer, and what happens to a text before it.
-type wordPiece struct {
-	*tokenizer.Tokenizer
-	normalise func(string) string // nil: nothing
-	own       []string            // tokens that the model has for itself, such as [CLS]
-}
-
-func (x *Text) tokenizer() (w *wordPiece, err error) {
-	if w, ok := tokenizers.Load(x.TokenizerSHA); ok {
-		return w.(*wordPiece), nil
+func (x *Text) tokenizer() (*Tokenizer, error) {
+	if t, ok := tokenizers.Load(x.TokenizerSHA); ok {
+		return t.(*Tokenizer), nil
 	}
-	defer func() {
-		if err != nil {
-			w, err = nil, fmt.Errorf("read tokenizer %s: %w", x.Tokenizer, err)
-		}
-	}()
-	defer recovered(&err)
 	data, err := os.ReadFile(under(x.root, x.Tokenizer))
 	if err != nil {
 		return nil, err
 	}
-	var config struct {
-		Model struct {
-			Type string `json:"type"`
-		} `json:"model"`
-		Normalizer *struct {
-			Type string `json:"type"`
-			bertNormaliser
-		} `json:"normalizer"`
-		Added []struct {
-			Content string `json:"content"`
-		} `json:"added_tokens"`
-	}
-	if err := json.Unmarshal(data, &config); err != nil {
-		return nil, err
-	}
-	if kind := config.Model.Type; kind != "WordPiece" {
-		return nil, cell.Hint(fmt.Errorf("its model is %q, and only WordPiece, BERT's, is known here", kind), "draw tokens at random for this model: values: {uniform: [0, SIZE]}")
-	}
-	n := config.Normalizer
-	if n != nil && n.Type != "BertNormalizer" {
-		return nil, fmt.Errorf("its normalizer is %q, and only BertNormalizer is known here", n.Type)
-	}
-	t, err := pretrained.FromReader(bytes.NewReader(data))
+	t, err := Parse(data)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read tokenizer %s: %w", x.Tokenizer, err)
 	}
-	w = &wordPiece{Tokenizer: t}
-	if n != nil {
-		w.normalise = n.apply
-		t.WithNormalizer(nil)
-	}
-	for _, a := range config.Added {
-		w.own = append(w.own, a.Content)
-	}
-	t.WithPadding(nil) // padding and cutting are done here, to the length of the call
-	t.WithTruncation(nil)
-	tokenizers.Store(x.TokenizerSHA, w)
-	return w, nil
-}
-
-// A bertNormaliser does to a text what BERT's tokenizer does first, as
-// https://github.com/google-research/bert/blob/master/tokenization.py; the
-// library's own loses its way where that makes a text longer or shorter.
-type bertNormaliser struct {
-	Clean   bool  `json:"clean_text"`
-	Chinese bool  `json:"handle_chinese_chars"`
-	Strip   *bool `json:"strip_accents"` // nil: where case is lowered
-	Lower   bool  `json:"lowercase"`
-}
-
-func (n *bertNormaliser) apply(text string) string {
-	strip := n.Lower
-	if n.Strip != nil {
-		strip = *n.Strip
-	}
-	if strip {
-		text = norm.NFD.String(text)
-	}
-	var b strings.Builder
-	for _, r := range text {
-		switch {
-		case n.Clean && (r == '\t' || r == '\n' || r == '\r'):
-			b.WriteByte(' ')
-		case n.Clean && (r == utf8.RuneError || unicode.In(r, unicode.C)): // other controls, though they be space
-		case n.Clean && unicode.IsSpace(r):
-			b.WriteByte(' ')
-		case strip && unicode.Is(unicode.Mn, r):
-		case n.Chinese && unicode.Is(ideographs, r):
-			b.WriteString(" " + string(r) + " ")
-		case n.Lower:
-			b.WriteRune(unicode.ToLower(r))
-		default:
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
-
-// ideographs are the blocks of characters that each are a word of their own.
-var ideographs = &unicode.RangeTable{
-	R16: []unicode.Range16{{Lo: 0x3400, Hi: 0x4dbf, Stride: 1}, {Lo: 0x4e00, Hi: 0x9fff, Stride: 1}, {Lo: 0xf900, Hi: 0xfaff, Stride: 1}},
-	R32: []unicode.Range32{
-		{Lo: 0x20000, Hi: 0x2a6df, Stride: 1}, {Lo: 0x2a700, Hi: 0x2b73f, Stride: 1}, {Lo: 0x2b740, Hi: 0x2b81f, Stride: 1},
-		{Lo: 0x2b820, Hi: 0x2ceaf, Stride: 1}, {Lo: 0x2f800, Hi: 0x2fa1f, Stride: 1},
-	},
-}
-
-// recovered turns a panic into an error: the library panics at what it has not
-// implemented, and at what no tokenizer should hold.
-func recovered(err *error) {
-	if r := recover(); r != nil {
-		*err = fmt.Errorf("%v", r)
-	}
-}
-
-func (w *wordPiece) encode(line string) (e *tokenizer.Encoding, err error) {
-	defer recovered(&err)
-	for _, token := range w.own {
-		if token != "" && strings.Contains(line, token) { // the library finds some of them, and takes others for text
-			return nil, fmt.Errorf("it holds %q, which is a token of the model's own", token)
-		}
-	}
-	if w.normalise != nil {
-		line = w.normalise(line)
-	}
-	return w.EncodeSingle(line, true)
+	tokenizers.Store(x.TokenizerSHA, t)
+	return t, nil
 }
 
 // Draw returns one part of the tokens of batch lines, each length long, and how
 // many of them were cut to that.
 func (x *Text) Draw(batch, length int64) (tokens []int64, cut int, err error) {
-	lines, err := x.lines()
+	lines, first, err := x.lines()
 	if err != nil {
 		return nil, 0, err
 	}
@@ -230,36 +117,15 @@ func (x *Text) Draw(batch, length int64) (tokens []int64, cut int, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	tokens = make([]int64, batch*length)
-	for b := range batch {
-		e, err := t.encode(lines[int(b)%len(lines)])
+	for b := range int(batch) {
+		e, err := t.Encode(lines[b%len(lines)], int(length))
 		if err != nil {
-			return nil, 0, fmt.Errorf("tokenise line %d of %s: %w", int(b)%len(lines)+1, x.File, err)
+			return nil, 0, fmt.Errorf("tokenise line %d of %s: %w", first+b%len(lines), x.File, err)
 		}
-		var part []int
-		switch x.Part {
-		case "ids":
-			part = e.GetIds()
-		case "mask":
-			part = e.GetAttentionMask()
-		case "types":
-			part = e.GetTypeIds()
-		}
-		row := tokens[b*length:][:length]
-		if x.Part == "ids" {
-			if id, ok := t.TokenToId("[PAD]"); ok {
-				for i := range row {
-					row[i] = int64(id)
-				}
-			}
-		}
-		for i, v := range part[:min(len(part), int(length))] {
-			row[i] = int64(v)
-		}
-		if last := len(part); last > int(length) { // the token that ends a text stays
-			row[length-1] = int64(part[last-1])
+		if e.Cut {
 			cut++
 		}
+		tokens = append(tokens, map[string][]int64{"ids": e.IDs, "mask": e.Mask, "types": e.Types}[x.Part]...)
 	}
 	return tokens, cut, nil
 }
