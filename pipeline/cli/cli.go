@@ -24,6 +24,7 @@ import (
 	"barograph/pipeline/launch"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/record"
+	"barograph/pipeline/source"
 	"barograph/pipeline/store"
 	"barograph/pipeline/study"
 
@@ -127,8 +128,8 @@ func (a *app) complain(err error) {
 	if e := (*cell.Error)(nil); errors.As(err, &e) && e.Err == nil {
 		return
 	}
-	var one *study.Error
-	var many study.Errors
+	var one *source.Error
+	var many source.Errors
 	if errors.As(err, &many) || errors.As(err, &one) {
 		fmt.Fprintln(a.msg, err)
 		return

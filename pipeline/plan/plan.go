@@ -18,6 +18,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
+	"barograph/pipeline/source"
 	"barograph/pipeline/store"
 	"barograph/pipeline/study"
 
@@ -102,7 +103,7 @@ func (c *Cell) Same(other *Cell) bool {
 	return other != nil && slices.Equal(c.identity(), other.identity()) && slices.Equal(c.Files, other.Files)
 }
 
-// Build expands a study. Its errors are study.Errors: all there are, positioned.
+// Build expands a study. Its errors are source.Errors: all there are, positioned.
 func Build(s *study.Study) (*Plan, error) {
 	b := builder{study: s, cells: map[string][]*Cell{}, alike: map[*study.Bound]*shared{}, points: map[*study.Stage][]cell.Point{}, globs: map[string][]string{}}
 	order, err := sorted(s)
@@ -147,7 +148,7 @@ type builder struct {
 	alike  map[*study.Bound]*shared
 	points map[*study.Stage][]cell.Point // of background stages
 	globs  map[string][]string
-	errs   study.Errors
+	errs   source.Errors
 }
 
 func (b *builder) fail(st *study.Stage, hint, format string, args ...any) {
@@ -386,9 +387,9 @@ func (b *builder) published(cells []*Cell) {
 
 func (b *builder) add(st *study.Stage, err error) {
 	switch e := err.(type) {
-	case *study.Error:
+	case *source.Error:
 		b.errs = append(b.errs, e)
-	case study.Errors:
+	case source.Errors:
 		b.errs = append(b.errs, e...)
 	default:
 		b.fail(st, cell.HintOf(err), "stage %q: %v", st.Name, err)

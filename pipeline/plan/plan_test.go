@@ -11,6 +11,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/plan"
+	"barograph/pipeline/source"
 	"barograph/pipeline/store"
 	"barograph/pipeline/study"
 )
@@ -114,9 +115,9 @@ func TestBuildErrors(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := build(t, workspace(t, test.yaml, "in.txt"))
-			var errs study.Errors
+			var errs source.Errors
 			if !errors.As(err, &errs) {
-				t.Fatalf("error %v, want study.Errors", err)
+				t.Fatalf("error %v, want source.Errors", err)
 			}
 			e := errs[0]
 			if !strings.Contains(e.Msg, test.want) || !strings.Contains(e.Hint, test.hint) || e.Pos.Line == 0 {

@@ -10,11 +10,12 @@ import (
 	"strings"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/source"
 )
 
 // A body is what a stage evaluates at each point.
 type body struct {
-	with, run, inputs, outputs *node
+	with, run, inputs, outputs *source.Node
 
 	axes  []Axis // that its expressions use
 	env   map[string]any
@@ -22,8 +23,8 @@ type body struct {
 }
 
 // Errorf returns an error at the stage, for what only a plan can see.
-func (st *Stage) Errorf(hint, format string, args ...any) *Error {
-	return st.at.errorf(hint, format, args...)
+func (st *Stage) Errorf(hint, format string, args ...any) *source.Error {
+	return st.at.Errorf(hint, format, args...)
 }
 
 // Bind returns a stage's parameters, shell line, inputs and outputs at one
@@ -39,7 +40,7 @@ func (s *Study) Bind(st *Stage, p cell.Point) (*Bound, error) {
 		return b, nil
 	}
 	b, _, errs := s.bind(st, p)
-	if err := errs.err(); err != nil {
+	if err := errs.Err(); err != nil {
 		return nil, err
 	}
 	return b, nil
@@ -60,7 +61,7 @@ func (b *body) key(p cell.Point) string {
 
 // bind evaluates and checks a stage at a point. The words are its outputs with
 // their places.
-func (s *Study) bind(st *Stage, p cell.Point) (*Bound, []word, Errors) {
+func (s *Study) bind(st *Stage, p cell.Point) (*Bound, []source.Word, source.Errors) {
 	env := st.body.env
 	if len(st.body.axes) > 0 {
 		env = maps.Clone(env)
@@ -68,66 +69,66 @@ func (s *Study) bind(st *Stage, p cell.Point) (*Bound, []word, Errors) {
 			env[c.Axis] = native(c.Value)
 		}
 	}
-	d := decoder{env: env}
+	d := source.Decoder{Env: env}
 	b := &Bound{With: st.Kind.With()}
 	with := st.body.with
 	if with == nil {
-		with = &node{src: st.at.src, line: st.at.line, col: st.at.col, name: "with", kind: mapping}
+		with = st.at.Empty("with")
 	}
-	d.decode(reflect.ValueOf(b.With).Elem(), with, "")
+	d.Decode(reflect.ValueOf(b.With).Elem(), with, "")
 	if st.body.run != nil {
-		d.decode(reflect.ValueOf(&b.Script).Elem(), st.body.run, "")
+		d.Decode(reflect.ValueOf(&b.Script).Elem(), st.body.run, "")
 	}
-	b.Inputs, _ = d.paths(st.body.inputs)
-	outputs := []word(nil)
-	b.Outputs, outputs = d.paths(st.body.outputs)
+	b.Inputs, _ = paths(&d, st.body.inputs)
+	outputs := []source.Word(nil)
+	b.Outputs, outputs = paths(&d, st.body.outputs)
 	for _, w := range outputs {
-		if format := strings.TrimPrefix(path.Ext(w.text), "."); w.at != nil && len(st.Kind.Formats) > 0 && !slices.Contains(st.Kind.Formats, format) {
-			d.fail(w.at, "there are ."+strings.Join(st.Kind.Formats, ", ."), "outputs: kind %q cannot write %q", st.Kind.Name, w.text)
+		if format := strings.TrimPrefix(path.Ext(w.Text), "."); w.At != nil && len(st.Kind.Formats) > 0 && !slices.Contains(st.Kind.Formats, format) {
+			d.Fail(w.At, "there are ."+strings.Join(st.Kind.Formats, ", ."), "outputs: kind %q cannot write %q", st.Kind.Name, w.Text)
 		}
 	}
-	if len(d.errs) == 0 && !d.partial && st.Kind.Check != nil {
+	if len(d.Errs) == 0 && !d.Partial && st.Kind.Check != nil {
 		if err := st.Kind.Check(s.Root, s.Machine.Device, b.With); err != nil {
 			at := with
 			word, _, _ := strings.Cut(err.Error(), " ") // the parameter at fault
-			if named := with.get(strings.TrimSuffix(word, ":")); named != nil {
+			if named := with.Get(strings.TrimSuffix(word, ":")); named != nil {
 				at = named
 			}
-			d.fail(at, cell.HintOf(err), "stage %q: %v", st.Name, err)
+			d.Fail(at, cell.HintOf(err), "stage %q: %v", st.Name, err)
 		}
 	}
-	return b, outputs, d.errs
+	return b, outputs, d.Errs
 }
 
 // reserved are the workspace's folders that outputs would spoil.
 var reserved = map[string]bool{".git": true, ".barograph": true, "configs": true, "notebooks": true}
 
 // paths reads a list of paths or globs inside the workspace.
-func (d *decoder) paths(n *node) ([]string, []word) {
+func paths(d *source.Decoder, n *source.Node) ([]string, []source.Word) {
 	if n == nil {
 		return nil, nil
 	}
-	var words []word
-	d.decode(reflect.ValueOf(&words).Elem(), n, "")
-	var paths []string
+	var words []source.Word
+	d.Decode(reflect.ValueOf(&words).Elem(), n, "")
+	var list []string
 	for _, w := range words {
-		if w.at == nil {
+		if w.At == nil {
 			continue // reported
 		}
-		_, err := path.Match(w.text, "")
+		_, err := path.Match(w.Text, "")
 		switch {
-		case strings.ContainsAny(w.text, "\x00\r\n") || !filepath.IsLocal(w.text) || path.Clean(w.text) == ".":
-			d.fail(w.at, "write a path relative to the workspace", "%s: %q is not inside the workspace", n.label(), w.text)
-		case n.name == "outputs" && reserved[strings.Split(path.Clean(w.text), "/")[0]]:
-			d.fail(w.at, "write below figures/ or data/, for example", "%s: %q is not for outputs", n.label(), w.text)
-		case strings.HasSuffix(w.text, "/"):
-			d.fail(w.at, "name the files", "%s: %q is a folder", n.label(), w.text)
+		case strings.ContainsAny(w.Text, "\x00\r\n") || !filepath.IsLocal(w.Text) || path.Clean(w.Text) == ".":
+			d.Fail(w.At, "write a path relative to the workspace", "%s: %q is not inside the workspace", n.Label(), w.Text)
+		case n.Name == "outputs" && reserved[strings.Split(path.Clean(w.Text), "/")[0]]:
+			d.Fail(w.At, "write below figures/ or data/, for example", "%s: %q is not for outputs", n.Label(), w.Text)
+		case strings.HasSuffix(w.Text, "/"):
+			d.Fail(w.At, "name the files", "%s: %q is a folder", n.Label(), w.Text)
 		case err != nil:
-			d.fail(w.at, "", "%s: %q has an unfinished [ ] or a trailing backslash", n.label(), w.text)
+			d.Fail(w.At, "", "%s: %q has an unfinished [ ] or a trailing backslash", n.Label(), w.Text)
 		}
-		paths = append(paths, path.Clean(w.text))
+		list = append(list, path.Clean(w.Text))
 	}
-	return paths, words
+	return list, words
 }
 
 // bindAll binds a stage once for each combination of values that its
@@ -135,15 +136,15 @@ func (d *decoder) paths(n *node) ([]string, []word) {
 // first point only.
 func (l *loader) bindAll(st *Stage) {
 	st.body.bound = map[string]*Bound{}
-	reported := map[Pos]bool{}
+	reported := map[source.Pos]bool{}
 	for p := range points(st.body.axes) {
 		b, outputs, errs := l.study.bind(st, p)
 		for _, w := range outputs {
-			if w.at != nil {
+			if w.At != nil {
 				errs = append(errs, l.writes(st, p, w)...)
 			}
 		}
-		var first Errors
+		var first source.Errors
 		for _, e := range errs {
 			if !reported[e.Pos] {
 				first = append(first, e)
@@ -161,8 +162,8 @@ func (l *loader) bindAll(st *Stage) {
 }
 
 // writes reports an output that another cell writes already.
-func (l *loader) writes(st *Stage, p cell.Point, w word) Errors {
-	out := path.Clean(w.text)
+func (l *loader) writes(st *Stage, p cell.Point, w source.Word) source.Errors {
+	out := path.Clean(w.Text)
 	if l.writers == nil {
 		l.writers = map[string]string{}
 	}
@@ -171,7 +172,7 @@ func (l *loader) writes(st *Stage, p cell.Point, w word) Errors {
 	if !taken {
 		return nil
 	}
-	return Errors{w.at.errorf("give each cell a file of its own", "output %q is written by %s already", out, by)}
+	return source.Errors{w.At.Errorf("give each cell a file of its own", "output %q is written by %s already", out, by)}
 }
 
 // points yields every combination of the axes' values, the last axis fastest;

@@ -8,6 +8,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
+	"barograph/pipeline/source"
 	"barograph/pipeline/study"
 )
 
@@ -63,7 +64,7 @@ params: {levels: [1, 2, 4, 8]}
 stages:
   load: {uses: copy, with: {treads: 4}}
 `)
-	var e *study.Error
+	var e *source.Error
 	if errors.As(err, &e) {
 		e.Pos.File = "pressure.yaml"
 		fmt.Println(e)

@@ -22,6 +22,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
+	"barograph/pipeline/source"
 )
 
 // A part of a string is text, or an expression between ${{ and }}.
@@ -206,44 +207,51 @@ func typeOf(v any) types.Type {
 	return types.Any
 }
 
+// A formula is a string with expressions, compiled.
+type formula struct {
+	at    *source.Node
+	parts []part
+}
+
 // compile prepares every expression below n.
-func (s *scope) compile(n *node, errs *Errors) {
+func (s *scope) compile(n *source.Node, errs *source.Errors) {
 	if n == nil {
 		return
 	}
-	for _, item := range n.items {
+	for _, item := range n.Items {
 		s.compile(item, errs)
 	}
-	for _, p := range n.pairs {
-		s.compile(p.val, errs)
+	for _, p := range n.Pairs {
+		s.compile(p.Val, errs)
 	}
-	text, ok := n.val.(string)
+	text, ok := n.Val.(string)
 	if !ok || !strings.Contains(text, "${{") {
 		return
 	}
 	parts, scanErr := scan(text)
 	if scanErr != nil {
-		n.bad = true
-		*errs = append(*errs, n.src.errorf(n.offset(scanErr.off), scanErr.hint, "%s", scanErr.msg))
+		n.Bad = true
+		*errs = append(*errs, n.ErrorAt(scanErr.off, scanErr.hint, "%s", scanErr.msg))
 		return
 	}
+	f := &formula{n, parts}
 	for i := range parts {
 		if p := &parts[i]; p.expr {
-			if err := s.compilePart(n, p); err != nil {
+			if err := s.compilePart(f, p); err != nil {
 				*errs = append(*errs, err)
 			}
-			n.bad = n.bad || p.program == nil
+			n.Bad = n.Bad || p.program == nil
 		}
 	}
-	n.parts = parts
+	n.Formula = f
 }
 
 // compilePart leaves p.program nil, without an error, where a name's own
 // definition has failed already.
-func (s *scope) compilePart(n *node, p *part) *Error {
+func (s *scope) compilePart(f *formula, p *part) *source.Error {
 	tree, err := parser.Parse(p.text)
 	if err != nil {
-		return n.exprError(p, err)
+		return f.failed(p, err)
 	}
 	names := &identifiers{local: map[string]bool{}}
 	ast.Walk(&tree.Node, names)
@@ -253,15 +261,14 @@ func (s *scope) compilePart(n *node, p *part) *Error {
 		case s.bad[name]:
 			return nil
 		case s.types[name] == nil:
-			at := n.offset(p.off + byteOffset(p.text, id.Location().From))
-			return n.src.errorf(at, s.hint(name), "unknown name %q", name)
+			return f.at.ErrorAt(p.off+byteOffset(p.text, id.Location().From), s.hint(name), "unknown name %q", name)
 		}
 	}
 	program, err := expr.Compile(p.text, expr.Env(s.types),
 		// What an expression gives may depend on the study alone.
 		expr.DisableBuiltin("now"), expr.DisableBuiltin("date"), expr.DisableBuiltin("timezone"))
 	if err != nil {
-		return n.exprError(p, err)
+		return f.failed(p, err)
 	}
 	for _, id := range names.used {
 		if s.axes[id.Value] && !names.local[id.Value] {
@@ -279,7 +286,7 @@ func (s *scope) hint(name string) string {
 	case slices.Contains(builtin.Names, name):
 		return fmt.Sprintf("%s is a function: write %s(...)", name, name)
 	default:
-		if near := nearest(name, known); near != "" {
+		if near := source.Nearest(name, known); near != "" {
 			return fmt.Sprintf("did you mean %q?", near)
 		}
 	}
@@ -317,19 +324,18 @@ func identifier(name string) bool {
 	return ok && id.Value == name && !strings.HasPrefix(name, "$")
 }
 
-// exprError places an error of expr-lang in the file.
-func (n *node) exprError(p *part, err error) *Error {
-	var f *file.Error
-	if !errors.As(err, &f) {
-		return n.errorf("", "expression %q: %v", strings.TrimSpace(p.text), err)
+// failed places an error of expr-lang in the file.
+func (f *formula) failed(p *part, err error) *source.Error {
+	var e *file.Error
+	if !errors.As(err, &e) {
+		return f.at.Errorf("", "expression %q: %v", strings.TrimSpace(p.text), err)
 	}
-	at := n.offset(p.off + byteOffset(p.text, f.From))
-	msg, _, _ := strings.Cut(f.Message, "\n")
+	msg, _, _ := strings.Cut(e.Message, "\n")
 	hint := ""
 	if field, ok := strings.CutPrefix(msg, "unknown field "); ok {
-		hint = suggest(field, machineFields) // of what expressions see, only machine has fields
+		hint = source.Suggest(field, machineFields) // of what expressions see, only machine has fields
 	}
-	return n.src.errorf(at, hint, "expression: %s", msg)
+	return f.at.ErrorAt(p.off+byteOffset(p.text, e.From), hint, "expression: %s", msg)
 }
 
 func byteOffset(s string, runes int) int {
@@ -341,41 +347,40 @@ func byteOffset(s string, runes int) int {
 	return off
 }
 
-// axes adds the axes that the expressions below n use.
-func (n *node) axes(to map[string]bool) {
+// axesOf adds the axes that the expressions below n use.
+func axesOf(n *source.Node, to map[string]bool) {
 	if n == nil {
 		return
 	}
-	for _, p := range n.parts {
-		for _, a := range p.axes {
-			to[a] = true
+	if f, ok := n.Formula.(*formula); ok {
+		for _, p := range f.parts {
+			for _, a := range p.axes {
+				to[a] = true
+			}
 		}
 	}
-	for _, item := range n.items {
-		item.axes(to)
+	for _, item := range n.Items {
+		axesOf(item, to)
 	}
-	for _, p := range n.pairs {
-		p.val.axes(to)
+	for _, p := range n.Pairs {
+		axesOf(p.Val, to)
 	}
 }
 
-// value evaluates a scalar: itself, what its one expression gives, or its text
-// with each expression's value written in.
-func (n *node) value(env map[string]any) (any, *Error) {
-	if n.parts == nil {
-		return n.val, nil
-	}
-	if len(n.parts) == 1 && n.parts[0].expr {
-		return n.run(&n.parts[0], env)
+// Value returns what the one expression gives, or the text with each expression's
+// value written in.
+func (f *formula) Value(env map[string]any) (any, *source.Error) {
+	if len(f.parts) == 1 && f.parts[0].expr {
+		return f.run(&f.parts[0], env)
 	}
 	var b strings.Builder
-	for i := range n.parts {
-		p := &n.parts[i]
+	for i := range f.parts {
+		p := &f.parts[i]
 		if !p.expr {
 			b.WriteString(p.text)
 			continue
 		}
-		v, err := n.run(p, env)
+		v, err := f.run(p, env)
 		if err != nil {
 			return nil, err
 		}
@@ -385,21 +390,21 @@ func (n *node) value(env map[string]any) (any, *Error) {
 		case float64:
 			b.WriteString(strconv.FormatFloat(v, 'g', -1, 64))
 		default:
-			return nil, n.src.errorf(n.offset(p.off), "for a list, write join(map(list, string(#)), \" \")",
-				"%s cannot be written into a string", describe(v))
+			return nil, f.at.ErrorAt(p.off, "for a list, write join(map(list, string(#)), \" \")",
+				"%s cannot be written into a string", source.Describe(v))
 		}
 	}
 	return b.String(), nil
 }
 
-func (n *node) run(p *part, env map[string]any) (any, *Error) {
+func (f *formula) run(p *part, env map[string]any) (any, *source.Error) {
 	v, err := expr.Run(p.program, env)
 	if err != nil {
-		return nil, n.exprError(p, err)
+		return nil, f.failed(p, err)
 	}
 	v, err = plain(v)
 	if err != nil {
-		return nil, n.src.errorf(n.offset(p.off), "", "expression %q: %v", strings.TrimSpace(p.text), err)
+		return nil, f.at.ErrorAt(p.off, "", "expression %q: %v", strings.TrimSpace(p.text), err)
 	}
 	return v, nil
 }
@@ -448,23 +453,4 @@ func plain(v any) (any, error) {
 		return out, nil
 	}
 	return nil, fmt.Errorf("gives a %T, which a study cannot hold", v)
-}
-
-// describe names a value with its type, for messages.
-func describe(v any) string {
-	switch v := v.(type) {
-	case nil:
-		return "nothing"
-	case string:
-		return fmt.Sprintf("the string %q", v)
-	case bool:
-		return fmt.Sprint(v)
-	case int64:
-		return fmt.Sprintf("the integer %d", v)
-	case float64:
-		return fmt.Sprintf("the number %v", v)
-	case []any:
-		return "a list"
-	}
-	return "a mapping"
 }

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/source"
 )
 
 // FuzzLoad: whatever the file holds, Load ends with a study that binds at every
@@ -55,16 +56,16 @@ func FuzzLoad(f *testing.F) {
 }
 
 func checkErrors(t *testing.T, err error, path string, text []byte) {
-	var list Errors
+	var list source.Errors
 	if !errors.As(err, &list) {
-		var one *Error
+		var one *source.Error
 		if !errors.As(err, &one) {
 			t.Fatalf("%T: %v", err, err)
 		}
-		list = Errors{one}
+		list = source.Errors{one}
 	}
-	lines := newSource("", strings.TrimPrefix(string(text), "\uFEFF")).lines
-	last := Pos{}
+	lines := source.Lines(strings.TrimPrefix(string(text), "\uFEFF"))
+	last := source.Pos{}
 	for _, e := range list {
 		if e.Msg == "" || e.Error() == "" {
 			t.Errorf("an error without a message at %v", e.Pos)
@@ -132,11 +133,11 @@ func FuzzExpression(f *testing.F) {
 		s := newScope("x", cell.Machine{})
 		s.set("levels", []any{int64(0), int64(1)})
 		s.set("level", int64(4))
-		n := &node{src: &source{name: "x", lines: []string{"${{" + text + "}}"}}, line: 1, col: 1, val: "${{" + text + "}}"}
-		var errs Errors
+		n := source.Argument("x", "${{"+text+"}}")
+		var errs source.Errors
 		s.compile(n, &errs)
-		if len(errs) == 0 && !n.bad {
-			v, err := n.value(s.values)
+		if len(errs) == 0 && !n.Bad {
+			v, err := n.Value(s.values)
 			if err != nil {
 				errs = append(errs, err)
 			} else if _, err := plain(v); err != nil {
@@ -144,7 +145,7 @@ func FuzzExpression(f *testing.F) {
 			}
 		}
 		for _, e := range errs {
-			if e.Pos.Line != 1 || e.Pos.Col < 1 || e.Pos.Col > utf8.RuneCountInString(text)+6 {
+			if e.Pos.Line != 0 || e.Pos.Col < 1 || e.Pos.Col > utf8.RuneCountInString(text)+6 {
 				t.Errorf("%q: %v lies outside", text, e)
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"barograph/pipeline/source"
 )
 
 func (l *loader) named(name string) *Stage {
@@ -31,20 +33,20 @@ func (l *loader) graph() {
 		l.references(st, "needs", st.needs)
 		l.references(st, "during", st.during)
 		for _, w := range st.during {
-			accompanied[w.text] = true
-			if w.at == nil {
+			accompanied[w.Text] = true
+			if w.At == nil {
 				continue
 			}
-			if slices.Contains(st.Needs, w.text) {
-				l.fail(w.at, "keep during: alone", "stage %q cannot both wait for %q and run during it", st.Name, w.text)
+			if slices.Contains(st.Needs, w.Text) {
+				l.fail(w.At, "keep during: alone", "stage %q cannot both wait for %q and run during it", st.Name, w.Text)
 			}
-			other := l.named(w.text)
+			other := l.named(w.Text)
 			switch {
 			case other == nil || other == st:
 			case !other.Background:
-				l.fail(w.at, fmt.Sprintf("give %q background: true, or use needs:", w.text), "stage %q runs during %q, which is no background stage", st.Name, w.text)
+				l.fail(w.At, fmt.Sprintf("give %q background: true, or use needs:", w.Text), "stage %q runs during %q, which is no background stage", st.Name, w.Text)
 			default:
-				l.aligned(st, other, w.at)
+				l.aligned(st, other, w.At)
 			}
 		}
 	}
@@ -56,26 +58,26 @@ func (l *loader) graph() {
 	l.cycles()
 }
 
-func (l *loader) references(st *Stage, key string, words []word) {
+func (l *loader) references(st *Stage, key string, words []source.Word) {
 	seen := map[string]bool{}
 	for _, w := range words {
 		switch {
-		case w.at == nil:
-		case w.text == st.Name:
-			l.fail(w.at, "", "stage %q names itself in %s", st.Name, key)
-		case l.named(w.text) == nil:
+		case w.At == nil:
+		case w.Text == st.Name:
+			l.fail(w.At, "", "stage %q names itself in %s", st.Name, key)
+		case l.named(w.Text) == nil:
 			others := slices.DeleteFunc(l.stageNames(), func(n string) bool { return n == st.Name })
-			l.fail(w.at, suggest(w.text, others), "%s: no stage %q", key, w.text)
-		case seen[w.text]:
-			l.fail(w.at, "", "%s: %q stands there twice", key, w.text)
+			l.fail(w.At, source.Suggest(w.Text, others), "%s: no stage %q", key, w.Text)
+		case seen[w.Text]:
+			l.fail(w.At, "", "%s: %q stands there twice", key, w.Text)
 		}
-		seen[w.text] = true
+		seen[w.Text] = true
 	}
 }
 
 // aligned checks that each cell of st has a cell of the background stage: the
 // one with the same values on the axes that both have.
-func (l *loader) aligned(st, background *Stage, at *node) {
+func (l *loader) aligned(st, background *Stage, at *source.Node) {
 	for _, b := range background.Matrix {
 		i := slices.IndexFunc(st.Matrix, func(a Axis) bool { return a.Name == b.Name })
 		if i < 0 {
@@ -106,12 +108,12 @@ func (l *loader) cycles() {
 		state[st] = visiting
 		chain = append(chain, st.Name)
 		for _, w := range slices.Concat(st.needs, st.during) {
-			next := l.named(w.text)
+			next := l.named(w.Text)
 			switch {
 			case next == nil || next == st:
 			case state[next] == visiting:
 				from := slices.Index(chain, next.Name)
-				l.fail(w.at, "", "cycle: %s -> %s", strings.Join(chain[from:], " -> "), next.Name)
+				l.fail(w.At, "", "cycle: %s -> %s", strings.Join(chain[from:], " -> "), next.Name)
 			case state[next] == 0:
 				visit(next)
 			}

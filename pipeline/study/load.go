@@ -14,6 +14,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
+	"barograph/pipeline/source"
 )
 
 // Options are what a command line adds to a study.
@@ -34,40 +35,40 @@ const MaxCells = 1_000_000
 
 // studyFile is the study as written; its tags are the schema.
 type studyFile struct {
-	Study       word      `json:"study" required:"true" doc:"The study's name, and its folder's below data/."`
-	Description string    `json:"description" doc:"What the study asks, in a sentence or two."`
-	Params      *node     `json:"params" doc:"Parameters with their defaults: bool, number, string or list. The default's type is the parameter's."`
-	Machine     word      `json:"machine" doc:"A file under configs/machines/ without its .yaml, or auto."`
-	Seed        uint64    `json:"seed" min:"0" doc:"Seeds the order of the measured cells and every stage; 1 unless given."`
-	Order       *node     `json:"order" doc:"How the measured cells' order is drawn."`
-	Stages      *node     `json:"stages" required:"true" doc:"The stages by name."`
-	Claims      []claimed `json:"claims" doc:"Sentences of the paper, and the stage that judges each."`
+	Study       source.Word  `json:"study" required:"true" doc:"The study's name, and its folder's below data/."`
+	Description string       `json:"description" doc:"What the study asks, in a sentence or two."`
+	Params      *source.Node `json:"params" doc:"Parameters with their defaults: bool, number, string or list. The default's type is the parameter's."`
+	Machine     source.Word  `json:"machine" doc:"A file under configs/machines/ without its .yaml, or auto."`
+	Seed        uint64       `json:"seed" min:"0" doc:"Seeds the order of the measured cells and every stage; 1 unless given."`
+	Order       *source.Node `json:"order" doc:"How the measured cells' order is drawn."`
+	Stages      *source.Node `json:"stages" required:"true" doc:"The stages by name."`
+	Claims      []claimed    `json:"claims" doc:"Sentences of the paper, and the stage that judges each."`
 }
 
 type orderFile struct {
-	Block    word  `json:"block" doc:"The axis whose values are measured one after another; replicate unless given."`
-	Baseline *node `json:"baseline" doc:"The point measured first, in the middle and last, such as {level: 0}."`
+	Block    source.Word  `json:"block" doc:"The axis whose values are measured one after another; replicate unless given."`
+	Baseline *source.Node `json:"baseline" doc:"The point measured first, in the middle and last, such as {level: 0}."`
 }
 
 type claimed struct {
-	ID       word   `json:"id" required:"true" doc:"A short name, such as C1."`
-	Says     string `json:"says" required:"true" doc:"The sentence."`
-	JudgedBy word   `json:"judged-by" required:"true" doc:"The stage whose verdict counts."`
+	ID       source.Word `json:"id" required:"true" doc:"A short name, such as C1."`
+	Says     string      `json:"says" required:"true" doc:"The sentence."`
+	JudgedBy source.Word `json:"judged-by" required:"true" doc:"The stage whose verdict counts."`
 }
 
 type stageFile struct {
-	Uses       word              `json:"uses" required:"true" doc:"The stage's kind."`
+	Uses       source.Word       `json:"uses" required:"true" doc:"The stage's kind."`
 	Background bool              `json:"background" doc:"Whether cells run while those of the stages that name it in during: run."`
-	Needs      []word            `json:"needs" doc:"Stages whose cells must have ended."`
-	During     []word            `json:"during" doc:"Background stages that run at the same time."`
-	Matrix     *node             `json:"matrix" doc:"Axes by name: a list of values, or a number N for 1 to N. One cell for each point."`
-	With       *node             `json:"with" doc:"The kind's parameters."`
-	Notebook   word              `json:"notebook" doc:"The notebook's folder, holding its main.go."`
-	Run        *node             `json:"run" doc:"A shell line."`
-	Inputs     *node             `json:"inputs" doc:"Globs of workspace files that the cell reads."`
-	Outputs    *node             `json:"outputs" doc:"Workspace files that the cell writes."`
+	Needs      []source.Word     `json:"needs" doc:"Stages whose cells must have ended."`
+	During     []source.Word     `json:"during" doc:"Background stages that run at the same time."`
+	Matrix     *source.Node      `json:"matrix" doc:"Axes by name: a list of values, or a number N for 1 to N. One cell for each point."`
+	With       *source.Node      `json:"with" doc:"The kind's parameters."`
+	Notebook   source.Word       `json:"notebook" doc:"The notebook's folder, holding its main.go."`
+	Run        *source.Node      `json:"run" doc:"A shell line."`
+	Inputs     *source.Node      `json:"inputs" doc:"Globs of workspace files that the cell reads."`
+	Outputs    *source.Node      `json:"outputs" doc:"Workspace files that the cell writes."`
 	Resources  map[string]int64  `json:"resources" min:"0" doc:"How much of each resource a cell holds, such as {device: 1}."`
-	Timeout    word              `json:"timeout" doc:"How long a cell may run, such as 90s or 10m; no limit unless given."`
+	Timeout    source.Word       `json:"timeout" doc:"How long a cell may run, such as 90s or 10m; no limit unless given."`
 	Retries    int               `json:"retries" min:"0" max:"100" doc:"How often a failed cell is tried again."`
 	Env        map[string]string `json:"env" doc:"Environment variables of the cell."`
 }
@@ -82,7 +83,7 @@ var (
 
 // Load reads, checks and resolves the study in the YAML file at path. Every
 // stage has been bound at every point when it returns, so that what is wrong
-// shows before anything runs. The error holds an *Error or [Errors] for an
+// shows before anything runs. The error holds an *source.Error or [source.Errors] for an
 // invalid file, and the reason why a file could not be read.
 func Load(path string, opt Options) (*Study, error) {
 	text, err := read(path)
@@ -95,13 +96,13 @@ func Load(path string, opt Options) (*Study, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load study %q: %w", path, err)
 	}
-	doc, bad := parse(path, text)
+	doc, bad := source.Parse(path, text)
 	if bad != nil {
 		return nil, cell.Usage(bad)
 	}
 	l := &loader{opt: opt, doc: doc, study: &Study{File: path, Root: root}, invalid: map[string]bool{}}
 	l.load(text)
-	if err := l.errs.err(); err != nil {
+	if err := l.errs.Err(); err != nil {
 		return nil, cell.Usage(err)
 	}
 	return l.study, nil
@@ -134,9 +135,9 @@ func Workspace(path string) (string, error) {
 // A loader holds what Load has found so far.
 type loader struct {
 	opt     Options
-	doc     *node
+	doc     *source.Node
 	study   *Study
-	errs    Errors
+	errs    source.Errors
 	scope   *scope // study-wide names
 	cells   int
 	byName  map[string]*Stage
@@ -144,16 +145,16 @@ type loader struct {
 	writers map[string]string // output -> the cell that writes it
 }
 
-func (l *loader) fail(n *node, hint, format string, args ...any) {
-	l.errs = append(l.errs, n.errorf(hint, format, args...))
+func (l *loader) fail(n *source.Node, hint, format string, args ...any) {
+	l.errs = append(l.errs, n.Errorf(hint, format, args...))
 }
 
 func (l *loader) load(text []byte) {
-	if l.doc.kind != mapping {
+	if l.doc.Kind != source.Mapping {
 		l.fail(l.doc, "begin with study: and the study's name", "a study is a mapping of keys")
 		return
 	}
-	l.study.Name, _ = scalarText(l.doc.get("study"))
+	l.study.Name, _ = scalarText(l.doc.Get("study"))
 	machine := l.machine()
 	l.study.Digest = digest(text, machine.text)
 	l.study.Sources.Root, l.study.Sources.File, l.study.Sources.Digest = l.study.Root, l.study.File, l.study.Digest
@@ -161,15 +162,15 @@ func (l *loader) load(text []byte) {
 
 	l.scope = newScope(l.study.Name, l.study.Machine)
 	l.params(machine)
-	for _, p := range l.doc.pairs {
-		if p.key.val != "params" && p.key.val != "stages" {
-			l.scope.compile(p.val, &l.errs)
+	for _, p := range l.doc.Pairs {
+		if p.Key.Val != "params" && p.Key.Val != "stages" {
+			l.scope.compile(p.Val, &l.errs)
 		}
 	}
 	file := studyFile{Seed: 1}
 	l.decode(&file, l.doc)
-	if file.Study.at != nil && !nameForm.MatchString(l.study.Name) {
-		l.fail(file.Study.at, nameHint, "study: %q is not a name", l.study.Name)
+	if file.Study.At != nil && !nameForm.MatchString(l.study.Name) {
+		l.fail(file.Study.At, nameHint, "study: %q is not a name", l.study.Name)
 	}
 	l.study.Doc, l.study.Seed = file.Description, file.Seed
 	if file.Stages != nil {
@@ -181,18 +182,18 @@ func (l *loader) load(text []byte) {
 }
 
 // decode fills v with study-wide values; it returns false after an error.
-func (l *loader) decode(v any, n *node) bool {
-	d := decoder{env: l.scope.values}
-	d.decode(reflect.ValueOf(v).Elem(), n, "")
-	l.errs = append(l.errs, d.errs...)
-	return len(d.errs) == 0 && !d.partial
+func (l *loader) decode(v any, n *source.Node) bool {
+	d := source.Decoder{Env: l.scope.values}
+	d.Decode(reflect.ValueOf(v).Elem(), n, "")
+	l.errs = append(l.errs, d.Errs...)
+	return len(d.Errs) == 0 && !d.Partial
 }
 
-func scalarText(n *node) (string, bool) {
+func scalarText(n *source.Node) (string, bool) {
 	if n == nil {
 		return "", false
 	}
-	s, ok := n.val.(string)
+	s, ok := n.Val.(string)
 	return s, ok
 }
 
@@ -200,16 +201,16 @@ func scalarText(n *node) (string, bool) {
 // the command line's overrides.
 func (l *loader) params(machine *machineFile) {
 	l.study.Params = map[string]any{}
-	params := l.doc.get("params")
-	if params != nil && params.kind != mapping {
+	params := l.doc.Get("params")
+	if params != nil && params.Kind != source.Mapping {
 		l.fail(params, "", "params: want a mapping of names to defaults")
 		return
 	}
 	var known []string
 	if params != nil {
-		for _, p := range params.pairs {
-			known = append(known, p.key.val.(string))
-			l.scope.later[p.key.val.(string)] = true
+		for _, p := range params.Pairs {
+			known = append(known, p.Key.Val.(string))
+			l.scope.later[p.Key.Val.(string)] = true
 		}
 	}
 	overrides := machine.overrides(l.study.Name, known, &l.errs)
@@ -217,19 +218,19 @@ func (l *loader) params(machine *machineFile) {
 	if params == nil {
 		return
 	}
-	for _, p := range params.pairs {
-		name := p.key.val.(string)
+	for _, p := range params.Pairs {
+		name := p.Key.Val.(string)
 		delete(l.scope.later, name)
 		switch {
 		case !identifier(name):
-			l.fail(p.key, "use letters, digits and underscores", "%q cannot name a parameter", name)
+			l.fail(p.Key, "use letters, digits and underscores", "%q cannot name a parameter", name)
 			l.scope.bad[name] = true
 			continue
 		case l.scope.has(name):
-			l.fail(p.key, "choose another name", "parameter %q hides what expressions know under that name", name)
+			l.fail(p.Key, "choose another name", "parameter %q hides what expressions know under that name", name)
 			continue
 		}
-		v, ok := l.param(p.val)
+		v, ok := l.param(p.Val)
 		if o, overridden := overrides[name]; ok && overridden {
 			to, valid := l.param(o.to)
 			if valid {
@@ -252,13 +253,13 @@ func (l *loader) params(machine *machineFile) {
 }
 
 // param evaluates a parameter's value: a scalar or a list of scalars.
-func (l *loader) param(n *node) (any, bool) {
+func (l *loader) param(n *source.Node) (any, bool) {
 	before := len(l.errs)
 	l.scope.compile(n, &l.errs)
-	d := decoder{env: l.scope.values}
-	v := d.plain(n)
-	l.errs = append(l.errs, d.errs...)
-	if d.partial || len(l.errs) > before {
+	d := source.Decoder{Env: l.scope.values}
+	v := d.Plain(n)
+	l.errs = append(l.errs, d.Errs...)
+	if d.Partial || len(l.errs) > before {
 		return nil, false
 	}
 	switch x := v.(type) {
@@ -271,24 +272,24 @@ func (l *loader) param(n *node) (any, bool) {
 				continue
 			}
 			at := n
-			if n.kind == list {
-				at = n.items[i]
+			if n.Kind == source.List {
+				at = n.Items[i]
 			}
-			l.fail(at, "a list holds numbers, strings, true and false", "parameter %q: %s in a list", n.name, describe(e))
+			l.fail(at, "a list holds numbers, strings, true and false", "parameter %q: %s in a list", n.Name, source.Describe(e))
 			return nil, false
 		}
 		return v, true
 	case nil:
-		l.fail(n, `for an empty string, write ""`, "parameter %q has no value", n.name)
+		l.fail(n, `for an empty string, write ""`, "parameter %q has no value", n.Name)
 	default:
-		l.fail(n, "a parameter is a number, a string, true, false or a list of them", "parameter %q is %s", n.name, describe(v))
+		l.fail(n, "a parameter is a number, a string, true, false or a list of them", "parameter %q is %s", n.Name, source.Describe(v))
 	}
 	return nil, false
 }
 
 // An override is a new value for a parameter.
 type override struct {
-	to *node
+	to *source.Node
 	by string
 }
 
@@ -304,7 +305,7 @@ func (l *loader) convert(to, from any, o override, name string) (any, bool) {
 		case string:
 			hint = fmt.Sprintf("quote it: %q", fmt.Sprint(got))
 		}
-		l.fail(o.to, hint, "parameter %q is %s; %s does not fit", name, typeName(from), describe(got))
+		l.fail(o.to, hint, "parameter %q is %s; %s does not fit", name, typeName(from), source.Describe(got))
 		return nil, false
 	}
 	switch from := from.(type) {
@@ -372,63 +373,58 @@ func typeName(v any) string {
 func (l *loader) sets(known []string) map[string]override {
 	out := map[string]override{}
 	for _, arg := range l.opt.Set {
-		src := &source{name: "--set", lines: []string{arg}, bare: true}
-		at := &node{src: src, line: 1, col: 1}
+		at := source.Argument("--set", arg)
 		name, value, ok := strings.Cut(arg, "=")
 		if !ok || strings.ContainsAny(arg, "\r\n") {
 			l.fail(at, "", "want name=value on one line, got %q", arg)
 			continue
 		}
 		if !slices.Contains(known, name) {
-			l.fail(at, suggest(name, known), "unknown parameter %q", name)
+			l.fail(at, source.Suggest(name, known), "unknown parameter %q", name)
 			continue
 		}
 		if strings.TrimSpace(value) == "" {
 			l.fail(at, fmt.Sprintf(`for an empty string, write %s='""'`, name), "parameter %q has no value", name)
 			continue
 		}
-		// Blanks in place of the name keep the columns.
-		n, err := parse("--set", []byte(strings.Repeat(" ", len(name)+1)+value))
+		n, err := source.ParseArgument("--set", arg, len(name)+1)
 		if err != nil {
-			err.Pos.Line, err.Source = 0, arg
 			l.errs = append(l.errs, err)
 			continue
 		}
-		n.name = name
-		// The tree's nodes share one source, now the argument itself.
-		*n.src = *src
+		n.Name = name
 		out[name] = override{n, "--set"}
 	}
 	return out
 }
 
-func (l *loader) stages(stages *node) {
-	if stages.kind != mapping {
+func (l *loader) stages(stages *source.Node) {
+	if stages.Kind != source.Mapping {
 		l.fail(stages, "", "stages: want a mapping of names to stages")
 		return
 	}
-	if len(stages.pairs) == 0 {
+	if len(stages.Pairs) == 0 {
 		l.fail(stages, "", "a study without stages")
 	}
-	for _, p := range stages.pairs {
-		st := &Stage{Name: p.key.val.(string), Pos: p.key.pos()}
-		st.at = p.key
+	for _, p := range stages.Pairs {
+		st := &Stage{Name: p.Key.Val.(string), Pos: p.Key.Pos()}
+		st.at = p.Key
 		l.study.Stages = append(l.study.Stages, st)
 		if !nameForm.MatchString(st.Name) {
-			l.fail(p.key, nameHint, "%q cannot name a stage", st.Name)
+			l.fail(p.Key, nameHint, "%q cannot name a stage", st.Name)
 		}
-		if p.val.kind != mapping {
-			l.fail(p.val, "", "stage %q: want a mapping, with uses: at least", st.Name)
+		if p.Val.Kind != source.Mapping {
+			l.fail(p.Val, "", "stage %q: want a mapping, with uses: at least", st.Name)
 			continue
 		}
-		l.stage(st, p.val)
+		l.stage(st, p.Val)
 	}
 }
 
-func (l *loader) stage(st *Stage, n *node) {
-	for _, p := range n.pairs {
-		if key := p.key.val.(string); key != "matrix" && !perPoint[key] {
-			l.scope.compile(p.val, &l.errs)
+func (l *loader) stage(st *Stage, n *source.Node) {
+	for _, p := range n.Pairs {
+		if key := p.Key.Val.(string); key != "matrix" && !perPoint[key] {
+			l.scope.compile(p.Val, &l.errs)
 		}
 	}
 	var f stageFile
@@ -436,10 +432,10 @@ func (l *loader) stage(st *Stage, n *node) {
 	st.Background, st.Resources, st.Retries, st.Env = f.Background, f.Resources, f.Retries, f.Env
 	st.Needs, st.During = texts(f.Needs), texts(f.During)
 	st.needs, st.during = f.Needs, f.During
-	if f.Timeout.at != nil {
-		d, err := unit.ParseDuration(f.Timeout.text)
-		if err != nil || d <= 0 || !strings.ContainsAny(f.Timeout.text, "smh") {
-			l.fail(f.Timeout.at, "", "timeout: want a duration such as 90s or 10m, got %q", f.Timeout.text)
+	if f.Timeout.At != nil {
+		d, err := unit.ParseDuration(f.Timeout.Text)
+		if err != nil || d <= 0 || !strings.ContainsAny(f.Timeout.Text, "smh") {
+			l.fail(f.Timeout.At, "", "timeout: want a duration such as 90s or 10m, got %q", f.Timeout.Text)
 		}
 		st.Timeout = d
 	}
@@ -447,20 +443,20 @@ func (l *loader) stage(st *Stage, n *node) {
 
 	st.body = body{with: f.With, run: f.Run, inputs: f.Inputs, outputs: f.Outputs, env: inner.values}
 	axes := map[string]bool{}
-	for _, part := range []*node{f.With, f.Run, f.Inputs, f.Outputs} {
+	for _, part := range []*source.Node{f.With, f.Run, f.Inputs, f.Outputs} {
 		inner.compile(part, &l.errs)
-		part.axes(axes)
+		axesOf(part, axes)
 	}
 	for _, a := range st.Matrix {
 		if axes[a.Name] {
 			st.body.axes = append(st.body.axes, a)
 		}
 	}
-	if f.Uses.at == nil {
+	if f.Uses.At == nil {
 		return
 	}
-	if st.Kind = l.opt.Kinds[f.Uses.text]; st.Kind == nil {
-		l.fail(f.Uses.at, suggest(f.Uses.text, l.opt.Kinds.Names()), "unknown kind of stage %q", f.Uses.text)
+	if st.Kind = l.opt.Kinds[f.Uses.Text]; st.Kind == nil {
+		l.fail(f.Uses.At, source.Suggest(f.Uses.Text, l.opt.Kinds.Names()), "unknown kind of stage %q", f.Uses.Text)
 		return
 	}
 	l.kind(st, f)
@@ -483,19 +479,19 @@ func (l *loader) kind(st *Stage, f stageFile) {
 		l.fail(st.at, "kinds that can: "+strings.Join(can, ", "), "stage %q: kind %q cannot run in the background", st.Name, k.Name)
 	}
 	if st.Background && len(st.During) > 0 {
-		l.fail(f.During[0].at, "", "stage %q: a background stage cannot itself run during another", st.Name)
+		l.fail(f.During[0].At, "", "stage %q: a background stage cannot itself run during another", st.Name)
 	}
 	switch {
-	case k.Notebook && f.Notebook.at == nil:
+	case k.Notebook && f.Notebook.At == nil:
 		l.fail(st.at, "add notebook: and the notebook's folder", "stage %q: kind %q needs a notebook", st.Name, k.Name)
-	case !k.Notebook && f.Notebook.at != nil:
-		l.fail(f.Notebook.at, "", "stage %q: kind %q takes no notebook", st.Name, k.Name)
+	case !k.Notebook && f.Notebook.At != nil:
+		l.fail(f.Notebook.At, "", "stage %q: kind %q takes no notebook", st.Name, k.Name)
 	case k.Notebook:
-		st.Notebook = filepath.Clean(f.Notebook.text)
-		if !filepath.IsLocal(f.Notebook.text) {
-			l.fail(f.Notebook.at, "write a path relative to the workspace", "notebook %q is not inside the workspace", f.Notebook.text)
+		st.Notebook = filepath.Clean(f.Notebook.Text)
+		if !filepath.IsLocal(f.Notebook.Text) {
+			l.fail(f.Notebook.At, "write a path relative to the workspace", "notebook %q is not inside the workspace", f.Notebook.Text)
 		} else if info, err := os.Stat(filepath.Join(l.study.Root, st.Notebook, "main.go")); err != nil || !info.Mode().IsRegular() {
-			l.fail(f.Notebook.at, "a notebook is a folder with a main.go", "notebook %q: no file %s in the workspace", f.Notebook.text, filepath.Join(st.Notebook, "main.go"))
+			l.fail(f.Notebook.At, "a notebook is a folder with a main.go", "notebook %q: no file %s in the workspace", f.Notebook.Text, filepath.Join(st.Notebook, "main.go"))
 		}
 	}
 	switch {
@@ -506,11 +502,11 @@ func (l *loader) kind(st *Stage, f stageFile) {
 	}
 }
 
-func texts(words []word) []string {
+func texts(words []source.Word) []string {
 	var out []string
 	for _, w := range words {
-		if w.at != nil {
-			out = append(out, w.text)
+		if w.At != nil {
+			out = append(out, w.Text)
 		}
 	}
 	return out
@@ -518,33 +514,33 @@ func texts(words []word) []string {
 
 // matrix evaluates the axes. It returns the scope of the stage's own
 // expressions, and whether every axis is known.
-func (l *loader) matrix(st *Stage, n *node) (*scope, bool) {
+func (l *loader) matrix(st *Stage, n *source.Node) (*scope, bool) {
 	inner := l.scope.inner()
 	if n == nil {
 		l.cells++
 		return inner, true
 	}
-	if n.kind != mapping {
+	if n.Kind != source.Mapping {
 		l.fail(n, "write axes: {level: [0, 1, 2], replicate: 5}", "matrix: want a mapping of axes")
 		return inner, false
 	}
 	whole, cells := true, 1
-	for _, p := range n.pairs {
-		a := Axis{Name: p.key.val.(string)}
+	for _, p := range n.Pairs {
+		a := Axis{Name: p.Key.Val.(string)}
 		switch {
 		case !identifier(a.Name):
-			l.fail(p.key, "use letters, digits and underscores", "%q cannot name an axis", a.Name)
+			l.fail(p.Key, "use letters, digits and underscores", "%q cannot name an axis", a.Name)
 			whole = false
 			continue
 		case l.scope.has(a.Name):
-			l.fail(p.key, "choose another name", "axis %q hides what expressions know under that name", a.Name)
+			l.fail(p.Key, "choose another name", "axis %q hides what expressions know under that name", a.Name)
 			whole = false
 			continue
 		}
-		values, ok := l.axis(p.val, a.Name)
+		values, ok := l.axis(p.Val, a.Name)
 		if a.Values = values; ok {
 			if cells *= len(values); cells > MaxCells {
-				l.fail(p.key, "", "stage %q has more than %d cells", st.Name, MaxCells)
+				l.fail(p.Key, "", "stage %q has more than %d cells", st.Name, MaxCells)
 				ok, cells = false, 1
 			}
 		}
@@ -563,17 +559,17 @@ func (l *loader) matrix(st *Stage, n *node) (*scope, bool) {
 }
 
 // axis evaluates an axis to its values.
-func (l *loader) axis(n *node, name string) ([]any, bool) {
+func (l *loader) axis(n *source.Node, name string) ([]any, bool) {
 	before := len(l.errs)
 	l.scope.compile(n, &l.errs)
-	d := decoder{env: l.scope.values}
-	v := d.plain(n)
-	l.errs = append(l.errs, d.errs...)
-	if d.partial || len(l.errs) > before {
+	d := source.Decoder{Env: l.scope.values}
+	v := d.Plain(n)
+	l.errs = append(l.errs, d.Errs...)
+	if d.Partial || len(l.errs) > before {
 		return nil, false
 	}
 	if f, ok := v.(float64); ok {
-		if i, whole := integer(f); whole {
+		if i, whole := source.Integer(f); whole {
 			v = i
 		}
 	}
@@ -596,14 +592,14 @@ func (l *loader) axis(n *node, name string) ([]any, bool) {
 		seen := make(map[string]bool, len(x))
 		for i, value := range x {
 			at := n
-			if n.kind == list {
-				at = n.items[i]
+			if n.Kind == source.List {
+				at = n.Items[i]
 			}
 			text := fmt.Sprint(value)
 			switch value.(type) {
 			case bool, int64, float64, string:
 			default:
-				l.fail(at, "", "axis %q: want numbers, strings, true or false, got %s", name, describe(value))
+				l.fail(at, "", "axis %q: want numbers, strings, true or false, got %s", name, source.Describe(value))
 				return nil, false
 			}
 			if text == "" || strings.ContainsFunc(text, unfit) {
@@ -618,7 +614,7 @@ func (l *loader) axis(n *node, name string) ([]any, bool) {
 		}
 		return x, true
 	}
-	l.fail(n, "", "axis %q: want a list of values or a number N for 1 to N, got %s", name, describe(v))
+	l.fail(n, "", "axis %q: want a list of values or a number N for 1 to N, got %s", name, source.Describe(v))
 	return nil, false
 }
 
@@ -627,15 +623,15 @@ func (l *loader) axis(n *node, name string) ([]any, bool) {
 func unfit(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune("[],=", r) }
 
 // overwrites reports outputs that every value of some axis would write again.
-func (l *loader) overwrites(st *Stage, outputs *node) {
-	if outputs == nil || outputs.kind != list {
+func (l *loader) overwrites(st *Stage, outputs *source.Node) {
+	if outputs == nil || outputs.Kind != source.List {
 		return
 	}
-	for _, item := range outputs.items {
+	for _, item := range outputs.Items {
 		used := map[string]bool{}
-		item.axes(used)
+		axesOf(item, used)
 		for _, a := range st.Matrix {
-			if len(a.Values) > 1 && !used[a.Name] && !item.bad {
+			if len(a.Values) > 1 && !used[a.Name] && !item.Bad {
 				l.fail(item, fmt.Sprintf("put ${{ %s }} into the path", a.Name), "stage %q: its %d cells along %q would all write this file", st.Name, len(a.Values), a.Name)
 				break
 			}
@@ -643,7 +639,7 @@ func (l *loader) overwrites(st *Stage, outputs *node) {
 	}
 }
 
-func (l *loader) order(n *node) {
+func (l *loader) order(n *source.Node) {
 	l.study.Order.Block = "replicate"
 	if n == nil {
 		return
@@ -659,32 +655,32 @@ func (l *loader) order(n *node) {
 		}
 	}
 	known := slices.Collect(maps.Keys(axes))
-	if f.Block.at != nil {
-		if l.study.Order.Block = f.Block.text; axes[f.Block.text] == nil && !l.invalid[f.Block.text] {
-			l.fail(f.Block.at, suggest(f.Block.text, known), "order: no stage has the axis %q", f.Block.text)
+	if f.Block.At != nil {
+		if l.study.Order.Block = f.Block.Text; axes[f.Block.Text] == nil && !l.invalid[f.Block.Text] {
+			l.fail(f.Block.At, source.Suggest(f.Block.Text, known), "order: no stage has the axis %q", f.Block.Text)
 		}
 	}
 	if f.Baseline == nil {
 		return
 	}
-	if f.Baseline.kind != mapping {
+	if f.Baseline.Kind != source.Mapping {
 		l.fail(f.Baseline, "write a point: {level: 0}", "baseline: want a mapping of axes to values")
 		return
 	}
-	for _, p := range f.Baseline.pairs {
-		axis := p.key.val.(string)
+	for _, p := range f.Baseline.Pairs {
+		axis := p.Key.Val.(string)
 		if l.invalid[axis] {
 			continue
 		}
 		if axes[axis] == nil {
-			l.fail(p.key, suggest(axis, known), "baseline: no stage has the axis %q", axis)
+			l.fail(p.Key, source.Suggest(axis, known), "baseline: no stage has the axis %q", axis)
 			continue
 		}
-		d := decoder{env: l.scope.values}
-		v := d.plain(p.val)
-		l.errs = append(l.errs, d.errs...)
+		d := source.Decoder{Env: l.scope.values}
+		v := d.Plain(p.Val)
+		l.errs = append(l.errs, d.Errs...)
 		i := slices.IndexFunc(axes[axis], func(x any) bool { return fmt.Sprint(x) == fmt.Sprint(v) })
-		if d.partial || len(d.errs) > 0 {
+		if d.Partial || len(d.Errs) > 0 {
 			continue
 		}
 		if i < 0 {
@@ -692,7 +688,7 @@ func (l *loader) order(n *node) {
 			for _, x := range axes[axis] {
 				values = append(values, fmt.Sprint(x))
 			}
-			l.fail(p.val, "its values: "+listing(values), "baseline: axis %q has no value %v", axis, v)
+			l.fail(p.Val, "its values: "+source.Listing(values), "baseline: axis %q has no value %v", axis, v)
 			continue
 		}
 		l.study.Order.Baseline = append(l.study.Order.Baseline, cell.Coordinate{Axis: axis, Value: axes[axis][i]})
@@ -702,19 +698,19 @@ func (l *loader) order(n *node) {
 func (l *loader) claims(claims []claimed) {
 	seen := map[string]bool{}
 	for _, c := range claims {
-		if c.ID.at != nil && seen[c.ID.text] {
-			l.fail(c.ID.at, "", "claim %q appears twice", c.ID.text)
+		if c.ID.At != nil && seen[c.ID.Text] {
+			l.fail(c.ID.At, "", "claim %q appears twice", c.ID.Text)
 		}
-		seen[c.ID.text] = true
-		if c.JudgedBy.at == nil {
+		seen[c.ID.Text] = true
+		if c.JudgedBy.At == nil {
 			continue
 		}
-		switch st := l.named(c.JudgedBy.text); {
+		switch st := l.named(c.JudgedBy.Text); {
 		case st == nil:
-			l.fail(c.JudgedBy.at, suggest(c.JudgedBy.text, l.stageNames()), "claim %q: no stage %q", c.ID.text, c.JudgedBy.text)
+			l.fail(c.JudgedBy.At, source.Suggest(c.JudgedBy.Text, l.stageNames()), "claim %q: no stage %q", c.ID.Text, c.JudgedBy.Text)
 		case st.Kind != nil && st.Kind.Verdicts == "":
-			l.fail(c.JudgedBy.at, "", "claim %q: stage %q is of kind %q, which judges nothing", c.ID.text, st.Name, st.Kind.Name)
+			l.fail(c.JudgedBy.At, "", "claim %q: stage %q is of kind %q, which judges nothing", c.ID.Text, st.Name, st.Kind.Name)
 		}
-		l.study.Claims = append(l.study.Claims, cell.Claim{ID: c.ID.text, Says: c.Says, JudgedBy: c.JudgedBy.text})
+		l.study.Claims = append(l.study.Claims, cell.Claim{ID: c.ID.Text, Says: c.Says, JudgedBy: c.JudgedBy.Text})
 	}
 }

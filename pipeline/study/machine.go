@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/source"
 )
 
 // machineFile is a file under configs/machines/.
@@ -21,18 +22,18 @@ import (
 // study has; its studies: override those of one study, and win. The command
 // line wins over both.
 type machineFile struct {
-	Name        word               `json:"name"`
+	Name        source.Word        `json:"name"`
 	Description string             `json:"description"`
-	Device      word               `json:"device" required:"true"`
-	Match       word               `json:"match"` // a regular expression for the GPU's name, for auto
+	Device      source.Word        `json:"device" required:"true"`
+	Match       source.Word        `json:"match"` // a regular expression for the GPU's name, for auto
 	Link        linkFile           `json:"link"`
 	Sim         map[string]float64 `json:"sim"`
-	Params      *node              `json:"params"`
-	Studies     *node              `json:"studies"`
+	Params      *source.Node       `json:"params"`
+	Studies     *source.Node       `json:"studies"`
 
 	file string // relative to the workspace
 	text []byte
-	doc  *node
+	doc  *source.Node
 }
 
 type linkFile struct {
@@ -51,15 +52,14 @@ var deviceForm = regexp.MustCompile(`^(host|sim|cuda(:[0-9]+)?)$`)
 // machine finds the study's machine and reads its file.
 func (l *loader) machine() *machineFile {
 	names := machineNames(l.study.Root)
-	at := l.doc.get("machine")
+	at := l.doc.Get("machine")
 	name, by := auto, auto
 	if n, ok := scalarText(at); ok {
 		name, by = n, l.study.File
 	}
 	if l.opt.Machine != "" {
 		name, by = l.opt.Machine, "--machine"
-		src := &source{name: "--machine", lines: []string{name}, bare: true}
-		at = &node{src: src, line: 1, col: 1, val: name}
+		at = source.Argument("--machine", name)
 	}
 	sources := &l.study.Sources
 	sources.Names = names
@@ -70,7 +70,7 @@ func (l *loader) machine() *machineFile {
 	l.study.MachineBy = by
 	if !slices.Contains(names, name) {
 		if at != nil && name != "host" {
-			l.fail(at, suggest(name, append(names, auto)), "machine: no file %s", filepath.Join(machineFolder, name+".yaml"))
+			l.fail(at, source.Suggest(name, append(names, auto)), "machine: no file %s", filepath.Join(machineFolder, name+".yaml"))
 		}
 		// Any folder can measure this computer, with nothing known of its bus.
 		l.study.Machine = cell.Machine{Name: "host", Device: "host"}
@@ -82,7 +82,7 @@ func (l *loader) machine() *machineFile {
 	l.errs = append(l.errs, errs...)
 	l.checkSim(m)
 	l.study.Machine = cell.Machine{
-		Name: name, Device: m.Device.text, Description: m.Description,
+		Name: name, Device: m.Device.Text, Description: m.Description,
 		Link: cell.Link(m.Link), Sim: m.Sim,
 	}
 	l.fingerprint()
@@ -96,11 +96,11 @@ func (l *loader) checkSim(m *machineFile) {
 		if check == nil || m.Sim == nil {
 			continue
 		}
-		for _, p := range m.doc.get("sim").pairs {
-			parameter := p.key.val.(string)
+		for _, p := range m.doc.Get("sim").Pairs {
+			parameter := p.Key.Val.(string)
 			value, ok := m.Sim[parameter]
 			if err := check(parameter, value); ok && err != nil {
-				l.fail(p.key, cell.HintOf(err), "sim: %v", err)
+				l.fail(p.Key, cell.HintOf(err), "sim: %v", err)
 			}
 		}
 	}
@@ -125,63 +125,63 @@ func machineNames(root string) []string {
 	return names
 }
 
-func readMachine(root, name string) (*machineFile, Errors) {
+func readMachine(root, name string) (*machineFile, source.Errors) {
 	m := &machineFile{file: filepath.Join(machineFolder, name+".yaml")}
 	text, err := read(filepath.Join(root, m.file))
 	if err != nil {
 		if p := (*fs.PathError)(nil); errors.As(err, &p) {
 			err = p.Err
 		}
-		return m, Errors{{Pos: Pos{File: m.file}, Msg: fmt.Sprintf("read the machine file: %v", err)}}
+		return m, source.Errors{{Pos: source.Pos{File: m.file}, Msg: fmt.Sprintf("read the machine file: %v", err)}}
 	}
 	m.text = text
-	doc, bad := parse(m.file, text)
+	doc, bad := source.Parse(m.file, text)
 	if bad != nil {
-		return m, Errors{bad}
+		return m, source.Errors{bad}
 	}
 	m.doc = doc
-	d := decoder{}
-	d.decode(reflect.ValueOf(m).Elem(), doc, "")
-	if w := m.Name; w.at != nil && w.text != name {
-		d.fail(w.at, "name the file and the machine alike", "machine %q in the file %s.yaml", w.text, name)
+	d := source.Decoder{}
+	d.Decode(reflect.ValueOf(m).Elem(), doc, "")
+	if w := m.Name; w.At != nil && w.Text != name {
+		d.Fail(w.At, "name the file and the machine alike", "machine %q in the file %s.yaml", w.Text, name)
 	}
-	if w := m.Device; w.at != nil && !deviceForm.MatchString(w.text) {
-		d.fail(w.at, "known: host, sim, cuda, cuda:1", "unknown device %q", w.text)
+	if w := m.Device; w.At != nil && !deviceForm.MatchString(w.Text) {
+		d.Fail(w.At, "known: host, sim, cuda, cuda:1", "unknown device %q", w.Text)
 	}
-	if w := m.Match; w.at != nil {
-		if _, err := regexp.Compile(w.text); err != nil {
-			d.fail(w.at, "", "match: %v", err)
+	if w := m.Match; w.At != nil {
+		if _, err := regexp.Compile(w.Text); err != nil {
+			d.Fail(w.At, "", "match: %v", err)
 		}
 	}
-	return m, d.errs
+	return m, d.Errs
 }
 
 // overrides returns the parameters that the machine changes in a study.
-func (m *machineFile) overrides(study string, known []string, errs *Errors) map[string]override {
+func (m *machineFile) overrides(study string, known []string, errs *source.Errors) map[string]override {
 	out := map[string]override{}
-	add := func(n *node, strict bool) {
+	add := func(n *source.Node, strict bool) {
 		if n == nil {
 			return
 		}
-		if n.kind != mapping {
-			*errs = append(*errs, n.errorf("", "%s: want a mapping of parameters to values", n.label()))
+		if n.Kind != source.Mapping {
+			*errs = append(*errs, n.Errorf("", "%s: want a mapping of parameters to values", n.Label()))
 			return
 		}
-		for _, p := range n.pairs {
-			name := p.key.val.(string)
+		for _, p := range n.Pairs {
+			name := p.Key.Val.(string)
 			if slices.Contains(known, name) {
-				out[name] = override{p.val, m.file}
+				out[name] = override{p.Val, m.file}
 			} else if strict {
-				*errs = append(*errs, p.key.errorf(suggest(name, known), "study %q has no parameter %q", study, name))
+				*errs = append(*errs, p.Key.Errorf(source.Suggest(name, known), "study %q has no parameter %q", study, name))
 			}
 		}
 	}
 	add(m.Params, false)
-	if m.Studies != nil && m.Studies.kind != mapping {
-		*errs = append(*errs, m.Studies.errorf("", "studies: want a mapping of studies to their parameters"))
+	if m.Studies != nil && m.Studies.Kind != source.Mapping {
+		*errs = append(*errs, m.Studies.Errorf("", "studies: want a mapping of studies to their parameters"))
 		return out
 	}
-	add(m.Studies.get(study), true)
+	add(m.Studies.Get(study), true)
 	return out
 }
 
@@ -226,10 +226,10 @@ func (h hardware) choose(root string, names []string) (name, why string) {
 	}
 	for _, name := range names {
 		m, errs := readMachine(root, name)
-		if len(errs) > 0 || m.Match.text == "" {
+		if len(errs) > 0 || m.Match.Text == "" {
 			continue // its errors show when it is asked for
 		}
-		match := regexp.MustCompile(m.Match.text)
+		match := regexp.MustCompile(m.Match.Text)
 		for _, model := range models {
 			if !match.MatchString(model) {
 				continue

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/source"
 )
 
 type object = map[string]any
@@ -88,8 +89,8 @@ func kindSchema(k *cell.Kind, with reflect.Type) object {
 		}
 	}
 	if with.Kind() == reflect.Struct {
-		for _, f := range fieldsOf(with) {
-			if f.required() {
+		for _, f := range source.Fields(with) {
+			if f.Required() {
 				required = append(required, "with")
 				break
 			}
@@ -137,16 +138,16 @@ var rawSchemas = map[string]object{
 func structSchema(t reflect.Type, value reflect.Value) object {
 	properties := object{}
 	required := []string{}
-	for _, f := range fieldsOf(t) {
+	for _, f := range source.Fields(t) {
 		var def reflect.Value
 		if value.IsValid() {
 			def = value.FieldByIndex(f.Index)
 		}
 		var s object
 		switch {
-		case f.Type == nodeType:
-			s = maps.Clone(rawSchemas[f.name])
-		case f.name == "study":
+		case f.Type == source.NodeType:
+			s = maps.Clone(rawSchemas[f.Key])
+		case f.Key == "study":
 			s = object{"allOf": []object{ref("name")}}
 		default:
 			s = typeSchema(f.Type, def, f.Tag)
@@ -157,10 +158,10 @@ func structSchema(t reflect.Type, value reflect.Value) object {
 		if def.IsValid() && !def.IsZero() && f.Type.Kind() != reflect.Struct {
 			s["default"] = def.Interface()
 		}
-		if f.required() {
-			required = append(required, f.name)
+		if f.Required() {
+			required = append(required, f.Key)
 		}
-		properties[f.name] = s
+		properties[f.Key] = s
 	}
 	return object{"type": "object", "properties": properties, "required": required, "additionalProperties": false}
 }
@@ -168,7 +169,7 @@ func structSchema(t reflect.Type, value reflect.Value) object {
 // typeSchema describes a type's values, or an expression in their place.
 func typeSchema(t reflect.Type, def reflect.Value, tag reflect.StructTag) object {
 	s := bareSchema(t, def, tag)
-	if t.Kind() == reflect.Interface || t.Kind() == reflect.Struct && !reads(t) && t != wordType {
+	if t.Kind() == reflect.Interface || t.Kind() == reflect.Struct && !source.Reads(t) && t != source.WordType {
 		return s
 	}
 	if _, enum := s["enum"]; s["type"] == "string" && !enum {
@@ -181,9 +182,9 @@ func bareSchema(t reflect.Type, def reflect.Value, tag reflect.StructTag) object
 	switch {
 	case t.Kind() == reflect.Pointer:
 		return bareSchema(t.Elem(), reflect.Value{}, tag)
-	case t == wordType:
+	case t == source.WordType:
 		return object{"type": "string"}
-	case reads(t):
+	case source.Reads(t):
 		if d, ok := reflect.Zero(t).Interface().(interface{ JSONSchema() map[string]any }); ok {
 			return d.JSONSchema()
 		}
@@ -216,7 +217,7 @@ func bareSchema(t reflect.Type, def reflect.Value, tag reflect.StructTag) object
 	}
 	for key, name := range map[string]string{"min": "minimum", "max": "maximum"} {
 		if text, ok := tag.Lookup(key); ok {
-			s[name] = json.Number(strconv.FormatFloat(bound(t, text), 'f', -1, 64))
+			s[name] = json.Number(strconv.FormatFloat(source.Bound(t, text), 'f', -1, 64))
 		}
 	}
 	return s

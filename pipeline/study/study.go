@@ -4,8 +4,8 @@
 // [Load] parses the file with positions, applies the machine's and the command
 // line's overrides, expands each stage's matrix, and validates every name and
 // type, so that what comes out can be planned. [Study.Bind] returns one stage
-// at one point of its matrix. Every error is an [Error] with file:line:column;
-// several come as [Errors], in the file's order. [Schema] describes the file to
+// at one point of its matrix. Every error is a [source.Error] with file:line:column;
+// several come as [source.Errors], in the file's order. [Schema] describes the file to
 // editors.
 //
 // # Expressions
@@ -32,6 +32,7 @@ package study
 import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
+	"barograph/pipeline/source"
 )
 
 // A Study is a validated study file.
@@ -77,7 +78,7 @@ type Order struct {
 type Stage struct {
 	Name       string
 	Kind       *cell.Kind
-	Pos        Pos
+	Pos        source.Pos
 	Background bool
 	Needs      []string
 	During     []string
@@ -88,8 +89,8 @@ type Stage struct {
 	Retries    int
 	Env        map[string]string
 
-	at            *node
-	needs, during []word
+	at            *source.Node
+	needs, during []source.Word
 	body          body
 }
 
@@ -97,12 +98,6 @@ type Stage struct {
 type Axis struct {
 	Name   string
 	Values []any // bool, int64, float64 or string
-}
-
-// A Pos is a place in a file, from 1.
-type Pos struct {
-	File      string
-	Line, Col int
 }
 
 // A Bound stage is a stage at one point, with nothing left to evaluate. Points

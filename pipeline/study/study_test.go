@@ -13,6 +13,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
+	"barograph/pipeline/source"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -191,7 +192,7 @@ func TestLoad(t *testing.T) {
 	check("timeout", infer.Timeout.String(), "10m0s")
 	check("retries", infer.Retries, 2)
 	check("env", infer.Env, map[string]string{"MACHINE": "small"})
-	check("position", infer.Pos, Pos{path, 29, 3})
+	check("position", infer.Pos, source.Pos{File: path, Line: 29, Col: 3})
 	check("notebook", s.Stages[3].Notebook, "notebooks/judge")
 
 	bind := func(stage int, p cell.Point) *Bound {
@@ -285,8 +286,8 @@ func TestErrors(t *testing.T) {
 			if err == nil {
 				t.Fatalf("no error; stages %v", s.Stages)
 			}
-			if e := (*Error)(nil); !errors.As(err, &e) {
-				t.Errorf("%T is no *Error", err)
+			if e := (*source.Error)(nil); !errors.As(err, &e) {
+				t.Errorf("%T is no *source.Error", err)
 			}
 			got := strings.ReplaceAll(err.Error(), root+"/", "") + "\n"
 			golden(t, strings.TrimSuffix(file, ".yaml")+".golden", got)

@@ -1,4 +1,11 @@
-package study
+// Package source reads YAML files into Go values and keeps the place of all it
+// reads, so that whatever is wrong is shown as file:line:column with the line, a
+// caret and a hint.
+//
+// [Parse] returns a tree of nodes; a [Decoder] fills structs from it. An integer
+// is written in decimal, without a leading zero, or after 0x, 0o or 0b, and has 64
+// bits; all else that looks like one is an error.
+package source
 
 import (
 	"cmp"
@@ -8,7 +15,13 @@ import (
 	"unicode/utf8"
 )
 
-// An Error is one thing wrong with a study or a machine file, at its place.
+// A Pos is a place in a file, from 1.
+type Pos struct {
+	File      string
+	Line, Col int
+}
+
+// An Error is one thing wrong with a file, at its place.
 // Line 0 stands for a place that is no file, such as --set.
 type Error struct {
 	Pos    Pos
@@ -58,7 +71,7 @@ func (p Pos) String() string {
 	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Col)
 }
 
-// Errors are all errors of one Load, in file order; never empty.
+// Errors are all errors of what was read, in file order; never empty.
 type Errors []*Error
 
 // Error returns the errors one after another, each on lines of its own.
@@ -79,8 +92,8 @@ func (e Errors) Unwrap() []error {
 	return list
 }
 
-// err returns the errors in file order, each once: nil, an *Error or Errors.
-func (e Errors) err() error {
+// Err returns the errors in file order, each once: nil, an *Error or Errors.
+func (e Errors) Err() error {
 	files := map[string]int{}
 	for _, x := range e {
 		if _, ok := files[x.Pos.File]; !ok {
@@ -103,19 +116,19 @@ func (e Errors) err() error {
 	return e
 }
 
-// suggest names the known word nearest to a misspelt one, or all of them.
-func suggest(word string, known []string) string {
+// Suggest names the known word nearest to a misspelt one, or all of them.
+func Suggest(word string, known []string) string {
 	if len(known) == 0 {
 		return ""
 	}
-	if near := nearest(word, known); near != "" {
+	if near := Nearest(word, known); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
-	return "known: " + listing(known)
+	return "known: " + Listing(known)
 }
 
-// listing writes words in order, each once, and the first few of many.
-func listing(words []string) string {
+// Listing writes words in order, each once, and the first few of many.
+func Listing(words []string) string {
 	const most = 12
 	sorted := slices.Compact(slices.Sorted(slices.Values(words)))
 	if len(sorted) > most {
@@ -124,9 +137,9 @@ func listing(words []string) string {
 	return strings.Join(sorted, ", ")
 }
 
-// nearest returns the known word at the smallest edit distance, if that is at
+// Nearest returns the known word at the smallest edit distance, if that is at
 // most a third of the word's length; empty otherwise.
-func nearest(word string, known []string) string {
+func Nearest(word string, known []string) string {
 	best, limit := "", max(1, (utf8.RuneCountInString(word)+1)/3)
 	for _, k := range slices.Sorted(slices.Values(known)) {
 		if d := distance(strings.ToLower(word), strings.ToLower(k)); d <= limit {

@@ -1,4 +1,4 @@
-package study
+package source
 
 import (
 	"errors"
@@ -15,8 +15,8 @@ func TestNearest(t *testing.T) {
 		"nedds": "needs", "neds": "needs", "Needs": "needs", "wiht": "with", "levles": "levels",
 		"replicate": "replicates", "zebra": "", "": "", "x": "", "use": "uses",
 	} {
-		if got := nearest(word, known); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
+		if got := Nearest(word, known); got != want {
+			t.Errorf("Nearest(%q) = %q, want %q", word, got, want)
 		}
 	}
 }
@@ -40,12 +40,12 @@ func TestDistance(t *testing.T) {
 }
 
 func TestErrorsAs(t *testing.T) {
-	if err := (Errors{}).err(); err != nil {
+	if err := (Errors{}).Err(); err != nil {
 		t.Errorf("no errors: %v", err)
 	}
 	a := &Error{Pos: Pos{"f", 2, 1}, Msg: "b"}
 	b := &Error{Pos: Pos{"f", 1, 9}, Msg: "a"}
-	err := Errors{a, b, a}.err()
+	err := Errors{a, b, a}.Err()
 	if got, want := err.Error(), "f:1:9: a\nf:2:1: b"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -88,27 +88,27 @@ func TestOffset(t *testing.T) {
 		"literal, with a tab": "a: |\n  one\n  x\tMARK",
 	} {
 		t.Run(name, func(t *testing.T) {
-			doc, bad := parse("f", []byte(text))
+			doc, bad := Parse("f", []byte(text))
 			if bad != nil {
 				t.Fatal(bad)
 			}
 			var found bool
-			var walk func(n *node)
-			walk = func(n *node) {
-				for _, p := range n.pairs {
-					walk(p.val)
+			var walk func(n *Node)
+			walk = func(n *Node) {
+				for _, p := range n.Pairs {
+					walk(p.Val)
 				}
-				for _, i := range n.items {
+				for _, i := range n.Items {
 					walk(i)
 				}
-				s, _ := n.val.(string)
+				s, _ := n.Val.(string)
 				at := strings.Index(s, "MARK")
 				if at < 0 {
 					return
 				}
 				found = true
-				p := n.offset(at)
-				line := []rune(doc.src.lines[p.Line-1])
+				p := n.Offset(at)
+				line := []rune(doc.text.lines[p.Line-1])
 				if got := string(line[min(p.Col-1, len(line)):]); !strings.HasPrefix(got, "MARK") {
 					t.Errorf("%d:%d is %q", p.Line, p.Col, got)
 				}

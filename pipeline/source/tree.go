@@ -1,4 +1,4 @@
-package study
+package source
 
 import (
 	"bytes"
@@ -15,92 +15,142 @@ import (
 )
 
 const (
-	maxFile  = 8 << 20 // bytes of a study; the shipped ones have under 3,000
+	maxFile  = 8 << 20 // bytes of a file; the shipped ones have under 3,000
 	maxAlias = 10_000  // nodes that aliases may add, against alias bombs
 )
 
-// A source is a text with errors to show.
-type source struct {
+// A Text is what errors show lines of.
+type Text struct {
 	name  string
 	lines []string
-	bare  bool // not a file: positions have no line
+	bare  bool // no file, such as an argument: positions have no line
 }
 
-// A node is a YAML value with aliases and merge keys resolved.
-type node struct {
-	src       *source
-	line, col int    // from 1; columns count characters
-	name      string // the key it stands under, for messages
+// A Node is a YAML value with aliases and merge keys resolved.
+type Node struct {
+	Name  string // the key it stands under, for messages
+	Kind  Kind
+	Val   any // of a scalar: nil, bool, int64, float64 or string
+	Items []*Node
+	Pairs []Pair
+
+	// Formula computes the value of a string that only stands for one; nil for all
+	// others.
+	Formula Formula
+	// Bad says that an error was reported here: what follows from it is not.
+	Bad bool
+
+	text      *Text
+	line, col int // from 1; columns count characters
 	style     yaml.Style
-
-	kind  kind
-	val   any // of a scalar: nil, bool, int64, float64 or string
-	items []*node
-	pairs []pair
-
-	parts []part // of a string with expressions, once compiled
-	bad   bool   // an error was reported here; do not report what follows from it
 }
 
-type pair struct {
-	key *node
-	val *node
+// A Formula computes a value in an environment of names.
+type Formula interface {
+	Value(env map[string]any) (any, *Error)
 }
 
-type kind int
+// A Pair is a key with its value.
+type Pair struct {
+	Key *Node
+	Val *Node
+}
 
+// A Kind is what a node is.
+type Kind int
+
+// The kinds of nodes.
 const (
-	scalar kind = iota
-	list
-	mapping
+	Scalar Kind = iota
+	List
+	Mapping
 )
 
-// get returns the value under a key, or nil.
-func (n *node) get(key string) *node {
+// Argument returns the node of an argument of the command line, which has a name
+// such as --set and no lines.
+func Argument(name, text string) *Node {
+	return &Node{text: &Text{name: name, lines: []string{text}, bare: true}, line: 1, col: 1, Val: text}
+}
+
+// Empty returns an empty mapping called name, where n stands.
+func (n *Node) Empty(name string) *Node {
+	return &Node{text: n.text, line: n.line, col: n.col, Name: name, Kind: Mapping}
+}
+
+// At returns the node that keys and indices lead to, or the last one on the way.
+func (n *Node) At(path ...any) *Node {
+	for _, step := range path {
+		next := (*Node)(nil)
+		switch step := step.(type) {
+		case string:
+			next = n.Get(step)
+		case int:
+			if step < len(n.Items) {
+				next = n.Items[step]
+			}
+		}
+		if next == nil {
+			break
+		}
+		n = next
+	}
+	return n
+}
+
+// Get returns the value under a key, or nil.
+func (n *Node) Get(key string) *Node {
 	if n == nil {
 		return nil
 	}
-	for _, p := range n.pairs {
-		if p.key.val == key {
-			return p.val
+	for _, p := range n.Pairs {
+		if p.Key.Val == key {
+			return p.Val
 		}
 	}
 	return nil
 }
 
-// pos returns the place of the node's first character.
-func (n *node) pos() Pos { return n.src.pos(n.line, n.col) }
+// Value returns a scalar's value, computed in env where it has to be.
+func (n *Node) Value(env map[string]any) (any, *Error) {
+	if n.Formula != nil {
+		return n.Formula.Value(env)
+	}
+	return n.Val, nil
+}
 
-// errorf returns an error at the node.
-func (n *node) errorf(hint, format string, args ...any) *Error {
-	return n.src.errorf(n.pos(), hint, format, args...)
+// Pos returns the place of the node's first character.
+func (n *Node) Pos() Pos { return n.text.pos(n.line, n.col) }
+
+// Errorf returns an error at the node.
+func (n *Node) Errorf(hint, format string, args ...any) *Error {
+	return n.text.errorf(n.Pos(), hint, format, args...)
 }
 
 // pos returns a place of the text; the parser puts what is missing at its end
 // one line beyond.
-func (s *source) pos(line, col int) Pos {
-	if line > len(s.lines) {
-		line = len(s.lines)
-		col = utf8.RuneCountInString(s.lines[line-1]) + 1
+func (t *Text) pos(line, col int) Pos {
+	if line > len(t.lines) {
+		line = len(t.lines)
+		col = utf8.RuneCountInString(t.lines[line-1]) + 1
 	}
-	if s.bare {
+	if t.bare {
 		line = 0
 	}
-	return Pos{s.name, line, col}
+	return Pos{t.name, line, col}
 }
 
-func (s *source) errorf(at Pos, hint, format string, args ...any) *Error {
+func (t *Text) errorf(at Pos, hint, format string, args ...any) *Error {
 	e := &Error{Pos: at, Msg: fmt.Sprintf(format, args...), Hint: hint}
-	if i := max(at.Line, 1) - 1; i < len(s.lines) {
-		e.Source = s.lines[i]
+	if i := max(at.Line, 1) - 1; i < len(t.lines) {
+		e.Source = t.lines[i]
 	}
 	return e
 }
 
-// newSource splits a text into lines where YAML does, so that line numbers
-// agree with the parser's.
-func newSource(name, text string) *source {
-	s := &source{name: name}
+// Lines splits a text where YAML does, so that line numbers agree with the
+// parser's.
+func Lines(text string) []string {
+	var lines []string
 	start := 0
 	for i := 0; i < len(text); {
 		r, size := utf8.DecodeRuneInString(text[i:])
@@ -115,17 +165,35 @@ func newSource(name, text string) *source {
 		default:
 			continue
 		}
-		s.lines = append(s.lines, text[start:end])
+		lines = append(lines, text[start:end])
 		start = i
 	}
-	s.lines = append(s.lines, text[start:])
-	return s
+	return append(lines, text[start:])
 }
 
-// parse reads one YAML document into a tree.
-func parse(name string, text []byte) (*node, *Error) {
+// ErrorAt returns an error at the byte at off in a string scalar's value.
+func (n *Node) ErrorAt(off int, hint, format string, args ...any) *Error {
+	return n.text.errorf(n.Offset(off), hint, format, args...)
+}
+
+// ParseArgument reads what an argument of the command line, such as name=value,
+// holds from a byte on: one YAML value.
+func ParseArgument(name, arg string, from int) (*Node, *Error) {
+	// Blanks in place of what stands before keep the columns.
+	n, err := Parse(name, []byte(strings.Repeat(" ", from)+arg[from:]))
+	if err != nil {
+		err.Pos.Line, err.Source = 0, arg
+		return nil, err
+	}
+	// The tree's nodes share one text, now the argument itself.
+	*n.text = *Argument(name, arg).text
+	return n, nil
+}
+
+// Parse reads one YAML document into a tree. Errors call it name.
+func Parse(name string, text []byte) (*Node, *Error) {
 	text = bytes.TrimPrefix(text, []byte("\uFEFF"))
-	s := newSource(name, string(text))
+	s := &Text{name: name, lines: Lines(string(text))}
 	if len(text) > maxFile {
 		return nil, &Error{Pos: Pos{name, 1, 1}, Msg: fmt.Sprintf("the file has %d bytes, more than the %d that are read", len(text), maxFile)}
 	}
@@ -136,45 +204,45 @@ func parse(name string, text []byte) (*node, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	b := builder{src: s, open: map[*yaml.Node]bool{}}
+	b := builder{text: s, open: map[*yaml.Node]bool{}}
 	return b.build(doc, "")
 }
 
-func (s *source) notUTF8() *Error {
-	for i, l := range s.lines {
+func (t *Text) notUTF8() *Error {
+	for i, l := range t.lines {
 		for j, col := 0, 1; j < len(l); col++ {
 			r, size := utf8.DecodeRuneInString(l[j:])
 			if r == utf8.RuneError && size == 1 {
-				e := s.errorf(s.pos(i+1, col), "save the file as UTF-8", "byte 0x%02x is not UTF-8", l[j])
+				e := t.errorf(t.pos(i+1, col), "save the file as UTF-8", "byte 0x%02x is not UTF-8", l[j])
 				e.Source = strings.ToValidUTF8(l, "\uFFFD")
 				return e
 			}
 			j += size
 		}
 	}
-	return s.errorf(s.pos(1, 1), "save the file as UTF-8", "the file is not UTF-8")
+	return t.errorf(t.pos(1, 1), "save the file as UTF-8", "the file is not UTF-8")
 }
 
 // decode runs the YAML parser and places its complaints.
-func (s *source) decode(text []byte) (_ *yaml.Node, e *Error) {
+func (t *Text) decode(text []byte) (_ *yaml.Node, e *Error) {
 	defer func() {
 		// yaml.v3 panics on a few malformed documents that it did not foresee.
 		if r := recover(); r != nil {
-			e = s.errorf(s.pos(1, 1), "", "not YAML: %v", r)
+			e = t.errorf(t.pos(1, 1), "", "not YAML: %v", r)
 		}
 	}()
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	var doc, second yaml.Node
 	if err := dec.Decode(&doc); errors.Is(err, io.EOF) || err == nil && len(doc.Content) == 0 {
-		return nil, s.errorf(s.pos(1, 1), "", "the file is empty")
+		return nil, t.errorf(t.pos(1, 1), "", "the file is empty")
 	} else if err != nil {
-		return nil, s.syntax(err)
+		return nil, t.syntax(err)
 	}
 	switch err := dec.Decode(&second); {
 	case err == nil:
-		return nil, s.errorf(s.pos(second.Line, second.Column), "put each study in a file of its own", "a second document begins here")
+		return nil, t.errorf(t.pos(second.Line, second.Column), "put each study in a file of its own", "a second document begins here")
 	case !errors.Is(err, io.EOF):
-		return nil, s.syntax(err)
+		return nil, t.syntax(err)
 	}
 	return doc.Content[0], nil
 }
@@ -186,27 +254,27 @@ var (
 
 // syntax turns an error of the YAML parser, which knows a line at best, into
 // one with a position.
-func (s *source) syntax(err error) *Error {
+func (t *Text) syntax(err error) *Error {
 	msg := err.Error()
 	line := 1
 	if m := yamlLine.FindStringSubmatch(msg); m != nil {
 		msg = msg[len(m[0]):]
 		if n, err := strconv.Atoi(m[1]); err == nil {
-			line = min(max(n, 1), len(s.lines))
+			line = min(max(n, 1), len(t.lines))
 		}
 	}
 	if m := yamlAnchor.FindStringSubmatch(msg); m != nil {
-		for i, l := range s.lines {
+		for i, l := range t.lines {
 			if before, _, ok := strings.Cut(l, "*"+m[1]); ok {
-				return s.errorf(s.pos(i+1, utf8.RuneCountInString(before)+1), "", "unknown anchor %q", m[1])
+				return t.errorf(t.pos(i+1, utf8.RuneCountInString(before)+1), "", "unknown anchor %q", m[1])
 			}
 		}
 	}
-	line = s.failing(line)
-	if l := s.lines[line-1]; strings.Contains(l[:len(l)-len(strings.TrimLeft(l, " \t"))], "\t") {
-		return s.errorf(s.pos(line, strings.IndexByte(l, '\t')+1), "indent with spaces", "a tab in the indentation, which YAML does not allow")
+	line = t.failing(line)
+	if l := t.lines[line-1]; strings.Contains(l[:len(l)-len(strings.TrimLeft(l, " \t"))], "\t") {
+		return t.errorf(t.pos(line, strings.IndexByte(l, '\t')+1), "indent with spaces", "a tab in the indentation, which YAML does not allow")
 	}
-	l := s.lines[line-1]
+	l := t.lines[line-1]
 	hint := ""
 	switch {
 	case strings.Contains(l, "${{"):
@@ -215,16 +283,16 @@ func (s *source) syntax(err error) *Error {
 		hint = `quote a text that holds ": "`
 	}
 	col := utf8.RuneCountInString(l) - utf8.RuneCountInString(strings.TrimLeft(l, " \t")) + 1
-	return s.errorf(s.pos(line, col), hint, "not YAML: %s", msg)
+	return t.errorf(t.pos(line, col), hint, "not YAML: %s", msg)
 }
 
 // failing returns the line that a syntax error lies in. The parser names one
 // before it or that one: where the mapping or list it was reading begins. The
 // first line after the longest beginning of the text that parses is nearer.
-func (s *source) failing(line int) int {
+func (t *Text) failing(line int) int {
 	const far, large = 200, 64 << 10 // the search is for files that people write
 	text, good := "", line-1
-	for i, l := range s.lines[:min(line+far, len(s.lines))] {
+	for i, l := range t.lines[:min(line+far, len(t.lines))] {
 		if text += l + "\n"; len(text) > large {
 			return line
 		}
@@ -232,48 +300,48 @@ func (s *source) failing(line int) int {
 			good = i + 1
 		}
 	}
-	for good < len(s.lines)-1 && strings.TrimSpace(s.lines[good]) == "" {
+	for good < len(t.lines)-1 && strings.TrimSpace(t.lines[good]) == "" {
 		good++
 	}
-	return min(good+1, len(s.lines))
+	return min(good+1, len(t.lines))
 }
 
 // A builder makes nodes of what the YAML parser returned.
 type builder struct {
-	src   *source
+	text  *Text
 	open  map[*yaml.Node]bool // aliases being followed
 	depth int                 // of aliases
 	added int                 // nodes that came through aliases
 }
 
-func (b *builder) build(y *yaml.Node, name string) (*node, *Error) {
-	n := &node{src: b.src, line: y.Line, col: y.Column, name: name, style: y.Style}
+func (b *builder) build(y *yaml.Node, name string) (*Node, *Error) {
+	n := &Node{text: b.text, line: y.Line, col: y.Column, Name: name, style: y.Style}
 	if b.depth > 0 {
 		if b.added++; b.added > maxAlias {
-			return nil, n.errorf("", "the aliases (*name) expand to more than %d values", maxAlias)
+			return nil, n.Errorf("", "the aliases (*name) expand to more than %d values", maxAlias)
 		}
 	}
 	switch y.Kind {
 	case yaml.AliasNode:
 		if b.open[y.Alias] {
-			return nil, n.errorf("", "anchor %q contains itself", y.Value)
+			return nil, n.Errorf("", "anchor %q contains itself", y.Value)
 		}
 		b.open[y.Alias] = true
 		b.depth++
 		defer func() { delete(b.open, y.Alias); b.depth-- }()
 		return b.build(y.Alias, name)
 	case yaml.SequenceNode:
-		n.kind = list
+		n.Kind = List
 		for _, c := range y.Content {
 			item, err := b.build(c, name)
 			if err != nil {
 				return nil, err
 			}
-			n.items = append(n.items, item)
+			n.Items = append(n.Items, item)
 		}
 		return n, nil
 	case yaml.MappingNode:
-		n.kind = mapping
+		n.Kind = Mapping
 		return n, b.fill(n, y)
 	}
 	return n, b.scalar(n, y)
@@ -281,7 +349,7 @@ func (b *builder) build(y *yaml.Node, name string) (*node, *Error) {
 
 // fill adds a mapping's pairs: its own first, then those of merge keys that it
 // does not have itself.
-func (b *builder) fill(n *node, y *yaml.Node) *Error {
+func (b *builder) fill(n *Node, y *yaml.Node) *Error {
 	var merges []*yaml.Node
 	lines := make(map[string]int, len(y.Content)/2) // of the keys
 	for i := 0; i+1 < len(y.Content); i += 2 {
@@ -290,36 +358,36 @@ func (b *builder) fill(n *node, y *yaml.Node) *Error {
 			merges = append(merges, v)
 			continue
 		}
-		key := &node{src: b.src, line: k.Line, col: k.Column, style: k.Style, val: k.Value}
+		key := &Node{text: b.text, line: k.Line, col: k.Column, style: k.Style, Val: k.Value}
 		if k.Kind != yaml.ScalarNode {
-			return key.errorf("", "a key must be a word")
+			return key.Errorf("", "a key must be a word")
 		}
 		if line, twice := lines[k.Value]; twice {
-			return key.errorf(fmt.Sprintf("it stands on line %d already", line), "key %q appears twice", k.Value)
+			return key.Errorf(fmt.Sprintf("it stands on line %d already", line), "key %q appears twice", k.Value)
 		}
 		lines[k.Value] = k.Line
 		val, err := b.build(v, k.Value)
 		if err != nil {
 			return err
 		}
-		n.pairs = append(n.pairs, pair{key, val})
+		n.Pairs = append(n.Pairs, Pair{key, val})
 	}
 	for _, m := range merges {
-		from, err := b.build(m, n.name)
+		from, err := b.build(m, n.Name)
 		if err != nil {
 			return err
 		}
-		sources := []*node{from}
-		if from.kind == list {
-			sources = from.items
+		sources := []*Node{from}
+		if from.Kind == List {
+			sources = from.Items
 		}
 		for _, s := range sources {
-			if s.kind != mapping {
-				return s.errorf("", "a merge key (<<) takes a mapping or a list of mappings")
+			if s.Kind != Mapping {
+				return s.Errorf("", "a merge key (<<) takes a mapping or a list of mappings")
 			}
-			for _, p := range s.pairs {
-				if n.get(p.key.val.(string)) == nil {
-					n.pairs = append(n.pairs, p)
+			for _, p := range s.Pairs {
+				if n.Get(p.Key.Val.(string)) == nil {
+					n.Pairs = append(n.Pairs, p)
 				}
 			}
 		}
@@ -327,45 +395,45 @@ func (b *builder) fill(n *node, y *yaml.Node) *Error {
 	return nil
 }
 
-func (b *builder) scalar(n *node, y *yaml.Node) *Error {
+func (b *builder) scalar(n *Node, y *yaml.Node) *Error {
 	switch tag := y.ShortTag(); tag {
 	case "!!str", "!!timestamp", "!!merge":
-		n.val = y.Value
+		n.Val = y.Value
 	case "!!null":
 	case "!!bool", "!!int", "!!float":
 		var v any
 		if err := y.Decode(&v); err != nil {
-			return n.errorf("", "%q is not of type %s", y.Value, tag)
+			return n.Errorf("", "%q is not of type %s", y.Value, tag)
 		}
 		switch v := v.(type) {
 		case bool:
-			n.val = v
+			n.Val = v
 		case int:
-			n.val = int64(v)
+			n.Val = int64(v)
 		case int64:
-			n.val = v
+			n.Val = v
 		case float64:
 			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return n.errorf("", "%s is not a finite number", y.Value)
+				return n.Errorf("", "%s is not a finite number", y.Value)
 			}
-			n.val = v
+			n.Val = v
 		default:
-			return n.errorf("", "%s is beyond the integers that fit in 64 bits", y.Value)
+			return n.Errorf("", "%s is beyond the integers that fit in 64 bits", y.Value)
 		}
 	default:
-		return n.errorf("", "unknown tag %s", tag)
+		return n.Errorf("", "unknown tag %s", tag)
 	}
 	return nil
 }
 
-// offset returns the place of the byte at off in a string scalar's value. It
+// Offset returns the place of the byte at off in a string scalar's value. It
 // walks the source beside the value, so that quotes, escapes, folded lines and
 // block indentation do not shift the column.
-func (n *node) offset(off int) Pos {
-	value, ok := n.val.(string)
-	c := cursor{lines: n.src.lines, line: n.line - 1, col: n.col - 1}
+func (n *Node) Offset(off int) Pos {
+	value, ok := n.Val.(string)
+	c := cursor{lines: n.text.lines, line: n.line - 1, col: n.col - 1}
 	if !ok || c.line >= len(c.lines) {
-		return n.pos()
+		return n.Pos()
 	}
 	c.row = []rune(c.lines[c.line])
 	c.enter(n.style, value)
@@ -374,13 +442,13 @@ func (n *node) offset(off int) Pos {
 			break
 		}
 		if !c.match(v, n.style) {
-			return n.pos()
+			return n.Pos()
 		}
 	}
 	if v, _ := utf8.DecodeRuneInString(value[min(off, len(value)):]); v != c.rune() {
 		c.space()
 	}
-	return n.src.pos(c.line+1, c.col+1)
+	return n.text.pos(c.line+1, c.col+1)
 }
 
 // A cursor is a place in the source.
