@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 
@@ -46,22 +47,41 @@ func startsWith(path, text string) bool {
 }
 
 // Leave writes a file whole or not at all; what is no regular file, such as a
-// pipe, is written as it is.
-func Leave(path string, b []byte) error {
-	if to, err := filepath.EvalSymlinks(path); err == nil {
-		path = to
+// pipe, is written as it is, and a link leads to what is written.
+func Leave(path string, b []byte) (err error) {
+	if path, err = led(path); err != nil {
+		return err
 	}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return os.WriteFile(path, b, 0o666)
 	}
-	defer Hold()()
-	aside := path + "~"
-	err := os.WriteFile(aside, b, 0o666)
-	if err == nil {
+	// Under a name that nothing has, such as an editor's copy of what was there.
+	aside := fmt.Sprintf("%s.%d.%x~", path, os.Getpid(), rand.Uint64())
+	f, err := os.OpenFile(aside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(aside, path)
 	}
 	if err != nil {
-		return errors.Join(err, os.RemoveAll(aside))
+		return errors.Join(err, os.Remove(aside))
 	}
 	return nil
+}
+
+// led returns where a path leads, also where nothing is there yet.
+func led(path string) (string, error) {
+	for range 40 { // as many as the kernel follows
+		to, err := os.Readlink(path)
+		if err != nil {
+			return path, nil // no link
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(path), to)
+		}
+		path = to
+	}
+	return "", &fs.PathError{Op: "open", Path: path, Err: unix.ELOOP}
 }

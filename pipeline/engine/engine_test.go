@@ -71,6 +71,11 @@ var kinds = cell.NewKinds(
 				return os.WriteFile("stray.txt", nil, 0o666)
 			case "nothing":
 				return nil
+			case "warn":
+				c.Warn("%s", strings.Repeat("é", 1<<18))
+				for i := range 100000 {
+					c.Warn("warning %d", i)
+				}
 			case "die":
 				return cell.Hint(errors.New("it went wrong"), "try again")
 			case "print":
@@ -454,6 +459,18 @@ func TestUndeclared(t *testing.T) {
 				t.Errorf("hint %q, want %q", hint, test.want)
 			}
 		})
+	}
+}
+
+// Of a flood of warnings the first are kept, and how many there were more.
+func TestFloodOfWarnings(t *testing.T) {
+	w := newWorkspace(t, `stages: {x: {uses: measure, with: {do: warn}}}`)
+	res, _, err := w.run(engine.Options{})
+	if err != nil || len(res.Failures) > 0 || len(res.Warnings) != 101 || len(res.Warnings[0].Text) > 2100 || res.Warnings[100].Text != "99901 more warnings are not kept" {
+		t.Fatalf("%v, %v, %d warnings", err, res.Failures, len(res.Warnings))
+	}
+	if log := w.read(".barograph/store/details.log"); len(log) > 10000 {
+		t.Errorf("%d bytes of them are kept", len(log))
 	}
 }
 

@@ -31,6 +31,7 @@ type trial struct {
 	inputs    map[string]string            // digests by path, of which the key is made
 	seen      map[string]store.Observation // of the inputs, before it starts
 	detail    store.Detail
+	untold    int // warnings that detail has no room for
 	window    cell.Control
 	reached   string          // how far it has come, as far as it told
 	mu        sync.Mutex      // guards detail's warnings, window and reached
@@ -331,7 +332,7 @@ func (t *trial) start(ctx context.Context, m *member) (err error) {
 			return
 		case "warning":
 			t.mu.Lock()
-			t.detail.Warnings = append(t.detail.Warnings, e.Text)
+			t.warn(e.Text)
 			t.mu.Unlock()
 		case "progress":
 			if m == t.members[len(t.members)-1] {
@@ -342,6 +343,24 @@ func (t *trial) start(ctx context.Context, m *member) (err error) {
 	}
 	m.proc, err = t.engine.process(ctx, m, event)
 	return err
+}
+
+// What is kept of a trial's warnings: all of them would slow down every later run.
+const (
+	mostWarnings = 100
+	longestWarns = 2000 // bytes of one
+)
+
+// warn notes a warning; t.mu is held.
+func (t *trial) warn(text string) {
+	if len(t.detail.Warnings) == mostWarnings {
+		t.untold++
+		return
+	}
+	if len(text) > longestWarns {
+		text = strings.ToValidUTF8(text[:longestWarns], "") + "..."
+	}
+	t.detail.Warnings = append(t.detail.Warnings, text)
 }
 
 // progress is an event of that type in words.
@@ -415,6 +434,9 @@ func (t *trial) keep(began time.Time) error {
 			record.Files = append(record.Files, f)
 		}
 		records = append(records, record)
+	}
+	if t.untold > 0 {
+		t.detail.Warnings = append(t.detail.Warnings, fmt.Sprintf("%d more warnings are not kept", t.untold))
 	}
 	wall := time.Since(began)
 	for _, record := range records {

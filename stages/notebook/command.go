@@ -362,18 +362,29 @@ func (j *Job) Spec() (*cell.Spec, error) {
 		return s, nil
 	}
 	in := cell.Input{Stage: "recording", Kind: "collect", ID: filepath.ToSlash(j.Data), Files: map[string]string{}}
-	root, err := filepath.Abs(j.Data)
-	if err != nil {
-		return nil, err
+	root, err := filepath.EvalSymlinks(j.Data)
+	if err == nil {
+		root, err = filepath.Abs(root)
 	}
-	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
+	if err == nil {
+		err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			// A link to a file is as good as the file; the notebook is given what it
+			// leads to, which is what it may read.
+			file, err := filepath.EvalSymlinks(path)
+			if err != nil {
+				return err
+			}
+			if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
+				return err
+			}
+			rel, err := filepath.Rel(root, path)
+			in.Files[filepath.ToSlash(rel)] = file
 			return err
-		}
-		rel, err := filepath.Rel(root, path)
-		in.Files[filepath.ToSlash(rel)] = path
-		return err
-	})
+		})
+	}
 	if err != nil {
 		return nil, cell.Usage(cell.Hint(fmt.Errorf("read --data: %w", err), "name the folder of a recording, such as data/paper/host"))
 	}
@@ -440,6 +451,14 @@ func (j *Job) publish(dir string) error {
 	names, err := FilesBelow(dir)
 	if err != nil {
 		return err
+	}
+	for _, name := range names { // before anything is written
+		for at := name; at != "."; at = filepath.Dir(at) {
+			to := filepath.Join(j.output, at)
+			if info, err := os.Lstat(to); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+				return cell.Usage(cell.Hint(fmt.Errorf("--output %s: %s is a link, and what it leads to is not the notebook's", j.output, to), "remove it, or name another folder"))
+			}
+		}
 	}
 	for _, name := range names {
 		if name == RecordFile {

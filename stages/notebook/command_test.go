@@ -50,6 +50,24 @@ func TestRun(t *testing.T) {
 		t.Errorf("by folder: %v", err)
 	}
 
+	// Links to data are as good as the data, and links where outputs go are nobody's
+	// to write through.
+	if err := errors.Join(os.MkdirAll("linked", 0o777), os.Symlink("../data/x.csv", "linked/x.csv"), os.Symlink("linked", "link"), os.MkdirAll("taken", 0o777),
+		os.Symlink("../data/x.csv", "taken/summary.txt")); err != nil {
+		t.Fatal(err)
+	}
+	for _, data := range []string{"linked", "link"} {
+		if out, _, err := run(t, "sum", "--data", data, "-o", "out", "--param", "scale=2.5"); err != nil || out != "2.5\n" {
+			t.Errorf("--data %s: %v, printed %q", data, err, out)
+		}
+	}
+	if _, _, err := run(t, "sum", "--data", "data", "-o", "taken"); err == nil || !strings.Contains(err.Error(), "taken/summary.txt is a link") {
+		t.Errorf("through a link: %v", err)
+	}
+	if b, err := os.ReadFile("data/x.csv"); string(b) != "a\n1\n" {
+		t.Errorf("the data became %q, %v", b, err)
+	}
+
 	write(t, "notebooks/seed/main.go", program("\tnb.Summary(fmt.Sprint(nb.Seed()))"))
 	if out, _, err := run(t, "seed", "-o", "seeded", "--seed", "10077759941277896864"); err != nil || out != "10077759941277896864\n" {
 		t.Errorf("%v, printed %q", err, out)
