@@ -299,6 +299,34 @@ func waitFor(t *testing.T, what string, happened func() bool) {
 	t.Fatalf("waited in vain for %s", what)
 }
 
+// The time for which a run was stopped counts for no cell's timeout.
+func TestStoppedAndContinued(t *testing.T) {
+	f := folder{t, t.TempDir()}
+	begun := filepath.Join(t.TempDir(), "begun")
+	f.write("configs/s.yaml", "study: s\nstages: {x: {uses: command, matrix: {n: 4}, timeout: 3s, run: 'touch "+begun+"; sleep 2; touch o${{ n }}', outputs: ['o${{ n }}']}}\n")
+	cmd := f.command("run", "--jobs", "4", "configs/s.yaml")
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "a cell to begin", func() bool {
+		_, err := os.Stat(begun)
+		return err == nil
+	})
+	time.Sleep(300 * time.Millisecond) // the others
+	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(5 * time.Second)
+	if err := cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, said.String())
+	}
+}
+
 // Two runs at once in one folder do the work once, and the one that waits says
 // for whom.
 func TestTwoRunsAtOnce(t *testing.T) {

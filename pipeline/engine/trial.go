@@ -221,15 +221,20 @@ func (m *member) clearOne(dir string) error {
 func (t *trial) run(parent context.Context) error {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
-	if limit := time.Duration(t.cell.Stage.Timeout); limit > 0 {
-		timer := time.AfterFunc(limit, func() {
+	limit := time.Duration(t.cell.Stage.Timeout)
+	if limit > 0 || t.cell.Stage.Kind.Measured {
+		go t.await(ctx, limit, t.cell.Stage.Kind.Measured, func() {
 			err := fmt.Errorf("no end after %v, its timeout", limit)
 			if far := t.far(); far != "" {
 				err = fmt.Errorf("%w: %s", err, far)
 			}
 			cancel(cell.Hint(err, "raise timeout: of stage %q if it needs longer", t.cell.Stage.Name))
 		})
-		defer timer.Stop()
+	}
+	overdue := func() <-chan struct{} {
+		late := make(chan struct{})
+		go t.await(ctx, readyTimeout, false, func() { close(late) })
+		return late
 	}
 	last := len(t.members) - 1
 	background, fg := t.members[:last], t.members[last]
@@ -253,7 +258,7 @@ func (t *trial) run(parent context.Context) error {
 		case <-m.ready:
 		case <-m.proc.Done():
 			return died(m, "before it was ready")
-		case <-time.After(readyTimeout):
+		case <-overdue():
 			return fmt.Errorf("background cell %s was not ready after %v", m.cell.ID, readyTimeout)
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -288,7 +293,7 @@ func (t *trial) run(parent context.Context) error {
 		t.reach("background cell " + m.cell.ID + " had not ended")
 		select {
 		case <-m.proc.Done():
-		case <-time.After(readyTimeout):
+		case <-overdue():
 			return fmt.Errorf("background cell %s went on for %v after it was told to stop", m.cell.ID, readyTimeout)
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -303,6 +308,38 @@ func (t *trial) run(parent context.Context) error {
 		}
 	}
 	return nil
+}
+
+// await calls late once the run has been awake for so long, never if that is 0. A
+// run that is stopped (Ctrl-Z, or a computer that sleeps) sees no cell end, so
+// that time does not count; with warn, it is a warning of what was measured meanwhile.
+func (t *trial) await(ctx context.Context, limit time.Duration, warn bool, late func()) {
+	const glance, nap = 100 * time.Millisecond, time.Second
+	tick := time.NewTicker(glance)
+	defer tick.Stop()
+	for last, left := time.Now(), limit; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		gap := time.Since(last)
+		last = time.Now()
+		if gap < nap {
+			left -= gap
+		} else {
+			left = max(left, nap) // for those that have ended to be heard of
+			if warn {
+				t.mu.Lock()
+				t.warn(fmt.Sprintf("the run stood still for %v, stopped or without a processor, while this was measured", gap.Round(time.Second/10)))
+				t.mu.Unlock()
+			}
+		}
+		if limit > 0 && left <= 0 {
+			late()
+			return
+		}
+	}
 }
 
 func died(m *member, when string) error {
