@@ -17,6 +17,7 @@ import (
 	"barograph/stages/notebook"
 	"barograph/stages/notebook/display"
 	"barograph/stages/scaffold"
+	"barograph/stages/twin/predict"
 
 	"github.com/spf13/cobra"
 )
@@ -28,7 +29,7 @@ func Kinds() cell.Kinds {
 
 // Commands returns the commands that are about stages and not about studies.
 func Commands() []*cobra.Command {
-	return []*cobra.Command{models.Command(), notebook.Command(display.Commands()...), judge.Command(), judge.ClaimsCommand(), scaffold.Command(), link.Command()}
+	return []*cobra.Command{models.Command(), notebook.Command(display.Commands()...), judge.Command(), judge.ClaimsCommand(), predict.Command(), scaffold.Command(), link.Command()}
 }
 
 // Drawing draws a study's graph.

@@ -167,23 +167,39 @@ func quoted(names []string) string {
 // which cross the link when the model runs beyond one. The outputs' is -1 where
 // the file does not say how large they are.
 func (c *Config) Traffic(info *Info, dims map[string]int64) (in, out int64, err error) {
+	ins, outs, err := c.Transfers(info, dims)
+	for _, n := range ins {
+		in += n
+	}
+	for _, n := range outs {
+		out += n
+	}
+	if outs == nil && err == nil {
+		out = -1
+	}
+	return in, out, err
+}
+
+// Transfers returns the bytes of each input and of each output of one call; no
+// outputs where the file does not say how large they are.
+func (c *Config) Transfers(info *Info, dims map[string]int64) (in, out []int64, err error) {
 	if err := c.CheckDims(dims); err != nil {
-		return 0, 0, err
+		return nil, nil, err
 	}
 	for _, i := range c.Inputs {
 		t, _ := onnx.ParseType(i.Type)
 		n, err := size(t, i.Dims, dims)
 		if err != nil {
-			return 0, 0, fmt.Errorf("model %q: input %q: %w", c.Name, i.Name, err)
+			return nil, nil, fmt.Errorf("model %q: input %q: %w", c.Name, i.Name, err)
 		}
-		in += n
+		in = append(in, n)
 	}
 	for _, o := range info.Outputs {
 		n, err := size(o.Type, o.Dims, dims)
 		if err != nil {
-			return in, -1, nil // known once it has run
+			return in, nil, nil // known once it has run
 		}
-		out += n
+		out = append(out, n)
 	}
 	return in, out, nil
 }

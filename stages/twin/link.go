@@ -10,8 +10,8 @@
 //     the engine stays with a stream that has more ready.
 //   - Between processes that both have copies ready the engine takes turns of a
 //     fixed length, and breaks off a copy where a turn ends inside it.
-//   - A process with one copy in service and no other ready has no turn to keep:
-//     whoever came meanwhile is served when that copy is done.
+//   - A process that has nothing more ready loses its turn. So one that keeps a
+//     single copy in flight makes others wait for that copy and not for a turn.
 //   - Small copies to the device go another way, and wait for nobody.
 //
 // A link without turns serves copies in the order in which they were submitted,
@@ -71,7 +71,9 @@ type Load struct {
 	Directions  []device.Direction
 	Share       float64 // of the bandwidth, below 1 for pageable memory; 0: all of it
 	Rate        float64 // of the whole load; 0: no limit
+	Owed        int64   // by how long it is behind its rate at first; its bucket may hold less
 	Calls       int     // copies of each thread and direction; 0: without end
+	Overhead    int64   // time a copy holds its engine beside that of the link's copies
 	Gap         int64   // from a copy's end to the next one's submission, at least
 	Jitter      float64 // by how much that is longer, on average; it varies exponentially
 	// Late is by how much a thread that sleeps until its rate lets it go on wakes
@@ -97,6 +99,9 @@ type Service struct {
 	Behind  bool    // input copies stand behind a kernel in their stream
 	// Compute returns how long the device computes for the next request.
 	Compute func() int64
+	// Notice returns how much later than without load the process sees a request's
+	// last output; nil: no later.
+	Notice func() int64
 	// Done is told of every answered request, and says whether there are to be more.
 	Done func(Call) bool
 }
@@ -105,4 +110,23 @@ type Service struct {
 // when it was sent, later than that only if the one before was still unanswered.
 type Call struct {
 	Scheduled, Start, Latency int64
+}
+
+// Copies returns how long a request's copies take where nothing else uses the link.
+func (l *Link) Copies(in, out []int64, behind bool) int64 {
+	sum, small := int64(0), int64(0)
+	for _, b := range in {
+		if n := l.length(device.H2D, b, 1, false); l.small(b, behind) {
+			small = max(small, n) // beside one another, and beside what an engine copies
+		} else {
+			sum += n
+		}
+	}
+	if sum == 0 {
+		sum = small
+	}
+	for _, b := range out {
+		sum += l.length(device.D2H, b, 1, false)
+	}
+	return sum
 }

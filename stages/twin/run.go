@@ -77,7 +77,6 @@ type engine struct {
 	finish   int64  // of the copy in service
 	turned   int64  // when the process's turn began
 	deadline int64  // when it ends, if another process waits
-	claimed  bool   // whoever waits is next when the copy in service is done
 	waiting  []ring // of each process: streams with copies ready, less the one in service
 }
 
@@ -126,19 +125,10 @@ func (s *simulation) submit(id int32) {
 	case e.process == none:
 		e.turned = s.now
 		s.serve(st.direction, st.process)
-	case st.process == e.process || e.claimed || e.deadline != never:
-	case e.more(s):
+	case st.process != e.process && e.deadline == never:
 		turns := (s.now - e.turned) / e.turn
 		e.deadline = e.turned + (turns+1)*e.turn
-	default:
-		e.claimed = true
 	}
-}
-
-// more tells whether the process that is served has a copy ready besides the one
-// in service.
-func (e *engine) more(s *simulation) bool {
-	return s.streams[e.stream].ready > 1 || e.waiting[e.process].len() > 0
 }
 
 // serve begins or goes on with a copy of a process.
@@ -172,11 +162,6 @@ func (s *simulation) begin(d device.Direction) {
 // expire ends a turn.
 func (s *simulation) expire(d device.Direction) {
 	e := &s.engines[d]
-	e.deadline = never
-	if !e.more(s) {
-		e.claimed = true
-		return
-	}
 	st := &s.streams[e.stream]
 	st.left = max(1, e.finish-s.now)
 	e.waiting[e.process].front(e.stream)
@@ -186,7 +171,7 @@ func (s *simulation) expire(d device.Direction) {
 // pass gives the turn to the next process with copies ready.
 func (s *simulation) pass(d device.Direction) {
 	e := &s.engines[d]
-	e.claimed, e.deadline = false, never
+	e.deadline = never
 	was, next, others := e.process, none, 0
 	for i := 1; i <= len(e.waiting); i++ {
 		p := (was + i) % len(e.waiting)
@@ -232,11 +217,6 @@ func (s *simulation) finish(d device.Direction) {
 		if e.waiting[0].len() > 0 {
 			s.serve(d, 0)
 		}
-	case e.claimed:
-		if stay {
-			e.waiting[e.process].front(id)
-		}
-		s.pass(d)
 	case stay:
 		s.begin(d)
 	case e.waiting[e.process].len() > 0:
@@ -267,7 +247,12 @@ func (s *simulation) add(load *Load) {
 	}
 	l := loading{Load: load, pace: device.NewPacer(load.Rate, load.Block), first: int32(len(s.streams))}
 	for _, d := range load.Directions {
-		l.lengths[d] = [2]int64{s.link.length(d, load.Block, share, false), s.link.length(d, load.Block, share, true)}
+		for i, both := range []bool{false, true} {
+			l.lengths[d][i] = s.link.length(d, load.Block, share, both) + load.Overhead
+		}
+	}
+	if load.Owed > 0 { // a first copy then, of which nothing is seen
+		l.pace.Reserve(-load.Owed, 0)
 	}
 	n := int32(len(s.loads))
 	for thread := range load.Threads {
@@ -409,6 +394,15 @@ func (v *serving) copied(s *simulation) {
 		s.at(s.now+v.Compute(), computed, 0)
 		return
 	}
+	v.arrive(s)
+}
+
+// arrive has the process learn of the last output.
+func (v *serving) arrive(s *simulation) {
+	if v.Notice != nil && len(s.loads) > 0 {
+		s.at(s.now+v.Notice(), noticed, 0)
+		return
+	}
 	v.answer(s)
 }
 
@@ -416,7 +410,7 @@ func (v *serving) copied(s *simulation) {
 func (v *serving) deliver(s *simulation) {
 	v.phase, v.flying = outputs, len(v.Out)
 	if len(v.Out) == 0 {
-		v.answer(s)
+		v.arrive(s)
 		return
 	}
 	id := v.streams[1]
@@ -453,6 +447,7 @@ const (
 	fetched                // its commands are
 	landed                 // its small inputs have
 	computed
+	noticed // the request's last output
 )
 
 func (s *simulation) happen(e event) {
@@ -469,6 +464,8 @@ func (s *simulation) happen(e event) {
 		s.service.copied(s)
 	case computed:
 		s.service.deliver(s)
+	case noticed:
+		s.service.answer(s)
 	}
 }
 

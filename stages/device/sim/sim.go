@@ -73,10 +73,9 @@ var Defaults = map[string]float64{
 
 // A Request is what the inference is asked to do in one trial.
 type Request struct {
-	Warmup int     // requests before the timed ones
-	Calls  int     // timed requests
-	Seed   uint64  // of the noise; the seed of the inference's cell
-	Due    []int64 // when requests are due, with the warm-up's first; nil: a closed loop
+	Warmup int    // requests before the timed ones
+	Calls  int    // timed requests
+	Seed   uint64 // of the noise; the seed of the inference's cell
 }
 
 // A Call is one timed request, in nanoseconds of virtual time.
@@ -96,7 +95,7 @@ func Run(m cell.Machine, gang []cell.Input, req Request) ([]Call, error) {
 	}
 	calls := make([]Call, 0, req.Calls)
 	left := req.Warmup
-	service := t.service(req.Seed, req.Due, func(c Call) bool {
+	service := t.service(req.Seed, func(c Call) bool {
 		if left--; left < 0 {
 			calls = append(calls, c)
 		}
@@ -156,7 +155,7 @@ func Copies(m cell.Machine, gang []cell.Input, v View) ([]Copy, error) {
 	}
 	var service *twin.Service
 	if v.Serve {
-		service = t.service(v.Seed, nil, func(Call) bool { return true })
+		service = t.service(v.Seed, func(Call) bool { return true })
 	}
 	t.link.Run(t.loads, service, until, v.Seed)
 	if full {
@@ -178,9 +177,13 @@ func Capacity(m cell.Machine, direction string, block int64) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
+	of := 1.0
+	if alone := p["bandwidth_h2d"] + p["bandwidth_d2h"]; len(directions) > 1 && p["bandwidth_both"] > 0 {
+		of = min(1, p["bandwidth_both"]/alone)
+	}
 	sum := 0.0
 	for _, d := range directions {
-		sum += float64(block) / (p["overhead_ns"]/1e9 + float64(block)/p["bandwidth_"+d.String()])
+		sum += float64(block) / (p["overhead_ns"]/1e9 + float64(block)/(of*p["bandwidth_"+d.String()]))
 	}
 	return sum, nil
 }
@@ -312,7 +315,7 @@ func (t *trial) over(l *twin.Load, begun int64) int64 {
 }
 
 // service is the inference: its computing time varies by the seed.
-func (t *trial) service(seed uint64, due []int64, done func(Call) bool) *twin.Service {
+func (t *trial) service(seed uint64, done func(Call) bool) *twin.Service {
 	rng := rand.New(rand.NewPCG(seed, 0x6261726f))
 	parts := func(way string) []int64 {
 		n := max(1, int64(t.param["copies_"+way]))
@@ -324,7 +327,7 @@ func (t *trial) service(seed uint64, due []int64, done func(Call) bool) *twin.Se
 		return copies
 	}
 	return &twin.Service{
-		Start: int64(t.param["lead_ns"]), Due: due, In: parts("in"), Out: parts("out"), Behind: t.param["behind"] != 0,
+		Start: int64(t.param["lead_ns"]), In: parts("in"), Out: parts("out"), Behind: t.param["behind"] != 0,
 		Compute: func() int64 { return int64(t.param["compute_ns"] * math.Exp(t.param["noise"]*rng.NormFloat64())) },
 		Done:    done,
 	}

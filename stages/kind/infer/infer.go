@@ -340,7 +340,7 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 	if h.look != nil {
 		h.About.GPU = &result.GPU{Before: h.look()}
 	}
-	h.due, err = w.schedule(c.Root, c.Seed)
+	h.due, err = w.Schedule(c.Root, c.Seed)
 	if err != nil {
 		return nil, about, err
 	}

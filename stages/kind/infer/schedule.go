@@ -33,13 +33,13 @@ var arrivals = []string{"closed", "constant", "poisson", "bursts", "trace"}
 
 // checkArrivals refuses arrivals that do not say when calls are due.
 func (w *With) checkArrivals(root string) error {
-	_, err := w.schedule(root, 0)
+	_, err := w.Schedule(root, 0)
 	return err
 }
 
-// schedule returns when each timed call is due, in nanoseconds from the start of
+// Schedule returns when each timed call is due, in nanoseconds from the start of
 // timing and ascending; nil in a closed loop. The same seed gives the same times.
-func (w *With) schedule(root string, seed uint64) ([]int64, error) {
+func (w *With) Schedule(root string, seed uint64) ([]int64, error) {
 	paced := w.Arrivals == "constant" || w.Arrivals == "poisson" || w.Arrivals == "bursts"
 	switch {
 	case !paced && w.Arrivals != "closed" && w.Arrivals != "trace":

@@ -31,7 +31,7 @@ func TestSchedules(t *testing.T) {
 		"bursts":   {With{Arrivals: "bursts", Calls: 5, Open: Open{Interval: ms, Burst: 2}}, []int64{0, 0, 2e6, 2e6, 4e6}},
 		"trace":    {With{Arrivals: "trace", Calls: 4, Open: Open{Trace: "trace.txt"}}, []int64{0, 5, 5, 900}},
 	} {
-		got, err := c.with.schedule(dir, 1)
+		got, err := c.with.Schedule(dir, 1)
 		if err != nil || !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, %v, want %v", name, got, err, c.want)
 		}
@@ -39,12 +39,12 @@ func TestSchedules(t *testing.T) {
 
 	// Gaps of Poisson arrivals have their mean, and a standard deviation as large.
 	poisson := With{Arrivals: "poisson", Calls: 20_000, Open: Open{Interval: ms}}
-	one, err := poisson.schedule(dir, 1)
+	one, err := poisson.Schedule(dir, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, _ := poisson.schedule(dir, 1)
-	other, _ := poisson.schedule(dir, 2)
+	again, _ := poisson.Schedule(dir, 1)
+	other, _ := poisson.Schedule(dir, 2)
 	if !slices.Equal(one, again) || slices.Equal(one, other) || !slices.IsSorted(one) {
 		t.Error("Poisson arrivals do not follow their seed, or not one another")
 	}
@@ -87,7 +87,7 @@ func TestSchedulesRefused(t *testing.T) {
 		`"" is not inside`:               {Arrivals: "trace"},
 	} {
 		w.Calls = 3
-		if _, err := w.schedule(dir, 1); err == nil || !strings.Contains(err.Error(), says) {
+		if _, err := w.Schedule(dir, 1); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%+v: %v, want %q", w, err, says)
 		}
 	}
@@ -102,7 +102,7 @@ func TestSchedulesRefused(t *testing.T) {
 func TestOpenLoopShowsStall(t *testing.T) {
 	const stall, every = 100 * time.Millisecond, 10 * time.Millisecond
 	w := With{Arrivals: "constant", Calls: 30, Open: Open{Interval: unit.Duration(every)}}
-	due, err := w.schedule("", 1)
+	due, err := w.Schedule("", 1)
 	if err != nil {
 		t.Fatal(err)
 	}

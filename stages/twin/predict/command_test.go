@@ -1,0 +1,89 @@
+package predict
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"barograph/pipeline/cell"
+)
+
+// run gives the command's words in this project's own workspace.
+func run(args ...string) (string, error) {
+	var out bytes.Buffer
+	c := Command()
+	c.SetOut(&out)
+	c.SetErr(&out)
+	c.SetArgs(args)
+	err := c.Execute()
+	return out.String(), err
+}
+
+func TestCommand(t *testing.T) {
+	const card = "testdata/h100.json"
+	out, err := run("bert-base-uncased", "--link", card, "--direction", "d2h", "--share", "100%", "--loads", "1", "--json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r report
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatal(err)
+	}
+	if !r.Predicted || r.Samples != "data/models/h100" || r.P50.Value < 2.10e6 || r.P50.Value > 2.14e6 || !(r.P50.Low <= r.P50.Value && r.P99.Value >= r.P90.Value && r.P99.High >= r.P99.Value) {
+		t.Errorf("%s", out)
+	}
+	out, err = run("bert-base-uncased", "--link", card, "--direction", "d2h", "--arrivals", "poisson", "--interval", "20ms", "--loads", "2")
+	if err != nil || !strings.HasPrefix(out, "PREDICTED, not measured: bert-base-uncased on h100 beside 2 loads of other processes") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	// A P100's turn is not known: the interval spans it, and what would settle it is named.
+	out, err = run("bert-base-uncased", "--machine", "p100", "--compute", "4ms", "--direction", "d2h", "--json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r = report{}
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatal(err)
+	}
+	said := strings.Join(r.Doubts, "\n")
+	if r.P50.Low > 4.1e6 || r.P50.High < 7e6 || !strings.Contains(said, "assumed to lie from 500µs to 4ms") || !strings.Contains(said, "barograph link --machine p100") || !strings.Contains(said, "without load is assumed") {
+		t.Errorf("%s", out)
+	}
+}
+
+func TestCommandRefuses(t *testing.T) {
+	const card = "testdata/h100.json"
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"bert-base-uncased"}, "no machine to predict for"},
+		{[]string{"bert-base-uncased", "--link", "testdata/none.json"}, "read a link card"},
+		{[]string{"bert-base-uncased", "--link", card, "--machine", "p100"}, "is the card of machine h100"},
+		{[]string{"bert-base-uncased", "--machine", "host"}, "does not say what its link can carry"},
+		{[]string{"bert-base-uncased", "--link", card, "--share", "200%"}, "--share"},
+		{[]string{"bert-base-uncased", "--link", card, "--share", "0%"}, "--share"},
+		{[]string{"bert-base-uncased", "--link", card, "--loads", "0"}, "--loads"},
+		{[]string{"bert-base-uncased", "--link", card, "--block", "x"}, "--block"},
+		{[]string{"bert-base-uncased", "--link", card, "--turn", "4ms..1ms"}, "--turn"},
+		{[]string{"bert-base-uncased", "--link", card, "--direction", "d2d"}, "leave the link idle"},
+		{[]string{"bert-base-uncased", "--link", card, "--arrivals", "poisson"}, "interval"},
+		{[]string{"bert-tiny", "--link", card}, "no recording of machine h100 holds calls of bert-tiny"},
+		{[]string{"nothing", "--link", card, "--compute", "1ms"}, `unknown model "nothing"`},
+	} {
+		out, err := run(tt.args...)
+		var hint *cell.Error
+		said := ""
+		if err != nil {
+			said = err.Error()
+		}
+		if errors.As(err, &hint) {
+			said += hint.Hint
+		}
+		if err == nil || !strings.Contains(said, tt.want) {
+			t.Errorf("%v: %v, want %q\n%s", tt.args, err, tt.want, out)
+		}
+	}
+}

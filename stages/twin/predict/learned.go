@@ -1,0 +1,201 @@
+package predict
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"path/filepath"
+	"runtime"
+	"slices"
+
+	"barograph/stages/result"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Learned is what a machine's recordings teach beyond its card, and by how much
+// predictions of them err, each of a model or a load that was left out.
+type Learned struct {
+	Machine    string     `json:"machine"`
+	From       []string   `json:"from"` // recordings
+	Card       string     `json:"card"` // day it was measured
+	Parameters Parameters `json:"parameters"`
+	// Errors are ln(measured/predicted), ascending, by class of condition and in the
+	// order of [Quantiles].
+	Errors map[string][3][]float64 `json:"errors"`
+}
+
+// Unlearned is for a machine without recordings.
+var Unlearned = &Learned{Parameters: Parameters{Late: 15e3}}
+
+// File returns where a machine's is kept, relative to the workspace.
+func File(machine string) string { return filepath.Join("data", "twin", machine+".json") }
+
+// ReadLearned reads what is kept for a machine; [Unlearned] where nothing is.
+func ReadLearned(root, machine string) (*Learned, error) {
+	x := &Learned{}
+	err := result.Read(filepath.Join(root, File(machine)), x)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Unlearned, nil
+	}
+	return x, err
+}
+
+const missed = 0.05 // of measured points on either side of an interval
+
+// errors bounds the logarithm of measured over predicted, by quantile: the interval
+// that nine in ten of another such point fall into, if points may be exchanged for one
+// another (Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005).
+func (x *Learned) errors(c *Condition) (bounds [3][2]float64, doubts []string) {
+	of, ok := x.Errors[c.Class()]
+	if !ok {
+		return bounds, []string{"no recording of this machine tells how far predictions err (" + c.Class() + "): the interval holds what the simulation varies, and no more"}
+	}
+	n := len(of[0])
+	for i, e := range of {
+		low := int(missed * float64(n+1))
+		bounds[i] = [2]float64{e[max(0, low-1)], e[min(n-1, n-low)]}
+	}
+	if n < int(1/missed)-1 {
+		doubts = append(doubts, fmt.Sprintf("%d recorded loads of its kind (%s) are too few for a 90%% interval: it reaches as far as the worst of them erred", n, c.Class()))
+	}
+	if c.Loads > 1 || c.MPS || c.Direction == "both" || c.Arrivals != "closed" && c.Arrivals != "" {
+		doubts = append(doubts, "how far predictions err is known of one load in one direction and closed loops, without MPS")
+	}
+	return bounds, doubts
+}
+
+// candidates are what is tried for what is learned, part by part: about completions
+// under a full link, and about loads below one.
+func candidates() (notices, loads []Parameters) {
+	for _, notice := range []float64{0, 3e3, 6e3} {
+		for _, tail := range []float64{0, 25e3, 50e3, 100e3} {
+			notices = append(notices, Parameters{Notice: notice, Tail: tail})
+		}
+	}
+	for _, late := range []float64{5e3, 15e3, 40e3} {
+		for _, stalls := range []float64{0, 50, 200} {
+			loads = append(loads, Parameters{Late: late, Stalls: stalls})
+		}
+	}
+	return notices, loads
+}
+
+// A fitter holds how well each candidate does in each case, so that leaving out
+// cases costs nothing.
+type fitter struct {
+	cases []*Case
+	fetch []float64 // by which each case's median lies above one simulated without; NaN where it does not tell
+	// Losses by case and candidate; nil for cases of another class.
+	notices, loads [][]float64
+}
+
+const tries = 2 // simulations of a candidate
+
+func newFitter(m *Machine, cases []*Case) (*fitter, error) {
+	f := &fitter{cases: cases, fetch: make([]float64, len(cases)), notices: make([][]float64, len(cases)), loads: make([][]float64, len(cases))}
+	notices, loads := candidates()
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, c := range cases {
+		g.Go(func() (err error) {
+			f.fetch[i], err = m.delay(c)
+			switch {
+			case err != nil:
+			case c.Condition.Class() == "full link":
+				f.notices[i], err = m.losses(c, notices, max(0, f.fetch[i]))
+			case c.Condition.Class() == "below a full link":
+				f.loads[i], err = m.losses(c, loads, 0)
+			}
+			return err
+		})
+	}
+	return f, g.Wait()
+}
+
+// delay is by how much a full link to the device delays calls none of whose copies
+// waits for it.
+func (m *Machine) delay(c *Case) (float64, error) {
+	if c.Condition.Direction != "h2d" || c.Condition.Class() != "full link" || slices.ContainsFunc(c.Own.In, func(b int64) bool { return b > m.Link.SmallBehind }) {
+		return math.NaN(), nil
+	}
+	set, err := m.simulate(c.Own, &c.Condition, &Parameters{}, 0)
+	if err != nil {
+		return 0, err
+	}
+	slices.Sort(set)
+	alone, err := m.simulate(c.Own, &Condition{Direction: "h2d", Share: 1, Arrivals: "closed"}, &Parameters{}, 0)
+	if err != nil {
+		return 0, err
+	}
+	slices.Sort(alone)
+	// The simulated replicate stands for all of them.
+	return quantile(pooled(c.Calls), 0.5) - c.Own.quantile(0.5) - (quantile(set, 0.5) - quantile(alone, 0.5)), nil
+}
+
+// losses sums the errors of three quantiles, in logarithms, for each candidate.
+func (m *Machine) losses(c *Case, candidates []Parameters, fetch float64) ([]float64, error) {
+	measured := pooled(c.Calls)
+	out := make([]float64, len(candidates))
+	for k, x := range candidates {
+		if !math.IsNaN(fetch) {
+			x.Fetch = fetch
+		}
+		var sets [][]int64
+		for draw := range tries {
+			set, err := m.simulate(c.Own, &c.Condition, &x, draw)
+			if err != nil {
+				return nil, err
+			}
+			sets = append(sets, set)
+		}
+		simulated := pooled(sets)
+		for _, q := range Quantiles {
+			out[k] += math.Abs(math.Log(quantile(simulated, q) / quantile(measured, q)))
+		}
+	}
+	return out, nil
+}
+
+// fit returns the best parameters without the cases that are left out.
+func (f *fitter) fit(leaveOut func(*Case) bool) Parameters {
+	x := Unlearned.Parameters
+	var fetch []float64
+	for i, v := range f.fetch {
+		if !math.IsNaN(v) && !leaveOut(f.cases[i]) {
+			fetch = append(fetch, v)
+		}
+	}
+	if len(fetch) > 0 {
+		slices.Sort(fetch)
+		x.Fetch = math.Round(max(0, fetch[len(fetch)/2]))
+	}
+	best := func(losses [][]float64) int {
+		var sums []float64
+		for i, l := range losses {
+			if l == nil || leaveOut(f.cases[i]) {
+				continue
+			}
+			if sums == nil {
+				sums = make([]float64, len(l))
+			}
+			for k, v := range l {
+				sums[k] += v
+			}
+		}
+		if sums == nil {
+			return -1
+		}
+		return slices.Index(sums, slices.MinFunc(sums, cmp.Compare[float64]))
+	}
+	notices, loads := candidates()
+	if k := best(f.notices); k >= 0 {
+		x.Notice, x.Tail = notices[k].Notice, notices[k].Tail
+	}
+	if k := best(f.loads); k >= 0 {
+		x.Late, x.Stalls = loads[k].Late, loads[k].Stalls
+	}
+	return x
+}

@@ -1,0 +1,128 @@
+package predict
+
+import (
+	"math"
+	"slices"
+
+	"barograph/stages/device"
+	"barograph/stages/link"
+	"barograph/stages/twin"
+)
+
+// Ways are the directions of a link.
+var Ways = [2]device.Direction{device.H2D, device.D2H}
+
+// A Machine is what is known of a machine's link.
+type Machine struct {
+	Name     string
+	Link     twin.Link
+	Capacity [2]float64    // by direction, of which a load's share is one
+	Turn     [2][2]float64 // by direction, from low to high, nanoseconds
+	// Blocks are what copies of a load cost beside their bytes, by direction, in order
+	// of size.
+	Blocks [2][]Block
+	// Assumed says what nobody measured.
+	Assumed   []string
+	halfSmall bool // the small path may be there or not
+}
+
+// A Block is one size of a load's copies, as it was measured. Times are nanoseconds.
+type Block struct {
+	Bytes int64
+	Busy  float64 // that a copy holds the engine beside its bytes
+	Gap   float64 // from a copy's end to the next one's submission, by one thread
+}
+
+// FromCard is what a link card says, for a model that runs under MPS or not.
+func FromCard(c *link.Card, mps bool) *Machine {
+	m := &Machine{Name: c.Machine}
+	m.Link.Both = c.Capacity["both"].Value
+	for i, d := range Ways {
+		w := c.Ways[d.String()]
+		m.Capacity[i] = c.Capacity[d.String()].Value
+		m.Link.Bandwidth[d] = m.Capacity[i]
+		if w == nil {
+			continue
+		}
+		if w.Turn.Seen {
+			m.Link.Turn[d] = int64(w.Turn.Length.Value)
+			m.Turn[i] = [2]float64{w.Turn.Length.Low, w.Turn.Length.High}
+		}
+		if d == device.H2D && (c.MPS || !mps) { // MPS takes the small path away
+			m.Link.SmallIdle, m.Link.SmallBehind = unbounded(w.Small.Idle), unbounded(w.Small.Behind)
+		}
+		m.flight(i, w.Flight.Depths)
+		if len(m.Blocks[i]) > 0 { // a request's copies are small
+			m.Link.Overhead = max(m.Link.Overhead, m.Blocks[i][0].Busy)
+		}
+	}
+	for _, d := range Ways {
+		// Beside its turns a call takes its copy, and the engine's way to it and back.
+		if w := c.Ways[d.String()]; w != nil && w.Turn.Seen && len(w.Turn.Steps) > 0 {
+			own := w.Turn.Own.Value - m.Link.Overhead - float64(w.Turn.Steps[0].Bytes)/m.Link.Bandwidth[d]*1e9
+			m.Link.Switch = max(m.Link.Switch, int64(own/2))
+		}
+	}
+	return m
+}
+
+// unbounded reads a card's limit of the small path, whose -1 is none that was found.
+func unbounded(limit int64) int64 {
+	if limit < 0 {
+		return math.MaxInt64
+	}
+	return limit
+}
+
+// flight takes from copies in flight the bandwidth without what each copy costs, and
+// that cost.
+func (m *Machine) flight(way int, depths []link.Depth) {
+	shortest, single := map[int64]float64{}, map[int64]float64{} // time of a copy by block
+	var blocks []int64
+	for _, x := range depths {
+		if x.Bandwidth <= 0 {
+			continue
+		}
+		t := float64(x.Block) / x.Bandwidth * 1e9
+		if x.Outstanding == 1 {
+			single[x.Block] = t
+		}
+		if best, ok := shortest[x.Block]; !ok {
+			blocks = append(blocks, x.Block)
+			shortest[x.Block] = t
+		} else {
+			shortest[x.Block] = min(best, t)
+		}
+	}
+	if len(blocks) < 2 {
+		return
+	}
+	slices.Sort(blocks)
+	bandwidth := &m.Link.Bandwidth[Ways[way]]
+	const steady = 4 << 20 // below, the processor is slower than the link
+	large := blocks[len(blocks)-1]
+	if i := slices.IndexFunc(blocks, func(b int64) bool { return b >= steady }); i >= 0 && blocks[i] < large {
+		if slope := (shortest[large] - shortest[blocks[i]]) / float64(large-blocks[i]); slope > 0 {
+			*bandwidth = max(*bandwidth, 1e9/slope)
+		}
+	}
+	for _, b := range blocks {
+		x := Block{Bytes: b, Busy: max(0, shortest[b] - float64(b) / *bandwidth * 1e9)}
+		if t, ok := single[b]; ok {
+			x.Gap = max(0, t-shortest[b])
+		}
+		m.Blocks[way] = append(m.Blocks[way], x)
+	}
+}
+
+// block returns what the measured block nearest to one costs.
+func (m *Machine) block(way int, bytes int64) Block {
+	nearest := Block{Busy: m.Link.Overhead}
+	far := math.Inf(1)
+	for _, b := range m.Blocks[way] {
+		if d := math.Abs(math.Log(float64(b.Bytes) / float64(bytes))); d < far {
+			nearest, far = b, d
+		}
+	}
+	return nearest
+}

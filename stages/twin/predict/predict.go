@@ -1,0 +1,253 @@
+// Package predict says how long a model's calls take beside a load, from the link
+// card of a machine and from calls without load. A prediction is computed, by the
+// simulation of package twin, and never measured: it carries its interval, and
+// says what it rests on.
+//
+// What a card does not say, such as by how much a full link holds up a request's
+// commands, is learned from a machine's recordings, which also say by how much
+// predictions err there ([Learned]).
+package predict
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"barograph/stages/device"
+	"barograph/stages/twin"
+)
+
+// Quantiles are those that are predicted.
+var Quantiles = [3]float64{0.5, 0.9, 0.99}
+
+// A Condition is the load that a prediction is made for, and how requests arrive.
+type Condition struct {
+	Direction   string  `json:"direction"`
+	Share       float64 `json:"share"`       // of the link's capacity, all loads together; 1: no limit
+	Loads       int     `json:"loads"`       // how many there are, a process each
+	Threads     int     `json:"threads"`     // of each load
+	Outstanding int     `json:"outstanding"` // copies in flight of each thread
+	Block       int64   `json:"block_bytes"`
+	Within      bool    `json:"same_process"` // loads are threads of the model's process
+	MPS         bool    `json:"mps"`
+	Arrivals    string  `json:"arrivals"`
+	Due         []int64 `json:"-"` // when requests are due, from the first; nil in a closed loop
+}
+
+// Class names conditions whose predictions err alike.
+func (c *Condition) Class() string {
+	switch {
+	case c.Within:
+		return "same process"
+	case c.Share >= 1 && c.Threads*c.Outstanding > 1:
+		return "full link"
+	}
+	return "below a full link"
+}
+
+// Own is what a model's calls take without load.
+type Own struct {
+	Model           string
+	Batch, Sequence int
+	In, Out         []int64   // bytes of each copy of a call
+	Calls           [][]int64 // latencies by replicate, nanoseconds
+	From            string    // the recording; empty: assumed
+}
+
+// quantile of the own latencies, replicates together.
+func (o *Own) quantile(q float64) float64 { return quantile(pooled(o.Calls), q) }
+
+// fits tells whether the calls were of a batch and a sequence; 0 asks for none.
+func (o *Own) fits(batch, sequence int) bool {
+	return (batch == 0 || o.Batch == batch) && (sequence == 0 || o.Sequence == sequence)
+}
+
+// A Parameters value is what recordings teach of a machine beyond its card. Times
+// are nanoseconds.
+type Parameters struct {
+	// Fetch is by how much a load that fills the link to the device holds up a
+	// request's commands and small copies.
+	Fetch float64 `json:"fetch_ns"`
+	// Notice is how much later, on average, a process sees that its outputs have come
+	// where a load fills the link to the host, and Tail how much later still in one
+	// call of fifty.
+	Notice float64 `json:"notice_ns"`
+	Tail   float64 `json:"tail_ns"`
+	// Late is by how much the wake-ups of a load's threads scatter, and Stalls how
+	// often in a second of sleep one is held up by Stall more.
+	Late   float64 `json:"late_ns"`
+	Stalls float64 `json:"stalls_per_s"`
+}
+
+const (
+	draws = 20  // simulations of a prediction,
+	calls = 300 // and the calls of each, as a replicate of a study has
+	warm  = 30  // and before them
+	lead  = int64(300e6)
+	stall = int64(300e3)
+	tails = 0.02
+	// owed is how far a load is behind its rate at first: it begins while the other
+	// process opens its model, and its bucket holds no more.
+	owed = int64(50e6)
+)
+
+// An Estimate is a predicted quantile in nanoseconds, with the interval that holds
+// nine in ten of those measured.
+type Estimate struct {
+	Value float64 `json:"value"`
+	Low   float64 `json:"low"`
+	High  float64 `json:"high"`
+}
+
+// A Prediction is what calls would take, in the order of [Quantiles].
+type Prediction struct {
+	Estimates [3]Estimate
+	Alone     [3]float64
+	Doubts    []string
+	sorted    []int64 // every simulated call
+}
+
+// Predict simulates a model beside a load on a machine. The same arguments give the
+// same prediction.
+func Predict(m *Machine, o *Own, c *Condition, x *Learned) (*Prediction, error) {
+	if len(o.Calls) == 0 {
+		return nil, errors.New("predict: no calls without load")
+	}
+	var sets [draws][]int64
+	for i := range sets {
+		var err error
+		if sets[i], err = m.simulate(o, c, &x.Parameters, i); err != nil {
+			return nil, fmt.Errorf("predict: %w", err)
+		}
+		if len(sets[i]) == 0 {
+			return nil, errors.New("predict: not one request was answered within 20 s: the load lets none through")
+		}
+		slices.Sort(sets[i])
+	}
+	p := &Prediction{sorted: pooled(sets[:])}
+	errs, doubt := x.errors(c)
+	p.Doubts = append(slices.Clone(m.Assumed), doubt...)
+	if o.From == "" {
+		p.Doubts = append(p.Doubts, "what calls take without load is assumed, not measured")
+	}
+	for i, q := range Quantiles {
+		e := Estimate{Value: quantile(p.sorted, q)}
+		each := make([]float64, draws)
+		for k := range sets {
+			each[k] = quantile(sets[k], q)
+		}
+		slices.Sort(each)
+		e.Low = min(e.Value, each[1], e.Value*math.Exp(errs[i][0])) // the second of twenty, and the last but one
+		e.High = max(e.Value, each[draws-2], e.Value*math.Exp(errs[i][1]))
+		if m.unsure() { // every turn that there may be
+			e.Low, e.High = min(e.Low, each[0]), max(e.High, each[draws-1])
+		}
+		p.Estimates[i], p.Alone[i] = e, o.quantile(q)
+	}
+	return p, nil
+}
+
+// unsure tells whether the turn lies anywhere in a wide range.
+func (m *Machine) unsure() bool {
+	return m.Turn[0][1] > 1.1*m.Turn[0][0] || m.Turn[1][1] > 1.1*m.Turn[1][0]
+}
+
+// loads are those of a condition.
+func (m *Machine) loads(c *Condition, x *Parameters) ([]twin.Load, error) {
+	directions, err := device.Directions(c.Direction)
+	if err != nil {
+		return nil, err
+	}
+	capacity := 0.0
+	for _, d := range directions {
+		if d.OffLink() {
+			return nil, fmt.Errorf("copies %v leave the link idle", d)
+		}
+		capacity += m.Capacity[d]
+	}
+	if m.Link.Both > 0 && len(directions) > 1 {
+		capacity = min(capacity, m.Link.Both)
+	}
+	cost := m.block(int(directions[0]), c.Block)
+	load := twin.Load{
+		Threads: c.Threads, Block: c.Block, Outstanding: c.Outstanding, Directions: directions,
+		Overhead: max(0, int64(cost.Busy-m.Link.Overhead)),
+		// Threads of one process wait for one another at the driver.
+		Gap:  int64(cost.Gap * float64(1+c.Threads) / 2),
+		Late: x.Late, Stalls: x.Stalls, Stall: stall,
+	}
+	if c.Share < 1 {
+		load.Rate, load.Owed = c.Share*capacity/float64(c.Loads), owed
+	}
+	loads := make([]twin.Load, c.Loads)
+	for i := range loads {
+		if loads[i] = load; !c.Within {
+			loads[i].Process = i + 1
+		}
+	}
+	return loads, nil
+}
+
+// simulate returns the latencies of one replicate.
+func (m *Machine) simulate(o *Own, c *Condition, x *Parameters, draw int) ([]int64, error) {
+	loads, err := m.loads(c, x)
+	if err != nil {
+		return nil, err
+	}
+	l := m.Link
+	l.Fetch = int64(x.Fetch)
+	for i, d := range Ways {
+		if low, high := m.Turn[i][0], m.Turn[i][1]; high > 0 {
+			l.Turn[d] = int64(low + (high-low)*(float64(draw)+0.5)/draws)
+		}
+	}
+	if m.halfSmall && draw%2 == 1 {
+		l.SmallIdle, l.SmallBehind = 0, 0
+	}
+	own := o.Calls[draw%len(o.Calls)]
+	copies := l.Copies(o.In, o.Out, true)
+	rng := rand.New(rand.NewPCG(uint64(draw), 0x70726564))
+	out := make([]int64, 0, calls)
+	left := warm
+	s := &twin.Service{
+		Start: lead, Due: c.Due, In: o.In, Out: o.Out, Behind: true,
+		Compute: func() int64 { return max(1, own[rng.IntN(len(own))]-copies) },
+		Done: func(call twin.Call) bool {
+			if left--; left < 0 {
+				out = append(out, call.Latency)
+			}
+			return len(out) < calls
+		},
+	}
+	if x.Notice > 0 && c.Direction != device.H2D.String() { // what the host sees comes that way
+		s.Notice = func() int64 {
+			n := x.Notice * rng.ExpFloat64()
+			if rng.Float64() < tails {
+				n += x.Tail * rng.ExpFloat64()
+			}
+			return int64(n)
+		}
+	}
+	until := lead + 20e9
+	if n := len(c.Due); n > 0 {
+		until += c.Due[n-1]
+	}
+	l.Run(loads, s, until, uint64(draw))
+	return out, nil
+}
+
+// quantile returns the nearest rank of ascending values.
+func quantile(sorted []int64, q float64) float64 {
+	if len(sorted) == 0 {
+		return math.NaN()
+	}
+	return float64(sorted[min(len(sorted)-1, max(0, int(math.Ceil(q*float64(len(sorted))))-1))])
+}
+
+func pooled(sets [][]int64) []int64 {
+	all := slices.Concat(sets...)
+	slices.Sort(all)
+	return all
+}

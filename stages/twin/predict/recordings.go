@@ -1,0 +1,215 @@
+package predict
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"barograph/pipeline/record"
+	"barograph/stages/kind/infer"
+	"barograph/stages/model"
+	"barograph/stages/recording"
+	"barograph/stages/rows"
+)
+
+// A Case is what was measured of a model beside one load.
+type Case struct {
+	Study     string
+	Own       *Own
+	Condition Condition
+	Calls     [][]int64 // by replicate
+}
+
+// load names a case's load, whatever the model and the study.
+func (c *Case) load() string {
+	l := &c.Condition
+	return fmt.Sprintf("%s %.3f %d x %d x %d %v", l.Direction, l.Share, l.Threads, l.Outstanding, l.Block, l.Within)
+}
+
+// Read reads a recording: every model without load, and every case beside one.
+// Where only is set, other models are passed over.
+func Read(root, dir, only string) (owns []*Own, cases []*Case, err error) {
+	run, err := recording.ReadRun(filepath.Join(dir, record.Run))
+	if err != nil {
+		return nil, nil, err
+	}
+	latencies, err := latencies(filepath.Join(dir, record.Samples))
+	if err != nil {
+		return nil, nil, err
+	}
+	byModel, byLoad := map[string]*Own{}, map[string]*Case{}
+	for _, t := range run.Trials {
+		if t.Infer.Calls > len(latencies) {
+			return nil, nil, fmt.Errorf("read %s: fewer samples than the trials in %s made", dir, record.Run)
+		}
+		calls := latencies[:t.Infer.Calls]
+		latencies = latencies[t.Infer.Calls:]
+		if only != "" && t.Infer.Model != only || t.Infer.GPU != nil && len(t.Infer.GPU.Invalid) > 0 {
+			continue
+		}
+		name := fmt.Sprintf("%s %d %d %v %s", t.Infer.Model, t.Infer.Batch, t.Infer.Sequence, t.Infer.Dims, t.Infer.Arrivals)
+		own := byModel[name]
+		if own == nil {
+			own = &Own{Model: t.Infer.Model, Batch: t.Infer.Batch, Sequence: t.Infer.Sequence, From: dir}
+			own.In, own.Out = transfers(root, t)
+			byModel[name] = own
+			owns = append(owns, own)
+		}
+		if t.Stress == nil || t.Stress.Threads == 0 {
+			own.Calls = append(own.Calls, calls)
+			continue
+		}
+		c := &Case{Study: run.Study, Own: own, Condition: Condition{
+			Direction: t.Stress.Direction, Share: 1, Loads: 1, Threads: t.Stress.Threads, Outstanding: t.Stress.Outstanding,
+			Block: t.Stress.Block, Arrivals: t.Infer.Arrivals,
+		}}
+		if t.Stress.Rate > 0 && t.Capacity > 0 {
+			c.Condition.Share = min(1, t.Stress.Rate/t.Capacity)
+		}
+		var with struct{ Sharing string }
+		if err := json.Unmarshal(t.StressWith, &with); err != nil {
+			return nil, nil, fmt.Errorf("read %s: trial %s: %w", dir, t.ID, err)
+		}
+		c.Condition.Within = with.Sharing == "process"
+		key := name + c.load()
+		if byLoad[key] == nil {
+			byLoad[key] = c
+			cases = append(cases, c)
+		}
+		byLoad[key].Calls = append(byLoad[key].Calls, calls)
+	}
+	if len(latencies) > 0 {
+		return nil, nil, fmt.Errorf("read %s: %d samples more than the trials in %s made", dir, len(latencies), record.Run)
+	}
+	owns = slices.DeleteFunc(owns, func(o *Own) bool { return len(o.Calls) == 0 })
+	cases = slices.DeleteFunc(cases, func(c *Case) bool { return len(c.Own.Calls) == 0 })
+	return owns, cases, nil
+}
+
+// transfers returns the copies of a trial's calls: one for each input and output,
+// or, where the model's configuration is no longer what was measured, one each way.
+func transfers(root string, t *recording.Trial) (in, out []int64) {
+	sum := func(of []int64) (n int64) {
+		for _, b := range of {
+			n += b
+		}
+		return n
+	}
+	in, out, err := Transfers(root, t.Infer.Model, t.Infer.Batch, t.Infer.Sequence, t.Infer.Dims)
+	if err != nil || sum(in) != t.Infer.In || sum(out) != t.Infer.Out {
+		return []int64{t.Infer.In}, []int64{t.Infer.Out}
+	}
+	return in, out
+}
+
+// Transfers returns the bytes of each input and output of a model's call.
+func Transfers(root, name string, batch, sequence int, others map[string]int64) (in, out []int64, err error) {
+	c, err := model.Load(root, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := c.Info()
+	if err != nil {
+		return nil, nil, err
+	}
+	w := infer.With{Batch: batch, Sequence: sequence, Dims: others}
+	return c.Transfers(info, w.Sizes(c))
+}
+
+// latencies reads one column of samples.csv.
+func latencies(path string) ([]int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	s := bufio.NewScanner(f)
+	s.Buffer(nil, 1<<20)
+	column := -1
+	var fields [][]byte
+	var out []int64
+	for line := 1; s.Scan(); line++ {
+		if fields, err = rows.Split(s.Bytes(), fields[:0]); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", path, line, err)
+		}
+		if line == 1 {
+			if column = slices.IndexFunc(fields, func(f []byte) bool { return bytes.Equal(f, []byte("latency_ns")) }); column < 0 {
+				return nil, fmt.Errorf("%s:1:1: no column latency_ns", path)
+			}
+			continue
+		}
+		if len(fields) <= column {
+			return nil, fmt.Errorf("%s:%d:1: %d fields, and latency_ns is number %d", path, line, len(fields), column+1)
+		}
+		v, err := strconv.ParseInt(string(fields[column]), 10, 64)
+		if err != nil || v <= 0 {
+			return nil, fmt.Errorf("%s:%d:1: latency_ns is %q, want whole nanoseconds", path, line, fields[column])
+		}
+		out = append(out, v)
+	}
+	return out, s.Err()
+}
+
+// Find returns the calls without load of a model on a machine, of the recording that
+// was named or else the first below data that has it: that of the study models
+// before others.
+func Find(root, machine, name, dir string, batch, sequence int) (*Own, error) {
+	dirs := []string{dir}
+	if dir == "" {
+		all, err := filepath.Glob(filepath.Join(root, "data", "*", machine))
+		if err != nil {
+			return nil, err
+		}
+		slices.SortStableFunc(all, func(a, b string) int { return rank(a) - rank(b) })
+		dirs = all
+	}
+	for _, d := range dirs {
+		mentions, err := mentions(filepath.Join(d, record.Run), name)
+		if errors.Is(err, os.ErrNotExist) && dir == "" {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !mentions {
+			continue
+		}
+		owns, _, err := Read(root, d, name)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range owns {
+			if o.fits(batch, sequence) {
+				return o, nil
+			}
+		}
+	}
+	return nil, nil
+}
+
+// rank puts recordings first that were made for it.
+func rank(dir string) int {
+	switch filepath.Base(filepath.Dir(dir)) {
+	case "predict":
+		return 0
+	case "models":
+		return 1
+	}
+	return 2
+}
+
+// mentions tells whether a recording may hold a model, without parsing it.
+func mentions(path, name string) (bool, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return false, err
+	}
+	quoted, err := json.Marshal(name)
+	return bytes.Contains(b, quoted), err
+}

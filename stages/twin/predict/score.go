@@ -1,0 +1,285 @@
+package predict
+
+import (
+	"encoding/csv"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"barograph/pipeline/cell/unit"
+	"barograph/pipeline/record"
+	"barograph/stages/stats"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// A Score is a case beside its prediction, which was made without having seen the
+// case's model, or its load.
+type Score struct {
+	*Case
+	HeldOut    string // model or load
+	Measured   [3]float64
+	Prediction *Prediction
+	// Naive predictions: that nothing changes, and that a call waits for the bytes
+	// which the load keeps in flight.
+	NoChange, QueuedBytes [3]float64
+	KS                    float64 // distance of Kolmogorov and Smirnov between both distributions
+}
+
+// Error is predicted over measured, less one.
+func (s *Score) Error(i int) float64 { return s.Prediction.Estimates[i].Value/s.Measured[i] - 1 }
+
+// Inside tells whether the interval holds what was measured.
+func (s *Score) Inside(i int) bool {
+	e := s.Prediction.Estimates[i]
+	return e.Low <= s.Measured[i] && s.Measured[i] <= e.High
+}
+
+// ScoreAll predicts every case of recordings, each from the others: a case of the study
+// models without every case of its model, and any other without every case beside
+// the same load. It returns what all of them together teach.
+func ScoreAll(m *Machine, root string, dirs []string) ([]*Score, *Learned, error) {
+	var cases []*Case
+	x := &Learned{Machine: m.Name, Errors: map[string][3][]float64{}}
+	for _, dir := range dirs {
+		_, of, err := Read(root, dir, "")
+		if err != nil {
+			return nil, nil, err
+		}
+		cases = append(cases, of...)
+		rel, err := filepath.Rel(root, dir)
+		if err != nil {
+			rel = dir
+		}
+		x.From = append(x.From, filepath.ToSlash(rel))
+	}
+	f, err := newFitter(m, cases)
+	if err != nil {
+		return nil, nil, err
+	}
+	scores := make([]*Score, len(cases))
+	like := make([]func(*Case) bool, len(cases)) // what each case leaves out
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, c := range cases {
+		s := &Score{Case: c, HeldOut: "load"}
+		like[i] = func(o *Case) bool { return o.load() == c.load() }
+		if c.Study == "models" {
+			s.HeldOut = "model"
+			like[i] = func(o *Case) bool { return o.Own.Model == c.Own.Model }
+		}
+		scores[i] = s
+		g.Go(func() error { return s.predict(m, f.fit(like[i])) })
+	}
+	if err := g.Wait(); err != nil {
+		return nil, nil, err
+	}
+	for i, s := range scores { // intervals, from how far the others err
+		others := &Learned{Errors: map[string][3][]float64{}}
+		for _, o := range scores {
+			if !like[i](o.Case) {
+				others.add(o)
+			}
+		}
+		others.sort()
+		bounds, _ := others.errors(&s.Condition)
+		for q := range Quantiles {
+			e := &s.Prediction.Estimates[q]
+			e.Low, e.High = min(e.Low, e.Value*math.Exp(bounds[q][0])), max(e.High, e.Value*math.Exp(bounds[q][1]))
+		}
+		x.add(s)
+	}
+	x.sort()
+	x.Parameters = f.fit(func(*Case) bool { return false })
+	return scores, x, nil
+}
+
+func (s *Score) predict(m *Machine, x Parameters) (err error) {
+	if s.Prediction, err = Predict(m, s.Own, &s.Condition, &Learned{Parameters: x}); err != nil {
+		return fmt.Errorf("%s, %s beside %s: %w", s.Study, s.Own.Model, s.load(), err)
+	}
+	measured := pooled(s.Calls)
+	c := &s.Condition
+	queued := float64(c.Threads*c.Outstanding) * float64(c.Block) * c.Share
+	for i, q := range Quantiles {
+		s.Measured[i] = quantile(measured, q)
+		s.NoChange[i] = s.Own.quantile(q)
+		s.QueuedBytes[i] = s.NoChange[i] + queued/m.capacity(c)*1e9
+	}
+	s.KS = distance(measured, s.Prediction.sorted)
+	return nil
+}
+
+// capacity of a condition's direction.
+func (m *Machine) capacity(c *Condition) float64 {
+	for i, d := range Ways {
+		if d.String() == c.Direction {
+			return m.Capacity[i]
+		}
+	}
+	return m.Capacity[0] + m.Capacity[1]
+}
+
+func (x *Learned) add(s *Score) {
+	of := x.Errors[s.Condition.Class()]
+	for i := range of {
+		of[i] = append(of[i], math.Round(1e5*math.Log(s.Measured[i]/s.Prediction.Estimates[i].Value))/1e5)
+	}
+	x.Errors[s.Condition.Class()] = of
+}
+
+func (x *Learned) sort() {
+	for _, of := range x.Errors {
+		for _, e := range of {
+			slices.Sort(e)
+		}
+	}
+}
+
+// distance is the largest difference of two empirical distributions.
+func distance(a, b []int64) float64 {
+	far, i, j := 0.0, 0, 0
+	for i < len(a) && j < len(b) {
+		at := min(a[i], b[j])
+		for i < len(a) && a[i] == at {
+			i++
+		}
+		for j < len(b) && b[j] == at {
+			j++
+		}
+		far = max(far, math.Abs(float64(i)/float64(len(a))-float64(j)/float64(len(b))))
+	}
+	return far
+}
+
+// WriteScores writes a row for each case and quantile.
+func WriteScores(w io.Writer, scores []*Score) error {
+	out := csv.NewWriter(w)
+	header := []string{"study", "model", "direction", "share", "threads", "outstanding", "block_bytes", "same_process", "held_out", "quantile",
+		"measured_ns", "predicted_ns", "low_ns", "high_ns", "error", "inside", "error_no_change", "error_queued_bytes", "ks_distance"}
+	if err := out.Write(header); err != nil {
+		return err
+	}
+	share := func(v float64) string { return strconv.FormatFloat(v, 'f', 4, 64) }
+	ns := func(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) }
+	for _, s := range scores {
+		c := &s.Condition
+		for i, q := range Quantiles {
+			e := s.Prediction.Estimates[i]
+			if err := out.Write([]string{s.Study, s.Own.Model, c.Direction, share(c.Share), strconv.Itoa(c.Threads), strconv.Itoa(c.Outstanding),
+				strconv.FormatInt(c.Block, 10), strconv.FormatBool(c.Within), s.HeldOut, strconv.FormatFloat(q, 'f', 2, 64),
+				ns(s.Measured[i]), ns(e.Value), ns(e.Low), ns(e.High), share(s.Error(i)), strconv.FormatBool(s.Inside(i)),
+				share(s.NoChange[i]/s.Measured[i] - 1), share(s.QueuedBytes[i]/s.Measured[i] - 1), share(s.KS)}); err != nil {
+				return err
+			}
+		}
+	}
+	out.Flush()
+	return out.Error()
+}
+
+// Load says in words what a case's load is.
+func (s *Score) Load() string {
+	c := &s.Condition
+	words := fmt.Sprintf("%s, %d x %d x %v", c.Direction, c.Threads, c.Outstanding, unit.Size(c.Block))
+	if c.Share < 1 {
+		words += fmt.Sprintf(" at %.0f%%", 100*c.Share)
+	}
+	if c.Within {
+		words += ", same process"
+	}
+	return words
+}
+
+// Recordings returns those of a machine that hold loads: all below data, less those in
+// which calls move more than a model's inputs and outputs, or loads leave the link idle.
+func Recordings(root, machine string) (dirs []string) {
+	for _, name := range []string{"paper", "paper-d2h", "decoupled", "models", "sharing"} {
+		dir := filepath.Join(root, "data", name, machine)
+		if _, err := os.Stat(filepath.Join(dir, record.Samples)); err == nil {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}
+
+// Allowed are the errors that predictions are held to, by class: of the median, and
+// of p99.
+var Allowed = map[string][2]float64{"full link": {0.01, 0.05}, "below a full link": {0.05, 0.10}}
+
+// Summarise writes how far predictions err, by class, beside naive ones; which
+// miss what is allowed; and how far distributions lie apart. It is Markdown.
+func Summarise(w io.Writer, scores []*Score) error {
+	var b strings.Builder
+	b.WriteString("| loads | predicted | quantile | median error | worst | within what is allowed | inside the 90% interval | no change errs | queued bytes err |\n|---|---|---|---|---|---|---|---|---|\n")
+	classes := []string{"full link", "below a full link", "same process"}
+	for _, class := range classes {
+		for i, q := range Quantiles {
+			var errs, idle, queued []float64
+			inside, good := 0, 0
+			for _, s := range scores {
+				if s.Condition.Class() != class {
+					continue
+				}
+				errs = append(errs, math.Abs(s.Error(i)))
+				idle = append(idle, math.Abs(s.NoChange[i]/s.Measured[i]-1))
+				queued = append(queued, math.Abs(s.QueuedBytes[i]/s.Measured[i]-1))
+				if s.Inside(i) {
+					inside++
+				}
+				if a, ok := s.allowed(i); ok && math.Abs(s.Error(i)) <= a {
+					good++
+				}
+			}
+			if len(errs) == 0 {
+				continue
+			}
+			within := "none asked"
+			if a, ok := allowed(class, i); ok {
+				within = fmt.Sprintf("%d of %d (%g%%)", good, len(errs), 100*a)
+			}
+			fmt.Fprintf(&b, "| %s | %d | %s | %.2f%% | %.1f%% | %s | %d of %d | %.1f%% | %.0f%% |\n", class, len(errs), stats.Name(q), 100*middle(errs), 100*slices.Max(errs), within, inside, len(errs), 100*middle(idle), 100*middle(queued))
+		}
+	}
+	b.WriteString("\nPredictions that miss what is allowed, or whose interval misses what was measured:\n\n| study | model | load | quantile | measured, ms | predicted, ms | error |\n|---|---|---|---|---|---|---|\n")
+	for _, s := range scores {
+		for i, q := range Quantiles {
+			a, ok := s.allowed(i)
+			if s.Inside(i) && (!ok || math.Abs(s.Error(i)) <= a) {
+				continue
+			}
+			e := s.Prediction.Estimates[i]
+			fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s | %.3f | %.3f [%.3f, %.3f] | %+.1f%% |\n", s.Study, s.Own.Model, s.Load(), stats.Name(q), s.Measured[i]/1e6, e.Value/1e6, e.Low/1e6, e.High/1e6, 100*s.Error(i))
+		}
+	}
+	b.WriteString("\nSimulated and recorded distributions, level by level (KS: the distance of Kolmogorov and Smirnov):\n\n| study | model | load | p50, ms: recorded, simulated | p90 | p99 | KS |\n|---|---|---|---|---|---|---|\n")
+	for _, s := range scores {
+		fmt.Fprintf(&b, "| `%s` | `%s` | %s |", s.Study, s.Own.Model, s.Load())
+		for i := range Quantiles {
+			fmt.Fprintf(&b, " %.3f, %.3f |", s.Measured[i]/1e6, s.Prediction.Estimates[i].Value/1e6)
+		}
+		fmt.Fprintf(&b, " %.2f |\n", s.KS)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// allowed is what a prediction's error is held to; p90 is held to nothing.
+func (s *Score) allowed(i int) (float64, bool) { return allowed(s.Condition.Class(), i) }
+
+func allowed(class string, i int) (float64, bool) {
+	a, ok := Allowed[class]
+	return a[i/2], ok && i != 1
+}
+
+func middle(v []float64) float64 {
+	s := slices.Clone(v)
+	slices.Sort(s)
+	return s[len(s)/2]
+}
