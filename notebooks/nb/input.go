@@ -7,7 +7,9 @@ import (
 	"path"
 	"path/filepath"
 	"sort"
+	"strings"
 
+	"barograph/pipeline/record"
 	"barograph/stages/recording"
 
 	"github.com/go-gota/gota/dataframe"
@@ -84,7 +86,8 @@ func (b *book) inputs() map[string][]string {
 	return files
 }
 
-// input returns the path of an input, by its name or the last part of it.
+// input returns the path of an input, by its name or the last part of it, either
+// without .gz too.
 func (c call) input(name string) string {
 	files := c.open().inputs()
 	if found := files[name]; len(found) == 1 {
@@ -93,7 +96,7 @@ func (c call) input(name string) string {
 	matches := map[string]string{} // path -> name
 	for n, paths := range files {
 		for _, p := range paths {
-			if n == name || path.Base(n) == name {
+			if called := strings.TrimSuffix(n, record.Packed); n == name || path.Base(n) == name || called == name || path.Base(called) == name {
 				matches[p] = n
 			}
 		}

@@ -557,7 +557,7 @@ func (p *Plan) Replay(dir string) error {
 		if c.Stage.Kind.Publishes != nil {
 			c.Given = map[string]string{}
 			for _, name := range c.Outputs {
-				c.Given[name] = filepath.Join(dir, filepath.Base(name))
+				c.Given[name] = record.Path(filepath.Join(dir, filepath.Base(name)))
 			}
 			c.Needs, needed[c] = nil, true
 			continue

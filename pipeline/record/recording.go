@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"barograph/pipeline/cell"
 )
@@ -14,6 +15,25 @@ const (
 	Samples = "samples.csv"
 	Run     = "run.json"
 )
+
+// Packed ends the name of a file that lies compressed by gzip.
+const Packed = ".gz"
+
+// Path returns where a file of a recording lies: as it is called or, where only that
+// is there, compressed, or not, in place of what its name says.
+func Path(name string) string {
+	other, packed := strings.CutSuffix(name, Packed)
+	if !packed {
+		other = name + Packed
+	}
+	if _, err := os.Stat(name); err == nil {
+		return name
+	}
+	if _, err := os.Stat(other); err == nil {
+		return other
+	}
+	return name
+}
 
 // Schema is the version of run.json that this program writes and reads.
 const Schema = 1
@@ -77,7 +97,7 @@ func Open(dir string) (*Recording, error) {
 	case r.Study == "" || r.Machine.Name == "":
 		return nil, fmt.Errorf("open recording %q: %s names no study or no machine", dir, Run)
 	}
-	if _, err := os.Stat(filepath.Join(dir, Samples)); err != nil {
+	if _, err := os.Stat(Path(filepath.Join(dir, Samples))); err != nil {
 		return nil, fmt.Errorf("open recording: %w", err)
 	}
 	return r, nil

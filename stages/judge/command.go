@@ -36,7 +36,7 @@ For each claim it says reproduced, refuted, not identified or INVALID, with the
 effect and its interval, the growth law and its rivals, what a design like this
 one could tell, and every doubt. What a run.json beside the file says of the
 measurement is taken into account, and where SHA256SUMS is beside them, both must
-be as it says. Exit status 3 says INVALID.
+be as it says. The file may lie compressed, as samples.csv.gz. Exit status 3 says INVALID.
 
 A bootstrap that takes more than a second says so before it starts.`,
 		Example: `  barograph judge data/paper/host/samples.csv
@@ -121,6 +121,7 @@ func (o Options) check() error {
 // load reads a file of samples, and the run.json beside it if there is one. What
 // is not as checksums beside it say is refused.
 func load(path string, sel Selection) (*Samples, *recording.Run, error) {
+	path = record.Path(path)
 	beside := filepath.Join(filepath.Dir(path), record.Run)
 	for _, p := range []string{path, beside} {
 		if err := record.VerifyFile(p); err != nil {

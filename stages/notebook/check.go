@@ -215,7 +215,7 @@ func (j *Job) recordings() ([]use, error) {
 				uses = append(uses, u)
 				continue
 			}
-			selections, err := selections(where, filepath.Join(s, record.Samples))
+			selections, err := selections(where, record.Path(filepath.Join(s, record.Samples)))
 			if err != nil {
 				return nil, err
 			}

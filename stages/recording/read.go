@@ -173,6 +173,19 @@ func decompress(r io.Reader) (*source, error) {
 	return s, nil
 }
 
+// Pack writes a text compressed by gzip, in the same bytes whenever it is the same.
+func Pack(to io.Writer, write func(*bufio.Writer) error) error {
+	z, err := gzip.NewWriterLevel(to, gzip.BestCompression)
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriterSize(z, 1<<16)
+	if err := write(w); err != nil {
+		return err
+	}
+	return errors.Join(w.Flush(), z.Close())
+}
+
 // A header is what the first line of a file says, and what is read below it.
 type header struct {
 	names   []string

@@ -31,8 +31,18 @@ import (
 	"barograph/stages/result"
 )
 
-// With is the parameters of collect: there are none.
-type With struct{}
+// With is the parameters of collect.
+type With struct {
+	Compress bool `json:"compress" doc:"leaves samples.csv.gz in place of samples.csv"`
+}
+
+// file returns the name of the file of samples.
+func (w *With) file() string {
+	if w.Compress {
+		return record.Samples + record.Packed
+	}
+	return record.Samples
+}
 
 // A run is the recording in the making.
 type run struct {
@@ -51,25 +61,32 @@ type files struct {
 func Kind() *cell.Kind {
 	return &cell.Kind{
 		Name:    "collect",
-		Version: "2",
+		Version: "3",
 		Doc:     "joins the measurements of a study into data/<study>/<machine>/",
 		With:    func() any { return &With{} },
-		Publishes: func(study, machine string, _ any) []string {
+		Publishes: func(study, machine string, with any) []string {
 			dir := record.Dir(study, machine)
-			return []string{path.Join(dir, record.Samples), path.Join(dir, record.Run), path.Join(dir, record.Sums)}
+			return []string{path.Join(dir, with.(*With).file()), path.Join(dir, record.Run), path.Join(dir, record.Sums)}
 		},
 		Run: collect,
 	}
 }
 
 func collect(ctx context.Context, c *cell.Cell) error {
+	with := c.With.(*With)
 	r, err := join(&c.Spec)
 	if err != nil {
 		return fmt.Errorf("collect: %w", err)
 	}
 	dir := record.Dir(c.Study, c.Machine.Name)
-	if err := create(c, path.Join(dir, record.Samples), func(w *bufio.Writer) error {
-		return r.samples(ctx, w, func(done int) { c.Progress(done, len(r.Trials), r.Trials[done-1].ID) })
+	if err := create(c, path.Join(dir, with.file()), func(w *bufio.Writer) error {
+		rows := func(w *bufio.Writer) error {
+			return r.samples(ctx, w, func(done int) { c.Progress(done, len(r.Trials), r.Trials[done-1].ID) })
+		}
+		if with.Compress {
+			return recording.Pack(w, rows)
+		}
+		return rows(w)
 	}); err != nil {
 		return fmt.Errorf("collect: %w", err)
 	}

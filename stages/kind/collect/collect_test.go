@@ -3,6 +3,7 @@ package collect
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"encoding/csv"
 	"encoding/json"
 	"flag"
@@ -254,6 +255,45 @@ func TestLeavesWhatItPublishes(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// Compressed samples are the same rows, in the same bytes whenever they are.
+func TestCompressed(t *testing.T) {
+	plain, _, err := paper(t).run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile(filepath.Join(plain, "data/paper/host", record.Samples))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first []byte
+	for range 2 {
+		s := paper(t)
+		s.spec.With = json.RawMessage(`{"compress": true}`)
+		dir, _, err := s.run()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := record.Open(filepath.Join(dir, "data/paper/host")); err != nil {
+			t.Error(err)
+		}
+		packed, err := os.ReadFile(filepath.Join(dir, "data/paper/host", record.Samples+record.Packed))
+		if err != nil {
+			t.Fatal(err)
+		}
+		z, err := gzip.NewReader(bytes.NewReader(packed))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(z); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%v, holds %q, want %q", err, got, want)
+		}
+		if first != nil && !bytes.Equal(first, packed) {
+			t.Error("the same rows gave other bytes")
+		}
+		first = packed
 	}
 }
 
