@@ -1,7 +1,6 @@
 package predict
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -9,13 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 
 	"barograph/pipeline/record"
 	"barograph/stages/kind/infer"
 	"barograph/stages/model"
 	"barograph/stages/recording"
-	"barograph/stages/rows"
 )
 
 // A Case is what was measured of a model beside one load.
@@ -39,7 +36,7 @@ func Read(root, dir, only string) (owns []*Own, cases []*Case, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	latencies, err := latencies(filepath.Join(dir, record.Samples))
+	latencies, err := latencies(dir)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -122,38 +119,24 @@ func Transfers(root, name string, batch, sequence int, others map[string]int64) 
 	return c.Transfers(info, w.Sizes(c))
 }
 
-// latencies reads one column of samples.csv.
-func latencies(path string) ([]int64, error) {
+// latencies reads one column of a recording's samples.
+func latencies(dir string) ([]int64, error) {
+	path := record.Path(filepath.Join(dir, record.Samples))
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	s := bufio.NewScanner(f)
-	s.Buffer(nil, 1<<20)
-	column := -1
-	var fields [][]byte
-	var out []int64
-	for line := 1; s.Scan(); line++ {
-		if fields, err = rows.Split(s.Bytes(), fields[:0]); err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", path, line, err)
-		}
-		if line == 1 {
-			if column = slices.IndexFunc(fields, func(f []byte) bool { return bytes.Equal(f, []byte("latency_ns")) }); column < 0 {
-				return nil, fmt.Errorf("%s:1:1: no column latency_ns", path)
-			}
-			continue
-		}
-		if len(fields) <= column {
-			return nil, fmt.Errorf("%s:%d:1: %d fields, and latency_ns is number %d", path, line, len(fields), column+1)
-		}
-		v, err := strconv.ParseInt(string(fields[column]), 10, 64)
-		if err != nil || v <= 0 {
-			return nil, fmt.Errorf("%s:%d:1: latency_ns is %q, want whole nanoseconds", path, line, fields[column])
-		}
-		out = append(out, v)
+	const column = "latency_ns"
+	table, err := recording.Read(f, recording.Options{Columns: []string{column}})
+	if err != nil {
+		return nil, fmt.Errorf("%s:%w", path, err)
 	}
-	return out, s.Err()
+	all, err := table.Ints(column)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return all, nil
 }
 
 // Find returns the calls without load of a model on a machine, of the recording that

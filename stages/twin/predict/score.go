@@ -202,7 +202,7 @@ func (s *Score) Load() string {
 func Recordings(root, machine string) (dirs []string) {
 	for _, name := range []string{"paper", "paper-d2h", "decoupled", "models", "sharing"} {
 		dir := filepath.Join(root, "data", name, machine)
-		if _, err := os.Stat(filepath.Join(dir, record.Samples)); err == nil {
+		if _, err := os.Stat(record.Path(filepath.Join(dir, record.Samples))); err == nil {
 			dirs = append(dirs, dir)
 		}
 	}
