@@ -74,6 +74,19 @@ type Kind struct {
 	// {"model": "sha256:..."}. It must be cheap: every plan calls it.
 	Identify func(root string, with any) (map[string]string, error)
 
+	// Lacks says what this computer misses for a cell to run on a device. It is cheap,
+	// and asked of every cell that would run, and not of one whose result stands or is
+	// given by a recording.
+	Lacks func(device string, with any) error
+
+	// Environ returns variables that a cell is started with because of the trial that
+	// it belongs to.
+	Environ func(s *Spec) map[string]string
+
+	// Beside tells whether a foreground cell is started together with its background
+	// cells, to set itself up meanwhile; it then calls [Cell.Await] before it measures.
+	Beside func(s *Spec) bool
+
 	// Prepare makes what cells of this kind share and that takes time, such as
 	// fetching a library or building a model, and finds what would fail later. It
 	// runs in a child process of its own, once per distinct with and notebook,
@@ -207,6 +220,8 @@ type Spec struct {
 	// Gang holds the other cells of this cell's trial, without files: they run
 	// at the same time.
 	Gang []Input `json:"gang,omitempty"`
+	// Beside says that the background cells of this cell's trial may not be ready yet.
+	Beside bool `json:"beside,omitempty"`
 	// Background says that this cell runs until it is told to stop.
 	Background bool   `json:"background,omitempty"`
 	During     string `json:"during,omitempty"` // the trial's foreground cell
@@ -257,9 +272,10 @@ func (s *Spec) OfKind(kind string) []Input {
 	return in
 }
 
-// A Control is a message from the engine to a background cell.
+// A Control is a message from the engine to a background cell, or to a foreground
+// cell that was started beside them.
 type Control struct {
-	Type string `json:"type"` // "window" or "stop"
+	Type string `json:"type"` // "window" or "stop"; "begin" to a foreground cell
 	// Window: the interval its trial measured, on [Now]'s clock.
 	Start int64 `json:"start_ns,omitempty"`
 	End   int64 `json:"end_ns,omitempty"`

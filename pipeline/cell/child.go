@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -80,6 +81,22 @@ func (c *Cell) Warn(format string, args ...any) {
 // Controls returns the engine's messages. The channel is closed after "stop",
 // or when the engine is gone.
 func (c *Cell) Controls() <-chan Control { return c.control }
+
+// Await returns once the background cells of this foreground cell's trial are ready.
+func (c *Cell) Await(ctx context.Context) error {
+	if !c.Beside {
+		return nil
+	}
+	select {
+	case m, ok := <-c.control:
+		if !ok || m.Type != "begin" {
+			return errors.New("the engine went away before the trial began")
+		}
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 func (c *Cell) emit(e Event) {
 	c.mu.Lock()

@@ -27,6 +27,7 @@ import (
 	"barograph/pipeline/plan"
 	"barograph/pipeline/store"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -179,6 +180,7 @@ func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Op
 
 // A run is the state of Run; only its loop's goroutine touches it.
 type run struct {
+	telling sync.Mutex // held to tell the observer while cells are prepared
 	plan    *plan.Plan
 	store   *store.Store
 	opt     Options
@@ -241,6 +243,10 @@ func (r *run) prepare(ctx context.Context) error {
 	r.result.Decider = r.decider
 	r.opt.Observer.Begin(r.plan, may)
 	prepared := map[string]bool{}
+	var all errgroup.Group
+	all.SetLimit(max(1, r.opt.Jobs))
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	for _, c := range may {
 		for _, m := range append(slices.Clone(c.Gang), c) {
 			key := m.Stage.Kind.Name + string(m.With) + m.Stage.Notebook
@@ -251,12 +257,17 @@ func (r *run) prepare(ctx context.Context) error {
 				continue // nothing runs before it: it may as well say itself what is wrong
 			}
 			prepared[key] = true
-			if err := r.prepareCell(ctx, m); err != nil {
-				return fmt.Errorf("prepare stage %q: %w", m.Stage.Name, err)
-			}
+			all.Go(func() error {
+				err := r.prepareCell(ctx, m)
+				if err != nil {
+					err = fmt.Errorf("prepare stage %q: %w", m.Stage.Name, err)
+					stop(err) // the others' too
+				}
+				return err
+			})
 		}
 	}
-	return nil
+	return all.Wait()
 }
 
 // claim looks, before anything runs, whether all can be written that may be, and
@@ -324,7 +335,11 @@ func (r *run) prepareCell(ctx context.Context, c *plan.Cell) error {
 	m := &member{cell: c, spec: r.spec(c), dir: r.tmp, log: &logFile{path: filepath.Join(r.logs, "prepare-"+c.Stage.Name+".log")}}
 	m.spec.Prepare = true
 	defer m.log.close()
-	proc, err := r.process(ctx, m, func(e cell.Event) { r.opt.Observer.Event(c, e) })
+	proc, err := r.process(ctx, m, func(e cell.Event) {
+		r.telling.Lock() // others are prepared meanwhile
+		defer r.telling.Unlock()
+		r.opt.Observer.Event(c, e)
+	})
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,11 @@ import (
 // this program.
 func (r *run) process(ctx context.Context, m *member, event func(cell.Event)) (*launch.Process, error) {
 	c := launch.Command{Dir: m.dir, Log: m.log, Event: event, Env: r.environment(m.cell.Stage.Env)}
+	if environ := m.cell.Stage.Kind.Environ; environ != nil {
+		for name, v := range environ(m.spec) {
+			c.Env = append(c.Env, name+"="+v)
+		}
+	}
 	if m.cell.Stage.Kind.Script {
 		c.Argv = shell(m.spec.Script)
 	} else {

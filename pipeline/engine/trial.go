@@ -252,12 +252,25 @@ func (t *trial) run(parent context.Context) error {
 			return err
 		}
 	}
+	var early <-chan struct{} // closed once a foreground cell beside them has ended
+	if beside := t.cell.Stage.Kind.Beside; len(background) > 0 && beside != nil && beside(fg.spec) {
+		fg.spec.Beside = true
+		if err := t.start(ctx, fg); err != nil {
+			return err
+		}
+		early = fg.proc.Done()
+	}
 	for _, m := range background {
 		t.reach("background cell " + m.cell.ID + " was not ready")
 		select {
 		case <-m.ready:
 		case <-m.proc.Done():
 			return died(m, "before it was ready")
+		case <-early:
+			if err := fg.proc.Wait(); err != nil {
+				return err
+			}
+			return fmt.Errorf("%s ended before its background cell %s was ready", t.cell.ID, m.cell.ID)
 		case <-overdue():
 			return fmt.Errorf("background cell %s was not ready after %v", m.cell.ID, readyTimeout)
 		case <-ctx.Done():
@@ -275,7 +288,9 @@ func (t *trial) run(parent context.Context) error {
 		}()
 	}
 	t.reach("")
-	if err := t.start(ctx, fg); err != nil {
+	if fg.spec.Beside {
+		_ = fg.proc.Send(cell.Control{Type: "begin"}) // a lost cell shows in Wait
+	} else if err := t.start(ctx, fg); err != nil {
 		return err
 	}
 	<-fg.proc.Done()

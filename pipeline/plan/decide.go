@@ -3,12 +3,14 @@ package plan
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
+	"barograph/pipeline/cell"
 	"barograph/pipeline/store"
 )
 
@@ -74,6 +76,9 @@ func (d *Decider) Decide(c *Cell) (*Decision, error) {
 		return d.set(c, &Decision{State: Stands, Record: r}), nil
 	}
 	if waits := d.waits(c); waits != nil {
+		if err := d.lacks(c); err != nil {
+			return nil, err
+		}
 		dec := &Decision{State: Waits, Reason: "needs " + waits.ID + ", which runs"}
 		for _, g := range c.Gang {
 			d.set(g, &Decision{State: Waits, Reason: "runs with " + c.ID})
@@ -103,6 +108,9 @@ func (d *Decider) Decide(c *Cell) (*Decision, error) {
 		fresh = fresh || d.fresh[g.Stage.Name]
 	}
 	if fresh || !whole {
+		if err := d.lacks(c); err != nil {
+			return nil, err
+		}
 		dec.State, dec.Record = Runs, nil
 		for _, g := range c.Gang {
 			d.made[g].State, d.made[g].Record = Runs, nil
@@ -130,6 +138,25 @@ func (d *Decider) Decide(c *Cell) (*Decision, error) {
 		}
 	}
 	return d.set(c, dec), nil
+}
+
+// lacks says what this computer misses for a cell and its gang to run.
+func (d *Decider) lacks(c *Cell) error {
+	for _, x := range append(slices.Clone(c.Gang), c) {
+		k := x.Stage.Kind
+		if k.Lacks == nil {
+			continue
+		}
+		with := k.With()
+		err := json.Unmarshal(x.With, with)
+		if err == nil {
+			err = k.Lacks(d.plan.Study.Machine.Device, with)
+		}
+		if err != nil {
+			return cell.Usage(fmt.Errorf("stage %q: %w", x.Stage.Name, err))
+		}
+	}
+	return nil
 }
 
 // Strayed returns the outputs of a cell with a result that the workspace does
