@@ -1,14 +1,10 @@
 package link
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -88,7 +84,7 @@ func (m *machine) capacity(ctx context.Context) (map[string]Estimate, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := c.wait()
+	r, err := c.Wait()
 	if err != nil {
 		return nil, err
 	}
@@ -126,10 +122,10 @@ func (m *machine) beside(ctx context.Context, l loading, f func() error) (each [
 	if m.name == "host" { // where a CPU has one copy in flight
 		w.Threads, w.Outstanding = max(1, len(m.stress)/l.Processes), 1
 	}
-	var loads []*child
+	var loads []*stress.Child
 	defer func() {
 		for _, c := range loads {
-			err = errors.Join(err, c.end())
+			err = errors.Join(err, c.Close())
 		}
 	}()
 	for range l.Processes {
@@ -140,7 +136,7 @@ func (m *machine) beside(ctx context.Context, l loading, f func() error) (each [
 		loads = append(loads, c)
 	}
 	for _, c := range loads {
-		if err := c.ready(); err != nil {
+		if err := c.Ready(); err != nil {
 			return nil, err
 		}
 	}
@@ -150,11 +146,10 @@ func (m *machine) beside(ctx context.Context, l loading, f func() error) (each [
 	}
 	to := cell.Now()
 	for _, c := range loads {
-		c.send(cell.Control{Type: "window", Start: from, End: to})
-		c.send(cell.Control{Type: "stop"})
+		c.Stop([2]int64{from, to})
 	}
 	for _, c := range loads {
-		r, err := c.wait()
+		r, err := c.Wait()
 		if err != nil {
 			return nil, err
 		}
@@ -163,104 +158,14 @@ func (m *machine) beside(ctx context.Context, l loading, f func() error) (each [
 	return each, nil
 }
 
-// A child is a stressor's cell in a process of its own, in the group of this one,
-// with which the engine would end it.
-type child struct {
-	cmd    *exec.Cmd
-	in     io.WriteCloser
-	events *bufio.Scanner
-	path   string // of its result
-	ended  bool
-}
-
-func (m *machine) start(ctx context.Context, w *stress.With, background bool) (*child, error) {
-	with, err := json.Marshal(w)
-	if err != nil {
-		return nil, err
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
+// start starts a load. It splits CPUs as this process did when it began, and so has
+// to inherit them all.
+func (m *machine) start(ctx context.Context, w *stress.With, background bool) (*stress.Child, error) {
 	m.begun++
 	id := fmt.Sprintf("load-%d", m.begun)
-	c := &child{cmd: exec.CommandContext(ctx, self, "cell")}
-	c.cmd.Dir, c.cmd.Stderr = filepath.Join(m.folder, id), os.Stderr
-	if err := os.Mkdir(c.cmd.Dir, 0o777); err != nil {
+	if err := host.PinThread(slices.Concat(m.infer, m.stress)); err != nil {
 		return nil, err
 	}
-	c.path = filepath.Join(c.cmd.Dir, result.StressFile)
-	out, err := c.cmd.StdoutPipe()
-	if err == nil {
-		c.in, err = c.cmd.StdinPipe()
-	}
-	if err == nil {
-		// It splits CPUs as this process did when it began.
-		err = host.PinThread(slices.Concat(m.infer, m.stress))
-	}
-	if err == nil {
-		err = c.cmd.Start()
-	}
-	if err = errors.Join(err, host.PinThread(m.infer)); err != nil {
-		return nil, fmt.Errorf("start a load: %w", err)
-	}
-	c.events = bufio.NewScanner(out)
-	c.events.Buffer(nil, 1<<20)
-	c.send(cell.Spec{Kind: "stress", Stage: "stress", ID: id, With: with, Machine: m.settings, Background: background})
-	return c, nil
-}
-
-// send writes a line; a child that is gone says why at its end.
-func (c *child) send(v any) {
-	if b, err := json.Marshal(v); err == nil {
-		_, _ = c.in.Write(append(b, '\n'))
-	}
-}
-
-// next returns the child's next event of a type, or the error that it tells.
-func (c *child) next(kind string) error {
-	for c.events.Scan() {
-		var e cell.Event
-		if err := json.Unmarshal(c.events.Bytes(), &e); err != nil {
-			return fmt.Errorf("hear a load: it wrote %.80q", c.events.Text())
-		}
-		switch e.Type {
-		case kind:
-			return nil
-		case "error":
-			return cell.Hint(fmt.Errorf("load the link: %s", e.Text), "%s", e.Hint)
-		}
-	}
-	return io.EOF
-}
-
-func (c *child) ready() error {
-	err := c.next("ready")
-	if errors.Is(err, io.EOF) {
-		return errors.New("load the link: a load ended before it was ready")
-	}
-	return err
-}
-
-// wait sees a child to its end and reads its result.
-func (c *child) wait() (*result.Stress, error) {
-	if err := c.next(""); !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	c.ended = true
-	if err := c.cmd.Wait(); err != nil {
-		return nil, fmt.Errorf("load the link: %w", err)
-	}
-	r := &result.Stress{}
-	return r, result.Read(c.path, r)
-}
-
-// end ends a child that has not ended.
-func (c *child) end() error {
-	if c.ended {
-		return nil
-	}
-	err := c.cmd.Process.Kill()
-	_ = c.cmd.Wait() // it was killed
-	return err
+	c, err := stress.Begin(ctx, filepath.Join(m.folder, id), w, cell.Spec{Stage: "stress", ID: id, Machine: m.settings, Background: background})
+	return c, errors.Join(err, host.PinThread(m.infer))
 }

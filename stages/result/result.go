@@ -25,6 +25,7 @@ type Stress struct {
 	Mode        string   `json:"mode"` // load or capacity
 	Device      string   `json:"device"`
 	Simulated   bool     `json:"simulated"`
+	Processes   int      `json:"processes,omitempty"` // that had so many threads each; 0: one
 	Threads     int      `json:"threads"`
 	Block       int64    `json:"block_bytes"`
 	Outstanding int      `json:"outstanding"`

@@ -201,14 +201,21 @@ func Judge(before, after result.GPUState, loaded bool, own func(pid int) bool) [
 	return why
 }
 
-// Own tells this process and its siblings, such as the stressor of the same
-// trial, from others. Where the GPU lists processes by the numbers of another
+// Own tells this process and what its parent has started, such as the stressor of the
+// same trial with its processes and its MPS server, from others. Where the GPU lists processes by the numbers of another
 // name space, and so not this process either, it cannot tell, and takes all of
 // them for its own.
 func Own(s result.GPUState) func(pid int) bool {
 	self, parent := os.Getpid(), os.Getppid()
 	known := slices.Contains(s.Processes, self)
-	return func(pid int) bool { return !known || pid == self || parentOf(pid) == parent }
+	return func(pid int) bool {
+		for pid > 1 && known {
+			if pid = parentOf(pid); pid == parent {
+				return true
+			}
+		}
+		return !known
+	}
 }
 
 // parentOf reads a process's parent, 0 if there is no such process.

@@ -131,8 +131,11 @@ func Copies(m cell.Machine, gang []cell.Input, v View) ([]Copy, error) {
 	}
 	var copies []Copy
 	full, until := false, v.Until
-	if i := slices.Index(t.ids, v.Cell); i >= 0 {
-		l := &t.loads[i]
+	for i := range t.loads {
+		if t.ids[i] != v.Cell {
+			continue
+		}
+		l, offset := &t.loads[i], t.loads[i].Threads*t.of[i]
 		seen := [device.NumDirections]bool{} // all that had begun by then
 		l.Done = func(thread int, c device.Copy) bool {
 			switch {
@@ -142,16 +145,16 @@ func Copies(m cell.Machine, gang []cell.Input, v View) ([]Copy, error) {
 				full = true
 				return false
 			default:
-				copies = append(copies, Copy{thread, c})
+				copies = append(copies, Copy{offset + thread, c})
 			}
 			for _, d := range l.Directions {
 				if !seen[d] {
 					return true
 				}
 			}
-			return false
+			return t.of[i] > 0 // the first process speaks for all
 		}
-		until = t.over(l, v.Until)
+		until = max(until, t.over(l, v.Until))
 	}
 	var service *twin.Service
 	if v.Serve {
@@ -224,6 +227,7 @@ type trial struct {
 	param map[string]float64
 	link  twin.Link
 	ids   []string // of the loads
+	of    []int    // which of its cell's processes each load is
 	loads []twin.Load
 }
 
@@ -244,22 +248,25 @@ func newTrial(m cell.Machine, gang []cell.Input) (*trial, error) {
 	stressors = slices.DeleteFunc(stressors, func(in cell.Input) bool { return in.Kind != "stress" })
 	// Every process that simulates the trial sees the same order.
 	slices.SortStableFunc(stressors, func(a, b cell.Input) int { return strings.Compare(a.ID, b.ID) })
-	for i, in := range stressors {
-		l, err := t.load(m, in)
+	for _, in := range stressors {
+		l, processes, err := t.load(m, in)
 		if err != nil {
 			return nil, fmt.Errorf("simulate %s: %w", in.ID, err)
 		}
-		if l.Process != 0 {
-			l.Process = i + 1
+		for of := range processes {
+			if l.Process != 0 {
+				l.Process = len(t.loads) + 1
+			}
+			t.ids, t.of, t.loads = append(t.ids, in.ID), append(t.of, of), append(t.loads, l)
 		}
-		t.ids, t.loads = append(t.ids, in.ID), append(t.loads, l)
 	}
 	return t, nil
 }
 
-// load reads a stressor's parameters.
-func (t *trial) load(m cell.Machine, in cell.Input) (l twin.Load, err error) {
+// load reads a stressor's parameters: what each of so many processes does.
+func (t *trial) load(m cell.Machine, in cell.Input) (l twin.Load, processes int, err error) {
 	with := struct {
+		Processes   int       `json:"processes"`
 		Threads     int       `json:"threads"`
 		Block       unit.Size `json:"block"`
 		Outstanding int       `json:"outstanding"`
@@ -270,22 +277,23 @@ func (t *trial) load(m cell.Machine, in cell.Input) (l twin.Load, err error) {
 		Sharing     string    `json:"sharing"`
 	}{Outstanding: 1, Direction: "h2d", Memory: "pinned"}
 	if err := json.Unmarshal(in.With, &with); err != nil {
-		return l, fmt.Errorf("read its parameters: %w", err)
+		return l, 0, fmt.Errorf("read its parameters: %w", err)
 	}
 	directions, err := device.Directions(with.Direction)
 	if err != nil {
-		return l, err
+		return l, 0, err
 	}
 	if with.Threads < 0 || with.Outstanding < 1 || with.Threads > 0 && with.Block < 1 {
-		return l, fmt.Errorf("%d threads with %d outstanding copies of %d bytes", with.Threads, with.Outstanding, with.Block)
+		return l, 0, fmt.Errorf("%d threads with %d outstanding copies of %d bytes", with.Threads, with.Outstanding, with.Block)
 	}
+	processes = max(1, with.Processes)
 	capacity, err := Capacity(m, with.Direction, CapacityBlock)
 	if err != nil {
-		return l, err
+		return l, 0, err
 	}
 	l = twin.Load{
 		Process: 1, Threads: with.Threads, Block: int64(with.Block), Outstanding: with.Outstanding, Directions: directions,
-		Rate: with.Rate.Of(capacity), Calls: with.Calls, Gap: int64(t.param["gap_ns"]), Jitter: t.param["jitter_ns"], Late: t.param["late_ns"],
+		Rate: with.Rate.Of(capacity) / float64(processes), Calls: with.Calls, Gap: int64(t.param["gap_ns"]), Jitter: t.param["jitter_ns"], Late: t.param["late_ns"],
 	}
 	if with.Memory == "pageable" {
 		l.Share = t.param["pageable"]
@@ -293,7 +301,7 @@ func (t *trial) load(m cell.Machine, in cell.Input) (l twin.Load, err error) {
 	if with.Sharing == "process" {
 		l.Process = 0
 	}
-	return l, nil
+	return l, processes, nil
 }
 
 // over returns when every copy that a load had begun by a time is done.

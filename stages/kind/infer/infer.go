@@ -68,6 +68,8 @@ func Kind() *cell.Kind {
 		Check:    check,
 		CheckSim: sim.Check,
 		Identify: identify,
+		Environ:  stress.Environ,
+		Beside:   stress.Beside,
 		Prepare:  prepare,
 		Run:      run,
 	}
@@ -311,6 +313,9 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 	defer func() { err = errors.Join(err, h.Close()) }()
 	total := w.Warmup + w.Calls
 	c.Progress(0, total, "ready for the load")
+	if err := c.Await(ctx); err != nil {
+		return nil, about, err
+	}
 	// A load in this process begins here: whatever the library allocates at
 	// first, and the capture of a CUDA graph, is behind us.
 	guest, err := stress.Join(ctx, c)

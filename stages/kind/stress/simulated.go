@@ -55,6 +55,8 @@ func (t *task) simulatedLoad(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	load.Threads *= max(1, t.with.Processes)
+	t.result.Processes = t.with.Processes
 	tapes, err := record(copies, load)
 	if err != nil {
 		return err

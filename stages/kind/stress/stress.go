@@ -36,7 +36,9 @@
 //
 // With sharing: process the threads are the inference's process's own, and use
 // its GPU context; the cell tells that process the rate, and is told what was
-// copied. On the simulated link there is no difference.
+// copied. With sharing: mps the trial's processes share the GPU through a server of
+// NVIDIA's MPS, whose daemon the load starts before all others, with folders of its
+// own, and ends after them; no setting of the GPU is changed.
 //
 // Threads are operating system threads, bound in turn to the CPUs that the
 // inference does not use. Copies are kept in memory, 32 bytes each, and written
@@ -58,6 +60,7 @@ import (
 	"barograph/stages/device"
 	"barograph/stages/device/cuda"
 	"barograph/stages/device/host"
+	"barograph/stages/device/mps"
 	"barograph/stages/device/sim"
 	"barograph/stages/result"
 )
@@ -66,13 +69,14 @@ import (
 type With struct {
 	Mode        string        `json:"mode" enum:"load,capacity" doc:"load copies while a trial runs; capacity finds the most the link carries"`
 	Directions  []string      `json:"directions" enum:"h2d,d2h,both,d2d,h2h" doc:"mode capacity: the directions to calibrate"`
+	Processes   int           `json:"processes,omitempty" min:"0" max:"64" doc:"mode load: processes that each have so many threads, and share a rate; 0: one"`
 	Threads     int           `json:"threads" min:"0" doc:"threads that copy; 0 is no load, and in mode capacity several counts are tried"`
 	Block       unit.Size     `json:"block" min:"0" doc:"bytes of one copy; in mode capacity, 0 tries several sizes"`
 	Outstanding int           `json:"outstanding" min:"1" doc:"copies each thread keeps in flight, per direction"`
 	Direction   string        `json:"direction" enum:"h2d,d2h,both,d2d,h2h" doc:"mode load: host to device, device to host, or both at once; d2d and h2h copy within the device's or the host's memory and leave the link idle"`
 	Memory      string        `json:"memory" enum:"pinned,pageable" doc:"page-locked or pageable host memory"`
 	Rate        unit.Rate     `json:"rate" doc:"mode load: what all threads together are held to, such as 2GB/s or 50% of capacity; max is no limit"`
-	Sharing     string        `json:"sharing" enum:"separate,process" doc:"mode load: threads in a process of their own, or in the inference's process and GPU context"`
+	Sharing     string        `json:"sharing" enum:"separate,process,mps" doc:"mode load: threads in a process of their own, in the inference's process and GPU context, or in one of their own that shares the GPU through NVIDIA's MPS, whose daemon is the trial's own"`
 	Calls       int           `json:"calls,omitempty" min:"0" max:"33554432" doc:"mode load: copies that each thread makes in each direction, such as 300; 0: until its trial ends"`
 	Settle      unit.Duration `json:"settle" doc:"how long a load may take to become steady"`
 	Duration    unit.Duration `json:"duration" doc:"how long a point of the sweep is measured, or a load that belongs to no trial"`
@@ -100,7 +104,14 @@ func Kind() *cell.Kind {
 		},
 		Check:    func(_, device string, with any) error { return with.(*With).check(device) },
 		CheckSim: sim.Check,
-		Run:      run,
+		Lacks: func(_ string, with any) error {
+			if with.(*With).Sharing == "mps" {
+				return mps.Lacks()
+			}
+			return nil
+		},
+		Environ: Environ,
+		Run:     run,
 	}
 }
 
@@ -124,10 +135,14 @@ func (w *With) check(on string) error {
 		return fmt.Errorf("mode %q is not one of load, capacity", w.Mode)
 	case w.Memory != "pinned" && w.Memory != "pageable":
 		return fmt.Errorf("memory %q is not one of pinned, pageable", w.Memory)
-	case w.Sharing != "separate" && w.Sharing != "process":
-		return fmt.Errorf("sharing %q is not one of separate, process", w.Sharing)
-	case capacity && w.Sharing == "process":
-		return cell.Hint(errors.New("mode capacity with sharing: process"), "a capacity is calibrated without an inference")
+	case w.Sharing != "separate" && w.Sharing != "process" && w.Sharing != "mps":
+		return fmt.Errorf("sharing %q is not one of separate, process, mps", w.Sharing)
+	case capacity && w.Sharing != "separate":
+		return cell.Hint(fmt.Errorf("mode capacity with sharing: %s", w.Sharing), "a capacity is calibrated without an inference")
+	case w.Sharing == "mps" && !strings.HasPrefix(on, "cuda"):
+		return cell.Hint(fmt.Errorf("sharing mps on device %s: MPS is a service of NVIDIA's GPUs", on), "choose a machine whose device is cuda, or sharing: separate")
+	case w.Processes < 0 || w.Processes > 1 && (capacity || w.Sharing == "process"):
+		return cell.Hint(fmt.Errorf("processes is %d with mode %s and sharing: %s", w.Processes, w.Mode, w.Sharing), "several processes belong to mode load, and are their own")
 	case capacity && w.Calls > 0:
 		return cell.Hint(fmt.Errorf("mode capacity with calls of %d", w.Calls), "calls belong to mode load; duration: says how long a point is measured")
 	case w.Calls < 0:
@@ -186,6 +201,8 @@ func run(ctx context.Context, c *cell.Cell) error {
 		err = t.simulatedLoad(ctx)
 	case t.Background && w.Sharing == "process":
 		err = t.host(ctx)
+	case w.Processes > 1 || w.Sharing == "mps":
+		err = t.several(ctx)
 	default:
 		err = t.load(ctx)
 	}

@@ -1,0 +1,119 @@
+// Package mps starts and ends NVIDIA's Multi-Process Service for one trial: a
+// control daemon whose pipes and logs lie in a folder of the trial's own. It looks
+// at no other daemon and changes no setting of a GPU.
+//
+// A program finds its daemon by the variable CUDA_MPS_PIPE_DIRECTORY when it starts
+// the driver, which [Environ] therefore sets for every cell on a GPU: to a folder
+// where there is none unless its trial is to have one.
+package mps
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"barograph/pipeline/cell"
+)
+
+const (
+	control = "nvidia-cuda-mps-control"
+	pipe    = "CUDA_MPS_PIPE_DIRECTORY"
+	logs    = "CUDA_MPS_LOG_DIRECTORY"
+)
+
+// Environ returns the variables by which the cells of a trial find its daemon, or
+// find none. The calling process is the one that starts them all.
+func Environ(trial string, wanted bool) map[string]string {
+	if !wanted {
+		return map[string]string{pipe: filepath.Join(os.TempDir(), "barograph-mps-none")}
+	}
+	// A short path: it is a socket's.
+	sum := sha256.Sum256([]byte(trial))
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("barograph-mps-%d-%x", os.Getpid(), sum[:4]))
+	return map[string]string{pipe: filepath.Join(dir, "pipe"), logs: filepath.Join(dir, "log")}
+}
+
+// Lacks says why no daemon can be started on this computer.
+func Lacks() error {
+	if _, err := exec.LookPath(control); err != nil {
+		return cell.Hint(fmt.Errorf("sharing: mps needs %s, which is not on PATH", control), "NVIDIA's driver brings it; sharing: separate and process need none")
+	}
+	return nil
+}
+
+// A Daemon runs.
+type Daemon struct {
+	cmd   *exec.Cmd
+	ended chan struct{}
+	err   error
+}
+
+// Start starts the daemon of this process's trial, and returns when it answers.
+func Start(ctx context.Context) (*Daemon, error) {
+	at := os.Getenv(pipe)
+	if at == "" || os.Getenv(logs) == "" {
+		return nil, fmt.Errorf("start MPS: %s and %s say no folder of the trial's own", pipe, logs)
+	}
+	for _, dir := range []string{at, os.Getenv(logs)} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("start MPS: %w", err)
+		}
+	}
+	d := &Daemon{cmd: exec.Command(control, "-f"), ended: make(chan struct{})}
+	d.cmd.Stdout, d.cmd.Stderr = os.Stderr, os.Stderr
+	if err := d.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start MPS: %w", err)
+	}
+	go func() {
+		d.err = d.cmd.Wait()
+		close(d.ended)
+	}()
+	for limit := time.After(10 * time.Second); ; {
+		if _, err := d.ask("get_server_list"); err == nil {
+			return d, nil
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-d.ended:
+			return nil, errors.Join(fmt.Errorf("start MPS: %s ended: %w", control, d.err), d.clear())
+		case <-limit:
+			return nil, errors.Join(fmt.Errorf("start MPS: %s does not answer", control), d.Stop())
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), d.Stop())
+		}
+	}
+}
+
+// ask sends the daemon a command.
+func (d *Daemon) ask(command string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, control)
+	cmd.Stdin = strings.NewReader(command + "\n")
+	out, err := cmd.Output()
+	return string(out), err
+}
+
+// Stop ends the daemon and its servers, whose clients have ended, and removes its
+// folder.
+func (d *Daemon) Stop() error {
+	_, asked := d.ask("quit -t 2")
+	select {
+	case <-d.ended:
+	case <-time.After(10 * time.Second):
+		asked = errors.Join(errors.New("it did not end"), d.cmd.Process.Kill())
+		<-d.ended
+	}
+	if asked != nil {
+		asked = fmt.Errorf("end MPS: %w", asked)
+	}
+	return errors.Join(asked, d.clear())
+}
+
+func (d *Daemon) clear() error { return os.RemoveAll(filepath.Dir(os.Getenv(pipe))) }

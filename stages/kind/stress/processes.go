@@ -1,0 +1,219 @@
+package stress
+
+import (
+	"bufio"
+	"cmp"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/unit"
+	"barograph/stages/device/mps"
+	"barograph/stages/result"
+)
+
+// Environ returns the variables that a cell of a trial is started with.
+func Environ(s *cell.Spec) map[string]string {
+	if !strings.HasPrefix(s.Machine.Device, "cuda") {
+		return nil
+	}
+	return mps.Environ(cmp.Or(s.During, s.ID), sharesMPS(s))
+}
+
+// sharesMPS tells whether a cell's trial is one under MPS.
+func sharesMPS(s *cell.Spec) bool {
+	for _, in := range append(slices.Clone(s.Gang), cell.Input{Kind: s.Kind, With: s.With}) {
+		var w struct{ Sharing string }
+		if in.Kind == "stress" && json.Unmarshal(in.With, &w) == nil && w.Sharing == "mps" {
+			return true
+		}
+	}
+	return false
+}
+
+// Beside tells whether the inference of a trial may set itself up while its load
+// does: on a GPU, whose link the load fills and whose processors it leaves alone,
+// and where no daemon has to be there first.
+func Beside(s *cell.Spec) bool {
+	return strings.HasPrefix(s.Machine.Device, "cuda") && !sharesMPS(s)
+}
+
+// several runs the load in processes of their own, through MPS where it is to
+// share the GPU so, and joins what they leave.
+func (t *task) several(ctx context.Context) (err error) {
+	rate, err := t.rate()
+	if err != nil {
+		return err
+	}
+	if t.with.Sharing == "mps" {
+		daemon, err := mps.Start(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, daemon.Stop()) }()
+	}
+	folder, err := os.MkdirTemp("", "barograph-loads-*")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	n := max(1, t.with.Processes)
+	w := *t.with
+	w.Processes, w.Sharing, w.Rate = 0, "separate", unit.Rate{PerSecond: rate / float64(n)}
+	var loads []*Child
+	defer func() {
+		for _, c := range loads {
+			err = errors.Join(err, c.Close())
+		}
+	}()
+	for i := range n {
+		spec := cell.Spec{Stage: t.Stage, ID: fmt.Sprintf("%s process %d", t.ID, i+1), Machine: t.Machine, Background: t.Background, Seed: t.Seed}
+		c, err := Begin(ctx, filepath.Join(folder, strconv.Itoa(i)), &w, spec)
+		if err != nil {
+			return err
+		}
+		loads = append(loads, c)
+	}
+	results, errs := make([]*result.Stress, n), make([]error, n)
+	if t.Background {
+		for _, c := range loads {
+			if err := c.Ready(); err != nil {
+				return err
+			}
+		}
+	}
+	var first error // of a load that ended before its trial
+	var once sync.Once
+	var stopping atomic.Bool
+	var all sync.WaitGroup
+	broken := make(chan struct{})
+	for i, c := range loads {
+		all.Go(func() {
+			results[i], errs[i] = c.Wait()
+			if t.Background && !stopping.Load() {
+				once.Do(func() {
+					first = cmp.Or(errs[i], errors.New("a load ended before its trial"))
+					close(broken)
+				})
+			}
+		})
+	}
+	if t.Background {
+		err := t.trial(ctx, broken, &first)
+		stopping.Store(true)
+		for _, c := range loads {
+			if err != nil {
+				_ = c.cmd.Process.Kill() // or it has ended
+				continue
+			}
+			c.Stop(t.result.Window)
+		}
+		if err != nil {
+			all.Wait()
+			return err
+		}
+	}
+	all.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	t.join(results)
+	return t.copies(loads)
+}
+
+// join adds up what the processes did.
+func (t *task) join(of []*result.Stress) {
+	r := &t.result
+	told := *r
+	*r = *of[0]
+	r.Capacity, r.Processes, r.Rate = told.Capacity, len(of), 0
+	r.Warnings = told.Warnings
+	r.AchievedBy = map[string]float64{}
+	r.Achieved, r.Copies = 0, 0
+	for i, x := range of {
+		r.Achieved += x.Achieved
+		r.Copies += x.Copies
+		r.Rate += x.Rate
+		r.Steady = r.Steady && x.Steady
+		for _, d := range slices.Sorted(maps.Keys(x.AchievedBy)) {
+			r.AchievedBy[d] += x.AchievedBy[d]
+		}
+		for _, text := range x.Warnings {
+			t.warn("process %d: %s", i+1, text)
+		}
+	}
+	t.Metric(map[string]float64{"achieved_bytes_per_s": r.Achieved})
+}
+
+// copies merges the copies of the processes by start, and numbers their threads on.
+func (t *task) copies(loads []*Child) (err error) {
+	type line struct {
+		start int64
+		text  string
+	}
+	var all []line
+	head := ""
+	for i, c := range loads {
+		rows, err := read(c.file(result.CopiesFile))
+		if err != nil {
+			return err
+		}
+		head = rows[0]
+		for _, row := range rows[1:] {
+			thread, rest, _ := strings.Cut(row, ",")
+			start, _, _ := strings.Cut(rest, ",")
+			n, wrong := strconv.Atoi(thread)
+			at, bad := strconv.ParseInt(start, 10, 64)
+			if err := errors.Join(wrong, bad); err != nil {
+				return fmt.Errorf("join the copies of a load: %w", err)
+			}
+			all = append(all, line{at, strconv.Itoa(n+i*t.with.Threads) + "," + rest})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b line) int { return cmp.Compare(a.start, b.start) })
+	f, err := t.Create(result.CopiesFile)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	z, err := gzip.NewWriterLevel(f, gzip.BestSpeed)
+	if err != nil {
+		return err
+	}
+	b := bufio.NewWriter(z)
+	fmt.Fprintln(b, head)
+	for _, l := range all {
+		fmt.Fprintln(b, l.text)
+	}
+	return errors.Join(b.Flush(), z.Close())
+}
+
+// read reads the lines of a compressed file, of which there is one at least.
+func read(path string) ([]string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	text, err := io.ReadAll(z)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n"), nil
+}
