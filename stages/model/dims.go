@@ -37,9 +37,9 @@ func Generate(c *Config, dims map[string]int64, seed uint64) (map[string]input.T
 func (c *Config) Dims() (names []string, limits map[string]int64) {
 	limits = map[string]int64{}
 	for _, in := range c.Inputs {
-		for _, d := range in.Dims {
+		for _, d := range append(slices.Clone(in.Dims), in.Values.Length) {
 			for _, t := range onnx.Terms(d) {
-				if !isSize(t) && !slices.Contains(names, t) {
+				if t != "" && !isSize(t) && !slices.Contains(names, t) {
 					names = append(names, t)
 				}
 			}

@@ -431,18 +431,11 @@ func (c *Config) open() (*Info, error) {
 	return info, nil
 }
 
-// describeInputs has every input drawn by default, of dims as the file has them;
-// those that it gives neither size nor name are called INPUT.AXIS.
+// describeInputs has every input drawn as its name, type and shape suggest.
 func (c *Config) describeInputs(info *Info) error {
-	for _, v := range info.Inputs {
-		in := input.Input{Name: v.Name, Type: v.Type.String(), Dims: slices.Clone(v.Dims), Values: input.Default(v, info.Rows[v.Name])}
-		for i, d := range in.Dims {
-			if d == "?" || d == "" {
-				in.Dims[i] = fmt.Sprintf("%s.%d", v.Name, i)
-			}
-		}
+	for i, in := range input.Describe(info.Inputs, info.Rows) {
 		err := in.Check(0)
-		if err == nil && v.Dims == nil {
+		if err == nil && info.Inputs[i].Dims == nil {
 			err = errors.New("the file does not say how many dimensions it has")
 		}
 		if err != nil {
@@ -450,7 +443,7 @@ func (c *Config) describeInputs(info *Info) error {
 			if hint == "" {
 				hint = "describe it under inputs: of a configuration in configs/models"
 			}
-			return cell.Hint(fmt.Errorf("model %q: input %q: %w", c.Name, v.Name, err), "%s", hint)
+			return cell.Hint(fmt.Errorf("model %q: input %q: %w", c.Name, in.Name, err), "%s", hint)
 		}
 		c.Inputs = append(c.Inputs, in)
 	}

@@ -145,7 +145,7 @@ func openCUDA(gpu cuda.GPU, w *With, c *model.Config, file string, seed uint64) 
 	for i, v := range results {
 		x.out += size(wanted[i].Type, v)
 	}
-	x.weights = info.InitialiserBytes
+	x.weights, x.outputs = info.InitialiserBytes, wanted
 	if x.idle, err = ort.NewRunOptions(); err != nil {
 		return x, nil, err
 	}
@@ -321,6 +321,7 @@ func (h *Harness) onCUDA(ctx context.Context, device string, w *With, a assets, 
 	if err := h.session.call(); err != nil {
 		return fmt.Errorf("call model %q: %w", w.Model, err)
 	}
+	h.session.look(h.session.values[len(h.session.values)-len(h.session.outputs):])
 	if h.About.Signals, err = runtimes.restore(); err != nil {
 		return err
 	}

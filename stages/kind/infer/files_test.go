@@ -3,9 +3,11 @@ package infer
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -214,6 +216,75 @@ func TestFiles(t *testing.T) {
 			_, about := outputs(t, cmd.Dir)
 			if about.In != tt.in || about.Out != tt.out || about.Weights != tt.weights {
 				t.Errorf("in %d, out %d, weights %d; want %d, %d, %d", about.In, about.Out, about.Weights, tt.in, tt.out, tt.weights)
+			}
+		})
+	}
+}
+
+// Lengths are whole where they were 0, and what a model answers that had nothing to
+// compute, or lost its numbers, is a warning beside the numbers.
+func TestEmptyAnswers(t *testing.T) {
+	// As many frames as the largest of lengths, as text-to-speech and speech models have.
+	frames := func(t *testing.T) string {
+		return graph(t, 14, func(g *onnx.Graph, w string) {
+			x, lengths := g.Input("x", onnx.Float32, "batch", "sequence"), g.Input("lengths", onnx.Int64, "batch")
+			longest := g.Op("", "ReduceMax", []string{lengths}, onnx.Int("keepdims", 0))
+			count := g.Op("", "Shape", []string{g.Op("", "Range", []string{g.Index(0), longest, g.Index(1)})})
+			g.OpAs("y", "Expand", []string{g.Op("", "ReduceSum", []string{x}, onnx.Int("keepdims", 0)), count})
+			g.Output("y", onnx.Float32, "frames")
+		})
+	}
+	unary := func(t *testing.T, kind string, fill func(g *onnx.Graph, x string)) string {
+		return graph(t, 14, func(g *onnx.Graph, w string) {
+			fill(g, g.Input("x", onnx.Float32, "4", "8"))
+			g.Output("y", typed(t, kind), "4", "8")
+		})
+	}
+	for _, tt := range []struct {
+		name, model, config, want string
+		out                       int64
+	}{
+		{name: "lengths", model: frames(t), out: 4 * 50},
+		{name: "no length", model: frames(t), config: "values: {constant: 0}", want: `output "y" has no element`},
+		{name: "NaN", model: unary(t, "float32", func(g *onnx.Graph, x string) {
+			g.OpAs("y", "Log", []string{g.Op("", "Neg", []string{g.Op("", "Abs", []string{x})})})
+		}),
+			want: `output "y" holds NaN in 32 of 32 elements`, out: 128},
+		{name: "zeros", model: unary(t, "float32", func(g *onnx.Graph, x string) { g.OpAs("y", "Mul", []string{x, g.Scalar(0)}) }), want: `output "y" is all zeros`, out: 128},
+		{name: "zeros of 16 bits", model: unary(t, "float16", func(g *onnx.Graph, x string) {
+			g.OpAs("y", "Cast", []string{g.Op("", "Mul", []string{x, g.Scalar(0)})}, onnx.Int("to", int64(typed(t, "float16"))))
+		}), want: `output "y" is all zeros`, out: 64},
+		{name: "numbers", model: unary(t, "float32", func(g *onnx.Graph, x string) { g.OpAs("y", "Abs", []string{x}) }), out: 128},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			with := map[string]any{"model": tt.model, "sequence": 50}
+			root := t.TempDir()
+			if tt.config != "" {
+				dir := filepath.Join(root, "configs", "models")
+				config := fmt.Sprintf("model: frames\ndescription: d\nsource: s\nfile: %s\ninputs:\n"+
+					"  - {name: x, type: float32, dims: [batch, sequence], values: {normal: [0, 1]}}\n  - {name: lengths, type: int64, dims: [batch], %s}\n", tt.model, tt.config)
+				if err := errors.Join(os.MkdirAll(dir, 0o777), os.WriteFile(filepath.Join(dir, "frames.yaml"), []byte(config), 0o666)); err != nil {
+					t.Fatal(err)
+				}
+				with["model"] = "frames"
+			}
+			cmd, stdout := start(t, cell.Spec{Root: root}, with)
+			all, err := events(t, cmd, stdout)
+			if err != nil {
+				t.Fatalf("%v: %+v", err, ofType(all, "error"))
+			}
+			_, about := outputs(t, cmd.Dir)
+			var said []string
+			for _, w := range about.Warnings {
+				if strings.HasPrefix(w, "output ") {
+					said = append(said, w)
+				}
+			}
+			if len(said) > 1 || len(said) == 1 != (tt.want != "") || !strings.HasPrefix(strings.Join(said, ""), tt.want) || about.Out != tt.out {
+				t.Errorf("%d bytes, warnings %q; want %d, %q", about.Out, said, tt.out, tt.want)
+			}
+			if w := ofType(all, "warning"); len(said) == 1 && !slices.ContainsFunc(w, func(e cell.Event) bool { return e.Text == said[0] }) {
+				t.Errorf("it is not said: %+v", w)
 			}
 		})
 	}

@@ -81,6 +81,9 @@ func NewHarnessOn(ctx context.Context, root, device string, w *With, seed uint64
 	if h.session.cut > 0 {
 		h.warn("texts of %d samples are longer than their input, and were cut to its length", h.session.cut)
 	}
+	for _, why := range h.session.doubts {
+		h.warn("%s: a model with nothing to compute answers so; see what its inputs hold (values: in configs/models, which `barograph new model` writes)", why)
+	}
 	h.About.Weights, h.About.In, h.About.Out = h.session.weights, h.session.in, h.session.out
 	runtime.GC()
 	h.percent = debug.SetGCPercent(-1)

@@ -69,7 +69,10 @@ func start(t *testing.T, spec cell.Spec, with map[string]any, env ...string) (cm
 	if err != nil {
 		t.Fatal(err)
 	}
-	spec.Kind, spec.ID, spec.Stage, spec.Root, spec.Outputs = "infer", "infer", "infer", root, k.Outputs(params)
+	spec.Kind, spec.ID, spec.Stage, spec.Outputs = "infer", "infer", "infer", k.Outputs(params)
+	if spec.Root == "" {
+		spec.Root = root
+	}
 	if spec.Machine.Device == "" {
 		spec.Machine.Device = "host"
 	}

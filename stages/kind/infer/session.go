@@ -61,6 +61,8 @@ type session struct {
 	idle    *ort.RunOptions
 	run     func() error // a call, where values are not bound
 	cut     int          // texts among the inputs that did not fit
+	outputs []onnx.Value // of which the last of values hold what a call gave
+	doubts  []string     // about those
 	swap    func() error // moves weights to the device before each call, or nil
 	// Bytes of the inputs and outputs of a call, and of the model's weights.
 	in, out, weights int64
@@ -119,7 +121,7 @@ func open(c *model.Config, file string, dims map[string]int64, threads int, seed
 		x.cut = max(x.cut, inputs[name].Cut)
 	}
 	x.names = append(slices.Clone(names), outputs...)
-	x.weights = info.InitialiserBytes
+	x.weights, x.outputs = info.InitialiserBytes, info.Outputs
 	if x.idle, err = ort.NewRunOptions(); err != nil {
 		return x, err
 	}
@@ -132,9 +134,19 @@ func open(c *model.Config, file string, dims map[string]int64, threads int, seed
 		err = x.bind(names, info.Outputs)
 	}
 	if err != nil || x.call() != nil { // for want of the right memory for outputs, or for good
-		err = x.loosen(len(names), info.Outputs)
+		return x, x.loosen(len(names), info.Outputs)
 	}
-	return x, err
+	x.look(x.values[len(names):])
+	return x, nil
+}
+
+// look notes what makes one doubt the outputs that a call left.
+func (x *session) look(values []ort.Value) {
+	for i, v := range values {
+		if why := doubt(x.outputs[i].Name, x.outputs[i].Type, v); why != "" {
+			x.doubts = append(x.doubts, why)
+		}
+	}
 }
 
 // untaken says what may help where the library does not load a model.
@@ -169,9 +181,14 @@ func (x *session) loosen(inputs int, outputs []onnx.Value) error {
 	}
 	x.values = x.values[:inputs]
 	values := make([]ort.Value, len(outputs))
+	first := true
 	x.run = func() error {
 		clear(values)
 		err := x.find(values, outputs)
+		if err == nil && first {
+			x.look(values)
+			first = false
+		}
 		x.out = 0
 		for i, v := range made(values) {
 			x.out += size(outputs[i].Type, v)

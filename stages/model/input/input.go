@@ -33,6 +33,7 @@ type Values struct {
 	Uniform  *[2]float64 `json:"uniform,omitempty" yaml:"uniform,omitempty"` // [low, high); whole numbers for integer types
 	Normal   *[2]float64 `json:"normal,omitempty" yaml:"normal,omitempty"`   // mean, standard deviation
 	Text     *token.Text `json:"text,omitempty" yaml:"text,omitempty"`       // tokens of a text
+	Length   string      `json:"length,omitempty" yaml:"length,omitempty"`   // the size of a dimension, in each element
 }
 
 // A Tensor is an input of a call.
@@ -108,25 +109,6 @@ func (v Values) real(r *rand.Rand) float64 {
 	return v.Normal[0] + r.NormFloat64()*v.Normal[1]
 }
 
-// Default returns how an input of an ONNX file is drawn unless one says
-// otherwise: what chooses one of rows rows chooses any; masks let everything
-// through; other integers are 0, which is an index into anything, and bytes are
-// any, as an image's; the rest is normal.
-func Default(v onnx.Value, rows int64) Values {
-	var c float64
-	switch t := v.Type.String(); {
-	case strings.Contains(t, "float"):
-		return Values{Normal: &[2]float64{0, 1}}
-	case rows > 1:
-		return Values{Uniform: &[2]float64{0, float64(min(rows, most))}}
-	case strings.Contains(v.Name, "mask") || t == "bool":
-		c = 1
-	case t == "uint8":
-		return Values{Uniform: &[2]float64{0, 256}}
-	}
-	return Values{Constant: &c}
-}
-
 // Check tells what is wrong with an input's description. Indices must stay
 // below bound, unless that is 0.
 func (in *Input) Check(bound int64) error {
@@ -152,9 +134,14 @@ func (in *Input) Check(bound int64) error {
 	if v.Text != nil {
 		set++
 	}
+	if v.Length != "" {
+		set++
+	}
 	switch {
 	case set != 1:
-		return errors.New("values takes exactly one of constant, uniform, normal and text")
+		return errors.New("values takes exactly one of constant, uniform, normal, text and length")
+	case v.Length != "":
+		return nil // known once the dimension has a size
 	case v.Text != nil:
 		return v.Text.Check(in.Type, in.Dims)
 	}
@@ -194,8 +181,20 @@ func (in *Input) Draw(dims map[string]int64, seed uint64) (Tensor, error) {
 		t.Data, t.Cut, err = in.Values.Text.Draw(shape[0], shape[1])
 		return t, err
 	}
+	values := in.Values
+	if values.Length != "" {
+		size, err := onnx.Resolve([]string{values.Length}, dims)
+		if err != nil {
+			return Tensor{}, err
+		}
+		if e, x := elements[in.Type], float64(size[0]); e.high > 0 && x > e.high {
+			return Tensor{}, fmt.Errorf("the length %g is beyond %s", x, in.Type)
+		} else {
+			values = constant(x)
+		}
+	}
 	key := sha256.Sum256(fmt.Appendf(binary.LittleEndian.AppendUint64(nil, seed), "%s %v", in.Name, t.Shape))
-	t.Data = elements[in.Type].draw(in.Values, rand.New(rand.NewChaCha8(key)), n)
+	t.Data = elements[in.Type].draw(values, rand.New(rand.NewChaCha8(key)), n)
 	return t, nil
 }
 

@@ -25,13 +25,14 @@ type Text struct {
 	// Digests of the two files: they decide what is drawn.
 	FileSHA      string `json:"file_sha256"`
 	TokenizerSHA string `json:"tokenizer_sha256"`
+	Version      int    `json:"version"` // of this package, likewise: it changes when the same files give other tokens
 
 	root string
 }
 
 // Open finds the files of a text, relative to root.
 func (x *Text) Open(root string) (err error) {
-	x.root = root
+	x.root, x.Version = root, 2
 	if x.FileSHA, err = digest(under(root, x.File)); err != nil {
 		return err
 	}
