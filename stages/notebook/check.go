@@ -215,7 +215,7 @@ func (j *Job) recordings() ([]use, error) {
 				uses = append(uses, u)
 				continue
 			}
-			selections, err := selections(where, record.Path(filepath.Join(s, record.Samples)))
+			selections, err := selections(where, filepath.Join(s, record.Samples))
 			if err != nil {
 				return nil, err
 			}
@@ -264,17 +264,12 @@ func selections(where With, samples string) ([]With, error) {
 // distinct returns the values that a column of a recording has, in their order;
 // none if there is no such column.
 func distinct(path, column string) ([]any, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	table, err := recording.Read(f, recording.Options{Columns: []string{column}, Texts: []string{column}})
+	table, err := recording.Open(path, recording.Options{Columns: []string{column}, Texts: []string{column}})
 	if none := (*recording.NoColumnError)(nil); errors.As(err, &none) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
+		return nil, err
 	}
 	groups, err := table.By(column)
 	var values []any

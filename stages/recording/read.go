@@ -9,11 +9,13 @@ import (
 	"io"
 	"maps"
 	"math"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/record"
 )
 
 // Options say what to read of a file of samples.
@@ -95,6 +97,29 @@ func Read(r io.Reader, o Options) (*Table, error) {
 		return nil, d.noneSelected()
 	}
 	return &Table{data: d, rows: []span{{0, int32(d.n)}}, n: d.n}, nil
+}
+
+// Open reads the samples of a file, or of the one that lies compressed in its place.
+// An error begins with where it is: file:line:column.
+func Open(path string, o Options) (*Table, error) {
+	f, err := os.Open(record.Path(path))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	t, err := Read(f, o)
+	return t, Named(f.Name(), err)
+}
+
+// Named puts the name of a file before what is wrong in it.
+func Named(path string, err error) error {
+	switch row := (*RowError)(nil); {
+	case err == nil:
+		return nil
+	case errors.As(err, &row):
+		return fmt.Errorf("%s:%w", path, err)
+	}
+	return fmt.Errorf("read %s: %w", path, err)
 }
 
 // A RowError says what is wrong at a place in a table. It begins as line:column,

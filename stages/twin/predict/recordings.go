@@ -121,22 +121,11 @@ func Transfers(root, name string, batch, sequence int, others map[string]int64) 
 
 // latencies reads one column of a recording's samples.
 func latencies(dir string) ([]int64, error) {
-	path := record.Path(filepath.Join(dir, record.Samples))
-	f, err := os.Open(path)
+	table, err := recording.Open(filepath.Join(dir, record.Samples), recording.Options{Columns: []string{"latency_ns"}})
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	const column = "latency_ns"
-	table, err := recording.Read(f, recording.Options{Columns: []string{column}})
-	if err != nil {
-		return nil, fmt.Errorf("%s:%w", path, err)
-	}
-	all, err := table.Ints(column)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return all, nil
+	return table.Ints("latency_ns")
 }
 
 // Find returns the calls without load of a model on a machine, of the recording that
