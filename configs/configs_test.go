@@ -67,11 +67,9 @@ func TestStudiesFitTheSchema(t *testing.T) {
 			if err := schema.Validate(v); err != nil {
 				t.Error(err)
 			}
-			text = bytes.Replace(text, []byte("\nstages:"), []byte("\nstagse:"), 1)
-			if err := yaml.Unmarshal(text, &v); err != nil {
-				t.Fatal(err)
-			}
-			if schema.Validate(v) == nil {
+			misspelt := v.(map[string]any)
+			misspelt["stagse"] = misspelt["stages"]
+			if misspelt["stagse"] == nil || schema.Validate(v) == nil {
 				t.Error("a misspelt key passes the schema")
 			}
 		})

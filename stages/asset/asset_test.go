@@ -281,11 +281,7 @@ func TestDigest(t *testing.T) {
 		put(text)
 		check(text)
 	}
-	time.Sleep(2 * settled)
-	check("1015")
-	if memos() != 1 {
-		t.Fatalf("%d memos of a file at rest", memos())
-	}
+	eventually(t, "a memo of a file at rest", func() bool { check("1015"); return memos() == 1 })
 	// The memo is used: a false one shows.
 	cache, _ := CacheDir()
 	name := filepath.Join(cache, "digests", leftovers(t, filepath.Join(cache, "digests"))[0])
@@ -314,12 +310,26 @@ func TestDigest(t *testing.T) {
 		t.Errorf("digest of no file: %v", err)
 	}
 	// A torn memo is no memo.
-	time.Sleep(2 * settled)
-	check("1016")
+	eventually(t, "a memo of the changed file", func() bool {
+		check("1016")
+		memo, err := os.ReadFile(name)
+		sum := sha256.Sum256([]byte("1016"))
+		return err == nil && strings.Contains(string(memo), hex.EncodeToString(sum[:]))
+	})
 	if err := os.WriteFile(name, b[:len(b)/2], 0o666); err != nil {
 		t.Fatal(err)
 	}
 	check("1016")
+}
+
+// eventually waits until something is so.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !is(); time.Sleep(settled / 10) {
+		if time.Now().After(end) {
+			t.Fatalf("there never is %s", what)
+		}
+	}
 }
 
 func TestCacheDir(t *testing.T) {

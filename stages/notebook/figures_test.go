@@ -31,10 +31,15 @@ func trial(t testing.TB, data string) {
 	write(t, path, strings.Replace(read(t, path), `"trials": [{`, `"trials": [`+line, 1))
 }
 
-// The shipped figures are drawn in every format, twice with the same bytes.
+// The shipped figures are drawn in every format, twice with the same bytes, and with
+// others of another recording.
 func TestFigures(t *testing.T) {
-	data := recording(t, 300, func(u float64) float64 { return 3e6 * math.Exp(1.5*u) }, 0)
-	trial(t, data)
+	var recordings []string
+	for _, growth := range []float64{1.5, 2.5} {
+		data := recording(t, 300, func(u float64) float64 { return 3e6 * math.Exp(growth*u) }, 0)
+		trial(t, data)
+		recordings = append(recordings, data)
+	}
 	for name, says := range map[string]string{
 		"laws": "exponential leads", "shift": "Longer by (ms)", "surface": "Copies in flight", "timeline": "The first 12 of 300 calls of infer[level=2,replicate=1]",
 	} {
@@ -43,14 +48,16 @@ func TestFigures(t *testing.T) {
 			for _, format := range []string{"svg", "pdf", "png", "csv"} {
 				outputs = append(outputs, "figures/"+name+"."+format)
 			}
-			s := shipped(t, "plot", name, data, outputs...)
-			one, two := serve(t, s, time.Minute), serve(t, s, time.Minute)
-			if one.err != nil || two.err != nil {
-				t.Fatalf("%v, %v: %s\n%s", one.err, two.err, one.failure.Text, one.log)
+			s := shipped(t, "plot", name, recordings[0], outputs...)
+			one, two, other := serve(t, s, time.Minute), serve(t, s, time.Minute), serve(t, shipped(t, "plot", name, recordings[1], outputs...), time.Minute)
+			if one.err != nil || two.err != nil || other.err != nil {
+				t.Fatalf("%v, %v, %v: %s\n%s", one.err, two.err, other.err, one.failure.Text, one.log)
 			}
 			for _, out := range outputs {
 				if a, b := read(t, filepath.Join(one.dir, out)), read(t, filepath.Join(two.dir, out)); a != b || len(a) < 100 {
 					t.Errorf("%s: %d bytes, then %d, or others", out, len(a), len(b))
+				} else if a == read(t, filepath.Join(other.dir, out)) {
+					t.Errorf("%s does not show what was measured: it is the same of another recording", out)
 				}
 			}
 			if svg := read(t, filepath.Join(one.dir, "figures", name+".svg")); !strings.Contains(svg, says) {

@@ -179,7 +179,7 @@ func TestLoad(t *testing.T) {
 	defer c.in.Close()
 	c.until("ready")
 	start := cell.Now()
-	time.Sleep(200 * time.Millisecond)
+	time.Sleep(200 * time.Millisecond) // the window that is measured
 	end := cell.Now()
 	c.control(cell.Control{Type: "window", Start: start, End: end})
 	c.control(cell.Control{Type: "stop"})
@@ -249,7 +249,7 @@ func TestRate(t *testing.T) {
 		c := serve(t, spec, tt.with)
 		c.until("ready")
 		start := cell.Now()
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(500 * time.Millisecond) // the window that is measured
 		c.control(cell.Control{Type: "window", Start: start, End: cell.Now()})
 		c.control(cell.Control{Type: "stop"})
 		if err := c.end(); err != nil {
