@@ -156,6 +156,7 @@ func (b *tab) look(t *testing.T, name string) {
 }
 
 func TestBrowser(t *testing.T) {
+	t.Chdir("..")
 	dir := pages(t)
 	for _, file := range []string{"one.html", "two.html", "figure2.html", "contention.html"} {
 		for _, theme := range []string{"light", "dark"} {

@@ -13,19 +13,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// A suite runs the tests in the project's root, as a user would be there.
-type suite struct{ *testing.M }
-
-func (s suite) Run() int {
-	if err := os.Chdir(".."); err != nil {
-		panic(err)
-	}
-	return s.M.Run()
-}
-
 // TestMain makes the test's own binary stand for the program on PATH.
 func TestMain(m *testing.M) {
-	testscript.Main(suite{m}, map[string]func(){"barograph": func() {
+	testscript.Main(m, map[string]func(){"barograph": func() {
 		os.Exit(cli.Main(os.Args[1:], stages.Kinds(), stages.Commands(), stages.Checks(), stages.Drawing()))
 	}})
 }
@@ -33,7 +23,7 @@ func TestMain(m *testing.M) {
 // Each script drives the program as a user does, with the project's own
 // studies, notebooks and models, and the real ONNX Runtime.
 func TestScripts(t *testing.T) {
-	root, err := os.Getwd()
+	root, err := filepath.Abs("..")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +37,7 @@ func TestScripts(t *testing.T) {
 		cache = filepath.Join(cache, "barograph")
 	}
 	testscript.Run(t, testscript.Params{
-		Dir:                 "acceptance/testdata/script",
+		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {

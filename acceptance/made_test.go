@@ -1,0 +1,522 @@
+package acceptance
+
+import (
+	"cmp"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/doc"
+	"go/parser"
+	"go/printer"
+	"go/token"
+	"maps"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	gast "github.com/yuin/goldmark/ast"
+	"gopkg.in/yaml.v3"
+
+	"barograph/stages/recording"
+	"barograph/stages/stats"
+)
+
+var update = flag.Bool("update", false, "write what the documents and goldens should hold")
+
+// A made table stands between two comments, of which the first says what it is
+// made from, a line for each argument:
+//
+//	<!-- made: levels
+//	device to host | data/paper-d2h/h100
+//	-->
+//	| load | ...
+//	<!-- end -->
+var madeTable = regexp.MustCompile(`(?s)<!-- made: (\w+)\n?(.*?)-->\n(.*?)<!-- end -->`)
+
+var makers = map[string]func(t *testing.T, args []string) table{
+	"levels":  levelTable,
+	"changes": changeTable,
+	"claims":  claimTable,
+	"columns": columnTable,
+	"keys":    keyTable,
+	"models":  modelTable,
+	"turns":   turnTable,
+	"nb":      notebookTable,
+}
+
+// Every number that a document quotes from a recording is what the recording
+// gives: `go test ./acceptance -run TestDocumentsQuote -update` writes the tables.
+func TestDocumentsQuote(t *testing.T) {
+	t.Chdir("..")
+	n := 0
+	for _, d := range documents(t) {
+		text := madeTable.ReplaceAllStringFunc(string(d.source), func(block string) string {
+			n++
+			m := madeTable.FindStringSubmatch(block)
+			maker := makers[m[1]]
+			if maker == nil {
+				t.Fatalf("%s: no table is made by the name of %q", d.path, m[1])
+			}
+			made := maker(t, strings.Split(strings.TrimSpace(m[2]), "\n")).String()
+			if m[3] != made && !*update {
+				t.Errorf("%s: the table %s is now\n%s\nit was\n%s\nhint: go test ./acceptance -run TestDocumentsQuote -update", d.path, m[1], made, m[3])
+			}
+			return strings.TrimSuffix(block, m[3]+"<!-- end -->") + made + "<!-- end -->"
+		})
+		if *update && text != string(d.source) {
+			if err := os.WriteFile(d.path, []byte(text), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if n < 6 {
+		t.Errorf("%d tables are made", n)
+	}
+}
+
+// What data/README.md says of a recording in a sentence stands in a table of the
+// same section that is made from it.
+func TestSentencesQuoteTables(t *testing.T) {
+	t.Chdir("..")
+	d := readDocument(t, "data/README.md")
+	for _, section := range strings.Split(string(d.source), "\n## ")[1:] {
+		tables := ""
+		for _, m := range madeTable.FindAllStringSubmatch(section, -1) {
+			tables += m[3]
+		}
+		name, _, _ := strings.Cut(section, "\n")
+		part := document{source: []byte(section), root: parse(section)}
+		check := func(n gast.Node) {
+			prose := part.prose(n)
+			for _, found := range quantity.FindAllString(prose, -1) {
+				number := regexp.MustCompile(`[\d.,]*\d`).FindString(found)
+				if !regexp.MustCompile(`(^|[^\d.])`+regexp.QuoteMeta(number)+`($|[^\d.]|\.\D)`).MatchString(tables) && !stated[found] {
+					t.Errorf("data/README.md, %s: %q stands in none of the section's tables: %s", name, found, prose)
+				}
+			}
+		}
+		each(part, func(n *gast.Paragraph) { check(n) })
+		each(part, func(n *gast.TextBlock) { check(n) })
+	}
+}
+
+// Numbers of data/README.md that no recording there gives: what was set, and what
+// the text says was measured elsewhere.
+var stated = map[string]bool{
+	"1.0515 ms": true, "24,576 bytes": true, // the turn and the small path, with CUDA C
+	"4 MiB": true, "64 MiB": true, // blocks
+}
+
+type table [][]string
+
+func (rows table) String() string {
+	var b strings.Builder
+	for i, row := range rows {
+		fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
+		if i == 0 {
+			b.WriteString("|" + strings.Repeat("---|", len(row)) + "\n")
+		}
+	}
+	return b.String()
+}
+
+// A judgement is what `barograph judge --json` says, as far as the documents
+// quote it.
+type judgement struct {
+	Levels []struct {
+		Level       string
+		N           int
+		Achieved    float64 `json:"achieved_bytes_per_s"`
+		Utilisation *float64
+		Quantiles   []struct {
+			Q     float64
+			Value float64 `json:"value_ns"`
+			Doubt string
+		}
+	}
+	Drift  struct{ Largest float64 }
+	Effect struct {
+		Ratio interval
+	}
+	Shifts []struct {
+		After   string
+		Deciles []struct {
+			Q      float64
+			Change interval
+		}
+	}
+	Verdicts []struct{ ID, Verdict string }
+}
+
+type interval struct {
+	Value float64 `json:"value_ns"`
+	Low   float64 `json:"low_ns"`
+	High  float64 `json:"high_ns"`
+}
+
+// judge judges "data/paper/h100 direction=h2d @outstanding": a recording, what
+// selects rows, and the column to compare by, which is level unless said.
+func judge(t *testing.T, what string) (j judgement) {
+	t.Helper()
+	fields := strings.Fields(what)
+	samples, err := filepath.Glob(filepath.Join(fields[0], "samples.csv*"))
+	if err != nil || len(samples) != 1 {
+		t.Fatalf("%s: %d files of samples, %v", what, len(samples), err)
+	}
+	args := []string{"judge", "--json", "--sets", "-1", samples[0]}
+	for _, where := range fields[1:] {
+		if column, ok := strings.CutPrefix(where, "@"); ok {
+			args = append(args, "--level", column)
+			continue
+		}
+		args = append(args, "--where", where)
+	}
+	c := exec.Command("barograph", args...)
+	var stderr strings.Builder
+	c.Stderr = &stderr
+	out, err := c.Output()
+	if exit, _ := err.(*exec.ExitError); err != nil && (exit == nil || exit.ExitCode() != 3) { // INVALID, and said so
+		t.Fatalf("barograph %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
+	}
+	if err := json.Unmarshal(out, &j); err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+func milliseconds(ns float64) string {
+	if ns < 10e6 {
+		return fmt.Sprintf("%.2f", ns/1e6)
+	}
+	return fmt.Sprintf("%.1f", ns/1e6)
+}
+
+func change(ratio float64) string { return fmt.Sprintf("%+.1f%%", 100*(ratio-1)) }
+
+// cut splits an argument "a | b".
+func cut(t *testing.T, arg string) (before, after string) {
+	t.Helper()
+	before, after, ok := strings.Cut(arg, "|")
+	if !ok {
+		t.Fatalf("%q is not of the form a | b", arg)
+	}
+	return strings.TrimSpace(before), strings.TrimSpace(after)
+}
+
+// levelTable has p50 and p99 of recordings, a row each, a column a level, and
+// below each the share of the link that the load achieved.
+func levelTable(t *testing.T, args []string) table {
+	rows := table{{"p50 / p99, ms"}}
+	var shares table
+	column := map[string]int{}
+	type row struct {
+		label string
+		j     judgement
+	}
+	var all []row
+	for _, arg := range args {
+		label, what := cut(t, arg)
+		all = append(all, row{label, judge(t, what)})
+	}
+	for _, r := range all {
+		for _, l := range r.j.Levels {
+			if column[l.Level] == 0 {
+				column[l.Level] = len(rows[0])
+				rows[0] = append(rows[0], strings.TrimPrefix(l.Level, "level="))
+			}
+		}
+	}
+	for _, r := range all {
+		cells, share := make([]string, len(rows[0])), make([]string, len(rows[0]))
+		cells[0], share[0] = r.label, "share of the link, "+r.label
+		for _, l := range r.j.Levels {
+			cell := milliseconds(l.Quantiles[0].Value) + " / "
+			if p99 := l.Quantiles[2]; p99.Doubt != "" {
+				cell += "n too small"
+			} else {
+				cell += milliseconds(p99.Value)
+			}
+			cells[column[l.Level]] = cell
+			if l.Utilisation != nil {
+				share[column[l.Level]] = fmt.Sprintf("%.0f%%", 100**l.Utilisation)
+			}
+		}
+		rows, shares = append(rows, cells), append(shares, share)
+	}
+	return append(rows, shares...)
+}
+
+// changeTable has the change of the median at each level of one recording: the
+// first argument; the others name levels, "3 | copies within the GPU".
+func changeTable(t *testing.T, args []string) table {
+	j := judge(t, args[0])
+	rows := table{{"level", "what runs", "p50, ms", "change of p50, ms [95% together]"}}
+	for _, arg := range args[1:] {
+		level, label := cut(t, arg)
+		for i, l := range j.Levels {
+			if l.Level != "level="+level {
+				continue
+			}
+			shift := ""
+			if i > 0 {
+				for _, d := range j.Shifts[i-1].Deciles {
+					if d.Q == 0.5 {
+						shift = fmt.Sprintf("%+.3f [%+.3f, %+.3f]", d.Change.Value/1e6, d.Change.Low/1e6, d.Change.High/1e6)
+					}
+				}
+			}
+			rows = append(rows, []string{level, label, fmt.Sprintf("%.3f", l.Quantiles[0].Value/1e6), shift})
+		}
+	}
+	return rows
+}
+
+// claimTable has what the recordings say of the paper's claims: the recordings of
+// data/claims.yaml, judged anew.
+func claimTable(t *testing.T, _ []string) table {
+	b, err := os.ReadFile("data/claims.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var manifest struct {
+		Claims []struct {
+			Claim, Recording, Figure string
+			Where                    []string
+		}
+	}
+	if err := yaml.Unmarshal(b, &manifest); err != nil {
+		t.Fatal(err)
+	}
+	rows := table{{"recording", "C1", "C2", "change of p50 [95%]", "figures"}}
+	at := map[string]int{}
+	for _, c := range manifest.Claims {
+		what := strings.Join(append([]string{c.Recording}, c.Where...), " ")
+		name := strings.TrimPrefix(what, "data/")
+		name = regexp.MustCompile(`( \w+=)(\s|$)`).ReplaceAllString(name, "$2")
+		link := fmt.Sprintf("[%s](../%s)", strings.TrimSuffix(filepath.Base(c.Figure), ".svg"), c.Figure)
+		if i := at[what]; i > 0 {
+			if !strings.Contains(rows[i][4], link) {
+				rows[i][4] += ", " + link
+			}
+			continue
+		}
+		j := judge(t, what)
+		verdict := map[string]string{}
+		for _, v := range j.Verdicts {
+			verdict[v.ID] = v.Verdict
+		}
+		at[what] = len(rows)
+		r := j.Effect.Ratio
+		rows = append(rows, []string{strings.TrimSpace(name), verdict["C1"], verdict["C2"],
+			fmt.Sprintf("%s [%s, %s]", change(r.Value), change(r.Low), change(r.High)), link})
+	}
+	return rows
+}
+
+// keyTable has the keys of a kind's `with:`, as the schema describes them.
+func keyTable(t *testing.T, args []string) table {
+	b, err := os.ReadFile("configs/schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema struct {
+		Definitions map[string]struct {
+			Properties map[string]struct{ Description string }
+		}
+	}
+	if err := json.Unmarshal(b, &schema); err != nil {
+		t.Fatal(err)
+	}
+	keys := schema.Definitions["with-"+args[0]].Properties
+	rows := table{{"key", "meaning"}}
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		rows = append(rows, []string{"`" + key + "`", keys[key].Description})
+	}
+	return rows
+}
+
+// columnTable has what the columns of samples.csv mean, as their stages declare them.
+func columnTable(_ *testing.T, _ []string) table {
+	rows := table{{"column", "unit", "meaning", "measured by"}}
+	for _, c := range recording.Columns {
+		rows = append(rows, []string{"`" + c.Name + "`", c.Unit, c.Doc, c.Stage})
+	}
+	return rows
+}
+
+// A traffic is what one request of a model moves over the link, in bytes.
+type traffic struct{ in, out float64 }
+
+// requests reads what the models of a recording move at batch 1.
+func requests(t *testing.T, dir string) map[string]traffic {
+	t.Helper()
+	run, err := recording.ReadRun(filepath.Join(dir, "run.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]traffic{}
+	for _, trial := range run.Trials {
+		if i := trial.Infer; i.Batch == 1 {
+			r := all[i.Model]
+			r.in, r.out = float64(i.In), float64(i.Out)
+			all[i.Model] = r
+		}
+	}
+	return all
+}
+
+// modelsOf returns a recording's models by their time without load.
+func modelsOf(t *testing.T, dir, direction string) (names []string, j map[string]judgement) {
+	j = map[string]judgement{}
+	for name := range requests(t, dir) {
+		j[name] = judge(t, fmt.Sprintf("%s model=%s batch=1 direction=%s", dir, name, direction))
+		names = append(names, name)
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Compare(j[a].Levels[0].Quantiles[0].Value, j[b].Levels[0].Quantiles[0].Value)
+	})
+	return names, j
+}
+
+func size(bytes float64) string {
+	for _, unit := range []string{"B", "KB", "MB"} {
+		if bytes < 999.5 || unit == "MB" {
+			return strings.TrimSuffix(fmt.Sprintf("%.3g", bytes), ".0") + " " + unit
+		}
+		bytes /= 1000
+	}
+	return ""
+}
+
+// modelTable has a recording's models: what a request moves, and how many times as
+// long it takes under the heaviest load of each direction.
+func modelTable(t *testing.T, args []string) table {
+	dir, list := cut(t, args[0])
+	directions := strings.Fields(list)
+	rows := table{{"model", "bytes of a request, in / out", "p50 without load, ms"}}
+	moves := requests(t, dir)
+	var order []string
+	for i, direction := range directions {
+		rows[0] = append(rows[0], "p50 under load, "+direction+", times [95%]")
+		names, j := modelsOf(t, dir, direction)
+		if i == 0 {
+			order = names
+			for _, name := range names {
+				rows = append(rows, []string{"`" + name + "`", size(moves[name].in) + " / " + size(moves[name].out),
+					milliseconds(j[name].Levels[0].Quantiles[0].Value)})
+			}
+		}
+		for i, name := range order {
+			r := j[name].Effect.Ratio
+			cell := fmt.Sprintf("%.2f [%.2f, %.2f]", r.Value, r.Low, r.High)
+			if d := math.Abs(j[name].Drift.Largest); d > stats.DriftMargin { // as the notebook fingerprint judges
+				cell = fmt.Sprintf("INVALID: the baseline drifted by %.1f%%", 100*d)
+			}
+			rows[i+1] = append(rows[i+1], cell)
+		}
+	}
+	return rows
+}
+
+// turnTable holds the recorded medians against the law of turns: the time without
+// load, less the request's own copies, rounded up to a turn, and those copies.
+// Arguments: a recording and a direction, and the turn in milliseconds. The link's
+// capacity is the recording's.
+func turnTable(t *testing.T, args []string) table {
+	dir, direction := cut(t, args[0])
+	var turn float64
+	if _, err := fmt.Sscanf(args[1], "%g ms", &turn); err != nil {
+		t.Fatalf("%q: %v", args[1], err)
+	}
+	rows := table{{"model", "copied, " + direction, "recorded without load, ms", "turns", "recorded under load, ms", "by the law, ms", "error"}}
+	moves := requests(t, dir)
+	names, j := modelsOf(t, dir, direction)
+	worst := 0.0
+	for _, name := range names {
+		bytes := moves[name].out
+		if direction == "h2d" {
+			bytes = moves[name].in
+		}
+		levels := j[name].Levels
+		heaviest := levels[len(levels)-1]
+		alone, loaded := levels[0].Quantiles[0].Value/1e6, heaviest.Quantiles[0].Value/1e6
+		capacity := heaviest.Achieved / *heaviest.Utilisation
+		copies := bytes / capacity * 1e3
+		turns := math.Ceil((alone - copies) / turn)
+		law := turns*turn + copies
+		row := []string{"`" + name + "`", size(bytes), fmt.Sprintf("%.3f", alone), fmt.Sprint(turns), fmt.Sprintf("%.3f", loaded)}
+		if direction == "h2d" && bytes <= 24576 {
+			row[3] = "0, the small path"
+			rows = append(rows, append(row, fmt.Sprintf("%.3f", alone), fmt.Sprintf("%+.1f%%", 100*(alone/loaded-1))))
+			continue
+		}
+		worst = max(worst, math.Abs(law/loaded-1))
+		rows = append(rows, append(row, fmt.Sprintf("%.3f", law), fmt.Sprintf("%+.1f%%", 100*(law/loaded-1))))
+	}
+	if worst > 0.01 {
+		t.Errorf("the law of turns is off by %.1f%% in %s: it no longer stands, say so", 100*worst, dir)
+	}
+	return rows
+}
+
+// notebookTable has what package nb offers a notebook, by the first sentence of
+// its documentation.
+func notebookTable(t *testing.T, _ []string) table {
+	files := token.NewFileSet()
+	var parsed []*ast.File
+	found, err := filepath.Glob("notebooks/nb/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range found {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(files, path, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed = append(parsed, f)
+	}
+	p, err := doc.NewFromFiles(files, parsed, "barograph/notebooks/nb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := table{{"call", "what it does"}}
+	add := func(prefix string, f *doc.Func) {
+		var b strings.Builder
+		decl := *f.Decl
+		decl.Body, decl.Doc = nil, nil
+		if err := printer.Fprint(&b, files, &decl); err != nil {
+			t.Fatal(err)
+		}
+		signature := strings.TrimPrefix(b.String(), "func ")
+		if decl.Recv != nil {
+			_, signature, _ = strings.Cut(signature, ") ")
+		}
+		rows = append(rows, []string{"`" + prefix + strings.ReplaceAll(signature, "|", `\|`) + "`", p.Synopsis(f.Doc)})
+	}
+	functions := slices.Clone(p.Funcs)
+	for _, typ := range p.Types {
+		functions = append(functions, typ.Funcs...)
+	}
+	slices.SortFunc(functions, func(a, b *doc.Func) int { return cmp.Compare(a.Name, b.Name) })
+	for _, f := range functions {
+		add("nb.", f)
+	}
+	for _, typ := range p.Types {
+		if typ.Name == "Error" {
+			continue
+		}
+		for _, f := range typ.Methods {
+			add(strings.ToLower(typ.Name)+".", f)
+		}
+	}
+	return rows
+}
