@@ -14,7 +14,8 @@ import (
 
 // A Decoder fills Go values from nodes. Struct fields are found by their json
 // tags; the tags enum, min and max constrain a value, or the elements of a
-// list, and required demands its key.
+// list; required demands its key; and also:"number" lets a number as it is written
+// be a string.
 type Decoder struct {
 	Env     map[string]any // for formulas
 	Errs    Errors
@@ -60,6 +61,8 @@ func (d *Decoder) Decode(dst reflect.Value, n *Node, tag reflect.StructTag) {
 		d.Partial = true
 	case dst.Type() == NodeType:
 		dst.Set(reflect.ValueOf(n))
+	case n.number != "" && dst.Kind() == reflect.String && tag.Get("also") == "number":
+		dst.SetString(n.number)
 	case n.Kind == Scalar:
 		v, err := n.Value(d.Env)
 		if err != nil {
@@ -210,9 +213,6 @@ func (d *Decoder) store(dst reflect.Value, v any, n *Node, tag reflect.StructTag
 		}
 	case dst.Kind() == reflect.String:
 		s, ok := v.(string)
-		if i, whole := v.(int64); whole && tag.Get("also") == "integer" {
-			s, ok = strconv.FormatInt(i, 10), true
-		}
 		if ok {
 			dst.SetString(s)
 			return true
@@ -415,7 +415,7 @@ func wanted(t reflect.Type) string {
 		return "a string"
 	case reflect.Float32, reflect.Float64:
 		return "a number"
-	case reflect.Slice:
+	case reflect.Slice, reflect.Array:
 		return "a list"
 	case reflect.Map, reflect.Struct:
 		return "a mapping"

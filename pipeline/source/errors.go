@@ -124,7 +124,7 @@ func Suggest(word string, known []string) string {
 	if near := Nearest(word, known); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
-	return "known: " + Listing(known)
+	return "known are " + Listing(known)
 }
 
 // Listing writes words in order, each once, and the first few of many.
@@ -137,11 +137,15 @@ func Listing(words []string) string {
 	return strings.Join(sorted, ", ")
 }
 
-// Nearest returns the known word at the smallest edit distance, if that is at
-// most a third of the word's length; empty otherwise.
+// Nearest returns the known word that begins with a word of at least three
+// letters, or else the one at the smallest edit distance, if that is at most a
+// third of the word's length; empty otherwise.
 func Nearest(word string, known []string) string {
 	best, limit := "", max(1, (utf8.RuneCountInString(word)+1)/3)
 	for _, k := range slices.Sorted(slices.Values(known)) {
+		if len(word) > 2 && strings.HasPrefix(k, word) {
+			return k
+		}
 		if d := distance(strings.ToLower(word), strings.ToLower(k)); d <= limit {
 			best, limit = k, d-1
 		}

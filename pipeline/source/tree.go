@@ -43,6 +43,8 @@ type Node struct {
 	text      *Text
 	line, col int // from 1; columns count characters
 	style     yaml.Style
+	number    string // a plain number as it was written
+	misread   *Error // of a number that is taken for another
 }
 
 // A Formula computes a value in an environment of names.
@@ -112,8 +114,11 @@ func (n *Node) Get(key string) *Node {
 
 // Value returns a scalar's value, computed in env where it has to be.
 func (n *Node) Value(env map[string]any) (any, *Error) {
-	if n.Formula != nil {
+	switch {
+	case n.Formula != nil:
 		return n.Formula.Value(env)
+	case n.misread != nil:
+		return nil, n.misread
 	}
 	return n.Val, nil
 }
@@ -240,7 +245,7 @@ func (t *Text) decode(text []byte) (_ *yaml.Node, e *Error) {
 	}
 	switch err := dec.Decode(&second); {
 	case err == nil:
-		return nil, t.errorf(t.pos(second.Line, second.Column), "put each study in a file of its own", "a second document begins here")
+		return nil, t.errorf(t.pos(second.Line, second.Column), "put it in a file of its own", "a second document begins here")
 	case !errors.Is(err, io.EOF):
 		return nil, t.syntax(err)
 	}
@@ -395,12 +400,41 @@ func (b *builder) fill(n *Node, y *yaml.Node) *Error {
 	return nil
 }
 
+var (
+	decimal  = regexp.MustCompile(`^[-+]?[0-9][0-9_]*$`)
+	prefixed = regexp.MustCompile(`^[-+]?0([xX][0-9a-fA-F_]+|[oO][0-7_]+|[bB][01_]+)$`)
+	zero     = regexp.MustCompile(`^[-+]?0[0-9_]`)
+)
+
+// integer refuses what looks like an integer and is read as something else: 0100,
+// which YAML 1.1 takes for 64, and 99999999999999999999, for a float.
+func (n *Node) integer(y *yaml.Node) *Error {
+	const marked = yaml.DoubleQuotedStyle | yaml.SingleQuotedStyle | yaml.LiteralStyle | yaml.FoldedStyle | yaml.TaggedStyle
+	switch tag := y.ShortTag(); {
+	case tag == "!!str" && y.Style&marked != 0 || !decimal.MatchString(y.Value) && !prefixed.MatchString(y.Value):
+	case zero.MatchString(y.Value):
+		return n.Errorf(fmt.Sprintf("leave the zero out, begin with 0o what is octal, or quote a text: %q", y.Value),
+			"%s begins with a zero, which some take for octal", y.Value)
+	case tag == "!!float" || tag == "!!str":
+		return n.beyond(y.Value)
+	}
+	return nil
+}
+
+func (n *Node) beyond(text string) *Error {
+	return n.Errorf(fmt.Sprintf("in quotes it is a text: %q", text), "%s is beyond the integers that fit in 64 bits", text)
+}
+
 func (b *builder) scalar(n *Node, y *yaml.Node) *Error {
+	n.misread = n.integer(y)
 	switch tag := y.ShortTag(); tag {
 	case "!!str", "!!timestamp", "!!merge":
 		n.Val = y.Value
 	case "!!null":
 	case "!!bool", "!!int", "!!float":
+		if tag != "!!bool" {
+			n.number = y.Value
+		}
 		var v any
 		if err := y.Decode(&v); err != nil {
 			return n.Errorf("", "%q is not of type %s", y.Value, tag)
@@ -413,12 +447,11 @@ func (b *builder) scalar(n *Node, y *yaml.Node) *Error {
 		case int64:
 			n.Val = v
 		case float64:
-			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return n.Errorf("", "%s is not a finite number", y.Value)
+			if n.Val = v; math.IsNaN(v) || math.IsInf(v, 0) {
+				n.misread = n.Errorf("", "%s is not a finite number", y.Value)
 			}
-			n.Val = v
 		default:
-			return n.Errorf("", "%s is beyond the integers that fit in 64 bits", y.Value)
+			n.misread = n.beyond(y.Value)
 		}
 	default:
 		return n.Errorf("", "unknown tag %s", tag)

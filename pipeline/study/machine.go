@@ -146,7 +146,7 @@ func readMachine(root, name string) (*machineFile, source.Errors) {
 		d.Fail(w.At, "name the file and the machine alike", "machine %q in the file %s.yaml", w.Text, name)
 	}
 	if w := m.Device; w.At != nil && !deviceForm.MatchString(w.Text) {
-		d.Fail(w.At, "known: host, sim, cuda, cuda:1", "unknown device %q", w.Text)
+		d.Fail(w.At, "known are host, sim, cuda, cuda:1", "unknown device %q", w.Text)
 	}
 	if w := m.Match; w.At != nil {
 		if _, err := regexp.Compile(w.Text); err != nil {

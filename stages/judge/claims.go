@@ -1,7 +1,6 @@
 package judge
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -14,29 +13,29 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
+	"barograph/pipeline/source"
 
 	"github.com/spf13/cobra"
-	"gopkg.in/yaml.v3"
 )
 
 // A Manifest lists, for each claim on each recording, what an evaluator needs: the
 // verdict to expect and how far the effect may lie from the one on record.
 type Manifest struct {
-	Claims []Expected `yaml:"claims"`
+	Claims []Expected `json:"claims" required:"true"`
 }
 
 // An Expected is one claim on one recording.
 type Expected struct {
-	Claim     string   `yaml:"claim"`     // C1 or C2
-	Recording string   `yaml:"recording"` // folder below the workspace
-	Where     []string `yaml:"where"`     // rows to judge, as column=value
-	Verdict   string   `yaml:"verdict"`
-	Effect    float64  `yaml:"effect"`    // change of the median, as a share
-	Tolerance float64  `yaml:"tolerance"` // of the effect, on the same hardware, as a share of the baseline
-	Figure    string   `yaml:"figure"`
-	Command   string   `yaml:"command"` // that measures it again
-	Time      string   `yaml:"time"`    // that takes
-	Hardware  string   `yaml:"hardware"`
+	Claim     string   `json:"claim" required:"true"`     // C1 or C2
+	Recording string   `json:"recording" required:"true"` // folder below the workspace
+	Where     []string `json:"where"`                     // rows to judge, as column=value
+	Verdict   string   `json:"verdict" required:"true"`
+	Effect    float64  `json:"effect"`                  // change of the median, as a share
+	Tolerance float64  `json:"tolerance" min:"0"`       // of the effect, on the same hardware, as a share of the baseline
+	Figure    string   `json:"figure" required:"true"`  //
+	Command   string   `json:"command" required:"true"` // that measures it again
+	Time      string   `json:"time" required:"true"`    // that takes, such as 20m
+	Hardware  string   `json:"hardware" required:"true"`
 }
 
 // LoadManifest reads a manifest. Unknown and missing fields are errors.
@@ -46,25 +45,22 @@ func LoadManifest(path string) (*Manifest, error) {
 		return nil, fmt.Errorf("read the claims: %w", err)
 	}
 	var m Manifest
-	d := yaml.NewDecoder(bytes.NewReader(text))
-	d.KnownFields(true)
-	if err := d.Decode(&m); err != nil && err != io.EOF {
-		return nil, fmt.Errorf("read the claims in %s: %w", path, err)
+	doc, err := source.Unmarshal(path, text, &m)
+	if err != nil {
+		return nil, err
 	}
 	if len(m.Claims) == 0 {
-		return nil, fmt.Errorf("read the claims in %s: there is none", path)
+		return nil, doc.At("claims").Errorf("", "claims: there is none")
 	}
 	for i, e := range m.Claims {
-		for name, value := range map[string]string{"claim": e.Claim, "recording": e.Recording, "verdict": e.Verdict, "figure": e.Figure, "command": e.Command, "time": e.Time, "hardware": e.Hardware} {
-			if value == "" {
-				return nil, fmt.Errorf("read the claims in %s: claim %d has no %s", path, i+1, name)
+		at := doc.At("claims", i)
+		for _, f := range []struct{ key, value string }{{"claim", e.Claim}, {"recording", e.Recording}, {"verdict", e.Verdict}, {"figure", e.Figure}, {"command", e.Command}, {"hardware", e.Hardware}} {
+			if f.value == "" {
+				return nil, at.At(f.key).Errorf("", "the claim has no %s", f.key)
 			}
 		}
 		if _, err := time.ParseDuration(e.Time); err != nil {
-			return nil, fmt.Errorf("read the claims in %s: claim %d: time %q is no duration such as 20m", path, i+1, e.Time)
-		}
-		if !(e.Tolerance >= 0) || math.IsInf(e.Effect, 0) || math.IsNaN(e.Effect) {
-			return nil, fmt.Errorf("read the claims in %s: claim %d: effect %v within %v", path, i+1, e.Effect, e.Tolerance)
+			return nil, at.At("time").Errorf("", "time: %q is no duration such as 20m", e.Time)
 		}
 	}
 	return &m, nil

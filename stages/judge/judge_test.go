@@ -831,10 +831,10 @@ func TestClaims(t *testing.T) {
 		{"figure: figure2.svg", "figure: none.svg", "its figure"},
 		{"somewhere", "nowhere", "nowhere"},
 		{"time: 20m", "time: soon", "no duration"},
-		{"hardware: any", "hardware: ''", "has no hardware"},
+		{"hardware: any", "hardware: ''", "claims.yaml:2:166: the claim has no hardware"},
 		{"hardware: any", "hardwear: any", "hardwear"},
-		{entry, "claims: []", "there is none"},
-		{entry, "", "there is none"},
+		{entry, "claims: []", "claims.yaml:1:9: claims: there is none"},
+		{entry, "", "the file is empty"},
 	} {
 		if _, err := check(strings.ReplaceAll(entry, c.from, c.to)); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%q: %v, want %q", c.to, err, c.says)

@@ -152,8 +152,8 @@ func TestCheckpointMisfits(t *testing.T) {
 		by.Ignore = append(by.Ignore, checkpoint.Pattern{Regexp: regexp.MustCompile("^(?:" + ignore + ")$")})
 	}
 	by.Names = append(by.Names, struct {
-		Here  checkpoint.Pattern `yaml:"here"`
-		There string             `yaml:"there"`
+		Here  checkpoint.Pattern `json:"here" required:"true"`
+		There string             `json:"there" required:"true"`
 	}{checkpoint.Pattern{Regexp: regexp.MustCompile("^(?:(.*))$")}, "bert.$1"})
 	want = `  encoder.layer.1.intermediate.dense.weight is [48 96], not [96 48]
   missing bert.pooler.dense.bias [48]`

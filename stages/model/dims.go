@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/source"
 	"barograph/stages/model/input"
 	"barograph/stages/model/onnx"
 
@@ -57,7 +58,7 @@ func (c *Config) CheckDims(dims map[string]int64) error {
 	names, limits := c.Dims()
 	for _, d := range slices.Sorted(maps.Keys(dims)) {
 		if !slices.Contains(names, d) {
-			return cell.Hint(fmt.Errorf("model %q has no dimension %q", c.Name, d), "%s", suggest(d, names))
+			return cell.Hint(fmt.Errorf("model %q has no dimension %q", c.Name, d), "%s", source.Suggest(d, names))
 		}
 	}
 	var missing []string

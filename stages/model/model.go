@@ -19,7 +19,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -27,6 +26,7 @@ import (
 	"sync"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/source"
 	"barograph/stages/asset"
 	"barograph/stages/model/checkpoint"
 	"barograph/stages/model/input"
@@ -34,7 +34,6 @@ import (
 	"barograph/stages/model/onnx"
 
 	"golang.org/x/sys/unix"
-	"gopkg.in/yaml.v3"
 )
 
 // A Config is a model: how to build it, or the file that it is, and what to feed
@@ -91,14 +90,14 @@ func Load(root, name string) (*Config, error) {
 	switch {
 	case !validName.MatchString(name) || errors.Is(err, fs.ErrNotExist):
 		names, _ := Names(root) // without it the hint is poorer, no more
-		return nil, cell.Hint(fmt.Errorf("unknown model %q: there is no %s", name, filepath.Join(folder, name+".yaml")), "%s", suggest(name, names))
+		return nil, cell.Hint(fmt.Errorf("unknown model %q: there is no %s", name, filepath.Join(folder, name+".yaml")), "%s", source.Suggest(name, names))
 	case err != nil:
 		return nil, fmt.Errorf("load model %q: %w", name, err)
 	}
 	if rel, err := filepath.Rel(root, path); err == nil {
 		path = rel
 	}
-	key := source{path, sha256.Sum256(data)}
+	key := version{path, sha256.Sum256(data)}
 	if c, ok := loaded.Load(key); ok {
 		return c.(*Config), nil
 	}
@@ -114,10 +113,11 @@ func Load(root, name string) (*Config, error) {
 }
 
 // A plan asks for the same model for every cell, and laying out a graph takes
-// milliseconds: loaded keeps the *Config of each source.
+// milliseconds: loaded keeps the *Config of each version.
 var loaded sync.Map
 
-type source struct {
+// A version is a file with its content.
+type version struct {
 	file string
 	sum  [sha256.Size]byte
 }
@@ -158,25 +158,24 @@ func List(root string) (models []*Config, err error) {
 
 // A head is what every configuration says.
 type head struct {
-	Model       string `yaml:"model"`
-	Description string `yaml:"description"`
-	Source      string `yaml:"source"`
+	Model       string `json:"model" required:"true" also:"number"`
+	Description string `json:"description" required:"true" also:"number"`
+	Source      string `json:"source" required:"true" also:"number"`
 }
 
 // read parses and validates a configuration: of a file, where it has that key,
 // and else of an architecture.
 func read(root, file, name string, data []byte) (*Config, error) {
-	d, n, err := parse(file, data)
-	if err != nil {
-		return nil, err
+	doc, bad := source.Parse(file, data)
+	if bad != nil {
+		return nil, bad
 	}
-	var c *Config
-	if has(n, "file") {
-		c, err = readFile(root, d, n, name)
-	} else {
-		c, err = readArchitecture(d, n, name)
+	c := &Config{Name: name, File: file}
+	kind := c.readArchitecture
+	if doc.Get("file") != nil {
+		kind = func(doc *source.Node) error { return c.readFile(root, doc) }
 	}
-	if err != nil {
+	if err := kind(doc); err != nil {
 		return nil, err
 	}
 	for i, in := range c.Inputs {
@@ -188,121 +187,115 @@ func read(root, file, name string, data []byte) (*Config, error) {
 			if errors.Is(err, fs.ErrNotExist) {
 				hint = "paths are relative to the workspace"
 			}
-			return nil, d.errorAt(fmt.Sprintf("inputs[%d].values", i), hint, "input %q: %v", in.Name, err)
+			return nil, doc.At("inputs", i, "values").Errorf(hint, "input %q: %v", in.Name, err)
 		}
 	}
 	return c, nil
 }
 
-func (d *document) checkName(model, name string) error {
-	if model != name {
-		return d.errorAt("model", "", "the model is %q, and its file is named for %q", model, name)
+// head takes what every configuration says.
+func (c *Config) head(h head, doc *source.Node) error {
+	if h.Model != c.Name {
+		return doc.At("model").Errorf("", "the model is %q, and its file is named for %q", h.Model, c.Name)
 	}
+	c.Description, c.Source = h.Description, h.Source
 	return nil
 }
 
-func readArchitecture(d *document, n *yaml.Node, name string) (*Config, error) {
+func (c *Config) readArchitecture(doc *source.Node) error {
 	var y struct {
 		head
-		Architecture string            `yaml:"architecture"`
-		Seed         uint64            `yaml:"seed"`
-		Parameters   int64             `yaml:"parameters"`
-		Sizes        yaml.Node         `yaml:"sizes"`
-		Inputs       []input.Input     `yaml:"inputs"`
-		Checkpoint   checkpoint.Naming `yaml:"checkpoint,omitempty"`
+		Architecture string            `json:"architecture" required:"true"`
+		Seed         uint64            `json:"seed" required:"true"`
+		Parameters   int64             `json:"parameters" required:"true"`
+		Sizes        *source.Node      `json:"sizes" required:"true"`
+		Inputs       []input.Input     `json:"inputs" required:"true"`
+		Checkpoint   checkpoint.Naming `json:"checkpoint"`
 	}
-	err := d.decode("", n, reflect.ValueOf(&y).Elem())
+	err := doc.Unmarshal(&y)
 	if err == nil {
-		err = d.checkName(y.Model, name)
+		err = c.head(y.head, doc)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	arch := network.New(y.Architecture)
 	if arch == nil {
-		return nil, d.errorAt("architecture", suggest(y.Architecture, network.Names()), "unknown architecture %q", y.Architecture)
+		return doc.At("architecture").Errorf(source.Suggest(y.Architecture, network.Names()), "unknown architecture %q", y.Architecture)
 	}
-	if err := d.decode("sizes", &y.Sizes, reflect.ValueOf(arch).Elem()); err != nil {
-		return nil, err
+	if err := y.Sizes.Unmarshal(arch); err != nil {
+		return err
 	}
 	if f := arch.Check(); f != nil {
-		return nil, d.errorAt("sizes."+f.Key, f.Hint, "%s", f.Msg)
+		return y.Sizes.At(f.Key).Errorf(f.Hint, "%s", f.Msg)
 	}
-	c := &Config{
-		Name: name, Description: y.Description, Source: y.Source, Architecture: y.Architecture,
-		Seed: y.Seed, Parameters: y.Parameters, Inputs: y.Inputs, File: d.file, arch: arch, naming: y.Checkpoint,
-	}
+	c.Architecture, c.arch, c.Seed, c.Parameters, c.Inputs, c.naming = y.Architecture, arch, y.Seed, y.Parameters, y.Inputs, y.Checkpoint
 	net := arch.Build(network.Weights{Seed: c.Seed})
 	info, err := net.Info()
 	switch {
 	case err != nil:
-		return nil, d.errorAt("sizes", "", "%v", err)
+		return y.Sizes.Errorf("", "%v", err)
 	case info.Bytes > onnx.MaxBytes:
-		return nil, d.errorAt("sizes", "", "the model takes %d bytes, and one ONNX file holds at most %d", info.Bytes, onnx.MaxBytes)
+		return y.Sizes.Errorf("", "the model takes %d bytes, and one ONNX file holds at most %d", info.Bytes, onnx.MaxBytes)
 	case info.Parameters != c.Parameters:
-		return nil, d.errorAt("parameters", "the published count and the sizes contradict each other",
+		return doc.At("parameters").Errorf("the published count and the sizes contradict each other",
 			"%d parameters are stated, and the sizes give %d", c.Parameters, info.Parameters)
 	}
-	if err := c.checkInputs(d, info); err != nil {
-		return nil, err
-	}
 	c.digest = net.Digest()
-	return c, nil
+	return c.checkInputs(doc, info)
 }
 
 // readFile reads the configuration of a model that is an ONNX file already. What
 // it does not say, the file does.
-func readFile(root string, d *document, n *yaml.Node, name string) (*Config, error) {
+func (c *Config) readFile(root string, doc *source.Node) error {
 	var y struct {
 		head
-		File       string        `yaml:"file"`
-		SHA256     string        `yaml:"sha256,omitempty"`
-		URL        string        `yaml:"url,omitempty"`
-		Parameters int64         `yaml:"parameters,omitempty"`
-		Inputs     []input.Input `yaml:"inputs,omitempty"`
+		File       string        `json:"file" required:"true"`
+		SHA256     string        `json:"sha256" also:"number"`
+		URL        string        `json:"url"`
+		Parameters int64         `json:"parameters"`
+		Inputs     []input.Input `json:"inputs"`
 	}
-	err := d.decode("", n, reflect.ValueOf(&y).Elem())
+	err := doc.Unmarshal(&y)
 	if err == nil {
-		err = d.checkName(y.Model, name)
+		err = c.head(y.head, doc)
 	}
 	switch {
 	case err != nil:
-		return nil, err
-	case has(n, "sha256") && !ValidSum(y.SHA256):
-		return nil, d.errorAt("sha256", "", "%q is not 64 hexadecimal digits", y.SHA256)
-	case has(n, "url") && y.SHA256 == "":
-		return nil, d.errorAt("url", "add sha256: SUM, which the one who publishes the file gives", "what comes from a URL needs a checksum")
+		return err
+	case doc.Get("sha256") != nil && !ValidSum(y.SHA256):
+		return doc.At("sha256").Errorf("", "%q is not 64 hexadecimal digits", y.SHA256)
+	case doc.Get("url") != nil && y.SHA256 == "":
+		return doc.At("url").Errorf("add sha256: SUM, which the one who publishes the file gives", "what comes from a URL needs a checksum")
 	}
-	c := &Config{Name: name, Description: y.Description, Source: y.Source, File: d.file, URL: y.URL, path: under(root, y.File)}
+	c.URL, c.path = y.URL, under(root, y.File)
 	if _, err := os.Stat(c.path); errors.Is(err, fs.ErrNotExist) {
 		hint := "copy it there"
 		if c.URL != "" {
-			hint = fmt.Sprintf("`barograph model fetch %s` downloads it; without a network, copy it there from a machine that has one", name)
+			hint = fmt.Sprintf("`barograph model fetch %s` downloads it; without a network, copy it there from a machine that has one", c.Name)
 		}
-		return nil, &AbsentError{d.errorAt("file", hint, "there is no %s", c.path), c.path, c.URL, y.SHA256}
+		return &AbsentError{doc.At("file").Errorf(hint, "there is no %s", c.path), c.path, c.URL, y.SHA256}
 	}
 	info, err := c.open()
 	if err != nil {
-		return nil, d.errorAt("file", cell.HintOf(err), "%v", err)
+		return doc.At("file").Errorf(cell.HintOf(err), "%v", err)
 	}
 	if y.SHA256 != "" {
 		if err := c.checkSum(y.SHA256); err != nil {
-			return nil, d.errorAt("sha256", cell.HintOf(err), "%v", err)
+			return doc.At("sha256").Errorf(cell.HintOf(err), "%v", err)
 		}
 	}
-	if has(n, "parameters") && y.Parameters != info.Parameters {
-		return nil, d.errorAt("parameters", "", "%d parameters are stated, and the file holds %d", y.Parameters, info.Parameters)
+	if doc.Get("parameters") != nil && y.Parameters != info.Parameters {
+		return doc.At("parameters").Errorf("", "%d parameters are stated, and the file holds %d", y.Parameters, info.Parameters)
 	}
-	if has(n, "inputs") {
+	if doc.Get("inputs") != nil {
 		c.Inputs = y.Inputs
-		err = c.checkInputs(d, info)
-	} else if err = c.describeInputs(info); err != nil {
-		err = d.errorAt("file", cell.HintOf(err), "%v", err)
+		return c.checkInputs(doc, info)
 	}
-	if err != nil {
-		return nil, err
+	if err := c.describeInputs(info); err != nil {
+		return doc.At("file").Errorf(cell.HintOf(err), "%v", err)
 	}
-	return c, nil
+	return nil
 }
 
 // An AbsentError is a configuration whose file is not there, and where to have it.
@@ -322,7 +315,7 @@ func under(root, path string) string {
 }
 
 // checkInputs compares the inputs described with those the graph has.
-func (c *Config) checkInputs(d *document, info *Info) error {
+func (c *Config) checkInputs(doc *source.Node, info *Info) error {
 	byName := map[string]onnx.Value{}
 	var missing []string
 	for _, v := range info.Inputs {
@@ -330,24 +323,24 @@ func (c *Config) checkInputs(d *document, info *Info) error {
 		missing = append(missing, v.Name)
 	}
 	for i, in := range c.Inputs {
-		at := fmt.Sprintf("inputs[%d]", i)
+		at := doc.At("inputs", i)
 		v, ok := byName[in.Name]
 		switch {
 		case !ok:
-			return d.errorAt(at+".name", suggest(in.Name, missing), "%s has no other input %q", c.what(), in.Name)
+			return at.At("name").Errorf(source.Suggest(in.Name, missing), "%s has no other input %q", c.what(), in.Name)
 		case in.Type != v.Type.String():
-			return d.errorAt(at+".type", "", "input %q is of %s, not %s", in.Name, v.Type, in.Type)
+			return at.At("type").Errorf("", "input %q is of %s, not %s", in.Name, v.Type, in.Type)
 		case !c.fits(in.Dims, v.Dims):
-			return d.errorAt(at+".dims", "", "input %q has dims [%s], not [%s]", in.Name, strings.Join(v.Dims, ", "), strings.Join(in.Dims, ", "))
+			return at.At("dims").Errorf("", "input %q has dims [%s], not [%s]", in.Name, strings.Join(v.Dims, ", "), strings.Join(in.Dims, ", "))
 		}
 		if err := in.Check(info.Rows[in.Name]); err != nil {
-			return d.errorAt(at+".values", "", "input %q: %v", in.Name, err)
+			return at.At("values").Errorf("", "input %q: %v", in.Name, err)
 		}
 		delete(byName, in.Name)
 		missing = slices.DeleteFunc(missing, func(n string) bool { return n == in.Name })
 	}
 	if len(missing) > 0 {
-		return d.errorAt("inputs", "", "missing %s", strings.Join(missing, ", "))
+		return doc.At("inputs").Errorf("", "missing %s", strings.Join(missing, ", "))
 	}
 	return nil
 }

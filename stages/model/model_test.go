@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/source"
 	"barograph/stages/asset"
 	"barograph/stages/model/input"
 
@@ -106,8 +107,8 @@ func TestConfigurationErrors(t *testing.T) {
 	var got strings.Builder
 	report := func(name string, data []byte) {
 		_, err := read(".", "m.yaml", "bert-small", data)
-		var at *Error
-		if !errors.As(err, &at) || at.Line < 1 {
+		var at *source.Error
+		if !errors.As(err, &at) || at.Pos.Line < 1 {
 			t.Errorf("%s: error %v has no place", name, err)
 			return
 		}
@@ -577,7 +578,7 @@ func FuzzConfiguration(f *testing.F) {
 	f.Add([]byte("a: &a [*a]\nmodel: *a"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := read(".", "m.yaml", "bert-small", data)
-		var at *Error
+		var at *source.Error
 		if err != nil && !errors.As(err, &at) {
 			t.Errorf("error without a place: %v", err)
 		}

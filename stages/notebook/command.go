@@ -21,11 +21,11 @@ import (
 	"barograph/notebooks/nb"
 	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
+	"barograph/pipeline/source"
 	"barograph/stages/notebook/symbols"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
-	"gopkg.in/yaml.v3"
 )
 
 // Command returns `notebook`, whose commands work on one notebook by hand, with
@@ -198,9 +198,16 @@ func parameters(pairs []string) (With, error) {
 		if _, ok := with[name]; ok {
 			return nil, cell.Usage(fmt.Errorf("--param %s is given twice", name))
 		}
+		if with[name] = nil; strings.TrimSpace(text) == "" {
+			continue
+		}
+		n, bad := source.ParseArgument("--param", p, len(name)+1)
+		if bad != nil {
+			return nil, cell.Usage(bad)
+		}
 		var v any
-		if err := yaml.Unmarshal([]byte(text), &v); err != nil {
-			return nil, cell.Usage(fmt.Errorf("--param %s: %q is no YAML value", name, text))
+		if err := n.Unmarshal(&v); err != nil {
+			return nil, cell.Usage(err)
 		}
 		with[name] = v
 	}

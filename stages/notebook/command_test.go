@@ -81,7 +81,7 @@ func TestRun(t *testing.T) {
 		{[]string{"sum", "--data", "nowhere"}, "read --data", ""},
 		{[]string{"sum", "--data", "data", "--param", "scale"}, `--param "scale" is not name=value`, ""},
 		{[]string{"sum", "--data", "data", "--param", "scale=1", "--param", "scale=2"}, "--param scale is given twice", ""},
-		{[]string{"sum", "--data", "data", "--param", "scale=[1"}, "is no YAML value", ""},
+		{[]string{"sum", "--data", "data", "--param", "scale=[1"}, "--param: not YAML: ", ""},
 		{[]string{"sum", "--data", "data", "--param", "scael=1"}, `never asks for the parameter "scael"`, "it takes fail, scale"},
 		{[]string{"sum", "--data", "data", "--declare", "other.txt"}, `the study does not declare the output "summary.txt"`, "outputs:"},
 		{[]string{"sum", "--data", "data", "--declare", "summary.txt", "--declare", "x.svg"}, `ended without writing "x.svg"`, ""},

@@ -31,10 +31,10 @@ type Naming struct {
 	// name of a tensor that the checkpoint holds counts. What none does so has its
 	// own name.
 	Names []struct {
-		Here  Pattern `yaml:"here"`
-		There string  `yaml:"there"`
-	} `yaml:"names,omitempty"`
-	Ignore []Pattern `yaml:"ignore,omitempty"` // tensors without a place in the graph
+		Here  Pattern `json:"here" required:"true"`
+		There string  `json:"there" required:"true"`
+	} `json:"names"`
+	Ignore []Pattern `json:"ignore"` // tensors without a place in the graph
 }
 
 // A Pattern is a regular expression for a whole name.

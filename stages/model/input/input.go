@@ -21,19 +21,19 @@ import (
 
 // An Input is a tensor to feed, and how to draw its elements.
 type Input struct {
-	Name   string   `json:"name" yaml:"name"`
-	Type   string   `json:"type" yaml:"type"` // int64, float32, ...
-	Dims   []string `json:"dims" yaml:"dims"` // numbers, or names that a caller gives values
-	Values Values   `json:"values" yaml:"values"`
+	Name   string   `json:"name" required:"true" also:"number"`
+	Type   string   `json:"type" required:"true"`               // int64, float32, ...
+	Dims   []string `json:"dims" required:"true" also:"number"` // numbers, or names that a caller gives values
+	Values Values   `json:"values" required:"true"`
 }
 
 // Values says how elements are drawn: exactly one of its fields is set.
 type Values struct {
-	Constant *float64    `json:"constant,omitempty" yaml:"constant,omitempty"`
-	Uniform  *[2]float64 `json:"uniform,omitempty" yaml:"uniform,omitempty"` // [low, high); whole numbers for integer types
-	Normal   *[2]float64 `json:"normal,omitempty" yaml:"normal,omitempty"`   // mean, standard deviation
-	Text     *token.Text `json:"text,omitempty" yaml:"text,omitempty"`       // tokens of a text
-	Length   string      `json:"length,omitempty" yaml:"length,omitempty"`   // the size of a dimension, in each element
+	Constant *float64    `json:"constant,omitempty"`
+	Uniform  *[2]float64 `json:"uniform,omitempty"` // [low, high); whole numbers for integer types
+	Normal   *[2]float64 `json:"normal,omitempty"`  // mean, standard deviation
+	Text     *token.Text `json:"text,omitempty"`    // tokens of a text
+	Length   string      `json:"length,omitempty"`  // the size of a dimension, in each element
 }
 
 // A Tensor is an input of a call.

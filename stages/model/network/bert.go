@@ -21,16 +21,16 @@ import (
 // want no operator left on the CPU, that matters more than the 3% that the fused
 // attention loses on one CPU thread.
 type BERT struct {
-	Layers       int64   `yaml:"layers"`
-	Hidden       int64   `yaml:"hidden"`
-	Heads        int64   `yaml:"heads"`
-	Intermediate int64   `yaml:"intermediate"`
-	Vocabulary   int64   `yaml:"vocabulary"`
-	Positions    int64   `yaml:"positions"`
-	TokenTypes   int64   `yaml:"token-types"` // 0: none, as in DistilBERT
-	Epsilon      float64 `yaml:"layer-norm-epsilon"`
-	Deviation    float64 `yaml:"initializer-range"` // standard deviation of seeded weights
-	Pooler       bool    `yaml:"pooler"`
+	Layers       int64   `json:"layers" required:"true"`
+	Hidden       int64   `json:"hidden" required:"true"`
+	Heads        int64   `json:"heads" required:"true"`
+	Intermediate int64   `json:"intermediate" required:"true"`
+	Vocabulary   int64   `json:"vocabulary" required:"true"`
+	Positions    int64   `json:"positions" required:"true"`
+	TokenTypes   int64   `json:"token-types" required:"true"` // 0: none, as in DistilBERT
+	Epsilon      float64 `json:"layer-norm-epsilon" required:"true"`
+	Deviation    float64 `json:"initializer-range" required:"true"` // standard deviation of seeded weights
+	Pooler       bool    `json:"pooler" required:"true"`
 }
 
 func (b *BERT) Check() *Fault {

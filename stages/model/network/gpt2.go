@@ -17,14 +17,14 @@ import (
 // tokens, size], as OpenAI's code has them. Without one it takes no past: it is
 // the prefill. Both have the same weights.
 type GPT2 struct {
-	Layers     int64   `yaml:"layers"`
-	Hidden     int64   `yaml:"hidden"`
-	Heads      int64   `yaml:"heads"`
-	Vocabulary int64   `yaml:"vocabulary"`
-	Positions  int64   `yaml:"positions"`
-	Epsilon    float64 `yaml:"layer-norm-epsilon"`
-	Deviation  float64 `yaml:"initializer-range"`
-	Cache      bool    `yaml:"cache"`
+	Layers     int64   `json:"layers" required:"true"`
+	Hidden     int64   `json:"hidden" required:"true"`
+	Heads      int64   `json:"heads" required:"true"`
+	Vocabulary int64   `json:"vocabulary" required:"true"`
+	Positions  int64   `json:"positions" required:"true"`
+	Epsilon    float64 `json:"layer-norm-epsilon" required:"true"`
+	Deviation  float64 `json:"initializer-range" required:"true"`
+	Cache      bool    `json:"cache" required:"true"`
 }
 
 func (g *GPT2) Check() *Fault {

@@ -16,10 +16,10 @@ const branch = 0.25
 // of bottleneck blocks, computed as in torchvision (the stride in a block's 3x3
 // convolution).
 type ResNet struct {
-	Blocks  []int64 `yaml:"blocks"` // of each stage
-	Width   int64   `yaml:"width"`  // channels of the first
-	Classes int64   `yaml:"classes"`
-	Image   int64   `yaml:"image"` // height and width, in pixels
+	Blocks  []int64 `json:"blocks" required:"true"` // of each stage
+	Width   int64   `json:"width" required:"true"`  // channels of the first
+	Classes int64   `json:"classes" required:"true"`
+	Image   int64   `json:"image" required:"true"` // height and width, in pixels
 }
 
 func (r *ResNet) Check() *Fault {
@@ -78,11 +78,11 @@ func bottleneck(n *Network, scope, x string, in, width, stride int64) string {
 // MobileNet is MobileNetV2 of Sandler et al. (2018), https://arxiv.org/abs/1801.04381,
 // computed as in torchvision.
 type MobileNet struct {
-	Stem    int64     `yaml:"stem"`   // channels of the first convolution
-	Stages  [][]int64 `yaml:"stages"` // expansion, channels, blocks, stride: the paper's t, c, n, s
-	Head    int64     `yaml:"head"`   // channels of the last convolution
-	Classes int64     `yaml:"classes"`
-	Image   int64     `yaml:"image"`
+	Stem    int64     `json:"stem" required:"true"`   // channels of the first convolution
+	Stages  [][]int64 `json:"stages" required:"true"` // expansion, channels, blocks, stride: the paper's t, c, n, s
+	Head    int64     `json:"head" required:"true"`   // channels of the last convolution
+	Classes int64     `json:"classes" required:"true"`
+	Image   int64     `json:"image" required:"true"`
 }
 
 func (m *MobileNet) Check() *Fault {
@@ -145,11 +145,11 @@ func (m *MobileNet) Build(w Weights) *Network {
 // UNet is the U-Net of Ronneberger et al. (2015), https://arxiv.org/abs/1505.04597,
 // with normalisation and padding, as in Buda et al.'s brain-segmentation-pytorch.
 type UNet struct {
-	Channels int64 `yaml:"channels"` // of the image
-	Features int64 `yaml:"features"` // of the first level; each further one has twice as many
-	Levels   int64 `yaml:"levels"`
-	Classes  int64 `yaml:"classes"`
-	Image    int64 `yaml:"image"`
+	Channels int64 `json:"channels" required:"true"` // of the image
+	Features int64 `json:"features" required:"true"` // of the first level; each further one has twice as many
+	Levels   int64 `json:"levels" required:"true"`
+	Classes  int64 `json:"classes" required:"true"`
+	Image    int64 `json:"image" required:"true"`
 }
 
 func (u *UNet) Check() *Fault {

@@ -11,15 +11,15 @@ import (
 // Words" (2021), https://arxiv.org/abs/2010.11929, computed as in the transformers
 // library (ViTForImageClassification, eval mode).
 type ViT struct {
-	Layers       int64   `yaml:"layers"`
-	Hidden       int64   `yaml:"hidden"`
-	Heads        int64   `yaml:"heads"`
-	Intermediate int64   `yaml:"intermediate"`
-	Image        int64   `yaml:"image"` // height and width, in pixels
-	Patch        int64   `yaml:"patch"` // likewise
-	Classes      int64   `yaml:"classes"`
-	Epsilon      float64 `yaml:"layer-norm-epsilon"`
-	Deviation    float64 `yaml:"initializer-range"`
+	Layers       int64   `json:"layers" required:"true"`
+	Hidden       int64   `json:"hidden" required:"true"`
+	Heads        int64   `json:"heads" required:"true"`
+	Intermediate int64   `json:"intermediate" required:"true"`
+	Image        int64   `json:"image" required:"true"` // height and width, in pixels
+	Patch        int64   `json:"patch" required:"true"` // likewise
+	Classes      int64   `json:"classes" required:"true"`
+	Epsilon      float64 `json:"layer-norm-epsilon" required:"true"`
+	Deviation    float64 `json:"initializer-range" required:"true"`
 }
 
 func (v *ViT) Check() *Fault {

@@ -19,9 +19,9 @@ import (
 // turn, tokenised, cut or padded to the length of the call. It is for inputs of
 // two dimensions, batch and length.
 type Text struct {
-	File      string `json:"file" yaml:"file"`           // a line for each sample
-	Tokenizer string `json:"tokenizer" yaml:"tokenizer"` // a Hugging Face tokenizer.json
-	Part      string `json:"part" yaml:"part"`           // ids, mask or types
+	File      string `json:"file" required:"true"`      // a line for each sample
+	Tokenizer string `json:"tokenizer" required:"true"` // a Hugging Face tokenizer.json
+	Part      string `json:"part" required:"true"`      // ids, mask or types
 	// Digests of the two files: they decide what is drawn.
 	FileSHA      string `json:"file_sha256"`
 	TokenizerSHA string `json:"tokenizer_sha256"`
