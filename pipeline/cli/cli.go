@@ -29,6 +29,7 @@ import (
 	"barograph/pipeline/study"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // An app is what commands share.
@@ -100,7 +101,31 @@ A study that is not named is configs/paper.yaml.`,
 	}
 	root.SetOut(a.out)
 	root.SetErr(a.msg)
+	decimals(root)
 	return root
+}
+
+// decimals makes the integers of all flags decimal, as those of studies are; pflag
+// takes 010 for 8.
+func decimals(c *cobra.Command) {
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		if kind := strings.TrimPrefix(f.Value.Type(), "u"); strings.HasPrefix(kind, "int") {
+			f.Value = decimal{f.Value}
+		}
+	})
+	for _, sub := range c.Commands() {
+		decimals(sub)
+	}
+}
+
+// A decimal is an integer flag that has no leading zero.
+type decimal struct{ pflag.Value }
+
+func (d decimal) Set(text string) error {
+	if digits := strings.TrimLeft(text, "+-"); len(digits) > 1 && digits[0] == '0' && (digits[1] >= '0' && digits[1] <= '9' || digits[1] == '_') {
+		return errors.New("a number that begins with a zero, which some take for octal")
+	}
+	return d.Value.Set(text)
 }
 
 // interruptible returns a context that a signal cancels. The process then ends as

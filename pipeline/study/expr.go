@@ -249,6 +249,9 @@ func (s *scope) compile(n *source.Node, errs *source.Errors) {
 // compilePart leaves p.program nil, without an error, where a name's own
 // definition has failed already.
 func (s *scope) compilePart(f *formula, p *part) *source.Error {
+	if err := f.literals(p); err != nil {
+		return err
+	}
 	tree, err := parser.Parse(p.text)
 	if err != nil {
 		return f.failed(p, err)
@@ -264,9 +267,12 @@ func (s *scope) compilePart(f *formula, p *part) *source.Error {
 			return f.at.ErrorAt(p.off+byteOffset(p.text, id.Location().From), s.hint(name), "unknown name %q", name)
 		}
 	}
-	program, err := expr.Compile(p.text, expr.Env(s.types),
-		// What an expression gives may depend on the study alone.
-		expr.DisableBuiltin("now"), expr.DisableBuiltin("date"), expr.DisableBuiltin("timezone"))
+	// What an expression gives may depend on the study alone.
+	options := []expr.Option{expr.Env(s.types), expr.DisableBuiltin("now"), expr.DisableBuiltin("date"), expr.DisableBuiltin("timezone")}
+	program, err := expr.Compile(p.text, options...)
+	if err == nil {
+		program, err = expr.Compile(p.text, append(options, exact)...)
+	}
 	if err != nil {
 		return f.failed(p, err)
 	}
@@ -332,6 +338,9 @@ func (f *formula) failed(p *part, err error) *source.Error {
 	}
 	msg, _, _ := strings.Cut(e.Message, "\n")
 	hint := ""
+	if errors.As(e.Prev, new(*limitError)) {
+		hint = "a number with a point, such as 1000000000.0, has no such limit"
+	}
 	if field, ok := strings.CutPrefix(msg, "unknown field "); ok {
 		hint = source.Suggest(field, machineFields) // of what expressions see, only machine has fields
 	}
