@@ -17,7 +17,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"sort"
 	"strings"
 )
@@ -103,14 +102,31 @@ type Kind struct {
 	// conclude from the trials among the inputs, which have no files yet.
 	Foresee func(s *Spec) (string, error)
 
-	// Page writes what a cell did as HTML, for a report, from its outputs, running
-	// nothing. id begins the ids of its elements; files maps outputs' names to
-	// where they lie.
-	Page func(w io.Writer, id string, files map[string]string) error
+	// Page says what a cell adds to a study's report, from its outputs, running
+	// nothing.
+	Page func(Reported) (*Page, error)
 
 	// Run is the cell itself, called in the child process; nil for a Script, whose
 	// shell line needs no child of this program.
 	Run func(ctx context.Context, c *Cell) error
+}
+
+// A Reported cell is one that a report shows.
+type Reported struct {
+	ID    string            // begins the ids of its elements
+	Files map[string]string // where its outputs lie, by name
+	Block string            // the axis on which trials are repeated
+}
+
+// A Page is what a cell adds to a study's report.
+type Page struct {
+	Sections map[string]string // HTML, by the section: figures, timeline or notebooks
+	Notices  [][2]string       // above all: a word, and a sentence
+	Facts    [][2]string       // about what was measured on: a name, and a value
+	Doubts   []string
+	// Each stands on a page once, however many cells add it.
+	Styles, Scripts []string
+	Licences        [][2]string // of scripts: a sentence, and the text
 }
 
 // A Coordinate is one axis of a matrix at one of its values.

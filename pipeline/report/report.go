@@ -40,15 +40,6 @@ var (
 	document string
 	//go:embed report.css
 	style string
-	//go:embed ecdf.js
-	ecdfScript string
-	// uPlot 1.6.32 from npm, unchanged; its licence is beside it and on the page.
-	//go:embed uplot/uPlot.iife.min.js
-	uplotScript string
-	//go:embed uplot/uPlot.min.css
-	uplotStyle string
-	//go:embed uplot/LICENSE
-	uplotLicense string
 )
 
 var layout = template.Must(template.New("report").Funcs(template.FuncMap{
@@ -60,19 +51,28 @@ var layout = template.Must(template.New("report").Funcs(template.FuncMap{
 // A Side is a study on one machine.
 type Side struct {
 	Machine   cell.Machine
-	Recording *Recording // nil where nothing was measured yet
-	Replayed  string     // the recording's folder, where it stood in for measuring
+	Head      *record.Head // nil where nothing was measured yet
+	Replayed  string       // the recording's folder, where it stood in for measuring
 	Verdicts  []cell.Verdict
 	Summaries []string
 	Figures   []Figure
 	Notebooks []Notebook
 	Missing   []string // cells without a standing result
-	Timeline  template.HTML
-	Curves    *Curves
+	Notices   [][2]string
+	Doubts    []string
 	Measuring time.Duration // all that the stored results took
 	Drawing   time.Duration // of it, what did not measure
 
-	plan *plan.Plan
+	plan  *plan.Plan
+	pages []*cell.Page
+}
+
+// Section returns what cells say in a section.
+func (s *Side) Section(name string) (all template.HTML) {
+	for _, p := range s.pages {
+		all += template.HTML(p.Sections[name])
+	}
+	return all
 }
 
 // A Figure is an output that can be looked at.
@@ -105,7 +105,6 @@ const maxEmbedded = 4 << 20
 // sides of a page.
 func Collect(name string, p *plan.Plan, d *plan.Decider, s *store.Store) (*Side, error) {
 	side := &Side{Machine: p.Study.Machine, Replayed: p.Replayed, plan: p}
-	var samples, run string
 	for _, c := range p.Cells {
 		dec := d.Of(c)
 		if dec == nil || dec.State != plan.Stands {
@@ -120,11 +119,11 @@ func Collect(name string, p *plan.Plan, d *plan.Decider, s *store.Store) (*Side,
 			if c.Given != nil {
 				files[f.Name] = c.Given[f.Name]
 			}
-			switch path.Base(f.Name) {
-			case record.Samples:
-				samples = files[f.Name]
-			case record.Run:
-				run = files[f.Name]
+			if path.Base(f.Name) == record.Run {
+				side.Head = &record.Head{}
+				if err := readJSON(files[f.Name], side.Head); err != nil {
+					return nil, err
+				}
 			}
 		}
 		if c.Trial == nil {
@@ -135,19 +134,6 @@ func Collect(name string, p *plan.Plan, d *plan.Decider, s *store.Store) (*Side,
 		}
 		if err := side.add(name, c, dec.Record, files); err != nil {
 			return nil, fmt.Errorf("report %s: %w", c.ID, err)
-		}
-	}
-	if run == "" {
-		return side, nil
-	}
-	var err error
-	if side.Recording, err = readRecording(run); err != nil {
-		return nil, err
-	}
-	side.Timeline = timeline(side.Recording, p.Study.Order.Block)
-	if samples != "" {
-		if side.Curves, err = readCurves(samples, side.Recording, p.Study.Order.Block); err != nil {
-			return nil, err
 		}
 	}
 	return side, nil
@@ -199,11 +185,14 @@ func (s *Side) add(name string, c *plan.Cell, r *store.Record, files map[string]
 	if kind.Page == nil {
 		return nil
 	}
-	var b bytes.Buffer
-	if err := kind.Page(&b, fmt.Sprintf("%s-%s", name, identifier(c.ID)), files); err != nil {
+	p, err := kind.Page(cell.Reported{ID: fmt.Sprintf("%s-%s", name, identifier(c.ID)), Files: files, Block: s.plan.Study.Order.Block})
+	if err != nil {
 		return err
 	}
-	s.Notebooks = append(s.Notebooks, Notebook{Stage: c.ID, Source: c.Stage.Notebook, Body: template.HTML(b.String())})
+	if body := p.Sections["notebooks"]; body != "" {
+		s.Notebooks = append(s.Notebooks, Notebook{Stage: c.ID, Source: c.Stage.Notebook, Body: template.HTML(body)})
+	}
+	s.pages, s.Notices, s.Doubts = append(s.pages, p), append(s.Notices, p.Notices...), append(s.Doubts, p.Doubts...)
 	return nil
 }
 
@@ -242,17 +231,33 @@ func Write(w io.Writer, sides []*Side, graph []byte) error {
 	if err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
+	styles, scripts, licences := []string{style}, []string(nil), [][2]string(nil)
+	for _, s := range sides {
+		for _, p := range s.pages {
+			styles, scripts, licences = once(styles, p.Styles), once(scripts, p.Scripts), once(licences, p.Licences)
+		}
+	}
 	var b bytes.Buffer
 	if err := layout.Execute(&b, map[string]any{
 		"Study": st, "File": nameOf(st), "Source": source, "Graph": page.Picture(graph), "Sides": sides,
-		"Claims": claims(st.Claims, sides), "Facts": facts(sides), "Works": works, "License": uplotLicense, "Wide": len(sides) > 1,
+		"Claims": claims(st.Claims, sides), "Facts": facts(sides), "Works": works, "Licences": licences, "Wide": len(sides) > 1,
 	}); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	return page.Write(w, page.Page{
 		Title: fmt.Sprintf("%s · Barograph", st.Name), Body: template.HTML(b.String()),
-		Style: uplotStyle + style, Scripts: []string{uplotScript, ecdfScript},
+		Style: strings.Join(styles, ""), Scripts: scripts,
 	})
+}
+
+// once appends what is not there yet.
+func once[T comparable](all, more []T) []T {
+	for _, m := range more {
+		if !slices.Contains(all, m) {
+			all = append(all, m)
+		}
+	}
+	return all
 }
 
 // A judged claim holds a verdict for each side, zero where there is none.
@@ -289,11 +294,16 @@ func facts(sides []*Side) (list []fact) {
 	for i, s := range sides {
 		values[i] = s.facts()
 	}
-	for j := range values[0] {
-		f, known := fact{Name: values[0][j][0]}, false
-		for i := range sides {
-			f.Values = append(f.Values, values[i][j][1])
-			known = known || values[i][j][1] != ""
+	most := slices.MaxFunc(values, func(a, b [][2]string) int { return len(a) - len(b) })
+	for _, line := range most {
+		f, known := fact{Name: line[0]}, false
+		for _, v := range values {
+			value := ""
+			if i := slices.IndexFunc(v, func(l [2]string) bool { return l[0] == line[0] }); i >= 0 {
+				value = v[i][1]
+			}
+			f.Values = append(f.Values, value)
+			known = known || value != ""
 		}
 		if known {
 			list = append(list, f)
@@ -304,11 +314,10 @@ func facts(sides []*Side) (list []fact) {
 
 func (s *Side) facts() [][2]string {
 	m := s.Machine
-	r := s.Recording
-	if r == nil {
-		r = &Recording{}
+	var e record.Env
+	if s.Head != nil {
+		e = s.Head.Environment
 	}
-	e := r.Environment
 	var gpus, params []string
 	for _, g := range e.GPUs {
 		gpus = append(gpus, strings.TrimSuffix(g.Name+", "+g.MaxSpeed+" x"+g.MaxWidth, ",  x"))
@@ -323,33 +332,22 @@ func (s *Side) facts() [][2]string {
 	if cpu != "" {
 		cpu = fmt.Sprintf("%s, %d threads", cpu, e.CPU.Threads)
 	}
-	memory, program, bandwidth := "", "", ""
+	memory, program := "", ""
 	if e.Memory.Total > 0 {
 		memory = page.Size(e.Memory.Total)
 	}
 	if e.Program.Version != "" {
 		program = strings.TrimSpace("barograph "+e.Program.Version+" "+e.Program.Revision) + ", " + e.Go
 	}
-	for direction, rate := range r.capacity() {
-		bandwidth += fmt.Sprintf("; %s %.2f GB/s", direction, rate/1e9)
+	list := [][2]string{{"Device", strings.TrimSuffix(m.Device+": "+m.Description, ": ")}, {"Link", m.Link.Name}}
+	for _, p := range s.pages {
+		list = append(list, p.Facts...)
 	}
-	if parts := strings.Split(strings.TrimPrefix(bandwidth, "; "), "; "); bandwidth != "" {
-		slices.Sort(parts)
-		bandwidth = strings.Join(parts, ", ")
-	}
-	measured := ""
-	if r.Rows > 0 {
-		measured = fmt.Sprintf("%d calls in %d trials", r.Rows, len(r.Trials))
-		if r.Simulated {
-			measured += ", SIMULATED"
-		}
-	}
-	return [][2]string{
-		{"Device", strings.TrimSuffix(m.Device+": "+m.Description, ": ")}, {"Link", m.Link.Name}, {"Calibrated capacity", bandwidth},
-		{"Measured", measured}, {"Parameters changed here", strings.Join(params, "; ")}, {"GPU", strings.Join(gpus, "; ")}, {"Processor", cpu},
+	return append(list, [][2]string{
+		{"Parameters changed here", strings.Join(params, "; ")}, {"GPU", strings.Join(gpus, "; ")}, {"Processor", cpu},
 		{"Clock governor", e.CPU.Governor}, {"Memory", memory}, {"System", strings.TrimSuffix(e.OS+", Linux "+e.Kernel, ", Linux ")},
 		{"Runs within", strings.Join(e.Container, ", ")}, {"Program", program}, {"Fingerprint", m.Fingerprint},
-	}
+	}...)
 }
 
 // Rounded writes a time for reading.
@@ -424,14 +422,6 @@ func nameOf(st *study.Study) string {
 		return st.File
 	}
 	return filepath.ToSlash(rel)
-}
-
-// Doubts are what the recording warns of, each once.
-func (s *Side) Doubts() []string {
-	if s.Recording == nil {
-		return nil
-	}
-	return s.Recording.Warnings
 }
 
 // A Work is something to cite.

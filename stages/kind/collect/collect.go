@@ -68,7 +68,8 @@ func Kind() *cell.Kind {
 			dir := record.Dir(study, machine)
 			return []string{path.Join(dir, with.(*With).file()), path.Join(dir, record.Run), path.Join(dir, record.Sums)}
 		},
-		Run: collect,
+		Page: page,
+		Run:  collect,
 	}
 }
 

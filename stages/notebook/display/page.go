@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"barograph/notebooks/nb"
+	"barograph/pipeline/cell"
 	"barograph/pipeline/page"
 	"barograph/stages/notebook"
 
@@ -324,16 +325,18 @@ func title(name string) string {
 	return strings.ToUpper(name[:1]) + name[1:]
 }
 
-// Fragment writes what a cell of kind analyse or plot did, from its outputs, for
-// a page that holds several: cell.Kind's Page.
-func Fragment(w io.Writer, id string, files map[string]string) error {
-	r, err := notebook.ReadRecord(files[notebook.RecordFile])
+// Fragment is what a cell of kind analyse or plot did, for a page that holds
+// several: cell.Kind's Page.
+func Fragment(c cell.Reported) (*cell.Page, error) {
+	r, err := notebook.ReadRecord(c.Files[notebook.RecordFile])
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return render(w, r, view{id: id, nested: true, read: func(name string) ([]byte, error) {
-		return os.ReadFile(files[name])
+	var b strings.Builder
+	err = render(&b, r, view{id: c.ID, nested: true, read: func(name string) ([]byte, error) {
+		return os.ReadFile(c.Files[name])
 	}})
+	return &cell.Page{Sections: map[string]string{"notebooks": b.String()}}, err
 }
 
 // readFrom returns a reader of the files below a folder.

