@@ -84,7 +84,10 @@ type Report struct {
 	Tests     []Test           `json:"tests,omitempty"`  // of each level against the lowest, as Shifts
 	Growth    *stats.Growth    `json:"growth,omitempty"` // nil where utilisation is unknown
 	Confusion *stats.Confusion `json:"confusion,omitempty"`
-	Advice    string           `json:"advice,omitempty"`
+	// WholeConfusion is Confusion for the laws over every level; nil where they were not
+	// compared.
+	WholeConfusion *stats.Confusion `json:"whole_confusion,omitempty"`
+	Advice         string           `json:"advice,omitempty"`
 	// Invalid is why no number here can be trusted; empty where they can.
 	Invalid  string         `json:"invalid,omitempty"`
 	Verdicts []cell.Verdict `json:"verdicts"`
@@ -473,6 +476,12 @@ func (r *Report) grow() error {
 	if len(g.Saturated) > 0 {
 		r.doubt("saturated levels are left out of laws in utilisation: %s", list(g.Saturated))
 	}
+	if whole := g.Whole; whole != nil && r.options.Sets > 0 && r.Invalid == "" && whole.Levels <= mostConfused {
+		if design, ok := whole.Design(); ok {
+			c := design.Confuse(r.options.Sets, r.options.Seed)
+			r.WholeConfusion = &c
+		}
+	}
 	design, ok := g.Design()
 	if !ok || r.options.Sets < 0 || r.Invalid != "" {
 		return nil
@@ -489,9 +498,26 @@ func (r *Report) grow() error {
 	return nil
 }
 
+// ready is how many loads keep more than one copy ready, which a process that
+// shares the link has to wait for: one, unless the load has one copy in flight, or
+// none. What a load with a limited rate does is not known.
+func (t *Trial) ready() float64 {
+	outstanding := t.Outstanding
+	if math.IsNaN(outstanding) {
+		outstanding = 1
+	}
+	switch copies := t.Threads * outstanding; {
+	case math.IsNaN(copies) || t.Rate > 0 && copies > 0:
+		return math.NaN()
+	case copies > 1:
+		return 1
+	}
+	return 0
+}
+
 // point is what one replicate says of growth.
 func point(t *Trial) (stats.GrowthPoint, error) {
-	p := stats.GrowthPoint{Level: t.Level, Utilisation: t.Utilisation}
+	p := stats.GrowthPoint{Level: t.Level, Utilisation: t.Utilisation, Loads: t.ready()}
 	if t.Utilisation > 0 && t.Block > 0 && t.Achieved > 0 {
 		p.Service = t.Block * t.Utilisation / t.Achieved * 1e9 // block over capacity
 		outstanding := t.Outstanding

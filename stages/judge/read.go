@@ -23,8 +23,8 @@ type Trial struct {
 	Replicate string
 	Seq       int64 // the trial's number in the order measured, by the column seq or else the file
 	// What the load was and achieved; NaN where the file does not say.
-	Threads, Block, Outstanding, Achieved, Utilisation float64
-	Latencies                                          []int64 // nanoseconds
+	Threads, Block, Outstanding, Achieved, Utilisation, Rate float64
+	Latencies                                                []int64 // nanoseconds
 }
 
 // Samples is a tidy file: one row a timed call.
@@ -92,7 +92,7 @@ func declared(which func(result.Column) bool) (names []string) {
 }
 
 // numeric are the columns that describe a trial.
-var numeric = []string{"threads", "block_bytes", "outstanding", "achieved_bytes_per_s", "utilisation"}
+var numeric = []string{"threads", "block_bytes", "outstanding", "achieved_bytes_per_s", "utilisation", "rate_bytes_per_s"}
 
 const wanted = "want a header with at least level and latency_ns, the latencies in whole nanoseconds"
 
@@ -342,7 +342,7 @@ func (g *grouping) finish() (*Samples, error) {
 	texts := false
 	for _, t := range s.Trials {
 		p := g.parts[t]
-		for i, to := range []*float64{&t.Threads, &t.Block, &t.Outstanding, &t.Achieved, &t.Utilisation} {
+		for i, to := range []*float64{&t.Threads, &t.Block, &t.Outstanding, &t.Achieved, &t.Utilisation, &t.Rate} {
 			*to = math.NaN()
 			if m := p.means[i]; m.n > 0 {
 				*to = m.value

@@ -89,13 +89,20 @@ func (r *Report) Changes() [][]string {
 
 // Laws returns the growth laws with their criteria, the best first.
 func (r *Report) Laws() [][]string {
-	rows := [][]string{{"law", "of the median", "AICc", "BIC", "error at a level left out", "AICc on p99"}}
 	if r.Growth == nil {
+		return lawRows(nil)
+	}
+	return lawRows(&r.Growth.Comparison)
+}
+
+func lawRows(c *stats.Comparison) [][]string {
+	rows := [][]string{{"law", "of the median", "AICc", "BIC", "error at a level left out", "AICc on p99"}}
+	if c == nil {
 		return rows
 	}
-	for _, f := range r.Growth.Median {
+	for _, f := range c.Median {
 		p99 := "n too small"
-		for _, t := range r.Growth.P99 {
+		for _, t := range c.P99 {
 			if t.Law == f.Law {
 				p99 = fmt.Sprintf("%.1f", t.AICc)
 			}
@@ -103,6 +110,15 @@ func (r *Report) Laws() [][]string {
 		rows = append(rows, []string{f.Law, f.String(), fmt.Sprintf("%.1f", f.AICc), fmt.Sprintf("%.1f", f.BIC), fmt.Sprintf("%.1f%%", 100*math.Expm1(f.CV)), p99})
 	}
 	return rows
+}
+
+// Whole returns the laws over every level, those that fill the link among them, the
+// best first; only a header where they were not compared.
+func (r *Report) Whole() [][]string {
+	if r.Growth == nil || r.Growth.Whole == nil {
+		return lawRows(nil)
+	}
+	return lawRows(r.Growth.Whole)
 }
 
 // mostDoubts is how many lines of doubt a reader is given.
@@ -141,6 +157,13 @@ func (r *Report) Write(w io.Writer) error {
 	if r.Growth != nil && len(r.Growth.Median) > 0 {
 		b.WriteString("\ngrowth laws, best first\n")
 		align(&b, r.Laws())
+	}
+	if r.Growth != nil && r.Growth.Whole != nil {
+		b.WriteString("\nlaws over every level, those that fill the link among them, best first\n")
+		align(&b, r.Whole())
+		if r.WholeConfusion != nil {
+			fmt.Fprintf(&b, "over every level %s\n", r.WholeConfusion)
+		}
 	}
 	if r.Confusion != nil {
 		fmt.Fprintf(&b, "\nwhat this design can tell, from %d simulated sets a law with the noise that was seen (%.1f%% of the median, %.1f%% of p99)\n",

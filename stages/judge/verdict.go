@@ -116,6 +116,10 @@ func (r *Report) c2(run *recording.Run) cell.Verdict {
 		return say(cell.Reproduced, "%s: %s", g.Because, g.Median[0])
 	case g.Law != "":
 		return say(cell.Refuted, "%s: %s", g.Because, g.Median[0])
+	case g.Whole != nil && g.Whole.Law == stats.Turns:
+		behind, _ := g.Whole.Behind(stats.Exponential)
+		return say(cell.Refuted, "by the law of turns, over every level with those that fill the link: %s; exponential lies behind by %.1f on the median and %.1f on p99; %s",
+			g.Whole.Because, behind[0], behind[1], g.Whole.Median[0])
 	case g.Split != nil:
 		return say(cell.Refuted, "%s", g.Split)
 	case out:

@@ -16,7 +16,12 @@ type GrowthPoint struct {
 	// link's bandwidth, and Service one block over it, both in nanoseconds; 0
 	// where unknown. They tell queued bytes and M/D/1 from laws in utilisation.
 	Queued, Service float64
-	Median, P99     float64 // latency in nanoseconds; P99 NaN if too few samples
+	// Loads is how many processes load the link with more than one copy ready, NaN
+	// where that is unknown: what a law of turns depends on. Own, in nanoseconds, is the
+	// latency without load, for [Stairs] alone, and Copy how long of it the call itself
+	// copies in the load's direction.
+	Loads, Own, Copy float64
+	Median, P99      float64 // latency in nanoseconds; P99 NaN if too few samples
 }
 
 // The growth laws, each with a > 0 and b >= 0. rho is achieved utilisation.
@@ -28,6 +33,8 @@ const (
 	MD1         = "M/D/1"            // a + b s rho/(2(1-rho)), s the service time of one block
 	HockeyStick = "hockey stick"     // a up to c, then a + b (rho-c)
 	QueuedBytes = "queued bytes"     // a + b queued bytes/bandwidth
+	Turns       = "turns"            // a, beside n loads rounded up to n b; or a + own time, less its copy, rounded up, and its copy
+	Line        = "line"             // a + b own time
 	Saturated   = 0.95               // utilisation from which a level is left out (rule 12)
 	Margin      = 10.0               // of AICc over every rival (rule 12)
 	minLevels   = 4                  // below this a three-parameter law passes through every level
@@ -52,8 +59,9 @@ type Fit struct {
 	CV float64 `json:"cv"`
 }
 
-// A Growth says which law latency follows, if one can be named (rule 12).
-type Growth struct {
+// A Comparison says which of several laws latency follows, if one can be named
+// (rule 12).
+type Comparison struct {
 	// Law is the law that beat every rival by Margin in AICc and had the best
 	// cross-validation error, on the median and on p99; empty if none did.
 	Law     string `json:"law,omitempty"`
@@ -64,13 +72,22 @@ type Growth struct {
 	// Noise is how far replicates of a level scatter in ln latency, as a standard
 	// deviation: of the median and of p99.
 	Noise [2]float64 `json:"noise"`
+
+	design []observation // the levels used, replicates together
+}
+
+// A Growth says which law of growth latency follows below a full link.
+type Growth struct {
+	Comparison
+	// Whole compares those laws that say something of a full link, turns among them,
+	// over every level; nil where no level fills the link, or nothing is known of turns.
+	Whole *Comparison `json:"whole,omitempty"`
 	// Split is what shows that latency is no exponential of utilisation, nor any
 	// function near it; nil for nothing.
 	Split *Split `json:"split,omitempty"`
 
-	design      []observation // the levels used, replicates together
-	Saturated   []string      `json:"saturated,omitempty"`
-	Unavailable []string      `json:"unavailable,omitempty"` // laws not tried, and why
+	Saturated   []string `json:"saturated,omitempty"`
+	Unavailable []string `json:"unavailable,omitempty"` // laws not tried, and why
 }
 
 // abscissa returns g, for which every law but the exponential is a + b g.
@@ -86,14 +103,26 @@ func (f Fit) abscissa(p GrowthPoint) float64 {
 		return math.Max(0, rho-f.C)
 	case QueuedBytes:
 		return p.Queued
+	case Line:
+		return p.Own
 	}
 	return 0
 }
 
 // At returns the law's latency at a point, in nanoseconds.
 func (f Fit) At(p GrowthPoint) float64 {
-	if f.Law == Exponential {
+	switch f.Law {
+	case Exponential:
 		return f.A * math.Exp(f.B*p.Utilisation)
+	case Turns:
+		switch {
+		case p.Own > 0:
+			return f.A + turned(p, f.B)
+		case p.Loads < 1:
+			return f.A
+		}
+		p.Own = f.A
+		return turned(p, f.B)
 	}
 	return f.A + f.B*f.abscissa(p)
 }
@@ -145,6 +174,14 @@ func Grow(points []GrowthPoint) (Growth, error) {
 	levels := levelsOf(used)
 	g.Levels = len(levels)
 	g.Split = split(points)
+	if whole := len(all); whole >= minLevels && len(g.Saturated) > 0 && turnsKnown(points) {
+		laws := []string{Constant, Linear, Exponential, HockeyStick, Turns}
+		if distinguishable(points, func(p GrowthPoint) float64 { return p.Queued }, false) == "" {
+			laws = append(laws, QueuedBytes)
+		}
+		c := compare(laws, points)
+		g.Whole = &c
+	}
 	if g.Levels < minLevels {
 		g.Because = fmt.Sprintf("%d levels below %.0f%% utilisation, where at least %d are needed", g.Levels, 100*Saturated, minLevels)
 		return g, nil
@@ -160,17 +197,27 @@ func Grow(points []GrowthPoint) (Growth, error) {
 	} else {
 		g.Unavailable = append(g.Unavailable, QueuedBytes+": "+reason)
 	}
-	g.design = together(used, levels)
+	if turnsKnown(used) {
+		laws = append(laws, Turns)
+	}
+	g.Comparison = compare(laws, used)
+	return g, nil
+}
+
+// compare fits laws to points and names the one that both statistics identify.
+func compare(laws []string, used []GrowthPoint) Comparison {
+	levels := levelsOf(used)
+	c := Comparison{Levels: len(levels), design: together(used, levels)}
 	median := observe(used, func(p GrowthPoint) float64 { return p.Median })
-	g.Median = fits(laws, median)
-	g.Noise[0] = noise(median)
+	c.Median = fits(laws, median)
+	c.Noise[0] = noise(median)
 	if !slices.ContainsFunc(used, func(p GrowthPoint) bool { return math.IsNaN(p.P99) }) {
 		p99 := observe(used, func(p GrowthPoint) float64 { return p.P99 })
-		g.P99 = fits(laws, p99)
-		g.Noise[1] = noise(p99)
+		c.P99 = fits(laws, p99)
+		c.Noise[1] = noise(p99)
 	}
-	g.Law, g.Because = verdict(g.Median, g.P99, g.Noise)
-	return g, nil
+	c.Law, c.Because = verdict(c.Median, c.P99, c.Noise)
+	return c
 }
 
 // An observation is what one or several replicates at one place say.
@@ -185,12 +232,12 @@ type observation struct {
 // observation, which gives the same fits for less work.
 func observe(points []GrowthPoint, y func(GrowthPoint) float64) (out []observation) {
 	type place struct {
-		level                        string
-		utilisation, queued, service float64
+		level                                    string
+		utilisation, queued, service, own, loads float64
 	}
 	index := map[place]int{}
 	for _, p := range points {
-		at := place{p.Level, p.Utilisation, p.Queued, p.Service}
+		at := place{p.Level, p.Utilisation, p.Queued, p.Service, p.Own, max(p.Loads, -1)}
 		i, seen := index[at]
 		if !seen {
 			i = len(out)
@@ -218,6 +265,9 @@ func together(points []GrowthPoint, levels []string) []observation {
 				o.Utilisation += (p.Utilisation - o.Utilisation) / o.weight
 				o.Queued += (p.Queued - o.Queued) / o.weight
 				o.Service += (p.Service - o.Service) / o.weight
+				o.Own += (p.Own - o.Own) / o.weight
+				o.Copy += (p.Copy - o.Copy) / o.weight
+				o.Loads = p.Loads
 			}
 		}
 	}
@@ -306,7 +356,7 @@ func (f Fit) describes(noise float64) bool { return f.CV <= math.Max(fair, scatt
 // by Margin on both, with a worse error at levels left out, and the best describes
 // them: then latency follows another law, even if several are left and none is
 // named.
-func (g *Growth) Behind(law string) (behind [2]float64, out bool) {
+func (g *Comparison) Behind(law string) (behind [2]float64, out bool) {
 	behind, out = [2]float64{math.NaN(), math.NaN()}, true
 	for i, fits := range [][]Fit{g.Median, g.P99} {
 		at := slices.IndexFunc(fits, func(f Fit) bool { return f.Law == law })
@@ -406,6 +456,8 @@ func fit(law string, observed []observation) Fit {
 		f.exponential(observed)
 	case HockeyStick:
 		f.hockeyStick(observed)
+	case Turns:
+		f.turns(observed)
 	default:
 		f.proportional(observed)
 	}
@@ -582,6 +634,10 @@ func (f Fit) String() string {
 		return fmt.Sprintf("%.4g ms + %.3g s rho/(2(1-rho))", a, f.B)
 	case QueuedBytes:
 		return fmt.Sprintf("%.4g ms + %.3g queued/bandwidth", a, f.B)
+	case Turns:
+		return fmt.Sprintf("%.4g ms, and turns of %.4g ms", a, b)
+	case Line:
+		return fmt.Sprintf("%.4g ms + the own time x %.3g", a, f.B)
 	case Queue:
 		return fmt.Sprintf("%.4g ms + %.3g ms rho/(1-rho)", a, b)
 	}

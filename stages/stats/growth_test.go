@@ -105,7 +105,7 @@ func TestSimulatedLawsAreRecovered(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			identified := 0
-			for _, name := range lawOrder {
+			for _, name := range lawOrder[:slices.Index(lawOrder, Turns)] {
 				law := Fit{Law: name, A: 100e6, B: c.effects[name]}
 				if name == HockeyStick {
 					law.C = 0.5

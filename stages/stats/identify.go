@@ -103,7 +103,7 @@ type Design struct {
 // Design returns the design that was measured, its noise, and every law at the
 // strength at which it fits the data best. It reports whether there were enough
 // levels and samples for that.
-func (g Growth) Design() (Design, bool) {
+func (g Comparison) Design() (Design, bool) {
 	d := Design{points: g.design, noise: g.Noise}
 	for _, m := range g.Median {
 		for _, p := range g.P99 {
@@ -183,7 +183,7 @@ func (d Design) Confuse(sets int, seed uint64) Confusion {
 	return c
 }
 
-var lawOrder = []string{Constant, Linear, Exponential, Queue, MD1, HockeyStick, QueuedBytes}
+var lawOrder = []string{Constant, Linear, Exponential, Queue, MD1, HockeyStick, QueuedBytes, Turns, Line}
 
 func (d Design) recover(truth [2]Fit, sets int, seed uint64) Recovery {
 	rng := rand.New(rand.NewPCG(seed, uint64(slices.Index(lawOrder, truth[0].Law))))
