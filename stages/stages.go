@@ -16,6 +16,7 @@ import (
 	models "barograph/stages/model/command"
 	"barograph/stages/notebook"
 	"barograph/stages/notebook/display"
+	"barograph/stages/recording"
 	"barograph/stages/scaffold"
 	"barograph/stages/twin/predict"
 
@@ -24,7 +25,13 @@ import (
 
 // Kinds returns every stage kind.
 func Kinds() cell.Kinds {
-	return cell.NewKinds(stress.Kind(), infer.Kind(), collect.Kind(), analyse.Kind(), plot.Kind(), link.Kind(), graph.Kind(), command.Kind())
+	kinds := cell.NewKinds(stress.Kind(), infer.Kind(), collect.Kind(), analyse.Kind(), plot.Kind(), link.Kind(), graph.Kind(), command.Kind())
+	for _, c := range recording.Columns {
+		if k := kinds[c.Stage]; k != nil {
+			k.Columns = append(k.Columns, c.Name)
+		}
+	}
+	return kinds
 }
 
 // Commands returns the commands that are about stages and not about studies.

@@ -36,6 +36,10 @@ type Kind struct {
 	// the study's drawn order, and their key holds the machine's fingerprint.
 	Measured bool
 
+	// Columns names what cells of a measured kind record of themselves. A matrix
+	// axis of such a name would pass for it.
+	Columns []string
+
 	// Background marks kinds that can run while other cells run: they emit
 	// Ready, and run until told to stop.
 	Background bool

@@ -15,7 +15,7 @@ func TestGraph(t *testing.T) {
 	defer delete(kinds, "draw")
 	const stages = `params: {levels: [0, 1, 2]}
 stages:
-  load: {uses: measure, background: true, matrix: {level: "${{ levels }}"}, with: {value: 1}}
+  load: {uses: measure, background: true, matrix: {level: "${{ levels }}"}, with: {value: "${{ level }}"}}
   time: {uses: measure, during: [load], matrix: {level: "${{ levels }}", replicate: 2}, with: {value: 2}}
   collect: {uses: collect, needs: [load, time]}
   drawn: {uses: draw, outputs: [figures/one.svg]}

@@ -75,7 +75,7 @@ func TestCellsAndEdges(t *testing.T) {
 	root := workspace(t, `
 stages:
   last: {uses: command, needs: [side, victim, press], run: 'true', outputs: [last]}
-  press: {uses: measure, background: true, needs: [cal], matrix: {level: [0, 1]}}
+  press: {uses: measure, background: true, needs: [cal], matrix: {level: [0, 1]}, with: {value: "${{ level }}"}}
   victim: {uses: measure, during: [press], matrix: {level: [0, 1], replicate: 2}}
   side: {uses: command, needs: [victim], matrix: {level: [1]}, run: 'true', outputs: ['side${{ level }}']}
   cal: {uses: measure}
@@ -133,7 +133,7 @@ params: {seed_is: 1}
 seed: %d
 order: {block: replicate, baseline: {level: 0}}
 stages:
-  m: {uses: measure, matrix: {level: [0, 1, 2, 3, 4, 5], replicate: %d}}
+  m: {uses: measure, matrix: {level: [0, 1, 2, 3, 4, 5], replicate: %d}, with: {value: "${{ level }}"}}
 `
 	for reps := 1; reps <= 5; reps++ {
 		orders := map[string]bool{}
@@ -246,7 +246,7 @@ stages:
 func TestReplay(t *testing.T) {
 	root := workspace(t, `
 stages:
-  m: {uses: measure, matrix: {level: 2}}
+  m: {uses: measure, matrix: {level: 2}, with: {value: "${{ level }}"}}
   collect: {uses: collect, needs: [m]}
   draw: {uses: command, needs: [collect], run: 'true', outputs: [figures/f.svg, notes.txt]}
 `, "rec/samples.csv")

@@ -79,6 +79,9 @@ func (n *Node) Empty(name string) *Node {
 	return &Node{text: n.text, line: n.line, col: n.col, Name: name, Kind: Mapping}
 }
 
+// Stand returns a scalar that has a value, where n stands.
+func (n *Node) Stand(v any) *Node { return &Node{text: n.text, line: n.line, col: n.col, Val: v} }
+
 // At returns the node that keys and indices lead to, or the last one on the way.
 func (n *Node) At(path ...any) *Node {
 	for _, step := range path {

@@ -139,6 +139,13 @@ func (l *loader) bindAll(st *Stage) {
 	reported := map[source.Pos]bool{}
 	for p := range points(st.body.axes) {
 		b, outputs, errs := l.study.bind(st, p)
+		for _, text := range slices.Concat([]string{b.Script}, b.Inputs, b.Outputs) {
+			l.bytes += len(text)
+		}
+		if l.bytes > maxBound {
+			l.fail(st.at, "", "stage %q: the shell lines and paths of the study come to more than %d bytes", st.Name, maxBound)
+			return
+		}
 		for _, w := range outputs {
 			if w.At != nil {
 				errs = append(errs, l.writes(st, p, w)...)

@@ -418,11 +418,19 @@ func (f *formula) run(p *part, env map[string]any) (any, *source.Error) {
 	return v, nil
 }
 
+// maxText is how many bytes a text has that an expression gives.
+const maxText = 1 << 20
+
 // plain reduces what expr-lang gives to nil, bool, int64, float64, string, and
 // []any and map[string]any of them.
 func plain(v any) (any, error) {
 	switch v := v.(type) {
-	case nil, bool, string, int64:
+	case string:
+		if len(v) > maxText {
+			return nil, fmt.Errorf("gives a text of %d bytes, more than %d", len(v), maxText)
+		}
+		return v, nil
+	case nil, bool, int64:
 		return v, nil
 	case int:
 		return int64(v), nil
@@ -441,6 +449,9 @@ func plain(v any) (any, error) {
 	case reflect.Uint8, reflect.Uint16, reflect.Uint32:
 		return int64(r.Uint()), nil
 	case reflect.Slice:
+		if r.Len() > MaxCells {
+			return nil, fmt.Errorf("gives a list of %d values, more than %d", r.Len(), MaxCells)
+		}
 		out := make([]any, r.Len())
 		for i := range out {
 			x, err := plain(r.Index(i).Interface())

@@ -30,9 +30,6 @@ type Options struct {
 	Fingerprint func(device string) string
 }
 
-// MaxCells is how many cells a study may have.
-const MaxCells = 1_000_000
-
 // studyFile is the study as written; its tags are the schema.
 type studyFile struct {
 	Study       source.Word  `json:"study" required:"true" doc:"The study's name, and its folder's below data/."`
@@ -139,7 +136,8 @@ type loader struct {
 	study   *Study
 	errs    source.Errors
 	scope   *scope // study-wide names
-	cells   int
+	bytes   int    // of shell lines and paths
+	numbers []any  // 1, 2, 3 and so on, for axes that count
 	byName  map[string]*Stage
 	invalid map[string]bool   // axes whose values are not known, since an error says why
 	writers map[string]string // output -> the cell that writes it
@@ -178,6 +176,9 @@ func (l *loader) load(text []byte) {
 		l.graph()
 	}
 	l.order(file.Order)
+	if len(l.errs) == 0 {
+		l.axes()
+	}
 	l.claims(file.Claims)
 }
 
@@ -406,9 +407,9 @@ func (l *loader) stages(stages *source.Node) {
 	if len(stages.Pairs) == 0 {
 		l.fail(stages, "", "a study without stages")
 	}
+	var drafts []*draft
 	for _, p := range stages.Pairs {
-		st := &Stage{Name: p.Key.Val.(string), Pos: p.Key.Pos()}
-		st.at = p.Key
+		st := &Stage{Name: p.Key.Val.(string), Pos: p.Key.Pos(), at: p.Key}
 		l.study.Stages = append(l.study.Stages, st)
 		if !nameForm.MatchString(st.Name) {
 			l.fail(p.Key, nameHint, "%q cannot name a stage", st.Name)
@@ -417,11 +418,24 @@ func (l *loader) stages(stages *source.Node) {
 			l.fail(p.Val, "", "stage %q: want a mapping, with uses: at least", st.Name)
 			continue
 		}
-		l.stage(st, p.Val)
+		drafts = append(drafts, l.draft(st, p.Val))
+	}
+	fits := l.fits() // before any point is made
+	for _, d := range drafts {
+		l.complete(d, fits)
 	}
 }
 
-func (l *loader) stage(st *Stage, n *source.Node) {
+// A draft is a stage whose own expressions have not been looked at.
+type draft struct {
+	*Stage
+	file  stageFile
+	inner *scope // of the stage's own expressions
+	whole bool   // every axis is known
+}
+
+// draft reads all of a stage but what its points may change.
+func (l *loader) draft(st *Stage, n *source.Node) *draft {
 	for _, p := range n.Pairs {
 		if key := p.Key.Val.(string); key != "matrix" && !perPoint[key] {
 			l.scope.compile(p.Val, &l.errs)
@@ -439,12 +453,18 @@ func (l *loader) stage(st *Stage, n *source.Node) {
 		}
 		st.Timeout = d
 	}
+	st.matrix = f.Matrix
 	inner, whole := l.matrix(st, f.Matrix)
+	return &draft{st, f, inner, whole}
+}
 
-	st.body = body{with: f.With, run: f.Run, inputs: f.Inputs, outputs: f.Outputs, env: inner.values}
+// complete compiles and, where it fits, binds what a stage's points may change.
+func (l *loader) complete(d *draft, fits bool) {
+	st, f := d.Stage, d.file
+	st.body = body{with: f.With, run: f.Run, inputs: f.Inputs, outputs: f.Outputs, env: d.inner.values}
 	axes := map[string]bool{}
 	for _, part := range []*source.Node{f.With, f.Run, f.Inputs, f.Outputs} {
-		inner.compile(part, &l.errs)
+		d.inner.compile(part, &l.errs)
 		axesOf(part, axes)
 	}
 	for _, a := range st.Matrix {
@@ -460,10 +480,12 @@ func (l *loader) stage(st *Stage, n *source.Node) {
 		return
 	}
 	l.kind(st, f)
-	if whole {
+	if d.whole {
 		l.overwrites(st, f.Outputs)
 	}
-	l.bindAll(st)
+	if fits {
+		l.bindAll(st)
+	}
 }
 
 // kind checks the keys that only some kinds have.
@@ -517,43 +539,33 @@ func texts(words []source.Word) []string {
 func (l *loader) matrix(st *Stage, n *source.Node) (*scope, bool) {
 	inner := l.scope.inner()
 	if n == nil {
-		l.cells++
 		return inner, true
 	}
 	if n.Kind != source.Mapping {
 		l.fail(n, "write axes: {level: [0, 1, 2], replicate: 5}", "matrix: want a mapping of axes")
 		return inner, false
 	}
-	whole, cells := true, 1
+	whole := true
 	for _, p := range n.Pairs {
-		a := Axis{Name: p.Key.Val.(string)}
+		name := p.Key.Val.(string)
 		switch {
-		case !identifier(a.Name):
-			l.fail(p.Key, "use letters, digits and underscores", "%q cannot name an axis", a.Name)
+		case !identifier(name):
+			l.fail(p.Key, "use letters, digits and underscores", "%q cannot name an axis", name)
 			whole = false
 			continue
-		case l.scope.has(a.Name):
-			l.fail(p.Key, "choose another name", "axis %q hides what expressions know under that name", a.Name)
+		case l.scope.has(name):
+			l.fail(p.Key, "choose another name", "axis %q hides what expressions know under that name", name)
 			whole = false
 			continue
 		}
-		values, ok := l.axis(p.Val, a.Name)
-		if a.Values = values; ok {
-			if cells *= len(values); cells > MaxCells {
-				l.fail(p.Key, "", "stage %q has more than %d cells", st.Name, MaxCells)
-				ok, cells = false, 1
-			}
-		}
+		values, ok := l.axis(p.Val, name)
 		if !ok {
-			inner.bad[a.Name], l.invalid[a.Name], whole = true, true, false
+			inner.bad[name], l.invalid[name], whole = true, true, false
 			continue
 		}
+		a := Axis{name, values}
 		inner.axis(a)
 		st.Matrix = append(st.Matrix, a)
-	}
-	if l.cells += cells; l.cells > MaxCells && l.cells-cells <= MaxCells {
-		l.fail(n, "", "the study has more than %d cells", MaxCells)
-		whole = false
 	}
 	return inner, whole
 }
@@ -568,10 +580,8 @@ func (l *loader) axis(n *source.Node, name string) ([]any, bool) {
 	if d.Partial || len(l.errs) > before {
 		return nil, false
 	}
-	if f, ok := v.(float64); ok {
-		if i, whole := source.Integer(f); whole {
-			v = i
-		}
+	if i, whole := source.Integer(v); whole {
+		v = i
 	}
 	switch x := v.(type) {
 	case int64:
@@ -579,43 +589,49 @@ func (l *loader) axis(n *source.Node, name string) ([]any, bool) {
 			l.fail(n, "a number N stands for 1 to N", "axis %q: want a number from 1 to %d, got %d", name, MaxCells, x)
 			return nil, false
 		}
-		values := make([]any, x)
-		for i := range values {
-			values[i] = int64(i + 1)
-		}
-		return values, true
+		return l.upTo(int(x)), true
 	case []any:
-		if len(x) == 0 {
-			l.fail(n, "", "axis %q has no values", name)
-			return nil, false
-		}
-		seen := make(map[string]bool, len(x))
-		for i, value := range x {
-			at := n
-			if n.Kind == source.List {
-				at = n.Items[i]
-			}
-			text := fmt.Sprint(value)
-			switch value.(type) {
-			case bool, int64, float64, string:
-			default:
-				l.fail(at, "", "axis %q: want numbers, strings, true or false, got %s", name, source.Describe(value))
-				return nil, false
-			}
-			if text == "" || strings.ContainsFunc(text, unfit) {
-				l.fail(at, "values are part of the cells' names: leave out blanks, brackets, commas and =", "axis %q: the value %q does not fit into a name", name, text)
-				return nil, false
-			}
-			if seen[text] {
-				l.fail(at, "for repeated cells, add an axis such as replicate: 5", "axis %q has the value %s twice", name, text)
-				return nil, false
-			}
-			seen[text] = true
-		}
-		return x, true
+		return x, l.names(n, name, x)
 	}
 	l.fail(n, "", "axis %q: want a list of values or a number N for 1 to N, got %s", name, source.Describe(v))
 	return nil, false
+}
+
+// upTo returns the integers from 1 to n. All axes share them.
+func (l *loader) upTo(n int) []any {
+	for i := len(l.numbers); i < n; i++ {
+		l.numbers = append(l.numbers, int64(i+1))
+	}
+	return l.numbers[:n:n]
+}
+
+// names tells whether an axis has values, each of which can stand once in a name.
+func (l *loader) names(n *source.Node, axis string, values []any) bool {
+	if len(values) == 0 {
+		l.fail(n, "", "axis %q has no values", axis)
+		return false
+	}
+	seen := make(map[string]bool, len(values))
+	for i, value := range values {
+		at := n.At(i)
+		text := fmt.Sprint(value)
+		switch value.(type) {
+		case bool, int64, float64, string:
+		default:
+			l.fail(at, "", "axis %q: want numbers, strings, true or false, got %s", axis, source.Describe(value))
+			return false
+		}
+		if text == "" || strings.ContainsFunc(text, unfit) {
+			l.fail(at, "values are part of the cells' names: leave out blanks, brackets, commas and =", "axis %q: the value %q does not fit into a name", axis, text)
+			return false
+		}
+		if seen[text] {
+			l.fail(at, "for repeated cells, add an axis such as replicate: 5", "axis %q has the value %s twice", axis, text)
+			return false
+		}
+		seen[text] = true
+	}
+	return true
 }
 
 // unfit tells whether a character would make infer[level=4,replicate=2] hard to

@@ -90,6 +90,7 @@ type Stage struct {
 	Env        map[string]string
 
 	at            *source.Node
+	matrix        *source.Node
 	needs, during []source.Word
 	body          body
 }

@@ -55,7 +55,7 @@ func kinds() cell.Kinds {
 				}
 				return nil
 			},
-			CheckSim: checkSim},
+			CheckSim: checkSim, Columns: []string{"achieved"}},
 		&cell.Kind{Name: "measure", Measured: true, With: func() any { return &measureWith{Calls: 300} }, CheckSim: checkSim},
 		&cell.Kind{Name: "notes", Notebook: true, Verdicts: "verdicts.json", With: func() any { return &map[string]any{} }},
 		&cell.Kind{Name: "shell", Script: true, With: func() any { return &struct{}{} }},
