@@ -18,6 +18,7 @@ func x_barograph_stages_stats() map[string]reflect.Value {
 		"BootstrapQuantile":  reflect.ValueOf(stats.BootstrapQuantile),
 		"BootstrapRatio":     reflect.ValueOf(stats.BootstrapRatio),
 		"Change":             reflect.ValueOf((*stats.Change)(nil)),
+		"Comparison":         reflect.ValueOf((*stats.Comparison)(nil)),
 		"Confidence":         reflect.ValueOf(constant.MakeFromLiteral("0.9499999999999999999891579782751449556599254719913005828857421875", token.FLOAT, 0)),
 		"Confusion":          reflect.ValueOf((*stats.Confusion)(nil)),
 		"Constant":           reflect.ValueOf(constant.MakeFromLiteral("\"constant\"", token.STRING, 0)),
@@ -42,6 +43,7 @@ func x_barograph_stages_stats() map[string]reflect.Value {
 		"Interval":           reflect.ValueOf((*stats.Interval)(nil)),
 		"JonckheereTerpstra": reflect.ValueOf(stats.JonckheereTerpstra),
 		"Lag1":               reflect.ValueOf(stats.Lag1),
+		"Line":               reflect.ValueOf(constant.MakeFromLiteral("\"line\"", token.STRING, 0)),
 		"Linear":             reflect.ValueOf(constant.MakeFromLiteral("\"linear\"", token.STRING, 0)),
 		"MD1":                reflect.ValueOf(constant.MakeFromLiteral("\"M/D/1\"", token.STRING, 0)),
 		"MLPerf":             reflect.ValueOf(stats.MLPerf),
@@ -60,6 +62,8 @@ func x_barograph_stages_stats() map[string]reflect.Value {
 		"Shift":              reflect.ValueOf((*stats.Shift)(nil)),
 		"ShiftFunction":      reflect.ValueOf(stats.ShiftFunction),
 		"Split":              reflect.ValueOf((*stats.Split)(nil)),
+		"Stairs":             reflect.ValueOf(stats.Stairs),
 		"Trend":              reflect.ValueOf((*stats.Trend)(nil)),
+		"Turns":              reflect.ValueOf(constant.MakeFromLiteral("\"turns\"", token.STRING, 0)),
 	}
 }
