@@ -158,9 +158,26 @@ func TestDocumentsAreShort(t *testing.T) {
 	}
 }
 
-// What the documents link to is there, headings too.
+// What the documents link to is there, headings too; and the README leads to every
+// study and every other document.
 func TestDocumentsLink(t *testing.T) {
 	t.Chdir("..")
+	linked := map[string]bool{"README.md": true}
+	each(readDocument(t, "README.md"), func(n *ast.Link) {
+		file, _, _ := strings.Cut(string(n.Destination), "#")
+		linked[file] = true
+	})
+	for _, pattern := range []string{"README.md", "*/README.md", "configs/*.yaml"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range found {
+			if !linked[file] {
+				t.Errorf("README.md has no link to %s", file)
+			}
+		}
+	}
 	follow := func(d document, destination string) {
 		if strings.Contains(destination, "://") {
 			return
