@@ -1,6 +1,7 @@
 package model
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -112,13 +113,25 @@ func (e *MissingError) Unwrap() error { return e.error }
 
 // Flow writes a value as YAML on one line.
 func Flow(v any) (string, error) {
-	var n yaml.Node
-	if err := n.Encode(v); err != nil {
+	b, err := json.Marshal(v) // whose tags leave out what is not set; JSON is YAML
+	if err != nil {
 		return "", err
 	}
-	n.Style |= yaml.FlowStyle
-	b, err := yaml.Marshal(&n)
+	var n yaml.Node
+	if err := yaml.Unmarshal(b, &n); err != nil {
+		return "", err
+	}
+	plain(&n)
+	b, err = yaml.Marshal(&n)
 	return strings.TrimSpace(string(b)), err
+}
+
+// plain takes quotation marks off that JSON asks for and YAML does not.
+func plain(n *yaml.Node) {
+	n.Style &^= yaml.DoubleQuotedStyle
+	for _, child := range n.Content {
+		plain(child)
+	}
 }
 
 // GuessDims gives dimensions other than batch and sequence, which have sizes by
