@@ -54,7 +54,7 @@ type Cell struct {
 	Gang    []*Cell // of a foreground cell: its background cells
 	Trial   *Cell   // of a background cell: its foreground cell
 	Outputs []string
-	// Publish maps an output to where it goes in the workspace; see [Place].
+	// Publish maps an output to where it goes in the workspace; see [record.Place].
 	Publish map[string]string
 	Seed    uint64
 	Design  string       // of a cell that records: a digest of all it rests on
@@ -186,7 +186,7 @@ func (b *builder) make(st *study.Stage, pt cell.Point, id string) *Cell {
 	for _, path := range publish {
 		path = filepath.Clean(path)
 		c.Outputs = append(c.Outputs, path)
-		c.Publish[path] = Place(b.study.Name, b.study.Machine.Name, path)
+		c.Publish[path] = record.Place(b.study.Name, b.study.Machine.Name, path)
 	}
 	if c.shared = b.alike[bound]; c.shared == nil {
 		c.shared = b.share(c, bound)
@@ -529,19 +529,6 @@ func sorted(s *study.Study) ([]*study.Stage, error) {
 		}
 	}
 	return order, nil
-}
-
-// Place returns where in the workspace an output goes that a stage calls name:
-// what it calls data/... or figures/... to results/data/<study>/<machine>/... or
-// results/figures/<study>/<machine>/..., so that no machine's results take the
-// place of another's, and anything else where it says.
-func Place(study, machine, name string) string {
-	top, rest, below := strings.Cut(name, "/")
-	if !below || top != "data" && top != "figures" {
-		return name
-	}
-	rest = strings.TrimPrefix(strings.TrimPrefix(rest, study+"/"), machine+"/")
-	return filepath.Join(record.Results, top, study, machine, rest)
 }
 
 // Replay lets a recording stand in for measuring: cells that write into the

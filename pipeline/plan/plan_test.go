@@ -278,26 +278,6 @@ stages:
 	}
 }
 
-// No run writes among what came with the workspace, and no machine's results take
-// the place of another's, whatever a study calls them.
-func TestPlace(t *testing.T) {
-	for name, want := range map[string]string{
-		"figures/f.svg":           "results/figures/s/m/f.svg",
-		"figures/s/f.svg":         "results/figures/s/m/f.svg",
-		"figures/s/m/f.svg":       "results/figures/s/m/f.svg",
-		"figures/other/f.svg":     "results/figures/s/m/other/f.svg",
-		"data/s/m/samples.csv":    "results/data/s/m/samples.csv",
-		"data/words.txt":          "results/data/s/m/words.txt",
-		"data":                    "data",
-		"notes/figures/f.svg":     "notes/figures/f.svg",
-		"results/figures/own.svg": "results/figures/own.svg",
-	} {
-		if got := plan.Place("s", "m", name); got != want {
-			t.Errorf("%s goes to %s, want %s", name, got, want)
-		}
-	}
-}
-
 // Studies that differ in how a list is cut have keys that differ.
 func TestKeysAreUnambiguous(t *testing.T) {
 	key := func(yaml, id string) string {

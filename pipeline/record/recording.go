@@ -64,6 +64,19 @@ const Results = "results"
 // workspace where it came with it, and to [Results] where a run made it.
 func Dir(study, machine string) string { return filepath.Join("data", study, machine) }
 
+// Place returns where in the workspace an output goes that a stage calls name:
+// what it calls data/... or figures/... to results/data/<study>/<machine>/... or
+// results/figures/<study>/<machine>/..., so that no machine's results take the
+// place of another's, and anything else where it says.
+func Place(study, machine, name string) string {
+	top, rest, below := strings.Cut(name, "/")
+	if !below || top != "data" && top != "figures" {
+		return name
+	}
+	rest = strings.TrimPrefix(strings.TrimPrefix(rest, study+"/"), machine+"/")
+	return filepath.Join(Results, top, study, machine, rest)
+}
+
 // All lists the recordings of a workspace, those that came with it first.
 func All(root string) (dirs []string, err error) {
 	for _, top := range []string{"", Results} {

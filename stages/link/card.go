@@ -168,9 +168,20 @@ type One struct {
 	Victim    Step    `json:"victim"`
 }
 
-// File returns where the card of a machine is kept, relative to the workspace.
+// File returns what the study calls the card of a machine, and where one that came
+// with the workspace is.
 func File(machine string) string {
 	return filepath.Join("data", "link", machine+".json")
+}
+
+// Find returns the path of a machine's card: of the one that was measured in this
+// workspace, else of the one that came with it.
+func Find(root, machine string) string {
+	made := filepath.Join(root, record.Place("link", machine, File(machine)))
+	if _, err := os.Stat(made); err == nil {
+		return made
+	}
+	return filepath.Join(root, File(machine))
 }
 
 // Read reads a card.

@@ -72,7 +72,7 @@ func measureStudy(c *cobra.Command, root, machine string, asJSON bool) error {
 	if err := json.Unmarshal(out, &told); err != nil {
 		return fmt.Errorf("measure the link: %w", err)
 	}
-	path := filepath.Join(root, File(told.Machine.Name))
+	path := Find(root, told.Machine.Name)
 	card, err := Read(path)
 	if err != nil {
 		return err

@@ -199,7 +199,7 @@ func (a *asked) link(root string) (m *Machine, from string, err error) {
 	case a.card == "" && a.machine == "":
 		return nil, "", cell.Hint(errors.New("no machine to predict for"), "name its link card with --link, or the machine with --machine")
 	case a.card == "":
-		path := filepath.Join(root, link.File(a.machine))
+		path := link.Find(root, a.machine)
 		if _, err := os.Stat(path); err == nil {
 			a.card = path
 		}
