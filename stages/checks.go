@@ -20,22 +20,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Checks returns the lines of `barograph doctor`: first what every study needs,
-// then what only some do, whose absence is no failure.
+// Checks returns the lines of `barograph doctor`: first whether it is quiet, then
+// what every study needs, then what only some do, whose absence is no failure.
 func Checks() []cell.Check {
-	return []cell.Check{
+	return append(quiet(),
 		asset.Check(),
-		{Name: "cache folder", Run: cache},
-		{Name: "workspace", Run: workspace},
-		{Name: "memory", Run: memory},
-		{Name: "processors", Run: processors},
-		{Name: "clock governor", Run: governor},
-		{Name: "notebook confinement", Run: confinement},
-		{Name: "C compiler", Run: compiler},
-		{Name: "GPU", Run: gpu},
+		cell.Check{Name: "cache folder", Run: cache},
+		cell.Check{Name: "workspace", Run: workspace},
+		cell.Check{Name: "memory", Run: memory},
+		cell.Check{Name: "processors", Run: processors},
+		cell.Check{Name: "clock governor", Run: governor},
+		cell.Check{Name: "notebook confinement", Run: confinement},
+		cell.Check{Name: "C compiler", Run: compiler},
+		cell.Check{Name: "GPU", Run: gpu},
 		nvml.Check(),
-		{Name: "lockable memory", Run: lockable},
-	}
+		cell.Check{Name: "lockable memory", Run: lockable},
+	)
 }
 
 // What a run of the paper's study takes, with room: the model's file and what

@@ -15,6 +15,13 @@ func TestChecks(t *testing.T) {
 			t.Errorf("check %q stands twice or has no name", c.Name)
 		}
 		seen[c.Name] = true
+		if c.Disturbed != nil {
+			what, hint := c.Disturbed(t.TempDir(), "")
+			t.Logf("%s: %q (hint %q)", c.Name, what, hint)
+		}
+		if c.Run == nil {
+			continue
+		}
 		found, hint, err := c.Run(t.TempDir())
 		if found == "" && err == nil {
 			t.Errorf("%s: says nothing (hint %q)", c.Name, hint)

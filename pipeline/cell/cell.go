@@ -90,6 +90,10 @@ type Kind struct {
 	// cells, to set itself up meanwhile; it then calls [Cell.Await] before it measures.
 	Beside func(s *Spec) bool
 
+	// Setting returns how a device is set and shared, by name, as far as what a
+	// measured kind measures depends on it. It is part of the key.
+	Setting func(device string) map[string]string
+
 	// Prepare makes what cells of this kind share and that takes time, such as
 	// fetching a library or building a model, and finds what would fail later. It
 	// runs in a child process of its own, once per distinct with and notebook,
@@ -268,6 +272,10 @@ type Check struct {
 	Name string
 	// Run returns what was found, and, where something is missing, what to do.
 	Run func(root string) (found, hint string, err error)
+	// Disturbed, if any, says what of the moment would spoil a measurement on a
+	// device, such as processors that others use; nothing if it is quiet. A run asks
+	// before it measures. It takes a second at most.
+	Disturbed func(root, device string) (what, hint string)
 }
 
 // From returns the inputs from one stage, in plan order.

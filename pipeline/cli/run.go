@@ -65,6 +65,7 @@ INVALID, 130 interrupted.`,
 	c.Flags().BoolVarP(&opt.KeepGoing, "keep-going", "k", false, "after a failure, run what does not need the failed cell")
 	c.Flags().BoolVar(&opt.Overwrite, "overwrite", false, "write outputs also over files that were edited since, or that no run made")
 	c.Flags().StringVar(&more.trace, "trace", "", "write when each cell ran to `file`, for Perfetto or chrome://tracing")
+	c.Flags().BoolVar(&more.wait, "wait", false, "measure only once the machine is quiet")
 	c.Flags().BoolVar(&watch, "watch", false, "stay, and run what an edit affects")
 	return c
 }
@@ -72,6 +73,7 @@ INVALID, 130 interrupted.`,
 // Extras are what a run leaves besides results.
 type extras struct {
 	trace string // a file for the timeline
+	wait  bool   // for the machine to be quiet
 	proof string // a file for the proof that everything stands
 }
 
@@ -158,6 +160,7 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 		return err
 	}
 	opt.Cache = cache()
+	opt.Hold = a.hold(p, more.wait)
 	defer cell.Hold()() // the engine stops its cells and keeps what is done
 	opt.Program = program(p.Study.Machine.Device)
 	e := &ended{Study: p.Study.Name, Machine: p.Study.Machine, Lowered: p.Study.Lowered, Replayed: p.Replayed != ""}

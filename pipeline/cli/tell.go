@@ -250,19 +250,31 @@ func (a *app) doctorCommand() *cobra.Command {
 			type finding struct {
 				Check string `json:"check"`
 				OK    bool   `json:"ok"`
+				mark  string // for people
 				Found string `json:"found"`
 				Hint  string `json:"hint,omitempty"`
 			}
 			var all []finding
 			failed := false
+			noise := append(a.disturbances(root, ""), measuring()...)
+			for _, d := range noise {
+				all = append(all, finding{d.check, false, "BUSY", d.what, d.hint})
+			}
+			if len(noise) == 0 {
+				all = append(all, finding{"quiet", true, "ok", "nothing here would disturb a measurement now", ""})
+			}
 			for _, ch := range a.checks {
+				if ch.Run == nil {
+					continue
+				}
 				found, hint, err := ch.Run(root)
+				mark := "ok"
 				if err != nil {
-					failed = true
+					failed, mark = true, "MISSING"
 					found = err.Error()
 					hint = cmp.Or(hint, cell.HintOf(err))
 				}
-				all = append(all, finding{ch.Name, err == nil, found, hint})
+				all = append(all, finding{ch.Name, err == nil, mark, found, hint})
 			}
 			if a.json {
 				if err := a.writeJSON(all); err != nil {
@@ -271,11 +283,7 @@ func (a *app) doctorCommand() *cobra.Command {
 			} else {
 				w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 				for _, f := range all {
-					mark := "ok"
-					if !f.OK {
-						mark = "MISSING"
-					}
-					fmt.Fprintf(w, "%s\t%s\t%s\n", mark, f.Check, f.Found)
+					fmt.Fprintf(w, "%s\t%s\t%s\n", f.mark, f.Check, f.Found)
 					if f.Hint != "" {
 						fmt.Fprintf(w, "\t\t  hint: %s\n", f.Hint)
 					}

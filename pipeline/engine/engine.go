@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -44,8 +45,11 @@ type Options struct {
 	Overwrite bool // write outputs also over files that no run made
 	// Cache is a folder outside of the workspace in which the engine may remember
 	// what runs wrote; empty for none.
-	Cache    string
-	Backoff  time.Duration // before the first retry of a cell; 0: a second
+	Cache   string
+	Backoff time.Duration // before the first retry of a cell; 0: a second
+	// Hold, if any, takes the device before anything is measured; what it returns is
+	// closed once all is.
+	Hold     func(context.Context) (io.Closer, error)
 	Observer Observer
 }
 
@@ -160,6 +164,7 @@ func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Op
 	defer os.RemoveAll(tmp)
 	defer func() {
 		close(r.over)
+		r.letGo()
 		if r.guard != nil {
 			r.guard.Dismiss()
 		}
@@ -211,6 +216,8 @@ type run struct {
 	done    chan func()                 // completions, run by the loop
 	over    chan struct{}               // closed when nobody receives from done any more
 	result  *Result
+	measure map[*plan.Cell]bool // those that may still be measured
+	held    io.Closer           // the device, while any may
 }
 
 // prepare lets the kinds of cells that will or may run make what they share.
@@ -239,6 +246,9 @@ func (r *run) prepare(ctx context.Context) error {
 		if r.guard, err = launch.Watch(self, r.tmp); err != nil {
 			return err
 		}
+	}
+	if err := r.hold(ctx, may); err != nil {
+		return err
 	}
 	r.result.Decider = r.decider
 	r.opt.Observer.Begin(r.plan, may)
@@ -645,6 +655,9 @@ func (r *run) fail(ctx context.Context, c *plan.Cell, err error, log string, wal
 // finish notes how a cell ended and settles those that waited for it alone.
 func (r *run) finish(ctx context.Context, c *plan.Cell, o Outcome) {
 	r.status[c] = o.Status
+	if delete(r.measure, c); len(r.measure) == 0 {
+		r.letGo()
+	}
 	r.result.Counts[o.Status] += 1 + len(c.Gang)
 	r.opt.Observer.End(c, o)
 	for _, u := range r.users[c] {
@@ -653,6 +666,28 @@ func (r *run) finish(ctx context.Context, c *plan.Cell, o Outcome) {
 				r.fail(ctx, u, err, "", 0)
 			}
 		}
+	}
+}
+
+// hold takes the device, if anything may be measured.
+func (r *run) hold(ctx context.Context, may []*plan.Cell) (err error) {
+	r.measure = map[*plan.Cell]bool{}
+	for _, c := range may {
+		if c.Stage.Kind.Measured {
+			r.measure[c] = true
+		}
+	}
+	if r.opt.Hold != nil && len(r.measure) > 0 {
+		r.held, err = r.opt.Hold(ctx)
+	}
+	return err
+}
+
+// letGo lets others have the device.
+func (r *run) letGo() {
+	if r.held != nil {
+		_ = r.held.Close() // it was a lock, which is free however this ends
+		r.held = nil
 	}
 }
 

@@ -105,7 +105,7 @@ func (c *Cell) Same(other *Cell) bool {
 
 // Build expands a study. Its errors are source.Errors: all there are, positioned.
 func Build(s *study.Study) (*Plan, error) {
-	b := builder{study: s, cells: map[string][]*Cell{}, alike: map[*study.Bound]*shared{}, points: map[*study.Stage][]cell.Point{}, globs: map[string][]string{}}
+	b := builder{study: s, cells: map[string][]*Cell{}, alike: map[*study.Bound]*shared{}, points: map[*study.Stage][]cell.Point{}, globs: map[string][]string{}, settings: map[*cell.Kind]map[string]string{}}
 	order, err := sorted(s)
 	if err != nil {
 		return nil, err
@@ -149,6 +149,8 @@ type builder struct {
 	points map[*study.Stage][]cell.Point // of background stages
 	globs  map[string][]string
 	errs   source.Errors
+
+	settings map[*cell.Kind]map[string]string // of the device, by who asked
 }
 
 func (b *builder) fail(st *study.Stage, hint, format string, args ...any) {
@@ -227,6 +229,16 @@ func (b *builder) share(c *Cell, bound *study.Bound) *shared {
 	}
 	outputs, _ := json.Marshal(c.Outputs) // strings always can be
 	add("outputs", string(outputs))
+	if kind.Measured && kind.Setting != nil {
+		s, asked := b.settings[kind]
+		if !asked {
+			s = kind.Setting(b.study.Machine.Device)
+			b.settings[kind] = s
+		}
+		for name, v := range s {
+			add("device: "+name, v)
+		}
+	}
 	if kind.Identify != nil {
 		more, err := kind.Identify(b.study.Root, bound.With)
 		if err != nil {

@@ -306,3 +306,72 @@ func TestKeysAreUnambiguous(t *testing.T) {
 		}
 	}
 }
+
+// How a device is set is part of the key of what is measured there, of nothing
+// else, and why names it.
+func TestSettingIsPartOfTheKey(t *testing.T) {
+	set := map[string]string{"MPS": "off", "driver": "580.1"}
+	kinds["measure"].Setting = func(string) map[string]string { return set }
+	defer func() { kinds["measure"].Setting = nil }()
+	root := workspace(t, `
+stages:
+  m: {uses: measure}
+  c: {uses: command, needs: [m], run: 'true', outputs: [o]}
+`)
+	s, err := store.Open(filepath.Join(root, "store"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	decide := func() map[string]*plan.Decision {
+		t.Helper()
+		p, err := build(t, root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := plan.NewDecider(p, s, nil)
+		out := map[string]*plan.Decision{}
+		for _, c := range p.Cells {
+			if out[c.ID], err = d.Decide(c); err != nil {
+				t.Fatal(err)
+			}
+			if dec := out[c.ID]; dec.State == plan.Runs {
+				r := &store.Record{Key: dec.Key, Cell: p.Name(c)}
+				for _, name := range c.Outputs {
+					path := filepath.Join(t.TempDir(), "out")
+					if err := os.WriteFile(path, nil, 0o666); err != nil {
+						t.Fatal(err)
+					}
+					f, err := s.Put(path, name)
+					if err != nil {
+						t.Fatal(err)
+					}
+					r.Files = append(r.Files, f)
+				}
+				if err := s.Commit(store.Detail{Parts: dec.Parts}, r); err != nil {
+					t.Fatal(err)
+				}
+				said := *dec
+				out[c.ID] = &said
+				d.Finish(c, r)
+			}
+		}
+		return out
+	}
+	decide()
+	if out := decide(); out["m"].State != plan.Stands || out["c"].State != plan.Stands {
+		t.Fatalf("as it was: %+v, %+v", out["m"], out["c"])
+	}
+	set = map[string]string{"MPS": "on", "driver": "580.1"}
+	if out := decide(); out["m"].Reason != "device: MPS changed: off -> on" || out["c"].State != plan.Stands {
+		t.Errorf("under MPS: %+v, %+v", out["m"], out["c"])
+	}
+	set = map[string]string{"MPS": "on", "driver": "590.2", "MIG": "off"}
+	if out := decide(); out["m"].Reason != "device: MIG is new (off), device: driver changed: 580.1 -> 590.2" {
+		t.Errorf("with another driver: %+v", out["m"])
+	}
+	set = map[string]string{"MPS": "off", "driver": "580.1"}
+	if out := decide(); out["m"].State != plan.Stands {
+		t.Errorf("set back: %+v", out["m"])
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -32,8 +33,9 @@ type proof struct {
 	Sources study.Sources
 	Globs   map[string][]string
 	Asked   []asked
-	Result  json.RawMessage // what the caller wants to know again
-	Answer  string          // of what follows: files, by a stat or by their content
+	Set     map[string]map[string]string // by Setting, by the kind that was asked
+	Result  json.RawMessage              // what the caller wants to know again
+	Answer  string                       // of what follows: files, by a stat or by their content
 }
 
 // An asked question is one that a kind answers.
@@ -77,6 +79,12 @@ func (d *Decider) Prove(file string, result any) error {
 			}
 		}
 		k := c.Stage.Kind
+		if k.Measured && k.Setting != nil && pr.Set[k.Name] == nil {
+			if pr.Set == nil {
+				pr.Set = map[string]map[string]string{}
+			}
+			pr.Set[k.Name] = k.Setting(p.Study.Machine.Device)
+		}
 		if question := k.Name + string(c.With); !seen[question] && (k.Identify != nil || k.Check != nil) {
 			seen[question] = true
 			a := asked{Kind: k.Name, With: c.With}
@@ -155,6 +163,11 @@ func Proven(file string, opt study.Options, result any) bool {
 	}
 	for pattern, was := range pr.Globs {
 		if now, err := glob(pr.Sources.Root, pattern); err != nil || !slices.Equal(now, was) {
+			return false
+		}
+	}
+	for name, was := range pr.Set {
+		if k := opt.Kinds[name]; k == nil || k.Setting == nil || !maps.Equal(k.Setting(pr.Sources.Device), was) {
 			return false
 		}
 	}

@@ -78,6 +78,7 @@ type Node struct {
 type GPU struct {
 	Name     string `json:"name"`
 	PCI      string `json:"pci"` // 0000:4e:00.0
+	UUID     string `json:"uuid,omitempty"`
 	NUMA     *int   `json:"numa_node,omitempty"`
 	MaxSpeed string `json:"max_link_speed,omitempty"` // 32.0 GT/s PCIe
 	MaxWidth string `json:"max_link_width,omitempty"` // 16
@@ -171,15 +172,22 @@ func environment(root fs.FS) Env {
 		GPUs:    gpus(root),
 		Limits:  Limits{Quota: text(root, "sys/fs/cgroup/cpu.max"), Memory: number(text(root, "sys/fs/cgroup/memory.max"))},
 	}
+	e.GPUDriver = driver(root)
+	e.Container = containers(root)
+	return e
+}
+
+// Driver returns the version of NVIDIA's driver, or nothing.
+func Driver() string { return driver(os.DirFS("/")) }
+
+func driver(root fs.FS) string {
 	// NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build ...
 	for _, word := range strings.Fields(line(text(root, "proc/driver/nvidia/version"))) {
 		if strings.Count(word, ".") >= 1 && strings.Trim(word, "0123456789.") == "" {
-			e.GPUDriver = word
-			break
+			return word
 		}
 	}
-	e.Container = containers(root)
-	return e
+	return ""
 }
 
 // product names the machine as its maker, or its cloud, does.
@@ -291,7 +299,7 @@ func gpus(root fs.FS) []GPU {
 	dirs, _ := fs.Glob(root, "proc/driver/nvidia/gpus/*")
 	var all []GPU
 	for _, dir := range dirs {
-		g := GPU{Name: field(root, dir+"/information", "Model"), PCI: path.Base(dir)}
+		g := GPU{Name: field(root, dir+"/information", "Model"), PCI: path.Base(dir), UUID: field(root, dir+"/information", "GPU UUID")}
 		device := "sys/bus/pci/devices/" + g.PCI
 		g.MaxSpeed = text(root, device+"/max_link_speed")
 		g.MaxWidth = text(root, device+"/max_link_width")

@@ -219,3 +219,26 @@ func FuzzEnvironment(f *testing.F) {
 		}
 	})
 }
+
+// Two names for one GPU are one, whoever gave it which number.
+func TestPhysical(t *testing.T) {
+	root := fstest.MapFS{}
+	for pci, uuid := range map[string]string{"0000:19:00.0": "GPU-aaaa-1", "0000:9b:00.0": "GPU-bbbb-2"} {
+		root["proc/driver/nvidia/gpus/"+pci+"/information"] = &fstest.MapFile{Data: []byte("Model: X\nGPU UUID: \t " + uuid + "\n")}
+	}
+	for _, c := range []struct {
+		device, visible string
+		set             bool
+		want            string
+	}{
+		{"host", "", false, "host"}, {"sim", "1", true, "sim"},
+		{"cuda", "", false, "0000:19:00.0"}, {"cuda:1", "", false, "0000:9b:00.0"},
+		{"cuda", "1", true, "0000:9b:00.0"}, {"cuda:1", "1,0", true, "0000:19:00.0"},
+		{"cuda", "GPU-bbbb", true, "0000:9b:00.0"}, {"cuda", "MIG-1", true, "cuda:MIG-1"},
+		{"cuda:1", "0", true, "cuda:1"}, {"cuda:7", "", false, "cuda:7"},
+	} {
+		if got := physical(root, c.device, c.visible, c.set); got != c.want {
+			t.Errorf("%s of %q (%v) is %s, want %s", c.device, c.visible, c.set, got, c.want)
+		}
+	}
+}

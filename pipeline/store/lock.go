@@ -1,14 +1,18 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"barograph/pipeline/cell"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,7 +24,7 @@ func Lock(ctx context.Context, path string, waiting func(holder string)) (io.Clo
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	f, err := lockFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -33,9 +37,9 @@ func Lock(ctx context.Context, path string, waiting func(holder string)) (io.Clo
 			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
 		}
 		// A holder may be between taking the lock and saying so.
-		if b, _ := os.ReadFile(path); len(b) > 0 && string(b) != told {
-			told = string(b)
-			waiting(strings.TrimSpace(told))
+		if who := said(f); who != "" && who != told {
+			told = who
+			waiting(told)
 		}
 		select {
 		case <-ctx.Done():
@@ -43,9 +47,64 @@ func Lock(ctx context.Context, path string, waiting func(holder string)) (io.Clo
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	who := fmt.Sprintf("process %d (%s), since %s\n", os.Getpid(), strings.Join(os.Args, " "), time.Now().Format(time.DateTime))
+	who := fmt.Sprintf("process %d (%s)", os.Getpid(), strings.Join(os.Args, " "))
+	who += " of " + cmp.Or(os.Getenv("USER"), fmt.Sprint("user ", os.Getuid()))
+	if dir, err := os.Getwd(); err == nil {
+		who += " in " + dir
+	}
 	if f.Truncate(0) == nil { // on a full disk it is held all the same, without a name
-		_, _ = f.WriteAt([]byte(who), 0)
+		_, _ = f.WriteAt([]byte(who+", since "+time.Now().Format(time.DateTime)+"\n"), 0)
 	}
 	return f, nil
+}
+
+// Held returns what the holder of a lock said of itself; nothing if nobody holds
+// it.
+func Held(path string) string {
+	f, _, err := cell.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	if unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) == nil { // given back by Close
+		return ""
+	}
+	return said(f)
+}
+
+func said(f *os.File) string {
+	b, _ := io.ReadAll(io.NewSectionReader(f, 0, 1<<16))
+	return strings.TrimSpace(string(b))
+}
+
+// lockFile opens a file to lock. It may be in a folder that all share, and made by
+// another user: then it is opened as it is, for the kernel lets nobody create a
+// file there under a name that another's has.
+func lockFile(path string) (*os.File, error) {
+	for {
+		for _, how := range []int{os.O_RDWR, os.O_RDONLY} {
+			f, err := os.OpenFile(path, how|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+			if err == nil {
+				info, err := f.Stat()
+				if err == nil {
+					err = cell.Irregular(path, info.Mode())
+				}
+				if err != nil {
+					return nil, errors.Join(err, f.Close())
+				}
+				return f, nil
+			}
+			if !errors.Is(err, fs.ErrPermission) && !errors.Is(err, fs.ErrNotExist) || how == os.O_RDONLY && errors.Is(err, fs.ErrPermission) {
+				return nil, err
+			}
+		}
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+		if err == nil {
+			_ = f.Chmod(0o666) // whatever the mask says, for others' sake
+			return f, nil
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+	}
 }

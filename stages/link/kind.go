@@ -15,6 +15,7 @@ import (
 	"barograph/stages/device"
 	"barograph/stages/device/cuda"
 	"barograph/stages/device/nvml"
+	"barograph/stages/device/setting"
 	"barograph/stages/device/sim"
 )
 
@@ -36,6 +37,7 @@ func Kind() *cell.Kind {
 			return append([]string{File(machine), callsFile(machine)}, figures(machine)...)
 		},
 		CheckSim: sim.Check,
+		Setting:  setting.Of,
 		Summary:  summary,
 		Run:      run,
 	}

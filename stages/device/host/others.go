@@ -56,9 +56,10 @@ func spent(cpus []int) (busy, self time.Duration, err error) {
 	return busy, time.Duration(u.Utime.Nano() + u.Stime.Nano()), nil
 }
 
+const tick = time.Second / 100 // USER_HZ, the same on every Linux of Go
+
 // busyTime sums, from the text of /proc/stat, the CPUs' time that was not idle.
 func busyTime(stat string, cpus []int) (busy time.Duration, err error) {
-	const tick = time.Second / 100 // USER_HZ, the same on every Linux of Go
 	left := map[string]bool{}
 	for _, cpu := range cpus {
 		left["cpu"+strconv.Itoa(cpu)] = true

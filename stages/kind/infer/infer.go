@@ -34,6 +34,7 @@ import (
 	"barograph/pipeline/record"
 	"barograph/stages/asset"
 	"barograph/stages/device/cuda"
+	"barograph/stages/device/setting"
 	"barograph/stages/device/sim"
 	"barograph/stages/kind/stress"
 	"barograph/stages/model"
@@ -67,6 +68,7 @@ func Kind() *cell.Kind {
 		Outputs:  func(any) []string { return []string{result.CallsFile, result.InferFile} },
 		Check:    check,
 		CheckSim: sim.Check,
+		Setting:  setting.Of,
 		Identify: identify,
 		Environ:  stress.Environ,
 		Beside:   stress.Beside,

@@ -61,6 +61,7 @@ import (
 	"barograph/stages/device/cuda"
 	"barograph/stages/device/host"
 	"barograph/stages/device/mps"
+	"barograph/stages/device/setting"
 	"barograph/stages/device/sim"
 	"barograph/stages/result"
 )
@@ -111,6 +112,7 @@ func Kind() *cell.Kind {
 			return nil
 		},
 		Environ: Environ,
+		Setting: setting.Of,
 		Run:     run,
 	}
 }
