@@ -583,7 +583,7 @@ func BuildFile(ctx context.Context, c *Config, path, tmp string) (err error) {
 	if err != nil {
 		return fmt.Errorf("build model %q: %w", c.Name, err)
 	}
-	err = Build(stoppable{ctx, f}, c)
+	err = Build(cancellableWriter{ctx, f}, c)
 	if err == nil {
 		err = f.Sync()
 	}
@@ -597,13 +597,13 @@ func BuildFile(ctx context.Context, c *Config, path, tmp string) (err error) {
 	return nil
 }
 
-// stoppable is a writer that fails once its context is done.
-type stoppable struct {
+// cancellableWriter is a writer that fails once its context is done.
+type cancellableWriter struct {
 	ctx context.Context
 	w   io.Writer
 }
 
-func (s stoppable) Write(p []byte) (int, error) {
+func (s cancellableWriter) Write(p []byte) (int, error) {
 	if err := s.ctx.Err(); err != nil {
 		return 0, err
 	}

@@ -184,7 +184,7 @@ func download(ctx context.Context, client *http.Client, url, part string, log fu
 	if response.ContentLength >= 0 {
 		total = fmt.Sprintf("%.0f", float64(at+response.ContentLength)/1e6)
 	}
-	n, err := io.Copy(f, &told{r: response.Body, last: time.Now(), tell: func(n int64) {
+	n, err := io.Copy(f, &meter{r: response.Body, last: time.Now(), tell: func(n int64) {
 		log(fmt.Sprintf("%.0f of %s MB", float64(at+n)/1e6, total))
 	}})
 	if err != nil {
@@ -193,15 +193,15 @@ func download(ctx context.Context, client *http.Client, url, part string, log fu
 	return nil
 }
 
-// told tells, every few seconds, how much was read.
-type told struct {
+// A meter tells, every few seconds, how much was read.
+type meter struct {
 	r    io.Reader
 	n    int64
 	last time.Time
 	tell func(int64)
 }
 
-func (t *told) Read(p []byte) (int, error) {
+func (t *meter) Read(p []byte) (int, error) {
 	n, err := t.r.Read(p)
 	t.n += int64(n)
 	if time.Since(t.last) > 5*time.Second {

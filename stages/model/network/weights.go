@@ -59,13 +59,13 @@ func (n *Network) parameter(name string, mean float64, dims ...int64) string {
 	return n.weight(name, mean, n.deviation, dims...)
 }
 
-// weight adds an initialiser drawn from N(mean, std^2), as [seeded] draws, or
+// weight adds an initialiser drawn from N(mean, std^2), as [stream] draws, or
 // taken from a checkpoint.
 func (n *Network) weight(name string, mean, std float64, dims ...int64) string {
 	if n.weights.Stored != nil {
 		return n.Weight(name, dims, n.weights.Stored(name, n.Transposed[name]))
 	}
-	s := seeded{n.weights.Seed, name, mean, std, 1}
+	s := stream{n.weights.Seed, name, mean, std, 1}
 	for _, d := range dims {
 		s.count *= d
 	}
@@ -74,13 +74,13 @@ func (n *Network) weight(name string, mean, std float64, dims ...int64) string {
 	return n.Weight(name, dims, s.write)
 }
 
-// weightsVersion changes when seeded writes other numbers.
+// weightsVersion changes when a stream has other numbers.
 const weightsVersion = "barograph weights 1"
 
-// seeded is a stream of float32 values, little endian, that its seed and name
+// A stream is float32 values, little endian, that its seed and name
 // decide: neither the order in which tensors are written nor the machine
 // matters. The values are independent draws from [quantiles], scaled.
-type seeded struct {
+type stream struct {
 	seed      uint64
 	name      string
 	mean, std float64
@@ -106,7 +106,7 @@ func quantile(i int) float64 {
 	return grid * math.Sqrt2 * math.Erfinv((2*float64(i)+1)/(1<<12)-1)
 }
 
-func (s seeded) write(w io.Writer) error {
+func (s stream) write(w io.Writer) error {
 	var values [1 << 12]uint32
 	for i, q := range quantiles() {
 		// The conversion around the product keeps compilers from fusing it with

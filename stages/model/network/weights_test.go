@@ -24,7 +24,7 @@ func TestQuantilesRoundAlikeEverywhere(t *testing.T) {
 func TestWeightsAreNormal(t *testing.T) {
 	const n, mean, std = 1 << 20, 1.0, 0.02
 	var buf bytes.Buffer
-	if err := (seeded{1, "x", mean, std, n}).write(&buf); err != nil {
+	if err := (stream{1, "x", mean, std, n}).write(&buf); err != nil {
 		t.Fatal(err)
 	}
 	z := make([]float64, n)
@@ -62,22 +62,22 @@ func TestWeightsAreNormal(t *testing.T) {
 }
 
 func TestWeightsDependOnSeedAndNameAlone(t *testing.T) {
-	stream := func(s seeded) string {
+	write := func(s stream) string {
 		var b strings.Builder
 		if err := s.write(&b); err != nil {
 			t.Fatal(err)
 		}
 		return b.String()
 	}
-	base := stream(seeded{1, "a", 0, 1, 100000})
-	if stream(seeded{1, "a", 0, 1, 100000}) != base {
+	base := write(stream{1, "a", 0, 1, 100000})
+	if write(stream{1, "a", 0, 1, 100000}) != base {
 		t.Error("the same stream differs")
 	}
-	if !strings.HasPrefix(base, stream(seeded{1, "a", 0, 1, 70001})) {
+	if !strings.HasPrefix(base, write(stream{1, "a", 0, 1, 70001})) {
 		t.Error("a shorter stream is not the beginning of a longer one")
 	}
-	for _, s := range []seeded{{2, "a", 0, 1, 100000}, {1, "b", 0, 1, 100000}} {
-		if stream(s) == base {
+	for _, s := range []stream{{2, "a", 0, 1, 100000}, {1, "b", 0, 1, 100000}} {
+		if write(s) == base {
 			t.Errorf("%+v gives the stream of another", s)
 		}
 	}
@@ -87,7 +87,7 @@ func BenchmarkWeights(b *testing.B) {
 	const n = 1 << 22
 	b.SetBytes(4 * n)
 	for b.Loop() {
-		if err := (seeded{1, "x", 0, 0.02, n}).write(io.Discard); err != nil {
+		if err := (stream{1, "x", 0, 0.02, n}).write(io.Discard); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 // library: what it adds is found, the rest normalised, split, looked up, and put into
 // a template.
 type Tokenizer struct {
-	verbatim, normalised []added // tokens to find before and after normalisation
+	verbatim, normalised []addedToken // tokens to find before and after normalisation
 	normalise            func(string) string
 	split                func(piece) []piece
 	vocabulary           vocabulary
@@ -23,8 +23,8 @@ type Tokenizer struct {
 	padding              padding
 }
 
-// An added token is found in a text whatever the vocabulary does.
-type added struct {
+// An addedToken is found in a text whatever the vocabulary does.
+type addedToken struct {
 	ID         int    `json:"id"`
 	Content    string `json:"content"`
 	Word       bool   `json:"single_word"`
@@ -35,12 +35,12 @@ type added struct {
 
 // A template says what stands around a text's tokens, which it has once.
 type template struct {
-	before, after []kept
+	before, after []slot
 	kind          int // of the text's tokens
 }
 
-// A kept token is one with its type.
-type kept struct{ id, kind int }
+// A slot is a token with its type.
+type slot struct{ id, kind int }
 
 // A truncation says how a text that is too long is cut.
 type truncation struct {
@@ -61,7 +61,7 @@ func Parse(data []byte) (*Tokenizer, error) {
 	var y struct {
 		Truncation *truncation     `json:"truncation"`
 		Padding    *padding        `json:"padding"`
-		Added      []added         `json:"added_tokens"`
+		Added      []addedToken    `json:"added_tokens"`
 		Normalizer *part           `json:"normalizer"`
 		Splitter   *part           `json:"pre_tokenizer"`
 		Processor  *processor      `json:"post_processor"`
@@ -111,9 +111,9 @@ func Parse(data []byte) (*Tokenizer, error) {
 
 // filler returns the token that fills up where the file names none: the one for it by
 // its name, or the one that ends a text, and else 0.
-func (t *Tokenizer) filler(all []added) int {
+func (t *Tokenizer) filler(all []addedToken) int {
 	for _, name := range []string{"[PAD]", "<pad>", "<|endoftext|>", "</s>"} {
-		if i := slices.IndexFunc(all, func(a added) bool { return a.Content == name }); i >= 0 {
+		if i := slices.IndexFunc(all, func(a addedToken) bool { return a.Content == name }); i >= 0 {
 			return all[i].ID
 		}
 		if id, ok := t.vocabulary.id(name); ok {
@@ -134,8 +134,8 @@ func (t *Tokenizer) truncated() truncation {
 type processor struct {
 	Type       string       `json:"type"`
 	Processors []*processor `json:"processors"`
-	CLS        *named       `json:"cls"`
-	SEP        *named       `json:"sep"`
+	CLS        *special     `json:"cls"`
+	SEP        *special     `json:"sep"`
 	Single     []struct {
 		Sequence *struct {
 			Kind int `json:"type_id"`
@@ -150,13 +150,13 @@ type processor struct {
 	} `json:"special_tokens"`
 }
 
-// A named token is ["text", number].
-type named struct {
+// A special token is ["text", number].
+type special struct {
 	text string
 	id   int
 }
 
-func (n *named) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &[]any{&n.text, &n.id}) }
+func (n *special) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &[]any{&n.text, &n.id}) }
 
 func (p *processor) templates() ([]template, error) {
 	if p == nil || p.Type == "ByteLevel" { // which is about places in the text
@@ -177,7 +177,7 @@ func (p *processor) templates() ([]template, error) {
 		if p.CLS == nil || p.SEP == nil {
 			return nil, fmt.Errorf("its post_processor %s lacks cls or sep", p.Type)
 		}
-		return []template{{before: []kept{{id: p.CLS.id}}, after: []kept{{id: p.SEP.id}}}}, nil
+		return []template{{before: []slot{{id: p.CLS.id}}, after: []slot{{id: p.SEP.id}}}}, nil
 	case "TemplateProcessing":
 		var t template
 		texts := 0
@@ -192,7 +192,7 @@ func (p *processor) templates() ([]template, error) {
 					return nil, fmt.Errorf("its post_processor has no special token %q", piece.Special.ID)
 				}
 				for _, id := range special.IDs {
-					if k := (kept{id, piece.Special.Kind}); texts == 0 {
+					if k := (slot{id, piece.Special.Kind}); texts == 0 {
 						t.before = append(t.before, k)
 					} else {
 						t.after = append(t.after, k)
@@ -244,7 +244,7 @@ func (t *Tokenizer) Encode(text string, length int) (e Encoding, err error) {
 			ids = ids[:most]
 		}
 	}
-	line := make([]kept, len(ids))
+	line := make([]slot, len(ids))
 	for i, id := range ids {
 		line[i].id = id
 	}
@@ -259,8 +259,8 @@ func (t *Tokenizer) Encode(text string, length int) (e Encoding, err error) {
 	if t.padding.Direction == "Left" {
 		before, after = fill, 0
 	}
-	filler := kept{t.padding.ID, t.padding.Kind}
-	line = slices.Concat(slices.Repeat([]kept{filler}, before), line, slices.Repeat([]kept{filler}, after))
+	filler := slot{t.padding.ID, t.padding.Kind}
+	line = slices.Concat(slices.Repeat([]slot{filler}, before), line, slices.Repeat([]slot{filler}, after))
 	for i, k := range line {
 		mask := int64(0)
 		if before <= i && i < length-after {
@@ -296,23 +296,23 @@ func (t *Tokenizer) tokens(text string) (ids []int, err error) {
 	return ids, nil
 }
 
-// A found piece is an added token, or with -1 what stands between two.
-type found struct {
+// A section is an added token, or with -1 what stands between two.
+type section struct {
 	piece
 	id int
 }
 
 // find finds added tokens: the first, and of those that begin at one place the longest.
-func find(tokens []added, x piece) (all []found) {
+func find(tokens []addedToken, x piece) (all []section) {
 	text := x.text
 	done := 0 // of the text
 	between := func(to int) {
 		if done < to {
-			all = append(all, found{piece{text[done:to], x.first && done == 0}, -1})
+			all = append(all, section{piece{text[done:to], x.first && done == 0}, -1})
 		}
 	}
 	for at := 0; at < len(text); {
-		var best *added
+		var best *addedToken
 		for i, a := range tokens {
 			if a.Content != "" && strings.HasPrefix(text[at:], a.Content) && (best == nil || len(a.Content) > len(best.Content)) {
 				best = &tokens[i]
@@ -337,7 +337,7 @@ func find(tokens []added, x piece) (all []found) {
 			to = len(text) - len(strings.TrimLeftFunc(text[to:], unicode.IsSpace))
 		}
 		between(from)
-		all = append(all, found{piece{text[from:to], false}, best.ID})
+		all = append(all, section{piece{text[from:to], false}, best.ID})
 		done = to
 	}
 	between(len(text))

@@ -66,7 +66,7 @@ func readVocabulary(data json.RawMessage) (vocabulary, error) {
 		}
 	}
 	if kind == "Unigram" {
-		var pairs []scored
+		var pairs []entry
 		if err := json.Unmarshal(y.Vocabulary, &pairs); err != nil {
 			return nil, fmt.Errorf("its vocabulary: %w", err)
 		}
@@ -98,7 +98,7 @@ func readVocabulary(data json.RawMessage) (vocabulary, error) {
 	if y.Dropout != 0 {
 		return nil, errors.New("its model drops merges at random (dropout), which is not known here")
 	}
-	v := &pairs{table: ids, prefix: text(y.Prefix, ""), suffix: text(y.Suffix, ""), unknown: y.Unknown, fuse: y.Fuse, bytes: y.Bytes, whole: y.Whole}
+	v := &bytePairs{table: ids, prefix: text(y.Prefix, ""), suffix: text(y.Suffix, ""), unknown: y.Unknown, fuse: y.Fuse, bytes: y.Bytes, whole: y.Whole}
 	return v, v.rank(y.Merges)
 }
 
@@ -178,22 +178,22 @@ func (m *merge) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// pairs merges neighbours, of all that are there those first that come first in a
+// bytePairs merges neighbours, of all that are there those first that come first in a
 // list: byte-pair encoding (Sennrich et al., "Neural Machine Translation of Rare Words
 // with Subword Units", 2016).
-type pairs struct {
+type bytePairs struct {
 	table
-	ranks              map[[2]int]ranked
+	ranks              map[[2]int]rule
 	prefix, suffix     string
 	unknown            *string // nil: what is unknown is left out
 	fuse, bytes, whole bool
 }
 
-// A ranked merge gives a token, before those of higher ranks.
-type ranked struct{ rank, id int }
+// A rule is what a merge gives; those of low ranks come first.
+type rule struct{ rank, id int }
 
-func (v *pairs) rank(merges []merge) error {
-	v.ranks = map[[2]int]ranked{}
+func (v *bytePairs) rank(merges []merge) error {
+	v.ranks = map[[2]int]rule{}
 	for rank, m := range merges {
 		a, hasA := v.table[m[0]]
 		b, hasB := v.table[m[1]]
@@ -201,18 +201,18 @@ func (v *pairs) rank(merges []merge) error {
 		if !hasA || !hasB || !ok {
 			return fmt.Errorf("its vocabulary lacks what it merges, %q and %q", m[0], m[1])
 		}
-		v.ranks[[2]int{a, b}] = ranked{rank, both}
+		v.ranks[[2]int{a, b}] = rule{rank, both}
 	}
 	return nil
 }
 
-func (v *pairs) tokens(word string) ([]int, error) {
+func (v *bytePairs) tokens(word string) ([]int, error) {
 	if id, ok := v.table[word]; ok && v.whole {
 		return []int{id}, nil
 	}
 	ids, err := v.characters(word)
 	for {
-		best, at := ranked{rank: math.MaxInt}, 0
+		best, at := rule{rank: math.MaxInt}, 0
 		for i := range max(1, len(ids)) - 1 {
 			if r, ok := v.ranks[[2]int{ids[i], ids[i+1]}]; ok && r.rank < best.rank {
 				best, at = r, i
@@ -227,7 +227,7 @@ func (v *pairs) tokens(word string) ([]int, error) {
 }
 
 // characters returns a token for each character, or several.
-func (v *pairs) characters(word string) (ids []int, err error) {
+func (v *bytePairs) characters(word string) (ids []int, err error) {
 	pending := -1 // the token of what is unknown, to be added
 	flush := func() {
 		if pending >= 0 {
@@ -278,13 +278,13 @@ func byteTokens(t table, text string) (ids []int, ok bool) {
 	return ids, true
 }
 
-// A scored token of a unigram vocabulary is ["text", logarithm of its probability].
-type scored struct {
+// An entry of a unigram vocabulary is ["text", logarithm of its probability].
+type entry struct {
 	text  string
 	score float64
 }
 
-func (s *scored) UnmarshalJSON(b []byte) error {
+func (s *entry) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, &[]any{&s.text, &s.score})
 }
 
@@ -302,7 +302,7 @@ type unigram struct {
 // penalty is by how much what is unknown scores less than the least token.
 const penalty = 10
 
-func newUnigram(vocabulary []scored, unknown *int, bytes bool) (*unigram, error) {
+func newUnigram(vocabulary []entry, unknown *int, bytes bool) (*unigram, error) {
 	v := &unigram{table: table{}, unknown: unknown, low: math.Inf(1), bytes: bytes}
 	for id, s := range vocabulary {
 		v.table[s.text] = id
