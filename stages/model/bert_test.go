@@ -265,7 +265,21 @@ func TestBERTAgreesWithFloat64(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ref := newReference(t, c, path)
+	t.Run("float32", func(t *testing.T) { compareBERT(t, c, path, path, 1e-5) })
+	half, err := c.WithPrecision("float16")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := Ensure(t.Context(), half, t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("float16", func(t *testing.T) { compareBERT(t, c, path, file, halfTolerance) })
+}
+
+// compareBERT compares what a file gives with float64 on the weights of another.
+func compareBERT(t *testing.T, c *Config, weights, path string, tolerance float64) {
+	ref := newReference(t, c, weights)
 	for _, level := range []ort.GraphOptimizationLevel{ort.GraphOptimizationLevelDisableAll, ort.GraphOptimizationLevelEnableAll} {
 		s := open(t, path, level, "", bertInputs, "last_hidden_state", "pooler_output")
 		for _, shape := range [][2]int{{1, 1}, {1, 16}, {2, 7}, {3, 16}} {
@@ -298,10 +312,10 @@ func TestBERTAgreesWithFloat64(t *testing.T) {
 						}
 						pooled = append(pooled, p...)
 					}
-					if d := relative(got[0], hidden); !(d < 1e-5) {
+					if d := relative(got[0], hidden); !(d < tolerance) {
 						t.Errorf("last_hidden_state differs by %g", d)
 					}
-					if d := relative(got[1], pooled); !(d < 1e-5) {
+					if d := relative(got[1], pooled); !(d < tolerance) {
 						t.Errorf("pooler_output differs by %g", d)
 					}
 				})

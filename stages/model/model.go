@@ -41,9 +41,10 @@ import (
 type Config struct {
 	Name         string        `json:"name"`
 	Description  string        `json:"description"`
-	Source       string        `json:"source"`       // where sizes and the count of parameters were published
-	Architecture string        `json:"architecture"` // "onnx" for a model that is a file already
-	Seed         uint64        `json:"seed"`         // of the weights
+	Source       string        `json:"source"`              // where sizes and the count of parameters were published
+	Architecture string        `json:"architecture"`        // "onnx" for a model that is a file already
+	Seed         uint64        `json:"seed"`                // of the weights
+	Precision    string        `json:"precision,omitempty"` // of weights and arithmetic, float16; "": float32, or the file's
 	Parameters   int64         `json:"parameters"`
 	Inputs       []input.Input `json:"inputs"`
 	File         string        `json:"file"`             // the configuration, or the ONNX file
@@ -55,6 +56,33 @@ type Config struct {
 	checkpoint *checkpoint.Checkpoint // where weights come from, if not from the seed
 	path       string                 // of an ONNX file
 	digest     string
+}
+
+// What precisions are called.
+const (
+	float32s = "float32"
+	float16s = "float16"
+)
+
+// WithPrecision returns the model with weights and arithmetic of a precision, float32
+// or float16, or as it is where that is "". Inputs and outputs are the same.
+func (c *Config) WithPrecision(precision string) (*Config, error) {
+	switch precision {
+	case "":
+		return c, nil
+	case float32s:
+		precision = ""
+	case float16s:
+	default:
+		return nil, cell.Hint(fmt.Errorf("model %q: unknown precision %q", c.Name, precision), "there are %s and %s", float32s, float16s)
+	}
+	if !c.Built() {
+		return nil, cell.Hint(fmt.Errorf("model %q is a file, which has the precision that it has", c.Name), "leave precision out, or export the file anew")
+	}
+	other := *c
+	other.Precision = precision
+	other.digest = other.network().Digest()
+	return &other, nil
 }
 
 // Info is what an ONNX file holds.
@@ -207,6 +235,7 @@ func (c *Config) readArchitecture(doc *source.Node) error {
 		head
 		Architecture string            `json:"architecture" required:"true"`
 		Seed         uint64            `json:"seed" required:"true"`
+		Precision    string            `json:"precision" enum:"float32,float16"`
 		Parameters   int64             `json:"parameters" required:"true"`
 		Sizes        *source.Node      `json:"sizes" required:"true"`
 		Inputs       []input.Input     `json:"inputs" required:"true"`
@@ -230,7 +259,10 @@ func (c *Config) readArchitecture(doc *source.Node) error {
 		return y.Sizes.At(f.Key).Errorf(f.Hint, "%s", f.Msg)
 	}
 	c.Architecture, c.arch, c.Seed, c.Parameters, c.Inputs, c.naming = y.Architecture, arch, y.Seed, y.Parameters, y.Inputs, y.Checkpoint
-	net := arch.Build(network.Weights{Seed: c.Seed})
+	if y.Precision != float32s {
+		c.Precision = y.Precision
+	}
+	net := c.network()
 	info, err := net.Info()
 	switch {
 	case err != nil:
@@ -471,7 +503,7 @@ func (c *Config) Info() (*Info, error) {
 }
 
 func (c *Config) network() *network.Network {
-	w := network.Weights{Seed: c.Seed}
+	w := network.Weights{Seed: c.Seed, Float16: c.Precision == float16s}
 	if c.checkpoint != nil {
 		w.Stored = c.checkpoint.Elements
 	}

@@ -77,6 +77,7 @@ func TestConfigurationErrors(t *testing.T) {
 		{"mapping for list", []string{"[0, 61]", "{a: 1}"}},
 		{"pair of three", []string{"[0, 61]", "[0, 1, 2]"}},
 		{"negative seed", []string{"seed: 7", "seed: -7"}},
+		{"precision", []string{"seed: 7", "seed: 7\nprecision: float8"}},
 		{"huge seed", []string{"seed: 7", "seed: 18446744073709551616"}},
 		{"another name", []string{"model: bert-small", "model: bert-smell"}},
 		{"unknown architecture", []string{"architecture: bert", "architecture: bart"}},

@@ -54,12 +54,27 @@ func TestArchitecturesAgreeWithPyTorch(t *testing.T) {
 				t.Fatalf("the model's SHA-256 is %s (%v), and reference.json is for %s: make it again with reference.py", sha, err, w.SHA)
 			}
 			tested[c.Architecture] = true
+			half, err := c.WithPrecision("float16")
+			if err != nil {
+				t.Fatal(err)
+			}
+			file, err := Ensure(t.Context(), half, t.TempDir(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
 			for _, level := range []ort.GraphOptimizationLevel{ort.GraphOptimizationLevelDisableAll, ort.GraphOptimizationLevelEnableAll} {
 				names := slices.Sorted(maps.Keys(w.Outputs))
 				for i, got := range compute(t, c, path, level, w.Dims, names) {
 					// Of outputs that are all small, an absolute difference would say little.
 					if d, rms := largest(got, w.Outputs[names[i]]), rootMeanSquare(w.Outputs[names[i]]); !(d < 1e-4*min(1, rms)) {
 						t.Errorf("optimisation %v: %s, of root mean square %g, differs by up to %g", level, names[i], rms, d)
+					}
+				}
+				for i, got := range compute(t, half, file, level, w.Dims, names) {
+					if d := relative(got, w.Outputs[names[i]]); !(d < halfTolerance) {
+						t.Errorf("float16, optimisation %v: %s differs by %g of its norm", level, names[i], d)
+					} else {
+						t.Logf("float16, optimisation %v: %s differs by %.2g of its norm", level, names[i], d)
 					}
 				}
 			}
@@ -71,6 +86,9 @@ func TestArchitecturesAgreeWithPyTorch(t *testing.T) {
 		}
 	}
 }
+
+// halfTolerance is by how much of its norm what float16 gives may differ from float64.
+const halfTolerance = 5e-3
 
 func rootMeanSquare(v []float64) float64 {
 	var sum float64

@@ -68,6 +68,7 @@ type Infer struct {
 	Model      string           `json:"model"`
 	ModelSHA   string           `json:"model_sha256"`
 	Parameters int64            `json:"parameters"`
+	Precision  string           `json:"precision,omitempty"` // float16; "": float32, or the file's
 	Batch      int              `json:"batch"`
 	Sequence   int              `json:"sequence"`
 	Dims       map[string]int64 `json:"dims,omitempty"` // the model's other symbolic dimensions

@@ -63,7 +63,7 @@ func NewHarnessOn(ctx context.Context, root, device string, w *With, seed uint64
 	if err != nil {
 		return nil, err
 	}
-	h.About.ModelSHA, h.About.Parameters = a.fileSHA, a.model.Parameters
+	h.About.ModelSHA, h.About.Parameters, h.About.Precision = a.fileSHA, a.model.Parameters, a.model.Precision
 	h.About.Library, h.About.LibrarySHA = a.library, a.libSHA
 	if device == "host" {
 		h.session, err = open(a.model, a.file, w.Sizes(a.model), h.About.Threads, seed)

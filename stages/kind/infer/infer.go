@@ -43,14 +43,15 @@ import (
 
 // With is what a study says about an inference.
 type With struct {
-	Model    model.Ref        `json:"model" required:"true" doc:"name of a file under configs/models, without .yaml; or an ONNX file, as a path or as {file: my.onnx, sha256: SUM}"`
-	Batch    int              `json:"batch" min:"1" doc:"samples per call: the model's dimension batch"`
-	Sequence int              `json:"sequence" min:"1" doc:"tokens per sample: the model's dimension sequence"`
-	Dims     map[string]int64 `json:"dims,omitempty" min:"0" doc:"the model's other symbolic dimensions, by name"`
-	Warmup   int              `json:"warmup" min:"0" max:"10000000" doc:"calls before the timed ones"`
-	Calls    int              `json:"calls" min:"1" max:"10000000" doc:"timed calls"`
-	Threads  int              `json:"threads" min:"0" doc:"threads the model computes with; 0: one for each of its processors"`
-	Arrivals string           `json:"arrivals" enum:"closed,constant,poisson,bursts,trace" doc:"when calls are due; closed: once the one before is complete"`
+	Model     model.Ref        `json:"model" required:"true" doc:"name of a file under configs/models, without .yaml; or an ONNX file, as a path or as {file: my.onnx, sha256: SUM}"`
+	Batch     int              `json:"batch" min:"1" doc:"samples per call: the model's dimension batch"`
+	Sequence  int              `json:"sequence" min:"1" doc:"tokens per sample: the model's dimension sequence"`
+	Dims      map[string]int64 `json:"dims,omitempty" min:"0" doc:"the model's other symbolic dimensions, by name"`
+	Precision string           `json:"precision,omitempty" enum:"float32,float16" doc:"weights and arithmetic of a model that is built here; inputs and outputs stay float32 and integers (default: the model's)"`
+	Warmup    int              `json:"warmup" min:"0" max:"10000000" doc:"calls before the timed ones"`
+	Calls     int              `json:"calls" min:"1" max:"10000000" doc:"timed calls"`
+	Threads   int              `json:"threads" min:"0" doc:"threads the model computes with; 0: one for each of its processors"`
+	Arrivals  string           `json:"arrivals" enum:"closed,constant,poisson,bursts,trace" doc:"when calls are due; closed: once the one before is complete"`
 	Open
 	CUDA
 }
@@ -93,7 +94,7 @@ func check(root, device string, with any) error {
 	if err := w.checkArrivals(root); err != nil {
 		return err
 	}
-	c, err := w.Model.Load(root)
+	c, err := w.load(root)
 	if err != nil {
 		return err
 	}
@@ -105,6 +106,15 @@ func check(root, device string, with any) error {
 		return fmt.Errorf("batch is %d, and model %q has no dimension of that name, but %q: set those with dims", w.Batch, c.Name, names)
 	}
 	return c.CheckDims(w.Sizes(c))
+}
+
+// load returns the model in the precision that is wanted.
+func (w *With) load(root string) (*model.Config, error) {
+	c, err := w.Model.Load(root)
+	if err != nil {
+		return nil, err
+	}
+	return c.WithPrecision(w.Precision)
 }
 
 // Sizes gives the model's symbolic dimensions their values. A model need not
@@ -125,7 +135,7 @@ func (w *With) Sizes(c *model.Config) map[string]int64 {
 
 // identify names the model and the library; device and machine are the engine's.
 func identify(root string, with any) (map[string]string, error) {
-	c, err := with.(*With).Model.Load(root)
+	c, err := with.(*With).load(root)
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +224,7 @@ func fetch(ctx context.Context, root, device string, w *With, log func(string)) 
 	if a.libSHA, err = asset.Digest(lib); err != nil {
 		return a, err
 	}
-	if a.model, err = w.Model.Load(root); err != nil {
+	if a.model, err = w.load(root); err != nil {
 		return a, err
 	}
 	cache, err := asset.CacheDir()
@@ -241,7 +251,7 @@ func onSim(_ context.Context, c *cell.Cell, w *With) ([]Sample, result.Infer, er
 	if err != nil {
 		return nil, result.Infer{}, err
 	}
-	m, err := w.Model.Load(c.Root)
+	m, err := w.load(c.Root)
 	if err != nil {
 		return nil, result.Infer{}, err
 	}
@@ -259,7 +269,7 @@ func onSim(_ context.Context, c *cell.Cell, w *With) ([]Sample, result.Infer, er
 	}
 	c.Progress(w.Warmup+w.Calls, w.Warmup+w.Calls, "")
 	return samples, result.Infer{
-		Model: w.Model.String(), Parameters: m.Parameters, Batch: w.Batch, Sequence: w.Sequence, Dims: w.Dims, Device: c.Machine.Device,
+		Model: w.Model.String(), Precision: m.Precision, Parameters: m.Parameters, Batch: w.Batch, Sequence: w.Sequence, Dims: w.Dims, Device: c.Machine.Device,
 		In: in, Out: max(out, 0), Weights: info.InitialiserBytes,
 		Simulated: true, Provider: "simulated", Library: "simulated",
 		Warmup: w.Warmup, Calls: w.Calls, Arrivals: w.Arrivals,

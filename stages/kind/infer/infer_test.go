@@ -595,3 +595,29 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 }
+
+// A study chooses the precision of a model that is built here: other weights and
+// arithmetic, the same inputs and outputs, and another key.
+func TestPrecision(t *testing.T) {
+	cmd, stdout := start(t, cell.Spec{Seed: 7}, map[string]any{"precision": "float16"})
+	if all, err := events(t, cmd, stdout); err != nil {
+		t.Fatalf("%v: %+v", err, ofType(all, "error"))
+	}
+	_, about := outputs(t, cmd.Dir)
+	if about.Precision != "float16" || about.Weights != 2*about.Parameters || about.In != 3*16*8 || about.Out != (16+1)*128*4 {
+		t.Errorf("%s, weights of %d bytes for %d parameters, in %d, out %d", about.Precision, about.Weights, about.Parameters, about.In, about.Out)
+	}
+	keys := map[string]bool{}
+	for _, precision := range []string{"", "float32", "float16"} {
+		w := Kind().With().(*With)
+		w.Model.Name, w.Precision = "bert-tiny", precision
+		by, err := identify("../../..", w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys[by["model"]] = true
+	}
+	if len(keys) != 2 {
+		t.Errorf("float32, the model's, and float16 have the digests %v", keys)
+	}
+}

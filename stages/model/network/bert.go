@@ -53,6 +53,23 @@ func (b *BERT) Build(w Weights) *Network {
 		types = n.Input("token_type_ids", onnx.Int64, "batch", "sequence")
 	}
 
+	x := ""
+	if w.Float16 {
+		x = b.half(n, ids, mask, types)
+	} else {
+		x = b.encoder(n, ids, mask, types)
+	}
+	n.Output("last_hidden_state", onnx.Float32, "batch", "sequence", strconv.FormatInt(b.Hidden, 10))
+	if b.Pooler {
+		first := n.Op("pooler", "Gather", []string{x, n.Index(0)}, onnx.Int("axis", 1))
+		n.result("pooler_output", "Tanh", []string{n.linear("pooler.dense", first, b.Hidden, b.Hidden)})
+		n.Output("pooler_output", onnx.Float32, "batch", strconv.FormatInt(b.Hidden, 10))
+	}
+	return n
+}
+
+// encoder returns the last hidden state, which is an output.
+func (b *BERT) encoder(n *Network, ids, mask, types string) string {
 	x := b.embed(n, ids, types)
 	bias := b.maskBias(n, mask)
 	for l := range b.Layers {
@@ -67,13 +84,31 @@ func (b *BERT) Build(w Weights) *Network {
 			x = n.normAs("last_hidden_state", scope+".output.LayerNorm", h, b.Hidden, b.Epsilon)
 		}
 	}
-	n.Output(x, onnx.Float32, "batch", "sequence", strconv.FormatInt(b.Hidden, 10))
-	if b.Pooler {
-		first := n.Op("pooler", "Gather", []string{x, n.Index(0)}, onnx.Int("axis", 1))
-		n.OpAs("pooler_output", "Tanh", []string{n.linear("pooler.dense", first, b.Hidden, b.Hidden)})
-		n.Output("pooler_output", onnx.Float32, "batch", strconv.FormatInt(b.Hidden, 10))
+	return x
+}
+
+// half is encoder in float16.
+func (b *BERT) half(n *Network, ids, mask, types string) string {
+	const scope = "embeddings"
+	table := func(name string, rows int64) string { return n.parameter(scope+"."+name+".weight", 0, rows, b.Hidden) }
+	inputs := []string{n.integers(ids), "", table("word_embeddings", b.Vocabulary), table("position_embeddings", b.Positions), ""}
+	if b.TokenTypes > 0 {
+		inputs[1], inputs[4] = n.integers(types), table("token_type_embeddings", b.TokenTypes)
 	}
-	return n
+	inputs = append(inputs, n.parameter(scope+".LayerNorm.weight", 1, b.Hidden), n.parameter(scope+".LayerNorm.bias", 0, b.Hidden))
+	x := n.Parts(scope, onnx.Microsoft+"EmbedLayerNormalization", inputs, []int{0, 1}, onnx.Float("epsilon", float32(b.Epsilon)))[0] // it insists on two
+	mask = n.integers(mask)
+	for l := range b.Layers {
+		scope := "encoder.layer." + strconv.FormatInt(l, 10)
+		weight, bias := n.merged(scope+".attention.self", [3]string{".query", ".key", ".value"}, b.Hidden)
+		h := n.fusedAttention(scope, x, weight, bias, mask, b.Heads)
+		h = n.transposedProduct(scope+".attention.output.dense", h, b.Hidden, b.Hidden)
+		x = n.skipNorm(scope+".attention.output.LayerNorm", h, x, scope+".attention.output.dense.bias", b.Hidden, b.Epsilon)
+		h = n.biasGelu(scope+".intermediate.dense", n.transposedProduct(scope+".intermediate.dense", x, b.Hidden, b.Intermediate), b.Intermediate)
+		h = n.transposedProduct(scope+".output.dense", h, b.Intermediate, b.Hidden)
+		x = n.skipNorm(scope+".output.LayerNorm", h, x, scope+".output.dense.bias", b.Hidden, b.Epsilon)
+	}
+	return n.result("last_hidden_state", "Identity", []string{x})
 }
 
 // embed sums the embeddings of tokens, positions and types, normalised:
@@ -107,8 +142,8 @@ func (b *BERT) maskBias(n *Network, mask string) string {
 	m := n.Op(scope, "Unsqueeze", []string{mask}, onnx.Ints("axes", 1))
 	m = n.Op(scope, "Unsqueeze", []string{m}, onnx.Ints("axes", 2))
 	m = n.Op(scope, "Cast", []string{m}, onnx.Int("to", int64(onnx.Float32)))
-	m = n.Op(scope, "Sub", []string{n.Scalar(1), m})
-	return n.Op(scope, "Mul", []string{m, n.Scalar(-math.MaxFloat32)})
+	m = n.Op(scope, "Sub", []string{n.scalar(1), m})
+	return n.Op(scope, "Mul", []string{m, n.scalar(-math.MaxFloat32)})
 }
 
 // attention is multi-head self-attention, its projection, and the residual sum,

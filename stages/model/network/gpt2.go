@@ -45,7 +45,7 @@ func (g *GPT2) Build(w Weights) *Network {
 	ids := n.Input("input_ids", onnx.Int64, "batch", "sequence")
 	var past string
 	if g.Cache {
-		past = n.Input("past", onnx.Float32, "batch", num(g.Layers), "2", num(g.Heads), "past", num(g.Hidden/g.Heads))
+		past = n.input("past", "batch", num(g.Layers), "2", num(g.Heads), "past", num(g.Hidden/g.Heads))
 		total = "past + sequence"
 	}
 
@@ -57,8 +57,29 @@ func (g *GPT2) Build(w Weights) *Network {
 		n.Op("wpe", "Gather", []string{places, positions}, onnx.Int("axis", 0)),
 	})
 	var present []string
+	if w.Float16 {
+		x, present = g.half(n, x, past)
+	} else {
+		x, present = g.decoder(n, x, past, bias)
+	}
+
+	// The embeddings are the last layer's weights too. Gemm takes them as they
+	// lie, where a transposed copy would be as large as they are.
+	rows := n.Op("lm_head", "Reshape", []string{x, n.Shape(-1, g.Hidden)})
+	scores := n.Op("lm_head", "Gemm", []string{rows, tokens}, onnx.Int("transB", 1))
+	shape := n.Op("lm_head", "Concat", []string{n.Op("lm_head", "Shape", []string{ids}), n.Shape(g.Vocabulary)}, onnx.Int("axis", 0))
+	n.result("logits", "Reshape", []string{scores, shape})
+	n.Output("logits", onnx.Float32, "batch", "sequence", num(g.Vocabulary))
+	n.result("present", "Concat", present, onnx.Int("axis", 1))
+	n.Output("present", onnx.Float32, "batch", num(g.Layers), "2", num(g.Heads), total, num(g.Hidden/g.Heads))
+	return n
+}
+
+// decoder returns the normalised states of all tokens, and the keys and values of each
+// layer.
+func (g *GPT2) decoder(n *Network, x, past, bias string) (states string, present []string) {
 	for l := range g.Layers {
-		scope := "h." + num(l)
+		scope := "h." + strconv.FormatInt(l, 10)
 		attended, kv := g.attention(n, scope+".attn", n.norm(scope+".ln_1", x, g.Hidden, g.Epsilon), bias, past, l)
 		present = append(present, kv)
 		x = n.Op(scope, "Add", []string{x, attended})
@@ -66,18 +87,36 @@ func (g *GPT2) Build(w Weights) *Network {
 		h = n.projection(scope+".mlp.c_proj", g.gelu(n, scope+".mlp", h), 4*g.Hidden, g.Hidden)
 		x = n.Op(scope, "Add", []string{x, h})
 	}
-	x = n.norm("ln_f", x, g.Hidden, g.Epsilon)
+	return n.norm("ln_f", x, g.Hidden, g.Epsilon), present
+}
 
-	// The embeddings are the last layer's weights too. Gemm takes them as they
-	// lie, where a transposed copy would be as large as they are.
-	rows := n.Op("lm_head", "Reshape", []string{x, n.Shape(-1, g.Hidden)})
-	scores := n.Op("lm_head", "Gemm", []string{rows, tokens}, onnx.Int("transB", 1))
-	shape := n.Op("lm_head", "Concat", []string{n.Op("lm_head", "Shape", []string{ids}), n.Shape(g.Vocabulary)}, onnx.Int("axis", 0))
-	n.OpAs("logits", "Reshape", []string{scores, shape})
-	n.Output("logits", onnx.Float32, "batch", "sequence", num(g.Vocabulary))
-	n.OpAs("present", "Concat", present, onnx.Int("axis", 1))
-	n.Output("present", onnx.Float32, "batch", num(g.Layers), "2", num(g.Heads), total, num(g.Hidden/g.Heads))
-	return n
+// half is decoder in float16.
+func (g *GPT2) half(n *Network, x, past string) (states string, present []string) {
+	turn := func(scope, x string) string { // the two of keys and values before the samples, or back
+		return n.Op(scope, "Transpose", []string{x}, onnx.Ints("perm", 1, 0, 2, 3, 4))
+	}
+	h := n.norm("h.0.ln_1", x, g.Hidden, g.Epsilon)
+	for l := range g.Layers {
+		scope := "h." + strconv.FormatInt(l, 10)
+		attention := scope + ".attn"
+		inputs := []string{h, n.parameter(attention+".c_attn.weight", 0, g.Hidden, 3*g.Hidden), n.parameter(attention+".c_attn.bias", 0, 3*g.Hidden)}
+		if past != "" {
+			before := n.Op(attention, "Gather", []string{past, n.Index(l)}, onnx.Int("axis", 1))
+			inputs = append(inputs, "", turn(attention, before))
+		}
+		outs := n.Parts(attention, onnx.Microsoft+"Attention", inputs, []int{0, 1}, onnx.Int("num_heads", g.Heads), onnx.Int("unidirectional", 1))
+		present = append(present, n.Op(attention, "Unsqueeze", []string{turn(attention, outs[1])}, onnx.Ints("axes", 1)))
+		h = n.product(attention+".c_proj", outs[0], g.Hidden, g.Hidden)
+		h, x = n.skipNormSum(scope+".ln_2", h, x, attention+".c_proj.bias", g.Hidden, g.Epsilon)
+		h = n.fastGelu(scope+".mlp.c_fc", n.product(scope+".mlp.c_fc", h, g.Hidden, 4*g.Hidden), 4*g.Hidden)
+		h = n.product(scope+".mlp.c_proj", h, 4*g.Hidden, g.Hidden)
+		next := "ln_f"
+		if l+1 < g.Layers {
+			next = "h." + strconv.FormatInt(l+1, 10) + ".ln_1"
+		}
+		h, x = n.skipNormSum(next, h, x, scope+".mlp.c_proj.bias", g.Hidden, g.Epsilon)
+	}
+	return h, present
 }
 
 // positions returns the place of each token of the input, after those of the
@@ -94,9 +133,12 @@ func (g *GPT2) positions(n *Network, ids, past string) (positions, bias string) 
 		end = n.Op(scope, "Add", []string{start, end})
 	}
 	positions = n.Op(scope, "Range", []string{start, end, n.Index(1)})
+	if n.weights.Float16 { // whose attention knows
+		return positions, ""
+	}
 	from := n.Op(scope, "Unsqueeze", []string{positions}, onnx.Ints("axes", 1))
 	ahead := n.Op(scope, "Greater", []string{n.Op(scope, "Range", []string{n.Index(0), end, n.Index(1)}), from})
-	return positions, n.Op(scope, "Where", []string{ahead, n.Scalar(-math.MaxFloat32), n.Scalar(0)})
+	return positions, n.Op(scope, "Where", []string{ahead, n.scalar(-math.MaxFloat32), n.scalar(0)})
 }
 
 // attention returns what layer l's attention adds, and its keys and values, [batch,
@@ -128,8 +170,8 @@ func (g *GPT2) attention(n *Network, scope, x, bias, past string, l int64) (out,
 // gelu is GPT-2's, with the hyperbolic tangent for an approximation (Hendrycks
 // and Gimpel 2016).
 func (g *GPT2) gelu(n *Network, scope, x string) string {
-	y := n.Op(scope, "Mul", []string{n.Op(scope, "Pow", []string{x, n.Scalar(3)}), n.Scalar(0.044715)})
-	y = n.Op(scope, "Mul", []string{n.Op(scope, "Add", []string{x, y}), n.Scalar(float32(math.Sqrt(2 / math.Pi)))})
-	y = n.Op(scope, "Add", []string{n.Op(scope, "Tanh", []string{y}), n.Scalar(1)})
-	return n.Op(scope, "Mul", []string{n.Op(scope, "Mul", []string{x, n.Scalar(0.5)}), y})
+	y := n.Op(scope, "Mul", []string{n.Op(scope, "Pow", []string{x, n.scalar(3)}), n.scalar(0.044715)})
+	y = n.Op(scope, "Mul", []string{n.Op(scope, "Add", []string{x, y}), n.scalar(float32(math.Sqrt(2 / math.Pi)))})
+	y = n.Op(scope, "Add", []string{n.Op(scope, "Tanh", []string{y}), n.scalar(1)})
+	return n.Op(scope, "Mul", []string{n.Op(scope, "Mul", []string{x, n.scalar(0.5)}), y})
 }

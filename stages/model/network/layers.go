@@ -22,6 +22,10 @@ func (n *Network) projection(scope, x string, in, out int64) string {
 // norm is layer normalisation over the last axis (Ba et al. 2016), spelt out: the
 // operator came with operator set 17.
 func (n *Network) norm(scope, x string, size int64, epsilon float64) string {
+	if n.weights.Float16 {
+		return n.Op(scope, "LayerNormalization", []string{x, n.parameter(scope+".weight", 1, size), n.parameter(scope+".bias", 0, size)},
+			onnx.Int("axis", -1), onnx.Float("epsilon", float32(epsilon)))
+	}
 	return n.Op(scope, "Add", n.normTerms(scope, x, size, epsilon))
 }
 
@@ -33,9 +37,9 @@ func (n *Network) normAs(out, scope, x string, size int64, epsilon float64) stri
 
 func (n *Network) normTerms(scope, x string, size int64, epsilon float64) []string {
 	centred := n.Op(scope, "Sub", []string{x, n.Op(scope, "ReduceMean", []string{x}, onnx.Ints("axes", -1))})
-	square := n.Op(scope, "Pow", []string{centred, n.Scalar(2)})
+	square := n.Op(scope, "Pow", []string{centred, n.scalar(2)})
 	variance := n.Op(scope, "ReduceMean", []string{square}, onnx.Ints("axes", -1))
-	deviation := n.Op(scope, "Sqrt", []string{n.Op(scope, "Add", []string{variance, n.Scalar(float32(epsilon))})})
+	deviation := n.Op(scope, "Sqrt", []string{n.Op(scope, "Add", []string{variance, n.scalar(float32(epsilon))})})
 	y := n.Op(scope, "Div", []string{centred, deviation})
 	y = n.Op(scope, "Mul", []string{y, n.parameter(scope+".weight", 1, size)})
 	return []string{y, n.parameter(scope+".bias", 0, size)}
@@ -43,9 +47,9 @@ func (n *Network) normTerms(scope, x string, size int64, epsilon float64) []stri
 
 // gelu is x Phi(x) with the exact error function (Hendrycks and Gimpel 2016).
 func (n *Network) gelu(scope, x string) string {
-	e := n.Op(scope, "Erf", []string{n.Op(scope, "Div", []string{x, n.Scalar(math.Sqrt2)})})
-	y := n.Op(scope, "Mul", []string{x, n.Op(scope, "Add", []string{e, n.Scalar(1)})})
-	return n.Op(scope, "Mul", []string{y, n.Scalar(0.5)})
+	e := n.Op(scope, "Erf", []string{n.Op(scope, "Div", []string{x, n.scalar(math.Sqrt2)})})
+	y := n.Op(scope, "Mul", []string{x, n.Op(scope, "Add", []string{e, n.scalar(1)})})
+	return n.Op(scope, "Mul", []string{y, n.scalar(0.5)})
 }
 
 // selfAttention is multi-head attention (Vaswani et al. 2017) of x to itself, all
@@ -68,7 +72,7 @@ func (n *Network) selfAttention(scope string, names [3]string, x, bias string, h
 // sequence, hidden].
 func (n *Network) attend(scope, q, k, v, bias string, hidden, heads int64) string {
 	scores := n.Op(scope, "MatMul", []string{q, k})
-	scores = n.Op(scope, "Div", []string{scores, n.Scalar(float32(math.Sqrt(float64(hidden / heads))))})
+	scores = n.Op(scope, "Div", []string{scores, n.scalar(float32(math.Sqrt(float64(hidden / heads))))})
 	if bias != "" {
 		scores = n.Op(scope, "Add", []string{scores, bias})
 	}
@@ -114,7 +118,7 @@ func (n *Network) maxPool(name, x string, kernel, stride int64) string {
 func (n *Network) classify(name, x string, features, classes int64) {
 	x = n.Op(name, "GlobalAveragePool", []string{x})
 	x = n.Op(name, "Flatten", []string{x})
-	n.OpAs("logits", "Identity", []string{n.linear(name, x, features, classes)})
+	n.result("logits", "Identity", []string{n.linear(name, x, features, classes)})
 	n.Output("logits", onnx.Float32, "batch", fmt.Sprint(classes))
 }
 

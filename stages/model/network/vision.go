@@ -107,7 +107,7 @@ func (m *MobileNet) Build(w Weights) *Network {
 	n := newNetwork("mobilenetv2", w, classifierDeviation)
 	unit := func(conv, norm, x string, in, out, kernel, stride, groups int64) string {
 		x = n.batchNorm(norm, n.conv(conv, x, in, out, kernel, stride, groups), out, 1)
-		return n.Op(conv, "Clip", []string{x, n.Scalar(0), n.Scalar(6)})
+		return n.Op(conv, "Clip", []string{x, n.scalar(0), n.scalar(6)})
 	}
 	x := unit("features.0.0", "features.0.1", n.image(m.Image), 3, m.Stem, 3, 2, 1)
 	in, at := m.Stem, 1
@@ -172,7 +172,7 @@ func (u *UNet) Limits() map[string]int64 { return nil }
 func (u *UNet) Build(w Weights) *Network {
 	n := newNetwork("unet", w, classifierDeviation)
 	side := strconv.FormatInt(u.Image, 10)
-	x := n.Input("image", onnx.Float32, "batch", strconv.FormatInt(u.Channels, 10), side, side)
+	x := n.input("image", "batch", strconv.FormatInt(u.Channels, 10), side, side)
 	block := func(scope, name, x string, in, out int64) string {
 		for _, i := range []string{"1", "2"} {
 			x = n.batchNorm(scope+"."+name+"norm"+i, n.conv(scope+"."+name+"conv"+i, x, in, out, 3, 1, 1), out, 1)
@@ -201,7 +201,7 @@ func (u *UNet) Build(w Weights) *Network {
 	}
 	x = n.Op("conv", "Conv", []string{x, n.weight("conv.weight", 0, 2/math.Sqrt(float64(u.Features)), u.Classes, u.Features, 1, 1), n.parameter("conv.bias", 0, u.Classes)},
 		onnx.Ints("kernel_shape", 1, 1))
-	n.OpAs("mask", "Sigmoid", []string{x})
+	n.result("mask", "Sigmoid", []string{x})
 	n.Output("mask", onnx.Float32, "batch", strconv.FormatInt(u.Classes, 10), side, side)
 	return n
 }
@@ -212,7 +212,7 @@ const classifierDeviation = 0.05
 // image adds an input of square colour images.
 func (n *Network) image(side int64) string {
 	s := strconv.FormatInt(side, 10)
-	return n.Input("image", onnx.Float32, "batch", "3", s, s)
+	return n.input("image", "batch", "3", s, s)
 }
 
 func checkImage(side int64) *Fault {

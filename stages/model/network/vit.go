@@ -39,10 +39,25 @@ func (v *ViT) Limits() map[string]int64 { return nil }
 func (v *ViT) Build(w Weights) *Network {
 	n := newNetwork("vit", w, v.Deviation)
 	side := strconv.FormatInt(v.Image, 10)
-	pixels := n.Input("pixel_values", onnx.Float32, "batch", "3", side, side)
+	pixels := n.input("pixel_values", "batch", "3", side, side)
 	x := v.embed(n, pixels)
+	if w.Float16 {
+		x = v.half(n, x)
+	} else {
+		x = v.encoder(n, x)
+	}
+	class := n.Op("classifier", "Gather", []string{x, n.Index(0)}, onnx.Int("axis", 1))
+	n.result("logits", "Identity", []string{n.linear("classifier", class, v.Hidden, v.Classes)})
+	n.Output("logits", onnx.Float32, "batch", strconv.FormatInt(v.Classes, 10))
+	return n
+}
+
+func layer(l int64) string { return "vit.encoder.layer." + strconv.FormatInt(l, 10) }
+
+// encoder returns the normalised states of all tokens.
+func (v *ViT) encoder(n *Network, x string) string {
 	for l := range v.Layers {
-		scope := "vit.encoder.layer." + strconv.FormatInt(l, 10)
+		scope := layer(l)
 		h := n.norm(scope+".layernorm_before", x, v.Hidden, v.Epsilon)
 		h = n.selfAttention(scope+".attention.attention", [3]string{".query", ".key", ".value"}, h, "", v.Hidden, v.Heads)
 		x = n.Op(scope, "Add", []string{n.linear(scope+".attention.output.dense", h, v.Hidden, v.Hidden), x})
@@ -50,11 +65,27 @@ func (v *ViT) Build(w Weights) *Network {
 		h = n.gelu(scope+".intermediate", n.linear(scope+".intermediate.dense", h, v.Hidden, v.Intermediate))
 		x = n.Op(scope, "Add", []string{n.linear(scope+".output.dense", h, v.Intermediate, v.Hidden), x})
 	}
-	x = n.norm("vit.layernorm", x, v.Hidden, v.Epsilon)
-	class := n.Op("classifier", "Gather", []string{x, n.Index(0)}, onnx.Int("axis", 1))
-	n.OpAs("logits", "Identity", []string{n.linear("classifier", class, v.Hidden, v.Classes)})
-	n.Output("logits", onnx.Float32, "batch", strconv.FormatInt(v.Classes, 10))
-	return n
+	return n.norm("vit.layernorm", x, v.Hidden, v.Epsilon)
+}
+
+// half is encoder in float16.
+func (v *ViT) half(n *Network, x string) string {
+	h := n.norm(layer(0)+".layernorm_before", x, v.Hidden, v.Epsilon)
+	for l := range v.Layers {
+		scope := layer(l)
+		weight, bias := n.merged(scope+".attention.attention", [3]string{".query", ".key", ".value"}, v.Hidden)
+		h = n.fusedAttention(scope, h, weight, bias, "", v.Heads)
+		h = n.transposedProduct(scope+".attention.output.dense", h, v.Hidden, v.Hidden)
+		h, x = n.skipNormSum(scope+".layernorm_after", h, x, scope+".attention.output.dense.bias", v.Hidden, v.Epsilon)
+		h = n.biasGelu(scope+".intermediate.dense", n.transposedProduct(scope+".intermediate.dense", h, v.Hidden, v.Intermediate), v.Intermediate)
+		h = n.transposedProduct(scope+".output.dense", h, v.Intermediate, v.Hidden)
+		next := "vit.layernorm"
+		if l+1 < v.Layers {
+			next = layer(l+1) + ".layernorm_before"
+		}
+		h, x = n.skipNormSum(next, h, x, scope+".output.dense.bias", v.Hidden, v.Epsilon)
+	}
+	return h
 }
 
 // embed makes a token of each patch, behind one that stands for the class, and

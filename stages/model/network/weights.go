@@ -29,9 +29,40 @@ type Network struct {
 	deviation float64
 }
 
-// Weights says where those of a network come from.
+// scalar adds a constant of the network's precision.
+func (n *Network) scalar(v float32) string {
+	if n.weights.Float16 {
+		return n.Half(v)
+	}
+	return n.Scalar(v)
+}
+
+// input adds an input of float32, and brings it to the network's precision.
+func (n *Network) input(name string, dims ...string) string {
+	x := n.Input(name, onnx.Float32, dims...)
+	if n.weights.Float16 {
+		return n.Op(name, "Cast", []string{x}, onnx.Int("to", int64(onnx.Float16)))
+	}
+	return x
+}
+
+// result adds an operator that gives an output of float32 by that name, and returns
+// what it gives in the network's precision.
+func (n *Network) result(name, op string, inputs []string, attrs ...onnx.Attribute) string {
+	if !n.weights.Float16 {
+		n.OpAs(name, op, inputs, attrs...)
+		return name
+	}
+	x := n.Op(name, op, inputs, attrs...)
+	n.OpAs(name, "Cast", []string{x}, onnx.Int("to", int64(onnx.Float32)))
+	return x
+}
+
+// Weights says where those of a network come from, and in what precision they and the
+// arithmetic are.
 type Weights struct {
-	Seed uint64
+	Seed    uint64
+	Float16 bool // else float32; inputs and outputs are of that or of integers either way
 	// Stored, unless nil, returns what writes a parameter's elements as float32,
 	// in place of what the seed gives.
 	Stored func(parameter string, transposed bool) func(io.Writer) error
@@ -62,8 +93,13 @@ func (n *Network) parameter(name string, mean float64, dims ...int64) string {
 // weight adds an initialiser drawn from N(mean, std^2), as [stream] draws, or
 // taken from a checkpoint.
 func (n *Network) weight(name string, mean, std float64, dims ...int64) string {
+	return n.initialiser(name, dims, n.elements(name, mean, std, dims...))
+}
+
+// elements returns what writes a parameter as float32.
+func (n *Network) elements(name string, mean, std float64, dims ...int64) func(io.Writer) error {
 	if n.weights.Stored != nil {
-		return n.Weight(name, dims, n.weights.Stored(name, n.Transposed[name]))
+		return n.weights.Stored(name, n.Transposed[name])
 	}
 	s := stream{n.weights.Seed, name, mean, std, 1}
 	for _, d := range dims {
@@ -71,7 +107,15 @@ func (n *Network) weight(name string, mean, std float64, dims ...int64) string {
 	}
 	n.recipe = binary.LittleEndian.AppendUint64(n.recipe, math.Float64bits(mean))
 	n.recipe = binary.LittleEndian.AppendUint64(n.recipe, math.Float64bits(std))
-	return n.Weight(name, dims, s.write)
+	return s.write
+}
+
+// initialiser adds one of the network's precision, from what writes float32.
+func (n *Network) initialiser(name string, dims []int64, data func(io.Writer) error) string {
+	if !n.weights.Float16 {
+		return n.Weight(name, dims, data)
+	}
+	return n.WeightOf(onnx.Float16, name, dims, func(w io.Writer) error { return data(&halver{w: w}) })
 }
 
 // weightsVersion changes when a stream has other numbers.

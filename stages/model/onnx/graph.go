@@ -7,7 +7,9 @@ import (
 	"io"
 	"math"
 	"strconv"
+	"strings"
 
+	"github.com/x448/float16"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -25,6 +27,7 @@ type Graph struct {
 
 	nodes           []byte // encoded, in order
 	ops             map[string]int
+	domains         map[string]int64 // versions of operator sets other than the standard one
 	inputs, outputs []Value
 	weights         []weight
 	constants       map[string]string // encoded tensor -> name
@@ -63,7 +66,12 @@ func (g *Graph) Output(name string, t Type, dims ...string) {
 // Weight adds an initialiser of float32 elements. Write calls data, which must
 // write them in row-major order, little endian.
 func (g *Graph) Weight(name string, dims []int64, data func(io.Writer) error) string {
-	t := Tensor{Name: name, Type: Float32, Dims: dims}
+	return g.WeightOf(Float32, name, dims, data)
+}
+
+// WeightOf is [Graph.Weight] for elements of any type.
+func (g *Graph) WeightOf(of Type, name string, dims []int64, data func(io.Writer) error) string {
+	t := Tensor{Name: name, Type: of, Dims: dims}
 	if n, ok := t.Elements(); ok {
 		t.Bytes, _ = t.Type.Bytes(n)
 	}
@@ -121,6 +129,19 @@ func (g *Graph) OpAs(out, op string, inputs []string, attrs ...Attribute) {
 	g.add([]string{out}, op, inputs, attrs)
 }
 
+// Parts adds an operator of which some outputs are wanted, by their numbers from 0, and
+// returns their names.
+func (g *Graph) Parts(scope, op string, inputs []string, wanted []int, attrs ...Attribute) []string {
+	outs := make([]string, wanted[len(wanted)-1]+1)
+	var names []string
+	for _, i := range wanted {
+		outs[i] = g.unique(scope + "/" + op)
+		names = append(names, outs[i])
+	}
+	g.add(outs, op, inputs, attrs)
+	return names
+}
+
 // Split adds the operator that divides a value along an axis into equal parts.
 func (g *Graph) Split(scope, in string, axis int64, parts int) []string {
 	var outs []string
@@ -130,6 +151,10 @@ func (g *Graph) Split(scope, in string, axis int64, parts int) []string {
 	g.add(outs, "Split", []string{in}, []Attribute{Int("axis", axis)})
 	return outs
 }
+
+// Microsoft is what begins the names of operators that ONNX Runtime has of its own, of
+// the first version of their set.
+const Microsoft = "com.microsoft."
 
 // add adds an operator, named for its first output.
 func (g *Graph) add(outs []string, op string, inputs []string, attrs []Attribute) {
@@ -142,12 +167,17 @@ func (g *Graph) add(outs []string, op string, inputs []string, attrs []Attribute
 		b = text(b, 2, out)
 	}
 	b = text(b, 3, outs[0])
-	b = text(b, 4, op)
+	plain, own := strings.CutPrefix(op, Microsoft)
+	b = text(b, 4, plain)
 	for _, a := range attrs {
 		b = message(b, 5, a.encoded)
 		if a.name == "axis" {
 			axis = a.integer
 		}
+	}
+	if own {
+		b = text(b, 7, strings.TrimSuffix(Microsoft, "."))
+		g.domains = map[string]int64{strings.TrimSuffix(Microsoft, "."): 1}
 	}
 	g.nodes = message(g.nodes, 1, b)
 	g.ops[op]++
@@ -167,6 +197,11 @@ func (g *Graph) unique(name string) string {
 // parameters.
 func (g *Graph) Scalar(v float32) string {
 	return g.constant(Float32, nil, binary.LittleEndian.AppendUint32(nil, math.Float32bits(v)))
+}
+
+// Half adds a float16 constant without dimensions.
+func (g *Graph) Half(v float32) string {
+	return g.constant(Float16, nil, binary.LittleEndian.AppendUint16(nil, float16.Fromfloat32(v).Bits()))
 }
 
 // Index adds an int64 constant without dimensions.
@@ -201,7 +236,7 @@ func (g *Graph) constant(t Type, dims []int64, raw []byte) string {
 func (g *Graph) Info() (*Info, error) {
 	info := &Info{
 		IR: g.ir, Producer: g.producer, Opset: g.opset, Inputs: g.inputs, Outputs: g.outputs,
-		Ops: g.ops, Bytes: g.layout().size,
+		Domains: g.domains, Ops: g.ops, Bytes: g.layout().size,
 	}
 	for _, w := range g.weights {
 		if err := info.add(w.Tensor); err != nil {
@@ -248,6 +283,9 @@ func (g *Graph) layout() layout {
 	l.size = int64(len(l.head)) + inner
 	l.head = append(l.head, head...)
 	set := message(nil, 8, integer(text(nil, 1, ""), 2, g.opset))
+	for domain, version := range g.domains { // one at most
+		set = message(set, 8, integer(text(nil, 1, domain), 2, version))
+	}
 	l.size += int64(len(set))
 	l.tail = append(tail, set...)
 	return l

@@ -23,9 +23,9 @@ type Type int32
 // The types that graphs are written with; files may hold any other.
 const (
 	Float32 Type = 1
+	Int32   Type = 6
 	Int64   Type = 7
-
-	int32s Type = 6
+	Float16 Type = 10
 )
 
 // types lists names, sizes in bits (0: no fixed size) and whether tensors of the
@@ -287,7 +287,7 @@ func (u *uses) origin(name string) (first string, reshaped bool) {
 func (i *Info) settle(u *uses) {
 	rows := map[string]int64{}
 	for _, t := range i.Initialisers {
-		bias := t.Type == int32s && u.biases[t.Name]
+		bias := t.Type == Int32 && u.biases[t.Name]
 		if n, _ := t.Elements(); len(t.Dims) > 0 && (types[t.Type].weight || bias) && !u.apart[t.Name] {
 			i.Parameters += n
 		}

@@ -311,11 +311,11 @@ func TestParametersAndRows(t *testing.T) {
 		{"sparse", [][]byte{message(nil, 15, message(message(nil, 1, of("w", Float32, 7)), 2, of("", Int64, 7)))}, 7, 28, nil},
 		{"quantised", [][]byte{
 			weight("w", int8s, 4, 3), weight("ws", Float32, 3), weight("wz", int8s, 3), node("DequantizeLinear", "w ws wz", "wf"),
-			weight("b", int32s, 3), weight("bs", Float32, 3), node("com.microsoft:DequantizeLinear", "b bs", "bf"),
-			weight("n", int32s, 3),
+			weight("b", Int32, 3), weight("bs", Float32, 3), node("com.microsoft:DequantizeLinear", "b bs", "bf"),
+			weight("n", Int32, 3),
 		}, 15, 12 + 12 + 3 + 12 + 12 + 12, nil},
 		{"quantised operators", [][]byte{
-			weight("w", int8s, 4, 3), weight("s", Float32, 1), weight("z", int8s, 1), weight("b", int32s, 4),
+			weight("w", int8s, 4, 3), weight("s", Float32, 1), weight("z", int8s, 1), weight("b", Int32, 4),
 			node("QLinearConv", "x s z w s z s z b", "y"), node("com.microsoft:QGemm", "x s z w s z b s z", "z"),
 		}, 16, 12 + 4 + 1 + 16, nil},
 		{"resized", [][]byte{weight("scales", Float32, 4), node("Resize", "x scales scales", "y")}, 0, 16, nil},
