@@ -1,0 +1,782 @@
+package lower
+
+import (
+	"fmt"
+	"go/token"
+	"go/types"
+	"slices"
+	"strings"
+
+	"golang.org/x/tools/go/ssa"
+)
+
+// set writes that a value's variable gets an expression.
+func (w *writer) set(v ssa.Value, format string, args ...any) {
+	w.line("%s = %s", w.name(v), fmt.Sprintf(format, args...))
+}
+
+// instruction writes an instruction that is no jump.
+func (w *writer) instruction(instr ssa.Instruction) {
+	switch i := instr.(type) {
+	case *ssa.Alloc:
+		w.set(i, "new(%s)", w.typ(i.Type().Underlying().(*types.Pointer).Elem()))
+	case *ssa.BinOp:
+		if w.fused[i] {
+			return
+		}
+		if mayFail(i) {
+			w.mark(i.Pos())
+		}
+		if i.Op == token.SHL || i.Op == token.SHR {
+			if b := i.Y.Type().Underlying().(*types.Basic); b.Info()&types.IsUnsigned == 0 {
+				if _, ok := i.Y.(*ssa.Const); !ok {
+					w.line("if %s < 0 {\n\t\t%s.Shift(-1)\n\t}", w.value(i.Y), kern)
+				}
+			}
+		}
+		w.set(i, "%s", w.binary(i))
+	case *ssa.UnOp:
+		w.unary(i)
+	case *ssa.ChangeType:
+		w.changeType(i)
+	case *ssa.Convert:
+		w.convert(i)
+	case *ssa.MultiConvert:
+		w.refuse(i.Pos(), "write it for the types you use", "a conversion of a type parameter")
+	case *ssa.ChangeInterface:
+		w.set(i, "%s", w.changeInterface(w.value(i.X), i.X.Type(), i.Type()))
+	case *ssa.MakeInterface:
+		w.set(i, "%s", w.makeInterface(w.value(i.X), i.X.Type(), i.Type()))
+	case *ssa.SliceToArrayPointer:
+		w.mark(i.Pos())
+		w.set(i, "%s.Array(%s, %s).(%s)", kern, w.value(i.X), w.zero(i.Type()), w.typ(i.Type()))
+	case *ssa.MakeClosure:
+		var list []string
+		for _, b := range i.Bindings {
+			list = append(list, w.value(b))
+		}
+		w.set(i, "%s(%s)", w.value(i.Fn), strings.Join(list, ", "))
+	case *ssa.MakeMap:
+		w.set(i, "make(%s)", w.typ(i.Type()))
+	case *ssa.MakeChan:
+		w.mark(i.Pos())
+		w.set(i, "make(chan %s, %s)", w.typ(i.Type().Underlying().(*types.Chan).Elem()), w.index(i.Size))
+	case *ssa.MakeSlice:
+		w.mark(i.Pos())
+		n, c := w.index(i.Len), w.index(i.Cap)
+		_, fixed := i.Len.(*ssa.Const)
+		if _, ok := i.Cap.(*ssa.Const); !fixed || !ok {
+			w.line("%s.Size(%s, %s)", kern, n, c)
+		}
+		w.set(i, "make(%s, %s, %s)", w.typ(i.Type()), n, c)
+	case *ssa.Slice:
+		w.slice(i)
+	case *ssa.FieldAddr:
+		if !w.folded[i] {
+			if w.erasedAddress(i) {
+				w.refuse(i.Pos(), "copy the field into a variable and back", "the address of a field that leads back to its own struct cannot be interpreted")
+			}
+			w.mark(i.Pos())
+			w.set(i, "&%s.%s", w.base(i.X), w.field(i.X.Type().Underlying().(*types.Pointer).Elem(), i.Field))
+		}
+	case *ssa.Field:
+		if w.erased(i.X.Type(), i.Field) {
+			e := w.declare("interface{}")
+			w.line("%s = %s.%s", e, w.value(i.X), w.field(i.X.Type(), i.Field))
+			w.unpackErased(w.name(i), e, i.Type())
+			return
+		}
+		w.set(i, "%s.%s", w.value(i.X), w.field(i.X.Type(), i.Field))
+	case *ssa.IndexAddr:
+		if w.folded[i] {
+			return
+		}
+		w.mark(i.Pos())
+		if _, ok := i.X.Type().Underlying().(*types.Slice); ok {
+			w.set(i, "&%s[%s]", w.value(i.X), w.index(i.Index))
+			return
+		}
+		w.set(i, "&%s[%s]", w.place(i.X), w.index(i.Index))
+	case *ssa.Index:
+		w.mark(i.Pos())
+		w.set(i, "%s[%s]", w.operand(i.X), w.index(i.Index))
+	case *ssa.Lookup:
+		w.mark(i.Pos())
+		if i.CommaOk {
+			w.line("%s = %s[%s]", strings.Join(w.parts(i), ", "), w.value(i.X), w.value(i.Index))
+			return
+		}
+		w.set(i, "%s[%s]", w.value(i.X), w.value(i.Index))
+	case *ssa.MapUpdate:
+		w.mark(i.Pos())
+		w.line("%s[%s] = %s", w.value(i.Map), w.value(i.Key), w.value(i.Value))
+	case *ssa.Store:
+		if a, ok := i.Addr.(*ssa.Alloc); !ok || w.names[a] == "" {
+			w.mark(i.Pos())
+		}
+		if w.folded[i.Addr] && w.erasedAddress(i.Addr) {
+			v := w.value(i.Val)
+			w.line("%s = nil\n\tif %s != nil {\n\t\t%[1]s = %[2]s\n\t}", w.place(i.Addr), v)
+			return
+		}
+		w.line("%s = %s", w.place(i.Addr), w.value(i.Val))
+	case *ssa.Range:
+		if _, ok := i.X.Type().Underlying().(*types.Map); !ok {
+			at := w.declare("int")
+			w.line("%s = 0", at)
+			w.names[i] = w.value(i.X) + ", " + at
+			return
+		}
+		it := w.declare("*" + kern + ".Iterator")
+		w.names[i] = it
+		w.line("%s = %s.Range(%s)", it, kern, w.value(i.X))
+	case *ssa.Next:
+		w.next(i)
+	case *ssa.Extract:
+		w.names[i] = w.parts(i.Tuple)[i.Index]
+	case *ssa.TypeAssert:
+		w.assert(i)
+	case *ssa.Call:
+		w.call(i)
+	case *ssa.Defer:
+		w.deferred(i)
+	case *ssa.RunDefers:
+		w.mark(w.pos)
+		w.line("%s.RunDefers(%s)", kern, w.frame)
+		w.last = token.NoPos
+	case *ssa.Go:
+		w.refuse(i.Pos(), "loops over samples belong in the functions of nb, which are compiled", "a notebook runs in one goroutine")
+	case *ssa.Send:
+		w.mark(i.Pos())
+		w.line("%s.Send(%s, %s)", kern, w.value(i.Chan), w.value(i.X))
+	case *ssa.Select:
+		w.selection(i)
+	default:
+		w.refuse(instr.Pos(), "", "%T cannot be interpreted", instr)
+	}
+}
+
+func (w *writer) unary(i *ssa.UnOp) {
+	switch i.Op {
+	case token.MUL:
+		if onlyMeasured(i) {
+			return
+		}
+		if _, ok := i.X.(*ssa.Alloc); !ok {
+			w.mark(i.Pos())
+		}
+		if w.folded[i.X] && w.erasedAddress(i.X) {
+			e := w.declare("interface{}")
+			w.line("%s = %s", e, w.place(i.X))
+			w.unpackErased(w.name(i), e, i.Type())
+			return
+		}
+		w.set(i, "%s", w.place(i.X))
+	case token.ARROW:
+		w.mark(i.Pos())
+		elem := i.X.Type().Underlying().(*types.Chan).Elem()
+		e, ok := w.declare("interface{}"), w.declare("bool")
+		w.line("%s, %s = %s.Receive(%s)", e, ok, kern, w.value(i.X))
+		if !i.CommaOk {
+			w.unpack(w.name(i), e, elem)
+			return
+		}
+		parts := w.parts(i)
+		w.unpack(parts[0], e, elem)
+		w.line("%s = %s", parts[1], ok)
+	case token.SUB:
+		if b := i.X.Type().Underlying().(*types.Basic); b.Info()&types.IsComplex != 0 {
+			w.set(i, "%s(%s.Negative(complex128(%s)))", w.typ(i.Type()), kern, w.operand(i.X))
+			return
+		} else if b.Info()&types.IsFloat != 0 {
+			w.set(i, "%s * %s(-1.0)", w.operand(i.X), w.typ(i.Type())) // of zero as well
+			return
+		}
+		w.set(i, "-%s", w.operand(i.X))
+	default:
+		w.set(i, "%s%s", i.Op, w.operand(i.X))
+	}
+}
+
+// onlyMeasured tells whether a value is an array of which only the length is asked,
+// for which it is not read.
+func onlyMeasured(i *ssa.UnOp) bool {
+	if _, ok := i.Type().Underlying().(*types.Array); !ok || len(*i.Referrers()) == 0 {
+		return false
+	}
+	for _, r := range *i.Referrers() {
+		c, ok := r.(*ssa.Call)
+		if !ok {
+			return false
+		}
+		if b, ok := c.Call.Value.(*ssa.Builtin); !ok || b.Name() != "len" && b.Name() != "cap" {
+			return false
+		}
+	}
+	return true
+}
+
+// unpack gives a variable of a type the value that the kernel has returned as any.
+func (w *writer) unpack(to, from string, t types.Type) {
+	if to == "_" {
+		return
+	}
+	typ := w.typ(t)
+	switch {
+	case typ == "interface{}":
+		w.line("%s = %s", to, from)
+	case types.IsInterface(t):
+		w.line("if %s == nil {\n\t\t%s = %s\n\t} else {\n\t\t%s = %s.(%s)\n\t}", from, to, w.zero(t), to, from, typ)
+	default:
+		w.line("%s = %s.(%s)", to, from, typ)
+	}
+}
+
+// unpackErased gives a variable the value of a field that is held as any.
+func (w *writer) unpackErased(to, from string, t types.Type) {
+	w.line("if %s == nil {\n\t\t%s = %s\n\t} else {\n\t\t%s = %s.(%s)\n\t}", from, to, w.zero(t), to, from, w.typ(t))
+}
+
+// erasedAddress tells whether an address is that of a field that is held as any.
+func (w *writer) erasedAddress(v ssa.Value) bool {
+	f, ok := v.(*ssa.FieldAddr)
+	return ok && w.erased(f.X.Type().Underlying().(*types.Pointer).Elem(), f.Field)
+}
+
+func (w *writer) changeType(i *ssa.ChangeType) {
+	from, to := w.typ(i.X.Type()), w.typ(i.Type())
+	_, structs := i.Type().Underlying().(*types.Struct)
+	switch {
+	case from == to:
+		if w.folded[i.X] {
+			w.set(i, "%s", w.value(i.X))
+			return
+		}
+		w.names[i] = w.value(i.X)
+	case structs, strings.HasPrefix(to, "func"), isChan(i.Type()), !w.own(i.Type()) || !w.own(i.X.Type()):
+		w.set(i, "(%s)(%s)", to, w.value(i.X))
+	default:
+		w.refuse(i.Pos(), "give both the same type", "a conversion of %s to %s cannot be interpreted", i.X.Type(), i.Type())
+	}
+}
+
+func isChan(t types.Type) bool {
+	_, ok := t.Underlying().(*types.Chan)
+	return ok
+}
+
+func (w *writer) convert(i *ssa.Convert) {
+	if b, ok := i.Type().Underlying().(*types.Basic); ok && b.Kind() == types.UnsafePointer {
+		w.refuse(i.Pos(), "", "a notebook may not use package unsafe")
+	}
+	from, ok := i.X.Type().Underlying().(*types.Basic)
+	typ := w.typ(i.Type())
+	x := w.operand(i.X)
+	if ok && from.Info()&types.IsInteger != 0 && isText(i.Type()) && from.Kind() != types.Int32 {
+		// Of any integer: what is no rune is the replacement character.
+		r := w.declare("rune")
+		w.line("%s = 0xFFFD", r)
+		low := " && " + x + " >= 0"
+		if from.Info()&types.IsUnsigned != 0 {
+			low = ""
+		}
+		if from.Kind() == types.Int8 || from.Kind() == types.Uint8 {
+			w.line("%s = rune(%s)", r, x)
+		} else if from.Kind() == types.Int16 || from.Kind() == types.Uint16 {
+			w.line("%s = rune(%s)", r, x)
+		} else {
+			w.line("if %s <= 0x10FFFF%s {\n\t\t%s = rune(%s)\n\t}", x, low, r, x)
+		}
+		x = r
+	}
+	w.set(i, "%s(%s)", conversion(typ), x)
+}
+
+func isText(t types.Type) bool {
+	b, ok := t.Underlying().(*types.Basic)
+	return ok && b.Info()&types.IsString != 0
+}
+
+func conversion(typ string) string {
+	if strings.ContainsAny(typ, "*<[(") && !strings.HasPrefix(typ, "[]") {
+		return "(" + typ + ")"
+	}
+	return typ
+}
+
+// changeInterface writes a value of one interface type as one of another.
+func (w *writer) changeInterface(x string, from, to types.Type) string {
+	a, b := w.typ(from), w.typ(to)
+	switch {
+	case a == b:
+		return x
+	case b == "interface{}":
+		return kern + ".In(" + x + ")"
+	case a != "interface{}":
+		x = kern + ".In(" + x + ")"
+	}
+	return w.wrap(x, to)
+}
+
+// wrap writes a value as one of a compiled interface type.
+func (w *writer) wrap(x string, to types.Type) string {
+	w.implement(to)
+	if w.typ(to) == "error" {
+		return kern + ".AsError(" + x + ")"
+	}
+	e := w.declare("interface{}")
+	out := w.declare(w.typ(to))
+	w.line("%s = %s.Wrap(%d, %s)", e, kern, w.id(to), x)
+	w.unpack(out, e, to)
+	return out
+}
+
+// implement makes the methods of a compiled interface ones that the kernel can
+// call on the notebook's values.
+func (e *emitter) implement(t types.Type) {
+	i := t.Underlying().(*types.Interface)
+	for k := range i.NumMethods() {
+		e.invoke(i.Method(k))
+	}
+}
+
+// makeInterface writes a value as one in an interface.
+func (w *writer) makeInterface(x string, t, to types.Type) string {
+	if !w.own(t) {
+		if w.typ(to) == "interface{}" || types.IsInterface(t) {
+			return x
+		}
+		return x
+	}
+	n := w.box(t)
+	boxed := fmt.Sprintf("%s.Box(%d, %s)", kern, n, x)
+	if w.typ(to) == "interface{}" {
+		return boxed
+	}
+	return w.wrap(boxed, to)
+}
+
+func (w *writer) slice(i *ssa.Slice) {
+	w.mark(i.Pos())
+	x := ""
+	if _, ok := i.X.Type().Underlying().(*types.Pointer); ok {
+		x = w.place(i.X)
+	} else {
+		x = w.operand(i.X)
+	}
+	bound := func(v ssa.Value) string {
+		if v == nil {
+			return ""
+		}
+		if c, ok := v.(*ssa.Const); ok && c.Int64() > 0 {
+			n := w.declare("int") // or the interpreter would refuse what is out of bounds
+			w.line("%s = %s", n, w.index(v))
+			return n
+		}
+		return w.index(v)
+	}
+	text := bound(i.Low) + ":" + bound(i.High)
+	if i.Max != nil {
+		text += ":" + bound(i.Max)
+	}
+	w.set(i, "%s[%s]", x, text)
+}
+
+func (w *writer) next(i *ssa.Next) {
+	parts := w.parts(i)
+	t := i.Type().(*types.Tuple)
+	if i.IsString {
+		text, at, _ := strings.Cut(w.names[i.Iter], ", ")
+		if !strings.HasPrefix(text, "\"") {
+			text, at = w.names[i.Iter][:strings.LastIndex(w.names[i.Iter], ", ")], w.names[i.Iter][strings.LastIndex(w.names[i.Iter], ", ")+2:]
+		} else {
+			k := strings.LastIndex(w.names[i.Iter], ", ")
+			text, at = w.names[i.Iter][:k], w.names[i.Iter][k+2:]
+		}
+		r := parts[2]
+		if r == "_" {
+			r = w.declare("rune")
+		}
+		key := parts[1]
+		if key == "_" {
+			key = w.declare("int")
+		}
+		w.line("%s = %s < len(%s)", parts[0], at, text)
+		w.line("if %s {\n\t\t%s = %s\n\t\t%s, %s = %s.Rune(%s, %s)\n\t}", parts[0], key, at, r, at, kern, text, at)
+		return
+	}
+	it := w.names[i.Iter]
+	w.line("%s = %s.Next(%s)", parts[0], kern, it)
+	w.line("if %s {", parts[0])
+	for k, call := range []string{"", "At", "Held"} {
+		if k > 0 && parts[k] != "_" {
+			e := w.declare("interface{}")
+			w.line("%s = %s.%s(%s)", e, kern, call, it)
+			w.unpack(parts[k], e, t.At(k).Type())
+		}
+	}
+	w.line("}")
+}
+
+func (w *writer) assert(i *ssa.TypeAssert) {
+	x := w.value(i.X)
+	if w.typ(i.X.Type()) != "interface{}" {
+		x = kern + ".In(" + x + ")"
+	}
+	e := w.declare("interface{}")
+	w.line("%s = %s", e, x)
+	n := w.id(i.AssertedType)
+	ok, to := "", ""
+	if i.CommaOk {
+		parts := w.parts(i)
+		to, ok = parts[0], parts[1]
+	} else {
+		to, ok = w.name(i), w.declare("bool")
+	}
+	isInterface := types.IsInterface(i.AssertedType)
+	if isInterface {
+		w.line("%s = %s.Implements(%d, %s)", ok, kern, n, e)
+	} else {
+		w.line("%s = %s.Is(%d, %s)", ok, kern, n, e)
+	}
+	if i.CommaOk {
+		if to == "_" {
+			return
+		}
+		w.line("%s = %s", to, w.zero(i.AssertedType))
+		w.line("if %s {", ok)
+	} else {
+		w.mark(i.Pos())
+		w.line("if !%s {\n\t\t%s.Refuse(%d, %d, %s)\n\t}", ok, kern, w.id(i.X.Type()), n, e)
+	}
+	typ := w.typ(i.AssertedType)
+	switch {
+	case isInterface && typ == "interface{}":
+		w.line("%s = %s", to, e)
+	case isInterface:
+		w.line("%s = %s", to, w.wrap(e, i.AssertedType))
+	case w.own(i.AssertedType):
+		w.line("%s = %s.Unbox(%s).(%s)", to, kern, e, typ)
+	default:
+		w.line("%s = %s.(%s)", to, e, typ)
+	}
+	if i.CommaOk {
+		w.line("}")
+	}
+}
+
+func (w *writer) selection(i *ssa.Select) {
+	w.mark(i.Pos())
+	var channels, values, sends []string
+	for _, s := range i.States {
+		channels = append(channels, w.value(s.Chan))
+		sends = append(sends, fmt.Sprint(s.Dir == types.SendOnly))
+		if s.Send == nil {
+			values = append(values, "nil")
+		} else {
+			values = append(values, w.value(s.Send))
+		}
+	}
+	parts := w.parts(i)
+	e := w.declare("interface{}")
+	w.line("%s, %s, %s = %s.Select(%v, []interface{}{%s}, []interface{}{%s}, []bool{%s})", parts[0], parts[1], e, kern, i.Blocking,
+		strings.Join(channels, ", "), strings.Join(values, ", "), strings.Join(sends, ", "))
+	k := 2
+	for n, s := range i.States {
+		if s.Dir == types.SendOnly {
+			continue
+		}
+		elem := s.Chan.Type().Underlying().(*types.Chan).Elem()
+		w.line("%s = %s", parts[k], w.zero(elem))
+		w.line("if %s == %d {", parts[0], n)
+		w.unpack(parts[k], e, elem)
+		w.line("}")
+		k++
+	}
+}
+
+// call writes a call and what becomes of its results.
+func (w *writer) call(i *ssa.Call) {
+	if b, ok := i.Call.Value.(*ssa.Builtin); ok {
+		w.builtin(i, b)
+		return
+	}
+	var args []string
+	for _, a := range i.Call.Args {
+		args = append(args, w.value(a))
+	}
+	w.mark(i.Pos())
+	target := ""
+	if i.Call.IsInvoke() || i.Call.StaticCallee() == nil || w.plainClosure(i.Call.Value) {
+		target = w.value(i.Call.Value)
+	}
+	text, results := w.callText(&i.Call, target, args)
+	w.last = token.NoPos
+	switch results.Len() {
+	case 0:
+		w.line("%s", text)
+	case 1:
+		if out := w.typ(results.At(0).Type()); out == "interface{}" && w.compiled(&i.Call) {
+			text = kern + ".In(" + text + ")"
+		}
+		w.set(i, "%s", text)
+	default:
+		parts := w.parts(i)
+		w.line("%s = %s", strings.Join(parts, ", "), text)
+		for k, p := range parts {
+			if w.typ(results.At(k).Type()) == "interface{}" && w.compiled(&i.Call) {
+				w.line("%s = %s.In(%s)", p, kern, p)
+			}
+		}
+	}
+}
+
+func (w *writer) plainClosure(v ssa.Value) bool {
+	_, ok := v.(*ssa.MakeClosure)
+	return ok
+}
+
+// compiled tells whether a call leaves the notebook.
+func (w *writer) compiled(c *ssa.CallCommon) bool {
+	if c.IsInvoke() {
+		return w.typ(c.Value.Type()) != "interface{}"
+	}
+	f, ok := c.Value.(*ssa.Function)
+	if !ok {
+		return !w.own(c.Value.Type())
+	}
+	return w.external(f)
+}
+
+// callText writes a call of a target with arguments.
+func (w *writer) callText(c *ssa.CallCommon, target string, args []string) (string, *types.Tuple) {
+	sig := c.Signature()
+	spread := func(list []string) string {
+		text := strings.Join(list, ", ")
+		if sig.Variadic() && (w.compiled(c) || !w.own(sig)) {
+			text += "..."
+		}
+		return text
+	}
+	if c.IsInvoke() {
+		if w.typ(c.Value.Type()) != "interface{}" {
+			return target + "." + c.Method.Name() + "(" + spread(w.outward(c, args)) + ")", sig.Results()
+		}
+		i := w.invoke(c.Method)
+		list := append([]string{target}, args...)
+		text := strings.Join(list, ", ")
+		if sig.Variadic() && !w.own(sig) {
+			text += "..."
+		}
+		return i + "(" + text + ")", sig.Results()
+	}
+	f, ok := c.Value.(*ssa.Function)
+	if !ok {
+		return target + "(" + spread(args) + ")", sig.Results()
+	}
+	if !w.external(f) {
+		text := strings.Join(args, ", ")
+		if sig.Variadic() && !w.own(f.Signature) && f.Signature.Recv() == nil {
+			text += "..."
+		}
+		return w.function(f) + "(" + text + ")", sig.Results()
+	}
+	if f.TypeArgs() != nil || f.TypeParams().Len() > 0 {
+		w.refuse(c.Pos(), "write the loop", "the generic function %s.%s cannot be interpreted", f.Pkg.Pkg.Name(), f.Name())
+	}
+	if sig.Recv() != nil {
+		return args[0] + "." + f.Name() + "(" + spread(w.outward(c, args[1:])) + ")", sig.Results()
+	}
+	path := f.Object().Pkg().Path()
+	switch {
+	case path == "errors" && f.Name() == "As":
+		return kern + ".As(" + strings.Join(args, ", ") + ")", sig.Results()
+	case strings.HasSuffix(path, "/nb") && sig.Variadic() && sig.Params().Len() == 2 && isText(sig.Params().At(0).Type()):
+		if s, ok := sig.Params().At(1).Type().(*types.Slice); ok && types.IsInterface(s.Elem()) {
+			return fmt.Sprintf("%s.%s(\"%%s\", %s.Sprintf(%s...))", w.pkg(f.Object().Pkg()), f.Name(), kern, strings.Join(args, ", ")), sig.Results()
+		}
+	case path == "fmt":
+		return w.pkg(f.Object().Pkg()) + "." + f.Name() + "(" + spread(args) + ")", sig.Results()
+	}
+	return w.pkg(f.Object().Pkg()) + "." + f.Name() + "(" + spread(w.outward(c, args)) + ")", sig.Results()
+}
+
+// outward gives arguments of type any the form that compiled code works on.
+func (w *writer) outward(c *ssa.CallCommon, args []string) []string {
+	sig := c.Signature()
+	out := slices.Clone(args)
+	for i := range sig.Params().Len() {
+		switch t := sig.Params().At(i).Type(); {
+		case w.typ(t) == "interface{}":
+			out[i] = kern + ".Plain(" + args[i] + ")"
+		case w.typ(t) == "[]interface{}" && sig.Variadic() && i == sig.Params().Len()-1:
+			out[i] = kern + ".Outs(" + args[i] + ")"
+		}
+	}
+	return out
+}
+
+// deferred writes a defer statement: what is called, and with what, is settled now.
+func (w *writer) deferred(i *ssa.Defer) {
+	frame := w.frame
+	if i.DeferStack != nil {
+		frame = w.value(i.DeferStack)
+	}
+	var params, names, values []string
+	take := func(v ssa.Value) string {
+		name := fmt.Sprintf("a%d", len(params))
+		params = append(params, name+" "+w.typ(v.Type()))
+		values = append(values, w.value(v))
+		return name
+	}
+	target := ""
+	_, builtin := i.Call.Value.(*ssa.Builtin)
+	if !builtin && (i.Call.IsInvoke() || i.Call.StaticCallee() == nil || w.plainClosure(i.Call.Value)) {
+		target = take(i.Call.Value)
+	}
+	for _, a := range i.Call.Args {
+		names = append(names, take(a))
+	}
+	w.mark(i.Pos())
+	if i.Call.IsInvoke() {
+		w.line("if %s == nil {\n\t\t%s.Panic(%s.Missing())\n\t}", values[0], kern, kern)
+	}
+	var text string
+	if b, ok := i.Call.Value.(*ssa.Builtin); ok {
+		text = w.deferredBuiltin(i, b, names)
+	} else {
+		text, _ = w.callText(&i.Call, target, names)
+	}
+	w.counter++
+	maker := fmt.Sprintf("d%d", w.counter)
+	fmt.Fprintf(&w.out, "func %s(%s) func() {\n\treturn func() {\n\t\t%s\n\t}\n}\n\n", maker, strings.Join(params, ", "), text)
+	w.line("%s.Defer(%s, %s(%s))", kern, frame, maker, strings.Join(values, ", "))
+}
+
+func (w *writer) deferredBuiltin(i *ssa.Defer, b *ssa.Builtin, names []string) string {
+	switch b.Name() {
+	case "panic":
+		return kern + ".Panic(" + names[0] + ")"
+	case "recover":
+		return kern + ".Recover(" + kern + ".Enter())"
+	case "delete":
+		return "delete(" + strings.Join(names, ", ") + ")"
+	case "print", "println":
+		return w.print(b.Name(), i.Call.Args, names)
+	case "close", "copy":
+		return b.Name() + "(" + strings.Join(names, ", ") + ")"
+	case "clear":
+		return kern + ".Clear(" + names[0] + ")"
+	}
+	w.refuse(i.Pos(), "call it in a function literal", "a deferred %s cannot be interpreted", b.Name())
+	return ""
+}
+
+// print writes a call of print or println.
+func (w *writer) print(name string, args []ssa.Value, values []string) string {
+	kinds := ""
+	for _, a := range args {
+		kind := "d"
+		switch u := a.Type().Underlying().(type) {
+		case *types.Basic:
+			switch info := u.Info(); {
+			case info&types.IsFloat != 0:
+				kind = "f"
+			case info&types.IsComplex != 0:
+				kind = "c"
+			}
+		case *types.Slice:
+			kind = "s"
+		case *types.Interface:
+			kind = "i"
+		default:
+			kind = "p"
+		}
+		kinds += kind
+	}
+	return fmt.Sprintf("%s.Print([]interface{}{%s}, %q, %v)", kern, strings.Join(values, ", "), kinds, name == "println")
+}
+
+func (w *writer) builtin(i *ssa.Call, b *ssa.Builtin) {
+	var args []string
+	for _, a := range i.Call.Args {
+		if w.packed[a] != nil {
+			args = append(args, "")
+			continue
+		}
+		args = append(args, w.value(a))
+	}
+	switch b.Name() {
+	case "append":
+		if list := w.packed[i.Call.Args[1]]; list != nil {
+			text := args[0]
+			for _, v := range list {
+				text += ", " + w.value(v)
+			}
+			w.set(i, "append(%s)", text)
+			return
+		}
+		w.set(i, "append(%s, %s...)", args[0], args[1])
+	case "len", "cap":
+		switch t := i.Call.Args[0].Type().Underlying().(type) {
+		case *types.Pointer:
+			w.set(i, "%d", t.Elem().Underlying().(*types.Array).Len())
+		case *types.Array:
+			w.set(i, "%d", t.Len())
+		default:
+			w.set(i, "%s(%s)", b.Name(), w.operand(i.Call.Args[0]))
+		}
+	case "copy":
+		w.mark(i.Pos())
+		w.set(i, "copy(%s, %s)", args[0], args[1])
+	case "delete":
+		w.mark(i.Pos())
+		w.line("delete(%s)", strings.Join(args, ", "))
+	case "close":
+		w.mark(i.Pos())
+		w.line("close(%s)", args[0])
+	case "clear":
+		w.line("%s.Clear(%s)", kern, args[0])
+	case "complex":
+		w.set(i, "complex(%s)", strings.Join(args, ", "))
+	case "real", "imag":
+		w.set(i, "%s(%s)", b.Name(), args[0])
+	case "min", "max":
+		w.extreme(i, b.Name(), args)
+	case "print", "println":
+		w.line("%s", w.print(b.Name(), i.Call.Args, args))
+	case "panic":
+		w.mark(i.Pos())
+		w.line("%s.Panic(%s)", kern, args[0])
+	case "recover":
+		w.set(i, "%s.Recover(%s)", kern, w.names[nil])
+	case "ssa:wrapnilchk":
+		w.mark(i.Pos())
+		w.line("if %s == nil {\n\t\t%s.Wrapped(%s, %s)\n\t}", args[0], kern, args[1], args[2])
+		w.set(i, "%s", args[0])
+	case "ssa:deferstack":
+		w.set(i, "%s", w.frame)
+	default:
+		w.refuse(i.Pos(), "", "%s cannot be interpreted", b.Name())
+	}
+}
+
+// extreme writes min and max.
+func (w *writer) extreme(i *ssa.Call, name string, args []string) {
+	typ := w.typ(i.Type())
+	to := w.name(i)
+	t := w.declare(typ)
+	w.line("%s = %s", t, args[0])
+	basic := i.Type().Underlying().(*types.Basic)
+	for _, a := range args[1:] {
+		switch {
+		case basic.Info()&types.IsFloat != 0:
+			w.line("%s = %s(%s.%s(float64(%s), float64(%s)))", t, typ, kern, map[string]string{"min": "Min", "max": "Max"}[name], t, a)
+		case name == "min":
+			w.line("if %s < %s {\n\t\t%s = %s\n\t}", a, t, t, a)
+		default:
+			w.line("if %s > %s {\n\t\t%s = %s\n\t}", a, t, t, a)
+		}
+	}
+	w.line("%s = %s", to, t)
+}

@@ -1,0 +1,316 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"reflect"
+	"runtime"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// A Frame is a call of a function that defers.
+type Frame struct {
+	machine   *Machine
+	deferred  []func()
+	Recovered bool // a panic ended the function's body and was recovered
+}
+
+// A panicking is a panic on its way.
+type panicking struct {
+	value     any
+	frame     *Frame // whose deferred calls it runs
+	recovered bool
+}
+
+// Frame begins a call of a function that defers.
+func (m *Machine) Frame() *Frame { return &Frame{machine: m} }
+
+// Defer notes a call for the end of the function.
+func Defer(f *Frame, call func()) { f.deferred = append(f.deferred, call) }
+
+// Run runs the body of a function that defers. Where it panics, the deferred
+// calls are made, and if none of them recovers the panic goes on.
+func Run(f *Frame, body func()) {
+	done := false
+	defer func() {
+		if done {
+			return
+		}
+		if r := recover(); r != nil {
+			f.unwind(r)
+		}
+	}()
+	body()
+	done = true
+}
+
+// unwind makes the deferred calls of a function that panicked.
+func (f *Frame) unwind(value any) {
+	p := &panicking{value: Recovered(value), frame: f}
+	m := f.machine
+	m.panics = append(m.panics, p)
+	depth := len(m.panics)
+	for len(f.deferred) > 0 {
+		func() {
+			defer func() {
+				if r := recover(); r != nil { // a deferred call's own panic takes the place of this one
+					m.panics = m.panics[:depth]
+					p.value, p.recovered = Recovered(r), false
+				}
+			}()
+			f.call()
+		}()
+		if p.recovered {
+			break
+		}
+	}
+	m.panics = m.panics[:depth-1]
+	if !p.recovered {
+		panic(p.value)
+	}
+	f.Recovered = true
+	// What is left is deferred by a function that returns now.
+	RunDefers(f)
+}
+
+// call makes the last deferred call.
+func (f *Frame) call() {
+	last := len(f.deferred) - 1
+	call := f.deferred[last]
+	f.deferred = f.deferred[:last]
+	f.machine.called = f
+	call()
+	f.machine.called = nil
+}
+
+// RunDefers makes the deferred calls of a function that returns.
+func RunDefers(f *Frame) {
+	for len(f.deferred) > 0 {
+		f.call()
+	}
+}
+
+// Enter tells a function that may recover which panic it could: the one whose
+// deferred calls are being made, if it is one of them itself.
+func (m *Machine) Enter() *Frame {
+	f := m.called
+	m.called = nil
+	return f
+}
+
+// Recover ends a panic and returns its value.
+func (m *Machine) Recover(f *Frame) any {
+	if f == nil || len(m.panics) == 0 {
+		return nil
+	}
+	p := m.panics[len(m.panics)-1]
+	if p.frame != f || p.recovered {
+		return nil
+	}
+	p.recovered = true
+	return In(p.value)
+}
+
+// Panic panics with a value in an interface.
+func Panic(v any) {
+	if v == nil {
+		panic(new(runtime.PanicNilError))
+	}
+	panic(Out(v))
+}
+
+// Missing is the panic of what is nil.
+var Missing any = Failure("invalid memory address or nil pointer dereference")
+
+// Wrapped is the panic of a value's method that is called by a nil pointer.
+func Wrapped(receiver, method string) {
+	panic(refusal("value method " + receiver + "." + method + " called using nil *" + receiver[strings.LastIndex(receiver, ".")+1:] + " pointer"))
+}
+
+// Recovered gives a panic of the interpreter the value that it has in compiled
+// code.
+func Recovered(v any) any {
+	switch v := v.(type) {
+	case *reflect.ValueError:
+		return Failure("invalid memory address or nil pointer dereference")
+	case string:
+		text, ok := strings.CutPrefix(v, "reflect: ")
+		if !ok {
+			return v
+		}
+		switch {
+		case strings.Contains(text, "out of range"), strings.Contains(text, "out of bounds"):
+			return Failure("index out of range")
+		case strings.Contains(text, "call of nil"), strings.Contains(text, "zero Value"), strings.Contains(text, "nil pointer"), strings.Contains(text, "nil func"):
+			return Failure("invalid memory address or nil pointer dereference")
+		}
+		return Failure(text)
+	}
+	return v
+}
+
+// An Iterator goes through a map.
+type Iterator struct{ *reflect.MapIter }
+
+// Range begins to go through a map.
+func Range(m any) *Iterator {
+	v := reflect.ValueOf(m)
+	if !v.IsValid() || v.IsNil() {
+		return &Iterator{}
+	}
+	return &Iterator{v.MapRange()}
+}
+
+// Next goes to the next entry, if there is one.
+func (i *Iterator) Next() bool { return i.MapIter != nil && i.MapIter.Next() }
+
+// At returns the key of the entry.
+func (i *Iterator) At() any { return i.MapIter.Key().Interface() }
+
+// Held returns the value of the entry.
+func (i *Iterator) Held() any { return i.MapIter.Value().Interface() }
+
+// Rune returns the rune at an index of a text, and the index of the next.
+func Rune(s string, i int) (rune, int) {
+	r, n := utf8.DecodeRuneInString(s[i:])
+	return r, i + n
+}
+
+// Clear empties a map, or sets a slice's elements to zero.
+func Clear(x any) {
+	if v := reflect.ValueOf(x); v.IsValid() {
+		v.Clear()
+	}
+}
+
+// Array returns a slice's elements as a pointer to an array, of the type of a nil one.
+func Array(s, nilArray any) any {
+	v, t := reflect.ValueOf(s), reflect.TypeOf(nilArray)
+	if n := t.Elem().Len(); v.Len() < n {
+		panic(Failure(fmt.Sprintf("cannot convert slice with length %d to array or pointer to array with length %d", v.Len(), n)))
+	}
+	return v.Convert(t).Interface()
+}
+
+// Index panics unless an index lies within a length.
+func Index(i, n int) {
+	if uint(i) >= uint(n) {
+		panic(Failure(fmt.Sprintf("index out of range [%d] with length %d", i, n)))
+	}
+}
+
+// Shift panics if a shift count is negative.
+func Shift(n int) {
+	if n < 0 {
+		panic(Failure("negative shift amount"))
+	}
+}
+
+// Size panics if a slice cannot have a length and a capacity.
+func Size(n, c int) {
+	switch {
+	case n < 0 || n > 1<<47:
+		panic(Failure("makeslice: len out of range"))
+	case c < n || c > 1<<47:
+		panic(Failure("makeslice: cap out of range"))
+	}
+}
+
+// Min and Max know NaN and the sign of zero.
+func Min(a, b float64) float64 { return math.Min(a, b) }
+func Max(a, b float64) float64 { return math.Max(a, b) }
+
+// Negative is -v, of zero as well.
+func Negative(v complex128) complex128 { return -v }
+
+// deadlock is what becomes of an operation on a channel that would wait: nobody
+// else runs.
+func deadlock() { panic(Failure("all goroutines are asleep - deadlock!")) }
+
+// Send sends to a channel.
+func Send(c, v any) {
+	ch := reflect.ValueOf(c)
+	x := reflect.New(ch.Type().Elem()).Elem()
+	if v != nil {
+		x.Set(reflect.ValueOf(v))
+	}
+	if ch.IsNil() || !ch.TrySend(x) {
+		deadlock()
+	}
+}
+
+// Receive receives from a channel.
+func Receive(c any) (v any, ok bool) {
+	ch := reflect.ValueOf(c)
+	if ch.IsNil() {
+		deadlock()
+	}
+	x, ok := ch.TryRecv()
+	if !x.IsValid() { // it would wait
+		deadlock()
+	}
+	return x.Interface(), ok
+}
+
+// A Choice is a case of a select.
+type Choice struct {
+	Channel, Value any
+	Sends          bool
+}
+
+// Select chooses among cases.
+func Select(blocking bool, channels []any, values []any, sends []bool) (chosen int, ok bool, v any) {
+	var cases []reflect.SelectCase
+	for i, c := range channels {
+		one := reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(c)}
+		if sends[i] {
+			one.Dir = reflect.SelectSend
+			one.Send = reflect.New(one.Chan.Type().Elem()).Elem()
+			if values[i] != nil {
+				one.Send.Set(reflect.ValueOf(values[i]))
+			}
+		}
+		cases = append(cases, one)
+	}
+	cases = append(cases, reflect.SelectCase{Dir: reflect.SelectDefault})
+	chosen, x, ok := reflect.Select(cases)
+	if chosen == len(channels) {
+		if blocking {
+			deadlock()
+		}
+		return -1, false, nil
+	}
+	if x.IsValid() {
+		v = x.Interface()
+	}
+	return chosen, ok, v
+}
+
+// Print is the built-in print: to standard error, in the runtime's form.
+func Print(args []any, kinds string, line bool) {
+	for i, a := range args {
+		if line && i > 0 {
+			fmt.Fprint(os.Stderr, " ")
+		}
+		switch kinds[i] {
+		case 'f':
+			fmt.Fprint(os.Stderr, strconv.FormatFloat(reflect.ValueOf(a).Float(), 'g', -1, reflect.TypeOf(a).Bits()))
+		case 'c':
+			fmt.Fprint(os.Stderr, strconv.FormatComplex(reflect.ValueOf(a).Complex(), 'g', -1, reflect.TypeOf(a).Bits()))
+		case 'p':
+			fmt.Fprintf(os.Stderr, "%#x", reflect.ValueOf(a).Pointer())
+		case 's':
+			fmt.Fprintf(os.Stderr, "[%d/%d]%#x", reflect.ValueOf(a).Len(), reflect.ValueOf(a).Cap(), reflect.ValueOf(a).Pointer())
+		case 'i':
+			fmt.Fprintf(os.Stderr, "(%#x,%#x)", 0, 0)
+		default:
+			fmt.Fprint(os.Stderr, a)
+		}
+	}
+	if line {
+		fmt.Fprintln(os.Stderr)
+	}
+}

@@ -1,0 +1,641 @@
+// Package lower rewrites a notebook into the part of Go on which the interpreter
+// and the compiler agree.
+//
+// The notebook is type-checked and brought into single-assignment form by
+// golang.org/x/tools/go/ssa, which settles what the two see differently: constant
+// expressions are values of their type, operands of deferred calls and method
+// values are variables, every turn of a loop has its own, generic functions are
+// written out for their types. From that form a Go program of the simplest
+// statements is written: assignments of one operation, calls, jumps. It has none
+// of the notebook's own types but structs; what depends on a type at run time is
+// done by package kernel. What has no such form is refused, with its place.
+package lower
+
+import (
+	"fmt"
+	"go/ast"
+	"go/token"
+	"go/types"
+	"reflect"
+	"slices"
+	"strings"
+
+	"barograph/stages/notebook/lower/kernel"
+
+	"golang.org/x/tools/go/ssa"
+	"golang.org/x/tools/go/types/typeutil"
+)
+
+// Names of the packages through which a lowered notebook reaches the kernel and
+// the constants that have no simple form.
+const (
+	Kernel = "barograph.kernel"
+	kern   = "h"
+)
+
+// Position is the variable that holds the position of what is being done.
+const Position = "Barograph_position"
+
+// A Program is a lowered notebook.
+type Program struct {
+	Text    string   // Go, for the interpreter
+	Imports []string // of compiled packages that it uses
+	// Exports are the kernel's functions, for the import Kernel.
+	Exports map[string]reflect.Value
+}
+
+// A Refusal is what cannot be lowered.
+type Refusal struct {
+	Pos           token.Pos
+	Message, Hint string
+}
+
+func (r *Refusal) Error() string { return r.Message }
+
+// File lowers a notebook that the type checker has passed. Packages are those it
+// may import, and exports their values in the interpreter's form. The error is of
+// type *[Refusal] where the notebook is at fault.
+func File(fset *token.FileSet, file *ast.File, pkg *types.Package, info *types.Info,
+	packages map[string]*types.Package, exports func(path string) map[string]reflect.Value) (p *Program, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			refusal, ok := r.(*Refusal)
+			if !ok {
+				panic(r)
+			}
+			p, err = nil, refusal
+		}
+	}()
+	prog := ssa.NewProgram(fset, ssa.InstantiateGenerics|ssa.BuildSerially|ssa.BareInits)
+	created := map[*types.Package]bool{}
+	var create func(list []*types.Package)
+	create = func(list []*types.Package) {
+		for _, p := range list {
+			if !created[p] {
+				created[p] = true
+				prog.CreatePackage(p, nil, nil, true)
+				create(p.Imports())
+			}
+		}
+	}
+	create(pkg.Imports())
+	main := prog.CreatePackage(pkg, []*ast.File{file}, info, false)
+	main.Build()
+
+	e := &emitter{
+		prog: prog, main: main, machine: kernel.New(packages, exports),
+		functions: map[*ssa.Function]string{}, imports: map[string]string{}, ids: &typeutil.Map{}, boxes: &typeutil.Map{}, parts: &typeutil.Map{}, structs: &typeutil.Map{},
+		names: &typeutil.Map{}, invoked: map[string]*invocation{}, valued: map[string]bool{}, erasures: map[[2]any]bool{}, globals: map[*ssa.Global]string{}, recovers: uses(file, info, "recover"),
+	}
+	return e.program(), nil
+}
+
+// uses tells whether a file uses a built-in function.
+func uses(file *ast.File, info *types.Info, name string) bool {
+	found := false
+	ast.Inspect(file, func(n ast.Node) bool {
+		id, ok := n.(*ast.Ident)
+		if b, is := info.Uses[id].(*types.Builtin); ok && is && b.Name() == name {
+			found = true
+		}
+		return !found
+	})
+	return found
+}
+
+// An emitter writes a program.
+type emitter struct {
+	prog    *ssa.Program
+	main    *ssa.Package
+	machine *kernel.Machine
+
+	out       strings.Builder
+	types     strings.Builder          // declarations of struct types
+	functions map[*ssa.Function]string // their names
+	queue     []*ssa.Function
+	globals   map[*ssa.Global]string
+	imports   map[string]string // path -> name
+	ids       *typeutil.Map     // types.Type -> number of a kernel.Type
+	boxed     []types.Type      // own types that are put into interfaces
+	boxes     *typeutil.Map     // the same, as a set
+	parts     *typeutil.Map     // types that such are made of
+	structs   *typeutil.Map     // *types.Struct -> name
+	names     *typeutil.Map     // types.Type -> its form
+	building  []types.Type      // named types whose form is being made
+	invoked   map[string]*invocation
+	order     []*invocation
+	valued    map[string]bool // functions that are values
+	erasures  map[[2]any]bool // by struct and field
+	recovers  bool            // some function recovers
+	pos       token.Pos
+	counter   int
+}
+
+// An invocation is a method that is called on a value in an interface.
+type invocation struct {
+	name, function string
+	method         *types.Func
+	done           int // of the boxed types
+	sig            *types.Signature
+	cases          []string
+}
+
+// refuse ends the lowering.
+func (e *emitter) refuse(pos token.Pos, hint, format string, args ...any) {
+	if !pos.IsValid() {
+		pos = e.pos
+	}
+	panic(&Refusal{pos, fmt.Sprintf(format, args...), hint})
+}
+
+func (e *emitter) program() *Program {
+	init := e.function(e.main.Func("init"))
+	main := e.function(e.main.Func("main"))
+	for len(e.queue) > 0 || e.dispatch() {
+		f := e.queue[0]
+		e.queue = e.queue[1:]
+		e.emit(f)
+	}
+	e.dispatchers()
+
+	var b strings.Builder
+	b.WriteString("package main\n\n")
+	paths := make([]string, 0, len(e.imports))
+	for path := range e.imports {
+		paths = append(paths, path)
+	}
+	slices.Sort(paths)
+	for _, path := range paths {
+		fmt.Fprintf(&b, "import %s %q\n", e.imports[path], path)
+	}
+	fmt.Fprintf(&b, "import %s %q\n\nvar %s int\n\n", kern, Kernel, Position)
+	var globals []string
+	for g, name := range e.globals {
+		typ := e.typ(g.Type().(*types.Pointer).Elem())
+		fmt.Fprintf(&b, "var %s *%s\n", name, typ)
+		globals = append(globals, fmt.Sprintf("\t%s = new(%s)\n", name, typ))
+	}
+	slices.Sort(globals)
+	b.WriteString(e.types.String())
+	b.WriteString(e.out.String())
+	fmt.Fprintf(&b, "\nfunc main() {\n%s", strings.Join(globals, ""))
+	for _, i := range e.order {
+		if len(i.cases) > 0 && i.method.Exported() {
+			fmt.Fprintf(&b, "\t%s.Use(%q, %s)\n", kern, i.method.Name(), i.function)
+		}
+	}
+	fmt.Fprintf(&b, "\t%s()\n\t%s()\n}\n", init, main)
+	return &Program{Text: b.String(), Imports: paths, Exports: e.exports()}
+}
+
+// exports are the functions that the program calls.
+func (e *emitter) exports() map[string]reflect.Value {
+	m := e.machine
+	functions := map[string]any{
+		"Box": m.Box, "Unbox": kernel.Unbox, "In": kernel.In, "Out": kernel.Out, "Plain": kernel.Plain, "AsError": kernel.AsError,
+		"Outs": kernel.Outs, "Equal": kernel.Equal, "Is": m.Is, "Implements": m.Implements, "Refuse": m.Refuse, "Method": kernel.Method,
+		"Wrap": m.Wrap, "As": m.As, "NewFrame": m.Frame, "Defer": kernel.Defer, "Run": kernel.Run, "RunDefers": kernel.RunDefers,
+		"Recovered": func(f *kernel.Frame) bool { return f.Recovered },
+		"Enter":     m.Enter, "Recover": m.Recover, "Panic": kernel.Panic, "Range": kernel.Range, "Rune": kernel.Rune, "Clear": kernel.Clear,
+		"Next": (*kernel.Iterator).Next, "At": (*kernel.Iterator).At, "Held": (*kernel.Iterator).Held,
+		"Array": kernel.Array, "Index": kernel.Index, "Shift": kernel.Shift, "Size": kernel.Size, "Min": kernel.Min, "Max": kernel.Max,
+		"Negative": kernel.Negative, "Send": kernel.Send, "Receive": kernel.Receive, "Select": kernel.Select, "Print": kernel.Print, "Sprintf": kernel.Sprintf,
+		"Open":    kernel.Open,
+		"Use":     func(name string, f any) { m.Methods[name] = reflect.ValueOf(f) },
+		"Wrapped": kernel.Wrapped, "Missing": func() any { return kernel.Missing },
+		"Frame": (*kernel.Frame)(nil), "Iterator": (*kernel.Iterator)(nil),
+	}
+	values := map[string]reflect.Value{}
+	for name, f := range functions {
+		values[name] = reflect.ValueOf(f)
+	}
+	return values
+}
+
+// id returns the number of a type that matters at run time.
+func (e *emitter) id(t types.Type) int {
+	if n := e.ids.At(t); n != nil {
+		return n.(int)
+	}
+	n := e.machine.Add(t)
+	e.ids.Set(t, n)
+	return n
+}
+
+// own tells whether values of a type are boxed in interfaces.
+func (e *emitter) own(t types.Type) bool {
+	_, err := e.machine.Natural(t)
+	return err != nil
+}
+
+// box notes that values of an own type are put into interfaces, and returns its
+// number. What it is made of may be printed with it.
+func (e *emitter) box(t types.Type) int {
+	n := e.id(t)
+	if e.boxes.At(t) != nil {
+		return n
+	}
+	e.boxes.Set(t, true)
+	e.boxed = append(e.boxed, t)
+	for _, name := range printing {
+		if sel := e.prog.MethodSets.MethodSet(t).Lookup(nil, name); sel != nil {
+			e.invoke(sel.Obj().(*types.Func))
+		}
+	}
+	e.boxParts(t)
+	return n
+}
+
+// boxParts does as box does for the own types that a type is made of, if they
+// have methods.
+func (e *emitter) boxParts(t types.Type) {
+	part := func(t types.Type) {
+		if !e.own(t) || types.IsInterface(t) || e.boxes.At(t) != nil {
+			return
+		}
+		if e.prog.MethodSets.MethodSet(t).Len() > 0 {
+			e.box(t)
+			return
+		}
+		if e.parts.At(t) == nil {
+			e.parts.Set(t, true)
+			e.boxParts(t)
+		}
+	}
+	switch u := t.Underlying().(type) {
+	case *types.Pointer:
+		part(u.Elem())
+	case *types.Slice:
+		part(u.Elem())
+	case *types.Array:
+		part(u.Elem())
+	case *types.Map:
+		part(u.Key())
+		part(u.Elem())
+	case *types.Struct:
+		for i := range u.NumFields() {
+			part(u.Field(i).Type())
+		}
+	}
+}
+
+// printing lists the methods that fmt and errors ask values for.
+var printing = []string{"Error", "String", "GoString", "Format", "Unwrap", "Is"}
+
+// natural tells whether an interface type is one of the compiled world's, whose
+// values keep that type.
+func (e *emitter) naturalInterface(t types.Type) bool {
+	i, ok := t.Underlying().(*types.Interface)
+	return ok && i.NumMethods() > 0 && !e.own(t)
+}
+
+// typ writes the form of a type.
+func (e *emitter) typ(t types.Type) string {
+	if s := e.names.At(t); s != nil {
+		return s.(string)
+	}
+	s := e.form(t)
+	e.names.Set(t, s)
+	return s
+}
+
+func (e *emitter) form(t types.Type) string {
+	switch t := types.Unalias(t).(type) {
+	case *types.Basic:
+		switch t.Kind() {
+		case types.UnsafePointer:
+			e.refuse(token.NoPos, "", "a notebook may not use package unsafe")
+		case types.Byte, types.Rune: // in the names that reflection has
+			return types.Typ[t.Kind()].Name()
+		case types.UntypedNil:
+			return "interface{}"
+		}
+		return types.Default(t).(*types.Basic).Name()
+	case *types.Named:
+		if t.Obj().Pkg() == nil && t.Obj().Name() == "deferStack" {
+			return "*" + kern + ".Frame"
+		}
+		if !e.own(t) {
+			if t.Obj().Pkg() == nil {
+				return t.Obj().Name() // error
+			}
+			return e.pkg(t.Obj().Pkg()) + "." + t.Obj().Name()
+		}
+		if _, is := t.Underlying().(*types.Struct); is {
+			return e.structure(t.Underlying().(*types.Struct))
+		}
+		if types.IsInterface(t) {
+			return "interface{}"
+		}
+		for _, b := range e.building {
+			if types.Identical(b, t) {
+				e.refuse(t.Obj().Pos(), "put it into a struct", "type %s contains itself, and the interpreter has no such types but structs", t.Obj().Name())
+			}
+		}
+		e.building = append(e.building, t)
+		defer func() { e.building = e.building[:len(e.building)-1] }()
+		return e.typ(t.Underlying())
+	case *types.Struct:
+		return e.structure(t)
+	case *types.Interface:
+		return "interface{}"
+	case *types.Pointer:
+		return "*" + e.typ(t.Elem())
+	case *types.Slice:
+		return "[]" + e.typ(t.Elem())
+	case *types.Array:
+		return fmt.Sprintf("[%d]%s", t.Len(), e.typ(t.Elem()))
+	case *types.Map:
+		return "map[" + e.typ(t.Key()) + "]" + e.typ(t.Elem())
+	case *types.Chan:
+		if !e.own(t) && t.Dir() != types.SendRecv {
+			return map[types.ChanDir]string{types.SendOnly: "chan<- ", types.RecvOnly: "<-chan "}[t.Dir()] + e.typ(t.Elem())
+		}
+		return "chan " + e.typ(t.Elem())
+	case *types.Signature:
+		return "func" + e.signature(t, nil)
+	case *types.TypeParam:
+		e.refuse(t.Obj().Pos(), "write it for the types you use", "type parameter %s has no type here", t)
+	case *types.Tuple:
+		return "tuple"
+	}
+	e.refuse(token.NoPos, "", "type %s cannot be interpreted", t)
+	return ""
+}
+
+// signature writes parameters and results. A receiver comes first.
+func (e *emitter) signature(t *types.Signature, names []string) string {
+	var b strings.Builder
+	b.WriteString("(")
+	for i := range t.Params().Len() {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		if names != nil {
+			b.WriteString(names[i] + " ")
+		}
+		text := e.typ(t.Params().At(i).Type())
+		if t.Variadic() && i == t.Params().Len()-1 && !e.own(t) {
+			text = "..." + strings.TrimPrefix(text, "[]")
+		}
+		b.WriteString(text)
+	}
+	b.WriteString(")" + e.results(t))
+	return b.String()
+}
+
+func (e *emitter) results(t *types.Signature) string {
+	var list []string
+	for i := range t.Results().Len() {
+		list = append(list, e.typ(t.Results().At(i).Type()))
+	}
+	switch len(list) {
+	case 0:
+		return ""
+	case 1:
+		return " " + list[0]
+	}
+	return " (" + strings.Join(list, ", ") + ")"
+}
+
+// structure declares a struct type, and returns its name.
+func (e *emitter) structure(t *types.Struct) string {
+	if s := e.structs.At(t); s != nil {
+		return s.(string)
+	}
+	name := fmt.Sprintf("S%d", e.structs.Len())
+	e.structs.Set(t, name)
+	building := e.building
+	e.building = nil // a struct may contain itself
+	var b strings.Builder
+	fmt.Fprintf(&b, "type %s struct {\n", name)
+	for i := range t.NumFields() {
+		form := "interface{}"
+		if !e.erased(t, i) {
+			form = e.typ(t.Field(i).Type())
+		}
+		fmt.Fprintf(&b, "\t%s %s", field(t, i), form)
+		if tag := t.Tag(i); tag != "" {
+			fmt.Fprintf(&b, " %q", tag)
+		}
+		b.WriteString("\n")
+	}
+	if t.NumFields() == 0 {
+		b.WriteString("\tNothing bool\n") // the interpreter has no values of no size
+	}
+	b.WriteString("}\n\n")
+	e.building = building
+	e.types.WriteString(b.String())
+	return name
+}
+
+// erased tells whether a field of a struct is held as any: the interpreter has
+// structs that contain themselves, but none that do so by way of another.
+func (e *emitter) erased(t types.Type, i int) bool {
+	if !e.own(t) {
+		return false
+	}
+	s := t.Underlying().(*types.Struct)
+	switch s.Field(i).Type().Underlying().(type) {
+	case *types.Pointer, *types.Slice, *types.Map, *types.Signature, *types.Chan:
+	default:
+		return false
+	}
+	key := [2]any{s, i}
+	if known, ok := e.erasures[key]; ok {
+		return known
+	}
+	seen := &typeutil.Map{}
+	var leads func(t types.Type, other bool) bool
+	leads = func(t types.Type, other bool) bool {
+		u := t.Underlying()
+		if types.Identical(u, s) {
+			return other
+		}
+		if types.IsInterface(u) || !e.own(t) || seen.At(t) != nil {
+			return false
+		}
+		seen.Set(t, true)
+		switch u := u.(type) {
+		case *types.Pointer:
+			return leads(u.Elem(), other)
+		case *types.Slice:
+			return leads(u.Elem(), other)
+		case *types.Array:
+			return leads(u.Elem(), other)
+		case *types.Chan:
+			return leads(u.Elem(), other)
+		case *types.Map:
+			return leads(u.Key(), other) || leads(u.Elem(), other)
+		case *types.Signature:
+			for _, list := range []*types.Tuple{u.Params(), u.Results()} {
+				for i := range list.Len() {
+					if leads(list.At(i).Type(), other) {
+						return true
+					}
+				}
+			}
+		case *types.Struct:
+			for i := range u.NumFields() {
+				if leads(u.Field(i).Type(), true) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	e.erasures[key] = leads(s.Field(i).Type(), false)
+	return e.erasures[key]
+}
+
+// field is how a field of an own struct is called.
+func field(t *types.Struct, i int) string {
+	if f := t.Field(i); f.Exported() {
+		return f.Name()
+	}
+	return fmt.Sprintf("F%d_%s", i, t.Field(i).Name())
+}
+
+// pkg imports a compiled package, and returns its name.
+func (e *emitter) pkg(p *types.Package) string {
+	if name := e.imports[p.Path()]; name != "" {
+		return name
+	}
+	name := "q" + p.Name()
+	for i := 2; slices.Contains(valuesOf(e.imports), name); i++ {
+		name = fmt.Sprintf("q%s%d", p.Name(), i)
+	}
+	e.imports[p.Path()] = name
+	return name
+}
+
+func valuesOf(m map[string]string) (list []string) {
+	for _, v := range m {
+		list = append(list, v)
+	}
+	return list
+}
+
+// function returns the name of a function of the notebook, which will be written.
+func (e *emitter) function(f *ssa.Function) string {
+	if name := e.functions[f]; name != "" {
+		return name
+	}
+	name := fmt.Sprintf("f%d_%s", len(e.functions), strings.Map(func(r rune) rune {
+		if r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
+			return r
+		}
+		return '_'
+	}, f.Name()))
+	e.functions[f] = name
+	e.queue = append(e.queue, f)
+	return name
+}
+
+// invoke returns the name of the function that calls a method of a value in an
+// interface.
+func (e *emitter) invoke(m *types.Func) string {
+	sig := m.Signature()
+	key := m.Id() + " " + e.signature(sig, nil)
+	if i := e.invoked[key]; i != nil {
+		return i.function
+	}
+	i := &invocation{name: m.Name(), function: fmt.Sprintf("i%d_%s", len(e.invoked), m.Name()), method: m, sig: sig}
+	e.invoked[key] = i
+	e.order = append(e.order, i)
+	return i.function
+}
+
+// dispatch gives every invocation a case for each type that it may meet, and
+// tells whether there are functions to write for that.
+func (e *emitter) dispatch() bool {
+	for k := 0; k < len(e.order); k++ {
+		i := e.order[k]
+		for ; i.done < len(e.boxed); i.done++ {
+			t := e.boxed[i.done]
+			sel := e.prog.MethodSets.MethodSet(t).Lookup(i.method.Pkg(), i.method.Name())
+			if sel == nil || !types.Identical(sel.Type(), i.sig) { // receivers do not count
+				continue
+			}
+			i.cases = append(i.cases, fmt.Sprintf("%d %s", e.id(t), e.callMethod(sel, t, i)))
+		}
+	}
+	return len(e.queue) > 0
+}
+
+// callMethod writes the call of a method on a boxed value.
+func (e *emitter) callMethod(sel *types.Selection, t types.Type, i *invocation) string {
+	f := e.prog.MethodValue(sel)
+	if f == nil {
+		e.refuse(sel.Obj().Pos(), "", "method %s of %s cannot be interpreted", sel.Obj().Name(), t)
+	}
+	return e.function(f) + " " + e.typ(t)
+}
+
+// dispatchers writes the functions that call methods of values in interfaces.
+func (e *emitter) dispatchers() {
+	for _, i := range e.order {
+		names := []string{}
+		for k := range i.sig.Params().Len() {
+			names = append(names, fmt.Sprintf("p%d", k))
+		}
+		var params []string
+		for k, n := range names {
+			text := e.typ(i.sig.Params().At(k).Type())
+			if i.sig.Variadic() && k == len(names)-1 && !e.own(i.sig) {
+				text = "..." + strings.TrimPrefix(text, "[]")
+			}
+			params = append(params, n+" "+text)
+		}
+		results := e.results(i.sig)
+		fmt.Fprintf(&e.out, "func %s(%s)%s {\n", i.function, strings.Join(append([]string{"e interface{}"}, params...), ", "), results)
+		n := i.sig.Results().Len()
+		if n > 0 {
+			var vars []string
+			for k := range n {
+				fmt.Fprintf(&e.out, "\tvar r%d %s\n", k, e.typ(i.sig.Results().At(k).Type()))
+				vars = append(vars, fmt.Sprintf("r%d", k))
+			}
+			results = strings.Join(vars, ", ")
+		}
+		e.out.WriteString("\tvar id int\n\tvar all []interface{}\n\tvar u interface{}\n")
+		tail := ""
+		if len(names) > 0 {
+			tail = ", " + strings.Join(names, ", ")
+		}
+		for _, c := range i.cases {
+			part := strings.SplitN(c, " ", 3)
+			fmt.Fprintf(&e.out, "\tvar x%s %s\n", part[0], part[2])
+		}
+		e.out.WriteString("\tid, u = " + kern + ".Open(e)\n")
+		for _, c := range i.cases {
+			part := strings.SplitN(c, " ", 3)
+			fmt.Fprintf(&e.out, "\tif id == %s {\n\t\tx%[1]s = u.(%s)\n", part[0], part[2])
+			if n > 0 {
+				fmt.Fprintf(&e.out, "\t\t%s = %s(x%s%s)\n\t\treturn %s\n\t}\n", results, part[1], part[0], tail, results)
+			} else {
+				fmt.Fprintf(&e.out, "\t\t%s(x%s%s)\n\t\treturn\n\t}\n", part[1], part[0], tail)
+			}
+		}
+		fmt.Fprintf(&e.out, "\tall = %s.Method(e, %q%s)\n", kern, i.method.Name(), tail)
+		for k := range n {
+			t := i.sig.Results().At(k).Type()
+			switch typ := e.typ(t); {
+			case typ == "interface{}":
+				fmt.Fprintf(&e.out, "\tr%d = all[%d]\n", k, k)
+			case types.IsInterface(t):
+				fmt.Fprintf(&e.out, "\tif all[%d] != nil {\n\t\tr%d = all[%d].(%s)\n\t}\n", k, k, k, typ)
+			default:
+				fmt.Fprintf(&e.out, "\tr%d = all[%d].(%s)\n", k, k, typ)
+			}
+		}
+		if n > 0 {
+			fmt.Fprintf(&e.out, "\treturn %s\n", results)
+		}
+		e.out.WriteString("}\n\n")
+	}
+}
+
+// canonical returns the position that stands for one: of the statement that it is
+// in, or of its line.
+func (e *emitter) canonical(pos token.Pos) token.Pos { return pos }
