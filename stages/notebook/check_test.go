@@ -52,7 +52,7 @@ func TestCheck(t *testing.T) {
 	for _, c := range []struct{ name, text, problem, hint string }{
 		{"gofmt", program("\tfmt.Println( 1)"), "main.go:8:2: gofmt would write this otherwise", "gofmt -w"},
 		{"vet", program("\tfmt.Printf(\"%d\\n\", \"one\")"), "Printf format %d has arg \"one\" of wrong type", ""},
-		{"trap", program("\tfor i := range []int{1, 2} {\n\t\tdefer func() { fmt.Println(i) }()\n\t}"), "the function keeps the loop's variable i", "copy it first"},
+		{"refused", program("\tgo fmt.Println(1)"), "main.go:8:2: a notebook runs in one goroutine", "which are compiled"},
 		{"map order", program("\tm := map[int]bool{}\n\tfor i := 0; i < 1000; i++ {\n\t\tm[i] = true\n\t}\n\tfor i := range m {\n\t\tfmt.Println(i)\n\t}"),
 			"what it prints differs from line", "the order of a map"},
 		{"panic", program("\tx := []int{1}\n\tfor i := 0; i < 2; i++ {\n\t\tfmt.Println(x[i])\n\t}"), "main.go:10:3: panic", ""},
@@ -104,12 +104,12 @@ func TestCheckStudies(t *testing.T) {
 	}
 }
 
-// misplaced panics in its tenth line; the statement that the interpreter began
-// last is in its fourteenth.
+// misplaced panics in its tenth line; the last statement that it has begun is in
+// its fourteenth.
 var misplaced = program("\tx := []int{1}\n\tfmt.Println(one(),\n\t\tx[one()])") + "\nfunc one() int {\n\treturn 1\n}\n"
 
-// TestTruePlace wants the true place of a panic that the interpreter cannot tell,
-// from either engine, by hand and in a cell.
+// TestTruePlace wants the true place of a panic from either engine, by hand and in
+// a cell.
 func TestTruePlace(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts the Go compiler")
@@ -146,32 +146,28 @@ func TestTruePlace(t *testing.T) {
 	})
 }
 
-// TestDoubt tells which places the interpreter is sure of: where there is no
-// compiler to ask, the others are said to be in doubt.
-func TestDoubt(t *testing.T) {
-	t.Setenv("PATH", "")
+// TestPlaces wants the true place of what fails, wherever it stands.
+func TestPlaces(t *testing.T) {
 	const broken = "\nfunc broken(x []int) bool {\n\treturn x[3] == 1\n}\n"
-	for _, c := range []struct {
-		name, text string
-		line       string
-		doubt      bool
-	}{
-		{"statement", program("\tx := []int{1}\n\tfmt.Println(x[3])"), ":9:2:", false},
-		{"if", program("\tx := []int{1}\n\tif x[3] == 1 {\n\t\tfmt.Println()\n\t}"), ":9:2:", false},
-		{"in a loop", program("\tx := []int{1}\n\tfor i := 0; i < len(x)+1; i++ {\n\t\tfmt.Println(x[i])\n\t}"), ":10:3:", false},
-		{"input", program("\tfmt.Println(nb.Frame(\"none.csv\"))"), ":9:2:", false},
-		{"lines", program("\tx := []int{1}\n\tfmt.Println(1,\n\t\tx[3])"), ":9:2:", true},
-		{"head", program("\tx := []int{1}\n\tfor i := 0; x[i] == 1; i++ {\n\t\tfmt.Println(i)\n\t}"), ":10:3:", true},
-		{"else", program("\tx := []int{1}\n\tif len(x) > 1 {\n\t\tfmt.Println()\n\t} else if x[3] == 1 {\n\t\tfmt.Println()\n\t}"), ":9:2:", true},
-		{"switch", program("\tx := []int{1}\n\tswitch {\n\tcase x[3] == 1:\n\t\tfmt.Println()\n\t}"), ":9:2:", true},
-		{"deferred", program("\tx := []int{1}\n\tdefer func() { fmt.Println(x[3]) }()\n\tfmt.Println(x)"), ":9:17:", true},
-		{"function", program("\tfmt.Println(broken(nil))") + broken, ":12:2:", true},
-		{"function literal", program("\tf := func() {\n\t\tpanic(\"no\")\n\t}\n\tf()\n\tfmt.Println()"), ":9:3:", true},
+	for _, c := range []struct{ name, text, line string }{
+		{"statement", program("\tx := []int{1}\n\tfmt.Println(x[3])"), ":9:2:"},
+		{"if", program("\tx := []int{1}\n\tif x[3] == 1 {\n\t\tfmt.Println()\n\t}"), ":9:2:"},
+		{"in a loop", program("\tx := []int{1}\n\tfor i := 0; i < len(x)+1; i++ {\n\t\tfmt.Println(x[i])\n\t}"), ":10:3:"},
+		{"input", program("\tfmt.Println(nb.Frame(\"none.csv\"))"), ":9:2:"},
+		{"lines", program("\tx := []int{1}\n\tfmt.Println(1,\n\t\tx[3])"), ":10:3:"},
+		{"head", program("\tx := []int{1}\n\tfor i := 0; x[i] == 1; i++ {\n\t\tfmt.Println(i)\n\t}"), ":9:2:"},
+		{"else", program("\tx := []int{1}\n\tif len(x) > 1 {\n\t\tfmt.Println()\n\t} else if x[3] == 1 {\n\t\tfmt.Println()\n\t}"), ":11:9:"},
+		{"switch", program("\tx := []int{1}\n\tswitch {\n\tcase x[3] == 1:\n\t\tfmt.Println()\n\t}"), ":10:2:"},
+		{"deferred", program("\tx := []int{1}\n\tdefer func() { fmt.Println(x[3]) }()\n\tfmt.Println(x)"), ":9:17:"},
+		{"before what is deferred", program("\tx := []int{1}\n\tdefer func() {\n\t\tfmt.Println(len(x))\n\t}()\n\tfmt.Println(x[3])"), ":12:2:"},
+		{"function", program("\tfmt.Println(broken(nil))") + broken, ":12:2:"},
+		{"function literal", program("\tf := func() {\n\t\tpanic(\"no\")\n\t}\n\tf()\n\tfmt.Println()"), ":9:3:"},
+		{"generic", program("\tfmt.Println(at([]int{1}, 3))") + "\nfunc at[T any](x []T, i int) T {\n\treturn x[i]\n}\n", ":12:2:"},
+		{"method of a nil pointer", program("\tvar p *point\n\tfmt.Println(p.get())") + "\ntype point struct{ a int }\n\nfunc (p *point) get() int {\n\treturn p.a\n}\n", ":15:2:"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			said := serve(t, own(t, c.text), time.Minute).failure.Text
-			if doubt := strings.Contains(said, "may be wrong: there is no Go command to tell"); doubt != c.doubt || !strings.Contains(said, "main.go"+c.line) {
-				t.Errorf("said %q; want it at %s, in doubt: %v", said, c.line, c.doubt)
+			if said := serve(t, own(t, c.text), time.Minute).failure.Text; !strings.Contains(said, "main.go"+c.line) {
+				t.Errorf("said %q; want it at %s", said, c.line)
 			}
 		})
 	}

@@ -333,7 +333,7 @@ func (j *Job) runIn(ctx context.Context, dir string) error {
 		p.Drop()
 		return err
 	}
-	err = Locate(ctx, spec, dir, p.Run(ctx, spec, func(cell.Event) {}))
+	err = p.Run(ctx, spec, func(cell.Event) {})
 	if err != nil {
 		if _, wrong := Parse(spec.Notebook, SourceName(spec)); wrong != nil {
 			return hinted(wrong) // what the process said, as the notebook's fault
@@ -421,7 +421,7 @@ func compile(ctx context.Context, spec *cell.Spec, dir string, log io.Writer) er
 	build.Env = append(os.Environ(), "CGO_ENABLED=0") // needs no library, which it could not read
 	endWith(build)
 	if err := build.Run(); err != nil {
-		return cell.Hint(&buildError{fmt.Errorf("compile %s: %w", source.Name, err)}, "the Go command must be there, and this folder the workspace")
+		return cell.Hint(fmt.Errorf("compile %s: %w", source.Name, err), "the Go command must be there, and this folder the workspace")
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -449,9 +449,6 @@ func compile(ctx context.Context, spec *cell.Spec, dir string, log io.Writer) er
 	_, err = finish(spec, dir, events)
 	return err
 }
-
-// A buildError says that the Go command made no program of a notebook.
-type buildError struct{ error }
 
 // publish copies the outputs to where they were asked for, and shows the summary.
 func (j *Job) publish(dir string) error {

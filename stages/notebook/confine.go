@@ -59,15 +59,15 @@ func confine(s *cell.Spec, programs ...string) error {
 		limits[unix.RLIMIT_DATA] = maxMemory
 	}
 	for what, most := range limits {
-		if err := lower(what, most); err != nil {
+		if err := restrict(what, most); err != nil {
 			return fmt.Errorf("confine the notebook: %w", err)
 		}
 	}
 	return nil
 }
 
-// lower sets a limit of this process, unless a smaller one is set.
-func lower(what int, most uint64) error {
+// restrict sets a limit of this process, unless a smaller one is set.
+func restrict(what int, most uint64) error {
 	var l unix.Rlimit
 	if err := unix.Getrlimit(what, &l); err != nil {
 		return err

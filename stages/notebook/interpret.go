@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"go/ast"
+	"go/parser"
 	"go/token"
+	"go/types"
 	"io"
+	"maps"
+	"os"
 	"reflect"
 	"runtime"
 	"strconv"
@@ -14,58 +18,68 @@ import (
 	"sync/atomic"
 
 	"barograph/notebooks/nb"
-	"barograph/pipeline/cell"
+	"barograph/stages/notebook/lower"
+	"barograph/stages/notebook/lower/kernel"
 	"barograph/stages/notebook/symbols"
 
 	"github.com/traefik/yaegi/interp"
 )
 
-// Names that no notebook can have: of the package through which it says which
-// cell it has come to, and of the variable that holds the position of the last
-// statement it began. The interpreter shows variables that begin with a capital.
-const (
-	marker   = "barograph·at"
-	position = "Barograph·position"
-)
+// marker is the package through which a notebook says which cell it has come to.
+const marker = "barograph.at"
+
+// markerPackage is its types.
+var markerPackage = func() *types.Package {
+	p := types.NewPackage(marker, "at")
+	part := types.NewTuple(types.NewParam(token.NoPos, p, "part", types.Typ[types.Int]))
+	p.Scope().Insert(types.NewFunc(token.NoPos, p, "Part", types.NewSignatureType(nil, nil, nil, part, nil, false)))
+	p.MarkComplete()
+	return p
+}()
+
+// exported returns the exported values of a package, in the interpreter's form.
+func exported(path string) map[string]reflect.Value {
+	if path == marker {
+		return map[string]reflect.Value{}
+	}
+	return symbols.Of(path)
+}
 
 // interpret runs the notebook, once. Prints go to the file, cells entered to the
 // function, by their index. The error holds an *[Error] or [Errors] where the
 // notebook is at fault. When the context ends first the notebook is left running:
 // the process must end.
 func (s *Source) interpret(ctx context.Context, out io.Writer, entered func(part int)) error {
-	exports := interp.Exports{}
-	for _, spec := range s.file.Imports {
-		path, err := strconv.Unquote(spec.Path.Value)
-		if err != nil {
-			return err
+	exports := interp.Exports{lower.Kernel + "/h": s.program.Exports}
+	var at atomic.Int64 // the cell it is in
+	for _, path := range s.program.Imports {
+		values := exported(path)
+		name := symbols.Name(path)
+		switch path {
+		case marker:
+			name = "at"
+			values["Part"] = reflect.ValueOf(func(part int) {
+				at.Store(int64(part))
+				entered(part)
+			})
+		case "fmt":
+			maps.Copy(values, kernel.Fmt(out))
 		}
 		// The interpreter takes "fmt/fmt" for the whole standard library, and
 		// then compiles sources of its own that need more of it than we give.
-		exports[path+"//"+symbols.Name(path)] = symbols.Of(path)
+		exports[path+"//"+name] = values
 	}
-	if fmtPkg := exports["fmt//fmt"]; fmtPkg != nil {
-		fmtPkg["Print"] = reflect.ValueOf(func(a ...any) (int, error) { return fmt.Fprint(out, a...) })
-		fmtPkg["Printf"] = reflect.ValueOf(func(f string, a ...any) (int, error) { return fmt.Fprintf(out, f, a...) })
-		fmtPkg["Println"] = reflect.ValueOf(func(a ...any) (int, error) { return fmt.Fprintln(out, a...) })
-	}
-	s.mark()
-	var at atomic.Int64 // the cell it is in
-	exports[marker+"/"+marker] = map[string]reflect.Value{
-		"Part": reflect.ValueOf(func(part int) {
-			at.Store(int64(part))
-			entered(part)
-		}),
-	}
-	if err := s.interp.Use(exports); err != nil {
+	i := interp.New(interp.Options{Stdin: strings.NewReader(""), Stdout: os.Stderr, Stderr: io.Discard})
+	if err := i.Use(exports); err != nil {
 		return fmt.Errorf("load the symbols: %w", err)
 	}
-	program, err := s.compile()
+	program, err := s.compile(i)
 	if err != nil {
 		return err
 	}
 	done := make(chan error, 1)
 	go func() {
-		_, err := s.interp.Execute(program)
+		_, err := i.Execute(program)
 		done <- err
 	}()
 	select {
@@ -77,39 +91,35 @@ func (s *Source) interpret(ctx context.Context, out io.Writer, entered func(part
 		return e
 	case err := <-done:
 		var pos token.Position
-		if v := s.interp.Symbols("main")["main"][position]; v.IsValid() && v.CanInt() {
+		if p := s.program.Failed(); p.IsValid() {
+			pos = s.position(p)
+		} else if v := i.Symbols("main")["main"][lower.Position]; v.IsValid() && v.CanInt() {
 			pos = s.position(token.Pos(v.Int()))
 		}
 		return s.explain(err, pos)
 	}
 }
 
-// compile turns a panic of the interpreter's compiler into an error.
-func (s *Source) compile() (p *interp.Program, err error) {
+// compile gives the lowered notebook to the interpreter. What it refuses there is
+// this program's fault.
+func (s *Source) compile(i *interp.Interpreter) (p *interp.Program, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = cell.Usage(Errors{s.at(token.Position{Line: 1, Column: 1}, "the interpreter cannot compile this notebook: %v", r)})
+			err = fmt.Errorf("%s: the interpreter cannot compile what this notebook was lowered to: %v", s.Name, r)
 		}
 	}()
-	p, err = s.interp.CompileAST(s.file)
+	file, err := parser.ParseFile(i.FileSet(), "lowered", s.program.Text, parser.SkipObjectResolution)
 	if err == nil {
-		return p, nil
+		p, err = i.CompileAST(file)
 	}
-	// The message begins with file:line:column.
-	rest, found := strings.CutPrefix(err.Error(), s.Name+":")
-	fields := strings.SplitN(rest, ":", 3)
-	if found && len(fields) == 3 {
-		line, lerr := strconv.Atoi(fields[0])
-		col, cerr := strconv.Atoi(fields[1])
-		if lerr == nil && cerr == nil {
-			return nil, cell.Usage(Errors{s.at(token.Position{Line: line, Column: col}, "the interpreter: %s", strings.TrimSpace(fields[2]))})
-		}
+	if err != nil {
+		return nil, fmt.Errorf("%s: the interpreter cannot compile what this notebook was lowered to: %w", s.Name, err)
 	}
-	return nil, fmt.Errorf("%s: the interpreter: %w", s.Name, err)
+	return p, nil
 }
 
-// explain gives a panic its place: that of the last statement begun, which may be
-// another, as [Source.certain] tells.
+// explain gives a panic its place: the statement, or in one of several lines the
+// line, that was being done.
 func (s *Source) explain(err error, at token.Position) error {
 	if err == nil {
 		return nil
@@ -118,9 +128,9 @@ func (s *Source) explain(err error, at token.Position) error {
 	if !errors.As(err, &p) {
 		return fmt.Errorf("%s: %w", s.Name, err)
 	}
-	e := s.at(at, "")
+	e := s.at(s.statement(at), "")
 	e.panicked = true
-	switch v := p.Value.(type) {
+	switch v := kernel.Recovered(p.Value).(type) {
 	case *nb.Error:
 		e.Message, e.cause = v.Error(), v
 	case runtime.Error:
@@ -128,67 +138,64 @@ func (s *Source) explain(err error, at token.Position) error {
 	case error:
 		e.Message, e.cause = "panic: "+v.Error(), v
 	default:
-		// The interpreter indexes by reflection, and says so.
-		e.Message = "panic: " + strings.TrimPrefix(fmt.Sprint(v), "reflect: ")
+		e.Message = "panic: " + fmt.Sprint(v)
 	}
 	return e
 }
 
-// mark puts before every statement an assignment of its position, and before the
-// first of a cell in main a call that says so. The interpreter's own positions of
-// panics are often wrong.
-func (s *Source) mark() {
-	last := -1
-	before := func(list []ast.Stmt, top bool) []ast.Stmt {
-		marked := make([]ast.Stmt, 0, 2*len(list))
-		for _, stmt := range list {
-			pos := stmt.Pos()
-			if part := s.Part(s.position(pos).Line); top && part > last {
-				last = part
-				enter := &ast.SelectorExpr{X: &ast.Ident{Name: marker, NamePos: pos}, Sel: &ast.Ident{Name: "Part", NamePos: pos}}
-				marked = append(marked, &ast.ExprStmt{X: &ast.CallExpr{Fun: enter, Args: []ast.Expr{number(part, pos)}}})
-			}
-			marked = append(marked, &ast.AssignStmt{
-				Lhs: []ast.Expr{&ast.Ident{Name: position, NamePos: pos}}, TokPos: pos, Tok: token.ASSIGN,
-				Rhs: []ast.Expr{number(int(pos), pos)},
-			}, stmt)
-		}
-		return marked
+// statement returns where the innermost statement that holds a position begins, if
+// that is in the same line; else where the line does.
+func (s *Source) statement(at token.Position) token.Position {
+	if !at.IsValid() {
+		return at
 	}
-	var main *ast.BlockStmt
-	for _, d := range s.file.Decls {
-		if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.Name == "main" {
-			main = f.Body
-		}
-	}
+	start := s.lineStart(at.Line)
+	pos := s.fset.File(s.file.FileStart).Pos(at.Offset)
 	ast.Inspect(s.file, func(n ast.Node) bool {
-		switch n := n.(type) {
+		if n == nil || n.Pos() > pos || n.End() < pos {
+			return false
+		}
+		switch n.(type) {
 		case *ast.BlockStmt:
-			if len(n.List) > 0 {
-				switch n.List[0].(type) {
-				case *ast.CaseClause, *ast.CommClause:
-					return true // the body of a switch or select
-				}
+		case ast.Stmt:
+			if p := s.position(n.Pos()); p.Line == at.Line {
+				start = p
 			}
-			n.List = before(n.List, n == main)
-		case *ast.CaseClause:
-			n.Body = before(n.Body, false)
-		case *ast.CommClause:
-			n.Body = before(n.Body, false)
 		}
 		return true
 	})
-	pos := s.file.Name.End()
-	s.file.Decls = append([]ast.Decl{
-		&ast.GenDecl{Tok: token.IMPORT, TokPos: pos, Specs: []ast.Spec{
-			&ast.ImportSpec{Path: &ast.BasicLit{Kind: token.STRING, Value: strconv.Quote(marker), ValuePos: pos}},
-		}},
-		&ast.GenDecl{Tok: token.VAR, TokPos: pos, Specs: []ast.Spec{
-			&ast.ValueSpec{Names: []*ast.Ident{{Name: position, NamePos: pos}}, Type: &ast.Ident{Name: "int", NamePos: pos}},
-		}},
-	}, s.file.Decls...)
+	return start
 }
 
-func number(n int, pos token.Pos) ast.Expr {
-	return &ast.BasicLit{Kind: token.INT, Value: strconv.Itoa(n), ValuePos: pos}
+// mark puts before the first statement of each cell in main a call that says so.
+func (s *Source) mark() {
+	last := -1
+	for _, d := range s.file.Decls {
+		f, ok := d.(*ast.FuncDecl)
+		if !ok || f.Recv != nil || f.Name.Name != "main" || f.Body == nil {
+			continue
+		}
+		marked := make([]ast.Stmt, 0, len(f.Body.List)+len(s.Cells))
+		for _, stmt := range f.Body.List {
+			pos := stmt.Pos()
+			if part := s.Part(s.position(pos).Line); part > last {
+				last = part
+				enter := &ast.SelectorExpr{X: &ast.Ident{Name: markerName, NamePos: pos}, Sel: &ast.Ident{Name: "Part", NamePos: pos}}
+				number := &ast.BasicLit{Kind: token.INT, Value: strconv.Itoa(part), ValuePos: pos}
+				marked = append(marked, &ast.ExprStmt{X: &ast.CallExpr{Fun: enter, Lparen: pos, Args: []ast.Expr{number}, Rparen: pos}})
+			}
+			marked = append(marked, stmt)
+		}
+		f.Body.List = marked
+	}
+	if last < 0 {
+		return
+	}
+	pos := s.file.Name.End()
+	imports := &ast.ImportSpec{Name: &ast.Ident{Name: markerName, NamePos: pos}, Path: &ast.BasicLit{Kind: token.STRING, Value: strconv.Quote(marker), ValuePos: pos}}
+	s.file.Decls = append([]ast.Decl{&ast.GenDecl{Tok: token.IMPORT, TokPos: pos, Specs: []ast.Spec{imports}}}, s.file.Decls...)
+	s.file.Imports = append(s.file.Imports, imports)
 }
+
+// markerName is what no notebook can call anything.
+const markerName = "barograph·at"

@@ -8,9 +8,6 @@
 // not its own, or leaves other files than were declared fails its cell, with the
 // file, the line and a caret wherever one is known, and that nothing a notebook
 // does outlives its process.
-//
-// Where the interpreter is not sure of a panic's place, the compiled notebook is
-// run for it, if there is a Go compiler; else the error says so.
 package notebook
 
 import (
@@ -66,14 +63,14 @@ func Run(ctx context.Context, c *cell.Cell) error {
 	}
 	spec := c.Spec
 	spec.Kind = byHand // the only one that the process serves
-	return Locate(ctx, &spec, ".", p.Run(ctx, &spec, func(e cell.Event) {
+	return p.Run(ctx, &spec, func(e cell.Event) {
 		switch e.Type {
 		case "progress":
 			c.Progress(e.Done, e.Total, e.Text)
 		case "warning":
 			c.Warn("%s", e.Text)
 		}
-	}))
+	})
 }
 
 // interpret interprets the notebook of a cell in this process, which is confined
@@ -108,7 +105,7 @@ func interpret(ctx context.Context, c *cell.Cell) error {
 		c.Progress(part, len(s.Cells), s.Cells[part].Title)
 		diary.enter(part)
 	}); err != nil {
-		return hinted(s.note(err))
+		return hinted(err)
 	}
 	if err := diary.close(); err != nil {
 		return err

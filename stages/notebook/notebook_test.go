@@ -142,7 +142,7 @@ func program(body string) string {
 			fmt.Fprintf(&imports, "import %q\n", path)
 		}
 	}
-	return "//go:build go1.21\n\npackage main\n\n" + imports.String() + "\nfunc main() {\n" + body + "\n}\n"
+	return "//go:build " + notebook.Language + "\n\npackage main\n\n" + imports.String() + "\nfunc main() {\n" + body + "\n}\n"
 }
 
 // own returns the specification of a plot cell whose notebook is the text.

@@ -60,8 +60,7 @@ func (p *Process) Drop() {
 }
 
 // Run runs a notebook in the process, handing on its events, and ends it with
-// the context. The error is of type *[Guess] where only the compiler can tell
-// where the notebook panicked.
+// the context.
 func (p *Process) Run(ctx context.Context, spec *cell.Spec, event func(cell.Event)) error {
 	stop := context.AfterFunc(ctx, p.end)
 	defer stop()
@@ -98,7 +97,7 @@ func (p *Process) Run(ctx context.Context, spec *cell.Spec, event func(cell.Even
 	case said != nil && ctx.Err() != nil:
 		return fmt.Errorf("%w: %w", said, context.Cause(ctx))
 	case said != nil:
-		return p.doubted(said)
+		return said
 	case ctx.Err() != nil:
 		return fmt.Errorf("run %s: %w", SourceName(spec), context.Cause(ctx))
 	case garbled:

@@ -2,13 +2,14 @@ package notebook
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/scanner"
 	"go/token"
 	"go/types"
-	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,28 +18,26 @@ import (
 	"unicode/utf8"
 
 	"barograph/pipeline/cell"
+	"barograph/stages/notebook/lower"
 	"barograph/stages/notebook/symbols"
-
-	"github.com/traefik/yaegi/interp"
 )
 
 // File is the name of a notebook's source in its folder.
 const File = "main.go"
 
-// Language is the version of Go that a notebook is written in. Its build line
-// makes the compiler give loop variables the meaning the interpreter gives them.
-const Language = "go1.21"
+// Language is the version of Go that a notebook is written in, unless its build
+// line names an earlier one.
+const Language = "go1.26"
 
 // A Source is a parsed notebook.
 type Source struct {
-	Name  string // as errors show it, such as notebooks/figure2/main.go
-	Text  []byte
-	Cells []Part
-	file  *ast.File
-	info  *types.Info
-	// interp is unused until the notebook runs, but the file's positions are
-	// those of its file set.
-	interp *interp.Interpreter
+	Name    string // as errors show it, such as notebooks/figure2/main.go
+	Text    []byte
+	Cells   []Part
+	file    *ast.File
+	info    *types.Info
+	fset    *token.FileSet
+	program *lower.Program
 }
 
 // A Part is a stretch of a notebook that a line `// %%` begins.
@@ -114,10 +113,8 @@ func Parse(dir, name string) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the notebook: %w", err)
 	}
-	s := &Source{Name: name, Text: text, Cells: Parts(text), interp: interp.New(interp.Options{
-		Stdin: strings.NewReader(""), Stdout: os.Stderr, Stderr: io.Discard,
-	})}
-	s.file, err = parser.ParseFile(s.interp.FileSet(), name, text, parser.ParseComments|parser.SkipObjectResolution)
+	s := &Source{Name: name, Text: text, Cells: Parts(text), fset: token.NewFileSet()}
+	s.file, err = parser.ParseFile(s.fset, name, text, parser.ParseComments|parser.SkipObjectResolution)
 	if list, ok := err.(scanner.ErrorList); ok {
 		var errs Errors
 		for _, e := range list {
@@ -162,7 +159,7 @@ func (s *Source) Part(line int) int {
 	return sort.Search(len(s.Cells), func(i int) bool { return s.Cells[i].Line > line }) - 1
 }
 
-func (s *Source) position(p token.Pos) token.Position { return s.interp.FileSet().Position(p) }
+func (s *Source) position(p token.Pos) token.Position { return s.fset.Position(p) }
 
 // at makes an error at a position.
 func (s *Source) at(pos token.Position, format string, args ...any) *Error {
@@ -189,10 +186,6 @@ func (s *Source) check() Errors {
 	if s.file.Name.Name != "main" {
 		report(s.file.Name, "write: package main", "the package is %q, want main", s.file.Name.Name)
 	}
-	if s.file.GoVersion != Language {
-		report(s.file, "begin the file with //go:build "+Language+", so that the compiler reads it as the interpreter does",
-			"the build line does not say %s", Language)
-	}
 	all, err := symbols.Types()
 	if err != nil {
 		report(s.file, "", "%v", err)
@@ -211,10 +204,17 @@ func (s *Source) check() Errors {
 		return errs
 	}
 
-	info := &types.Info{Defs: map[*ast.Ident]types.Object{}, Uses: map[*ast.Ident]types.Object{}}
+	s.mark()
+	packages := maps.Clone(all)
+	packages[marker] = markerPackage
+	info := &types.Info{
+		Types: map[ast.Expr]types.TypeAndValue{}, Defs: map[*ast.Ident]types.Object{}, Uses: map[*ast.Ident]types.Object{},
+		Implicits: map[ast.Node]types.Object{}, Instances: map[*ast.Ident]types.Instance{}, Scopes: map[ast.Node]*types.Scope{},
+		Selections: map[*ast.SelectorExpr]*types.Selection{}, FileVersions: map[*ast.File]string{},
+	}
 	config := types.Config{
 		GoVersion: Language,
-		Importer:  listed(all),
+		Importer:  listed(packages),
 		Error: func(err error) {
 			e, ok := err.(types.Error)
 			switch {
@@ -228,7 +228,7 @@ func (s *Source) check() Errors {
 		},
 	}
 	s.info = info
-	pkg, _ := config.Check("main", s.interp.FileSet(), []*ast.File{s.file}, info) // errors went to Error
+	pkg, _ := config.Check("main", s.fset, []*ast.File{s.file}, info) // errors went to Error
 	if len(errs) > 0 {
 		return errs
 	}
@@ -236,6 +236,19 @@ func (s *Source) check() Errors {
 		report(s.file.Name, "", "the notebook has no func main")
 	}
 	traps(s.file, pkg, info, report)
+	if len(errs) > 0 {
+		return errs
+	}
+	s.program, err = lower.File(s.fset, s.file, pkg, info, packages, exported)
+	var refusal *lower.Refusal
+	switch {
+	case errors.As(err, &refusal):
+		e := s.at(s.position(refusal.Pos), "%s", refusal.Message)
+		e.Hint = refusal.Hint
+		errs = append(errs, e)
+	case err != nil:
+		report(s.file, "", "%v", err)
+	}
 	return errs
 }
 

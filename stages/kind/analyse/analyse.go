@@ -21,7 +21,7 @@ const SummaryTable = "summary.csv"
 func Kind() *cell.Kind {
 	return &cell.Kind{
 		Name:     "analyse",
-		Version:  "1",
+		Version:  "2",
 		Doc:      "runs a notebook that turns measurements into a summary, tables and verdicts on the claims",
 		With:     notebook.NewWith,
 		Notebook: true,

@@ -13,7 +13,7 @@ import (
 func Kind() *cell.Kind {
 	return &cell.Kind{
 		Name:     "plot",
-		Version:  "1",
+		Version:  "2",
 		Doc:      "runs a notebook that draws the figures its outputs list",
 		With:     notebook.NewWith,
 		Notebook: true,

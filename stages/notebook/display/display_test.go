@@ -67,7 +67,3 @@ func program(body string) string {
 	}
 	return "//go:build go1.21\n\npackage main\n\n" + imports.String() + "\nfunc main() {\n" + body + "\n}\n"
 }
-
-// misplaced panics in its tenth line; the statement that the interpreter began
-// last is in its fourteenth.
-var misplaced = program("\tx := []int{1}\n\tfmt.Println(one(),\n\t\tx[one()])") + "\nfunc one() int {\n\treturn 1\n}\n"

@@ -302,20 +302,7 @@ func (w *watch) result(ctx context.Context, p *notebook.Process, began time.Time
 	w.show(began, body, failed)
 	if failed == nil {
 		w.last, w.keys = &run, now
-		return nil
 	}
-	// Where only the compiler can tell the place, which takes it a while, the page
-	// shows the interpreter's until then.
-	if !errors.As(failed, new(*notebook.Guess)) {
-		return nil
-	}
-	if failed = notebook.Locate(ctx, spec, p.Dir, failed); ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if body, err = w.draw(run, now, failed); err != nil {
-		return err
-	}
-	w.show(began, body, failed)
 	return nil
 }
 

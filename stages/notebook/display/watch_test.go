@@ -310,24 +310,6 @@ func TestWatchEnds(t *testing.T) {
 	}
 }
 
-// Where only the compiler can tell the place of a panic, the page shows the
-// interpreter's until it has.
-func TestWatchDoubt(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts the Go compiler")
-	}
-	t.Chdir(t.TempDir())
-	write(t, "notebooks/w/main.go", misplaced)
-	w := startWatch(t, "w")
-	body := w.next("failed after")
-	for !strings.Contains(body, "main.go:10:3: panic") {
-		if !strings.Contains(body, "main.go:14:2: panic") {
-			t.Fatalf("the page says\n%s", body)
-		}
-		body = w.next("failed after")
-	}
-}
-
 // Nobody but this machine's browser may read the page.
 func TestWatchRefuses(t *testing.T) {
 	t.Chdir(t.TempDir())

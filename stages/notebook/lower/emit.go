@@ -333,7 +333,7 @@ func (w *writer) mark(pos token.Pos) {
 	if !pos.IsValid() {
 		pos = w.pos
 	}
-	if pos = w.canonical(pos); pos.IsValid() && pos != w.last {
+	if pos.IsValid() && pos != w.last {
 		w.line("%s = %d", Position, pos)
 		w.last = pos
 	}

@@ -386,13 +386,8 @@ func (w *writer) next(i *ssa.Next) {
 	parts := w.parts(i)
 	t := i.Type().(*types.Tuple)
 	if i.IsString {
-		text, at, _ := strings.Cut(w.names[i.Iter], ", ")
-		if !strings.HasPrefix(text, "\"") {
-			text, at = w.names[i.Iter][:strings.LastIndex(w.names[i.Iter], ", ")], w.names[i.Iter][strings.LastIndex(w.names[i.Iter], ", ")+2:]
-		} else {
-			k := strings.LastIndex(w.names[i.Iter], ", ")
-			text, at = w.names[i.Iter][:k], w.names[i.Iter][k+2:]
-		}
+		k := strings.LastIndex(w.names[i.Iter], ", ") // the text may be a constant that holds one
+		text, at := w.names[i.Iter][:k], w.names[i.Iter][k+2:]
 		r := parts[2]
 		if r == "_" {
 			r = w.declare("rune")

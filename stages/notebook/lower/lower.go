@@ -16,6 +16,7 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -42,7 +43,12 @@ type Program struct {
 	Imports []string // of compiled packages that it uses
 	// Exports are the kernel's functions, for the import Kernel.
 	Exports map[string]reflect.Value
+	machine *kernel.Machine
 }
+
+// Failed returns where a panic began that deferred calls ran after; else it is not
+// valid, and the variable Position tells.
+func (p *Program) Failed() token.Pos { return token.Pos(p.machine.Failed) }
 
 // A Refusal is what cannot be lowered.
 type Refusal struct {
@@ -79,13 +85,17 @@ func File(fset *token.FileSet, file *ast.File, pkg *types.Package, info *types.I
 		}
 	}
 	create(pkg.Imports())
+	machine := kernel.New(packages, exports)
+	for _, p := range pkg.Imports() {
+		machine.Roots = append(machine.Roots, p.Path())
+	}
 	main := prog.CreatePackage(pkg, []*ast.File{file}, info, false)
 	main.Build()
 
 	e := &emitter{
-		prog: prog, main: main, machine: kernel.New(packages, exports),
+		prog: prog, main: main, machine: machine,
 		functions: map[*ssa.Function]string{}, imports: map[string]string{}, ids: &typeutil.Map{}, boxes: &typeutil.Map{}, parts: &typeutil.Map{}, structs: &typeutil.Map{},
-		names: &typeutil.Map{}, invoked: map[string]*invocation{}, valued: map[string]bool{}, erasures: map[[2]any]bool{}, globals: map[*ssa.Global]string{}, recovers: uses(file, info, "recover"),
+		names: &typeutil.Map{}, invoked: map[string]*invocation{}, valued: map[string]bool{}, foreign: map[string]reflect.Value{}, erasures: map[[2]any]bool{}, globals: map[*ssa.Global]string{}, recovers: uses(file, info, "recover"),
 	}
 	return e.program(), nil
 }
@@ -124,9 +134,10 @@ type emitter struct {
 	building  []types.Type      // named types whose form is being made
 	invoked   map[string]*invocation
 	order     []*invocation
-	valued    map[string]bool // functions that are values
-	erasures  map[[2]any]bool // by struct and field
-	recovers  bool            // some function recovers
+	valued    map[string]bool          // functions that are values
+	erasures  map[[2]any]bool          // by struct and field
+	foreign   map[string]reflect.Value // types of compiled packages that are not listed
+	recovers  bool                     // some function recovers
 	pos       token.Pos
 	counter   int
 }
@@ -178,14 +189,14 @@ func (e *emitter) program() *Program {
 	slices.Sort(globals)
 	b.WriteString(e.types.String())
 	b.WriteString(e.out.String())
-	fmt.Fprintf(&b, "\nfunc main() {\n%s", strings.Join(globals, ""))
+	fmt.Fprintf(&b, "\nfunc main() {\n\t%s.Where(func() int { return %s })\n%s", kern, Position, strings.Join(globals, ""))
 	for _, i := range e.order {
 		if len(i.cases) > 0 && i.method.Exported() {
 			fmt.Fprintf(&b, "\t%s.Use(%q, %s)\n", kern, i.method.Name(), i.function)
 		}
 	}
 	fmt.Fprintf(&b, "\t%s()\n\t%s()\n}\n", init, main)
-	return &Program{Text: b.String(), Imports: paths, Exports: e.exports()}
+	return &Program{Text: b.String(), Imports: paths, Exports: e.exports(), machine: e.machine}
 }
 
 // exports are the functions that the program calls.
@@ -201,6 +212,7 @@ func (e *emitter) exports() map[string]reflect.Value {
 		"Array": kernel.Array, "Index": kernel.Index, "Shift": kernel.Shift, "Size": kernel.Size, "Min": kernel.Min, "Max": kernel.Max,
 		"Negative": kernel.Negative, "Send": kernel.Send, "Receive": kernel.Receive, "Select": kernel.Select, "Print": kernel.Print, "Sprintf": kernel.Sprintf,
 		"Open":    kernel.Open,
+		"Where":   func(f func() int) { m.Where = f },
 		"Use":     func(name string, f any) { m.Methods[name] = reflect.ValueOf(f) },
 		"Wrapped": kernel.Wrapped, "Missing": func() any { return kernel.Missing },
 		"Frame": (*kernel.Frame)(nil), "Iterator": (*kernel.Iterator)(nil),
@@ -209,6 +221,7 @@ func (e *emitter) exports() map[string]reflect.Value {
 	for name, f := range functions {
 		values[name] = reflect.ValueOf(f)
 	}
+	maps.Copy(values, e.foreign)
 	return values
 }
 
@@ -282,13 +295,6 @@ func (e *emitter) boxParts(t types.Type) {
 // printing lists the methods that fmt and errors ask values for.
 var printing = []string{"Error", "String", "GoString", "Format", "Unwrap", "Is"}
 
-// natural tells whether an interface type is one of the compiled world's, whose
-// values keep that type.
-func (e *emitter) naturalInterface(t types.Type) bool {
-	i, ok := t.Underlying().(*types.Interface)
-	return ok && i.NumMethods() > 0 && !e.own(t)
-}
-
 // typ writes the form of a type.
 func (e *emitter) typ(t types.Type) string {
 	if s := e.names.At(t); s != nil {
@@ -318,6 +324,11 @@ func (e *emitter) form(t types.Type) string {
 		if !e.own(t) {
 			if t.Obj().Pkg() == nil {
 				return t.Obj().Name() // error
+			}
+			if r, _ := e.machine.Natural(t); e.machine.Unlisted(t) {
+				name := fmt.Sprintf("X%d_%s", e.id(t), t.Obj().Name())
+				e.foreign[name] = reflect.Zero(reflect.PointerTo(r))
+				return kern + "." + name
 			}
 			return e.pkg(t.Obj().Pkg()) + "." + t.Obj().Name()
 		}
@@ -635,7 +646,3 @@ func (e *emitter) dispatchers() {
 		e.out.WriteString("}\n\n")
 	}
 }
-
-// canonical returns the position that stands for one: of the statement that it is
-// in, or of its line.
-func (e *emitter) canonical(pos token.Pos) token.Pos { return pos }

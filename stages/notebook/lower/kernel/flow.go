@@ -51,6 +51,9 @@ func Run(f *Frame, body func()) {
 func (f *Frame) unwind(value any) {
 	p := &panicking{value: Recovered(value), frame: f}
 	m := f.machine
+	if m.Failed == 0 {
+		m.Failed = m.Where()
+	}
 	m.panics = append(m.panics, p)
 	depth := len(m.panics)
 	for len(f.deferred) > 0 {
@@ -59,6 +62,7 @@ func (f *Frame) unwind(value any) {
 				if r := recover(); r != nil { // a deferred call's own panic takes the place of this one
 					m.panics = m.panics[:depth]
 					p.value, p.recovered = Recovered(r), false
+					m.Failed = m.Where()
 				}
 			}()
 			f.call()
@@ -71,7 +75,7 @@ func (f *Frame) unwind(value any) {
 	if !p.recovered {
 		panic(p.value)
 	}
-	f.Recovered = true
+	f.Recovered, m.Failed = true, 0
 	// What is left is deferred by a function that returns now.
 	RunDefers(f)
 }

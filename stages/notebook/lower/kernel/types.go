@@ -78,7 +78,13 @@ func (m *Machine) makeNatural(t types.Type) (reflect.Type, error) {
 		if t.Obj().Pkg() == nil && t.Obj().Name() == "error" {
 			return reflect.TypeFor[error](), nil
 		}
-		if t.Obj().Pkg() == nil || m.packages[t.Obj().Pkg().Path()] == nil || t.TypeArgs().Len() > 0 || t.Obj().Parent() != t.Obj().Pkg().Scope() {
+		if t.Obj().Pkg() == nil || t.Obj().Pkg().Path() == "main" || t.TypeArgs().Len() > 0 || t.Obj().Parent() != t.Obj().Pkg().Scope() {
+			return nil, errOwn
+		}
+		if m.Unlisted(t) {
+			if r := m.find(t.Obj().Pkg().Path(), t.Obj().Name()); r != nil {
+				return r, nil
+			}
 			return nil, errOwn
 		}
 		v := m.exports(t.Obj().Pkg().Path())[t.Obj().Name()]
@@ -136,6 +142,63 @@ func (m *Machine) makeNatural(t types.Type) (reflect.Type, error) {
 		}
 	}
 	return nil, errOwn
+}
+
+// Unlisted tells whether a type is one of a compiled package that no notebook may
+// import, or that it may not name.
+func (m *Machine) Unlisted(t *types.Named) bool {
+	p := t.Obj().Pkg()
+	return p != nil && p.Path() != "main" && (m.packages[p.Path()] == nil || !m.exports(p.Path())[t.Obj().Name()].IsValid())
+}
+
+// find looks for a type among all that the imported packages' names lead to.
+func (m *Machine) find(path, name string) reflect.Type {
+	if m.reached == nil {
+		m.reached = map[[2]string]reflect.Type{}
+		seen := map[reflect.Type]bool{}
+		var reach func(t reflect.Type)
+		reach = func(t reflect.Type) {
+			if seen[t] {
+				return
+			}
+			seen[t] = true
+			if t.PkgPath() != "" {
+				m.reached[[2]string{t.PkgPath(), t.Name()}] = t
+			}
+			switch t.Kind() {
+			case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Chan:
+				reach(t.Elem())
+			case reflect.Map:
+				reach(t.Key())
+				reach(t.Elem())
+			case reflect.Func:
+				for i := range t.NumIn() {
+					reach(t.In(i))
+				}
+				for i := range t.NumOut() {
+					reach(t.Out(i))
+				}
+			case reflect.Struct:
+				for i := range t.NumField() {
+					reach(t.Field(i).Type)
+				}
+			}
+			if t.PkgPath() == "" {
+				return
+			}
+			for _, t := range []reflect.Type{t, reflect.PointerTo(t)} {
+				for i := range t.NumMethod() {
+					reach(t.Method(i).Type)
+				}
+			}
+		}
+		for _, root := range m.Roots {
+			for _, v := range m.exports(root) {
+				reach(v.Type())
+			}
+		}
+	}
+	return m.reached[[2]string{path, name}]
 }
 
 func (m *Machine) tuple(t *types.Tuple) ([]reflect.Type, error) {

@@ -47,6 +47,10 @@ type Machine struct {
 	// Methods are the notebook's methods, by name, of any of its types: a function
 	// of the value in its interface and of the method's parameters.
 	Methods  map[string]reflect.Value
+	Where    func() int // the position of what is being done
+	Failed   int        // the position at which a panic began that deferred calls ran after
+	Roots    []string   // the packages that the notebook imports
+	reached  map[[2]string]reflect.Type
 	packages map[string]*types.Package
 	exports  func(path string) map[string]reflect.Value
 
