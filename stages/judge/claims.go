@@ -14,6 +14,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
 	"barograph/pipeline/source"
+	"barograph/stages/judge/turns"
 
 	"github.com/spf13/cobra"
 )
@@ -26,11 +27,12 @@ type Manifest struct {
 
 // An Expected is one claim on one recording.
 type Expected struct {
-	Claim     string   `json:"claim" required:"true"`     // C1 or C2
-	Recording string   `json:"recording" required:"true"` // folder below the workspace
+	Claim     string   `json:"claim" required:"true"`     // C1 or C2, or of turns T1 to T4
+	Recording string   `json:"recording" required:"true"` // folder below the workspace; of T2 to T4 a link card
+	Link      string   `json:"link"`                      // T1: the machine's link card; T4: the one through MPS
 	Where     []string `json:"where"`                     // rows to judge, as column=value
 	Verdict   string   `json:"verdict" required:"true"`
-	Effect    float64  `json:"effect"`                  // change of the median, as a share
+	Effect    float64  `json:"effect"`                  // change of the median, as a share; of turns what their judgement says
 	Tolerance float64  `json:"tolerance" min:"0"`       // of the effect, on the same hardware, as a share of the baseline
 	Figure    string   `json:"figure" required:"true"`  //
 	Command   string   `json:"command" required:"true"` // that measures it again
@@ -103,7 +105,10 @@ func (m *Manifest) Check(w io.Writer) error {
 			return fmt.Errorf("claim %s on %s: %w", e.Claim, e.Recording, err)
 		}
 		off := math.Abs(effect-e.Effect) > e.Tolerance
-		note := fmt.Sprintf("%+.1f%%", 100*effect)
+		note := "none"
+		if !math.IsNaN(effect) {
+			note = fmt.Sprintf("%+.1f%%", 100*effect)
+		}
 		if off {
 			note += fmt.Sprintf(" (expected %+.1f%% within %.1f%%)", 100*e.Effect, 100*e.Tolerance)
 		}
@@ -129,6 +134,10 @@ func (m *Manifest) Check(w io.Writer) error {
 func (e Expected) judge() (verdict string, effect float64, err error) {
 	if _, err := os.Stat(e.Figure); err != nil {
 		return "", 0, cell.Hint(fmt.Errorf("its figure: %w", err), "draw it with make figures")
+	}
+	if turns.Says[e.Claim] != "" {
+		j, err := turns.Judge(".", e.Claim, e.Recording, e.Link)
+		return j.Verdict.Verdict, j.Effect, err
 	}
 	if _, err := record.Open(e.Recording); err != nil {
 		return "", 0, err
@@ -158,5 +167,5 @@ func (e Expected) judge() (verdict string, effect float64, err error) {
 		effect, _, _ = r.Effect.Share()
 		return v.Verdict, effect, nil
 	}
-	return "", 0, errors.New("no such claim is judged; there is C1 and C2")
+	return "", 0, errors.New("no such claim is judged; there is C1 and C2, and T1 to T4")
 }

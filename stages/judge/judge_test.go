@@ -80,7 +80,7 @@ func queueing(rho, _ float64) float64    { return 100e6 * (1 + 1.4*rho/(1-rho)) 
 func blocking(rho, _ float64) float64 { // as queueing and as a hockey stick
 	return 100e6 * (1 + 0.07*rho/(1-rho) + 1.5*math.Max(0, rho-0.6))
 }
-func turns(rho, _ float64) float64 { // of 105 ms, beside more than one copy
+func rounded(rho, _ float64) float64 { // of 105 ms, beside more than one copy
 	if rho > 0.9 {
 		return 2 * 105e6
 	}
@@ -128,7 +128,7 @@ func TestVerdicts(t *testing.T) {
 		{"flat", paper(spread, flat), cell.Refuted, cell.Refuted, "nothing grows"},
 		{"flat under light loads", paper([]float64{0, 0.1, 0.2, 0.25, 0.3, 0.4}, flat), cell.Refuted, cell.NotIdentified, "up to 40% of the link"},
 		{"queued bytes on a full link", paper(full, queuedBytes), cell.Reproduced, cell.Refuted, "use the link alike"},
-		{"turns", paper([]float64{0, 0.85, 0.963, 0.978, 0.987, 0.990}, turns), cell.Reproduced, cell.Refuted, "by the law of turns"},
+		{"turns", paper([]float64{0, 0.85, 0.963, 0.978, 0.987, 0.990}, rounded), cell.Reproduced, cell.Refuted, "by the law of turns"},
 		{"the baseline drifted a little", drifting, cell.Reproduced, cell.NotIdentified, ""},
 		{"the baseline drifted a lot", broken, cell.Invalid, cell.Invalid, "baseline drifted"},
 		{"an effect as small as the drift", faint, cell.NotIdentified, cell.NotIdentified, ""},

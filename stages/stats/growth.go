@@ -17,11 +17,11 @@ type GrowthPoint struct {
 	// where unknown. They tell queued bytes and M/D/1 from laws in utilisation.
 	Queued, Service float64
 	// Loads is how many processes load the link with more than one copy ready, NaN
-	// where that is unknown: what a law of turns depends on. Own, in nanoseconds, is the
-	// latency without load, for [Stairs] alone, and Copy how long of it the call itself
-	// copies in the load's direction.
-	Loads, Own, Copy float64
-	Median, P99      float64 // latency in nanoseconds; P99 NaN if too few samples
+	// where that is unknown: what a law of turns depends on. For [Stairs] alone, Own and
+	// OwnP99 are the median and p99 without load, in nanoseconds, and Copy how long of
+	// them the call itself copies in the load's direction.
+	Loads, Own, OwnP99, Copy float64
+	Median, P99              float64 // latency in nanoseconds; P99 NaN if too few samples
 }
 
 // The growth laws, each with a > 0 and b >= 0. rho is achieved utilisation.
@@ -212,7 +212,11 @@ func compare(laws []string, used []GrowthPoint) Comparison {
 	c.Median = fits(laws, median)
 	c.Noise[0] = noise(median)
 	if !slices.ContainsFunc(used, func(p GrowthPoint) bool { return math.IsNaN(p.P99) }) {
-		p99 := observe(used, func(p GrowthPoint) float64 { return p.P99 })
+		tails := slices.Clone(used)
+		for i := range tails {
+			tails[i].Own = tails[i].OwnP99
+		}
+		p99 := observe(tails, func(p GrowthPoint) float64 { return p.P99 })
 		c.P99 = fits(laws, p99)
 		c.Noise[1] = noise(p99)
 	}
@@ -266,6 +270,7 @@ func together(points []GrowthPoint, levels []string) []observation {
 				o.Queued += (p.Queued - o.Queued) / o.weight
 				o.Service += (p.Service - o.Service) / o.weight
 				o.Own += (p.Own - o.Own) / o.weight
+				o.OwnP99 += (p.OwnP99 - o.OwnP99) / o.weight
 				o.Copy += (p.Copy - o.Copy) / o.weight
 				o.Loads = p.Loads
 			}

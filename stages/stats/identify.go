@@ -199,6 +199,9 @@ func (d Design) recover(truth [2]Fit, sets int, seed uint64) Recovery {
 			drawn[s] = slices.Clone(d.points)
 			for i := range drawn[s] {
 				o := &drawn[s][i]
+				if s == 1 {
+					o.Own = o.OwnP99
+				}
 				o.ln = math.Log(truth[s].At(o.GrowthPoint)) + d.noise[s]*rng.NormFloat64()/math.Sqrt(o.weight)
 				if o.weight > 1 {
 					chi := distuv.ChiSquared{K: o.weight - 1, Src: rng}

@@ -11,8 +11,8 @@ import (
 // are those of [Grow], with what is left out a model.
 func Stairs(points []GrowthPoint) (Comparison, error) {
 	for i, p := range points {
-		if !(p.Own > 0) || math.IsInf(p.Own, 0) || !(p.Copy >= 0) || p.Copy >= p.Own || !(p.Loads >= 1) || math.IsInf(p.Loads, 0) {
-			return Comparison{}, fmt.Errorf("stairs: point %d, %q: own time %v, of which %v copying, beside %v loads", i, p.Level, p.Own, p.Copy, p.Loads)
+		if !(p.Own > 0) || !(p.OwnP99 >= p.Own) || math.IsInf(p.OwnP99, 0) || !(p.Copy >= 0) || p.Copy >= p.Own || !(p.Loads >= 1) || math.IsInf(p.Loads, 0) {
+			return Comparison{}, fmt.Errorf("stairs: point %d, %q: own time %v, at p99 %v, of which %v copying, beside %v loads", i, p.Level, p.Own, p.OwnP99, p.Copy, p.Loads)
 		}
 		if !(p.Median > 0) || math.IsInf(p.Median, 0) || p.P99 <= 0 || math.IsInf(p.P99, 0) {
 			return Comparison{}, fmt.Errorf("stairs: point %d, %q: median %v or p99 %v is not a positive time", i, p.Level, p.Median, p.P99)
@@ -47,7 +47,7 @@ func turned(p GrowthPoint, turn float64) float64 {
 
 // Turns are looked for between these shares of the longest latency, in so many steps.
 const (
-	shortestTurn = 1.0 / 64
+	shortestTurn = 1.0 / 16 // shorter, and rounding is a delay
 	turnSteps    = 240
 )
 

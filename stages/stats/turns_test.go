@@ -23,9 +23,9 @@ var (
 func stairs(times []float64, law func(own float64) float64, noise float64, rng *rand.Rand) (points []GrowthPoint) {
 	for i, own := range times {
 		for range 3 {
-			p := GrowthPoint{Level: fmt.Sprint(i), Own: own * 1e6, Loads: 1}
+			p := GrowthPoint{Level: fmt.Sprint(i), Own: own * 1e6, OwnP99: own * 1.02e6, Loads: 1}
 			p.Median = law(p.Own) * math.Exp(noise*rng.NormFloat64())
-			p.P99 = 1.02 * law(p.Own) * math.Exp(2*noise*rng.NormFloat64())
+			p.P99 = law(p.OwnP99) * math.Exp(2*noise*rng.NormFloat64())
 			points = append(points, p)
 		}
 	}
@@ -82,7 +82,7 @@ func TestStairsOfSeveralLoads(t *testing.T) {
 	var points []GrowthPoint
 	for _, n := range []float64{1, 2, 3} {
 		for i, own := range modelTimes {
-			p := GrowthPoint{Level: fmt.Sprint(n, i), Own: own * 1e6, Copy: 10e3, Loads: n}
+			p := GrowthPoint{Level: fmt.Sprint(n, i), Own: own * 1e6, OwnP99: own * 1e6, Copy: 10e3, Loads: n}
 			p.Median = (math.Ceil((p.Own-p.Copy)/(n*turn))*n*turn + p.Copy) * math.Exp(0.003*rng.NormFloat64())
 			p.P99 = p.Median * 1.01
 			points = append(points, p)
@@ -96,14 +96,14 @@ func TestStairsOfSeveralLoads(t *testing.T) {
 
 func TestStairsRefuses(t *testing.T) {
 	for _, p := range []GrowthPoint{
-		{Own: 0, Loads: 1, Median: 1, P99: 1}, {Own: 1, Copy: 1, Loads: 1, Median: 1, P99: 1}, {Own: 1, Loads: 0, Median: 1, P99: 1},
-		{Own: 1, Loads: math.NaN(), Median: 1, P99: 1}, {Own: 1, Loads: 1, Median: 0, P99: 1}, {Own: math.Inf(1), Loads: 1, Median: 1, P99: 1},
+		{Own: 0, Loads: 1, Median: 1, P99: 1}, {Own: 1, OwnP99: 1, Copy: 1, Loads: 1, Median: 1, P99: 1}, {Own: 1, OwnP99: 1, Loads: 0, Median: 1, P99: 1},
+		{Own: 1, OwnP99: 0.5, Loads: 1, Median: 1, P99: 1}, {Own: 1, OwnP99: 1, Loads: math.NaN(), Median: 1, P99: 1}, {Own: 1, OwnP99: 1, Loads: 1, Median: 0, P99: 1}, {Own: math.Inf(1), Loads: 1, Median: 1, P99: 1},
 	} {
 		if _, err := Stairs([]GrowthPoint{p}); err == nil {
 			t.Errorf("%+v is taken", p)
 		}
 	}
-	c, err := Stairs([]GrowthPoint{{Own: 1, Loads: 1, Median: 2, P99: 2}})
+	c, err := Stairs([]GrowthPoint{{Own: 1, OwnP99: 1, Loads: 1, Median: 2, P99: 2}})
 	if err != nil || c.Law != "" || c.Because == "" {
 		t.Errorf("one model: %+v, %v", c, err)
 	}

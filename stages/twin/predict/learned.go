@@ -132,7 +132,7 @@ func (m *Machine) delay(c *Case) (float64, error) {
 	}
 	slices.Sort(alone)
 	// The simulated replicate stands for all of them.
-	return quantile(pooled(c.Calls), 0.5) - c.Own.quantile(0.5) - (quantile(set, 0.5) - quantile(alone, 0.5)), nil
+	return quantile(pooled(c.Calls), 0.5) - c.Own.Quantile(0.5) - (quantile(set, 0.5) - quantile(alone, 0.5)), nil
 }
 
 // losses sums the errors of three quantiles, in logarithms, for each candidate.

@@ -56,8 +56,8 @@ type Own struct {
 	From            string    // the recording; empty: assumed
 }
 
-// quantile of the own latencies, replicates together.
-func (o *Own) quantile(q float64) float64 { return quantile(pooled(o.Calls), q) }
+// Quantile is of the own latencies, replicates together, in nanoseconds.
+func (o *Own) Quantile(q float64) float64 { return quantile(pooled(o.Calls), q) }
 
 // fits tells whether the calls were of a batch and a sequence; 0 asks for none.
 func (o *Own) fits(batch, sequence int) bool {
@@ -144,7 +144,7 @@ func Predict(m *Machine, o *Own, c *Condition, x *Learned) (*Prediction, error) 
 		if m.unsure() { // every turn that there may be
 			e.Low, e.High = min(e.Low, each[0]), max(e.High, each[draws-1])
 		}
-		p.Estimates[i], p.Alone[i] = e, o.quantile(q)
+		p.Estimates[i], p.Alone[i] = e, o.Quantile(q)
 	}
 	return p, nil
 }

@@ -109,7 +109,7 @@ func (s *Score) predict(m *Machine, x Parameters) (err error) {
 	queued := float64(c.Threads*c.Outstanding) * float64(c.Block) * c.Share
 	for i, q := range Quantiles {
 		s.Measured[i] = quantile(measured, q)
-		s.NoChange[i] = s.Own.quantile(q)
+		s.NoChange[i] = s.Own.Quantile(q)
 		s.QueuedBytes[i] = s.NoChange[i] + queued/m.capacity(c)*1e9
 	}
 	s.KS = distance(measured, s.Prediction.sorted)

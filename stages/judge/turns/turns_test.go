@@ -1,0 +1,131 @@
+package turns
+
+import (
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"barograph/pipeline/cell"
+	"barograph/stages/link"
+	"barograph/stages/twin/predict"
+)
+
+const root = "../../.."
+
+func card(t *testing.T) *link.Card {
+	t.Helper()
+	c, err := link.Read("../../twin/predict/testdata/h100.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// The ten models recorded on an H100, without any knowledge of the card's turn.
+func TestRecordedModels(t *testing.T) {
+	j, err := Judge(root, "T1", "data/models/h100", "stages/twin/predict/testdata/h100.json")
+	if err != nil || j.Verdict.Verdict != cell.Reproduced || math.Abs(j.Effect) > 0.01 {
+		t.Errorf("%+v, %v", j, err)
+	}
+	if !strings.Contains(j.Because, "would show turns in 100%") {
+		t.Errorf("what the design could tell: %s", j.Because)
+	}
+}
+
+// models draws cases of models with own times of so many ms, beside a full link.
+func models(own []float64, law func(ms float64) float64) (cases []*predict.Case) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	draw := func(ms float64) (replicates [][]int64) {
+		for range 3 {
+			calls := make([]int64, 300)
+			at := ms * math.Exp(0.003*rng.NormFloat64())
+			for i := range calls {
+				calls[i] = int64(at * math.Exp(0.002*rng.NormFloat64()) * 1e6)
+			}
+			replicates = append(replicates, calls)
+		}
+		return replicates
+	}
+	for i, ms := range own {
+		cases = append(cases, &predict.Case{
+			Own:       &predict.Own{Model: string(rune('a' + i)), Out: []int64{4096}, Calls: draw(ms)},
+			Condition: predict.Condition{Direction: "d2h", Share: 1, Loads: 1, Threads: 4, Outstanding: 1},
+			Calls:     draw(law(ms)),
+		})
+	}
+	return cases
+}
+
+func TestStaircase(t *testing.T) {
+	many := []float64{0.3, 0.5, 0.8, 1.2, 1.5, 1.9, 2.3, 2.7, 3.2, 3.9}
+	for _, tt := range []struct {
+		name string
+		own  []float64
+		law  func(float64) float64
+		want string
+	}{
+		{"turns", many, func(ms float64) float64 { return math.Ceil(ms/1.0515) * 1.0515 }, cell.Reproduced},
+		{"a fixed delay", many, func(ms float64) float64 { return ms + 0.5 }, cell.Refuted},
+		{"a factor", many, func(ms float64) float64 { return 1.6 * ms }, cell.Refuted},
+		{"three models", many[:3], func(ms float64) float64 { return 1.0515 }, cell.NotIdentified},
+		{"below a turn", []float64{0.3, 0.5, 0.6, 0.8, 0.9, 1}, func(float64) float64 { return 1.0515 }, cell.NotIdentified},
+	} {
+		j, err := Staircase(models(tt.own, tt.law), card(t))
+		if err != nil || j.Verdict.Verdict != tt.want {
+			t.Errorf("%s: %+v, %v; want %s", tt.name, j, err, tt.want)
+		}
+	}
+	// Inputs on the small path are no steps, nor is what lies below a full link.
+	few := models(many, func(ms float64) float64 { return ms })
+	for _, c := range few {
+		c.Condition.Direction, c.Own.In = "h2d", []int64{1024}
+	}
+	if j, err := Staircase(few, card(t)); err != nil || j.Verdict.Verdict != cell.NotIdentified || !strings.Contains(j.Because, "0 own times") {
+		t.Errorf("%+v, %v", j, err)
+	}
+}
+
+func TestCards(t *testing.T) {
+	change := func(f func(*link.Card)) *link.Card { c := card(t); f(c); return c }
+	flat := change(func(c *link.Card) {
+		for _, w := range c.Ways {
+			for i := range w.Turn.Loads {
+				w.Turn.Loads[i].Wait = w.Turn.Loads[0].Wait
+			}
+		}
+	})
+	unsure := change(func(c *link.Card) { c.Ways["d2h"].Turn.Loads[1].Wait.Low = 1 })
+	broken := change(func(c *link.Card) { c.Invalid = []string{"it was throttled"} })
+	slow := change(func(c *link.Card) {
+		k := &c.Ways["d2h"].Turn.Kernel
+		k.P10, k.P50, k.P90 = 2*k.Alone, 2*k.Alone, 2*k.Alone
+	})
+	tail := change(func(c *link.Card) { k := &c.Ways["d2h"].Turn.Kernel; k.P90 = 2 * k.Alone })
+	mps := change(func(c *link.Card) { c.MPS, c.Ways["h2d"].Small.Idle, c.Ways["h2d"].Small.Behind = true, 0, 0 })
+	kept := change(func(c *link.Card) { c.MPS = true })
+	part := change(func(c *link.Card) { c.MPS, c.Ways["h2d"].Small.Behind = true, 0 })
+	for _, tt := range []struct {
+		name string
+		got  Judgement
+		want string
+		says string
+	}{
+		{"loads", Loads(card(t)), cell.Reproduced, "3: 3.148 ms"},
+		{"loads alike", Loads(flat), cell.Refuted, ""},
+		{"loads unsure", Loads(unsure), cell.NotIdentified, ""},
+		{"loads of a broken card", Loads(broken), cell.Invalid, "throttled"},
+		{"kernel", Kernel(card(t)), cell.Reproduced, "1.020 ms"},
+		{"kernel delayed", Kernel(slow), cell.Refuted, ""},
+		{"kernel with a tail", Kernel(tail), cell.NotIdentified, ""},
+		{"mps", MPS(card(t), mps), cell.Reproduced, "24576 bytes"},
+		{"mps changes nothing", MPS(card(t), kept), cell.Refuted, ""},
+		{"mps changes a part", MPS(card(t), part), cell.NotIdentified, ""},
+		{"no mps", MPS(card(t), nil), cell.NotIdentified, "two cards"},
+		{"mps broken", MPS(broken, mps), cell.Invalid, ""},
+	} {
+		if tt.got.Verdict.Verdict != tt.want || !strings.Contains(tt.got.Because, tt.says) {
+			t.Errorf("%s: %+v, want %s with %q", tt.name, tt.got, tt.want, tt.says)
+		}
+	}
+}
