@@ -147,7 +147,7 @@ func (b *bench) fetch(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if b.model, err = b.with.Model.Load(b.root); err != nil {
+	if b.model, err = b.with.Load(b.root); err != nil {
 		return err
 	}
 	if b.file, err = model.Ensure(ctx, b.model, cache, log); err != nil {

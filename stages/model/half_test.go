@@ -1,6 +1,7 @@
 package model
 
 import (
+	"encoding/binary"
 	"math"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/x448/float16"
 	ort "github.com/yalue/onnxruntime_go"
 )
 
@@ -49,6 +51,78 @@ func TestPrecision(t *testing.T) {
 		if _, err := of.WithPrecision(precision); err == nil {
 			t.Errorf("%s of %s: no error", precision, of.Name)
 		}
+	}
+}
+
+// The weights of query, key and value stand side by side, also those of a checkpoint.
+func TestHalfCheckpoint(t *testing.T) {
+	c := small(t)
+	tensors, shapes := trained(t, c)
+	path := filepath.Join(t.TempDir(), "model.safetensors")
+	if err := os.WriteFile(path, save(t, "F32", tensors, shapes), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	half, err := c.WithPrecision("float16")
+	if err != nil {
+		t.Fatal(err)
+	}
+	with, file, err := half.WithWeights(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	built, err := Ensure(t.Context(), with, t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := Inspect(built)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(built)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const scope = "encoder.layer.1.attention.self"
+	parts := []string{scope + ".query", scope + ".key", scope + ".value"}
+	seen := 0
+	for _, w := range info.Initialisers {
+		at := func(i int64) float64 {
+			return float64(float16.Frombits(binary.LittleEndian.Uint16(b[w.Offset+2*i:])).Float32())
+		}
+		switch w.Name {
+		case scope + ".weight": // [in, 3 out] of three [out, in]
+			for i := range w.Dims[0] {
+				for k := range w.Dims[1] {
+					if want := tensors[parts[k/48]+".weight"][k%48*48+i]; at(i*w.Dims[1]+k) != want {
+						t.Fatalf("%s[%d, %d] is %g, want %g", w.Name, i, k, at(i*w.Dims[1]+k), want)
+					}
+				}
+			}
+			seen++
+		case scope + ".bias":
+			for k := range w.Dims[0] {
+				if want := tensors[parts[k/48]+".bias"][k%48]; at(k) != want {
+					t.Fatalf("%s[%d] is %g, want %g", w.Name, k, at(k), want)
+				}
+			}
+			seen++
+		}
+	}
+	if seen != 2 {
+		t.Errorf("%d of the two are there", seen)
+	}
+	tensors["pooler.dense.bias"][3] = 1e6
+	if err := os.WriteFile(path, save(t, "F32", tensors, shapes), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	with, file, err = half.WithWeights(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := Ensure(t.Context(), with, t.TempDir(), nil); err == nil || !strings.Contains(err.Error(), `write weight "pooler.dense.bias": the weight 1e+06 is beyond float16`) {
+		t.Errorf("a weight beyond float16: %v", err)
 	}
 }
 

@@ -76,7 +76,7 @@ func (c *Config) WithPrecision(precision string) (*Config, error) {
 	default:
 		return nil, cell.Hint(fmt.Errorf("model %q: unknown precision %q", c.Name, precision), "there are %s and %s", float32s, float16s)
 	}
-	if !c.Built() {
+	if !c.Built() || c.checkpoint != nil {
 		return nil, cell.Hint(fmt.Errorf("model %q is a file, which has the precision that it has", c.Name), "leave precision out, or export the file anew")
 	}
 	other := *c

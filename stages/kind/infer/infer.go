@@ -94,7 +94,7 @@ func check(root, device string, with any) error {
 	if err := w.checkArrivals(root); err != nil {
 		return err
 	}
-	c, err := w.load(root)
+	c, err := w.Load(root)
 	if err != nil {
 		return err
 	}
@@ -108,8 +108,8 @@ func check(root, device string, with any) error {
 	return c.CheckDims(w.Sizes(c))
 }
 
-// load returns the model in the precision that is wanted.
-func (w *With) load(root string) (*model.Config, error) {
+// Load returns the model in the precision that is wanted.
+func (w *With) Load(root string) (*model.Config, error) {
 	c, err := w.Model.Load(root)
 	if err != nil {
 		return nil, err
@@ -135,7 +135,7 @@ func (w *With) Sizes(c *model.Config) map[string]int64 {
 
 // identify names the model and the library; device and machine are the engine's.
 func identify(root string, with any) (map[string]string, error) {
-	c, err := with.(*With).load(root)
+	c, err := with.(*With).Load(root)
 	if err != nil {
 		return nil, err
 	}
@@ -224,7 +224,7 @@ func fetch(ctx context.Context, root, device string, w *With, log func(string)) 
 	if a.libSHA, err = asset.Digest(lib); err != nil {
 		return a, err
 	}
-	if a.model, err = w.load(root); err != nil {
+	if a.model, err = w.Load(root); err != nil {
 		return a, err
 	}
 	cache, err := asset.CacheDir()
@@ -251,7 +251,7 @@ func onSim(_ context.Context, c *cell.Cell, w *With) ([]Sample, result.Infer, er
 	if err != nil {
 		return nil, result.Infer{}, err
 	}
-	m, err := w.load(c.Root)
+	m, err := w.Load(c.Root)
 	if err != nil {
 		return nil, result.Infer{}, err
 	}

@@ -71,7 +71,7 @@ func writeList(w io.Writer, models []*model.Config, asJSON bool) error {
 }
 
 func buildCommand() *cobra.Command {
-	var out, trained string
+	var out, trained, precision string
 	cmd := &cobra.Command{
 		Use:   "build NAME",
 		Short: "Build a model's ONNX file and print its path",
@@ -88,6 +88,9 @@ func buildCommand() *cobra.Command {
 			}
 			c, err := model.Load(root, args[0])
 			if err != nil {
+				return cell.Usage(err)
+			}
+			if c, err = c.WithPrecision(precision); err != nil {
 				return cell.Usage(err)
 			}
 			if trained != "" {
@@ -115,6 +118,7 @@ func buildCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&trained, "weights", "", "take the weights from the checkpoint `FILE`.safetensors")
+	cmd.Flags().StringVar(&precision, "precision", "", "weights and arithmetic of `float16` or float32 (default: the model's)")
 	cmd.Flags().StringVarP(&out, "output", "o", "", "write a new file `FILE`")
 	return cmd
 }
