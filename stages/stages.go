@@ -4,6 +4,7 @@ package stages
 
 import (
 	"barograph/pipeline/cell"
+	"barograph/stages/device/nvml"
 	"barograph/stages/judge"
 	"barograph/stages/kind/analyse"
 	"barograph/stages/kind/collect"
@@ -38,6 +39,10 @@ func Kinds() cell.Kinds {
 func Commands() []*cobra.Command {
 	return []*cobra.Command{models.Command(), notebook.Command(display.Commands()...), judge.Command(), judge.ClaimsCommand(), predict.Command(), scaffold.Command(), link.Command()}
 }
+
+// Machine describes the machine of a GPU for which there is no file, by what its
+// driver says.
+func Machine(device string) (cell.Machine, error) { return nvml.Machine(device) }
 
 // Drawing draws a study's graph.
 func Drawing() cell.Drawing { return graph.Drawing() }

@@ -37,14 +37,16 @@ type app struct {
 	kinds   cell.Kinds
 	checks  []cell.Check
 	drawing cell.Drawing
+	generic func(device string) (cell.Machine, error)
 	json    bool
 	out     io.Writer // results
 	msg     io.Writer // messages
 }
 
-// Main runs the command line and returns the exit status.
-func Main(args []string, kinds cell.Kinds, commands []*cobra.Command, checks []cell.Check, drawing cell.Drawing) int {
-	a := &app{kinds: kinds, checks: checks, drawing: drawing, out: os.Stdout, msg: os.Stderr}
+// Main runs the command line and returns the exit status. generic describes the
+// machine of a GPU for which there is no file.
+func Main(args []string, kinds cell.Kinds, commands []*cobra.Command, checks []cell.Check, drawing cell.Drawing, generic func(device string) (cell.Machine, error)) int {
+	a := &app{kinds: kinds, checks: checks, drawing: drawing, generic: generic, out: os.Stdout, msg: os.Stderr}
 	if len(args) == 1 && args[0] == "cell" { // most processes are this one: no time for a command tree
 		if cell.Serve(kinds, os.Stdin, os.Stdout) != nil {
 			return cell.StatusFailed
@@ -206,7 +208,7 @@ func machineFlag(c *cobra.Command, usage string, set func(name string)) {
 
 // options are how the study is read.
 func (a *app) options(s *selection) study.Options {
-	return study.Options{Kinds: a.kinds, Set: s.set, Machine: s.machine, Fingerprint: record.Fingerprint}
+	return study.Options{Kinds: a.kinds, Set: s.set, Machine: s.machine, Fingerprint: record.Fingerprint, Generic: a.generic}
 }
 
 // standard is the study that is meant where none is named.
@@ -228,7 +230,7 @@ func (a *app) plan(args []string, s *selection) (*plan.Plan, error) {
 		if s.machine != "" && s.machine != rec.Machine.Name {
 			return nil, cell.Usage(fmt.Errorf("--machine %s: the recording was made on %q", s.machine, rec.Machine.Name))
 		}
-		opt.Machine = rec.Machine.Name
+		opt.Machine, opt.Recorded = rec.Machine.Name, &rec.Machine
 		if path == "" {
 			path = filepath.Join("configs", rec.Study+".yaml")
 		}

@@ -137,6 +137,7 @@ const glance = 200 * time.Millisecond
 // would do nothing.
 type ended struct {
 	Study    string
+	By       string // who chose the machine, where a GPU was thought of
 	Machine  cell.Machine
 	Lowered  []study.Override
 	Replayed bool
@@ -146,6 +147,9 @@ type ended struct {
 func (a *app) begin(e *ended) {
 	for _, o := range e.Lowered {
 		fmt.Fprintf(a.msg, "%s sets %s to %v (the study says %v)\n", o.By, o.Param, o.To, o.From)
+	}
+	if e.By != "" && !e.Replayed {
+		fmt.Fprintf(a.msg, "machine %s: %s\n", e.Machine.Name, e.By)
 	}
 	if !e.Replayed && e.Machine.Device == "sim" {
 		fmt.Fprintln(a.msg, "device sim: every number of this run is simulated, none is measured")
@@ -163,7 +167,7 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 	opt.Hold = a.hold(p, more.wait)
 	defer cell.Hold()() // the engine stops its cells and keeps what is done
 	opt.Program = program(p.Study.Machine.Device)
-	e := &ended{Study: p.Study.Name, Machine: p.Study.Machine, Lowered: p.Study.Lowered, Replayed: p.Replayed != ""}
+	e := &ended{Study: p.Study.Name, By: thought(p.Study), Machine: p.Study.Machine, Lowered: p.Study.Lowered, Replayed: p.Replayed != ""}
 	a.begin(e)
 	dir := state(p.Study.Root)
 	lock, err := a.lock(ctx, p.Study.Root)
@@ -231,6 +235,15 @@ func cache() string {
 		return ""
 	}
 	return filepath.Join(dir, "barograph")
+}
+
+// thought says why a machine was chosen, where that is no matter of course: where
+// there is a GPU, used or not.
+func thought(st *study.Study) string {
+	if strings.Contains(st.MachineBy, "GPU") && !strings.HasSuffix(st.MachineBy, "no NVIDIA GPU here") {
+		return st.MachineBy
+	}
+	return ""
 }
 
 // asked refuses a --resource that means nothing.

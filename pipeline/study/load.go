@@ -28,6 +28,12 @@ type Options struct {
 	// Fingerprint identifies the hardware behind a device; nil leaves the
 	// machine's fingerprint empty.
 	Fingerprint func(device string) string
+	// Generic describes the machine of a GPU that no machine file matches; nil where
+	// there is no way to ask.
+	Generic func(device string) (cell.Machine, error)
+	// Recorded is the machine of a recording that stands in for measuring, which need
+	// have no file here; nil without one.
+	Recorded *cell.Machine
 }
 
 // studyFile is the study as written; its tags are the schema.

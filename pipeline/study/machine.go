@@ -45,6 +45,7 @@ type linkFile struct {
 const (
 	machineFolder = "configs/machines"
 	auto          = "auto"
+	anyGPU        = "gpu" // the machine of whatever GPU is here
 )
 
 var deviceForm = regexp.MustCompile(`^(host|sim|cuda(:[0-9]+)?)$`)
@@ -68,6 +69,25 @@ func (l *loader) machine() *machineFile {
 		sources.Auto = by
 	}
 	l.study.MachineBy = by
+	if rec := l.opt.Recorded; rec != nil && rec.Name == name && !slices.Contains(names, name) {
+		l.study.Machine = *rec
+		return &machineFile{}
+	}
+	if name == anyGPU && !slices.Contains(names, name) {
+		err := errors.New("this program cannot ask")
+		if l.opt.Generic != nil {
+			if l.study.Machine, err = l.opt.Generic("cuda"); err == nil {
+				l.study.MachineBy = fmt.Sprintf("%s: the driver says %s", by, l.study.Machine.Description)
+				l.fingerprint()
+				return &machineFile{}
+			}
+		}
+		if sources.Auto == "" {
+			l.fail(at, "device host needs no GPU", "machine: %v", err)
+		}
+		name = "host"
+		l.study.MachineBy = fmt.Sprintf("%s, and it cannot be asked: %v", by, err)
+	}
 	if !slices.Contains(names, name) {
 		if at != nil && name != "host" {
 			l.fail(at, source.Suggest(name, append(names, auto)), "machine: no file %s", filepath.Join(machineFolder, name+".yaml"))
@@ -204,8 +224,8 @@ func gpuProgram() (string, error) {
 	return exec.LookPath(name)
 }
 
-// choose returns the machine whose match fits a GPU of this computer, or host,
-// and why.
+// choose returns the machine whose match fits a GPU of this computer, that of any
+// GPU where none does, or host where there is no GPU to use, and why.
 func (h hardware) choose(root string, names []string) (name, why string) {
 	// The pattern is well formed, which is Glob's only error.
 	files, _ := filepath.Glob(h.gpus)
@@ -240,5 +260,8 @@ func (h hardware) choose(root string, names []string) (name, why string) {
 			return name, fmt.Sprintf("auto: this computer has a GPU (%s)", model)
 		}
 	}
-	return "host", fmt.Sprintf("auto: no machine file matches the GPU %s", strings.Join(models, ", "))
+	if _, err := h.program(); err != nil || len(models) == 0 {
+		return "host", fmt.Sprintf("auto: this computer has a GPU (%s), but no program barograph-cuda to use it", strings.Join(models, ", "))
+	}
+	return anyGPU, fmt.Sprintf("auto: no machine file matches the GPU %s", strings.Join(models, ", "))
 }

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+
+	"barograph/pipeline/cell"
 )
 
 func TestChooseMachine(t *testing.T) {
@@ -21,7 +24,8 @@ func TestChooseMachine(t *testing.T) {
 		{"no GPU", nil, here, "host", "no NVIDIA GPU"},
 		{"a GPU that is known", []string{"Tesla P100-PCIE-16GB"}, here, "p100", "Tesla P100-PCIE-16GB"},
 		{"the second one is known", []string{"NVIDIA T4", "NVIDIA H100 80GB HBM3"}, here, "h100", "NVIDIA H100 80GB HBM3"},
-		{"no file matches", []string{"NVIDIA T4"}, here, "host", "no machine file matches the GPU NVIDIA T4"},
+		{"no file matches", []string{"NVIDIA T4"}, here, "gpu", "no machine file matches the GPU NVIDIA T4"},
+		{"nothing matches, and no program", []string{"NVIDIA T4"}, missing, "host", "no program barograph-cuda"},
 		{"no program for it", []string{"Tesla P100-PCIE-16GB"}, missing, "host", "no program barograph-cuda"},
 	}
 	root := workspace(t, map[string]string{
@@ -49,6 +53,47 @@ func TestChooseMachine(t *testing.T) {
 				t.Errorf("choose: %s, %q; want %s, ...%q...", got, why, tt.want, tt.why)
 			}
 		})
+	}
+}
+
+// A GPU that no file matches is one to measure on, by what its driver says; only
+// where that cannot be asked is the memory bus measured, and it is said why. A
+// recording's machine needs no file.
+func TestAnyGPU(t *testing.T) {
+	proc := t.TempDir()
+	if err := os.Mkdir(filepath.Join(proc, "a"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(proc, "a", "information"), []byte("Model: NVIDIA Z9\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	defer func(h hardware) { thisHardware = h }(thisHardware)
+	thisHardware = hardware{filepath.Join(proc, "*", "information"), func() (string, error) { return "/barograph-cuda", nil }}
+	root := workspace(t, wholeFiles)
+	z9 := cell.Machine{Name: "nvidia-z9", Device: "cuda", Description: "NVIDIA Z9, PCIe Gen5 x8", Link: cell.Link{Name: "PCIe Gen5 x8", Raw: 31.5e9}}
+	load := func(machine string, opt Options) (*Study, error) {
+		opt.Kinds, opt.Machine = kinds(), machine
+		return Load(filepath.Join(root, "configs/whole.yaml"), opt)
+	}
+	asks := func(string) (cell.Machine, error) { return z9, nil }
+	fails := func(string) (cell.Machine, error) { return cell.Machine{}, errors.New("the driver is silent") }
+	for _, name := range []string{"auto", "gpu"} {
+		s, err := load(name, Options{Generic: asks})
+		if err != nil || !reflect.DeepEqual(s.Machine, z9) || !strings.Contains(s.MachineBy, "the driver says NVIDIA Z9, PCIe Gen5 x8") {
+			t.Errorf("%s: %+v, %v", name, s, err)
+		}
+	}
+	if s, err := load("auto", Options{Generic: fails}); err != nil || s.Machine.Device != "host" || !strings.Contains(s.MachineBy, "the driver is silent") {
+		t.Errorf("a silent driver: %+v, %v", s, err)
+	}
+	if _, err := load("gpu", Options{Generic: fails}); err == nil || !strings.Contains(err.Error(), "the driver is silent") {
+		t.Errorf("asked for a GPU of a silent driver: %v", err)
+	}
+	if s, err := load("nvidia-z9", Options{Recorded: &z9}); err != nil || !reflect.DeepEqual(s.Machine, z9) {
+		t.Errorf("recorded: %+v, %v", s, err)
+	}
+	if _, err := load("nvidia-z9", Options{}); err == nil {
+		t.Error("a machine without a file and a recording loads")
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"text/template"
 
 	"barograph/pipeline/cell"
+	"barograph/stages/device/nvml"
 	"barograph/stages/model"
 	"barograph/stages/model/command"
 
@@ -23,29 +24,72 @@ import (
 //go:embed study.yaml.tmpl
 var studyText string
 
+//go:embed machine.yaml.tmpl
+var machineText string
+
 //go:embed model.yaml.tmpl
 var modelText string
 
 var (
-	studyTemplate = template.Must(template.New("study").Funcs(functions).Parse(studyText))
-	modelTemplate = template.Must(template.New("model").Funcs(functions).Parse(modelText))
-	functions     = template.FuncMap{"flow": model.Flow}
+	studyTemplate   = template.Must(template.New("study").Funcs(functions).Parse(studyText))
+	machineTemplate = template.Must(template.New("machine").Funcs(functions).Parse(machineText))
+	modelTemplate   = template.Must(template.New("model").Funcs(functions).Parse(modelText))
+	functions       = template.FuncMap{"flow": model.Flow}
 )
 
-// Command returns `new`, with study and model. Each prints the path of the file
+// Command returns `new`, with study, model and machine. Each prints the path of the file
 // that it wrote, which must not exist before.
 func Command() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "new",
-		Short: "Begin a study or a model: a commented file that works as it is",
+		Short: "Begin a study, a model or a machine: a commented file that works as it is",
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(studyCommand(), modelCommand())
+	c.AddCommand(studyCommand(), modelCommand(), machineCommand())
 	return c
 }
 
 var validName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`)
+
+func machineCommand() *cobra.Command {
+	var device, name string
+	c := &cobra.Command{
+		Use:   "machine [NAME]",
+		Short: "Write configs/machines/NAME.yaml for the GPU of this computer, or for its memory bus",
+		Long: `Write configs/machines/NAME.yaml: the GPU that is here with its link, as the driver
+says. A machine needs no file to be measured on; one names it, and sets parameters.`,
+		Example: `  barograph new machine
+  barograph new machine mine --device cuda:1`,
+		Args:         cobra.MaximumNArgs(1),
+		SilenceUsage: true,
+		RunE: func(c *cobra.Command, args []string) error {
+			root, err := command.Workspace(c)
+			if err != nil {
+				return err
+			}
+			m := cell.Machine{Name: "here", Device: device, Description: "the memory bus of this computer", Link: cell.Link{Name: "memory bus"}}
+			if device != "host" {
+				if m, err = nvml.Machine(device); err != nil {
+					return cell.Hint(fmt.Errorf("new machine: %w", err), "--device host describes a computer without a GPU")
+				}
+				name = strings.TrimSuffix(m.Description, ", "+m.Link.Name)
+			}
+			if len(args) > 0 {
+				m.Name = args[0]
+			}
+			if !validName.MatchString(m.Name) {
+				return cell.Usage(cell.Hint(fmt.Errorf("new machine: %q is no name of a machine", m.Name), "use letters, digits, - and _"))
+			}
+			return write(c, root, filepath.Join("configs", "machines", m.Name+".yaml"), machineTemplate, struct {
+				cell.Machine
+				Match string
+			}{m, regexp.QuoteMeta(name)})
+		},
+	}
+	c.Flags().StringVar(&device, "device", "cuda", "what is under pressure: cuda, cuda:1 or host")
+	return c
+}
 
 func studyCommand() *cobra.Command {
 	var name string
