@@ -178,6 +178,22 @@ func TestDocumentsLink(t *testing.T) {
 			}
 		}
 	}
+	for _, room := range []string{"pipeline", "stages", "notebooks"} {
+		listed := map[string]bool{}
+		each(readDocument(t, room+"/README.md"), func(n *ast.Link) {
+			first, _, _ := strings.Cut(string(n.Destination), "/")
+			listed[first] = true
+		})
+		entries, err := os.ReadDir(room)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if e.IsDir() && !listed[e.Name()] {
+				t.Errorf("%s/README.md has no link to %s", room, e.Name())
+			}
+		}
+	}
 	follow := func(d document, destination string) {
 		if strings.Contains(destination, "://") {
 			return
