@@ -10,6 +10,8 @@ import (
 
 	"barograph/notebooks/nb"
 	"barograph/stages/figure"
+
+	"github.com/go-gota/gota/series"
 )
 
 func main() {
@@ -24,17 +26,20 @@ func main() {
 	run := nb.Recording("run.json")
 
 	// %% Lines
-	lines := []figure.Series{}
+	//
+	// A data frame holds the levels, and one for each every step of its line.
+	levels, points := samples.Curves("level")
+	labels := levels.Col("level").Records()
 	known := false
-	for _, level := range samples.By("level") {
-		label := "L=" + level.Value
-		if used := level.Mean("utilisation"); !math.IsNaN(used) {
-			label += " (" + nb.Percent(used) + ")"
+	for i, used := range levels.Col("utilisation").Float() {
+		labels[i] = "L=" + labels[i]
+		if !math.IsNaN(used) {
+			labels[i] += " (" + nb.Percent(used) + ")"
 			known = true
 		}
-		_, effective := level.Lag1()
-		lines = append(lines, figure.Series{Label: label, Latencies: level.Ints("latency_ns"), EffectiveN: effective})
 	}
+	lines, err := figure.Lines(levels.Mutate(series.New(labels, series.String, "label")), points)
+	nb.Check(err)
 
 	// %% Figure
 	caption := []string{fmt.Sprintf("%s, batch %s, sequence %s, on %s.",

@@ -25,3 +25,9 @@ func Judge(name string, run *Run, sel judge.Selection, o judge.Options) *judge.R
 	o.Cost = func(cost string) { Note("%s", cost) }
 	return try(judge.Judge(s, run, o)).or("Judge", name)
 }
+
+// Slow compares the levels of each model, batch and direction of samples with level
+// 0 of the same: see [judge.Slow]. Resampling is seeded by the cell.
+func (s *Set) Slow(run *Run) *judge.Fingerprint {
+	return try(judge.Slow(s.table, run, Seed())).or("Set.Slow")
+}

@@ -12,7 +12,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -179,10 +178,13 @@ func cells(table any) ([][]string, error) {
 		for _, name := range t.Names() {
 			col := t.Col(name)
 			for i := range t.Nrow() {
-				text := col.Elem(i).String()
-				if col.Type() == series.Float && !col.Elem(i).IsNA() {
-					// gota writes %f, which makes 123e-9 zero.
-					text = strconv.FormatFloat(col.Elem(i).Float(), 'g', -1, 64)
+				text := ""
+				switch e := col.Elem(i); {
+				case e.IsNA():
+				case col.Type() == series.Float: // gota writes %f, which makes 123e-9 zero
+					text = Number(e.Float())
+				default:
+					text = e.String()
 				}
 				rows[i+1] = append(rows[i+1], text)
 			}

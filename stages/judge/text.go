@@ -11,60 +11,64 @@ import (
 	"text/tabwriter"
 
 	"barograph/stages/stats"
+
+	"github.com/go-gota/gota/dataframe"
+	"github.com/go-gota/gota/series"
 )
 
-// Rows returns the table of levels as a person reads it, header first.
-func (r *Report) Rows() [][]string {
-	rows := [][]string{{"level", "achieved GB/s", "utilisation", "n", "p50 ms [95%]", "p90 ms [95%]", "p99 ms [95%]"}}
-	for _, l := range r.Levels {
-		_, level, _ := strings.Cut(l.Label, "=")
-		row := []string{level, "unknown", "unknown", strconv.Itoa(l.N)}
-		if l.Achieved != nil {
-			row[1] = fmt.Sprintf("%.2f", *l.Achieved/1e9)
-		}
-		if l.Utilisation != nil {
-			row[2] = fmt.Sprintf("%.0f%%", 100**l.Utilisation)
-		}
-		for _, q := range l.Quantiles {
-			row = append(row, q.Milliseconds())
-		}
-		rows = append(rows, row)
+// Rows returns the table of levels as a person reads it, texts all.
+func (r *Report) Rows() dataframe.DataFrame {
+	columns := []series.Series{
+		texts("level", r.Levels, (*Level).name),
+		texts("achieved GB/s", r.Levels, func(l *Level) string {
+			if l.Achieved == nil {
+				return "unknown"
+			}
+			return fmt.Sprintf("%.2f", *l.Achieved/1e9)
+		}),
+		texts("utilisation", r.Levels, func(l *Level) string { return percent(known(l.Utilisation)) }),
+		texts("n", r.Levels, func(l *Level) string { return strconv.Itoa(l.N) }),
 	}
-	return rows
+	for i, q := range shown {
+		columns = append(columns, texts(stats.Name(q)+" ms [95%]", r.Levels, func(l *Level) string { return l.Quantiles[i].Milliseconds() }))
+	}
+	return frame(columns...)
 }
 
 // Numbers returns the same table in full precision, for machines.
-func (r *Report) Numbers() [][]string {
-	header := []string{"level", "achieved_bytes_per_s", "utilisation", "n", "effective_n", "lag1", "outliers"}
-	for _, q := range shown {
+func (r *Report) Numbers() dataframe.DataFrame {
+	fourth := func(v float64) float64 { return math.Round(1e4*v) / 1e4 }
+	columns := []series.Series{
+		texts("level", r.Levels, (*Level).name),
+		floats("achieved_bytes_per_s", r.Levels, func(l *Level) float64 { return known(l.Achieved) }),
+		floats("utilisation", r.Levels, func(l *Level) float64 { return known(l.Utilisation) }),
+		column("n", series.Int, r.Levels, func(l *Level) int { return l.N }),
+		floats("effective_n", r.Levels, func(l *Level) float64 { return math.Round(l.EffectiveN) }),
+		floats("lag1", r.Levels, func(l *Level) float64 { return fourth(l.Lag1) }),
+		floats("outliers", r.Levels, func(l *Level) float64 { return fourth(l.Outliers) }),
+	}
+	for i, q := range shown {
 		name := stats.Name(q)
-		header = append(header, name+"_ns", name+"_low_ns", name+"_high_ns", name+"_interval")
+		columns = append(columns, floats(name+"_ns", r.Levels, func(l *Level) float64 { return l.Quantiles[i].Value }),
+			floats(name+"_low_ns", r.Levels, func(l *Level) float64 { return l.Quantiles[i].Low }),
+			floats(name+"_high_ns", r.Levels, func(l *Level) float64 { return l.Quantiles[i].High }),
+			texts(name+"_interval", r.Levels, func(l *Level) string { return l.Quantiles[i].Method }))
 	}
-	rows := [][]string{header}
-	for _, l := range r.Levels {
-		_, level, _ := strings.Cut(l.Label, "=")
-		row := []string{level, optional(l.Achieved), optional(l.Utilisation), strconv.Itoa(l.N), number64(math.Round(l.EffectiveN)),
-			fmt.Sprintf("%.4f", l.Lag1), fmt.Sprintf("%.4f", l.Outliers)}
-		for _, q := range l.Quantiles {
-			row = append(row, number64(q.Value), number64(q.Low), number64(q.High), q.Method)
-		}
-		rows = append(rows, row)
-	}
-	return rows
+	return frame(columns...)
 }
 
-func optional(v *float64) string {
+// name is a level as it stands in its column.
+func (l *Level) name() string {
+	_, name, _ := strings.Cut(l.Label, "=")
+	return name
+}
+
+// known is a number that a file may not hold.
+func known(v *float64) float64 {
 	if v == nil {
-		return ""
+		return math.NaN()
 	}
-	return number64(*v)
-}
-
-func number64(v float64) string {
-	if math.IsNaN(v) {
-		return ""
-	}
-	return strconv.FormatFloat(v, 'f', -1, 64)
+	return *v
 }
 
 // Changes returns the shift of each level against the lowest: deciles and p99 in
@@ -145,7 +149,7 @@ func (r *Report) Write(w io.Writer) error {
 		fmt.Fprintf(&b, ": %s", strings.Join(r.About, ", "))
 	}
 	b.WriteString("\n\n")
-	align(&b, r.Rows())
+	align(&b, r.Rows().Records())
 	if len(r.Counts) > 0 {
 		fmt.Fprintf(&b, "as many calls as MLPerf asks for: %s\n", list(r.Counts))
 	}

@@ -356,46 +356,142 @@ const mostOthers = 20
 // parse parses lines.
 func (h *header) parse(block, lines []byte, holds []content) *part {
 	p := &part{block: block, lines: lines, holds: holds, columns: h.columns(holds), watch: make([]watch, len(h.watched)), others: make([]map[string]bool, len(h.filters))}
-	fail := func(line []byte, field int, err error) *part {
-		p.err = &RowError{p.read, place(line, field), fmt.Errorf("column %s: %w", h.names[field], err)}
-		return p
-	}
 	var line []byte
-	buffer := make([][]byte, 0, len(h.names))
-	for len(lines) > 0 {
+	var like likeness
+	var before []byte // the line
+	var fields, last, some [][]byte
+	skip := false // the row before
+	for len(lines) > 0 && p.err == nil {
 		line, lines = cutLine(lines)
 		p.read++
-		fields, err := h.row(line, buffer[:0])
-		if err != nil {
+		if some = like.differing(line, some[:0]); some != nil {
+			if skip {
+				p.skipped++
+			} else {
+				p.add(h, line, some, like.from)
+			}
+			continue
+		}
+		fields, last = last[:0], fields
+		var err *RowError
+		if fields, err = h.row(line, fields); err != nil {
 			p.err = &RowError{p.read, err.Column, err.Err}
-			return p
+			break
 		}
-		if fields == nil {
+		if fields == nil { // an empty line
+			fields, last = last, nil
 			continue
 		}
-		if i := h.selects(fields); i >= 0 {
-			p.skipped++
-			if value := fields[h.filters[i].at]; !p.others[i][string(value)] && len(p.others[i]) <= mostOthers {
-				if p.others[i] == nil {
-					p.others[i] = map[string]bool{}
-				}
-				p.others[i][string(value)] = true
-			}
-			continue
+		if skip = p.skips(h, fields); !skip {
+			p.add(h, line, fields, 0)
 		}
-		for i, c := range p.columns {
-			if c != nil {
-				if err := c.add(fields[i]); err != nil {
-					return fail(line, i, err)
-				}
-			}
+		like = h.likeness(before, last, line, fields)
+		before = line
+	}
+	for _, c := range p.columns {
+		if c != nil {
+			c.repeat(p.rows)
 		}
-		for i, at := range h.watched {
-			p.watch[i].see(fields[at], p.rows == 0)
-		}
-		p.rows++
 	}
 	return p
+}
+
+// skips tells whether a filter keeps a row out, and notes its value.
+func (p *part) skips(h *header, fields [][]byte) bool {
+	i := h.selects(fields)
+	if i < 0 {
+		return false
+	}
+	p.skipped++
+	if value := fields[h.filters[i].at]; !p.others[i][string(value)] && len(p.others[i]) <= mostOthers {
+		if p.others[i] == nil {
+			p.others[i] = map[string]bool{}
+		}
+		p.others[i][string(value)] = true
+	}
+	return true
+}
+
+// add adds fields of a row, from a column on; the others are as in the row before.
+func (p *part) add(h *header, line []byte, fields [][]byte, from int) {
+	for i, field := range fields {
+		if c := p.columns[from+i]; c != nil {
+			c.repeat(p.rows)
+			if err := c.add(field); err != nil {
+				p.err = &RowError{p.read, place(line, from+i), fmt.Errorf("column %s: %w", c.name, err)}
+				return
+			}
+		}
+	}
+	for i, at := range h.watched {
+		if at >= from && at < from+len(fields) {
+			p.watch[i].see(fields[at-from], p.rows == 0)
+		}
+	}
+	p.rows++
+}
+
+// A likeness is what two lines that follow one another have in common: all but some
+// fields in their middle, as the calls of a trial do.
+type likeness struct {
+	begin, end []byte // of a line; nil for none
+	from, n    int    // the fields between them
+}
+
+// likeness compares a row with the one before, which may not be there. There is none
+// where fields are not as they stand in the line, or where a filter looks at those
+// that differ.
+func (h *header) likeness(before []byte, last [][]byte, line []byte, fields [][]byte) likeness {
+	from, to := 0, len(fields)
+	if len(last) != to || !verbatim(before, last) || !verbatim(line, fields) {
+		return likeness{}
+	}
+	begin, end := 0, 0 // bytes
+	for ; from < to-1 && bytes.Equal(last[from], fields[from]); from++ {
+		begin += len(fields[from]) + 1
+	}
+	for ; to > from+1 && bytes.Equal(last[to-1], fields[to-1]); to-- {
+		end += len(fields[to-1]) + 1
+	}
+	for _, f := range h.filters {
+		if f.at >= from && f.at < to {
+			return likeness{}
+		}
+	}
+	if begin+end == 0 {
+		return likeness{}
+	}
+	return likeness{line[:begin:begin], line[len(line)-end:], from, to - from}
+}
+
+// verbatim tells whether a line is its fields with commas between.
+func verbatim(line []byte, fields [][]byte) bool {
+	n := len(fields) - 1
+	for _, f := range fields {
+		n += len(f)
+	}
+	return n == len(line) && bytes.IndexByte(line, '"') < 0
+}
+
+// differing appends the fields in which a line differs; nil if it is another line
+// altogether.
+func (l *likeness) differing(line []byte, fields [][]byte) [][]byte {
+	middle := len(line) - len(l.begin) - len(l.end)
+	if l.n == 0 || middle < 0 || !bytes.HasPrefix(line, l.begin) || !bytes.HasSuffix(line, l.end) {
+		return nil
+	}
+	rest := line[len(l.begin) : len(l.begin)+middle]
+	for range l.n - 1 {
+		i := bytes.IndexByte(rest, ',')
+		if i < 0 {
+			return nil
+		}
+		fields, rest = append(fields, rest[:i]), rest[i+1:]
+	}
+	if bytes.IndexByte(rest, ',') >= 0 || bytes.IndexByte(line[len(l.begin):len(l.begin)+middle], '"') >= 0 || bytes.IndexByte(line[len(l.begin):len(l.begin)+middle], ' ') >= 0 {
+		return nil
+	}
+	return append(fields, rest)
 }
 
 // contents tells what each column holds so far.

@@ -185,6 +185,46 @@ func (t *Table) By(name string) ([]*Table, error) {
 	return order, nil
 }
 
+// Groups splits samples by one column after the other, and hands on each group with
+// its values of them.
+func (t *Table) Groups(names []string, use func(g *Table, values []string) error) error {
+	return t.nest(names, nil, use)
+}
+
+func (t *Table) nest(names, values []string, use func(*Table, []string) error) error {
+	if len(names) == 0 {
+		return use(t, values)
+	}
+	groups, err := t.By(names[0])
+	if err != nil {
+		return err
+	}
+	for _, g := range groups {
+		if err := g.nest(names[1:], append(values[:len(values):len(values)], g.Value), use); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Split returns a column of whole numbers apart for each value of another, such as
+// latency_ns by replicate. The caller may change them.
+func (t *Table) Split(by, name string) ([][]int64, error) {
+	groups, err := t.By(by)
+	if err != nil {
+		return nil, err
+	}
+	split := make([][]int64, len(groups))
+	for i, g := range groups {
+		values, err := g.Ints(name)
+		if err != nil {
+			return nil, err
+		}
+		split[i] = slices.Clone(values)
+	}
+	return split, nil
+}
+
 // Where returns the samples whose column, as text, has a value.
 func (t *Table) Where(name, text string) (*Table, error) {
 	c, err := t.column(name)
@@ -384,15 +424,18 @@ func (c *column) add(field []byte) error {
 	return nil
 }
 
-// repeat appends the last value once more.
+// repeat gives the last value to the rows up to an end.
 func (c *column) repeat(end int) {
+	if c.n >= end {
+		return
+	}
 	switch c.holds {
 	case text:
 		c.codes.add(c.codes.values[len(c.codes.values)-1], end)
 	case fraction:
 		c.fractions.add(c.fractions.values[len(c.fractions.values)-1], end)
 		if len(c.seen) == 0 {
-			c.empty++
+			c.empty += end - c.n
 		}
 	default:
 		c.wholes.add(c.wholes.values[len(c.wholes.values)-1], end)

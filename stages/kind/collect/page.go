@@ -287,36 +287,21 @@ func readCurves(path string, r *recording.Run, block string) (*Curves, error) {
 	if err != nil {
 		return nil, err
 	}
-	groups, labels := []*recording.Table{table}, []string{""}
-	for _, axis := range axes {
-		if !table.Has(axis) {
-			continue
-		}
-		var split []*recording.Table
-		var named []string
-		for i, g := range groups {
-			parts, err := g.By(axis)
-			if err != nil {
-				return nil, err
-			}
-			for _, p := range parts {
-				split, named = append(split, p), append(named, strings.TrimPrefix(labels[i]+", "+p.Label, ", "))
-			}
-		}
-		groups, labels = split, named
-	}
+	axes = slices.DeleteFunc(axes, func(axis string) bool { return !table.Has(axis) })
 	all := &Curves{Samples: table.Len(), Curves: []Curve{}}
-	for i, g := range groups {
+	err = table.Groups(axes, func(g *recording.Table, at []string) error {
+		var label []string
+		for i, axis := range axes {
+			label = append(label, axis+"="+at[i])
+		}
 		values, err := g.Ints("latency_ns")
-		if err != nil {
-			return nil, err
-		}
 		if len(values) > 0 {
-			all.Curves = append(all.Curves, thin(cmp.Or(labels[i], "all trials"), slices.Sorted(slices.Values(values))))
+			all.Curves = append(all.Curves, thin(cmp.Or(strings.Join(label, ", "), "all trials"), slices.Sorted(slices.Values(values))))
 		}
-	}
+		return err
+	})
 	sort.Slice(all.Curves, func(i, j int) bool { return natural(all.Curves[i].Label, all.Curves[j].Label) })
-	return all, nil
+	return all, err
 }
 
 // Columns and rows of the finest picture that a curve is thinned for.
