@@ -311,7 +311,7 @@ type Control struct {
 
 // An Event is a message from a cell to the engine.
 type Event struct {
-	Type   string             `json:"type"` // ready, progress, window, metric, warning, error
+	Type   string             `json:"type"` // ready, progress, window, metric, warning, unsteady, error
 	Done   int                `json:"done,omitempty"`
 	Total  int                `json:"total,omitempty"`
 	Text   string             `json:"text,omitempty"` // progress note, warning, error

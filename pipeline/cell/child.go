@@ -78,6 +78,12 @@ func (c *Cell) Warn(format string, args ...any) {
 	c.emit(Event{Type: "warning", Text: fmt.Sprintf(format, args...)})
 }
 
+// Unsteady reports that what was measured did not come to rest: it is warned of, tried
+// again, and not taken for good by later runs.
+func (c *Cell) Unsteady(format string, args ...any) {
+	c.emit(Event{Type: "unsteady", Text: fmt.Sprintf(format, args...)})
+}
+
 // Controls returns the engine's messages. The channel is closed after "stop",
 // or when the engine is gone.
 func (c *Cell) Controls() <-chan Control { return c.control }

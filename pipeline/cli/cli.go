@@ -349,12 +349,8 @@ func (a *app) decided(args []string, s *selection, fresh []string) (*plan.Plan, 
 	}
 	a.share(st)
 	d := plan.NewDecider(p, st, fresh)
-	for _, c := range p.Cells {
-		if c.Trial == nil {
-			if _, err := d.Decide(c); err != nil {
-				return nil, nil, err
-			}
-		}
+	if err := d.All(); err != nil {
+		return nil, nil, err
 	}
 	return p, d, nil
 }

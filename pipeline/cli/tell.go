@@ -87,7 +87,9 @@ func groups(p *plan.Plan, d *plan.Decider, all bool) []row {
 			}
 		}
 		if dec.State == plan.Stands {
-			r.Reason = ""
+			if dec.Unsteady == nil {
+				r.Reason = ""
+			}
 			if len(d.Strayed(c)) > 0 {
 				r.Reason = "its files are missing or changed; a run puts them back"
 			}

@@ -222,16 +222,12 @@ type run struct {
 
 // prepare lets the kinds of cells that will or may run make what they share.
 func (r *run) prepare(ctx context.Context) error {
+	if err := r.decider.All(); err != nil {
+		return err
+	}
 	var may []*plan.Cell
 	for _, c := range r.plan.Cells {
-		if c.Trial != nil {
-			continue
-		}
-		dec, err := r.decider.Decide(c)
-		if err != nil {
-			return err
-		}
-		if dec.State != plan.Stands {
+		if c.Trial == nil && r.decider.Of(c).State != plan.Stands {
 			may = append(may, c)
 		}
 	}
@@ -509,6 +505,7 @@ func (r *run) launch(ctx context.Context, c *plan.Cell, free func()) {
 		return
 	}
 	r.running++
+	last, was := r.failed[c] >= max(c.Stage.Retries, steadyAgain), r.decider.Of(c).Unsteady
 	go func() {
 		err := t.run(ctx)
 		if err == nil && !c.Stage.Kind.Measured { // nothing runs beside a measured one before all is done
@@ -518,7 +515,15 @@ func (r *run) launch(ctx context.Context, c *plan.Cell, free func()) {
 		if err == nil {
 			err = t.unchanged()
 		}
-		if err == nil {
+		if err == nil && t.detail.Unsteady != "" {
+			switch {
+			case !last:
+				err = unsteady{errors.New("not steady: " + t.detail.Unsteady)}
+			case was != nil: // no better than before, on which other results rest
+				t.records = []*store.Record{was}
+			}
+		}
+		if err == nil && t.records == nil {
 			err = t.keep(began)
 		}
 		t.discard()
@@ -553,11 +558,20 @@ const (
 	longestWait = time.Minute
 )
 
+// Unsteady is why a measurement that did not come to rest is tried again; the last of
+// so many further tries is a result, but not one for later runs.
+type unsteady struct{ error }
+
+const steadyAgain = 2
+
 // retry tells whether a failed cell is tried again, and sees to it. A measured
 // cell keeps its place in the order.
 func (r *run) retry(c *plan.Cell, err error) bool {
-	n := r.failed[c]
-	if n >= c.Stage.Retries || r.halt {
+	n, most := r.failed[c], c.Stage.Retries
+	if errors.As(err, new(unsteady)) {
+		most = max(most, steadyAgain)
+	}
+	if n >= most || r.halt {
 		return false
 	}
 	r.failed[c]++

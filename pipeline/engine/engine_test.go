@@ -71,6 +71,8 @@ var kinds = cell.NewKinds(
 				return os.WriteFile("stray.txt", nil, 0o666)
 			case "nothing":
 				return nil
+			case "unsteady":
+				c.Unsteady("it never came to rest")
 			case "warn":
 				c.Warn("%s", strings.Repeat("é", 1<<18))
 				for i := range 100000 {
@@ -459,6 +461,63 @@ func TestUndeclared(t *testing.T) {
 				t.Errorf("hint %q, want %q", hint, test.want)
 			}
 		})
+	}
+}
+
+// What did not come to rest is measured again, at once and by the next run that
+// would measure something on it.
+func TestUnsteady(t *testing.T) {
+	w := newWorkspace(t, `
+params: {do: unsteady}
+stages:
+  calibrate: {uses: measure, with: {do: '${{ do }}', value: 1}}
+  after: {uses: measure, needs: [calibrate], with: {value: 2}}
+`)
+	opt := engine.Options{Backoff: time.Millisecond}
+	res, sight, err := w.run(opt)
+	if err != nil || len(res.Failures) > 0 || len(sight.retries) != 2 || len(res.Warnings) != 1 || res.Warnings[0].Text != "it never came to rest" {
+		t.Fatalf("%v, %v, retries %v, %v", err, res.Failures, sight.retries, res.Warnings)
+	}
+	decided := func() *plan.Decision {
+		t.Helper()
+		st, err := study.Load(filepath.Join(w.root, "configs/s.yaml"), study.Options{Kinds: kinds})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := plan.Build(st)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := store.View(filepath.Join(w.root, ".barograph/store"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := plan.NewDecider(p, s, nil)
+		if err := d.All(); err != nil {
+			t.Fatal(err)
+		}
+		return d.Of(p.Cell("calibrate"))
+	}
+	if dec := decided(); dec.State != plan.Stands || dec.Reason != "but its result is not good: it never came to rest" {
+		t.Errorf("then %v: %s", dec.State, dec.Reason)
+	}
+	if _, sight, _ = w.run(opt); len(sight.starts) > 0 {
+		t.Errorf("with nothing to measure, %v was started", sight.starts)
+	}
+	// It is for nothing that is measured later; what is no better takes the place of
+	// nothing, so that what rests on it stands.
+	more := strings.Replace(w.read("configs/s.yaml"), "  after:", "  more: {uses: measure, needs: [calibrate], with: {value: 3}}\n  after:", 1)
+	w.write("configs/s.yaml", more)
+	if dec := decided(); dec.State != plan.Runs || dec.Reason != "its last result is not good: it never came to rest" {
+		t.Errorf("with more to measure %v: %s", dec.State, dec.Reason)
+	}
+	if _, sight, _ = w.run(opt); !slices.Equal(sight.starts, []string{"calibrate", "calibrate", "calibrate", "more"}) {
+		t.Errorf("with more to measure, %v was started", sight.starts)
+	}
+	w.run(opt, "do=''") // steady
+	w.write("configs/s.yaml", strings.Replace(more, "value: 3", "value: 4", 1))
+	if _, sight, _ = w.run(opt, "do=''"); !slices.Equal(sight.starts, []string{"more"}) {
+		t.Errorf("on a steady one, %v was started", sight.starts)
 	}
 }
 

@@ -382,9 +382,11 @@ func (t *trial) start(ctx context.Context, m *member) (err error) {
 			t.window = cell.Control{Type: "window", Start: e.Start, End: e.End}
 			t.mu.Unlock()
 			return
-		case "warning":
+		case "warning", "unsteady":
 			t.mu.Lock()
-			t.warn(e.Text)
+			if t.warn(e.Text); e.Type == "unsteady" {
+				t.detail.Unsteady = e.Text
+			}
 			t.mu.Unlock()
 		case "progress":
 			if m == t.members[len(t.members)-1] {

@@ -33,6 +33,9 @@ type Decision struct {
 	Record *store.Record
 	Parts  []store.Part
 	Reason string // why it runs or waits
+	// Unsteady is the result that it has but that is not good; nil if there is none.
+	// It stands as long as nothing is to be measured that rests on it.
+	Unsteady *store.Record
 	// Inputs are the digests of the workspace files that it and its gang read, by
 	// path, where it runs.
 	Inputs map[string]string
@@ -45,17 +48,47 @@ type Decider struct {
 	store *store.Store
 	fresh map[string]bool // stages that run whatever is stored
 	made  map[*Cell]*Decision
-	files map[string]string // digests of the inputs that keys were made of
+	// refused are cells whose result is not good, and on which something would rest
+	// that is measured now.
+	refused map[*Cell]bool
+	files   map[string]string // digests of the inputs that keys were made of
 }
 
 // NewDecider returns a decider. Stages named in fresh run once, whatever is
 // stored.
 func NewDecider(p *Plan, s *store.Store, fresh []string) *Decider {
-	d := &Decider{plan: p, store: s, fresh: map[string]bool{}, made: make(map[*Cell]*Decision, len(p.Cells)), files: map[string]string{}}
+	d := &Decider{plan: p, store: s, fresh: map[string]bool{}, made: make(map[*Cell]*Decision, len(p.Cells)), files: map[string]string{}, refused: map[*Cell]bool{}}
 	for _, name := range fresh {
 		d.fresh[name] = true
 	}
 	return d
+}
+
+// All decides every cell.
+func (d *Decider) All() error {
+	for again := true; again; {
+		again = false
+		for _, c := range d.plan.Cells {
+			if c.Trial != nil {
+				continue
+			}
+			dec, err := d.Decide(c)
+			if err != nil {
+				return err
+			}
+			if !c.Stage.Kind.Measured || dec.State == Stands {
+				continue
+			}
+			for _, x := range append(slices.Clone(c.Gang), c) {
+				for _, n := range x.Needs {
+					if on := d.made[n]; on != nil && on.State == Stands && on.Unsteady != nil {
+						d.refused[n], again = true, true
+					}
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // Of returns the decision on a cell, or nil.
@@ -103,11 +136,18 @@ func (d *Decider) Decide(c *Cell) (*Decision, error) {
 		whole = whole && r != nil
 		d.set(g, &Decision{Key: key, Record: r, Reason: "runs with " + c.ID})
 	}
+	unsteady := ""
+	if whole {
+		if unsteady = d.unsteady(c, dec.Record); unsteady != "" {
+			dec.Unsteady = dec.Record
+			dec.Reason = "but its result is not good: " + unsteady
+		}
+	}
 	fresh := d.fresh[c.Stage.Name]
 	for _, g := range c.Gang {
 		fresh = fresh || d.fresh[g.Stage.Name]
 	}
-	if fresh || !whole {
+	if fresh || !whole || d.refused[c] {
 		if err := d.lacks(c); err != nil {
 			return nil, err
 		}
@@ -115,9 +155,12 @@ func (d *Decider) Decide(c *Cell) (*Decision, error) {
 		for _, g := range c.Gang {
 			d.made[g].State, d.made[g].Record = Runs, nil
 		}
-		if fresh {
-			dec.Reason = "asked for by --fresh"
-		} else {
+		switch {
+		case fresh:
+			dec.Reason, dec.Unsteady = "asked for by --fresh", nil
+		case d.refused[c] && unsteady != "":
+			dec.Reason = "its last result is not good: " + unsteady
+		default:
 			dec.Reason = d.reason(c, parts)
 		}
 		dec.Inputs = map[string]string{}
@@ -159,6 +202,15 @@ func (d *Decider) lacks(c *Cell) error {
 	return nil
 }
 
+// unsteady says why the result of a measured cell is not good; nothing if it is.
+func (d *Decider) unsteady(c *Cell, r *store.Record) string {
+	if !c.Stage.Kind.Measured || r.Warned == 0 {
+		return ""
+	}
+	detail, _ := d.store.Detail(r) // lost, it says nothing against the result
+	return detail.Unsteady
+}
+
 // Strayed returns the outputs of a cell with a result that the workspace does
 // not hold as they were made: missing, edited, or of another run.
 func (d *Decider) Strayed(c *Cell) []store.File {
@@ -186,7 +238,7 @@ func (p *Plan) Strayed(s *store.Store, c *Cell, r *store.Record) []store.File {
 // Finish replaces a cell's decision after it ran.
 func (d *Decider) Finish(c *Cell, r *store.Record) {
 	dec := d.made[c]
-	dec.State, dec.Record = Stands, r
+	dec.State, dec.Record, dec.Unsteady = Stands, r, nil
 }
 
 func (d *Decider) set(c *Cell, dec *Decision) *Decision {

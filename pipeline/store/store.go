@@ -72,6 +72,9 @@ type Record struct {
 type Detail struct {
 	Parts    []Part   `json:"parts"` // what the key was made of
 	Warnings []string `json:"warnings,omitempty"`
+	// Unsteady is why the result is not good, though it is one: it was measured, but
+	// did not come to rest. Then there is a warning too.
+	Unsteady string `json:"unsteady,omitempty"`
 	// Texts are the notebook's files by path, so that a change can be shown line
 	// by line.
 	Texts map[string]string `json:"texts,omitempty"`

@@ -91,7 +91,9 @@ func (t *task) hold(ctx context.Context, d *drive, while time.Duration) (from, t
 		from, to, ok, err := d.settle(ctx, time.Duration(t.with.Settle), nil)
 		if err == nil && !ok {
 			t.result.Steady = false
-			t.warn("%d threads with blocks of %v were not steady after %v", d.load.Threads, unit.Size(d.load.Block), t.with.Settle)
+			said := fmt.Sprintf("%d threads with blocks of %v were not steady after %v", d.load.Threads, unit.Size(d.load.Block), t.with.Settle)
+			t.result.Warnings = append(t.result.Warnings, said)
+			t.Unsteady("%s", said)
 		}
 		return from, to, err
 	}
