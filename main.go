@@ -10,5 +10,5 @@ import (
 )
 
 func main() {
-	os.Exit(cli.Main(os.Args[1:], stages.Kinds(), stages.Commands(), stages.Checks(), stages.Drawing(), stages.Machine))
+	os.Exit(cli.Main(os.Args[1:], stages.Kinds(), stages.GPUs, stages.Commands(), stages.Checks(), stages.Drawing()))
 }

@@ -21,6 +21,7 @@ import (
 	"barograph/pipeline/record"
 	"barograph/pipeline/study"
 	"barograph/stages"
+	"barograph/stages/device/gpu"
 )
 
 // A document is one of the project's README files, parsed.
@@ -375,7 +376,7 @@ func TestDocumentsStudies(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, machine := range []string{"host", "sim"} {
-				s, err := study.Load(file, study.Options{Kinds: stages.Kinds(), Machine: machine, Fingerprint: record.Fingerprint})
+				s, err := study.Load(file, study.Options{Kinds: stages.Kinds(), Machine: machine, Fingerprint: func(device string) string { return record.Fingerprint(device, gpu.Here()) }})
 				if err != nil {
 					t.Errorf("%s: %v", d.path, err)
 					continue

@@ -16,7 +16,7 @@ import (
 // TestMain makes the test's own binary stand for the program on PATH.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"barograph": func() {
-		os.Exit(cli.Main(os.Args[1:], stages.Kinds(), stages.Commands(), stages.Checks(), stages.Drawing(), stages.Machine))
+		os.Exit(cli.Main(os.Args[1:], stages.Kinds(), stages.GPUs, stages.Commands(), stages.Checks(), stages.Drawing()))
 	}})
 }
 

@@ -13,6 +13,7 @@ import (
 	"barograph/pipeline/cell/unit"
 	"barograph/pipeline/record"
 	"barograph/stages/asset"
+	"barograph/stages/device/gpu"
 	"barograph/stages/device/host"
 	"barograph/stages/device/nvml"
 
@@ -32,7 +33,7 @@ func Checks() []cell.Check {
 		cell.Check{Name: "clock governor", Run: governor},
 		cell.Check{Name: "notebook confinement", Run: confinement},
 		cell.Check{Name: "C compiler", Run: compiler},
-		cell.Check{Name: "GPU", Run: gpu},
+		cell.Check{Name: "GPU", Run: gpus},
 		nvml.Check(),
 		cell.Check{Name: "lockable memory", Run: lockable},
 	)
@@ -117,7 +118,7 @@ func list(cpus []int) string {
 }
 
 func governor(string) (found, hint string, err error) {
-	switch g := record.Environment().CPU.Governor; g {
+	switch g := record.Environment(cell.GPUs{}).CPU.Governor; g {
 	case "":
 		return "not shown by this kernel", "", nil
 	case "performance":
@@ -142,25 +143,19 @@ func compiler(string) (found, hint string, err error) {
 	return "none", "make build needs one", nil
 }
 
-func gpu(string) (found, hint string, err error) {
-	e := record.Environment()
-	if len(e.GPUs) == 0 {
+func gpus(string) (found, hint string, err error) {
+	here := gpu.Here()
+	if len(here.List) == 0 {
 		return "none that the NVIDIA driver shows", "device host and device sim need none", nil
 	}
 	var names []string
-	for _, g := range e.GPUs {
+	for _, g := range here.List {
 		names = append(names, g.Name+" at "+g.PCI)
 	}
-	found = strings.Join(names, ", ") + "; driver " + e.GPUDriver
-	if self, err := os.Executable(); err == nil {
-		if _, err := os.Stat(filepath.Join(filepath.Dir(self), "barograph-cuda")); err == nil {
-			return found, "", nil
-		}
+	if here.Missing != nil {
+		hint = fmt.Sprintf("what uses it is missing: %v; studies run on device host", here.Missing)
 	}
-	if _, err := exec.LookPath("barograph-cuda"); err != nil {
-		hint = "the program barograph-cuda, which uses it, is not here; studies run on device host"
-	}
-	return found, hint, nil
+	return strings.Join(names, ", ") + "; driver " + here.Driver, hint, nil
 }
 
 func lockable(string) (found, hint string, err error) {

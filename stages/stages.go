@@ -4,6 +4,7 @@ package stages
 
 import (
 	"barograph/pipeline/cell"
+	"barograph/stages/device/gpu"
 	"barograph/stages/device/nvml"
 	"barograph/stages/judge"
 	"barograph/stages/kind/analyse"
@@ -40,9 +41,12 @@ func Commands() []*cobra.Command {
 	return []*cobra.Command{models.Command(), notebook.Command(display.Commands()...), judge.Command(), judge.ClaimsCommand(), predict.Command(), scaffold.Command(), link.Command()}
 }
 
-// Machine describes the machine of a GPU for which there is no file, by what its
-// driver says.
-func Machine(device string) (cell.Machine, error) { return nvml.Machine(device) }
+// GPUs returns the GPUs of this computer and what serves them.
+func GPUs() cell.GPUs {
+	g := gpu.Here()
+	g.Machine = nvml.Machine
+	return g
+}
 
 // Drawing draws a study's graph.
 func Drawing() cell.Drawing { return graph.Drawing() }

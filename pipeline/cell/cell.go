@@ -82,6 +82,10 @@ type Kind struct {
 	// given by a recording.
 	Lacks func(device string, with any) error
 
+	// Inherits names variables of the user's environment that every cell of a run with
+	// this kind is given: where things are, never what to compute.
+	Inherits []string
+
 	// Environ returns variables that a cell is started with because of the trial that
 	// it belongs to.
 	Environ func(s *Spec) map[string]string
@@ -197,6 +201,35 @@ type Machine struct {
 	Link        Link               `json:"link"`
 	Sim         map[string]float64 `json:"sim,omitempty"` // parameters of device sim
 	Fingerprint string             `json:"fingerprint"`   // of the hardware measured on
+}
+
+// GPUs are the devices of a computer that only another build of this program can
+// measure on.
+type GPUs struct {
+	Make   string // what to call one, such as a maker's GPU
+	List   []GPU  // by PCI address
+	Driver string // its version, such as 580.95.05
+	// Physical names what a device (host, sim, cuda, cuda:1) is, for whoever must know
+	// whether two of them are one: host, sim, or the PCI address of a GPU.
+	Physical func(device string) string
+	// Machine describes the machine of a device (cuda, cuda:1) for which there is no
+	// file; nil where there is no way to ask.
+	Machine func(device string) (Machine, error)
+	// Program is the build that measures on them; Missing says, where there is none,
+	// what is missing.
+	Program string
+	Missing error
+}
+
+// A GPU is one device that the kernel's driver reports. Empty fields could not be
+// read.
+type GPU struct {
+	Name     string `json:"name"`
+	PCI      string `json:"pci"` // 0000:4e:00.0
+	UUID     string `json:"uuid,omitempty"`
+	NUMA     *int   `json:"numa_node,omitempty"`
+	MaxSpeed string `json:"max_link_speed,omitempty"` // 32.0 GT/s PCIe
+	MaxWidth string `json:"max_link_width,omitempty"` // 16
 }
 
 // A Link is the bus under pressure, in bytes per second and per direction;

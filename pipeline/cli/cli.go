@@ -35,18 +35,18 @@ import (
 // An app is what commands share.
 type app struct {
 	kinds   cell.Kinds
+	gpus    func() cell.GPUs
 	checks  []cell.Check
 	drawing cell.Drawing
-	generic func(device string) (cell.Machine, error)
 	json    bool
 	out     io.Writer // results
 	msg     io.Writer // messages
 }
 
-// Main runs the command line and returns the exit status. generic describes the
-// machine of a GPU for which there is no file.
-func Main(args []string, kinds cell.Kinds, commands []*cobra.Command, checks []cell.Check, drawing cell.Drawing, generic func(device string) (cell.Machine, error)) int {
-	a := &app{kinds: kinds, checks: checks, drawing: drawing, generic: generic, out: os.Stdout, msg: os.Stderr}
+// Main runs the command line and returns the exit status. What the program can do
+// and what this computer has is handed in.
+func Main(args []string, kinds cell.Kinds, gpus func() cell.GPUs, commands []*cobra.Command, checks []cell.Check, drawing cell.Drawing) int {
+	a := &app{kinds: kinds, gpus: gpus, checks: checks, drawing: drawing, out: os.Stdout, msg: os.Stderr}
 	if len(args) == 1 && args[0] == "cell" { // most processes are this one: no time for a command tree
 		if cell.Serve(kinds, os.Stdin, os.Stdout) != nil {
 			return cell.StatusFailed
@@ -208,7 +208,10 @@ func machineFlag(c *cobra.Command, usage string, set func(name string)) {
 
 // options are how the study is read.
 func (a *app) options(s *selection) study.Options {
-	return study.Options{Kinds: a.kinds, Set: s.set, Machine: s.machine, Fingerprint: record.Fingerprint, Generic: a.generic}
+	return study.Options{
+		Kinds: a.kinds, Set: s.set, Machine: s.machine, GPUs: a.gpus,
+		Fingerprint: func(device string) string { return record.Fingerprint(device, a.gpus()) },
+	}
 }
 
 // standard is the study that is meant where none is named.

@@ -23,7 +23,7 @@ import (
 // The test binary is the program, with shell lines as its only kind.
 func TestMain(m *testing.M) {
 	if os.Getenv("CLI_TEST_PROGRAM") != "" {
-		os.Exit(cli.Main(os.Args[1:], kinds, nil, nil, cell.Drawing{}, nil))
+		os.Exit(cli.Main(os.Args[1:], kinds, func() cell.GPUs { return cell.GPUs{Physical: func(device string) string { return device }} }, nil, nil, cell.Drawing{}))
 	}
 	os.Exit(m.Run())
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"barograph/pipeline/plan"
-	"barograph/pipeline/record"
 	"barograph/pipeline/store"
 )
 
@@ -31,7 +30,7 @@ func (a *app) hold(p *plan.Plan, wait bool) func(context.Context) (io.Closer, er
 		return nil
 	}
 	return func(ctx context.Context) (io.Closer, error) {
-		lock, err := store.Lock(ctx, deviceLock(record.Physical(device)), func(holder string) {
+		lock, err := store.Lock(ctx, deviceLock(a.gpus().Physical(device)), func(holder string) {
 			fmt.Fprintf(a.msg, "waiting for another run that measures on %s: %s\n", device, holder)
 		})
 		if err != nil {

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -23,7 +22,6 @@ import (
 	"barograph/pipeline/study"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -166,7 +164,7 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 	opt.Cache = cache()
 	opt.Hold = a.hold(p, more.wait)
 	defer cell.Hold()() // the engine stops its cells and keeps what is done
-	opt.Program = program(p.Study.Machine.Device)
+	opt.Program = a.program(p.Study.Machine.Device)
 	e := &ended{Study: p.Study.Name, By: thought(p.Study), Machine: p.Study.Machine, Lowered: p.Study.Lowered, Replayed: p.Replayed != ""}
 	a.begin(e)
 	dir := state(p.Study.Root)
@@ -279,31 +277,17 @@ func (a *app) lock(ctx context.Context, root string) (io.Closer, error) {
 }
 
 // program chooses who runs a cell: this program, or, for cells that measure on a
-// GPU, the build that is linked against its driver and ends where there is none.
-func program(device string) func(*plan.Cell) (string, error) {
+// GPU, the build that can.
+func (a *app) program(device string) func(*plan.Cell) (string, error) {
 	return func(c *plan.Cell) (string, error) {
-		self, err := os.Executable()
-		if err != nil || !c.Stage.Kind.Measured || !strings.HasPrefix(device, "cuda") {
-			return self, err
+		if !c.Stage.Kind.Measured || !strings.HasPrefix(device, "cuda") {
+			return os.Executable()
 		}
-		const name = "barograph-cuda"
-		if filepath.Base(self) == name {
-			return self, nil
+		gpus := a.gpus()
+		if err := gpus.Missing; err != nil {
+			return "", cell.Hint(fmt.Errorf("cells on device %q need %w", device, err), "%s", cell.HintOf(err))
 		}
-		beside := filepath.Join(filepath.Dir(self), name)
-		switch err := unix.Access(beside, unix.X_OK); err {
-		case nil:
-			return beside, nil
-		case unix.ENOENT:
-		default:
-			return "", cell.Hint(fmt.Errorf("cells on device %q need %s, which cannot be run: %w", device, beside, err), "chmod +x, or remove it and build it again with \"make cuda\"")
-		}
-		path, err := exec.LookPath(name)
-		if err != nil {
-			return "", cell.Hint(fmt.Errorf("cells on device %q need %s, which is neither beside %s nor on PATH", device, name, self),
-				`"make cuda" builds it; --machine host and --machine sim need no GPU`)
-		}
-		return path, nil
+		return gpus.Program, nil
 	}
 }
 

@@ -37,18 +37,22 @@ func (r *run) process(ctx context.Context, m *member, event func(cell.Event)) (*
 	return launch.Start(ctx, c), nil
 }
 
-// passed are the variables that cells inherit: where things are, never what to
-// compute. Everything else a result may depend on is in env: and in the key.
+// passed are the variables that all cells inherit, beside those that kinds name:
+// where things are, never what to compute. Everything else a result may depend on is in env: and in the key.
 var passed = []string{
 	"PATH", "HOME", "USER", "TMPDIR", "LD_LIBRARY_PATH", "XDG_CACHE_HOME",
-	"BAROGRAPH_CACHE", "ONNXRUNTIME_LIB", "CUDA_VISIBLE_DEVICES",
+	"BAROGRAPH_CACHE",
 	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
 	"SSL_CERT_FILE", "SSL_CERT_DIR",
 	"GORACE", "GOCOVERDIR", // of a program built to be tested
 }
 
-// environment is what every cell is given.
-func environment() []string {
+// environment is what every cell of a plan is given.
+func environment(p *plan.Plan) []string {
+	passed := slices.Clone(passed)
+	for _, st := range p.Study.Stages {
+		passed = append(passed, st.Kind.Inherits...)
+	}
 	env := []string{"LC_ALL=C.UTF-8", "TZ=UTC"}
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")

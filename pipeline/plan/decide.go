@@ -268,7 +268,7 @@ func (d *Decider) parts(parts []store.Part, c *Cell, prefix string) ([]store.Par
 	for _, path := range c.Files {
 		digest, err := d.store.Digest(filepath.Join(d.plan.Study.Root, path))
 		if err != nil {
-			return nil, c.Stage.Errorf("", "read an input of %s: %v", c.ID, err)
+			return nil, cell.Usage(c.Stage.Errorf("", "read an input of %s: %v", c.ID, err))
 		}
 		d.files[path] = digest
 		parts = append(parts, store.Part{Name: prefix + "file " + path, Value: digest})

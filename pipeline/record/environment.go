@@ -15,31 +15,32 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"reflect"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
+
+	"barograph/pipeline/cell"
 )
 
 // An Env is what can be said about a machine and a program without privileges.
 // Empty fields could not be read. Sizes are bytes.
 type Env struct {
-	OS        string   `json:"os"`     // Debian GNU/Linux 12 (bookworm)
-	Kernel    string   `json:"kernel"` // 6.1.0-13-amd64
-	Arch      string   `json:"arch"`   // amd64
-	Product   string   `json:"product,omitempty"`
-	CPU       CPU      `json:"cpu"`
-	Memory    Memory   `json:"memory"`
-	NUMA      []Node   `json:"numa,omitempty"`
-	GPUs      []GPU    `json:"gpus,omitempty"`
-	GPUDriver string   `json:"gpu_driver,omitempty"` // 580.95.05
-	Container []string `json:"container,omitempty"`  // what hints at a container or a virtual machine
-	Limits    Limits   `json:"limits"`
-	Go        string   `json:"go"` // go1.26.0
-	Program   Program  `json:"program"`
+	OS        string     `json:"os"`     // Debian GNU/Linux 12 (bookworm)
+	Kernel    string     `json:"kernel"` // 6.1.0-13-amd64
+	Arch      string     `json:"arch"`   // amd64
+	Product   string     `json:"product,omitempty"`
+	CPU       CPU        `json:"cpu"`
+	Memory    Memory     `json:"memory"`
+	NUMA      []Node     `json:"numa,omitempty"`
+	GPUs      []cell.GPU `json:"gpus,omitempty"`
+	GPUDriver string     `json:"gpu_driver,omitempty"` // 580.95.05
+	Container []string   `json:"container,omitempty"`  // what hints at a container or a virtual machine
+	Limits    Limits     `json:"limits"`
+	Go        string     `json:"go"` // go1.26.0
+	Program   Program    `json:"program"`
 }
 
 // A CPU is the processors of a machine, which are taken to be alike.
@@ -74,16 +75,6 @@ type Node struct {
 	CPUs string `json:"cpus"`
 }
 
-// A GPU is one NVIDIA device that the kernel's driver reports.
-type GPU struct {
-	Name     string `json:"name"`
-	PCI      string `json:"pci"` // 0000:4e:00.0
-	UUID     string `json:"uuid,omitempty"`
-	NUMA     *int   `json:"numa_node,omitempty"`
-	MaxSpeed string `json:"max_link_speed,omitempty"` // 32.0 GT/s PCIe
-	MaxWidth string `json:"max_link_width,omitempty"` // 16
-}
-
 // Limits are what this process was granted of the machine.
 type Limits struct {
 	CPUs   int    `json:"cpus"`                   // in its affinity mask
@@ -99,9 +90,9 @@ type Program struct {
 	BuildID  string `json:"build_id,omitempty"` // the linker's digest of the program, as in go tool buildid
 }
 
-// Environment describes this machine and this program.
-func Environment() Env {
-	e := environment(os.DirFS("/"))
+// Environment describes this machine, with its GPUs, and this program.
+func Environment(gpus cell.GPUs) Env {
+	e := environment(os.DirFS("/"), gpus)
 	e.Arch = runtime.GOARCH
 	e.Go = runtime.Version()
 	e.Limits.CPUs = runtime.NumCPU()
@@ -161,7 +152,7 @@ func buildID(program string) string {
 // environment reads what the kernel tells. Virtual machines, containers and
 // other architectures each leave some of these files out, so that a missing one
 // leaves its field empty.
-func environment(root fs.FS) Env {
+func environment(root fs.FS, gpus cell.GPUs) Env {
 	e := Env{
 		OS:      field(root, "etc/os-release", "PRETTY_NAME"),
 		Kernel:  text(root, "proc/sys/kernel/osrelease"),
@@ -169,25 +160,11 @@ func environment(root fs.FS) Env {
 		CPU:     processors(root),
 		Memory:  Memory{Total: total(root), HugePages: chosen(text(root, "sys/kernel/mm/transparent_hugepage/enabled"))},
 		NUMA:    nodes(root),
-		GPUs:    gpus(root),
-		Limits:  Limits{Quota: text(root, "sys/fs/cgroup/cpu.max"), Memory: number(text(root, "sys/fs/cgroup/memory.max"))},
+		GPUs:    gpus.List, GPUDriver: gpus.Driver,
+		Limits: Limits{Quota: text(root, "sys/fs/cgroup/cpu.max"), Memory: number(text(root, "sys/fs/cgroup/memory.max"))},
 	}
-	e.GPUDriver = driver(root)
 	e.Container = containers(root)
 	return e
-}
-
-// Driver returns the version of NVIDIA's driver, or nothing.
-func Driver() string { return driver(os.DirFS("/")) }
-
-func driver(root fs.FS) string {
-	// NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build ...
-	for _, word := range strings.Fields(line(text(root, "proc/driver/nvidia/version"))) {
-		if strings.Count(word, ".") >= 1 && strings.Trim(word, "0123456789.") == "" {
-			return word
-		}
-	}
-	return ""
 }
 
 // product names the machine as its maker, or its cloud, does.
@@ -294,23 +271,6 @@ func nodes(root fs.FS) []Node {
 	return all
 }
 
-// gpus returns the devices of NVIDIA's driver, by PCI address.
-func gpus(root fs.FS) []GPU {
-	dirs, _ := fs.Glob(root, "proc/driver/nvidia/gpus/*")
-	var all []GPU
-	for _, dir := range dirs {
-		g := GPU{Name: field(root, dir+"/information", "Model"), PCI: path.Base(dir), UUID: field(root, dir+"/information", "GPU UUID")}
-		device := "sys/bus/pci/devices/" + g.PCI
-		g.MaxSpeed = text(root, device+"/max_link_speed")
-		g.MaxWidth = text(root, device+"/max_link_width")
-		if n, err := strconv.Atoi(text(root, device+"/numa_node")); err == nil && n >= 0 {
-			g.NUMA = &n
-		}
-		all = append(all, g)
-	}
-	return all
-}
-
 func containers(root fs.FS) []string {
 	var hints []string
 	for _, name := range []string{".dockerenv", "run/.containerenv"} {
@@ -358,12 +318,6 @@ func field(root fs.FS, name, key string) string {
 		}
 	}
 	return ""
-}
-
-// line returns the first line.
-func line(s string) string {
-	s, _, _ = strings.Cut(s, "\n")
-	return s
 }
 
 // number reads the first word of "24683596 kB", "32768K" or "max" as bytes;

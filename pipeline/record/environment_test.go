@@ -13,6 +13,8 @@ import (
 	"testing/fstest"
 	"time"
 
+	"barograph/pipeline/cell"
+
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
@@ -32,10 +34,22 @@ func machine(t testing.TB, name string) fstest.MapFS {
 	return root
 }
 
+// gpusOf returns the GPUs of a machine.
+func gpusOf(name string) cell.GPUs {
+	if name != "gpuserver" {
+		return cell.GPUs{}
+	}
+	node := 0
+	return cell.GPUs{Driver: "580.95.05", List: []cell.GPU{
+		{Name: "NVIDIA H100 80GB HBM3", PCI: "0000:19:00.0", UUID: "GPU-0", NUMA: &node, MaxSpeed: "32.0 GT/s PCIe", MaxWidth: "16"},
+		{Name: "Tesla P100-PCIE-16GB", PCI: "0000:9b:00.0"},
+	}}
+}
+
 func TestEnvironment(t *testing.T) {
 	for _, name := range []string{"microvm", "gpuserver", "arm", "sandbox", "bare"} {
 		t.Run(name, func(t *testing.T) {
-			got, err := json.MarshalIndent(environment(machine(t, name)), "", "  ")
+			got, err := json.MarshalIndent(environment(machine(t, name), gpusOf(name)), "", "  ")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -57,7 +71,7 @@ func TestEnvironment(t *testing.T) {
 }
 
 func TestEnvironmentOfThisMachine(t *testing.T) {
-	e := Environment()
+	e := Environment(cell.GPUs{})
 	if e.Kernel == "" || e.OS == "" || e.CPU.Model == "" || e.Memory.Total < 1<<27 {
 		t.Errorf("not described: %+v", e)
 	}
@@ -70,7 +84,7 @@ func TestEnvironmentOfThisMachine(t *testing.T) {
 }
 
 func TestSame(t *testing.T) {
-	a, b := environment(machine(t, "gpuserver")), environment(machine(t, "gpuserver"))
+	a, b := environment(machine(t, "gpuserver"), gpusOf("gpuserver")), environment(machine(t, "gpuserver"), gpusOf("gpuserver"))
 	b.Memory.Total *= 2
 	if !a.Same(b) {
 		t.Error("memory that grew makes another environment")
@@ -103,8 +117,8 @@ func TestBuildID(t *testing.T) {
 
 func TestFingerprintChangesWithHardwareOnly(t *testing.T) {
 	const cpuinfo, meminfo, online = "proc/cpuinfo", "proc/meminfo", "sys/devices/system/cpu/online"
-	replace := func(name, from, to string) func(fstest.MapFS) {
-		return func(root fstest.MapFS) {
+	replace := func(name, from, to string) func(fstest.MapFS, *cell.GPUs) {
+		return func(root fstest.MapFS, _ *cell.GPUs) {
 			old := string(root[name].Data)
 			if !strings.Contains(old, from) {
 				panic(name + " holds no " + from)
@@ -112,14 +126,13 @@ func TestFingerprintChangesWithHardwareOnly(t *testing.T) {
 			root[name] = &fstest.MapFile{Data: []byte(strings.Replace(old, from, to, 1))}
 		}
 	}
-	const gpu = "proc/driver/nvidia/gpus/0000:9b:00.0/information"
 	tests := []struct {
 		name       string
-		edit       func(fstest.MapFS)
+		edit       func(fstest.MapFS, *cell.GPUs)
 		host, cuda bool // whether the fingerprint changes
 	}{
 		{"kernel", replace("proc/sys/kernel/osrelease", "6.8.0-45", "6.8.0-47"), false, false},
-		{"driver", replace("proc/driver/nvidia/version", "580.95.05", "580.97.01"), false, false},
+		{"driver", func(_ fstest.MapFS, g *cell.GPUs) { g.Driver = "580.97.01" }, false, false},
 		{"memory kept by the kernel", replace(meminfo, "527942792", "527101048"), false, false},
 		{"governor", replace("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "powersave", "performance"), false, false},
 		{"memory taken out", replace(meminfo, "527942792", "395957094"), true, true},
@@ -127,23 +140,20 @@ func TestFingerprintChangesWithHardwareOnly(t *testing.T) {
 		{"stepping", replace(cpuinfo, "stepping	: 8", "stepping	: 6"), true, true},
 		{"processor offline", replace(online, "0-6", "0-5"), true, true},
 		{"product", replace("sys/class/dmi/id/product_name", "GX-8", "GX-9"), true, true},
-		{"another GPU", replace(gpu, "P100", "V100"), false, true},
-		{"GPU in another slot", func(root fstest.MapFS) {
-			root["proc/driver/nvidia/gpus/0000:9c:00.0/information"] = root[gpu]
-			delete(root, gpu)
-		}, false, true},
+		{"another GPU", func(_ fstest.MapFS, g *cell.GPUs) { g.List[1].Name = "Tesla V100-PCIE-16GB" }, false, true},
+		{"GPU in another slot", func(_ fstest.MapFS, g *cell.GPUs) { g.List[1].PCI = "0000:9c:00.0" }, false, true},
 	}
-	before := machine(t, "gpuserver")
+	before, gpus := machine(t, "gpuserver"), gpusOf("gpuserver")
 	for _, test := range tests {
-		after := machine(t, "gpuserver")
-		test.edit(after)
+		after, changed := machine(t, "gpuserver"), gpusOf("gpuserver")
+		test.edit(after, &changed)
 		for device, want := range map[string]bool{"host": test.host, "sim": test.host, "cuda": test.cuda, "cuda:1": test.cuda} {
-			if got := fingerprint(before, device) != fingerprint(after, device); got != want {
+			if got := fingerprint(before, device, gpus) != fingerprint(after, device, changed); got != want {
 				t.Errorf("%s: fingerprint of %s changed: %v, want %v", test.name, device, got, want)
 			}
 		}
 	}
-	if fingerprint(before, "cuda") != fingerprint(before, "cuda:0") || fingerprint(before, "cuda:0") == fingerprint(before, "cuda:1") {
+	if fingerprint(before, "cuda", gpus) != fingerprint(before, "cuda:0", gpus) || fingerprint(before, "cuda:0", gpus) == fingerprint(before, "cuda:1", gpus) {
 		t.Error("cuda is not cuda:0, or cuda:1 is")
 	}
 }
@@ -152,11 +162,11 @@ func TestFingerprintChangesWithHardwareOnly(t *testing.T) {
 func TestFingerprintOfVirtualMachine(t *testing.T) {
 	before, after := machine(t, "microvm"), machine(t, "microvm")
 	after["proc/meminfo"] = &fstest.MapFile{Data: []byte("MemTotal: 99684084 kB\n")}
-	if fingerprint(before, "host") != fingerprint(after, "host") {
+	if fingerprint(before, "host", cell.GPUs{}) != fingerprint(after, "host", cell.GPUs{}) {
 		t.Error("depends on the memory of a virtual machine")
 	}
 	after["sys/devices/system/cpu/online"] = &fstest.MapFile{Data: []byte("0-2\n")}
-	if fingerprint(before, "host") == fingerprint(after, "host") {
+	if fingerprint(before, "host", cell.GPUs{}) == fingerprint(after, "host", cell.GPUs{}) {
 		t.Error("does not depend on its processors")
 	}
 }
@@ -179,7 +189,7 @@ func TestFingerprintIsCheap(t *testing.T) {
 	best := time.Hour
 	for range 20 {
 		start := time.Now()
-		Fingerprint("cuda")
+		Fingerprint("cuda", gpusOf("gpuserver"))
 		best = min(best, time.Since(start))
 	}
 	if best > 2*time.Millisecond {
@@ -189,7 +199,7 @@ func TestFingerprintIsCheap(t *testing.T) {
 
 func BenchmarkFingerprint(b *testing.B) {
 	for b.Loop() {
-		Fingerprint("cuda")
+		Fingerprint("cuda", gpusOf("gpuserver"))
 	}
 }
 
@@ -213,32 +223,9 @@ func FuzzEnvironment(f *testing.F) {
 		for name := range machine(t, "gpuserver") {
 			root[name] = &fstest.MapFile{Data: []byte(s), Mode: fs.ModePerm}
 		}
-		e := environment(root)
-		if e.Memory.Total < 0 || len(fingerprint(root, "cuda")) != len("sha256:")+64 {
+		e := environment(root, gpusOf("gpuserver"))
+		if e.Memory.Total < 0 || len(fingerprint(root, "cuda", gpusOf("gpuserver"))) != len("sha256:")+64 {
 			t.Errorf("memory %d", e.Memory.Total)
 		}
 	})
-}
-
-// Two names for one GPU are one, whoever gave it which number.
-func TestPhysical(t *testing.T) {
-	root := fstest.MapFS{}
-	for pci, uuid := range map[string]string{"0000:19:00.0": "GPU-aaaa-1", "0000:9b:00.0": "GPU-bbbb-2"} {
-		root["proc/driver/nvidia/gpus/"+pci+"/information"] = &fstest.MapFile{Data: []byte("Model: X\nGPU UUID: \t " + uuid + "\n")}
-	}
-	for _, c := range []struct {
-		device, visible string
-		set             bool
-		want            string
-	}{
-		{"host", "", false, "host"}, {"sim", "1", true, "sim"},
-		{"cuda", "", false, "0000:19:00.0"}, {"cuda:1", "", false, "0000:9b:00.0"},
-		{"cuda", "1", true, "0000:9b:00.0"}, {"cuda:1", "1,0", true, "0000:19:00.0"},
-		{"cuda", "GPU-bbbb", true, "0000:9b:00.0"}, {"cuda", "MIG-1", true, "cuda:MIG-1"},
-		{"cuda:1", "0", true, "cuda:1"}, {"cuda:7", "", false, "cuda:7"},
-	} {
-		if got := physical(root, c.device, c.visible, c.set); got != c.want {
-			t.Errorf("%s of %q (%v) is %s, want %s", c.device, c.visible, c.set, got, c.want)
-		}
-	}
 }

@@ -7,6 +7,8 @@ import (
 	"math/bits"
 	"os"
 	"strings"
+
+	"barograph/pipeline/cell"
 )
 
 // Fingerprint returns a digest of the hardware that measurements on a device
@@ -15,9 +17,11 @@ import (
 // one can change as it runs) and, for cuda, the name and PCI address of every
 // GPU and which of them is used. It survives reboots and upgrades, so that
 // results measured before are still known after, and takes well under 2 ms.
-func Fingerprint(device string) string { return fingerprint(os.DirFS("/"), device) }
+func Fingerprint(device string, gpus cell.GPUs) string {
+	return fingerprint(os.DirFS("/"), device, gpus)
+}
 
-func fingerprint(root fs.FS, device string) string {
+func fingerprint(root fs.FS, device string, gpus cell.GPUs) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "product %q\ncpu %q\nthreads %d\n", product(root), model(root), len(online(root)))
 	if !virtual(root) {
@@ -28,7 +32,7 @@ func fingerprint(root fs.FS, device string) string {
 	}
 	if strings.HasPrefix(device, "cuda:") {
 		fmt.Fprintf(h, "device %q\n", device)
-		for _, g := range gpus(root) {
+		for _, g := range gpus.List {
 			fmt.Fprintf(h, "gpu %q %q\n", g.Name, g.PCI)
 		}
 	}

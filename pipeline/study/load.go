@@ -25,12 +25,11 @@ type Options struct {
 	Set []string
 	// Machine overrides machine:.
 	Machine string
+	// GPUs returns those of this computer, for machine: auto; nil stands for none.
+	GPUs func() cell.GPUs
 	// Fingerprint identifies the hardware behind a device; nil leaves the
 	// machine's fingerprint empty.
 	Fingerprint func(device string) string
-	// Generic describes the machine of a GPU that no machine file matches; nil where
-	// there is no way to ask.
-	Generic func(device string) (cell.Machine, error)
 	// Recorded is the machine of a recording that stands in for measuring, which need
 	// have no file here; nil without one.
 	Recorded *cell.Machine

@@ -1,11 +1,10 @@
 package study
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -65,7 +64,7 @@ func (l *loader) machine() *machineFile {
 	sources := &l.study.Sources
 	sources.Names = names
 	if name == auto {
-		name, by = thisHardware.choose(l.study.Root, names)
+		name, by = choose(l.study.Root, names, l.opt.gpus())
 		sources.Auto = by
 	}
 	l.study.MachineBy = by
@@ -75,8 +74,8 @@ func (l *loader) machine() *machineFile {
 	}
 	if name == anyGPU && !slices.Contains(names, name) {
 		err := errors.New("this program cannot ask")
-		if l.opt.Generic != nil {
-			if l.study.Machine, err = l.opt.Generic("cuda"); err == nil {
+		if ask := l.opt.gpus().Machine; ask != nil {
+			if l.study.Machine, err = ask("cuda"); err == nil {
 				l.study.MachineBy = fmt.Sprintf("%s: the driver says %s", by, l.study.Machine.Description)
 				l.fingerprint()
 				return &machineFile{}
@@ -205,43 +204,16 @@ func (m *machineFile) overrides(study string, known []string, errs *source.Error
 	return out
 }
 
-// hardware is what auto looks at.
-type hardware struct {
-	gpus    string // a glob of the driver's files, one for each GPU
-	program func() (string, error)
-}
-
-var thisHardware = hardware{"/proc/driver/nvidia/gpus/*/information", gpuProgram}
-
-// gpuProgram finds the build of this program that can use a GPU.
-func gpuProgram() (string, error) {
-	const name = "barograph-cuda"
-	if self, err := os.Executable(); err == nil {
-		if beside, err := exec.LookPath(filepath.Join(filepath.Dir(self), name)); err == nil {
-			return beside, nil
-		}
-	}
-	return exec.LookPath(name)
-}
-
 // choose returns the machine whose match fits a GPU of this computer, that of any
 // GPU where none does, or host where there is no GPU to use, and why.
-func (h hardware) choose(root string, names []string) (name, why string) {
-	// The pattern is well formed, which is Glob's only error.
-	files, _ := filepath.Glob(h.gpus)
-	if len(files) == 0 {
-		return "host", "auto: no NVIDIA GPU here"
+func choose(root string, names []string, gpus cell.GPUs) (name, why string) {
+	if len(gpus.List) == 0 {
+		return "host", fmt.Sprintf("auto: no %s here", cmp.Or(gpus.Make, "GPU"))
 	}
 	var models []string
-	for _, f := range files {
-		text, err := os.ReadFile(f)
-		if err != nil {
-			continue // a GPU that cannot be asked cannot be used either
-		}
-		for line := range strings.Lines(string(text)) {
-			if model, ok := strings.CutPrefix(line, "Model:"); ok {
-				models = append(models, strings.TrimSpace(model))
-			}
+	for _, g := range gpus.List {
+		if g.Name != "" { // a GPU that cannot be asked cannot be used either
+			models = append(models, g.Name)
 		}
 	}
 	for _, name := range names {
@@ -254,14 +226,26 @@ func (h hardware) choose(root string, names []string) (name, why string) {
 			if !match.MatchString(model) {
 				continue
 			}
-			if _, err := h.program(); err != nil {
-				return "host", fmt.Sprintf("auto: this computer has a GPU (%s), but no program barograph-cuda to use it", model)
+			if gpus.Missing != nil {
+				return "host", unusable(model, gpus.Missing)
 			}
 			return name, fmt.Sprintf("auto: this computer has a GPU (%s)", model)
 		}
 	}
-	if _, err := h.program(); err != nil || len(models) == 0 {
-		return "host", fmt.Sprintf("auto: this computer has a GPU (%s), but no program barograph-cuda to use it", strings.Join(models, ", "))
+	if gpus.Missing != nil || len(models) == 0 {
+		return "host", unusable(strings.Join(models, ", "), gpus.Missing)
 	}
 	return anyGPU, fmt.Sprintf("auto: no machine file matches the GPU %s", strings.Join(models, ", "))
+}
+
+func unusable(models string, missing error) string {
+	return fmt.Sprintf("auto: this computer has a GPU (%s), but not the program to use it: %v", models, missing)
+}
+
+// gpus returns those of this computer, if anybody looks.
+func (o Options) gpus() cell.GPUs {
+	if o.GPUs == nil {
+		return cell.GPUs{}
+	}
+	return o.GPUs()
 }

@@ -12,21 +12,20 @@ import (
 )
 
 func TestChooseMachine(t *testing.T) {
-	here := func() (string, error) { return "/usr/bin/barograph-cuda", nil }
-	missing := func() (string, error) { return "", errors.New("not found") }
+	missing := errors.New("barograph-cuda, which is nowhere")
 	tests := []struct {
 		name    string
 		models  []string
-		program func() (string, error)
+		missing error
 		want    string
 		why     string
 	}{
-		{"no GPU", nil, here, "host", "no NVIDIA GPU"},
-		{"a GPU that is known", []string{"Tesla P100-PCIE-16GB"}, here, "p100", "Tesla P100-PCIE-16GB"},
-		{"the second one is known", []string{"NVIDIA T4", "NVIDIA H100 80GB HBM3"}, here, "h100", "NVIDIA H100 80GB HBM3"},
-		{"no file matches", []string{"NVIDIA T4"}, here, "gpu", "no machine file matches the GPU NVIDIA T4"},
-		{"nothing matches, and no program", []string{"NVIDIA T4"}, missing, "host", "no program barograph-cuda"},
-		{"no program for it", []string{"Tesla P100-PCIE-16GB"}, missing, "host", "no program barograph-cuda"},
+		{"no GPU", nil, nil, "host", "no NVIDIA GPU"},
+		{"a GPU that is known", []string{"Tesla P100-PCIE-16GB"}, nil, "p100", "Tesla P100-PCIE-16GB"},
+		{"the second one is known", []string{"NVIDIA T4", "NVIDIA H100 80GB HBM3"}, nil, "h100", "NVIDIA H100 80GB HBM3"},
+		{"no file matches", []string{"NVIDIA T4"}, nil, "gpu", "no machine file matches the GPU NVIDIA T4"},
+		{"nothing matches, and no program", []string{"NVIDIA T4"}, missing, "host", "not the program to use it: barograph-cuda"},
+		{"no program for it", []string{"Tesla P100-PCIE-16GB"}, missing, "host", "not the program to use it: barograph-cuda"},
 	}
 	root := workspace(t, map[string]string{
 		"configs/machines/broken.yaml": "match: P100\n",
@@ -36,19 +35,11 @@ func TestChooseMachine(t *testing.T) {
 	})
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			proc := t.TempDir()
-			for i, model := range tt.models {
-				dir := filepath.Join(proc, string(rune('a'+i)))
-				if err := os.Mkdir(dir, 0o777); err != nil {
-					t.Fatal(err)
-				}
-				text := "Model: \t\t " + model + "\nIRQ:   \t\t 24\n"
-				if err := os.WriteFile(filepath.Join(dir, "information"), []byte(text), 0o666); err != nil {
-					t.Fatal(err)
-				}
+			gpus := cell.GPUs{Make: "NVIDIA GPU", Missing: tt.missing}
+			for _, model := range tt.models {
+				gpus.List = append(gpus.List, cell.GPU{Name: model})
 			}
-			h := hardware{filepath.Join(proc, "*", "information"), tt.program}
-			got, why := h.choose(root, machineNames(root))
+			got, why := choose(root, machineNames(root), gpus)
 			if got != tt.want || !strings.Contains(why, tt.why) {
 				t.Errorf("choose: %s, %q; want %s, ...%q...", got, why, tt.want, tt.why)
 			}
@@ -60,33 +51,28 @@ func TestChooseMachine(t *testing.T) {
 // where that cannot be asked is the memory bus measured, and it is said why. A
 // recording's machine needs no file.
 func TestAnyGPU(t *testing.T) {
-	proc := t.TempDir()
-	if err := os.Mkdir(filepath.Join(proc, "a"), 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(proc, "a", "information"), []byte("Model: NVIDIA Z9\n"), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	defer func(h hardware) { thisHardware = h }(thisHardware)
-	thisHardware = hardware{filepath.Join(proc, "*", "information"), func() (string, error) { return "/barograph-cuda", nil }}
 	root := workspace(t, wholeFiles)
 	z9 := cell.Machine{Name: "nvidia-z9", Device: "cuda", Description: "NVIDIA Z9, PCIe Gen5 x8", Link: cell.Link{Name: "PCIe Gen5 x8", Raw: 31.5e9}}
 	load := func(machine string, opt Options) (*Study, error) {
 		opt.Kinds, opt.Machine = kinds(), machine
 		return Load(filepath.Join(root, "configs/whole.yaml"), opt)
 	}
-	asks := func(string) (cell.Machine, error) { return z9, nil }
-	fails := func(string) (cell.Machine, error) { return cell.Machine{}, errors.New("the driver is silent") }
+	gpus := func(m cell.Machine, err error) func() cell.GPUs {
+		return func() cell.GPUs {
+			return cell.GPUs{List: []cell.GPU{{Name: "NVIDIA Z9"}}, Machine: func(string) (cell.Machine, error) { return m, err }}
+		}
+	}
+	asks, fails := gpus(z9, nil), gpus(cell.Machine{}, errors.New("the driver is silent"))
 	for _, name := range []string{"auto", "gpu"} {
-		s, err := load(name, Options{Generic: asks})
+		s, err := load(name, Options{GPUs: asks})
 		if err != nil || !reflect.DeepEqual(s.Machine, z9) || !strings.Contains(s.MachineBy, "the driver says NVIDIA Z9, PCIe Gen5 x8") {
 			t.Errorf("%s: %+v, %v", name, s, err)
 		}
 	}
-	if s, err := load("auto", Options{Generic: fails}); err != nil || s.Machine.Device != "host" || !strings.Contains(s.MachineBy, "the driver is silent") {
+	if s, err := load("auto", Options{GPUs: fails}); err != nil || s.Machine.Device != "host" || !strings.Contains(s.MachineBy, "the driver is silent") {
 		t.Errorf("a silent driver: %+v, %v", s, err)
 	}
-	if _, err := load("gpu", Options{Generic: fails}); err == nil || !strings.Contains(err.Error(), "the driver is silent") {
+	if _, err := load("gpu", Options{GPUs: fails}); err == nil || !strings.Contains(err.Error(), "the driver is silent") {
 		t.Errorf("asked for a GPU of a silent driver: %v", err)
 	}
 	if s, err := load("nvidia-z9", Options{Recorded: &z9}); err != nil || !reflect.DeepEqual(s.Machine, z9) {

@@ -33,7 +33,7 @@ func (s Sources) Current(opt Options) bool {
 		return false
 	}
 	if s.Auto != "" {
-		if name, why := thisHardware.choose(root, names); why != s.Auto || s.Machine != "" && name != s.Machine {
+		if name, why := choose(root, names, opt.gpus()); why != s.Auto || s.Machine != "" && name != s.Machine {
 			return false
 		}
 	}

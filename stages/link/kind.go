@@ -14,6 +14,7 @@ import (
 	"barograph/pipeline/record"
 	"barograph/stages/device"
 	"barograph/stages/device/cuda"
+	"barograph/stages/device/gpu"
 	"barograph/stages/device/nvml"
 	"barograph/stages/device/setting"
 	"barograph/stages/device/sim"
@@ -29,6 +30,7 @@ func Kind() *cell.Kind {
 	return &cell.Kind{
 		Name:     "link",
 		Version:  "1",
+		Inherits: []string{"CUDA_VISIBLE_DEVICES"},
 		Doc:      "measures the link card of the machine: capacity, the copy engine's turn, the small path, copies in flight",
 		Measured: true,
 		With:     func() any { return &With{} },
@@ -50,7 +52,7 @@ func run(ctx context.Context, c *cell.Cell) (err error) {
 	begun := time.Now()
 	card := &Card{
 		Schema: Schema, Machine: c.Machine.Name, Device: c.Machine.Device, Simulated: c.Machine.Device == "sim",
-		Day: begun.UTC().Format(time.DateOnly), Environment: record.Environment(),
+		Day: begun.UTC().Format(time.DateOnly), Environment: record.Environment(gpu.Here()),
 	}
 	directions := []device.Direction{device.H2D, device.D2H}
 	var r rig

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"barograph/pipeline/cell"
-	"barograph/pipeline/record"
+	"barograph/stages/device/gpu"
 
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
 )
@@ -15,7 +15,7 @@ import (
 // file: the GPU's name, and what its link can carry at the generation and width that
 // it and this computer have in common, as the driver says.
 func Machine(device string) (cell.Machine, error) {
-	p, err := Open(record.Physical(device))
+	p, err := Open(gpu.Here().Physical(device))
 	if err != nil {
 		return cell.Machine{}, fmt.Errorf("ask the driver about device %s: %w", device, err)
 	}

@@ -24,7 +24,7 @@ func TestMachine(t *testing.T) {
 		{"NVIDIA X", 9, 16, "nvidia-x", "PCIe Gen9 x16", 0},
 		{"NVIDIA X", 0, 0, "nvidia-x", "", 0},
 	} {
-		d := gpu()
+		d := shared()
 		d.GetNameFunc = func() (string, nvml.Return) { return c.model, nvml.SUCCESS }
 		d.GetMaxPcieLinkGenerationFunc = func() (int, nvml.Return) { return c.generation, nvml.SUCCESS }
 		d.GetMaxPcieLinkWidthFunc = func() (int, nvml.Return) { return c.width, nvml.SUCCESS }
@@ -36,7 +36,7 @@ func TestMachine(t *testing.T) {
 			t.Errorf("%s: %v of %v is left for data", c.model, m.Link.Model, m.Link.Raw)
 		}
 	}
-	d := gpu()
+	d := shared()
 	d.GetMaxPcieLinkWidthFunc = func() (int, nvml.Return) { return 0, nvml.ERROR_NOT_SUPPORTED }
 	if m, err := (&Probe{d, ""}).machine("cuda"); err != nil || m.Link.Name != "" || m.Description != "NVIDIA X" {
 		t.Errorf("a driver that does not tell the width: %+v, %v", m, err)

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"barograph/pipeline/record"
+	"barograph/stages/device/gpu"
 
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
 )
@@ -18,7 +18,8 @@ import (
 // MPS server shares the GPU; and which GPU the device is, where the environment says
 // so. What cannot be asked is left out.
 func Setting(device string) map[string]string {
-	pci := record.Physical(device)
+	here := gpu.Here()
+	pci := here.Physical(device)
 	s := map[string]string{"MPS": "off"}
 	if serving("/proc") {
 		s["MPS"] = "on"
@@ -26,8 +27,8 @@ func Setting(device string) map[string]string {
 	if os.Getenv("CUDA_VISIBLE_DEVICES") != "" {
 		s["GPU"] = pci
 	}
-	if d := record.Driver(); d != "" {
-		s["driver"] = d
+	if here.Driver != "" {
+		s["driver"] = here.Driver
 	}
 	if p, err := Open(pci); err == nil {
 		p.setting(s)
@@ -94,7 +95,7 @@ func Disturbed(device string) string {
 	var probes []*Probe
 	if device == "" {
 		probes, _ = All() // without a library there is no GPU to disturb
-	} else if p, err := Open(record.Physical(device)); err == nil {
+	} else if p, err := Open(gpu.Here().Physical(device)); err == nil {
 		probes = []*Probe{p}
 	}
 	var said []string

@@ -11,8 +11,8 @@ import (
 	"github.com/NVIDIA/go-nvml/pkg/nvml/mock"
 )
 
-// gpu answers as a driver does; what it is not told to answer, it does not support.
-func gpu() *mock.Device {
+// shared answers as a driver does; what it is not told to answer, it does not support.
+func shared() *mock.Device {
 	return &mock.Device{
 		GetNameFunc:                      func() (string, nvml.Return) { return "NVIDIA X", nvml.SUCCESS },
 		GetUUIDFunc:                      func() (string, nvml.Return) { return "", nvml.ERROR_NOT_SUPPORTED },
@@ -51,7 +51,7 @@ func TestSetting(t *testing.T) {
 		(&Probe{d, driver}).setting(s)
 		return s
 	}
-	if got := read(gpu(), "580.1"); !maps.Equal(got, plain) {
+	if got := read(shared(), "580.1"); !maps.Equal(got, plain) {
 		t.Errorf("%v, want %v", got, plain)
 	}
 	seen := map[string]bool{}
@@ -74,7 +74,7 @@ func TestSetting(t *testing.T) {
 			d.GetApplicationsClockFunc = func(nvml.ClockType) (uint32, nvml.Return) { return 1200, nvml.SUCCESS }
 		},
 	} {
-		d := gpu()
+		d := shared()
 		change(d)
 		got := read(d, "580.1")
 		text := strings.Join(flat(got), " ")
@@ -83,7 +83,7 @@ func TestSetting(t *testing.T) {
 		}
 		seen[text] = true
 	}
-	if got := read(gpu(), "590.2"); got["driver"] != "590.2" {
+	if got := read(shared(), "590.2"); got["driver"] != "590.2" {
 		t.Errorf("another driver: %v", got)
 	}
 }
@@ -119,7 +119,7 @@ func TestServing(t *testing.T) {
 func TestDisturbed(t *testing.T) {
 	names := map[int]string{7: "python3", 8: "nvidia-cuda-mps"}
 	look := func(change func(*mock.Device)) string {
-		d := gpu()
+		d := shared()
 		change(d)
 		return strings.Join((&Probe{d, ""}).disturbed(func(pid int) string { return names[pid] }), "; ")
 	}

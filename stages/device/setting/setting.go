@@ -6,6 +6,7 @@ package setting
 import (
 	"strings"
 
+	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
 	"barograph/stages/device/nvml"
 )
@@ -15,7 +16,7 @@ import (
 func Of(device string) map[string]string {
 	switch {
 	case device == "host":
-		return processors(record.Environment().CPU)
+		return processors(record.Environment(cell.GPUs{}).CPU)
 	case strings.HasPrefix(device, "cuda"):
 		return nvml.Setting(device)
 	}

@@ -27,6 +27,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
 	"barograph/stages/device"
+	"barograph/stages/device/gpu"
 	"barograph/stages/recording"
 	"barograph/stages/result"
 )
@@ -293,7 +294,7 @@ func (r *run) environment() {
 		}
 	}
 	if head == nil {
-		here := record.Environment()
+		here := record.Environment(gpu.Here())
 		head = &here
 	}
 	r.Environment = *head

@@ -34,6 +34,7 @@ import (
 	"barograph/pipeline/record"
 	"barograph/stages/asset"
 	"barograph/stages/device/cuda"
+	"barograph/stages/device/gpu"
 	"barograph/stages/device/setting"
 	"barograph/stages/device/sim"
 	"barograph/stages/kind/stress"
@@ -59,9 +60,10 @@ type With struct {
 // Kind returns the kind "infer".
 func Kind() *cell.Kind {
 	return &cell.Kind{
-		Name:    "infer",
-		Version: "1",
-		Doc:     "measure a model's inference time, call by call",
+		Name:     "infer",
+		Version:  "1",
+		Inherits: []string{"ONNXRUNTIME_LIB", "CUDA_VISIBLE_DEVICES"},
+		Doc:      "measure a model's inference time, call by call",
 		With: func() any {
 			return &With{Batch: 1, Sequence: 128, Warmup: 30, Calls: 300, Arrivals: "closed", CUDA: defaultCUDA}
 		},
@@ -290,7 +292,7 @@ func run(ctx context.Context, c *cell.Cell) error {
 	case d == "sim":
 		measure = onSim
 	}
-	env := record.Environment() // before this process is confined to its processors
+	env := record.Environment(gpu.Here()) // before this process is confined to its processors
 	samples, about, err := measure(ctx, c, w)
 	if err != nil {
 		return err

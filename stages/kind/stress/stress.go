@@ -88,6 +88,7 @@ func Kind() *cell.Kind {
 	return &cell.Kind{
 		Name:       "stress",
 		Version:    "1",
+		Inherits:   []string{"CUDA_VISIBLE_DEVICES"},
 		Doc:        "puts pressure on a device by copying blocks, or calibrates what the device can carry",
 		Measured:   true,
 		Background: true,

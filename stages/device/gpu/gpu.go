@@ -1,0 +1,125 @@
+// Package gpu says which GPUs this computer has, and which build of the program
+// can measure on them. It asks the files of NVIDIA's driver and links against
+// nothing, so that it works in every build.
+package gpu
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"barograph/pipeline/cell"
+
+	"golang.org/x/sys/unix"
+)
+
+// Program is the build that is linked against the driver, and that ends where
+// there is none.
+const Program = "barograph-cuda"
+
+// Here returns the GPUs of this computer and what serves them.
+func Here() cell.GPUs {
+	g := cell.GPUs{Make: "NVIDIA GPU"}
+	g.List, g.Driver = find(os.DirFS("/"))
+	g.Physical = func(device string) string {
+		visible, set := os.LookupEnv("CUDA_VISIBLE_DEVICES")
+		return physical(g.List, device, visible, set)
+	}
+	g.Program, g.Missing = program()
+	return g
+}
+
+// find returns the devices of the driver by PCI address, and its version.
+func find(root fs.FS) (list []cell.GPU, driver string) {
+	dirs, _ := fs.Glob(root, "proc/driver/nvidia/gpus/*") // the pattern is well formed
+	for _, dir := range dirs {
+		information := text(root, dir+"/information")
+		g := cell.GPU{Name: value(information, "Model"), PCI: path.Base(dir), UUID: value(information, "GPU UUID")}
+		device := "sys/bus/pci/devices/" + g.PCI
+		g.MaxSpeed = text(root, device+"/max_link_speed")
+		g.MaxWidth = text(root, device+"/max_link_width")
+		if n, err := strconv.Atoi(text(root, device+"/numa_node")); err == nil && n >= 0 {
+			g.NUMA = &n
+		}
+		list = append(list, g)
+	}
+	// NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build ...
+	version, _, _ := strings.Cut(text(root, "proc/driver/nvidia/version"), "\n")
+	for _, word := range strings.Fields(version) {
+		if strings.Count(word, ".") >= 1 && strings.Trim(word, "0123456789.") == "" {
+			return list, word
+		}
+	}
+	return list, ""
+}
+
+// value returns what stands after a key and a colon, or nothing.
+func value(information, key string) string {
+	for line := range strings.Lines(information) {
+		if v, ok := strings.CutPrefix(line, key+":"); ok {
+			return strings.TrimSpace(v)
+		}
+	}
+	return ""
+}
+
+func text(root fs.FS, name string) string {
+	b, err := fs.ReadFile(root, name)
+	if err != nil {
+		return "" // what cannot be read is not known
+	}
+	return strings.TrimSpace(string(b))
+}
+
+// physical counts a GPU among those that visible leaves, if it is set, in the order
+// of their addresses.
+func physical(list []cell.GPU, device, visible string, set bool) string {
+	number, gpu := strings.CutPrefix(device, "cuda")
+	if !gpu {
+		return device
+	}
+	n, _ := strconv.Atoi(strings.TrimPrefix(number, ":")) // none is 0
+	name := strconv.Itoa(n)
+	if set {
+		all := strings.Split(visible, ",")
+		if n >= len(all) {
+			return device // there is none
+		}
+		name = strings.TrimSpace(all[n])
+	}
+	for i, g := range list {
+		if name == strconv.Itoa(i) || name == g.PCI || g.UUID != "" && strings.HasPrefix(name, "GPU-") && strings.HasPrefix(g.UUID, name) {
+			return g.PCI
+		}
+	}
+	return "cuda:" + name // also a part of one, MIG-...
+}
+
+// program finds the build beside this program, which may be it, or on PATH.
+func program() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	if filepath.Base(self) == Program {
+		return self, nil
+	}
+	beside := filepath.Join(filepath.Dir(self), Program)
+	switch err := unix.Access(beside, unix.X_OK); err {
+	case nil:
+		return beside, nil
+	case unix.ENOENT:
+	default:
+		return "", cell.Hint(fmt.Errorf("%s, which cannot be run: %w", beside, err), "chmod +x, or remove it and build it again with \"make cuda\"")
+	}
+	found, err := exec.LookPath(Program)
+	if err != nil {
+		return "", cell.Hint(fmt.Errorf("%s, which is neither beside %s nor on PATH", Program, self), `"make cuda" builds it; --machine host and --machine sim need no GPU`)
+	}
+	return found, nil
+}

@@ -1,0 +1,88 @@
+package gpu
+
+import (
+	"reflect"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"barograph/pipeline/cell"
+)
+
+// A driver shows its GPUs by PCI address; what the kernel does not tell of their
+// links stays empty.
+func TestFind(t *testing.T) {
+	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
+	root := fstest.MapFS{
+		"proc/driver/nvidia/version":                       file("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build\nGCC version: 12.2.0\n"),
+		"proc/driver/nvidia/gpus/0000:9b:00.0/information": file("Model: \t\t Tesla P100-PCIE-16GB\nIRQ:   \t\t 24\n"),
+		"proc/driver/nvidia/gpus/0000:4e:00.0/information": file("IRQ: 7\nModel: \t\t NVIDIA H100 80GB HBM3\n"),
+		"sys/bus/pci/devices/0000:4e:00.0/max_link_speed":  file("32.0 GT/s PCIe\n"),
+		"sys/bus/pci/devices/0000:4e:00.0/max_link_width":  file("16\n"),
+		"sys/bus/pci/devices/0000:4e:00.0/numa_node":       file("1\n"),
+		"sys/bus/pci/devices/0000:9b:00.0/numa_node":       file("-1\n"),
+	}
+	one := 1
+	want := []cell.GPU{
+		{Name: "NVIDIA H100 80GB HBM3", PCI: "0000:4e:00.0", NUMA: &one, MaxSpeed: "32.0 GT/s PCIe", MaxWidth: "16"},
+		{Name: "Tesla P100-PCIE-16GB", PCI: "0000:9b:00.0"},
+	}
+	if list, driver := find(root); !reflect.DeepEqual(list, want) || driver != "580.95.05" {
+		t.Errorf("found %+v of driver %q", list, driver)
+	}
+	if list, driver := find(fstest.MapFS{}); list != nil || driver != "" {
+		t.Errorf("without a driver: %+v, %q", list, driver)
+	}
+}
+
+// Two names for one GPU are one, whoever gave it which number.
+func TestPhysical(t *testing.T) {
+	root := fstest.MapFS{}
+	for pci, uuid := range map[string]string{"0000:19:00.0": "GPU-aaaa-1", "0000:9b:00.0": "GPU-bbbb-2"} {
+		root["proc/driver/nvidia/gpus/"+pci+"/information"] = &fstest.MapFile{Data: []byte("Model: X\nGPU UUID: \t " + uuid + "\n")}
+	}
+	list, _ := find(root)
+	for _, c := range []struct {
+		device, visible string
+		set             bool
+		want            string
+	}{
+		{"host", "", false, "host"}, {"sim", "1", true, "sim"},
+		{"cuda", "", false, "0000:19:00.0"}, {"cuda:1", "", false, "0000:9b:00.0"},
+		{"cuda", "1", true, "0000:9b:00.0"}, {"cuda:1", "1,0", true, "0000:19:00.0"},
+		{"cuda", "GPU-bbbb", true, "0000:9b:00.0"}, {"cuda", "MIG-1", true, "cuda:MIG-1"},
+		{"cuda:1", "0", true, "cuda:1"}, {"cuda:7", "", false, "cuda:7"},
+	} {
+		if got := physical(list, c.device, c.visible, c.set); got != c.want {
+			t.Errorf("%s of %q (%v) is %s, want %s", c.device, c.visible, c.set, got, c.want)
+		}
+	}
+}
+
+// Whatever a driver writes, asking it does not fail.
+func FuzzFind(f *testing.F) {
+	f.Add("Model: x\n")
+	f.Add("580.95.05 32.0 GT/s")
+	f.Fuzz(func(t *testing.T, text string) {
+		file := &fstest.MapFile{Data: []byte(text)}
+		list, _ := find(fstest.MapFS{
+			"proc/driver/nvidia/version": file, "proc/driver/nvidia/gpus/0/information": file, "sys/bus/pci/devices/0/numa_node": file,
+		})
+		if len(list) != 1 || list[0].NUMA != nil && *list[0].NUMA < 0 {
+			t.Errorf("%+v", list)
+		}
+	})
+}
+
+// Every plan asks, so that it may not cost what a no-op run is allowed.
+func TestHereIsCheap(t *testing.T) {
+	best := time.Hour
+	for range 20 {
+		start := time.Now()
+		Here()
+		best = min(best, time.Since(start))
+	}
+	if best > time.Millisecond {
+		t.Errorf("the fastest of 20 took %v, want at most 1ms", best)
+	}
+}
