@@ -14,7 +14,7 @@ import (
 	"strings"
 
 	"barograph/pipeline/cell"
-	"barograph/stages/result"
+	"barograph/stages/device"
 
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
 )
@@ -96,9 +96,9 @@ var reasons = []struct {
 
 // Look reads the GPU's state. What the GPU or its driver does not tell is zero
 // or empty. With traffic, it also watches the link for 20 ms in each direction.
-func (p *Probe) Look(traffic bool) result.GPUState {
+func (p *Probe) Look(traffic bool) device.State {
 	d := p.device
-	s := result.GPUState{Driver: p.driver, Held: map[string]int64{}}
+	s := device.State{Driver: p.driver, Held: map[string]int64{}}
 	s.Name, _ = d.GetName()
 	s.UUID, _ = d.GetUUID()
 	if pci, r := d.GetPciInfo(); r == nvml.SUCCESS {
@@ -164,11 +164,11 @@ const clockTolerance = 0.05
 // Judge says why what was measured between two states is INVALID; nothing means
 // that it is not. Loaded says that the link was under load in both, and busy
 // tells which processes belong to the trial.
-func Judge(before, after result.GPUState, loaded bool, own func(pid int) bool) []string {
+func Judge(before, after device.State, loaded bool, own func(pid int) bool) []string {
 	var why []string
 	say := func(format string, args ...any) { why = append(why, fmt.Sprintf(format, args...)) }
 	if loaded {
-		for _, s := range []result.GPUState{before, after} {
+		for _, s := range []device.State{before, after} {
 			if s.Generation < s.MaxGeneration || s.Width < s.MaxWidth {
 				say("under load the link is Gen%d x%d, not Gen%d x%d", s.Generation, s.Width, s.MaxGeneration, s.MaxWidth)
 				break
@@ -205,7 +205,7 @@ func Judge(before, after result.GPUState, loaded bool, own func(pid int) bool) [
 // same trial with its processes and its MPS server, from others. Where the GPU lists processes by the numbers of another
 // name space, and so not this process either, it cannot tell, and takes all of
 // them for its own.
-func Own(s result.GPUState) func(pid int) bool {
+func Own(s device.State) func(pid int) bool {
 	self, parent := os.Getpid(), os.Getppid()
 	known := slices.Contains(s.Processes, self)
 	return func(pid int) bool {
