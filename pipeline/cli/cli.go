@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -214,16 +215,51 @@ func (a *app) options(s *selection) study.Options {
 	}
 }
 
-// standard is the study that is meant where none is named.
-var standard = filepath.Join("configs", "paper.yaml")
+// configs is the folder of studies, and standard the one that is meant where none
+// is named.
+const (
+	configs  = "configs"
+	standard = configs + "/paper.yaml"
+)
+
+// studyPath returns the file of the study that arguments name: as a file, or as
+// paper for configs/paper.yaml.
+func studyPath(args []string) string {
+	if len(args) == 0 {
+		return standard
+	}
+	path := args[0]
+	if info, err := os.Stat(path); err == nil && !info.IsDir() {
+		return path
+	}
+	for _, short := range []string{path + ".yaml", path} {
+		short = filepath.Join(configs, short)
+		if info, err := os.Stat(short); err == nil && !info.IsDir() {
+			return short
+		}
+	}
+	return path
+}
+
+// nowhere is the error of a study that is not there, with the one that may be
+// meant.
+func nowhere(path string) error {
+	err := fmt.Errorf("load study %q: no such file", path)
+	files, _ := filepath.Glob(filepath.Join(configs, "*.yaml")) // the pattern is well formed
+	var names []string
+	for _, f := range files {
+		names = append(names, strings.TrimSuffix(filepath.Base(f), ".yaml"))
+	}
+	if len(names) == 0 {
+		return cell.Hint(err, "studies are YAML files under configs/, such as configs/paper.yaml")
+	}
+	return cell.Hint(err, "%s", source.Suggest(strings.TrimSuffix(filepath.Base(path), ".yaml"), names))
+}
 
 // plan reads a study and expands it.
 func (a *app) plan(args []string, s *selection) (*plan.Plan, error) {
 	opt := a.options(s)
-	path := ""
-	if len(args) > 0 {
-		path = args[0]
-	}
+	path := studyPath(args)
 	var rec *record.Recording
 	if s.replay != "" {
 		var err error
@@ -234,18 +270,15 @@ func (a *app) plan(args []string, s *selection) (*plan.Plan, error) {
 			return nil, cell.Usage(fmt.Errorf("--machine %s: the recording was made on %q", s.machine, rec.Machine.Name))
 		}
 		opt.Machine, opt.Recorded = rec.Machine.Name, &rec.Machine
-		if path == "" {
-			path = filepath.Join("configs", rec.Study+".yaml")
+		if len(args) == 0 {
+			path = filepath.Join(configs, rec.Study+".yaml")
 		}
 	}
-	if path == "" {
-		path = standard
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, cell.Usage(nowhere(path))
 	}
 	st, err := study.Load(path, opt)
 	if err != nil {
-		if errors.Is(err, os.ErrNotExist) {
-			err = cell.Hint(err, "name a study, or run this where configs/paper.yaml is")
-		}
 		return nil, cell.Usage(err)
 	}
 	if rec != nil {
@@ -302,10 +335,7 @@ func state(root string) string { return filepath.Join(root, ".barograph") }
 // proof is the file that may say that a selection of a study needs no run; empty
 // for a replay, which is not worth one.
 func (s *selection) proof(args []string) string {
-	path := standard
-	if len(args) > 0 {
-		path = args[0]
-	}
+	path := studyPath(args)
 	root, err := study.Workspace(path)
 	if err != nil || s.replay != "" {
 		return ""

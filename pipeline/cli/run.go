@@ -91,10 +91,7 @@ func (a *app) runOnce(ctx context.Context, args []string, sel *selection, opt en
 // watch runs a study, and again whenever a look at the workspace shows an edit,
 // until it is interrupted. What goes wrong is said, and watched on.
 func (a *app) watch(ctx context.Context, args []string, sel *selection, opt engine.Options, more extras) error {
-	path := standard
-	if len(args) > 0 {
-		path = args[0]
-	}
+	path := studyPath(args)
 	root, err := study.Workspace(path)
 	if err != nil {
 		return err

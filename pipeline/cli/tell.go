@@ -29,7 +29,7 @@ func (a *app) planCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			rows := groups(p, d, all || a.json)
+			rows := groups(p.Cells, d, all || a.json)
 			if a.json {
 				return a.writeJSON(rows)
 			}
@@ -61,13 +61,15 @@ type row struct {
 	State  string `json:"state"`
 	Reason string `json:"reason,omitempty"`
 	Key    string `json:"key,omitempty"`
+
+	members []*plan.Cell
 }
 
-func groups(p *plan.Plan, d *plan.Decider, all bool) []row {
+func groups(cells []*plan.Cell, d *plan.Decider, all bool) []row {
 	var rows []row
-	members := map[int][]*plan.Cell{}
-	at := map[row]int{}
-	for _, c := range p.Cells {
+	type likeness struct{ stage, state, reason string }
+	at := map[likeness]int{}
+	for _, c := range cells {
 		dec := d.Of(c)
 		r := row{Cell: c.ID, Stage: c.Stage.Name, Cells: 1, State: dec.State.String(), Reason: dec.Reason}
 		if all {
@@ -75,15 +77,15 @@ func groups(p *plan.Plan, d *plan.Decider, all bool) []row {
 			rows = append(rows, r)
 			continue
 		}
-		kind := row{Stage: r.Stage, State: r.State, Reason: r.Reason}
+		kind := likeness{r.Stage, r.State, r.Reason}
 		if c.Trial != nil {
-			kind.Reason, r.Reason = "", "runs with its foreground cell"
+			kind.reason, r.Reason = "", "runs with its foreground cell"
 		}
 		if dec.State == plan.Waits { // which of many cells it waits for is no difference
 			need, _, _ := strings.Cut(strings.TrimPrefix(dec.Reason, "needs "), "[")
 			need, _, _ = strings.Cut(need, ",")
 			if c.Trial == nil {
-				kind.Reason, r.Reason = need, "needs "+need+", which runs"
+				kind.reason, r.Reason = need, "needs "+need+", which runs"
 			}
 		}
 		if dec.State == plan.Stands {
@@ -93,7 +95,7 @@ func groups(p *plan.Plan, d *plan.Decider, all bool) []row {
 			if len(d.Strayed(c)) > 0 {
 				r.Reason = "its files are missing or changed; a run puts them back"
 			}
-			kind.Reason = r.Reason
+			kind.reason = r.Reason
 		}
 		i, ok := at[kind]
 		if !ok {
@@ -101,11 +103,12 @@ func groups(p *plan.Plan, d *plan.Decider, all bool) []row {
 			at[kind] = i
 			rows = append(rows, r)
 		}
-		members[i] = append(members[i], c)
+		rows[i].members = append(rows[i].members, c)
 	}
-	for i, cells := range members {
-		rows[i].Cells = len(cells)
-		rows[i].Cell = collapse(cells)
+	for i, r := range rows {
+		if len(r.members) > 0 {
+			rows[i].Cells, rows[i].Cell = len(r.members), collapse(r.members)
+		}
 	}
 	return rows
 }
@@ -140,31 +143,82 @@ func (a *app) whyCommand() *cobra.Command {
 	var sel selection
 	c := &cobra.Command{
 		Use:   "why [STUDY] CELL",
-		Short: "Say why one cell would run: what changed, with old and new value",
+		Short: "Say why a cell would run: what changed, with old and new value",
+		Long: `Say why a cell would run. CELL is a cell's name, a stage's, or what plan prints:
+level=0|4 stands for either and level=* for every level. Of cells with the same
+to say, the first is explained.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			last := len(args) - 1
 			p, d, err := a.decided(args[:last], &sel, nil)
 			if err != nil {
 				return err
 			}
-			c := p.Cell(args[last])
-			if c == nil {
-				return cell.Usage(cell.Hint(fmt.Errorf("study %q has no cell %q", p.Study.Name, args[last]), `"barograph plan --all" lists them`))
-			}
-			e, err := d.Explain(c)
-			if err != nil {
+			if c := p.Cell(args[last]); c != nil {
+				e, err := d.Explain(c)
+				if err == nil && a.json {
+					return a.writeJSON(e)
+				} else if err == nil {
+					fmt.Fprint(a.out, e)
+				}
 				return err
 			}
-			if a.json {
-				return a.writeJSON(e)
+			cells := matching(p.Cells, args[last])
+			if len(cells) == 0 {
+				return cell.Usage(cell.Hint(fmt.Errorf("study %q has no cell %q", p.Study.Name, args[last]), `"barograph plan --all" lists them`))
 			}
-			fmt.Fprint(a.out, e)
-			return nil
+			return a.whyAll(groups(cells, d, false), d)
 		},
 	}
 	sel.flags(c)
 	c.Args = cobra.RangeArgs(1, 2)
 	return c
+}
+
+// whyAll explains the first of each group of cells that are alike.
+func (a *app) whyAll(rows []row, d *plan.Decider) error {
+	var all []*plan.Explanation
+	for _, r := range rows {
+		e, err := d.Explain(r.members[0])
+		if err != nil {
+			return err
+		}
+		if all = append(all, e); a.json {
+			continue
+		}
+		fmt.Fprint(a.out, e)
+		if n := len(r.members) - 1; n > 0 {
+			fmt.Fprintf(a.out, "and %d more of %s\n", n, r.Cell)
+		}
+	}
+	if a.json {
+		return a.writeJSON(all)
+	}
+	return nil
+}
+
+// matching returns the cells that a line of plan stands for.
+func matching(cells []*plan.Cell, pattern string) []*plan.Cell {
+	stage, point, _ := strings.Cut(strings.TrimSuffix(pattern, "]"), "[")
+	var found []*plan.Cell
+	for _, c := range cells {
+		if c.Stage.Name == stage && within(c.Point, point) {
+			found = append(found, c)
+		}
+	}
+	return found
+}
+
+// within tells whether a point has one of the values that are asked for on each
+// axis that is named.
+func within(p cell.Point, asked string) bool {
+	for part := range strings.SplitSeq(asked, ",") {
+		axis, values, _ := strings.Cut(part, "=")
+		v, ok := p.Get(axis)
+		if text := fmt.Sprint(v); asked != "" && (!ok || values != "*" && values != text && !slices.Contains(strings.Split(values, "|"), text)) {
+			return false
+		}
+	}
+	return true
 }
 
 func (a *app) statusCommand() *cobra.Command {
