@@ -17,12 +17,14 @@ type estimate struct {
 	todo   map[*plan.Cell]bool
 	took   map[string]time.Duration // by stage, in all
 	ended  map[string]int
+	last   map[*plan.Cell]time.Duration // that it is foreseen to take
 	now    string
 	since  time.Time
 	active *plan.Cell
 }
 
-func (e *estimate) begin(cells []*plan.Cell) {
+func (e *estimate) begin(cells []*plan.Cell, last map[*plan.Cell]time.Duration) {
+	e.last = last
 	e.todo, e.took, e.ended = map[*plan.Cell]bool{}, map[string]time.Duration{}, map[string]int{}
 	for _, c := range cells {
 		e.todo[c] = true
@@ -83,6 +85,9 @@ func (e *estimate) left() string {
 		if n := e.ended[c.Stage.Name]; n > 0 {
 			left += e.took[c.Stage.Name] / time.Duration(n)
 			known++
+		} else if last, ok := e.last[c]; ok {
+			left += last
+			known++
 		} else {
 			unknown++
 		}
@@ -93,7 +98,7 @@ func (e *estimate) left() string {
 	if e.active != nil && e.ended[e.active.Stage.Name] > 0 {
 		left -= min(time.Since(e.since), e.took[e.active.Stage.Name]/time.Duration(e.ended[e.active.Stage.Name]))
 	}
-	s := fmt.Sprintf("about %v left", left.Round(time.Second))
+	s := fmt.Sprintf("about %s left", about(left))
 	if unknown > known {
 		s = "at least " + s[len("about "):]
 	}

@@ -17,6 +17,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/engine"
+	"barograph/pipeline/page"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/store"
 	"barograph/pipeline/study"
@@ -50,6 +51,13 @@ INVALID, 130 interrupted.`,
 			if more.trace == "" && len(opt.Fresh) == 0 && len(opt.Capacity) == 0 {
 				more.proof = sel.proof(args)
 			}
+			more.args = slices.Clone(args)
+			if sel.machine != "" {
+				more.args = append(more.args, "--machine", sel.machine)
+			}
+			for _, set := range sel.set {
+				more.args = append(more.args, "--set", set)
+			}
 			if watch {
 				return a.watch(cmd.Context(), args, &sel, opt, more)
 			}
@@ -70,9 +78,10 @@ INVALID, 130 interrupted.`,
 
 // Extras are what a run leaves besides results.
 type extras struct {
-	trace string // a file for the timeline
-	wait  bool   // for the machine to be quiet
-	proof string // a file for the proof that everything stands
+	trace string   // a file for the timeline
+	wait  bool     // for the machine to be quiet
+	args  []string // that choose what is run, as they were given
+	proof string   // a file for the proof that everything stands
 }
 
 func (a *app) runOnce(ctx context.Context, args []string, sel *selection, opt engine.Options, more extras) error {
@@ -137,6 +146,7 @@ type ended struct {
 	Lowered  []study.Override
 	Replayed bool
 	Result   *engine.Result
+	Again    string // the command that measures anew
 }
 
 func (a *app) begin(e *ended) {
@@ -162,7 +172,7 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 	opt.Hold = a.hold(p, more.wait)
 	defer cell.Hold()() // the engine stops its cells and keeps what is done
 	opt.Program = a.program(p.Study.Machine.Device)
-	e := &ended{Study: p.Study.Name, By: thought(p.Study), Machine: p.Study.Machine, Lowered: p.Study.Lowered, Replayed: p.Replayed != ""}
+	e := &ended{Study: p.Study.Name, By: thought(p.Study), Machine: p.Study.Machine, Lowered: p.Study.Lowered, Replayed: p.Replayed != "", Again: more.again(p)}
 	a.begin(e)
 	dir := state(p.Study.Root)
 	lock, err := a.lock(ctx, p.Study.Root)
@@ -175,7 +185,7 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 		return err
 	}
 	a.share(s)
-	show := a.observer()
+	show := a.observer(func(cells []*plan.Cell) forecast { return foresee(p, s, cells) })
 	var noted *trace
 	if more.trace != "" {
 		noted = newTrace(show, more.trace)
@@ -329,9 +339,47 @@ func (a *app) conclude(e *ended) error {
 	case len(res.Failures) > 0:
 		return cell.Exit(cell.StatusFailed)
 	case slices.ContainsFunc(res.Verdicts, func(v cell.Verdict) bool { return v.Verdict == cell.Invalid }):
+		a.invalid(e)
 		return cell.Exit(cell.StatusInvalid)
 	}
 	return nil
+}
+
+// invalid says what to do about verdicts that are INVALID.
+func (a *app) invalid(e *ended) {
+	if e.Replayed {
+		fmt.Fprintln(a.msg, "INVALID: so it was when it was recorded; only measuring again could change that")
+		return
+	}
+	if e.Result.Counts[engine.Ran] == 0 {
+		fmt.Fprintln(a.msg, "INVALID: this is what an earlier run measured, and it stands; nothing was measured now")
+	} else {
+		fmt.Fprintln(a.msg, "INVALID: what was measured stands, and says nothing of the claims; the verdicts say why")
+	}
+	fmt.Fprintf(a.msg, "  to measure anew, once what disturbed is stopped (barograph doctor names it): %s\n", e.Again)
+}
+
+// again is the command that measures a plan's trials anew.
+func (x extras) again(p *plan.Plan) string {
+	var fresh []string
+	for _, trials := range []bool{true, false} { // what has no trials is measured all
+		for _, c := range p.Cells {
+			if name := c.Stage.Name; c.Trial == nil && c.Stage.Kind.Measured && (len(c.Gang) > 0 || !trials) && !slices.Contains(fresh, name) {
+				fresh = append(fresh, name)
+			}
+		}
+		if len(fresh) > 0 {
+			break
+		}
+	}
+	words := append([]string{"barograph", "run"}, x.args...)
+	for _, name := range fresh {
+		words = append(words, "--fresh", name)
+	}
+	for i, w := range words {
+		words[i] = page.Shell(w)
+	}
+	return strings.Join(append(words, "--wait"), " ")
 }
 
 // warn prints warnings, one line for all that differ in numbers only.
@@ -377,10 +425,10 @@ func relative(path string) string {
 	return path
 }
 
-func (a *app) observer() observer {
+func (a *app) observer(foresee func([]*plan.Cell) forecast) observer {
 	f, ok := a.msg.(*os.File)
 	if ok && !a.json && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
-		return newBars(f)
+		return newBars(f, foresee)
 	}
-	return &lines{w: a.msg}
+	return newLines(a.msg, foresee)
 }

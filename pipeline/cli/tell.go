@@ -12,6 +12,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/plan"
+	"barograph/pipeline/store"
 	"barograph/pipeline/study"
 
 	"github.com/spf13/cobra"
@@ -40,7 +41,10 @@ func (a *app) planCommand() *cobra.Command {
 			for _, r := range rows {
 				fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", r.Cell, r.Cells, r.State, r.Reason)
 			}
-			if err := w.Flush(); err != nil || !power {
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			if err := a.foretell(p, d); err != nil || !power {
 				return err
 			}
 			return a.power(p)
@@ -51,6 +55,24 @@ func (a *app) planCommand() *cobra.Command {
 	c.Flags().BoolVarP(&all, "all", "a", false, "a line for each cell; groups alike are one line otherwise")
 	c.Flags().StringArrayVar(&fresh, "fresh", nil, "as for run")
 	return c
+}
+
+// foretell says how long what would run takes, and how much disk.
+func (a *app) foretell(p *plan.Plan, d *plan.Decider) error {
+	s, err := store.View(storeDir(p.Study.Root))
+	if err != nil {
+		return err
+	}
+	var cells []*plan.Cell
+	for _, c := range p.Cells {
+		if c.Trial == nil && d.Of(c).State != plan.Stands {
+			cells = append(cells, c)
+		}
+	}
+	if text := foresee(p, s, cells).String(); text != "" {
+		fmt.Fprintf(a.msg, "%d cells to run: %s\n", len(cells), text)
+	}
+	return nil
 }
 
 // A row is a line of plan: a cell, or cells of one stage with the same to say.

@@ -644,6 +644,9 @@ func draw(s *study.Study, cells []*Cell) []*Cell {
 	return order
 }
 
+// Baseline tells whether a cell is what others of its study are compared with.
+func (p *Plan) Baseline(c *Cell) bool { return isBaseline(p.Study, c) }
+
 func isBaseline(s *study.Study, c *Cell) bool {
 	if len(s.Order.Baseline) == 0 {
 		return false

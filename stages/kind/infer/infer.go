@@ -307,6 +307,10 @@ func run(ctx context.Context, c *cell.Cell) error {
 	return write(c, samples, about)
 }
 
+// judgedInvalid is the share of lost time beyond which all trials together are
+// INVALID, as package judge has it.
+const judgedInvalid = 0.5
+
 // metrics are the numbers for the run's display. A p99 of fewer calls than 299
 // would say nothing (0.99^299 < 0.05).
 func metrics(samples []Sample) map[string]float64 {
@@ -393,8 +397,12 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 	}
 	window := samples[len(samples)-1].End - samples[0].Scheduled
 	if share := float64(about.Delay) / float64(window); share > 0.01 {
+		invalid := ""
+		if share > judgedInvalid {
+			invalid = "INVALID, if it is so throughout: "
+		}
 		about.Warnings = append(about.Warnings,
-			fmt.Sprintf("for %.1f%% of the time the inference waited for its processor, which ran something else", 100*share))
+			invalid+fmt.Sprintf("for %.1f%% of the time the inference waited for its processor, which ran something else", 100*share))
 	}
 	return samples, about, nil
 }

@@ -1,0 +1,99 @@
+package cli
+
+import (
+	"fmt"
+	"time"
+
+	"barograph/pipeline/cell/unit"
+	"barograph/pipeline/plan"
+	"barograph/pipeline/store"
+)
+
+// A forecast says how long cells will take and how much disk, by what they took the
+// last time, or else by what other cells of their stages did.
+type forecast struct {
+	wall    map[*plan.Cell]time.Duration
+	disk    int64
+	unknown int // cells of stages of which none ever ran
+}
+
+func foresee(p *plan.Plan, s *store.Store, cells []*plan.Cell) forecast {
+	type past struct {
+		wall time.Duration
+		size int64
+	}
+	took := func(c *plan.Cell) (t past, ok bool) {
+		r := s.Latest(p.Name(c))
+		if r == nil {
+			return t, false
+		}
+		for _, x := range append([]*plan.Cell{c}, c.Gang...) {
+			if r := s.Latest(p.Name(x)); r != nil {
+				for _, f := range r.Files {
+					t.size += f.Size
+				}
+				for _, f := range r.Files {
+					if x.Publish[f.Name] != "" { // a copy in the workspace
+						t.size += f.Size
+					}
+				}
+			}
+		}
+		t.wall = r.Wall
+		return t, true
+	}
+	sum, n := map[string]past{}, map[string]int64{}
+	for _, c := range p.Cells {
+		if t, ok := took(c); ok && c.Trial == nil {
+			all := sum[c.Stage.Name]
+			sum[c.Stage.Name] = past{all.wall + t.wall, all.size + t.size}
+			n[c.Stage.Name]++
+		}
+	}
+	f := forecast{wall: map[*plan.Cell]time.Duration{}}
+	for _, c := range cells {
+		t, ok := took(c)
+		if stage := c.Stage.Name; !ok && n[stage] > 0 {
+			t, ok = past{sum[stage].wall / time.Duration(n[stage]), sum[stage].size / n[stage]}, true
+		}
+		if !ok {
+			f.unknown++
+			continue
+		}
+		f.wall[c] = t.wall
+		f.disk += t.size
+	}
+	return f
+}
+
+// String says it in one line; nothing where nothing is to run.
+func (f forecast) String() string {
+	if len(f.wall)+f.unknown == 0 {
+		return ""
+	}
+	var all time.Duration
+	for _, wall := range f.wall {
+		all += wall
+	}
+	if len(f.wall) == 0 {
+		return "how long this takes, and how much disk, is known once a first cell of each stage has ended"
+	}
+	text := fmt.Sprintf("about %s, and %v of disk, as the last time", about(all), unit.Size(f.disk))
+	if f.unknown > 0 {
+		text += fmt.Sprintf("; and %d cells of stages that never ran", f.unknown)
+	}
+	return text
+}
+
+// about writes a duration as one who waits reads it.
+func about(d time.Duration) string {
+	switch {
+	case d < 2*time.Second:
+		return "2 s"
+	case d < 90*time.Second:
+		return fmt.Sprintf("%.0f s", d.Seconds())
+	case d < 100*time.Minute:
+		return fmt.Sprintf("%.0f min", d.Minutes())
+	}
+	return fmt.Sprintf("%.1f h", d.Hours())
+}
