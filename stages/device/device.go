@@ -12,6 +12,9 @@ package device
 import (
 	"fmt"
 	"time"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/unit"
 )
 
 // A Direction is the way a copy goes, seen from the host. On a device with one
@@ -56,6 +59,31 @@ type Load struct {
 	Directions  []Direction // each thread keeps copies in flight in all of them
 	Pageable    bool        // host memory is pageable rather than page-locked
 	Calls       int         // copies of each thread in each direction; 0: without end
+}
+
+// Fits reports whether the buffers of all threads fit into what device and host
+// memory there is to spare, in bytes: one in each for every direction of a copy
+// over the link, two in device memory for copies within it.
+func (l Load) Fits(deviceMemory, hostMemory float64) error {
+	onDevice, onHost := 1.0, 1.0
+	switch l.Directions[0] {
+	case D2D:
+		onDevice, onHost = 2, 0
+	case H2H:
+		onDevice, onHost = 0, 2
+	}
+	for _, side := range []struct {
+		name          string
+		buffers, have float64
+	}{{"device", onDevice, deviceMemory}, {"host", onHost, hostMemory}} {
+		// In floating point, since threads times a block may be more than an int64.
+		if need := side.buffers * float64(l.Threads) * float64(len(l.Directions)) * float64(l.Block); need > side.have {
+			return cell.Hint(fmt.Errorf("%d threads with blocks of %s need %.1f GiB of %s memory, and %.1f GiB can be spared",
+				l.Threads, unit.Size(l.Block), need/(1<<30), side.name, max(0, side.have)/(1<<30)),
+				"lower threads or block, or free %s memory; a machine file under configs/machines/ can override the study's levels", side.name)
+		}
+	}
+	return nil
 }
 
 // A Device is what is under pressure.

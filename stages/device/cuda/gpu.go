@@ -170,25 +170,10 @@ func (g *gpu) Fit(l device.Load) error {
 	if err != nil {
 		return err
 	}
-	onDevice, onHost := 1.0, 1.0 // buffers of a thread, for each direction
-	switch l.Directions[0] {
-	case device.D2D:
-		onDevice, onHost = 2, 0
-	case device.H2H:
+	if l.Directions[0] == device.H2H {
 		return m.Fit(l)
 	}
-	for _, side := range []struct {
-		name          string
-		buffers, have float64
-	}{{"device", onDevice, float64(free) - spare}, {"host", onHost, float64(m.Available) * 7 / 8}} {
-		// In floating point, since threads times a block may be more than an int64.
-		if need := side.buffers * float64(l.Threads) * float64(len(l.Directions)) * float64(l.Block); need > side.have {
-			return cell.Hint(fmt.Errorf("%d threads with blocks of %s need %.1f GiB of %s memory, and %.1f GiB can be spared",
-				l.Threads, unit.Size(l.Block), need/(1<<30), side.name, max(0, side.have)/(1<<30)),
-				"lower threads or block, or free %s memory; a machine file under configs/machines/ can override the study's levels", side.name)
-		}
-	}
-	return nil
+	return l.Fits(float64(free)-spare, float64(m.Available)*7/8)
 }
 
 func (g *gpu) Notes(l device.Load) []string {

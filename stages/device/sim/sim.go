@@ -55,7 +55,9 @@ var Defaults = map[string]float64{
 	"noise":         0.02,        // standard deviation of the logarithm of that time
 	"bytes_in":      3 * 128 * 8, // three inputs of 128 int64
 	"bytes_out":     129 * 768 * 4,
-	"lead_ns":       1e9, // from the stressors' first copy to the first request
+	"device_bytes":  16 << 30, // memory of the device, of which 1 GiB is kept free
+	"host_bytes":    64 << 30, // memory of the host, of which an eighth is
+	"lead_ns":       1e9,      // from the stressors' first copy to the first request
 	// What a plain queue lacks; package twin says what each does.
 	"bandwidth_both": 0, // bytes per second of both directions together; 0: their sum
 	"turn_h2d_ns":    0, // how long an engine serves one process before the next; 0: no turns
@@ -222,6 +224,17 @@ func Check(parameter string, v float64) error {
 	return nil
 }
 
+// Fit reports whether a load's buffers would fit into the memory of the machine
+// that is simulated.
+func Fit(m cell.Machine, l device.Load) error {
+	p, err := params(m)
+	if err != nil || l.Threads == 0 {
+		return err
+	}
+	const spare = 1 << 30
+	return l.Fits(p["device_bytes"]-spare, p["host_bytes"]*7/8)
+}
+
 // A trial is a link with its loads.
 type trial struct {
 	param map[string]float64
@@ -287,6 +300,9 @@ func (t *trial) load(m cell.Machine, in cell.Input) (l twin.Load, processes int,
 		return l, 0, fmt.Errorf("%d threads with %d outstanding copies of %d bytes", with.Threads, with.Outstanding, with.Block)
 	}
 	processes = max(1, with.Processes)
+	if err := Fit(m, device.Load{Threads: with.Threads * processes, Block: int64(with.Block), Directions: directions}); err != nil {
+		return l, 0, err
+	}
 	capacity, err := Capacity(m, with.Direction, CapacityBlock)
 	if err != nil {
 		return l, 0, err

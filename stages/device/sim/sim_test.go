@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"barograph/pipeline/cell"
+	"barograph/stages/device"
 )
 
 func stress(id, with string) cell.Input {
@@ -230,4 +231,31 @@ func ExampleRun() {
 	// Output:
 	// 4.1 ms
 	// 6.5 ms
+}
+
+// A load that is larger than the simulated memory is refused, as a real one is.
+func TestFit(t *testing.T) {
+	h2d, both, within := []device.Direction{device.H2D}, []device.Direction{device.H2D, device.D2H}, []device.Direction{device.D2D}
+	small := cell.Machine{Sim: map[string]float64{"device_bytes": 2 << 30}}
+	for _, c := range []struct {
+		m    cell.Machine
+		l    device.Load
+		fits bool
+	}{
+		{cell.Machine{}, device.Load{Threads: 15, Block: 1 << 30, Directions: h2d}, true},
+		{cell.Machine{}, device.Load{Threads: 16, Block: 1 << 30, Directions: h2d}, false},
+		{cell.Machine{}, device.Load{Threads: 8, Block: 1 << 30, Directions: both}, false},
+		{cell.Machine{}, device.Load{Threads: 8, Block: 1 << 30, Directions: within}, false},
+		{cell.Machine{}, device.Load{Threads: 1 << 20, Block: 1 << 62, Directions: h2d}, false},
+		{cell.Machine{}, device.Load{Threads: 0, Directions: h2d}, true},
+		{small, device.Load{Threads: 1, Block: 1 << 30, Directions: h2d}, true},
+		{small, device.Load{Threads: 2, Block: 1 << 30, Directions: h2d}, false},
+	} {
+		if err := Fit(c.m, c.l); (err == nil) != c.fits {
+			t.Errorf("%d threads of %d bytes, %v: %v", c.l.Threads, c.l.Block, c.l.Directions, err)
+		}
+	}
+	if _, err := Run(cell.Machine{}, []cell.Input{stress("s", `{"threads": 2, "block": "1000GiB"}`)}, Request{Calls: 1}); err == nil || !strings.Contains(err.Error(), "device memory") {
+		t.Errorf("a trial with it: %v", err)
+	}
 }

@@ -72,7 +72,7 @@ func (t *task) simulatedLoad(ctx context.Context) error {
 func (t *task) simulatedCapacity(ctx context.Context) error {
 	t.result.Simulated = true
 	cpus := []int{0, 1}
-	fit := func(device.Load) error { return nil }
+	fit := func(l device.Load) error { return sim.Fit(t.Machine, l) }
 	return t.calibrate(t.with.Directions, cpus, cpus, fit, func(l device.Load, _ []int, _ time.Duration) (float64, error) {
 		directions := "both"
 		if len(l.Directions) == 1 {

@@ -114,8 +114,35 @@ func Kind() *cell.Kind {
 		},
 		Environ: Environ,
 		Setting: setting.Of,
+		Prepare: prepare,
 		Run:     run,
 	}
+}
+
+// mostThreads is how many threads that copy a process can have: the Go runtime
+// ends a program of more than 10,000.
+const mostThreads = 8192
+
+// prepare refuses, before anything of a study is measured, a load that would not
+// fit. A GPU is not opened for it: its first load does.
+func prepare(_ context.Context, c *cell.Cell) error {
+	w := c.With.(*With)
+	l, err := w.load(w.Direction)
+	l.Threads *= max(1, w.Processes)
+	if err != nil || w.Mode != "load" || l.Threads == 0 {
+		return err
+	}
+	switch c.Machine.Device {
+	case "sim":
+		return sim.Fit(c.Machine, l)
+	case "host":
+		m, err := host.Open()
+		if err != nil {
+			return err
+		}
+		return m.Fit(l)
+	}
+	return nil
 }
 
 func (w *With) check(on string) error {
@@ -152,6 +179,8 @@ func (w *With) check(on string) error {
 		return fmt.Errorf("calls is %d: want at least 0", w.Calls)
 	case w.Threads < 0 || w.Block < 0 || w.Outstanding < 1:
 		return fmt.Errorf("threads %d, block %d, outstanding %d: want at least 0, 0 and 1", w.Threads, int64(w.Block), w.Outstanding)
+	case w.Threads > mostThreads:
+		return cell.Hint(fmt.Errorf("threads is %d, and a process runs at most %d that copy", w.Threads, mostThreads), "give fewer threads larger blocks, or several processes")
 	case w.Settle <= 0 || w.Duration <= 0:
 		return fmt.Errorf("settle %v, duration %v: want more than 0", w.Settle, w.Duration)
 	case capacity && len(directions) == 0:

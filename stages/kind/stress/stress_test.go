@@ -467,7 +467,7 @@ func TestErrors(t *testing.T) {
 		{"calibrating those", hostMachine, `{"mode": "capacity", "directions": ["h2h"]}`, "directions h2h on device host", "leave them out"},
 		{"share", hostMachine, `{"threads": 1, "block": 1, "rate": "50%"}`, "no calibration of device host, direction h2d", "mode: capacity"},
 		{"share in a simulation", simMachine, `{"threads": 1, "block": 1, "rate": "50%"}`, "no calibration of device sim", "mode: capacity"},
-		{"memory", hostMachine, `{"threads": 1000000, "block": "64MiB"}`, "1000000 threads with two buffers of 64 MiB each need", "lower threads"},
+		{"memory", hostMachine, `{"threads": 8000, "block": "1GiB"}`, "8000 threads with two buffers of 1 GiB each need", "lower threads"},
 		{"block", hostMachine, `{"threads": 1}`, "1 threads and no block", "4MiB"},
 		{"sim parameter", cell.Machine{Name: "m", Device: "sim", Sim: map[string]float64{"x": 1}}, `{"mode": "capacity"}`, `unknown parameter "x"`, "bandwidth_h2d"},
 	} {
