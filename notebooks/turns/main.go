@@ -1,0 +1,195 @@
+//go:build go1.21
+
+// Turns draws the staircase: what models take beside loads that fill the link,
+// against what they take alone.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"barograph/notebooks/nb"
+	"barograph/stages/figure"
+)
+
+// A trial is what run.json says of one infer cell, as far as it matters here.
+type trial struct {
+	Point []struct {
+		Axis  string `json:"axis"`
+		Value any    `json:"value"`
+	} `json:"point"`
+	Infer struct {
+		In  float64 `json:"in_bytes"`
+		Out float64 `json:"out_bytes"`
+	} `json:"infer"`
+}
+
+func main() {
+	// %% [markdown] Rounded up to a turn
+	//
+	// While another process keeps the link full, a copy engine serves it for a turn
+	// before it serves the model's copy. So a model whose calls follow one another
+	// takes its own time, rounded up to a number of turns. Each dot is a model, a batch
+	// and a sequence: across, the median of its calls alone; up, beside loads.
+	samples := nb.Samples("samples.csv", "replicate", "latency_ns", "point", "direction", "level", "share", "sharing")
+	run := nb.Recording("run.json")
+	var recording struct {
+		Trials       []trial `json:"trials"`
+		Calibrations []struct {
+			Result struct {
+				Capacity map[string]float64 `json:"capacity_bytes_per_s"`
+			} `json:"result"`
+		} `json:"calibrations"`
+	}
+	nb.JSON("run.json", &recording)
+	bytes := map[string]map[string]float64{"h2d": {}, "d2h": {}}
+	for _, t := range recording.Trials {
+		for _, c := range t.Point {
+			if c.Axis == "point" {
+				name := fmt.Sprint(c.Value)
+				bytes["h2d"][name], bytes["d2h"][name] = t.Infer.In, t.Infer.Out
+			}
+		}
+	}
+	capacity := map[string]float64{}
+	for _, c := range recording.Calibrations {
+		for d, v := range c.Result.Capacity {
+			capacity[d] = v
+		}
+	}
+
+	// %% Alone
+	full := samples.Where("share", "").Where("sharing", "")
+	alone := map[string]float64{}
+	for _, p := range full.Where("level", "0").By("point") {
+		alone[p.Value] = p.Quantiles(0.5)[0].Value
+	}
+
+	// %% Beside loads
+	rows := [][]string{{"load", "point", "alone", "p50 beside", "p99 beside", "turns", "foretold", "off"}}
+	numbers := [][]string{{"direction", "level", "point", "alone_p50_ns", "p50_ns", "p50_low", "p50_high", "p99_ns", "copy_ns", "turn_ns", "foretold_ns"}}
+	panels := []figure.PointsSpec{}
+	caption := []string{}
+	for _, direction := range full.By("direction") {
+		d := direction.Value
+		if d == "" {
+			continue // without a load
+		}
+		panel := figure.PointsSpec{XLabel: "alone (ms), load " + d, YLabel: "beside loads (ms)", XScale: "linear"}
+		for _, level := range direction.By("level") {
+			if level.Value == "0" {
+				continue
+			}
+			s := figure.PointSeries{Label: level.Value + " loads"}
+			if level.Value == "1" {
+				s.Label = "1 load"
+			}
+			names := []string{}
+			tails, copies := []float64{}, []float64{}
+			for _, p := range level.By("point") {
+				own, ok := alone[p.Value]
+				if !ok {
+					nb.Warn("%s was not measured alone", p.Value)
+					continue
+				}
+				q := p.Quantiles(0.5, 0.99)
+				names, tails = append(names, p.Value), append(tails, q[1].Value)
+				copied := 0.0
+				if d == "d2h" && capacity[d] > 0 { // the last thing a call does
+					copied = bytes[d][p.Value] / capacity[d] * 1e9
+				}
+				copies = append(copies, copied)
+				s.X, s.Y = append(s.X, own/1e6), append(s.Y, q[0].Value/1e6)
+				s.Low, s.High = append(s.Low, q[0].Low/1e6), append(s.High, q[0].High/1e6)
+			}
+			turn := 0.0
+			if level.Value == "1" && d == "d2h" {
+				turn = length(s.X, s.Y, copies)
+			}
+			for i, name := range names {
+				foretold, n, off := "", "", ""
+				told := math.NaN()
+				if turn > 0 {
+					k := math.Ceil((1e6*s.X[i] - copies[i]) / turn)
+					told = k*turn + copies[i]
+					n, foretold = fmt.Sprint(k), nb.Milliseconds(told)
+					off = fmt.Sprintf("%+.1f%%", 100*(1e6*s.Y[i]/told-1))
+				}
+				rows = append(rows, []string{level.Value + " " + d, name, nb.Milliseconds(1e6 * s.X[i]), nb.Milliseconds(1e6 * s.Y[i]), tail(tails[i]), n, foretold, off})
+				numbers = append(numbers, []string{d, level.Value, name, nb.Number(1e6 * s.X[i]), nb.Number(1e6 * s.Y[i]),
+					nb.Number(1e6 * s.Low[i]), nb.Number(1e6 * s.High[i]), nb.Number(tails[i]), nb.Number(copies[i]), nb.Number(turn), nb.Number(told)})
+			}
+			panel.Series = append(panel.Series, s)
+			if turn > 0 {
+				panel.Curves = append(panel.Curves, stairs(turn, s.X))
+				caption = append(caption, fmt.Sprintf("Beside one load %s, medians fit turns of %s ms best.", d, nb.Milliseconds(turn)))
+			}
+		}
+		panels = append(panels, panel)
+	}
+	if len(panels) == 0 {
+		nb.Check(errors.New("no calls beside a load: there is nothing to draw"))
+	}
+	nb.Table("summary.csv", numbers)
+	simulated := ""
+	if run.Simulated {
+		simulated = "SIMULATED: "
+	}
+	nb.Summary(fmt.Sprintf("%sstudy %s on %s: medians in ms, beside loads that fill the link\n\n%s", simulated, run.Study, run.Machine.Name, nb.Align(rows)))
+
+	// %% Figure
+	fig, err := figure.Panels(figure.PanelsSpec{
+		Title:  "Models beside loads that fill the link, against the same models alone",
+		YScale: "linear",
+		Panels: panels,
+		Caption: nb.Caption(append([]string{
+			"A dot is a model at a batch and a sequence, on " + run.Machine.Name + ": the median of its calls, with its 95% interval.",
+		}, caption...)...),
+		Simulated: run.Simulated,
+		Invalid:   nb.WhyInvalid(),
+		Width:     170,
+		Height:    90,
+	})
+	nb.Check(err)
+	nb.Save(fig)
+}
+
+// length is the turn, in nanoseconds, by which calls alone, rounded up to it, come
+// nearest to calls beside a load: by the median of what they are off. The times are
+// in ms, those of copies in ns.
+func length(alone, beside, copies []float64) float64 {
+	best, least := 0.0, math.Inf(1)
+	for turn := 0.2; turn < 5; turn *= 1.002 {
+		sum := 0.0
+		for i := range alone {
+			own := alone[i] - copies[i]/1e6
+			sum += math.Min(0.2, math.Abs(math.Ceil(own/turn)*turn+copies[i]/1e6-beside[i])/beside[i])
+		}
+		if sum < least {
+			best, least = turn, sum
+		}
+	}
+	return 1e6 * best
+}
+
+// stairs is what is rounded up to a turn.
+func stairs(turn float64, alone []float64) figure.Curve {
+	most := 0.0
+	for _, x := range alone {
+		most = math.Max(most, 1e6*x)
+	}
+	c := figure.Curve{Label: "rounded up to a turn"}
+	for from := 0.0; from < most; from += turn {
+		to := math.Min(from+turn, most)
+		c.X, c.Y = append(c.X, from/1e6, to/1e6), append(c.Y, (from+turn)/1e6, (from+turn)/1e6)
+	}
+	return c
+}
+
+func tail(ns float64) string {
+	if math.IsNaN(ns) {
+		return "n too small"
+	}
+	return nb.Milliseconds(ns)
+}
