@@ -49,6 +49,14 @@ var kinds = cell.NewKinds(
 		Name: "measure", Version: "1", Measured: true,
 		With:    func() any { return &with{} },
 		Outputs: func(any) []string { return []string{"measured.json"} },
+		Beside:  func(s *cell.Spec) bool { return strings.Contains(string(s.With), "beside") },
+		Environ: func(s *cell.Spec) map[string]string { return map[string]string{"TRIAL": s.ID} },
+		Lacks: func(_ string, w any) error {
+			if w.(*with).Do == "lacking" {
+				return cell.Hint(errors.New("a gauge is not here"), "bring one")
+			}
+			return nil
+		},
 		Prepare: func(_ context.Context, c *cell.Cell) error {
 			if c.With.(*with).Do == "unprepared" {
 				return cell.Hint(errors.New("nothing to measure with"), "bring something")
@@ -82,10 +90,22 @@ var kinds = cell.NewKinds(
 				return cell.Hint(errors.New("it went wrong"), "try again")
 			case "print":
 				fmt.Println("hello")
+			case "beside":
+				if err := os.WriteFile(filepath.Join(c.Root, "set-up"), nil, 0o666); err != nil {
+					return err
+				}
+				if err := c.Await(ctx); err != nil {
+					return err
+				}
+				if _, err := os.Stat(filepath.Join(c.Root, "pressing")); err != nil {
+					return fmt.Errorf("it began before the pressure: %w", err)
+				}
+			case "beside and die":
+				return errors.New("not set up")
 			}
 			time.Sleep(20 * time.Millisecond)
 			c.Measured(start, cell.Now())
-			b, err := json.Marshal(map[string]any{"id": c.ID, "value": w.Value, "start": start, "end": cell.Now(), "gang": len(c.Gang)})
+			b, err := json.Marshal(map[string]any{"id": c.ID, "value": w.Value, "start": start, "end": cell.Now(), "gang": len(c.Gang), "trial": os.Getenv("TRIAL")})
 			if err != nil {
 				return err
 			}
@@ -100,6 +120,18 @@ var kinds = cell.NewKinds(
 			switch c.With.(*with).Do {
 			case "never ready":
 				return errors.New("no pressure")
+			case "late": // until the other is set up
+				for begun := time.Now(); ; time.Sleep(time.Millisecond) {
+					if _, err := os.Stat(filepath.Join(c.Root, "set-up")); err == nil {
+						break
+					}
+					if time.Since(begun) > 10*time.Second {
+						return errors.New("nobody set up meanwhile")
+					}
+				}
+				if err := os.WriteFile(filepath.Join(c.Root, "pressing"), nil, 0o666); err != nil {
+					return err
+				}
 			case "hang":
 				<-ctx.Done()
 				return ctx.Err()
@@ -791,5 +823,36 @@ func TestJobs(t *testing.T) {
 	res, _, err := w.run(engine.Options{Jobs: 4})
 	if err != nil || res.Counts[engine.Ran] != 4 {
 		t.Errorf("%v %v", err, res.Failures)
+	}
+}
+
+const besides = `
+params: {do: beside, press: late}
+stages:
+  press: {uses: press, background: true, with: {do: "${{ press }}"}}
+  measure: {uses: measure, during: [press], with: {do: "${{ do }}"}}
+`
+
+// A foreground cell that asks for it is started beside its background, and begins
+// once that is ready; whichever of them fails first is what the trial says.
+func TestBeside(t *testing.T) {
+	w := newWorkspace(t, besides)
+	if res, _, err := w.run(engine.Options{}); err != nil || len(res.Failures) > 0 {
+		t.Fatal(err, res.Failures)
+	}
+	for set, want := range map[string]string{"press=never ready": "no pressure", "do=beside and die": "not set up"} {
+		w := newWorkspace(t, besides)
+		res, _, err := w.run(engine.Options{}, set)
+		if err != nil || len(res.Failures) != 1 || !strings.Contains(res.Failures[0].Err.Error(), want) {
+			t.Errorf("%s: %v, %+v", set, err, res)
+		}
+	}
+}
+
+// What a computer lacks is said before anything runs, and not of what stands.
+func TestLacks(t *testing.T) {
+	w := newWorkspace(t, "stages:\n  measure: {uses: measure, with: {do: lacking}}\n")
+	if _, sight, err := w.run(engine.Options{}); err == nil || !strings.Contains(err.Error(), "a gauge is not here") || len(sight.starts) > 0 {
+		t.Errorf("%v, started %v", err, sight.starts)
 	}
 }
