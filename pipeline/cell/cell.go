@@ -267,8 +267,8 @@ type Spec struct {
 	Root      string            `json:"root"`                 // the workspace, absolute
 	Seed      uint64            `json:"seed"`                 // of this cell, drawn from the study's
 	StudySeed uint64            `json:"study_seed,omitempty"` // the study's, for cells that record
-	Seq       int               `json:"seq,omitempty"`
-	Order     []string          `json:"order,omitempty"` // the measured inputs' trials, in the order they were measured
+	Seq       int               `json:"seq,omitempty"`        // of several cells that make one, from 1
+	Order     []string          `json:"order,omitempty"`      // the measured inputs' trials, in the order they were measured
 	Machine   Machine           `json:"machine"`
 	Claims    []Claim           `json:"claims,omitempty"`
 	Graph     *Graph            `json:"graph,omitempty"` // for a kind that draws it

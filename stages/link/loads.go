@@ -80,7 +80,7 @@ func (m *machine) alone(ctx context.Context, l loading) (float64, error) {
 func (m *machine) capacity(ctx context.Context) (map[string]Estimate, error) {
 	w := stress.Kind().With().(*stress.With)
 	w.Mode, w.Directions, w.Duration = "capacity", []string{"h2d", "d2h", "both"}, unit.Duration(100*time.Millisecond)
-	c, err := m.start(ctx, w, false)
+	c, err := m.start(ctx, w, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -128,8 +128,8 @@ func (m *machine) beside(ctx context.Context, l loading, f func() error) (each [
 			err = errors.Join(err, c.Close())
 		}
 	}()
-	for range l.Processes {
-		c, err := m.start(ctx, w, true)
+	for i := range l.Processes {
+		c, err := m.start(ctx, w, i+1)
 		if err != nil {
 			return nil, err
 		}
@@ -158,14 +158,15 @@ func (m *machine) beside(ctx context.Context, l loading, f func() error) (each [
 	return each, nil
 }
 
-// start starts a load. It splits CPUs as this process did when it began, and so has
-// to inherit them all.
-func (m *machine) start(ctx context.Context, w *stress.With, background bool) (*stress.Child, error) {
+// start starts a load, that of a number beside a victim, or one of no number that ends
+// by itself. It splits CPUs as this process did when it began, and so has to inherit
+// them all.
+func (m *machine) start(ctx context.Context, w *stress.With, number int) (*stress.Child, error) {
 	m.begun++
 	id := fmt.Sprintf("load-%d", m.begun)
 	if err := host.PinThread(slices.Concat(m.infer, m.stress)); err != nil {
 		return nil, err
 	}
-	c, err := stress.Begin(ctx, filepath.Join(m.folder, id), w, cell.Spec{Stage: "stress", ID: id, Machine: m.settings, Background: background})
+	c, err := stress.Begin(ctx, filepath.Join(m.folder, id), w, cell.Spec{Stage: "stress", ID: id, Machine: m.settings, Background: number > 0, Seq: number})
 	return c, errors.Join(err, host.PinThread(m.infer))
 }

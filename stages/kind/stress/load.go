@@ -3,6 +3,7 @@ package stress
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"barograph/pipeline/cell"
@@ -35,7 +36,9 @@ func (t *task) load(ctx context.Context) error {
 	}
 	t.result.CPUs, t.result.Rate, t.result.Notes = own, rate, dev.Notes(load)
 
-	d, err := start(ctx, dev, load, rate, limit, own)
+	// Threads wait busily: two on one CPU would keep one another from copying.
+	before := max(0, t.Seq-1) * load.Threads % len(own)
+	d, err := start(ctx, dev, load, rate, limit, slices.Concat(own[before:], own[:before]))
 	if err != nil {
 		return err
 	}

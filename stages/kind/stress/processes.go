@@ -79,7 +79,7 @@ func (t *task) several(ctx context.Context) (err error) {
 		}
 	}()
 	for i := range n {
-		spec := cell.Spec{Stage: t.Stage, ID: fmt.Sprintf("%s process %d", t.ID, i+1), Machine: t.Machine, Background: t.Background, Seed: t.Seed}
+		spec := cell.Spec{Stage: t.Stage, ID: fmt.Sprintf("%s process %d", t.ID, i+1), Machine: t.Machine, Background: t.Background, Seed: t.Seed, Seq: i + 1}
 		c, err := Begin(ctx, filepath.Join(folder, strconv.Itoa(i)), &w, spec)
 		if err != nil {
 			return err
