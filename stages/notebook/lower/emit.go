@@ -137,6 +137,14 @@ func (e *emitter) emit(f *ssa.Function) {
 		return
 	}
 	fmt.Fprintf(&e.out, "func %s%s\n\n", name, inner)
+	if takesFloats(f) {
+		fmt.Fprintf(&e.out, "func v%s() func(%s)%s {\n\treturn func%s\n}\n\n", name, strings.Join(params, ", "), results, inner)
+	}
+}
+
+// takesFloats tells whether a negative zero may be passed to a function.
+func takesFloats(f *ssa.Function) bool {
+	return slices.ContainsFunc(f.Params, func(p *ssa.Parameter) bool { return holdsFloat(p.Type()) })
 }
 
 // plan finds what needs no variable: addresses that are only read and written
@@ -402,7 +410,7 @@ func (w *writer) functionValue(f *ssa.Function) string {
 	if len(f.FreeVars) > 0 {
 		return name // called at once, for a closure
 	}
-	if !w.valued[name] {
+	if !w.valued[name] && !takesFloats(f) {
 		w.valued[name] = true
 		var params, args []string
 		for i, p := range f.Params {
@@ -622,12 +630,18 @@ func (w *writer) operand(v ssa.Value) string {
 	return w.value(v)
 }
 
+// size returns a type's size as the compiler has it.
+func (w *writer) size(t types.Type) int64 { return types.SizesFor("gc", "amd64").Sizeof(t) }
+
 // binary writes an operation of two operands.
 func (w *writer) binary(b *ssa.BinOp) string {
 	if b.Op == token.EQL || b.Op == token.NEQ {
 		not := ""
 		if b.Op == token.NEQ {
 			not = "!"
+		}
+		if p, ok := b.X.Type().Underlying().(*types.Pointer); ok && !isNil(b.X) && !isNil(b.Y) && w.size(p.Elem()) == 0 {
+			w.refuse(b.Pos(), "compare what they stand for", "pointers to variables of no size are compared, which Go does not define")
 		}
 		if isNil(b.X) && isNil(b.Y) {
 			return strconv.FormatBool(b.Op == token.EQL)

@@ -89,9 +89,14 @@ func (w *writer) instruction(instr ssa.Instruction) {
 		w.set(i, "%s.%s", w.value(i.X), w.field(i.X.Type(), i.Field))
 	case *ssa.IndexAddr:
 		if w.folded[i] {
+			if w.recovers {
+				w.mark(i.Pos())
+				w.bounds(i.X, i.Index)
+			}
 			return
 		}
 		w.mark(i.Pos())
+		w.bounds(i.X, i.Index)
 		if _, ok := i.X.Type().Underlying().(*types.Slice); ok {
 			w.set(i, "&%s[%s]", w.value(i.X), w.index(i.Index))
 			return
@@ -99,9 +104,11 @@ func (w *writer) instruction(instr ssa.Instruction) {
 		w.set(i, "&%s[%s]", w.place(i.X), w.index(i.Index))
 	case *ssa.Index:
 		w.mark(i.Pos())
+		w.bounds(i.X, i.Index)
 		w.set(i, "%s[%s]", w.operand(i.X), w.index(i.Index))
 	case *ssa.Lookup:
 		w.mark(i.Pos())
+		w.hashable(i.Index)
 		if i.CommaOk {
 			w.line("%s = %s[%s]", strings.Join(w.parts(i), ", "), w.value(i.X), w.value(i.Index))
 			return
@@ -109,6 +116,7 @@ func (w *writer) instruction(instr ssa.Instruction) {
 		w.set(i, "%s[%s]", w.value(i.X), w.value(i.Index))
 	case *ssa.MapUpdate:
 		w.mark(i.Pos())
+		w.hashable(i.Key)
 		w.line("%s[%s] = %s", w.value(i.Map), w.value(i.Key), w.value(i.Value))
 	case *ssa.Store:
 		if a, ok := i.Addr.(*ssa.Alloc); !ok || w.names[a] == "" {
@@ -159,7 +167,7 @@ func (w *writer) instruction(instr ssa.Instruction) {
 func (w *writer) unary(i *ssa.UnOp) {
 	switch i.Op {
 	case token.MUL:
-		if onlyMeasured(i) {
+		if w.onlyMeasured(i) {
 			return
 		}
 		if _, ok := i.X.(*ssa.Alloc); !ok {
@@ -200,8 +208,8 @@ func (w *writer) unary(i *ssa.UnOp) {
 
 // onlyMeasured tells whether a value is an array of which only the length is asked,
 // for which it is not read.
-func onlyMeasured(i *ssa.UnOp) bool {
-	if _, ok := i.Type().Underlying().(*types.Array); !ok || len(*i.Referrers()) == 0 {
+func (e *emitter) onlyMeasured(i *ssa.UnOp) bool {
+	if _, ok := i.Type().Underlying().(*types.Array); !ok || len(*i.Referrers()) == 0 && !e.measured[i.Pos()] {
 		return false
 	}
 	for _, r := range *i.Referrers() {
@@ -356,8 +364,47 @@ func (w *writer) makeInterface(x string, t, to types.Type) string {
 	return w.wrap(boxed, to)
 }
 
+// hashable checks a key where the panic might be recovered.
+func (w *writer) hashable(key ssa.Value) {
+	if w.recovers && w.typ(key.Type()) == "interface{}" {
+		w.line("%s.Hashable(%s)", kern, w.value(key))
+	}
+}
+
+// bounds checks an index where the panic might be recovered, and so its text be
+// seen: the interpreter's has no numbers.
+func (w *writer) bounds(x, index ssa.Value) {
+	if !w.recovers {
+		return
+	}
+	n := ""
+	switch t := x.Type().Underlying().(type) {
+	case *types.Pointer:
+		if _, ok := index.(*ssa.Const); ok {
+			return
+		}
+		n = fmt.Sprint(t.Elem().Underlying().(*types.Array).Len())
+	case *types.Array:
+		if _, ok := index.(*ssa.Const); ok {
+			return
+		}
+		n = fmt.Sprint(t.Len())
+	default:
+		n = "len(" + w.operand(x) + ")"
+	}
+	i := w.declare("int")
+	w.line("%s = %s", i, w.index(index))
+	w.line("if %s < 0 || %s >= %s {\n\t\t%s.Index(%s, %s)\n\t}", i, i, n, kern, i, n)
+}
+
 func (w *writer) slice(i *ssa.Slice) {
 	w.mark(i.Pos())
+	if a, ok := i.X.(*ssa.Alloc); ok && a.Comment == "makeslice" {
+		length := a.Type().Underlying().(*types.Pointer).Elem().Underlying().(*types.Array).Len()
+		if c, ok := i.High.(*ssa.Const); ok && c.Int64() > length {
+			w.line("%s.Size(%d, %d)", kern, c.Int64(), length)
+		}
+	}
 	x := ""
 	if _, ok := i.X.Type().Underlying().(*types.Pointer); ok {
 		x = w.place(i.X)
@@ -374,6 +421,25 @@ func (w *writer) slice(i *ssa.Slice) {
 			return n
 		}
 		return w.index(v)
+	}
+	if w.recovers && (i.Low != nil || i.High != nil || i.Max != nil) {
+		var list []string
+		for _, v := range []ssa.Value{i.Low, i.High, i.Max} {
+			if v == nil {
+				list = append(list, "-9223372036854775808") // none
+				continue
+			}
+			list = append(list, w.index(v))
+		}
+		if i.Low == nil {
+			list[0] = "0"
+		}
+		length := "len(" + x + ")"
+		capacity := "cap(" + x + ")"
+		if isText(i.X.Type()) {
+			capacity = length
+		}
+		w.line("%s.Bounds(%s, %s, %s, %v)", kern, strings.Join(list, ", "), length, capacity, isText(i.X.Type()))
 	}
 	text := bound(i.Low) + ":" + bound(i.High)
 	if i.Max != nil {
@@ -507,6 +573,30 @@ func (w *writer) call(i *ssa.Call) {
 	}
 	text, results := w.callText(&i.Call, target, args)
 	w.last = token.NoPos
+	if slow := w.negativeZeros(&i.Call, args); slow != "" {
+		f, ok := i.Call.Value.(*ssa.Function)
+		if ok {
+			target = w.functionValue(f)
+		}
+		all := w.declare("[]interface{}")
+		w.line("if %s {", slow)
+		w.line("%s = %s.Call(%s, %s)", all, kern, target, strings.Join(args, ", "))
+		var parts []string
+		switch results.Len() {
+		case 0:
+		case 1:
+			parts = []string{w.name(i)}
+		default:
+			parts = w.parts(i)
+		}
+		for k, p := range parts {
+			e := w.declare("interface{}")
+			w.line("%s = %s[%d]", e, all, k)
+			w.unpack(p, e, results.At(k).Type())
+		}
+		w.line("} else {")
+		defer w.line("}")
+	}
 	switch results.Len() {
 	case 0:
 		w.line("%s", text)
@@ -524,6 +614,47 @@ func (w *writer) call(i *ssa.Call) {
 			}
 		}
 	}
+}
+
+// negativeZeros writes a test whether an argument of a call of the notebook's own is
+// a negative zero, or holds one, which the interpreter would make positive; it
+// returns the test's variable, "" if none can.
+func (w *writer) negativeZeros(c *ssa.CallCommon, args []string) (slow string) {
+	if c.IsInvoke() || w.compiled(c) && c.StaticCallee() != nil {
+		return ""
+	}
+	for k, a := range c.Args {
+		if _, ok := a.(*ssa.Const); ok || !holdsFloat(a.Type()) {
+			continue
+		}
+		if slow == "" {
+			slow = w.declare("bool")
+			w.line("%s = false", slow)
+		}
+		if b, ok := a.Type().Underlying().(*types.Basic); ok && b.Info()&types.IsFloat != 0 {
+			w.line("if %s == 0 {\n\t\t%s = %[2]s || %s.HoldsNegativeZero(%[1]s)\n\t}", args[k], slow, kern)
+			continue
+		}
+		w.line("%s = %[1]s || %s.HoldsNegativeZero(%s)", slow, kern, args[k])
+	}
+	return slow
+}
+
+// holdsFloat tells whether a value of a type holds floating-point numbers itself.
+func holdsFloat(t types.Type) bool {
+	switch u := t.Underlying().(type) {
+	case *types.Basic:
+		return u.Info()&(types.IsFloat|types.IsComplex) != 0
+	case *types.Array:
+		return holdsFloat(u.Elem())
+	case *types.Struct:
+		for i := range u.NumFields() {
+			if holdsFloat(u.Field(i).Type()) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (w *writer) plainClosure(v ssa.Value) bool {

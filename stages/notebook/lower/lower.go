@@ -95,9 +95,32 @@ func File(fset *token.FileSet, file *ast.File, pkg *types.Package, info *types.I
 	e := &emitter{
 		prog: prog, main: main, machine: machine,
 		functions: map[*ssa.Function]string{}, imports: map[string]string{}, ids: &typeutil.Map{}, boxes: &typeutil.Map{}, parts: &typeutil.Map{}, structs: &typeutil.Map{},
-		names: &typeutil.Map{}, invoked: map[string]*invocation{}, valued: map[string]bool{}, foreign: map[string]reflect.Value{}, erasures: map[[2]any]bool{}, globals: map[*ssa.Global]string{}, recovers: uses(file, info, "recover"),
+		names: &typeutil.Map{}, invoked: map[string]*invocation{}, valued: map[string]bool{}, foreign: map[string]reflect.Value{}, erasures: map[[2]any]bool{}, globals: map[*ssa.Global]string{}, recovers: uses(file, info, "recover"), measured: measured(file),
 	}
 	return e.program(), nil
+}
+
+// measured returns the places of the arrays that loops range over by their length
+// alone, which Go does not read.
+func measured(file *ast.File) map[token.Pos]bool {
+	places := map[token.Pos]bool{}
+	ast.Inspect(file, func(n ast.Node) bool {
+		r, ok := n.(*ast.RangeStmt)
+		if !ok || r.Value != nil {
+			return true
+		}
+		calls := false
+		ast.Inspect(r.X, func(n ast.Node) bool {
+			_, is := n.(*ast.CallExpr)
+			calls = calls || is
+			return true
+		})
+		if star, ok := ast.Unparen(r.X).(*ast.StarExpr); ok && !calls {
+			places[star.Pos()] = true
+		}
+		return true
+	})
+	return places
 }
 
 // uses tells whether a file uses a built-in function.
@@ -137,6 +160,7 @@ type emitter struct {
 	valued    map[string]bool          // functions that are values
 	erasures  map[[2]any]bool          // by struct and field
 	foreign   map[string]reflect.Value // types of compiled packages that are not listed
+	measured  map[token.Pos]bool       // where arrays are not read
 	recovers  bool                     // some function recovers
 	pos       token.Pos
 	counter   int
@@ -209,8 +233,8 @@ func (e *emitter) exports() map[string]reflect.Value {
 		"Recovered": func(f *kernel.Frame) bool { return f.Recovered },
 		"Enter":     m.Enter, "Recover": m.Recover, "Panic": kernel.Panic, "Range": kernel.Range, "Rune": kernel.Rune, "Clear": kernel.Clear,
 		"Next": (*kernel.Iterator).Next, "At": (*kernel.Iterator).At, "Held": (*kernel.Iterator).Held,
-		"Array": kernel.Array, "Index": kernel.Index, "Shift": kernel.Shift, "Size": kernel.Size, "Min": kernel.Min, "Max": kernel.Max,
-		"Negative": kernel.Negative, "Send": kernel.Send, "Receive": kernel.Receive, "Select": kernel.Select, "Print": kernel.Print, "Sprintf": kernel.Sprintf,
+		"Array": kernel.Array, "Bounds": kernel.Bounds, "Index": kernel.Index, "Shift": kernel.Shift, "Size": kernel.Size, "Min": kernel.Min, "Max": kernel.Max,
+		"HoldsNegativeZero": kernel.HoldsNegativeZero, "Call": kernel.Call, "Hashable": kernel.Hashable, "Negative": kernel.Negative, "Send": kernel.Send, "Receive": kernel.Receive, "Select": kernel.Select, "Print": kernel.Print, "Sprintf": kernel.Sprintf,
 		"Open":    kernel.Open,
 		"Where":   func(f func() int) { m.Where = f },
 		"Use":     func(name string, f any) { m.Methods[name] = reflect.ValueOf(f) },
@@ -355,6 +379,9 @@ func (e *emitter) form(t types.Type) string {
 	case *types.Slice:
 		return "[]" + e.typ(t.Elem())
 	case *types.Array:
+		if t.Len() > 1<<31 {
+			e.refuse(token.NoPos, "", "an array of %d elements", t.Len())
+		}
 		return fmt.Sprintf("[%d]%s", t.Len(), e.typ(t.Elem()))
 	case *types.Map:
 		return "map[" + e.typ(t.Key()) + "]" + e.typ(t.Elem())

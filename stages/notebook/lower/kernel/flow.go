@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"fmt"
+	"go/types"
 	"math"
 	"os"
 	"reflect"
@@ -49,7 +50,7 @@ func Run(f *Frame, body func()) {
 
 // unwind makes the deferred calls of a function that panicked.
 func (f *Frame) unwind(value any) {
-	p := &panicking{value: Recovered(value), frame: f}
+	p := &panicking{value: value, frame: f}
 	m := f.machine
 	if m.Failed == 0 {
 		m.Failed = m.Where()
@@ -61,7 +62,7 @@ func (f *Frame) unwind(value any) {
 			defer func() {
 				if r := recover(); r != nil { // a deferred call's own panic takes the place of this one
 					m.panics = m.panics[:depth]
-					p.value, p.recovered = Recovered(r), false
+					p.value, p.recovered = r, false
 					m.Failed = m.Where()
 				}
 			}()
@@ -115,7 +116,7 @@ func (m *Machine) Recover(f *Frame) any {
 		return nil
 	}
 	p.recovered = true
-	return In(p.value)
+	return In(Recovered(p.value))
 }
 
 // Panic panics with a value in an interface.
@@ -123,8 +124,11 @@ func Panic(v any) {
 	if v == nil {
 		panic(new(runtime.PanicNilError))
 	}
-	panic(Out(v))
+	panic(thrown{v})
 }
+
+// thrown is what the notebook itself panics with.
+type thrown struct{ value any }
 
 // Missing is the panic of what is nil.
 var Missing any = Failure("invalid memory address or nil pointer dereference")
@@ -138,20 +142,20 @@ func Wrapped(receiver, method string) {
 // code.
 func Recovered(v any) any {
 	switch v := v.(type) {
+	case thrown:
+		return Out(v.value)
 	case *reflect.ValueError:
 		return Failure("invalid memory address or nil pointer dereference")
-	case string:
-		text, ok := strings.CutPrefix(v, "reflect: ")
-		if !ok {
-			return v
-		}
+	case string: // the interpreter works by reflection, which panics with texts
 		switch {
-		case strings.Contains(text, "out of range"), strings.Contains(text, "out of bounds"):
+		case strings.Contains(v, "slice index out of bounds"), strings.Contains(v, "Slice3: "), strings.Contains(v, "string slice index"):
+			return Failure("slice bounds out of range")
+		case strings.Contains(v, "out of range"), strings.Contains(v, "out of bounds"):
 			return Failure("index out of range")
-		case strings.Contains(text, "call of nil"), strings.Contains(text, "zero Value"), strings.Contains(text, "nil pointer"), strings.Contains(text, "nil func"):
+		case strings.Contains(v, "nil"), strings.Contains(v, "zero Value"):
 			return Failure("invalid memory address or nil pointer dereference")
 		}
-		return Failure(text)
+		return Failure(v)
 	}
 	return v
 }
@@ -201,10 +205,100 @@ func Array(s, nilArray any) any {
 
 // Index panics unless an index lies within a length.
 func Index(i, n int) {
+	if i < 0 {
+		panic(Failure(fmt.Sprintf("index out of range [%d]", i)))
+	}
 	if uint(i) >= uint(n) {
 		panic(Failure(fmt.Sprintf("index out of range [%d] with length %d", i, n)))
 	}
 }
+
+// absent stands for a bound that is not given.
+const absent = math.MinInt
+
+// Bounds panics unless a slice's bounds lie in order below a capacity. Text tells
+// that a text is sliced.
+func Bounds(low, high, most, length, capacity int, text bool) {
+	limit, name := capacity, "capacity"
+	if text {
+		limit, name = length, "length"
+	}
+	colon := "" // of a slice with three bounds
+	refuse := func(bounds string, value int) {
+		if value < 0 {
+			panic(Failure(fmt.Sprintf("slice bounds out of range "+bounds, value)))
+		}
+	}
+	if most != absent {
+		refuse("[::%d]", most)
+		refuse("[:%d:]", high)
+		if uint(most) > uint(limit) {
+			panic(Failure(fmt.Sprintf("slice bounds out of range [::%d] with %s %d", most, name, limit)))
+		}
+		if uint(high) > uint(most) {
+			panic(Failure(fmt.Sprintf("slice bounds out of range [:%d:%d]", high, most)))
+		}
+		colon = ":"
+	}
+	if high == absent {
+		refuse("[%d:]", low)
+		if uint(low) > uint(length) {
+			panic(Failure(fmt.Sprintf("slice bounds out of range [%d:%d]", low, length)))
+		}
+		return
+	}
+	if colon == "" {
+		refuse("[:%d]", high)
+	}
+	if colon == "" && uint(high) > uint(limit) {
+		panic(Failure(fmt.Sprintf("slice bounds out of range [:%d] with %s %d", high, name, limit)))
+	}
+	refuse("[%d:"+colon+"]", low)
+	if uint(low) > uint(high) {
+		panic(Failure(fmt.Sprintf("slice bounds out of range [%d:%d%s]", low, high, colon)))
+	}
+}
+
+// HoldsNegativeZero tells whether a value is a negative zero, or a struct or an
+// array that holds one.
+func HoldsNegativeZero(x any) bool {
+	var holds func(v reflect.Value) bool
+	holds = func(v reflect.Value) bool {
+		switch v.Kind() {
+		case reflect.Float32, reflect.Float64:
+			return v.Float() == 0 && math.Signbit(v.Float())
+		case reflect.Complex64, reflect.Complex128:
+			c := v.Complex()
+			return real(c) == 0 && math.Signbit(real(c)) || imag(c) == 0 && math.Signbit(imag(c))
+		case reflect.Array:
+			for i := range v.Len() {
+				if holds(v.Index(i)) {
+					return true
+				}
+			}
+		case reflect.Struct:
+			for i := range v.NumField() {
+				if holds(v.Field(i)) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	return holds(reflect.ValueOf(x))
+}
+
+// Hashable panics unless a value can be a key of a map.
+func Hashable(e any) {
+	if b, ok := e.(Box); ok && !types.Comparable(b.T.Go) {
+		panic(Failure("hash of unhashable type " + b.T.String()))
+	} else if !ok && e != nil && !reflect.TypeOf(e).Comparable() {
+		panic(Failure("hash of unhashable type " + reflect.TypeOf(e).String()))
+	}
+}
+
+// Call calls a function.
+func Call(f any, args ...any) []any { return call(reflect.ValueOf(f), args) }
 
 // Shift panics if a shift count is negative.
 func Shift(n int) {

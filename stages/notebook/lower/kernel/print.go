@@ -7,6 +7,7 @@ import (
 	"io"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -362,51 +363,66 @@ func (p printer) pointer(v reflect.Value, t types.Type) {
 // %p are answered by fmt before a value is asked.
 func prepared(format string, args []any) (string, []any) {
 	out := Outs(args)
-	if !strings.Contains(format, "T") && !strings.Contains(format, "p") {
+	if !strings.Contains(format, "T") && !strings.Contains(format, "p") || !slices.ContainsFunc(args, func(a any) bool { _, own := a.(Box); return own }) {
 		return format, out
 	}
 	var b strings.Builder
-	at := 0
-	for i := 0; i < len(format); {
-		c := format[i]
-		b.WriteByte(c)
-		i++
-		if c != '%' {
+	at := 0            // the next operand
+	moved := false     // fmt would take another for the next
+	number := func() { // names the next operand, where that is needed
+		if moved {
+			fmt.Fprintf(&b, "[%d]", at+1)
+			moved = false
+		}
+	}
+	for i := 0; i < len(format); i++ {
+		b.WriteByte(format[i])
+		if format[i] != '%' {
 			continue
 		}
-		for i < len(format) {
+		for i++; i < len(format); i++ {
 			c := format[i]
-			switch {
-			case c == '*':
-				at++
-			case c == '[':
+			if c == '[' {
 				end := strings.IndexByte(format[i:], ']')
-				n := 0
-				if end > 0 {
-					fmt.Sscan(format[i+1:i+end], &n)
-					b.WriteString(format[i : i+end])
-					i += end
-					at = n - 1
+				if end < 0 {
+					break
 				}
-			case strings.IndexByte("+-# 0123456789.", c) < 0:
-				switch {
-				case c == 'T' && at >= 0 && at < len(args):
-					if _, own := args[at].(Box); own {
-						out[at] = name(args[at])
-						c = 's'
-					}
-				case c == 'p' && at >= 0 && at < len(args):
-					out[at] = Plain(args[at])
-				}
-				if c != '%' {
+				n, _ := strconv.Atoi(format[i+1 : i+end]) // 0 where fmt complains
+				at, moved = n-1, true
+				i += end
+				continue
+			}
+			if strings.IndexByte("+-# 0123456789.*", c) >= 0 {
+				if c == '*' {
+					number()
 					at++
 				}
 				b.WriteByte(c)
-				i++
-				goto next
+				continue
 			}
-			b.WriteByte(format[i])
-			i++
+			if c == '%' {
+				b.WriteByte(c)
+				break
+			}
+			if at >= 0 && at < len(args) {
+				own, _ := args[at].(Box)
+				switch {
+				case c == 'T' && own.T != nil:
+					out = append(out, own.T.String())
+					fmt.Fprintf(&b, "[%d]s", len(out))
+					at, moved = at+1, true
+					goto next
+				case c == 'p' && own.T != nil:
+					out = append(out, own.V)
+					fmt.Fprintf(&b, "[%d]p", len(out))
+					at, moved = at+1, true
+					goto next
+				}
+			}
+			number()
+			at++
+			b.WriteByte(c)
+			break
 		}
 	next:
 	}

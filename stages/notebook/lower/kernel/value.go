@@ -163,23 +163,7 @@ func (m *Machine) text(b Box, name string) string { return m.method(b, name)[0].
 
 // method calls a method of the notebook on a value.
 func (m *Machine) method(b Box, name string, args ...any) []any {
-	f := m.Methods[name]
-	in := []reflect.Value{reflect.ValueOf(&b).Elem()}
-	boxed := reflect.New(f.Type().In(0)).Elem()
-	boxed.Set(in[0])
-	in[0] = boxed
-	for i, a := range args {
-		v := reflect.New(f.Type().In(i + 1)).Elem()
-		if a != nil {
-			v.Set(reflect.ValueOf(a))
-		}
-		in = append(in, v)
-	}
-	var out []any
-	for _, v := range f.Call(in) {
-		out = append(out, v.Interface())
-	}
-	return out
+	return call(m.Methods[name], append([]any{b}, args...))
 }
 
 // has tells whether a type has a method that the notebook declares.
@@ -348,7 +332,11 @@ func Method(e any, name string, args ...any) []any {
 	if e == nil {
 		panic(Failure("invalid memory address or nil pointer dereference"))
 	}
-	f := reflect.ValueOf(Out(e)).MethodByName(name)
+	return call(reflect.ValueOf(Out(e)).MethodByName(name), args)
+}
+
+// call calls a function with values in interfaces.
+func call(f reflect.Value, args []any) []any {
 	in := make([]reflect.Value, len(args))
 	for i, a := range args {
 		in[i] = reflect.New(f.Type().In(i)).Elem()
@@ -356,12 +344,12 @@ func Method(e any, name string, args ...any) []any {
 			in[i].Set(reflect.ValueOf(a))
 		}
 	}
-	call := f.Call
+	made := f.Call
 	if f.Type().IsVariadic() {
-		call = f.CallSlice
+		made = f.CallSlice
 	}
 	var out []any
-	for _, v := range call(in) {
+	for _, v := range made(in) {
 		out = append(out, In(v.Interface()))
 	}
 	return out
