@@ -38,6 +38,16 @@ func TestMain(m *testing.M) {
 		if c.Execute() != nil {
 			os.Exit(1)
 		}
+	case len(os.Args) == 3 && os.Args[1] == "interpret":
+		refusal, failure := notebook.Interpret(os.Args[2])
+		switch {
+		case refusal != nil:
+			fmt.Fprintln(os.Stderr, refusal)
+			os.Exit(statusRefused)
+		case failure != nil:
+			fmt.Fprintln(os.Stderr, failure)
+			os.Exit(2)
+		}
 	default:
 		os.Exit(m.Run())
 	}

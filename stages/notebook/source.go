@@ -113,6 +113,11 @@ func Parse(dir, name string) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the notebook: %w", err)
 	}
+	return parse(text, name)
+}
+
+// parse checks and lowers the text of a notebook.
+func parse(text []byte, name string) (_ *Source, err error) {
 	s := &Source{Name: name, Text: text, Cells: Parts(text), fset: token.NewFileSet()}
 	s.file, err = parser.ParseFile(s.fset, name, text, parser.ParseComments|parser.SkipObjectResolution)
 	if list, ok := err.(scanner.ErrorList); ok {

@@ -401,7 +401,7 @@ func (w *writer) slice(i *ssa.Slice) {
 	w.mark(i.Pos())
 	if a, ok := i.X.(*ssa.Alloc); ok && a.Comment == "makeslice" {
 		length := a.Type().Underlying().(*types.Pointer).Elem().Underlying().(*types.Array).Len()
-		if c, ok := i.High.(*ssa.Const); ok && c.Int64() > length {
+		if c, ok := i.High.(*ssa.Const); ok && (c.Int64() > length || c.Int64() < 0) {
 			w.line("%s.Size(%d, %d)", kern, c.Int64(), length)
 		}
 	}

@@ -209,6 +209,8 @@ func (g *generator) print() {
 			g.line("fmt.Println(*%s, %s.area())", v.name, v.name)
 		case "box":
 			g.line("fmt.Println(%s.a, %s.l, %s.list, %s.next == nil, %s.sum(1))", v.name, v.name, v.name, v.name, v.name)
+		case "error", "any", "shape": // of which %#v may print addresses
+			g.line("fmt.Printf(\"%%v %%[1]T\\n\", %s)", v.name)
 		default:
 			g.line("fmt.Printf(%q, %s)", g.pick("%v\n", "%+v\n", "%v %[1]T\n", "%#v\n"), v.name)
 		}
@@ -410,7 +412,7 @@ func (g *generator) expr(typ string, depth int) string {
 		}
 		return g.pick(fmt.Sprint(small), "calls/3", "third", "share", "mebi%1000", "total%7", "-("+n("int")+")",
 			"("+n("int")+g.pick(" + ", " - ", " * ", " & ", " | ", " ^ ")+n("int")+")", "("+n("int")+g.pick(" / ", " % ")+"("+n("int")+" | 1))",
-			"("+n("int")+g.pick(" << ", " >> ")+"("+n("uint8")+" & 3))", "int("+n("int8")+")", "int("+n("uint8")+")", "int("+n("level")+")", "len("+n("string")+")", "len("+n("[]int")+")",
+			"(val("+n("int")+")"+g.pick(" << ", " >> ")+"("+n("uint8")+" & 3))", "int("+n("int8")+")", "int("+n("uint8")+")", "int("+n("level")+")", "len("+n("string")+")", "len("+n("[]int")+")",
 			n("point")+".a", n("point")+".sum("+n("int")+")", "min("+n("int")+", 5, "+n("int")+")", "max("+n("int")+", 2)", n("func(int) int")+"("+n("int")+")", n("[3]int")+"[1]")
 	case "int8", "uint8", "int64", "uint32":
 		if flat {
@@ -471,7 +473,7 @@ func (g *generator) expr(typ string, depth int) string {
 		return g.pick("map[any]int{level(1): 1, 1: 2, 1.5: 3}", `map[any]int{point{}: 1, same{}: 2, "s": 3}`)
 	case "any":
 		if flat {
-			return g.pick("1", `"s"`, "nil")
+			return g.pick("any(1)", `any("s")`, "any(nil)")
 		}
 		t := g.pick("int", "float64", "string", "level", "point", "same", "ratio", "bool", "word", "pair[string, int]")
 		return "any(" + n(t) + ")"
