@@ -83,7 +83,7 @@ func latency(ctx context.Context, args []string) error {
 		w.Dims = map[string]int64{"past": *past}
 	}
 	w.Calls, w.TF32 = *calls, *tf32
-	h, err := infer.NewHarnessOn(ctx, ".", *device, w, *seed, func(line string) { fmt.Fprintln(os.Stderr, line) })
+	h, err := infer.NewHarness(ctx, infer.Setup{Root: ".", Device: *device, With: w, Seed: *seed, Log: func(line string) { fmt.Fprintln(os.Stderr, line) }})
 	if err != nil {
 		return err
 	}

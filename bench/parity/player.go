@@ -41,7 +41,7 @@ func play(ctx context.Context, in io.Reader, out io.Writer) (err error) {
 	if err := questions.Decode(&j); err != nil {
 		return fmt.Errorf("read the job: %w", err)
 	}
-	h, err := infer.NewHarness(ctx, j.Root, &j.With, j.Seed, nil)
+	h, err := infer.NewHarness(ctx, infer.Setup{Root: j.Root, Device: "host", With: &j.With, Seed: j.Seed})
 	if err != nil {
 		return err
 	}

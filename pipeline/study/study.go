@@ -21,6 +21,10 @@
 //   - B, kB, MB, GB, TB, KiB, MiB, GiB and TiB, in bytes
 //   - expr-lang's functions, but those that ask for the time or place
 //
+// Integers have 64 bits. A sum, product or conversion that does not fit is an
+// error, and so is a value that there is not, such as 1 / 0 or mean([]). There are
+// no comments, which begin with // and hide what was meant for a whole division.
+//
 // # Parameters
 //
 // A parameter has the type of its default: true or false, an integer, a number,

@@ -301,8 +301,9 @@ func prepareCUDA(device string, w *With, a assets) (*session, error) {
 }
 
 // onCUDA sets a harness up on a GPU.
-func (h *Harness) onCUDA(ctx context.Context, device string, w *With, a assets, seed uint64) error {
-	gpu, err := cuda.Open(device)
+func (h *Harness) onCUDA(ctx context.Context, s Setup, a assets) error {
+	w := s.With
+	gpu, err := cuda.Open(s.Device)
 	if err != nil {
 		return err
 	}
@@ -314,7 +315,7 @@ func (h *Harness) onCUDA(ctx context.Context, device string, w *With, a assets, 
 	}
 	runtimes := saveHandlers()
 	var outputs []string
-	if h.session, outputs, err = openCUDA(gpu, w, a.model, a.file, seed); err != nil {
+	if h.session, outputs, err = openCUDA(gpu, w, a.model, a.file, s.Seed); err != nil {
 		return err
 	}
 	// The first call captures the graph, and may load code.

@@ -18,7 +18,7 @@ import (
 	ort "github.com/yalue/onnxruntime_go"
 )
 
-// A Harness is a model on the ONNX Runtime's CPU provider, set up to be timed.
+// A Harness is a model on the ONNX Runtime's CPU or CUDA provider, set up to be timed.
 // It takes the whole process: there is one Harness in it, and nothing else that
 // matters.
 type Harness struct {
@@ -33,21 +33,24 @@ type Harness struct {
 	percent int                    // of the garbage collector
 }
 
-// NewHarness places the process, fetches and loads what w names, and opens a
-// session with inputs drawn from seed. The calling goroutine keeps its thread
-// for good, and must be the one that uses the Harness. log, which may be nil,
-// receives lines for a person.
-func NewHarness(ctx context.Context, root string, w *With, seed uint64, log func(string)) (h *Harness, err error) {
-	return NewHarnessOn(ctx, root, "host", w, seed, log)
+// A Setup is what a harness is made of.
+type Setup struct {
+	Root   string // the workspace
+	Device string // host, cuda or cuda:N
+	With   *With
+	Seed   uint64            // of the inputs
+	Log    func(line string) // for a person; may be nil
 }
 
-// NewHarnessOn is [NewHarness] for a device: host, cuda or cuda:N.
-func NewHarnessOn(ctx context.Context, root, device string, w *With, seed uint64, log func(string)) (h *Harness, err error) {
-	h = &Harness{}
-	h.About = result.Infer{
+// NewHarness places the process, fetches and loads what the setup names, and opens
+// a session with inputs drawn from its seed. The calling goroutine keeps its thread
+// for good, and must be the one that uses the Harness.
+func NewHarness(ctx context.Context, s Setup) (*Harness, error) {
+	w := s.With
+	h := &Harness{About: result.Infer{
 		Model: w.Model.String(), Batch: w.Batch, Sequence: w.Sequence, Dims: w.Dims, Provider: "CPUExecutionProvider",
 		Warmup: w.Warmup, Calls: w.Calls, Arrivals: w.Arrivals, Options: options,
-	}
+	}}
 	// Before the library is loaded: its pool inherits this thread's processors.
 	own, err := h.place()
 	if err != nil {
@@ -59,25 +62,38 @@ func NewHarnessOn(ctx context.Context, root, device string, w *With, seed uint64
 	if h.About.Threads > len(own) {
 		h.warn("%d threads on %d processors", h.About.Threads, len(own))
 	}
-	a, err := fetch(ctx, root, device, w, log)
+	a, err := fetch(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	h.About.ModelSHA, h.About.Parameters, h.About.Precision = a.fileSHA, a.model.Parameters, a.model.Precision
 	h.About.Library, h.About.LibrarySHA = a.library, a.libSHA
-	if device == "host" {
-		h.session, err = open(a.model, a.file, w.Sizes(a.model), h.About.Threads, seed)
+	if s.Device == "host" {
+		err = h.onCPU(s, a)
 	} else {
-		err = h.onCUDA(ctx, device, w, a, seed)
+		err = h.onCUDA(ctx, s, a)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if device == "host" && h.session.run != nil {
+	h.describe()
+	runtime.GC()
+	h.percent = debug.SetGCPercent(-1)
+	return h, nil
+}
+
+// onCPU sets a harness up on the processors.
+func (h *Harness) onCPU(s Setup, a assets) (err error) {
+	if h.session, err = open(a.model, a.file, s.With.Sizes(a.model), h.About.Threads, s.Seed); err == nil && h.session.run != nil {
 		h.About.Options = maps.Clone(options)
 		h.About.Options["io_binding"] = "none: each call makes memory for its outputs"
 		h.warn("each call also makes memory for its outputs and copies them there: their shapes are not those that the model's file tells")
 	}
+	return err
+}
+
+// describe notes what the session says of its model and inputs.
+func (h *Harness) describe() {
 	if h.session.cut > 0 {
 		h.warn("texts of %d samples are longer than their input, and were cut to its length", h.session.cut)
 	}
@@ -85,9 +101,6 @@ func NewHarnessOn(ctx context.Context, root, device string, w *With, seed uint64
 		h.warn("%s: a model with nothing to compute answers so; see what its inputs hold (values: in configs/models, which `barograph new model` writes)", why)
 	}
 	h.About.Weights, h.About.In, h.About.Out = h.session.weights, h.session.in, h.session.out
-	runtime.GC()
-	h.percent = debug.SetGCPercent(-1)
-	return h, nil
 }
 
 // place gives this thread the inference's processors, which it returns, and the

@@ -188,7 +188,7 @@ func prepare(ctx context.Context, c *cell.Cell) error {
 			return err
 		}
 	}
-	a, err := fetch(ctx, c.Root, c.Machine.Device, w, c.Say)
+	a, err := fetch(ctx, Setup{Root: c.Root, Device: c.Machine.Device, With: w, Log: c.Say})
 	if err != nil {
 		return err
 	}
@@ -214,26 +214,26 @@ type assets struct {
 }
 
 // fetch has the model built and the library there, and loads the library.
-func fetch(ctx context.Context, root, device string, w *With, log func(string)) (a assets, err error) {
+func fetch(ctx context.Context, s Setup) (a assets, err error) {
 	get := asset.Runtime
-	if device != "host" {
+	if s.Device != "host" {
 		get = asset.CUDARuntime
 	}
-	lib, err := get(ctx, log)
+	lib, err := get(ctx, s.Log)
 	if err != nil {
 		return a, err
 	}
 	if a.libSHA, err = asset.Digest(lib); err != nil {
 		return a, err
 	}
-	if a.model, err = w.Load(root); err != nil {
+	if a.model, err = s.With.Load(s.Root); err != nil {
 		return a, err
 	}
 	cache, err := asset.CacheDir()
 	if err != nil {
 		return a, err
 	}
-	if a.file, err = model.Ensure(ctx, a.model, cache, log); err != nil {
+	if a.file, err = model.Ensure(ctx, a.model, cache, s.Log); err != nil {
 		return a, err
 	}
 	if a.fileSHA, err = asset.Digest(a.file); err != nil {
@@ -324,7 +324,7 @@ func metrics(samples []Sample) map[string]float64 {
 
 // onHost measures on the ONNX Runtime, with its CPU or its CUDA provider.
 func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about result.Infer, err error) {
-	h, err := NewHarnessOn(ctx, c.Root, c.Machine.Device, w, c.Seed, func(line string) { fmt.Fprintln(os.Stderr, line) })
+	h, err := NewHarness(ctx, Setup{c.Root, c.Machine.Device, w, c.Seed, func(line string) { fmt.Fprintln(os.Stderr, line) }})
 	if err != nil {
 		return nil, about, err
 	}

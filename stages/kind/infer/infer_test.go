@@ -446,7 +446,7 @@ func openTiny(t *testing.T) *session {
 	t.Setenv("ONNXRUNTIME_LIB", "")
 	w := Kind().With().(*With)
 	w.Model.Name, w.Sequence = "bert-tiny", 16
-	a, err := fetch(t.Context(), "../../..", "host", w, nil)
+	a, err := fetch(t.Context(), Setup{Root: "../../..", Device: "host", With: w})
 	if err != nil {
 		t.Fatal(err)
 	}
