@@ -103,16 +103,16 @@ func main() {
 				s.X, s.Y = append(s.X, own/1e6), append(s.Y, q[0].Value/1e6)
 				s.Low, s.High = append(s.Low, q[0].Low/1e6), append(s.High, q[0].High/1e6)
 			}
-			turn := 0.0
+			turn, rest := 0.0, 0.0
 			if level.Value == "1" && d == "d2h" {
-				turn = length(s.X, s.Y, copies)
+				turn, rest = length(s.X, s.Y, copies)
 			}
 			for i, name := range names {
 				foretold, n, off := "", "", ""
 				told := math.NaN()
 				if turn > 0 {
-					k := math.Ceil((1e6*s.X[i] - copies[i]) / turn)
-					told = k*turn + copies[i]
+					k := math.Ceil((1e6*s.X[i] - copies[i] - rest) / turn)
+					told = k*turn + rest + copies[i]
 					n, foretold = fmt.Sprint(k), nb.Milliseconds(told)
 					off = fmt.Sprintf("%+.1f%%", 100*(1e6*s.Y[i]/told-1))
 				}
@@ -122,8 +122,8 @@ func main() {
 			}
 			panel.Series = append(panel.Series, s)
 			if turn > 0 {
-				panel.Curves = append(panel.Curves, stairs(turn, s.X))
-				caption = append(caption, fmt.Sprintf("Beside one load %s, medians fit turns of %s ms best.", d, nb.Milliseconds(turn)))
+				panel.Curves = append(panel.Curves, stairs(turn, rest, s.X))
+				caption = append(caption, fmt.Sprintf("Beside one load %s, medians fit turns of %.4f ms best, and %.4f ms beside them.", d, turn/1e6, rest/1e6))
 			}
 		}
 		panels = append(panels, panel)
@@ -156,9 +156,10 @@ func main() {
 }
 
 // length is the turn, in nanoseconds, by which calls alone, rounded up to it, come
-// nearest to calls beside a load: by the median of what they are off. The times are
-// in ms, those of copies in ns.
-func length(alone, beside, copies []float64) float64 {
+// nearest to calls beside a load, and what these take beside their turns and their
+// copy: the number of turns by the least that calls are off, the length by the line
+// through calls over these numbers. The times are in ms, those of copies in ns.
+func length(alone, beside, copies []float64) (turn, rest float64) {
 	best, least := 0.0, math.Inf(1)
 	for turn := 0.2; turn < 5; turn *= 1.002 {
 		sum := 0.0
@@ -170,19 +171,30 @@ func length(alone, beside, copies []float64) float64 {
 			best, least = turn, sum
 		}
 	}
-	return 1e6 * best
+	n := float64(len(alone))
+	var k, y, kk, ky float64
+	for i := range alone {
+		turns := math.Round((beside[i] - copies[i]/1e6) / best)
+		ended := 1e6*beside[i] - copies[i]
+		k, y, kk, ky = k+turns/n, y+ended/n, kk+turns*turns/n, ky+turns*ended/n
+	}
+	if kk-k*k <= 0 {
+		return 1e6 * best, 0
+	}
+	turn = (ky - k*y) / (kk - k*k)
+	return turn, y - k*turn
 }
 
 // stairs is what is rounded up to a turn.
-func stairs(turn float64, alone []float64) figure.Curve {
+func stairs(turn, rest float64, alone []float64) figure.Curve {
 	most := 0.0
 	for _, x := range alone {
 		most = math.Max(most, 1e6*x)
 	}
 	c := figure.Curve{Label: "rounded up to a turn"}
-	for from := 0.0; from < most; from += turn {
-		to := math.Min(from+turn, most)
-		c.X, c.Y = append(c.X, from/1e6, to/1e6), append(c.Y, (from+turn)/1e6, (from+turn)/1e6)
+	for from := 0.0; from+rest < most; from += turn {
+		to := math.Min(from+turn+rest, most)
+		c.X, c.Y = append(c.X, (from+rest)/1e6, to/1e6), append(c.Y, (from+turn+rest)/1e6, (from+turn+rest)/1e6)
 	}
 	return c
 }

@@ -156,6 +156,10 @@ func logTicks(low, high float64, most int) (ticks []plot.Tick) {
 
 // number writes a tick's value in full, or as a power of ten where that is long.
 func number(v float64) string {
+	// Three times a tenth is no 0.3 to a computer.
+	if short, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 12, 64), 64); err == nil {
+		v = short
+	}
 	if v != 0 && (math.Abs(v) >= 1e6 || math.Abs(v) < 1e-4) {
 		s := strconv.FormatFloat(v, 'e', -1, 64)
 		var mantissa, exponent string
