@@ -5,7 +5,6 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 
 	"barograph/notebooks/nb"
@@ -35,32 +34,19 @@ func main() {
 	})
 
 	// %% Table
-	simulated := ""
-	if run.Simulated {
-		simulated = "SIMULATED: "
-	}
-	nb.Summary(fmt.Sprintf("%sstudy %s on %s: %s\n\n%s\nutilisation: achieved bandwidth over %s",
-		simulated, run.Study, run.Machine.Name, strings.Join(report.About, ", "), nb.Align(report.Rows()), run.Of()))
+	nb.Summary(nb.Title(run, strings.Join(report.About, ", ")) + "\n\n" + nb.Align(report.Rows()) + "\nutilisation: achieved bandwidth over " + run.Of())
 	nb.Table("summary.csv", report.Numbers())
 
 	// %% Verdicts
 	//
 	// C1: the more load, the longer inference takes. C2: it grows exponentially
 	// with the share of the link used, where the law must beat every rival.
-	lines := []string{}
 	for _, v := range report.Verdicts {
 		nb.Verdict(v.ID, v.Verdict, v.Because)
 	}
-	for _, v := range nb.Verdicts() {
-		lines = append(lines, fmt.Sprintf("%s %s: %s", v.ID, v.Verdict, v.Because))
-	}
-	if len(lines) > 0 {
-		nb.Summary(strings.Join(lines, "\n"))
-	}
+	nb.Concluded()
 	if report.Confusion != nil {
 		nb.Summary(report.Confusion.String())
 	}
-	if doubts := report.Warnings(); len(doubts) > 0 {
-		nb.Summary("warning: " + strings.Join(doubts, "\nwarning: "))
-	}
+	nb.Doubted(report.Warnings())
 }

@@ -5,7 +5,6 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 
 	"barograph/notebooks/nb"
@@ -27,11 +26,7 @@ func main() {
 	})
 
 	// %% Table
-	simulated := ""
-	if run.Simulated {
-		simulated = "SIMULATED: "
-	}
-	nb.Summary(fmt.Sprintf("%sstudy %s on %s: %s\n\n%s", simulated, run.Study, run.Machine.Name, strings.Join(report.About, ", "), nb.Align(report.Rows())))
+	nb.Summary(nb.Title(run, strings.Join(report.About, ", ")) + "\n\n" + nb.Align(report.Rows()))
 	nb.Summary("change against no load; intervals hold together\n" + nb.Align(report.Changes()))
 	nb.Table("summary.csv", report.Numbers())
 
@@ -42,14 +37,6 @@ func main() {
 	}
 	harness := report.Harness()
 	nb.Verdict("N5", harness.Verdict, harness.Because)
-	lines := []string{}
-	for _, v := range nb.Verdicts() {
-		lines = append(lines, fmt.Sprintf("%s %s: %s", v.ID, v.Verdict, v.Because))
-	}
-	if len(lines) > 0 {
-		nb.Summary(strings.Join(lines, "\n"))
-	}
-	if doubts := report.Warnings(); len(doubts) > 0 {
-		nb.Summary("warning: " + strings.Join(doubts, "\nwarning: "))
-	}
+	nb.Concluded()
+	nb.Doubted(report.Warnings())
 }

@@ -5,7 +5,6 @@
 package main
 
 import (
-	"fmt"
 	"math"
 	"strings"
 
@@ -28,17 +27,11 @@ func main() {
 	nb.Table("summary.csv", slow.Frame())
 
 	// %% Table
-	simulated := ""
-	if run.Simulated {
-		simulated = "SIMULATED: "
-	}
 	if len(slow.Why) > 0 {
 		nb.Summary(strings.Join(slow.Why, "\n"))
 	}
-	nb.Summary(fmt.Sprintf("%sstudy %s on %s: slowdown under load, with 95%% intervals\n\n%s", simulated, run.Study, run.Machine.Name, nb.Align(slow.Rows())))
-	if len(slow.Doubts) > 0 {
-		nb.Summary("warning: " + strings.Join(slow.Doubts, "\nwarning: "))
-	}
+	nb.Summary(nb.Title(run, "slowdown under load, with 95% intervals") + "\n\n" + nb.Align(slow.Rows()))
+	nb.Doubted(slow.Doubts)
 
 	// %% Points
 	//

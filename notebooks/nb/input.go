@@ -57,6 +57,9 @@ func JSON(name string, v any) {
 // A Run is run.json.
 type Run = recording.Run
 
+// A Trial is what run.json says of one infer cell and its load.
+type Trial = recording.Trial
+
 // Recording reads collect's run.json.
 func Recording(name string) *Run {
 	return try(recording.ReadRun(called("Recording", name).input(name))).or("Recording", name)

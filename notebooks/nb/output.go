@@ -74,6 +74,34 @@ func Summary(text string) {
 	c.tell(Event{Type: "summary", Text: strings.Trim(text, "\n")})
 }
 
+// Title says which study a summary is of and what on, and that it is SIMULATED where
+// it is.
+func Title(run *Run, about string) string {
+	title := "study " + run.Study + " on " + run.Machine.Name + ": " + about
+	if run.Simulated {
+		title = "SIMULATED: " + title
+	}
+	return title
+}
+
+// Concluded appends a paragraph to the summary: a line for each verdict so far.
+func Concluded() {
+	lines := []string{}
+	for _, v := range Verdicts() {
+		lines = append(lines, v.ID+" "+v.Verdict+": "+v.Because)
+	}
+	if len(lines) > 0 {
+		Summary(strings.Join(lines, "\n"))
+	}
+}
+
+// Doubted appends a paragraph to the summary: a line for each doubt.
+func Doubted(doubts []string) {
+	if len(doubts) > 0 {
+		Summary("warning: " + strings.Join(doubts, "\nwarning: "))
+	}
+}
+
 // Align lays a table out for reading: columns two spaces apart, the first to
 // the left, columns of numbers to the right.
 func Align(table any) string {

@@ -10,26 +10,6 @@ import (
 	"barograph/stages/figure"
 )
 
-// A recorded is what run.json says of one trial, as far as it matters here.
-type recorded struct {
-	ID          string  `json:"id"`
-	Seq         int     `json:"seq"`
-	Capacity    float64 `json:"capacity_bytes_per_s"`
-	Utilisation float64 `json:"utilisation"`
-	Stress      struct {
-		Threads     int     `json:"threads"`
-		Block       float64 `json:"block_bytes"`
-		Outstanding int     `json:"outstanding"`
-		Direction   string  `json:"direction"`
-	} `json:"stress"`
-	Timeline *struct {
-		Calls int     `json:"calls"`
-		Start int64   `json:"start_ns"`
-		Slice int64   `json:"slice_ns"`
-		Bytes []int64 `json:"bytes"`
-	} `json:"timeline"`
-}
-
 func main() {
 	// %% [markdown] One trial
 	//
@@ -38,22 +18,22 @@ func main() {
 	// that ran meanwhile, each from its scheduled arrival to its completion. The
 	// trial is the one that is named, or else the one that used most of the link.
 	run := nb.Recording("run.json")
-	var recording struct {
-		Trials []recorded `json:"trials"`
-	}
-	nb.JSON("run.json", &recording)
 	id := nb.String("trial", "")
 	direction := nb.String("direction", "")
-	var trial *recorded
+	var trial *nb.Trial
+	used := 0.0
 	known := []string{}
-	for i := range recording.Trials {
-		t := &recording.Trials[i]
+	for _, t := range run.Trials {
 		if t.Timeline == nil || direction != "" && t.Stress.Direction != direction {
 			continue
 		}
 		known = append(known, t.ID)
-		if t.ID == id || id == "" && (trial == nil || t.Utilisation > trial.Utilisation) {
-			trial = t
+		share := 0.0
+		if t.Utilisation != nil {
+			share = *t.Utilisation
+		}
+		if t.ID == id || id == "" && (trial == nil || share > used) {
+			trial, used = t, share
 		}
 	}
 	if trial == nil {
@@ -84,8 +64,8 @@ func main() {
 		Caption: nb.Caption(
 			fmt.Sprintf("%s, batch %s, sequence %s, on %s.", calls.Only("model"), calls.Only("batch"), calls.Only("sequence"), run.Machine.Name),
 			fmt.Sprintf("The first %d of %d calls of %s, beside %d x %d copies of %.4g MiB in flight (%s).", len(spans), calls.Len(), trial.ID,
-				trial.Stress.Threads, trial.Stress.Outstanding, trial.Stress.Block/(1<<20), trial.Stress.Direction),
-			fmt.Sprintf("The load used %s of the link over the whole trial; slices of %.3g ms.", nb.Percent(trial.Utilisation), float64(line.Slice)/1e6),
+				trial.Stress.Threads, trial.Stress.Outstanding, float64(trial.Stress.Block)/(1<<20), trial.Stress.Direction),
+			fmt.Sprintf("The load used %s of the link over the whole trial; slices of %.3g ms.", nb.Percent(used), float64(line.Slice)/1e6),
 		),
 		Simulated: run.Simulated,
 		Invalid:   nb.WhyInvalid(),

@@ -53,7 +53,7 @@ func Read(r io.Reader, o Options) (*Table, error) {
 	if err != nil {
 		return nil, &RowError{1, 1, err}
 	}
-	length := from.length(len(first))
+	length := from.length(first)
 	line, body := cutLine(first)
 	d := &data{file: r, byName: map[string]*column{}, lines: 1}
 	if d.head, err = readHeader(line, o); err != nil {
@@ -80,7 +80,11 @@ func Read(r io.Reader, o Options) (*Table, error) {
 			return nil, err
 		}
 		if one && len(body) > 0 {
-			d.expect(length / float64(len(first)))
+			for _, c := range d.columns {
+				if c != nil {
+					c.expect(int(1.02 * float64(d.n) * length / float64(len(body))))
+				}
+			}
 		}
 		file.spent = append(file.spent, p.block)
 		for err == nil && len(parts) < runtime.GOMAXPROCS(0) {
@@ -137,8 +141,9 @@ func (e *RowError) Unwrap() error { return e.Err }
 // A source is a file's text, decompressed, that knows how much of the file was read.
 type source struct {
 	io.Reader
-	raw  *counter
-	size int64 // of the file; 0 where that is unknown
+	buffer io.Reader // the Reader of a file that is not compressed
+	raw    *counter
+	size   int64 // of the file; 0 where that is unknown
 }
 
 type counter struct {
@@ -152,11 +157,26 @@ func (c *counter) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// length returns how long the file's text will be, after some was read and by what
-// that took; 0 where the file's size is unknown.
-func (s *source) length(text int) float64 {
-	return float64(s.size) * float64(text) / float64(max(s.raw.n, 1))
+// length returns how many bytes of text, by lines as long as those of a first block,
+// the file holds; 0 where its size is unknown. Lines grow longer: of a file that is
+// not compressed some are looked at further on.
+func (s *source) length(block []byte) float64 {
+	read := float64(max(s.raw.n, 1))
+	if at, ok := s.raw.from.(io.ReaderAt); ok && s.Reader == s.buffer {
+		lines, bytesOf := float64(bytes.Count(block, []byte("\n"))), float64(len(block))
+		sample := make([]byte, 1<<14)
+		total := 0.0
+		for i := range looks {
+			n, _ := at.ReadAt(sample, s.size/looks*int64(i))
+			total += float64(bytes.Count(sample[:n], []byte("\n"))) / float64(max(n, 1))
+		}
+		return float64(s.size) * (total / looks) * bytesOf / max(lines, 1)
+	}
+	return float64(s.size) * float64(len(block)) / read
 }
+
+// looks is into how many places of a file to look for the length of its lines.
+const looks = 16
 
 // inflated is a decompressed text. Where that ends early it says so, which is not
 // the end of a file.
@@ -187,7 +207,7 @@ func decompress(r io.Reader) (*source, error) {
 		}
 	}
 	in := bufio.NewReaderSize(s.raw, 1<<16)
-	s.Reader = in
+	s.Reader, s.buffer = in, in
 	if magic, _ := in.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
 		z, err := gzip.NewReader(in)
 		if err != nil {
@@ -361,6 +381,13 @@ func (h *header) parse(block, lines []byte, holds []content) *part {
 	var before []byte // the line
 	var fields, last, some [][]byte
 	skip := false // the row before
+	if first := bytes.IndexByte(lines, '\n') + 1; first > 0 {
+		for _, c := range p.columns {
+			if c != nil {
+				c.expect(len(lines) / first * 9 / 8)
+			}
+		}
+	}
 	for len(lines) > 0 && p.err == nil {
 		line, lines = cutLine(lines)
 		p.read++
@@ -545,15 +572,6 @@ func (d *data) join(p *part) error {
 		return fmt.Errorf("more than %d samples", math.MaxInt32)
 	}
 	return nil
-}
-
-// expect makes room for so many times the rows there are.
-func (d *data) expect(times float64) {
-	for _, c := range d.columns {
-		if c != nil {
-			c.expect(times)
-		}
-	}
 }
 
 // find returns the line of a row among lines, and its number from 1.

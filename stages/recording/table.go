@@ -534,18 +534,9 @@ func (c *column) join(p *column) (row int, err error) {
 	return 0, nil
 }
 
-// expect makes room for so many times the rows there are.
-func (c *column) expect(times float64) {
-	more := int(float64(c.n) * (1.02*times - 1))
-	if more <= 0 {
-		return
-	}
-	switch {
-	case c.wholes.dense:
-		c.wholes.values = slices.Grow(c.wholes.values, more)
-	case c.fractions.dense:
-		c.fractions.values = slices.Grow(c.fractions.values, more)
-	case c.codes.dense:
-		c.codes.values = slices.Grow(c.codes.values, more)
-	}
+// expect makes room for so many rows.
+func (c *column) expect(rows int) {
+	c.wholes.expect(rows)
+	c.fractions.expect(rows)
+	c.codes.expect(rows)
 }

@@ -3,6 +3,7 @@ package recording
 import (
 	"cmp"
 	"math"
+	"slices"
 	"strconv"
 )
 
@@ -15,6 +16,7 @@ type vector[T comparable] struct {
 	values []T
 	ends   []int32 // the row after each run; nil if there is a value for each row
 	dense  bool
+	room   int // rows that there will be, if that is known
 }
 
 // add appends a value for the rows up to an end.
@@ -35,9 +37,16 @@ func (v *vector[T]) add(x T, end int) {
 	}
 }
 
-// spread gives each row its value, with room for n rows.
+// expect makes room for so many rows, once there is a value for each.
+func (v *vector[T]) expect(rows int) {
+	if v.room = rows; v.dense && rows > len(v.values) {
+		v.values = slices.Grow(v.values, rows-len(v.values))
+	}
+}
+
+// spread gives each of n rows its value.
 func (v *vector[T]) spread(n int) {
-	all := make([]T, 0, n)
+	all := make([]T, 0, max(n, v.room))
 	for i, x := range v.values {
 		for len(all) < int(v.ends[i]) {
 			all = append(all, x)
@@ -53,7 +62,7 @@ func (v *vector[T]) join(w vector[T], n int) {
 		*v = w
 	case w.dense:
 		if !v.dense {
-			v.spread(n + len(w.values))
+			v.spread(n)
 		}
 		v.values = append(v.values, w.values...)
 	default:
