@@ -211,7 +211,12 @@ func machineFlag(c *cobra.Command, usage string, set func(name string)) {
 func (a *app) options(s *selection) study.Options {
 	return study.Options{
 		Kinds: a.kinds, Set: s.set, Machine: s.machine, GPUs: a.gpus,
-		Fingerprint: func(device string) string { return record.Fingerprint(device, a.gpus()) },
+		Fingerprint: func(device string) string {
+			if !strings.HasPrefix(device, "cuda") {
+				return record.Fingerprint(device, cell.GPUs{}) // which need not be asked for
+			}
+			return record.Fingerprint(device, a.gpus())
+		},
 	}
 }
 
@@ -357,8 +362,8 @@ func (a *app) share(s *store.Store) {
 	}
 }
 
-// known refuses --fresh for stages that there are not.
-func known(p *plan.Plan, fresh []string) error {
+// checkStages refuses --fresh for stages that there are not.
+func checkStages(p *plan.Plan, fresh []string) error {
 	for _, name := range fresh {
 		if !slices.ContainsFunc(p.Study.Stages, func(st *study.Stage) bool { return st.Name == name }) {
 			return cell.Usage(fmt.Errorf("--fresh %s: the study has no such stage", name))
@@ -367,13 +372,13 @@ func known(p *plan.Plan, fresh []string) error {
 	return nil
 }
 
-// decided is a plan held against the store, nothing run.
-func (a *app) decided(args []string, s *selection, fresh []string) (*plan.Plan, *plan.Decider, error) {
+// decide returns a plan held against the store, nothing run.
+func (a *app) decide(args []string, s *selection, fresh []string) (*plan.Plan, *plan.Decider, error) {
 	p, err := a.plan(args, s)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := known(p, fresh); err != nil {
+	if err := checkStages(p, fresh); err != nil {
 		return nil, nil, err
 	}
 	st, err := store.View(storeDir(p.Study.Root))

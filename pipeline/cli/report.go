@@ -87,7 +87,7 @@ Several machines stand side by side.`,
 // side gathers what stands for one machine. Where nothing was measured here, a
 // recording of that machine is taken in its place.
 func (a *app) side(args []string, sel selection, name string) (*plan.Plan, *report.Side, error) {
-	p, d, err := a.decided(args, &sel, nil)
+	p, d, err := a.decide(args, &sel, nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -96,7 +96,7 @@ func (a *app) side(args []string, sel selection, name string) (*plan.Plan, *repo
 			dir := filepath.Join(p.Study.Root, top, record.Dir(p.Study.Name, p.Study.Machine.Name))
 			if _, err := os.Stat(filepath.Join(dir, record.Sums)); err == nil {
 				sel.replay = dir
-				if p, d, err = a.decided(args, &sel, nil); err != nil {
+				if p, d, err = a.decide(args, &sel, nil); err != nil {
 					return nil, nil, err
 				}
 				break

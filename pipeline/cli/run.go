@@ -85,7 +85,7 @@ type extras struct {
 }
 
 func (a *app) runOnce(ctx context.Context, args []string, sel *selection, opt engine.Options, more extras) error {
-	var e ended
+	var e ending
 	if more.proof != "" && plan.Proven(more.proof, a.options(sel), &e) {
 		a.begin(&e)
 		return a.conclude(&e)
@@ -137,9 +137,9 @@ func (a *app) watch(ctx context.Context, args []string, sel *selection, opt engi
 // glance is how often watch looks.
 const glance = 200 * time.Millisecond
 
-// An ended run is what there is to say of it, also when a proof says that it
+// An ending is what there is to say of a run that has ended, also when a proof says that it
 // would do nothing.
-type ended struct {
+type ending struct {
 	Study    string
 	By       string // who chose the machine, where a GPU was thought of
 	Machine  cell.Machine
@@ -149,7 +149,7 @@ type ended struct {
 	Again    string // the command that measures anew
 }
 
-func (a *app) begin(e *ended) {
+func (a *app) begin(e *ending) {
 	for _, o := range e.Lowered {
 		fmt.Fprintf(a.msg, "%s sets %s to %v (the study says %v)\n", o.By, o.Param, o.To, o.From)
 	}
@@ -162,17 +162,17 @@ func (a *app) begin(e *ended) {
 }
 
 func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more extras) (err error) {
-	if err := known(p, opt.Fresh); err != nil {
+	if err := checkStages(p, opt.Fresh); err != nil {
 		return err
 	}
-	if err := asked(p, opt.Capacity); err != nil {
+	if err := checkResources(p, opt.Capacity); err != nil {
 		return err
 	}
 	opt.Cache = cache()
 	opt.Hold = a.hold(p, more.wait)
 	defer cell.Hold()() // the engine stops its cells and keeps what is done
 	opt.Program = a.program(p.Study.Machine.Device)
-	e := &ended{Study: p.Study.Name, By: thought(p.Study), Machine: p.Study.Machine, Lowered: p.Study.Lowered, Replayed: p.Replayed != "", Again: more.again(p)}
+	e := &ending{Study: p.Study.Name, By: thought(p.Study), Machine: p.Study.Machine, Lowered: p.Study.Lowered, Replayed: p.Replayed != "", Again: more.again(p)}
 	a.begin(e)
 	dir := state(p.Study.Root)
 	lock, err := a.lock(ctx, p.Study.Root)
@@ -251,8 +251,8 @@ func thought(st *study.Study) string {
 	return ""
 }
 
-// asked refuses a --resource that means nothing.
-func asked(p *plan.Plan, capacity map[string]int64) error {
+// checkResources refuses a --resource that means nothing.
+func checkResources(p *plan.Plan, capacity map[string]int64) error {
 	known := map[string]bool{}
 	for _, st := range p.Study.Stages {
 		for name := range st.Resources {
@@ -299,7 +299,7 @@ func (a *app) program(device string) func(*plan.Cell) (string, error) {
 }
 
 // conclude prints how a run ended and turns it into a status.
-func (a *app) conclude(e *ended) error {
+func (a *app) conclude(e *ending) error {
 	res := e.Result
 	if a.json {
 		type failure struct {
@@ -346,7 +346,7 @@ func (a *app) conclude(e *ended) error {
 }
 
 // invalid says what to do about verdicts that are INVALID.
-func (a *app) invalid(e *ended) {
+func (a *app) invalid(e *ending) {
 	if e.Replayed {
 		fmt.Fprintln(a.msg, "INVALID: so it was when it was recorded; only measuring again could change that")
 		return

@@ -26,7 +26,7 @@ func (a *app) planCommand() *cobra.Command {
 		Use:   "plan [STUDY]",
 		Short: "Say which cells would run, and why; nothing is run",
 		RunE: func(_ *cobra.Command, args []string) error {
-			p, d, err := a.decided(args, &sel, fresh)
+			p, d, err := a.decide(args, &sel, fresh)
 			if err != nil {
 				return err
 			}
@@ -171,7 +171,7 @@ level=0|4 stands for either and level=* for every level. Of cells with the same
 to say, the first is explained.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			last := len(args) - 1
-			p, d, err := a.decided(args[:last], &sel, nil)
+			p, d, err := a.decide(args[:last], &sel, nil)
 			if err != nil {
 				return err
 			}
@@ -249,7 +249,7 @@ func (a *app) statusCommand() *cobra.Command {
 		Use:   "status [STUDY]",
 		Short: "Say what of a study is done, stale or missing",
 		RunE: func(_ *cobra.Command, args []string) error {
-			p, d, err := a.decided(args, &sel, nil)
+			p, d, err := a.decide(args, &sel, nil)
 			if err != nil {
 				return err
 			}

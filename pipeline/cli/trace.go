@@ -18,11 +18,11 @@ type trace struct {
 	path   string
 	began  time.Time
 	lanes  []*plan.Cell // who runs in each
-	starts map[*plan.Cell]started
+	starts map[*plan.Cell]start
 	events []traceEvent
 }
 
-type started struct {
+type start struct {
 	at     time.Time
 	lane   int
 	reason string
@@ -45,7 +45,7 @@ type traceEvent struct {
 const traceBegins = `{"displayTimeUnit":`
 
 func newTrace(o observer, path string) *trace {
-	return &trace{observer: o, path: path, began: time.Now(), starts: map[*plan.Cell]started{}}
+	return &trace{observer: o, path: path, began: time.Now(), starts: map[*plan.Cell]start{}}
 }
 
 func (t *trace) since(at time.Time) int64 { return at.Sub(t.began).Microseconds() }
@@ -62,7 +62,7 @@ func (t *trace) Start(c *plan.Cell, reason string) {
 	for i := range c.Gang {
 		t.lanes[lane+1+i] = c
 	}
-	t.starts[c] = started{time.Now(), lane, reason}
+	t.starts[c] = start{time.Now(), lane, reason}
 	t.observer.Start(c, reason)
 }
 

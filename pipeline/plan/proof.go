@@ -32,14 +32,14 @@ type proof struct {
 	Program store.Observation
 	Sources study.Sources
 	Globs   map[string][]string
-	Asked   []asked
+	Asked   []inquiry
 	Set     map[string]map[string]string // by Setting, by the kind that was asked
 	Result  json.RawMessage              // what the caller wants to know again
 	Answer  string                       // of what follows: files, by a stat or by their content
 }
 
-// An asked question is one that a kind answers.
-type asked struct {
+// An inquiry is what a kind is asked, and what it said.
+type inquiry struct {
 	Kind string
 	With json.RawMessage
 	Said map[string]string // by Identify
@@ -87,7 +87,7 @@ func (d *Decider) Prove(file string, result any) error {
 		}
 		if question := k.Name + string(c.With); !seen[question] && (k.Identify != nil || k.Check != nil) {
 			seen[question] = true
-			a := asked{Kind: k.Name, With: c.With}
+			a := inquiry{Kind: k.Name, With: c.With}
 			if a.Said, err = a.ask(k, p.Study.Root, p.Study.Machine.Device); err != nil {
 				return err
 			}
@@ -221,7 +221,7 @@ const (
 	byContent = "c"
 )
 
-func (a *asked) ask(k *cell.Kind, root, device string) (map[string]string, error) {
+func (a *inquiry) ask(k *cell.Kind, root, device string) (map[string]string, error) {
 	with := k.With()
 	err := json.Unmarshal(a.With, with)
 	if err == nil && k.Check != nil {

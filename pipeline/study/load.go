@@ -44,7 +44,7 @@ type studyFile struct {
 	Seed        uint64       `json:"seed" min:"0" doc:"Seeds the order of the measured cells and every stage; 1 unless given."`
 	Order       *source.Node `json:"order" doc:"How the measured cells' order is drawn."`
 	Stages      *source.Node `json:"stages" required:"true" doc:"The stages by name."`
-	Claims      []claimed    `json:"claims" doc:"Sentences of the paper, and the stage that judges each."`
+	Claims      []claimFile  `json:"claims" doc:"Sentences of the paper, and the stage that judges each."`
 }
 
 type orderFile struct {
@@ -52,7 +52,7 @@ type orderFile struct {
 	Baseline *source.Node `json:"baseline" doc:"The point measured first, in the middle and last, such as {level: 0}."`
 }
 
-type claimed struct {
+type claimFile struct {
 	ID       source.Word `json:"id" required:"true" doc:"A short name, such as C1."`
 	Says     string      `json:"says" required:"true" doc:"The sentence."`
 	JudgedBy source.Word `json:"judged-by" required:"true" doc:"The stage whose verdict counts."`
@@ -716,7 +716,7 @@ func (l *loader) order(n *source.Node) {
 	}
 }
 
-func (l *loader) claims(claims []claimed) {
+func (l *loader) claims(claims []claimFile) {
 	seen := map[string]bool{}
 	for _, c := range claims {
 		if c.ID.At != nil && seen[c.ID.Text] {
