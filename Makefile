@@ -23,6 +23,7 @@ figures: $(program) ## draw every figure again from the recordings in data/
 		echo $(program) run --replay "$${sums%/*}"; \
 		$(program) run --replay "$${sums%/*}" || [ $$? -eq 3 ] || exit 1; \
 	done
+	@for card in data/link/*.json; do echo $(program) link draw "$$card"; $(program) link draw "$$card" || exit 1; done
 
 claims: $(program) ## judge every recorded claim again; fail if a verdict changed
 	$(program) claims
