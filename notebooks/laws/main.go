@@ -11,7 +11,7 @@ import (
 	"barograph/notebooks/nb"
 	"barograph/stages/figure"
 	"barograph/stages/judge"
-	"barograph/stages/stats"
+	"barograph/stages/stats/law"
 )
 
 func main() {
@@ -61,13 +61,13 @@ func main() {
 			note = "Law: " + report.Growth.Because + "."
 		}
 		for _, fit := range report.Growth.Median {
-			if fit.Law != stats.Linear && fit.Law != stats.Exponential && fit.Law != stats.Queue && fit.Law != stats.HockeyStick {
+			if fit.Law != law.Linear && fit.Law != law.Exponential && fit.Law != law.Queue && fit.Law != law.HockeyStick {
 				continue
 			}
 			c := figure.Curve{Label: fit.Law}
 			for i := 0; i <= 95; i++ {
 				c.X = append(c.X, float64(i))
-				c.Y = append(c.Y, fit.At(stats.GrowthPoint{Utilisation: float64(i) / 100})/1e6)
+				c.Y = append(c.Y, fit.At(law.Point{Utilisation: float64(i) / 100})/1e6)
 			}
 			curves = append(curves, c)
 		}

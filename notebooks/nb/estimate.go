@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"barograph/stages/stats"
+	"barograph/stages/stats/law"
 )
 
 // An Estimate is a quantile of latencies with its interval, in nanoseconds.
@@ -89,18 +90,18 @@ func Slowdown(before, after *Set, q float64) stats.Interval {
 
 // Growth says which law latency follows as the link fills, from one point for
 // each replicate of each level (rule 12).
-func Growth(levels []*Set) stats.Growth {
-	var points []stats.GrowthPoint
+func Growth(levels []*Set) law.Growth {
+	var points []law.Point
 	for _, level := range levels {
 		for _, r := range level.By("replicate") {
 			points = append(points, try(point(level.Label, r)).or("Growth"))
 		}
 	}
-	return try(stats.Grow(points)).or("Growth")
+	return try(law.Grow(points)).or("Growth")
 }
 
-func point(label string, r *Set) (stats.GrowthPoint, error) {
-	p := stats.GrowthPoint{Level: label, Utilisation: r.Mean("utilisation")}
+func point(label string, r *Set) (law.Point, error) {
+	p := law.Point{Level: label, Utilisation: r.Mean("utilisation")}
 	if math.IsNaN(p.Utilisation) {
 		return p, errors.New(label + ": utilisation is unknown, since the link was not calibrated")
 	}

@@ -18,6 +18,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/stages/recording"
 	"barograph/stages/stats"
+	"barograph/stages/stats/law"
 
 	"golang.org/x/sync/errgroup"
 	"gonum.org/v1/gonum/stat"
@@ -79,15 +80,15 @@ type Report struct {
 	Effect *Effect      `json:"effect,omitempty"` // nil where there are too few samples or levels
 	// Loaded is the change from the lightest load to the heaviest; nil where there
 	// are not two loads and a baseline.
-	Loaded    *Effect          `json:"effect_among_loads,omitempty"`
-	Shifts    []stats.Shift    `json:"shifts,omitempty"` // of each level against the lowest
-	Tests     []Test           `json:"tests,omitempty"`  // of each level against the lowest, as Shifts
-	Growth    *stats.Growth    `json:"growth,omitempty"` // nil where utilisation is unknown
-	Confusion *stats.Confusion `json:"confusion,omitempty"`
+	Loaded    *Effect        `json:"effect_among_loads,omitempty"`
+	Shifts    []stats.Shift  `json:"shifts,omitempty"` // of each level against the lowest
+	Tests     []Test         `json:"tests,omitempty"`  // of each level against the lowest, as Shifts
+	Growth    *law.Growth    `json:"growth,omitempty"` // nil where utilisation is unknown
+	Confusion *law.Confusion `json:"confusion,omitempty"`
 	// WholeConfusion is Confusion for the laws over every level; nil where they were not
 	// compared.
-	WholeConfusion *stats.Confusion `json:"whole_confusion,omitempty"`
-	Advice         string           `json:"advice,omitempty"`
+	WholeConfusion *law.Confusion `json:"whole_confusion,omitempty"`
+	Advice         string         `json:"advice,omitempty"`
 	// Invalid is why no number here can be trusted; empty where they can.
 	Invalid  string         `json:"invalid,omitempty"`
 	Verdicts []cell.Verdict `json:"verdicts"`
@@ -452,7 +453,7 @@ func (r *Report) grow() error {
 	if len(r.Levels) < 2 {
 		return nil
 	}
-	var points []stats.GrowthPoint
+	var points []law.Point
 	for _, l := range r.Levels {
 		if l.Utilisation == nil {
 			return nil
@@ -468,7 +469,7 @@ func (r *Report) grow() error {
 			points = append(points, p)
 		}
 	}
-	g, err := stats.Grow(points)
+	g, err := law.Grow(points)
 	if err != nil {
 		return err
 	}
@@ -516,8 +517,8 @@ func (t *Trial) ready() float64 {
 }
 
 // point is what one replicate says of growth.
-func point(t *Trial) (stats.GrowthPoint, error) {
-	p := stats.GrowthPoint{Level: t.Level, Utilisation: t.Utilisation, Loads: t.ready()}
+func point(t *Trial) (law.Point, error) {
+	p := law.Point{Level: t.Level, Utilisation: t.Utilisation, Loads: t.ready()}
 	if t.Utilisation > 0 && t.Block > 0 && t.Achieved > 0 {
 		p.Service = t.Block * t.Utilisation / t.Achieved * 1e9 // block over capacity
 		outstanding := t.Outstanding

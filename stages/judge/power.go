@@ -11,6 +11,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
 	"barograph/stages/stats"
+	"barograph/stages/stats/law"
 )
 
 // What Foresee tries: how far replicates may scatter, and by how much the
@@ -52,7 +53,7 @@ func Foresee(s *cell.Spec) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var levels []stats.GrowthPoint
+	var levels []law.Point
 	replicates := map[string]int{}
 	fewest := math.MaxInt
 	for _, in := range s.OfKind("infer") {
@@ -76,7 +77,7 @@ func Foresee(s *cell.Spec) (string, error) {
 			continue
 		}
 		l := loads[in.ID]
-		p := stats.GrowthPoint{Level: level, Service: float64(l.Block) / capacity * 1e9}
+		p := law.Point{Level: level, Service: float64(l.Block) / capacity * 1e9}
 		p.Queued = float64(l.Threads*l.Outstanding) * p.Service
 		switch {
 		case l.Threads == 0:
@@ -104,7 +105,7 @@ func Foresee(s *cell.Spec) (string, error) {
 	}
 	for _, effect := range powerEffect {
 		for _, noise := range powerNoise {
-			d, err := stats.PlannedDesign(levels, least, noise, effect)
+			d, err := law.PlannedDesign(levels, least, noise, effect)
 			if err != nil { // the same for every effect: the design lacks something
 				fmt.Fprintf(&b, "%v; limited rates, such as rate: 50%%, spread loads over the link\n", err)
 				return b.String(), nil

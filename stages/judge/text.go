@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 
 	"barograph/stages/stats"
+	"barograph/stages/stats/law"
 
 	"github.com/go-gota/gota/dataframe"
 	"github.com/go-gota/gota/series"
@@ -99,7 +100,7 @@ func (r *Report) Laws() [][]string {
 	return lawRows(&r.Growth.Comparison)
 }
 
-func lawRows(c *stats.Comparison) [][]string {
+func lawRows(c *law.Comparison) [][]string {
 	rows := [][]string{{"law", "of the median", "AICc", "BIC", "error at a level left out", "AICc on p99"}}
 	if c == nil {
 		return rows

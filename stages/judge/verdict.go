@@ -5,7 +5,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/stages/recording"
-	"barograph/stages/stats"
+	"barograph/stages/stats/law"
 )
 
 // The claims of the paper.
@@ -112,12 +112,12 @@ func (r *Report) c2(run *recording.Run) cell.Verdict {
 		return say(cell.NotIdentified, "utilisation is unknown: the link was not calibrated, or the file has no such column")
 	case r.overdriven():
 		return say(cell.NotIdentified, "loads used more than %.0f%% of the calibrated capacity, so utilisation is no share of anything", 100*most)
-	case g.Law == stats.Exponential:
+	case g.Law == law.Exponential:
 		return say(cell.Reproduced, "%s: %s", g.Because, g.Median[0])
 	case g.Law != "":
 		return say(cell.Refuted, "%s: %s", g.Because, g.Median[0])
-	case g.Whole != nil && g.Whole.Law == stats.Turns:
-		behind, _ := g.Whole.Behind(stats.Exponential)
+	case g.Whole != nil && g.Whole.Law == law.Turns:
+		behind, _ := g.Whole.Behind(law.Exponential)
 		return say(cell.Refuted, "by the law of turns, over every level with those that fill the link: %s; exponential lies behind by %.1f on the median and %.1f on p99; %s",
 			g.Whole.Because, behind[0], behind[1], g.Whole.Median[0])
 	case g.Split != nil:
@@ -156,8 +156,8 @@ func (r *Report) trails() (says string, out bool) {
 	if g == nil || len(g.Median) == 0 {
 		return "", false
 	}
-	behind, out := g.Behind(stats.Exponential)
-	if !out && (g.Median[0].Law == stats.Exponential || g.Median[1].Law == stats.Exponential) {
+	behind, out := g.Behind(law.Exponential)
+	if !out && (g.Median[0].Law == law.Exponential || g.Median[1].Law == law.Exponential) {
 		return "", false
 	}
 	says = fmt.Sprintf("exponential lies behind %s by %.1f in AICc on the median", g.Median[0].Law, behind[0])

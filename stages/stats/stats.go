@@ -1,6 +1,6 @@
 // Package stats turns latency samples into statements with stated error:
-// distributions with bands, quantiles with intervals, trends with p-values,
-// growth laws with rivals.
+// distributions with bands, quantiles with intervals, trends with p-values.
+// Package law below it names laws of growth, with their rivals.
 //
 // It promises three things. A number that the sample cannot carry is not given:
 // its value is NaN and its Doubt says how many samples it needs. Doubt is data,

@@ -33,10 +33,6 @@ type reference struct {
 		Tied             bool
 		J, Exact, Normal float64
 	}
-	Growth struct {
-		Rho, Queued, Service, Y []float64
-		Fits                    map[string]struct{ RSS, AICc, BIC float64 }
-	}
 }
 
 func loadReference(t *testing.T) (r reference) {
@@ -177,8 +173,6 @@ func TestArgumentsAreChecked(t *testing.T) {
 		"one group":       func() error { _, err := JonckheereTerpstra([][]float64{{1}}, 0, 0); return err },
 		"empty group":     func() error { _, err := JonckheereTerpstra([][]float64{{1}, {}}, 0, 0); return err },
 		"NaN in a group":  func() error { _, err := JonckheereTerpstra([][]float64{{1}, {math.NaN()}}, 0, 0); return err },
-		"zero latency":    func() error { _, err := Grow([]GrowthPoint{{Level: "0"}}); return err },
-		"utilisation NaN": func() error { _, err := Grow([]GrowthPoint{{Utilisation: math.NaN(), Median: 1, P99: 1}}); return err },
 	} {
 		if f() == nil {
 			t.Errorf("%s: no error", name)

@@ -19,6 +19,7 @@ import (
 	"barograph/pipeline/record"
 	"barograph/stages/link"
 	"barograph/stages/stats"
+	"barograph/stages/stats/law"
 	"barograph/stages/twin/predict"
 )
 
@@ -56,7 +57,7 @@ func Staircase(cases []*predict.Case, card *link.Card) (Judgement, error) {
 		return judgement("T1", verdict, effect, format, args...), nil
 	}
 	m := predict.FromCard(card, false)
-	var points []stats.GrowthPoint
+	var points []law.Point
 	for _, c := range cases {
 		p, ok := step(m, c)
 		if !ok {
@@ -76,7 +77,7 @@ func Staircase(cases []*predict.Case, card *link.Card) (Judgement, error) {
 			points = append(points, p)
 		}
 	}
-	c, err := stats.Stairs(points)
+	c, err := law.Stairs(points)
 	if err != nil {
 		return Judgement{}, err
 	}
@@ -86,9 +87,9 @@ func Staircase(cases []*predict.Case, card *link.Card) (Judgement, error) {
 	could := ""
 	if d, ok := c.Design(); ok {
 		m := d.Confuse(sets, seed)
-		could = fmt.Sprintf("; were it true, %d own times like these would show turns in %.0f%% of simulated sets, and a line, were that true, in %.0f%%", c.Levels, 100*m.Share(stats.Turns, stats.Turns), 100*m.Share(stats.Line, stats.Line))
+		could = fmt.Sprintf("; were it true, %d own times like these would show turns in %.0f%% of simulated sets, and a line, were that true, in %.0f%%", c.Levels, 100*m.Share(law.Turns, law.Turns), 100*m.Share(law.Line, law.Line))
 	}
-	at := slices.IndexFunc(c.Median, func(f stats.Fit) bool { return f.Law == stats.Turns })
+	at := slices.IndexFunc(c.Median, func(f law.Fit) bool { return f.Law == law.Turns })
 	turn := c.Median[at].B
 	effect := math.NaN()
 	for _, w := range card.Ways {
@@ -96,9 +97,9 @@ func Staircase(cases []*predict.Case, card *link.Card) (Judgement, error) {
 			effect = turn/w.Turn.Length.Value - 1
 		}
 	}
-	_, out := c.Behind(stats.Turns)
+	_, out := c.Behind(law.Turns)
 	switch {
-	case c.Law == stats.Turns:
+	case c.Law == law.Turns:
 		return say(cell.Reproduced, effect, "%s: turns of %.4f ms, and a model left out is missed by %.1f%%%s", c.Because, turn/1e6, 100*math.Expm1(c.Median[0].CV), could)
 	case c.Law != "" || out:
 		return say(cell.Refuted, effect, "%s: %s%s", c.Because, c.Median[0], could)
@@ -108,7 +109,7 @@ func Staircase(cases []*predict.Case, card *link.Card) (Judgement, error) {
 
 // step is a case as a step of the staircase, without its latency; not ok where it is
 // none.
-func step(m *predict.Machine, c *predict.Case) (p stats.GrowthPoint, ok bool) {
+func step(m *predict.Machine, c *predict.Case) (p law.Point, ok bool) {
 	l := &c.Condition
 	if l.Class() != "full link" || len(c.Own.Calls) == 0 {
 		return p, false
@@ -129,7 +130,7 @@ func step(m *predict.Machine, c *predict.Case) (p stats.GrowthPoint, ok bool) {
 		if len(copies) == 0 {
 			return p, false
 		}
-		p = stats.GrowthPoint{Level: c.Own.Model, Own: c.Own.Quantile(0.5), OwnP99: c.Own.Quantile(0.99), Loads: float64(l.Loads)}
+		p = law.Point{Level: c.Own.Model, Own: c.Own.Quantile(0.5), OwnP99: c.Own.Quantile(0.99), Loads: float64(l.Loads)}
 		if c.Own.Sequence > 0 {
 			p.Level += fmt.Sprintf(" %d x %d", c.Own.Batch, c.Own.Sequence)
 		}

@@ -36,10 +36,11 @@ const module = "barograph"
 // allowed lists the packages a notebook may import, and which of their names it
 // may not use, with the reason. A name that is generic cannot be interpreted.
 var allowed = map[string]map[string]string{
-	"barograph/notebooks/nb":  nil,
-	"barograph/stages/figure": nil,
-	"barograph/stages/judge":  {"Command": stdin, "Read": stdin},
-	"barograph/stages/stats":  nil,
+	"barograph/notebooks/nb":     nil,
+	"barograph/stages/figure":    nil,
+	"barograph/stages/judge":     {"Command": stdin, "Read": stdin},
+	"barograph/stages/stats":     nil,
+	"barograph/stages/stats/law": nil,
 
 	"bytes":          {"Title": deprecated},
 	"errors":         {"AsType": generic},

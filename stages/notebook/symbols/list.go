@@ -6,13 +6,14 @@ import "reflect"
 
 // Digest changes with everything a notebook sees: the sources of nb and of what
 // it calls in this module, comments aside, and the versions of other modules.
-const Digest = "sha256:fda7a00b5e2df4a336ae3f8dd5461146f7bda306ab68875ee67bdfc3c5c25345"
+const Digest = "sha256:fd2e94fa67d0b0c017962a9d4fec4c5d58ef42ec7e5f49c611771c6016a48936"
 
 var packages = map[string]func() map[string]reflect.Value{
 	"barograph/notebooks/nb":            x_barograph_notebooks_nb,
 	"barograph/stages/figure":           x_barograph_stages_figure,
 	"barograph/stages/judge":            x_barograph_stages_judge,
 	"barograph/stages/stats":            x_barograph_stages_stats,
+	"barograph/stages/stats/law":        x_barograph_stages_stats_law,
 	"bytes":                             x_bytes,
 	"errors":                            x_errors,
 	"fmt":                               x_fmt,

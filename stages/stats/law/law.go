@@ -1,4 +1,11 @@
-package stats
+// Package law says which law of growth latency follows as a link fills, with its
+// rivals, and whether a design could have told them apart (rules 11 to 13 of
+// stages/README.md).
+//
+// It promises what package stats does: what the data cannot tell is not named, and
+// the same input, seed included, gives the same output. Latencies are nanoseconds,
+// utilisations shares from 0.
+package law
 
 import (
 	"cmp"
@@ -7,9 +14,9 @@ import (
 	"slices"
 )
 
-// A GrowthPoint is one replicate of one level: what the link carried, and what
+// A Point is one replicate of one level: what the link carried, and what
 // latency it went with.
-type GrowthPoint struct {
+type Point struct {
 	Level       string  // points of one name are left out together by cross-validation
 	Utilisation float64 // achieved, as a share of a named denominator (rule 11)
 	// Queued is the bytes in flight (threads x outstanding x block) over the
@@ -91,7 +98,7 @@ type Growth struct {
 }
 
 // abscissa returns g, for which every law but the exponential is a + b g.
-func (f Fit) abscissa(p GrowthPoint) float64 {
+func (f Fit) abscissa(p Point) float64 {
 	switch rho := p.Utilisation; f.Law {
 	case Linear, Exponential:
 		return rho
@@ -110,7 +117,7 @@ func (f Fit) abscissa(p GrowthPoint) float64 {
 }
 
 // At returns the law's latency at a point, in nanoseconds.
-func (f Fit) At(p GrowthPoint) float64 {
+func (f Fit) At(p Point) float64 {
 	switch f.Law {
 	case Exponential:
 		return f.A * math.Exp(f.B*p.Utilisation)
@@ -148,9 +155,9 @@ func (f Fit) parameters() float64 {
 // n ln(RSS/n) + k ln n (Schwarz, 1978), k counting the variance. Levels at
 // Saturated or more are left out of the comparison, since no law in rho speaks
 // of them.
-func Grow(points []GrowthPoint) (Growth, error) {
+func Grow(points []Point) (Growth, error) {
 	var g Growth
-	var used []GrowthPoint
+	var used []Point
 	for i, p := range points {
 		if !finite(p.Utilisation) || p.Utilisation < 0 || !finite(p.Queued) || p.Queued < 0 || !finite(p.Service) || p.Service < 0 {
 			return g, fmt.Errorf("growth law: point %d of level %q: utilisation %v, queued %v or service %v is negative or not a number", i, p.Level, p.Utilisation, p.Queued, p.Service)
@@ -176,7 +183,7 @@ func Grow(points []GrowthPoint) (Growth, error) {
 	g.Split = split(points)
 	if whole := len(all); whole >= minLevels && len(g.Saturated) > 0 && turnsKnown(points) {
 		laws := []string{Constant, Linear, Exponential, HockeyStick, Turns}
-		if distinguishable(points, func(p GrowthPoint) float64 { return p.Queued }, false) == "" {
+		if distinguishable(points, func(p Point) float64 { return p.Queued }, false) == "" {
 			laws = append(laws, QueuedBytes)
 		}
 		c := compare(laws, points)
@@ -187,12 +194,12 @@ func Grow(points []GrowthPoint) (Growth, error) {
 		return g, nil
 	}
 	laws := []string{Constant, Linear, Exponential, Queue, HockeyStick}
-	if reason := distinguishable(used, func(p GrowthPoint) float64 { return p.Service }, true); reason == "" {
+	if reason := distinguishable(used, func(p Point) float64 { return p.Service }, true); reason == "" {
 		laws = append(laws, MD1)
 	} else {
 		g.Unavailable = append(g.Unavailable, MD1+": "+reason)
 	}
-	if reason := distinguishable(used, func(p GrowthPoint) float64 { return p.Queued }, false); reason == "" {
+	if reason := distinguishable(used, func(p Point) float64 { return p.Queued }, false); reason == "" {
 		laws = append(laws, QueuedBytes)
 	} else {
 		g.Unavailable = append(g.Unavailable, QueuedBytes+": "+reason)
@@ -205,18 +212,18 @@ func Grow(points []GrowthPoint) (Growth, error) {
 }
 
 // compare fits laws to points and names the one that both statistics identify.
-func compare(laws []string, used []GrowthPoint) Comparison {
+func compare(laws []string, used []Point) Comparison {
 	levels := levelsOf(used)
 	c := Comparison{Levels: len(levels), design: together(used, levels)}
-	median := observe(used, func(p GrowthPoint) float64 { return p.Median })
+	median := observe(used, func(p Point) float64 { return p.Median })
 	c.Median = fits(laws, median)
 	c.Noise[0] = noise(median)
-	if !slices.ContainsFunc(used, func(p GrowthPoint) bool { return math.IsNaN(p.P99) }) {
+	if !slices.ContainsFunc(used, func(p Point) bool { return math.IsNaN(p.P99) }) {
 		tails := slices.Clone(used)
 		for i := range tails {
 			tails[i].Own = tails[i].OwnP99
 		}
-		p99 := observe(tails, func(p GrowthPoint) float64 { return p.P99 })
+		p99 := observe(tails, func(p Point) float64 { return p.P99 })
 		c.P99 = fits(laws, p99)
 		c.Noise[1] = noise(p99)
 	}
@@ -226,7 +233,7 @@ func compare(laws []string, used []GrowthPoint) Comparison {
 
 // An observation is what one or several replicates at one place say.
 type observation struct {
-	GrowthPoint
+	Point
 	ln     float64 // mean of ln latency
 	weight float64 // replicates
 	square float64 // sum of their squared deviations from the mean
@@ -234,7 +241,7 @@ type observation struct {
 
 // observe takes one statistic of points; those of a level at one place make one
 // observation, which gives the same fits for less work.
-func observe(points []GrowthPoint, y func(GrowthPoint) float64) (out []observation) {
+func observe(points []Point, y func(Point) float64) (out []observation) {
 	type place struct {
 		level                                    string
 		utilisation, queued, service, own, loads float64
@@ -246,7 +253,7 @@ func observe(points []GrowthPoint, y func(GrowthPoint) float64) (out []observati
 		if !seen {
 			i = len(out)
 			index[at] = i
-			out = append(out, observation{GrowthPoint: p})
+			out = append(out, observation{Point: p})
 		}
 		o := &out[i]
 		d := math.Log(y(p)) - o.ln
@@ -258,7 +265,7 @@ func observe(points []GrowthPoint, y func(GrowthPoint) float64) (out []observati
 }
 
 // together returns one observation a level, where its replicates are on average.
-func together(points []GrowthPoint, levels []string) []observation {
+func together(points []Point, levels []string) []observation {
 	out := make([]observation, len(levels))
 	for i, level := range levels {
 		o := &out[i]
@@ -376,7 +383,7 @@ func (g *Comparison) Behind(law string) (behind [2]float64, out bool) {
 	return behind, out
 }
 
-func levelsOf(points []GrowthPoint) (levels []string) {
+func levelsOf(points []Point) (levels []string) {
 	for _, p := range points {
 		if !slices.Contains(levels, p.Level) {
 			levels = append(levels, p.Level)
@@ -387,7 +394,7 @@ func levelsOf(points []GrowthPoint) (levels []string) {
 
 // distinguishable returns why a law that depends on v cannot be told from its
 // rivals, or nothing. Where loaded is set, only points under load count.
-func distinguishable(points []GrowthPoint, v func(GrowthPoint) float64, loaded bool) (reason string) {
+func distinguishable(points []Point, v func(Point) float64, loaded bool) (reason string) {
 	low, high := math.Inf(1), 0.0
 	for _, p := range points {
 		if loaded && p.Utilisation == 0 {
@@ -429,7 +436,7 @@ func fits(laws []string, observed []observation) []Fit {
 			f := fit(law, rest)
 			for _, o := range observed {
 				if o.Level == level {
-					d := o.ln - math.Log(f.At(o.GrowthPoint))
+					d := o.ln - math.Log(f.At(o.Point))
 					square[i] += o.weight*d*d + o.square
 				}
 			}
@@ -505,7 +512,7 @@ func (f *Fit) proportional(observed []observation) {
 	g := make([]float64, len(observed))
 	n := 0.0
 	for i, o := range observed {
-		g[i] = f.abscissa(o.GrowthPoint)
+		g[i] = f.abscissa(o.Point)
 		n += o.weight
 	}
 	largest := slices.Max(g)

@@ -1,4 +1,4 @@
-package stats
+package law
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 // rounded up to a turn, a straight line of it, among which are a fixed delay and a
 // slowdown by a factor, or neither. A point is a model or a kernel beside a load, and its level names it; the rules
 // are those of [Grow], with what is left out a model.
-func Stairs(points []GrowthPoint) (Comparison, error) {
+func Stairs(points []Point) (Comparison, error) {
 	for i, p := range points {
 		if !(p.Own > 0) || !(p.OwnP99 >= p.Own) || math.IsInf(p.OwnP99, 0) || !(p.Copy >= 0) || p.Copy >= p.Own || !(p.Loads >= 1) || math.IsInf(p.Loads, 0) {
 			return Comparison{}, fmt.Errorf("stairs: point %d, %q: own time %v, at p99 %v, of which %v copying, beside %v loads", i, p.Level, p.Own, p.OwnP99, p.Copy, p.Loads)
@@ -27,7 +27,7 @@ func Stairs(points []GrowthPoint) (Comparison, error) {
 
 // turnsKnown tells whether points say enough for the law of turns: how many loads have
 // more than one copy ready, at some none and at some one at least.
-func turnsKnown(points []GrowthPoint) bool {
+func turnsKnown(points []Point) bool {
 	without, with := false, false
 	for _, p := range points {
 		if math.IsNaN(p.Loads) {
@@ -40,7 +40,7 @@ func turnsKnown(points []GrowthPoint) bool {
 
 // turned is the own time of a call, less its copy, rounded up to a turn of each load,
 // and its copy.
-func turned(p GrowthPoint, turn float64) float64 {
+func turned(p Point, turn float64) float64 {
 	step := turn * p.Loads
 	return math.Ceil((p.Own-p.Copy)/step)*step + p.Copy
 }
@@ -82,7 +82,7 @@ func (f *Fit) turns(observed []observation) {
 	base := make([]float64, len(loaded))
 	try := func(turn float64) (rss, a float64) {
 		for i, o := range loaded {
-			p := o.GrowthPoint
+			p := o.Point
 			if !known {
 				p.Own = f.A
 			}

@@ -1,4 +1,4 @@
-package stats
+package law
 
 import (
 	"fmt"
@@ -20,10 +20,10 @@ var (
 
 // stairs draws what models would take beside a full link by a law, with the noise of
 // three replicates.
-func stairs(times []float64, law func(own float64) float64, noise float64, rng *rand.Rand) (points []GrowthPoint) {
+func stairs(times []float64, law func(own float64) float64, noise float64, rng *rand.Rand) (points []Point) {
 	for i, own := range times {
 		for range 3 {
-			p := GrowthPoint{Level: fmt.Sprint(i), Own: own * 1e6, OwnP99: own * 1.02e6, Loads: 1}
+			p := Point{Level: fmt.Sprint(i), Own: own * 1e6, OwnP99: own * 1.02e6, Loads: 1}
 			p.Median = law(p.Own) * math.Exp(noise*rng.NormFloat64())
 			p.P99 = law(p.OwnP99) * math.Exp(2*noise*rng.NormFloat64())
 			points = append(points, p)
@@ -79,10 +79,10 @@ func TestStairs(t *testing.T) {
 func TestStairsOfSeveralLoads(t *testing.T) {
 	const turn = 1_051_500.0
 	rng := rand.New(rand.NewPCG(3, 4))
-	var points []GrowthPoint
+	var points []Point
 	for _, n := range []float64{1, 2, 3} {
 		for i, own := range modelTimes {
-			p := GrowthPoint{Level: fmt.Sprint(n, i), Own: own * 1e6, OwnP99: own * 1e6, Copy: 10e3, Loads: n}
+			p := Point{Level: fmt.Sprint(n, i), Own: own * 1e6, OwnP99: own * 1e6, Copy: 10e3, Loads: n}
 			p.Median = (math.Ceil((p.Own-p.Copy)/(n*turn))*n*turn + p.Copy) * math.Exp(0.003*rng.NormFloat64())
 			p.P99 = p.Median * 1.01
 			points = append(points, p)
@@ -95,15 +95,15 @@ func TestStairsOfSeveralLoads(t *testing.T) {
 }
 
 func TestStairsRefuses(t *testing.T) {
-	for _, p := range []GrowthPoint{
+	for _, p := range []Point{
 		{Own: 0, Loads: 1, Median: 1, P99: 1}, {Own: 1, OwnP99: 1, Copy: 1, Loads: 1, Median: 1, P99: 1}, {Own: 1, OwnP99: 1, Loads: 0, Median: 1, P99: 1},
 		{Own: 1, OwnP99: 0.5, Loads: 1, Median: 1, P99: 1}, {Own: 1, OwnP99: 1, Loads: math.NaN(), Median: 1, P99: 1}, {Own: 1, OwnP99: 1, Loads: 1, Median: 0, P99: 1}, {Own: math.Inf(1), Loads: 1, Median: 1, P99: 1},
 	} {
-		if _, err := Stairs([]GrowthPoint{p}); err == nil {
+		if _, err := Stairs([]Point{p}); err == nil {
 			t.Errorf("%+v is taken", p)
 		}
 	}
-	c, err := Stairs([]GrowthPoint{{Own: 1, OwnP99: 1, Loads: 1, Median: 2, P99: 2}})
+	c, err := Stairs([]Point{{Own: 1, OwnP99: 1, Loads: 1, Median: 2, P99: 2}})
 	if err != nil || c.Law != "" || c.Because == "" {
 		t.Errorf("one model: %+v, %v", c, err)
 	}
@@ -113,7 +113,7 @@ func TestStairsRefuses(t *testing.T) {
 // copy ready takes two turns. Laws in the share of the link see a jump from 85 to 96%.
 func TestTurnsOverEveryLevel(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
-	var points []GrowthPoint
+	var points []Point
 	for i, rho := range []float64{0, 0.847, 0.963, 0.978, 0.987, 0.990} {
 		for range 5 {
 			y := 1.227e6
@@ -124,7 +124,7 @@ func TestTurnsOverEveryLevel(t *testing.T) {
 			case i > 1:
 				y, loads = 2.121e6, 1
 			}
-			points = append(points, GrowthPoint{
+			points = append(points, Point{
 				Level: fmt.Sprint(i), Utilisation: rho, Queued: float64(i*i) * 0.08e6, Service: float64(i) * 0.08e6,
 				Loads: loads, Median: y * math.Exp(0.004*rng.NormFloat64()), P99: 1.02 * y * math.Exp(0.008*rng.NormFloat64()),
 			})

@@ -1,4 +1,4 @@
-package stats
+package law
 
 import (
 	"cmp"
@@ -120,11 +120,11 @@ func (g Comparison) Design() (Design, bool) {
 // scatter by noise and p99s by three times that, and laws that raise latency by
 // the factor effect over the levels' range. It fails where there is nothing to
 // tell laws apart by.
-func PlannedDesign(levels []GrowthPoint, replicates int, noise, effect float64) (Design, error) {
+func PlannedDesign(levels []Point, replicates int, noise, effect float64) (Design, error) {
 	if replicates < 1 || !(noise > 0) || !(effect > 1) {
 		return Design{}, fmt.Errorf("design of %d replicates with noise %v and an effect of %v: want at least 1, above 0 and above 1", replicates, noise, effect)
 	}
-	var points []GrowthPoint
+	var points []Point
 	for _, l := range levels {
 		l.Median, l.P99 = 1, 1
 		points = append(points, l)
@@ -147,7 +147,7 @@ func PlannedDesign(levels []GrowthPoint, replicates int, noise, effect float64) 
 		}
 		low, high := math.Inf(1), math.Inf(-1)
 		for _, o := range d.points {
-			x := truth.abscissa(o.GrowthPoint)
+			x := truth.abscissa(o.Point)
 			low, high = math.Min(low, x), math.Max(high, x)
 		}
 		switch {
@@ -202,7 +202,7 @@ func (d Design) recover(truth [2]Fit, sets int, seed uint64) Recovery {
 				if s == 1 {
 					o.Own = o.OwnP99
 				}
-				o.ln = math.Log(truth[s].At(o.GrowthPoint)) + d.noise[s]*rng.NormFloat64()/math.Sqrt(o.weight)
+				o.ln = math.Log(truth[s].At(o.Point)) + d.noise[s]*rng.NormFloat64()/math.Sqrt(o.weight)
 				if o.weight > 1 {
 					chi := distuv.ChiSquared{K: o.weight - 1, Src: rng}
 					o.square = d.noise[s] * d.noise[s] * chi.Rand()

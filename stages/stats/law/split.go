@@ -1,4 +1,4 @@
-package stats
+package law
 
 import (
 	"fmt"
@@ -28,7 +28,7 @@ const (
 // split returns the pair of levels that says so most clearly, or nil. All levels
 // count, saturated ones as equally used; the most that an exponential can explain
 // is the data's whole rise over its whole range of utilisation.
-func split(points []GrowthPoint) *Split {
+func split(points []Point) *Split {
 	type level struct {
 		name                string
 		n, rho, ln, squares float64
