@@ -91,8 +91,13 @@ func (s *simulation) time(c device.Call, latencies []int64, _ time.Duration) ([]
 	if m.Sim == nil {
 		m.Sim = map[string]float64{}
 	}
-	maps.Copy(m.Sim, map[string]float64{"noise": 0, "compute_ns": float64(max(1, c.Kernel)), "bytes_in": 0, "bytes_out": 0})
-	m.Sim[map[device.Direction]string{device.H2D: "bytes_in", device.D2H: "bytes_out"}[c.Direction]] = float64(c.Bytes)
+	maps.Copy(m.Sim, map[string]float64{"noise": 0, "compute_ns": float64(max(1, c.Kernel)), "behind": 1, "copies_in": 0, "copies_out": 0})
+	if c.Kernel < 0 {
+		m.Sim["behind"] = 0
+	}
+	if way := map[device.Direction]string{device.H2D: "in", device.D2H: "out"}[c.Direction]; c.Bytes > 0 {
+		m.Sim["copies_"+way], m.Sim["bytes_"+way] = 1, float64(c.Bytes)
+	}
 	calls, err := sim.Run(m, s.gang, sim.Request{Calls: len(latencies), Seed: 1})
 	for i, call := range calls {
 		latencies[i] = call.Latency

@@ -69,7 +69,7 @@ var Defaults = map[string]float64{
 	"fetch_ns":       0, // by how much a load that fills the link to the device holds up a request's commands
 	"jitter_ns":      0, // by how much gap_ns is longer, on average
 	"late_ns":        0, // by how much a stressor thread that sleeps wakes late, on average
-	"copies_in":      1, // copies that bytes_in are divided into
+	"copies_in":      1, // copies that bytes_in are divided into; 0: no input is copied
 	"copies_out":     1,
 }
 
@@ -342,7 +342,7 @@ func (t *trial) over(l *twin.Load, begun int64) int64 {
 func (t *trial) service(seed uint64, done func(Call) bool) *twin.Service {
 	rng := rand.New(rand.NewPCG(seed, 0x6261726f))
 	parts := func(way string) []int64 {
-		n := max(1, int64(t.param["copies_"+way]))
+		n := int64(t.param["copies_"+way])
 		bytes := int64(t.param["bytes_"+way])
 		copies := make([]int64, n)
 		for i := range copies {
