@@ -36,31 +36,36 @@ const widest = 240
 // Error returns file:line:col: message, then the line with a caret below the
 // column, then the hint.
 func (e *Error) Error() string {
-	var b strings.Builder
-	b.WriteString(e.Pos.String() + ": " + e.Msg)
-	if e.Source != "" {
-		number := ""
-		if e.Pos.Line > 0 {
-			number = fmt.Sprint(e.Pos.Line)
-		}
-		line := []rune(e.Source)
-		col := min(max(e.Pos.Col-1, 0), len(line))
-		if len(line) > widest {
-			from := max(0, col-widest/2)
-			line, col = line[from:min(from+widest, len(line))], col-from
-		}
-		before := slices.Clone(line[:col])
-		for i, r := range before {
-			if r != '\t' { // a tab below a tab keeps the caret in its column
-				before[i] = ' '
-			}
-		}
-		fmt.Fprintf(&b, "\n %5s | %s\n %5s | %s^", number, string(line), "", string(before))
-	}
+	text := e.Pos.String() + ": " + e.Msg + Excerpt(e.Pos, e.Source)
 	if e.Hint != "" {
-		b.WriteString("\n  hint: " + e.Hint)
+		text += "\n  hint: " + e.Hint
 	}
-	return b.String()
+	return text
+}
+
+// Excerpt returns a line with a caret below its column, to follow a message;
+// nothing of an empty one.
+func Excerpt(at Pos, text string) string {
+	if text == "" {
+		return ""
+	}
+	number := ""
+	if at.Line > 0 {
+		number = fmt.Sprint(at.Line)
+	}
+	line := []rune(text)
+	col := min(max(at.Col-1, 0), len(line))
+	if len(line) > widest {
+		from := max(0, col-widest/2)
+		line, col = line[from:min(from+widest, len(line))], col-from
+	}
+	before := slices.Clone(line[:col])
+	for i, r := range before {
+		if r != '\t' { // a tab below a tab keeps the caret in its column
+			before[i] = ' '
+		}
+	}
+	return fmt.Sprintf("\n %5s | %s\n %5s | %s^", number, string(line), "", string(before))
 }
 
 // String writes file:line:col, or only the file where there is no line.

@@ -18,6 +18,7 @@ import (
 	"unicode/utf8"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/source"
 	"barograph/stages/notebook/lower"
 	"barograph/stages/notebook/symbols"
 )
@@ -73,20 +74,8 @@ func (e *Error) Error() string {
 	if e.Part != "" {
 		fmt.Fprintf(&b, " (in %q)", e.Part)
 	}
-	if e.Text == "" {
-		return b.String()
-	}
-	number := fmt.Sprint(e.Line)
 	before := e.Text[:min(max(e.Col-1, 0), len(e.Text))]
-	// Tabs stay tabs, so that the caret stands under its column at any width.
-	pad := strings.Map(func(r rune) rune {
-		if r == '\t' {
-			return r
-		}
-		return ' '
-	}, before)
-	fmt.Fprintf(&b, "\n  %s | %s\n  %*s | %s^", number, e.Text, len(number), "", pad)
-	return b.String()
+	return b.String() + source.Excerpt(source.Pos{Line: e.Line, Col: utf8.RuneCountInString(before) + 1}, e.Text)
 }
 
 // Errors are the things wrong with one notebook, in the order of its lines.
