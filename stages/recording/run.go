@@ -153,8 +153,9 @@ func (r *Run) Of() string {
 func (r *Run) Lost() float64 {
 	var delay, window int64
 	for _, t := range r.Trials {
-		delay += t.Infer.Delay
-		window += t.Infer.Window[1] - t.Infer.Window[0]
+		timed := t.Infer.Window[1] - t.Infer.Window[0]
+		delay += min(t.Infer.Delay, timed) // some recordings count what came before the window too
+		window += timed
 	}
 	if window == 0 {
 		return 0

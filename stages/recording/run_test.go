@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"barograph/stages/result"
 )
 
 func TestGates(t *testing.T) {
@@ -18,5 +20,14 @@ func TestGates(t *testing.T) {
 	r.Trials = r.Trials[:2]
 	if got := r.Gates(); got != "" {
 		t.Errorf("Gates() = %q without a failure", got)
+	}
+}
+
+// TestLost: a recording may count delays from before its window, and no wait is
+// longer than the time that was timed.
+func TestLost(t *testing.T) {
+	r := Run{Trials: []*Trial{{Infer: result.Infer{Window: [2]int64{100, 200}, Delay: 483}}, {Infer: result.Infer{Window: [2]int64{300, 600}}}}}
+	if lost := r.Lost(); lost != 0.25 {
+		t.Error(lost)
 	}
 }

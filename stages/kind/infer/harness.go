@@ -173,14 +173,29 @@ func (h *Harness) Time(ctx context.Context, n int, progress func(done int)) ([]S
 		}
 	}
 	before := observe()
+	begun := cell.Now()
 	err := loop(ctx, samples, at(h.due), &done, call)
+	ended := cell.Now()
 	after := observe()
 	h.About.GCs += after.gcs - before.gcs
-	h.About.Delay += after.delay - before.delay
 	if err != nil {
 		return nil, fmt.Errorf("call %d: %w", done.Load()+1, err)
 	}
+	if h.due != nil {
+		begun = samples[0].Scheduled // until then the thread sleeps, and waits for nothing
+	}
+	h.About.Delay += within(after.delay-before.delay, begun, ended, samples)
 	return samples, nil
+}
+
+// within returns how much of a delay, seen between two times, fell into the window
+// of the calls: the thread may lose its processor before the first and after the
+// last, for longer than short calls take. What passed outside is taken for delay,
+// since a thread that is not delayed passes it in microseconds.
+func within(delay, begun, ended int64, samples []Sample) int64 {
+	first, last := samples[0].Scheduled, samples[len(samples)-1].End
+	outside := max(first-begun, 0) + max(ended-last, 0)
+	return min(max(delay-outside, 0), last-first)
 }
 
 // Tensors returns the data of inputs and outputs, by name, as the last call left
