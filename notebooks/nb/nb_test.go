@@ -253,7 +253,7 @@ func TestRunSaysWhatWasLost(t *testing.T) {
 }
 
 func TestMilliseconds(t *testing.T) {
-	for ns, want := range map[float64]string{0: "0.000", 3.53e6: "3.530", 12.345e6: "12.35", 1234.56e6: "1234.6", -1500: "-0.002"} {
+	for ns, want := range map[float64]string{0: "0.000", 3.53e6: "3.530", 12.345e6: "12.35", 1234.56e6: "1234.6", 1500e3: "1.500", 12_300: "0.012", 9876: "0.00988", -1500: "-0.00150", 79: "0.000079", 0.2: "0.000"} {
 		if got := Milliseconds(ns); got != want {
 			t.Errorf("%v ns is %s ms, want %s", ns, got, want)
 		}

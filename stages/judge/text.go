@@ -83,7 +83,11 @@ func (r *Report) Changes() [][]string {
 		for _, c := range []stats.Change{s.Deciles[0], s.Deciles[4], s.Deciles[8], s.P99} {
 			text := "n too small"
 			if c.Change.Doubt == "" {
-				text = fmt.Sprintf("%+.3f [%+.3f, %+.3f]", c.Change.Value/1e6, c.Change.Low/1e6, c.Change.High/1e6)
+				digits := 3
+				if max(c.Before, c.After) < 1e4 {
+					digits = 6 // of a millisecond: nanoseconds
+				}
+				text = fmt.Sprintf("%+.*f [%+.*f, %+.*f]", digits, c.Change.Value/1e6, digits, c.Change.Low/1e6, digits, c.Change.High/1e6)
 			}
 			row = append(row, text)
 		}

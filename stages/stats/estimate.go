@@ -78,11 +78,13 @@ func (e Estimate) MarshalJSON() ([]byte, error) {
 }
 
 // Milliseconds writes nanoseconds as milliseconds, to a thousandth below 10 and
-// four digits above.
+// four digits above; below a hundredth to three digits, as far as the nanosecond.
 func Milliseconds(ns float64) string {
 	ms := ns / 1e6
-	switch {
-	case math.Abs(ms) < 10:
+	switch size := math.Abs(ms); {
+	case size >= 0.5e-6 && size < 0.01:
+		return strconv.FormatFloat(ms, 'f', min(6, 2-int(math.Floor(math.Log10(size)))), 64)
+	case size < 10:
 		return strconv.FormatFloat(ms, 'f', 3, 64)
 	case math.Abs(ms) < 100:
 		return strconv.FormatFloat(ms, 'f', 2, 64)

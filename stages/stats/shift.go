@@ -66,6 +66,11 @@ func ShiftFunction(before, after [][]int64, comparisons int, b Bootstrap) (Shift
 	for i, q := range qs {
 		c := Change{Q: q, Before: x.ofAll(q), After: y.ofAll(q)}
 		c.Change = difference(x, y, c.After-c.Before, vx[i], vy[i], each)
+		for _, v := range []*float64{&c.Change.Value, &c.Change.Low, &c.Change.High} {
+			if math.Abs(*v) < 1e-3 { // nanoseconds: what the rounding of sums leaves of equal times
+				*v = 0
+			}
+		}
 		for _, s := range []*resampler{x, y} {
 			if doubt := s.doubt(q, b); doubt != "" {
 				c.Before, c.After, c.Change = math.NaN(), math.NaN(), missing(s.block, doubt)

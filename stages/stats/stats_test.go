@@ -609,3 +609,25 @@ func TestSimulatedCoverageOfShift(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestShiftOfEqualTimes: sums of weights do not round to one, which is no change.
+func TestShiftOfEqualTimes(t *testing.T) {
+	constant := func(ns int64, n int) [][]int64 {
+		groups := make([][]int64, 5)
+		for i := range groups {
+			groups[i] = slices.Repeat([]int64{ns}, n)
+		}
+		return groups
+	}
+	for _, ns := range []int64{79, 10_000_000, 3_333_333_333} {
+		s, err := ShiftFunction(constant(ns, 70), constant(ns, 61), 10, Bootstrap{Draws: 200})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range append(s.Deciles, s.P99) {
+			if i := c.Change; i.Value != 0 || i.Low != 0 || i.High != 0 {
+				t.Errorf("%d ns, %v: %+v", ns, c.Q, i)
+			}
+		}
+	}
+}
