@@ -37,7 +37,7 @@ func Samples(name string, columns ...string) *Set {
 	f, err := os.Open(c.input(name))
 	c.check(err)
 	defer f.Close()
-	o := recording.Options{Columns: columns, Where: where()}
+	o := recording.Options{Columns: columns, Where: where(), Recorded: true}
 	if len(columns) > 0 {
 		o.Also = keys(o.Where)
 	}

@@ -18,7 +18,7 @@ func Judge(name string, run *Run, sel judge.Selection, o judge.Options) *judge.R
 	defer f.Close()
 	chosen := where()
 	maps.Copy(chosen, sel.Where)
-	sel.Where = chosen
+	sel.Where, sel.Recorded = chosen, run != nil
 	s, err := judge.Read(f, sel)
 	c.check(err)
 	o.Seed = Seed()

@@ -128,11 +128,16 @@ func load(path string, sel Selection) (*Samples, *recording.Run, error) {
 			return nil, nil, fmt.Errorf("judge: %w", err)
 		}
 	}
+	run, err := recording.ReadRun(beside)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, fmt.Errorf("judge: read %s beside %s: %w", record.Run, path, errors.Unwrap(err))
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("judge: %w", err)
 	}
 	defer f.Close()
+	sel.Recorded = run != nil
 	s, err := Read(f, sel)
 	var row *recording.RowError
 	if errors.As(err, &row) {
@@ -143,10 +148,6 @@ func load(path string, sel Selection) (*Samples, *recording.Run, error) {
 	}
 	if err := s.enough(); err != nil {
 		return nil, nil, fmt.Errorf("judge %s: %w", path, err)
-	}
-	run, err := recording.ReadRun(beside)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fmt.Errorf("judge: read %s beside %s: %w", record.Run, path, errors.Unwrap(err))
 	}
 	return s, run, nil
 }

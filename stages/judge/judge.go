@@ -17,6 +17,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/stages/recording"
+	"barograph/stages/result"
 	"barograph/stages/stats"
 	"barograph/stages/stats/law"
 
@@ -80,7 +81,10 @@ type Report struct {
 	Effect *Effect      `json:"effect,omitempty"` // nil where there are too few samples or levels
 	// Loaded is the change from the lightest load to the heaviest; nil where there
 	// are not two loads and a baseline.
-	Loaded    *Effect        `json:"effect_among_loads,omitempty"`
+	Loaded *Effect `json:"effect_among_loads,omitempty"`
+	// Fall is the largest by which the median falls from a level to a higher one, with
+	// an interval that holds for all pairs of levels; nil where it falls nowhere.
+	Fall      *Effect        `json:"fall,omitempty"`
 	Shifts    []stats.Shift  `json:"shifts,omitempty"` // of each level against the lowest
 	Tests     []Test         `json:"tests,omitempty"`  // of each level against the lowest, as Shifts
 	Growth    *law.Growth    `json:"growth,omitempty"` // nil where utilisation is unknown
@@ -283,6 +287,11 @@ func (r *Report) validity(run *recording.Run) error {
 			r.doubt("%s", d)
 		}
 	}
+	for _, l := range r.Levels {
+		if l.Utilisation != nil && *l.Utilisation > result.MostShare {
+			r.Invalid = fmt.Sprintf("%s used %.0f%% of the calibrated capacity: the calibration measured a fraction of what the link carries", l.Label, 100**l.Utilisation)
+		}
+	}
 	if lost := run.Lost(); lost > r.options.Extreme {
 		r.Invalid = fmt.Sprintf("for %.0f%% of the time that was timed, the inference waited for its processor, which ran something else", 100*lost)
 	}
@@ -366,6 +375,9 @@ func (r *Report) compare() error {
 			return err
 		}
 	}
+	if err := r.fall(); err != nil {
+		return err
+	}
 	r.Shifts = make([]stats.Shift, len(r.Levels)-1)
 	return r.each(func(l *Level) error {
 		i := slices.Index(r.Levels, l) - 1
@@ -435,6 +447,30 @@ func (r *Report) effect(from, to *Level) (*Effect, error) {
 		return nil, nil
 	}
 	return &Effect{From: from.Label, To: to.Label, Base: from.Quantiles[0].Value, Ratio: ratio}, nil
+}
+
+// fall finds the pair of levels between which the median falls the most.
+func (r *Report) fall() error {
+	var from, to *Level
+	least := 1.0
+	for i, a := range r.Levels {
+		for _, b := range r.Levels[i+1:] {
+			if ratio := b.Quantiles[0].Value / a.Quantiles[0].Value; ratio < least {
+				from, to, least = a, b, ratio
+			}
+		}
+	}
+	if from == nil {
+		return nil
+	}
+	b := r.options.bootstrap()
+	pairs := len(r.Levels) * (len(r.Levels) - 1) / 2
+	b.Confidence = 1 - (1-stats.Confidence)/float64(pairs)
+	ratio, err := stats.BootstrapRatio(from.samples, to.samples, 0.5, b)
+	if err == nil && ratio.Doubt == "" {
+		r.Fall = &Effect{From: from.Label, To: to.Label, Base: from.Quantiles[0].Value, Ratio: ratio}
+	}
+	return err
 }
 
 // most is the utilisation above which the calibration must have been wrong.

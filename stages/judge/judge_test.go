@@ -326,6 +326,7 @@ func TestBadFiles(t *testing.T) {
 		"infinite":           {header + "0,1,Inf,0\n", `"Inf" is not a positive time`},
 		"negative":           {header + "0,1,5,0\n0,1,-5,0\n", `3:5: column latency_ns: "-5" is not a positive time`},
 		"zero":               {header + "0,1,0,0\n", `"0" is not a positive time`},
+		"whole float above":  {header + "0,1,5.0,0\n1,1,5.5,0\n", `3:5: column latency_ns: "5.5" is no whole number`},
 		"none":               {header + "0,1,,0\n", "column latency_ns: is empty"},
 		"fraction":           {header + "0,1,3.5,0\n", `"3.5" is no whole number of nanoseconds`},
 		"with unit":          {header + "0,1,3ms,0\n", `"3ms" is no whole number of nanoseconds`},
@@ -857,5 +858,95 @@ func text(t *testing.T, path, content string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestShapes judges levels by their medians in milliseconds, each with five
+// replicates of sixty calls within 3%: words and rules agree on what is monotone.
+func TestShapes(t *testing.T) {
+	for name, c := range map[string]struct {
+		medians  []float64
+		verdict  string
+		has, not string
+	}{
+		"hump":          {[]float64{10, 20, 30, 20, 10}, cell.Refuted, "not monotone: -66.", "that would matter"},
+		"dip":           {[]float64{10, 5, 10}, cell.Refuted, "not monotone: -50", "that would matter"},
+		"hump, higher":  {[]float64{10, 20, 30, 20, 10.1}, cell.Refuted, "not monotone", "that would matter"},
+		"half":          {[]float64{10, 8, 6, 5}, cell.Refuted, "monotone, and falling: latency is shorter", "that would matter"},
+		"half of two":   {[]float64{10, 5}, cell.Refuted, "latency is shorter", "monotone"},
+		"to a fifth":    {[]float64{10, 20, 30, 20, 2}, cell.Refuted, "not monotone: -93.3%", "that would matter"},
+		"growth":        {[]float64{10, 12, 15, 20}, cell.Reproduced, "medians are monotone", "not monotone"},
+		"growth, a dip": {[]float64{10, 15, 20, 18, 25, 40}, cell.Reproduced, "not monotone: -10", "that would matter"},
+		"saturated":     {[]float64{1, 1.3, 2, 1000}, cell.Reproduced, "medians are monotone", "not monotone"},
+		"nothing":       {[]float64{10, 10, 10, 10}, cell.Refuted, "less than the 5% that would matter", "not monotone"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var b strings.Builder
+			b.WriteString("level,replicate,latency_ns\n")
+			rng := rand.New(rand.NewPCG(1, 2))
+			for level, m := range c.medians {
+				for i := range 300 {
+					fmt.Fprintf(&b, "%d,%d,%.0f.0\n", level, i/60, m*1e6*(1+0.03*(rng.Float64()*2-1)))
+				}
+			}
+			s, err := Read(strings.NewReader(b.String()), Selection{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := Judge(s, nil, quick)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v := r.Verdicts[0]; v.Verdict != c.verdict || !strings.Contains(v.Because, c.has) || strings.Contains(v.Because, c.not) {
+				t.Errorf("%+v\nwant %s, with %q and without %q", v, c.verdict, c.has, c.not)
+			}
+		})
+	}
+}
+
+// TestFarApart: what lies a thousand times apart is judged with a doubt, where a load
+// or cold starts explain it or the program measured it.
+func TestFarApart(t *testing.T) {
+	const header = "level,replicate,latency_ns\n"
+	cold := strings.Repeat("0,1,1000000000\n"+strings.Repeat("0,1,1000000\n", 9), 20)
+	mixed := header + strings.Repeat("0,1,3000000\n", 20) + strings.Repeat("1,1,3100\n", 20)
+	for name, c := range map[string]struct {
+		text     string
+		recorded bool
+		says     string
+	}{
+		"saturated":   {header + strings.Repeat("0,1,1000000\n", 20) + strings.Repeat("8,1,1000000000\n", 20), false, "level=8: 100% of calls lie about 1000 times from"},
+		"half so":     {header + strings.Repeat("0,1,1000000\n", 20) + strings.Repeat("8,1,1000000000\n8,1,1000000\n", 20), false, "level=8: 50% of calls"},
+		"cold starts": {header + cold + strings.ReplaceAll(cold, "0,1,", "1,1,"), false, "level=0: 10% of calls"},
+		"recorded":    {mixed, true, "level=1: 100% of calls"},
+	} {
+		s, err := Read(strings.NewReader(c.text), Selection{Recorded: c.recorded})
+		if err != nil || !slices.ContainsFunc(s.Doubts, func(d string) bool { return strings.Contains(d, c.says) }) {
+			t.Errorf("%s: %v, want a doubt with %q", name, err, c.says)
+			continue
+		}
+		if _, err := Judge(s, nil, quick); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestBadCalibrationIsInvalid: a link that carries more than twice what was
+// calibrated says nothing about shares of it.
+func TestBadCalibrationIsInvalid(t *testing.T) {
+	rho := []float64{0, 0.4, 0.9, 2.48}
+	r := judged(t, study{rho: rho, latency: slowed(0.3), noise: 0.05, apart: 0.01, calls: 100, reps: 4}, 1, &recording.Run{}, quick)
+	if !strings.Contains(r.Invalid, "248% of the calibrated capacity") || r.Verdicts[0].Verdict != cell.Invalid {
+		t.Errorf("%q, %+v", r.Invalid, r.Verdicts)
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "samples.csv")
+	text(t, file, "level,replicate,latency_ns,utilisation\n"+strings.Repeat("0,1,1000,0\n1,1,1100,2.48\n", 30))
+	if _, _, err := load(file, Selection{}); err == nil || !strings.Contains(err.Error(), "is more than 200%") {
+		t.Errorf("without run.json: %v", err)
+	}
+	text(t, filepath.Join(dir, record.Run), "{}")
+	if _, _, err := load(file, Selection{}); err != nil {
+		t.Errorf("beside run.json: %v", err)
 	}
 }

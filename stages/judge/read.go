@@ -40,6 +40,9 @@ type Samples struct {
 type Selection struct {
 	Level string            // the column of levels; level where empty
 	Where map[string]string // rows whose column has this value, as text
+	// Recorded says that the program measured the samples, as a run.json beside them
+	// shows: times are nanoseconds then and shares no percent, however they lie.
+	Recorded bool
 }
 
 // Where is the field of a Selection from a parameter of a notebook: texts, numbers
@@ -70,6 +73,7 @@ const (
 	mostTrials = 10_000 // replicates of all levels together
 	unitGap    = 30     // ratio of neighbouring latencies taken for a gap between units
 	unitSlack  = 1.6    // factor by which groups in two units may miss a thousand
+	unitShare  = 1. / 3 // of a level's calls; fewer may be cold starts or answers from a cache
 )
 
 // What calls ran under is what stages declare as conditions. Those of inference
@@ -108,7 +112,7 @@ func Read(r io.Reader, sel Selection) (*Samples, error) {
 	}
 	texts := slices.Concat([]string{sel.Level, "replicate", "seq"}, conditions, ofLoad)
 	table, err := recording.Read(r, recording.Options{
-		Columns: []string{"latency_ns", sel.Level}, Also: slices.Concat(texts, numeric), Texts: texts, Where: sel.Where,
+		Columns: []string{"latency_ns", sel.Level}, Also: slices.Concat(texts, numeric), Texts: texts, Where: sel.Where, Recorded: sel.Recorded,
 	})
 	if none := (*recording.NoColumnError)(nil); errors.As(err, &none) {
 		hint := wanted
@@ -240,8 +244,8 @@ func (g *grouping) enter() error {
 		t.Value = v
 	}
 	if g.at("seq") >= 0 {
-		var err error
-		if t.Seq, err = strconv.ParseInt(seq, 10, 64); err != nil {
+		var ok bool
+		if t.Seq, ok = recording.Whole([]byte(seq)); !ok {
 			return g.now.At("seq", fmt.Errorf("%q is no whole number", clip(seq)))
 		}
 	}
@@ -385,33 +389,59 @@ func (g *grouping) finish() (*Samples, error) {
 		slices.Sort(ignored)
 		s.Doubts = append(s.Doubts, fmt.Sprintf("columns that vary and were not looked at: %s (choose with --where or --level)", strings.Join(ignored, ", ")))
 	}
-	return s, s.units()
+	return s, s.units(g.sel.Recorded)
 }
 
-// units refuses latencies that fall into two groups a thousand times apart, which
-// is what two units in one column look like.
-func (s *Samples) units() error {
+// units looks for calls that lie a thousand times apart, as two units in one column
+// do. Loads that saturate a link and cold starts are as far apart, so that it
+// refuses only what neither explains: many calls of a loaded level that are so much
+// faster than the lowest level's, or two groups of many calls within the lowest. All
+// else, and whatever the program recorded, is doubted and judged.
+func (s *Samples) units(recorded bool) error {
 	type group struct {
-		of     string
+		level  string
 		median float64
+		calls  int
 	}
 	var groups []group
+	calls := map[string]int{}
 	for _, t := range s.Trials {
-		of := t.Level
-		if t.Replicate != "" {
-			of += ", replicate " + t.Replicate
-		}
+		calls[t.Level] += len(t.Latencies)
 		for _, part := range apart(t.Latencies) {
-			groups = append(groups, group{of, float64(part[len(part)/2])})
+			groups = append(groups, group{t.Level, float64(part[len(part)/2]), len(part)})
 		}
 	}
-	for _, g := range groups[1:] {
-		ratio := math.Max(g.median/groups[0].median, groups[0].median/g.median)
-		for _, unit := range []float64{1e3, 1e6, 1e9} {
-			if ratio > unit/unitSlack && ratio < unit*unitSlack {
-				return cell.Hint(fmt.Errorf("mixed units: latencies of %s lie about %.0f times from those of %s", g.of, unit, groups[0].of),
-					"convert all to whole nanoseconds, or judge the rows apart")
+	lowest, base := groups[0].level, groups[0].median
+	for _, g := range groups {
+		if g.level == lowest {
+			base = min(base, g.median)
+		}
+	}
+	type side struct {
+		level  string
+		faster bool
+	}
+	far, unit, order := map[side]int{}, map[side]float64{}, []side(nil) // calls, and what lies between
+	for _, g := range groups {
+		for _, u := range []float64{1e3, 1e6, 1e9} {
+			if ratio := max(g.median/base, base/g.median); ratio > u/unitSlack && ratio < u*unitSlack {
+				at := side{g.level, g.median < base}
+				if far[at] == 0 {
+					order = append(order, at)
+				}
+				far[at], unit[at] = far[at]+g.calls, u
 			}
+		}
+	}
+	for _, at := range order {
+		share := float64(far[at]) / float64(calls[at.level])
+		many := share >= unitShare && (at.faster || at.level == lowest && 1-share >= unitShare)
+		switch {
+		case !many || recorded:
+			s.Doubts = append(s.Doubts, fmt.Sprintf("%s: %.0f%% of calls lie about %.0f times from the fastest of %s: saturation or cold starts, if not another unit", at.level, 100*share, unit[at], lowest))
+		default:
+			return cell.Hint(fmt.Errorf("mixed units: latencies of %s lie about %.0f times from those of %s", at.level, unit[at], lowest),
+				"convert all to whole nanoseconds, or judge the rows apart")
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package judge
 
 import (
 	"fmt"
+	"slices"
 
 	"barograph/pipeline/cell"
 	"barograph/stages/recording"
@@ -25,8 +26,10 @@ func (r *Report) verdict(id, says, verdict, format string, args ...any) cell.Ver
 // c1 judges the first claim. Calls are not independent of one another and
 // medians of replicates are, so the trend is tested on those. A trend that is
 // none of substance is not one: the change between the two ends must lie above
-// zero, above what the baseline drifted by, and above the harness's own jitter. It
-// is refuted where there is no trend, and the change, if any, is negligible.
+// zero, above what the baseline drifted by, and above the harness's own jitter, and
+// nowhere between may the median fall by as much. It is refuted where there is no
+// trend and no change that would matter anywhere, where latency falls from the
+// lowest level to the highest, and where it falls on the way by more than it rises.
 func (r *Report) c1() cell.Verdict {
 	say := func(verdict, format string, args ...any) cell.Verdict {
 		return r.verdict("C1", C1, verdict, format, args...)
@@ -49,18 +52,64 @@ func (r *Report) c1() cell.Verdict {
 		value, low, high := e.Share()
 		because += fmt.Sprintf("; among loads, %+.1f%% [%+.1f%%, %+.1f%%] from %s to %s", 100*value, 100*low, 100*high, e.From, e.To)
 	}
+	because += r.shape()
 	floor := r.floor()
+	falls := r.falls(floor)
 	switch {
+	case high < -floor && value <= -r.options.Negligible:
+		return say(cell.Refuted, "%s: latency is shorter under more load", because)
+	case falls && r.Fall.Ratio.High*(1+value) < 1:
+		return say(cell.Refuted, "%s: it falls by more than it rises from end to end", because)
 	case r.Trend.P < r.options.Alpha && low > floor && high+floor < r.options.Negligible:
 		return say(cell.Reproduced, "%s: it is there, and less than the %g%% that would matter", because, 100*r.options.Negligible)
 	case r.Trend.P < r.options.Alpha && low > floor:
 		return say(cell.Reproduced, "%s", because)
-	case r.Trend.P >= r.options.Alpha && low <= 0 && high+floor < r.options.Negligible:
+	case r.Trend.P >= r.options.Alpha && low <= 0 && high+floor < r.options.Negligible && !r.fell():
 		return say(cell.Refuted, "%s: less than the %g%% that would matter", because, 100*r.options.Negligible)
 	case floor > 0 && low > 0 && low <= floor:
 		return say(cell.NotIdentified, "%s, which may be no more than the %.1f%% that the baseline drifted by or the harness jitters", because, 100*floor)
 	}
 	return say(cell.NotIdentified, "%s", because)
+}
+
+// falls tells whether the median falls somewhere by what matters, beyond chance and
+// beyond a floor.
+func (r *Report) falls(floor float64) bool {
+	return r.Fall != nil && r.Fall.Ratio.High < 1-max(r.options.Negligible, floor)
+}
+
+// fell tells whether the median fell somewhere by what would matter, by chance or not.
+func (r *Report) fell() bool { return r.Fall != nil && r.Fall.Ratio.Value <= 1-r.options.Negligible }
+
+// shape says whether latency is monotone in the load, where there are more levels
+// than two and it is known.
+func (r *Report) shape() string {
+	if len(r.Levels) < 3 {
+		return ""
+	}
+	medians := make([]float64, len(r.Levels))
+	for i, l := range r.Levels {
+		medians[i] = l.Quantiles[0].Value
+	}
+	rises := slices.IsSorted(medians)
+	slices.Reverse(medians)
+	switch {
+	case rises:
+		return "; the medians are monotone"
+	case r.Fall == nil: // a level has too few samples
+		return ""
+	case slices.IsSorted(medians):
+		return "; the medians are monotone, and falling"
+	}
+	value, low, high := r.Fall.Share()
+	says := "monotone but for"
+	switch {
+	case r.falls(0):
+		says = "not monotone:"
+	case r.fell():
+		says = "whether it is monotone is open:"
+	}
+	return fmt.Sprintf("; %s %+.1f%% [%+.1f%%, %+.1f%%] from %s to %s", says, 100*value, 100*low, 100*high, r.Fall.From, r.Fall.To)
 }
 
 // differing says how many levels differ from the lowest each by itself.

@@ -264,7 +264,7 @@ func selections(where With, samples string) ([]With, error) {
 // distinct returns the values that a column of a recording has, in their order;
 // none if there is no such column.
 func distinct(path, column string) ([]any, error) {
-	table, err := recording.Open(path, recording.Options{Columns: []string{column}, Texts: []string{column}})
+	table, err := recording.Open(path, recording.Options{Columns: []string{column}, Texts: []string{column}, Recorded: true})
 	if none := (*recording.NoColumnError)(nil); errors.As(err, &none) {
 		return nil, nil
 	}

@@ -135,7 +135,7 @@ func possible(declared result.Type, field []byte) error {
 	case declared == result.Time && err == nil && (v <= 0 || math.IsInf(v, 0)):
 		return fmt.Errorf("%q is not a positive time", clip(field))
 	case declared == result.Time && err == nil && v == v:
-		if _, ok := parseInt(field); !ok {
+		if _, ok := Whole(field); !ok {
 			return cell.Hint(fmt.Errorf("%q is no whole number of nanoseconds", clip(field)), "are these milliseconds or seconds? convert them to whole nanoseconds")
 		}
 	case declared == result.Time:
@@ -178,6 +178,16 @@ func parseInt(b []byte) (int64, bool) {
 		v = -v
 	}
 	return v, true
+}
+
+// Whole reads a whole number, with or without zeros behind a point: pandas writes
+// whole numbers as 10000000.0 where their column had a gap.
+func Whole(b []byte) (int64, bool) {
+	number, zeros, point := bytes.Cut(b, []byte("."))
+	if point && (len(zeros) == 0 || len(bytes.Trim(zeros, "0")) > 0) {
+		return 0, false
+	}
+	return parseInt(number)
 }
 
 func parseFloat(b []byte) (float64, error) { return strconv.ParseFloat(string(b), 64) }

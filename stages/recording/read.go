@@ -16,6 +16,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
+	"barograph/stages/result"
 )
 
 // Options say what to read of a file of samples.
@@ -24,6 +25,9 @@ type Options struct {
 	Also    []string          // wanted where they are there
 	Texts   []string          // columns whose values stay as they are written: 0.0 and 0 are two of them
 	Where   map[string]string // only rows whose column has this value, as it is written
+	// Recorded says that the program made the file: a share beyond
+	// [result.MostShare] is then one of a bad calibration, and not percent.
+	Recorded bool
 
 	block int // bytes that are parsed at a time
 }
@@ -302,6 +306,9 @@ func readHeader(line []byte, o Options) (*header, error) {
 	h.kept = make([]*column, len(h.names))
 	for i, name := range h.names {
 		c, declared := Declared(name)
+		if o.Recorded && c.Type == result.Share {
+			c.Type = result.Amount
+		}
 		switch {
 		case len(o.Columns) == 0 || slices.Contains(o.Columns, name) || slices.Contains(o.Also, name):
 			h.kept[i] = &column{name: name, declared: c.Type, holds: whole}

@@ -446,7 +446,11 @@ func (c *column) repeat(end int) {
 // number appends a field of a column of numbers.
 func (c *column) number(field []byte, end int) error {
 	if c.holds == whole {
-		if v, ok := parseInt(field); ok {
+		parse := parseInt
+		if c.declared == result.Time {
+			parse = Whole // as possible has it
+		}
+		if v, ok := parse(field); ok {
 			c.wholes.add(v, end)
 			return nil
 		}

@@ -131,6 +131,8 @@ func TestErrors(t *testing.T) {
 		"latency_ns,utilisation\n5,85\n": `2:3: column utilisation: "85" is more than 200%`,
 		"utilisation\n0.5\n-0.1\n":       `3:1: column utilisation: "-0.1" is negative`,
 		"utilisation\nInf\n":             `2:1: column utilisation: "Inf" is no number`,
+		"latency_ns\n5.\n":               `2:1: column latency_ns: "5." is no whole number`,
+		"latency_ns\n5.0\n5.01\n":        `3:1: column latency_ns: "5.01" is no whole number`,
 		"threads\nmany\n":                `2:1: column threads: "many" is no number`,
 	} {
 		if _, err := Read(strings.NewReader(text), Options{}); err == nil || !strings.Contains(err.Error(), problem) {
@@ -148,6 +150,26 @@ func TestErrors(t *testing.T) {
 		if _, err := Read(strings.NewReader(table), Options{Where: c.where}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v, want %q", err, c.want)
 		}
+	}
+}
+
+// TestWholeFloats reads times as pandas writes them.
+func TestWholeFloats(t *testing.T) {
+	table := read(t, "latency_ns,level\n10000000.0,0\n7,0\n9007199254740993.00,1\n", Options{Columns: []string{"latency_ns"}})
+	if ns := got[[]int64](t)(table.Ints("latency_ns")); !slices.Equal(ns, []int64{10000000, 7, 9007199254740993}) {
+		t.Error(ns)
+	}
+}
+
+// TestBadCalibration reads a share that only the program's own recording can hold.
+func TestBadCalibration(t *testing.T) {
+	const text = "latency_ns,utilisation\n5,2.48\n"
+	used := got[[]float64](t)(read(t, text, Options{Recorded: true}).Floats("utilisation"))
+	if !slices.Equal(used, []float64{2.48}) {
+		t.Error(used)
+	}
+	if _, err := Read(strings.NewReader(text), Options{}); err == nil {
+		t.Error("of others it may be percent")
 	}
 }
 

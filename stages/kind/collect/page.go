@@ -283,7 +283,7 @@ func readCurves(path string, r *recording.Run, block string) (*Curves, error) {
 			}
 		}
 	}
-	table, err := recording.Open(path, recording.Options{Columns: []string{"latency_ns"}, Also: axes, Texts: axes})
+	table, err := recording.Open(path, recording.Options{Columns: []string{"latency_ns"}, Also: axes, Texts: axes, Recorded: true})
 	if err != nil {
 		return nil, err
 	}

@@ -121,7 +121,7 @@ func Transfers(root, name string, batch, sequence int, others map[string]int64) 
 
 // latencies reads one column of a recording's samples.
 func latencies(dir string) ([]int64, error) {
-	table, err := recording.Open(filepath.Join(dir, record.Samples), recording.Options{Columns: []string{"latency_ns"}})
+	table, err := recording.Open(filepath.Join(dir, record.Samples), recording.Options{Columns: []string{"latency_ns"}, Recorded: true})
 	if err != nil {
 		return nil, err
 	}
