@@ -1,0 +1,89 @@
+package stress
+
+import (
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"barograph/pipeline/cell"
+	"barograph/stages/device/sim"
+)
+
+// The test binary is also the program that loads of several processes are started
+// with.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == "cell" {
+		if cell.Serve(cell.NewKinds(Kind()), os.Stdin, os.Stdout) != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// Two processes load as one cell: their copies are joined in order, each with threads
+// of its own, and what they achieved adds up to what the copies say.
+func TestProcesses(t *testing.T) {
+	c := serve(t, trial(cell.Machine{Device: "host"}), `{"processes": 2, "threads": 1, "block": "1MiB"}`)
+	c.until("ready")
+	from := cell.Now()
+	time.Sleep(200 * time.Millisecond)
+	to := cell.Now()
+	c.control(cell.Control{Type: "window", Start: from, End: to})
+	c.control(cell.Control{Type: "stop"})
+	if err := c.end(); err != nil {
+		t.Fatal(err)
+	}
+	r, copies := results(t)
+	sum, threads := 0.0, map[int]int{}
+	for _, x := range copies {
+		sum += x.Within(from, to)
+		threads[x.Thread]++
+	}
+	if r.Processes != 2 || r.Copies != int64(len(copies)) || threads[0] == 0 || threads[1] == 0 || len(threads) != 2 {
+		t.Errorf("%d processes, %d copies of %d, threads %v", r.Processes, len(copies), r.Copies, threads)
+	}
+	if got := sum / (float64(to-from) / 1e9); math.Abs(got-r.Achieved) > 0.001*got {
+		t.Errorf("achieved %v, and %v by the copies", r.Achieved, got)
+	}
+	if !slices.IsSortedFunc(copies, func(a, b sim.Copy) int { return int(a.Start - b.Start) }) {
+		t.Error("copies are out of order")
+	}
+}
+
+// A load whose process fails says why.
+func TestProcessFails(t *testing.T) {
+	c := serve(t, trial(cell.Machine{Device: "host"}), `{"processes": 2, "threads": 1, "block": "1000000GiB"}`)
+	if err := c.end(); err == nil || !strings.Contains(err.Error(), "memory") {
+		t.Errorf("%v", err)
+	}
+}
+
+// MPS is a GPU's, and its trial's cells find one daemon; others find none.
+func TestMPS(t *testing.T) {
+	w := Kind().With().(*With)
+	w.Sharing = "mps"
+	if err := w.check("host"); err == nil || !strings.HasPrefix(err.Error(), "sharing ") {
+		t.Errorf("on the host: %v", err)
+	}
+	if err := w.check("cuda"); err != nil {
+		t.Error(err)
+	}
+	load := cell.Input{Kind: "stress", ID: "stress[level=1]", With: []byte(`{"sharing": "mps"}`)}
+	infer := &cell.Spec{Kind: "infer", ID: "infer[level=1]", Machine: cell.Machine{Device: "cuda"}, Gang: []cell.Input{load}}
+	stressor := &cell.Spec{Kind: "stress", ID: load.ID, With: load.With, During: infer.ID, Machine: infer.Machine}
+	const pipe = "CUDA_MPS_PIPE_DIRECTORY"
+	if a, b := Environ(infer)[pipe], Environ(stressor)[pipe]; a == "" || a != b {
+		t.Errorf("%q and %q", a, b)
+	}
+	if Beside(infer) {
+		t.Error("the inference would start before the daemon")
+	}
+	alone := &cell.Spec{Kind: "infer", ID: infer.ID, Machine: infer.Machine}
+	if Environ(alone)[pipe] == Environ(infer)[pipe] || !Beside(alone) {
+		t.Error("a trial without MPS finds the daemon of one with it")
+	}
+}
