@@ -14,7 +14,6 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
 	"barograph/pipeline/source"
-	"barograph/stages/judge/turns"
 
 	"github.com/spf13/cobra"
 )
@@ -68,8 +67,12 @@ func LoadManifest(path string) (*Manifest, error) {
 	return &m, nil
 }
 
-// ClaimsCommand returns `claims`.
-func ClaimsCommand() *cobra.Command {
+// A Judging judges a claim that is not one of the paper's, of a recording below the
+// current folder, and returns the effect that the verdict rests on.
+type Judging func(Expected) (verdict string, effect float64, err error)
+
+// ClaimsCommand returns `claims`, with what judges other claims than the paper's.
+func ClaimsCommand(others map[string]Judging) *cobra.Command {
 	return &cobra.Command{
 		Use:   "claims [MANIFEST]",
 		Short: "Judge every recorded claim again and compare with the manifest",
@@ -88,19 +91,19 @@ checksums first. Exit status 1 says that something changed.`,
 			if err != nil {
 				return cell.Usage(err)
 			}
-			return m.Check(c.OutOrStdout())
+			return m.Check(c.OutOrStdout(), others)
 		},
 	}
 }
 
 // Check judges every claim of the manifest and writes a line for each. It fails
 // if a verdict or an effect is not what the manifest says.
-func (m *Manifest) Check(w io.Writer) error {
+func (m *Manifest) Check(w io.Writer, others map[string]Judging) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "CLAIM\tRECORDING\tVERDICT\tCHANGE OF THE MEDIAN\tFIGURE\tMEASURE AGAIN\tTAKES\tON")
 	changed := 0
 	for _, e := range m.Claims {
-		verdict, effect, err := e.judge()
+		verdict, effect, err := e.judge(others)
 		if err != nil {
 			return fmt.Errorf("claim %s on %s: %w", e.Claim, e.Recording, err)
 		}
@@ -131,13 +134,12 @@ func (m *Manifest) Check(w io.Writer) error {
 }
 
 // judge returns the verdict on a claim, and the change of the median.
-func (e Expected) judge() (verdict string, effect float64, err error) {
+func (e Expected) judge(others map[string]Judging) (verdict string, effect float64, err error) {
 	if _, err := os.Stat(e.Figure); err != nil {
 		return "", 0, cell.Hint(fmt.Errorf("its figure: %w", err), "draw it with make figures")
 	}
-	if turns.Says[e.Claim] != "" {
-		j, err := turns.Judge(".", e.Claim, e.Recording, e.Link)
-		return j.Verdict.Verdict, j.Effect, err
+	if other := others[e.Claim]; other != nil {
+		return other(e)
 	}
 	if _, err := record.Open(e.Recording); err != nil {
 		return "", 0, err
@@ -167,5 +169,5 @@ func (e Expected) judge() (verdict string, effect float64, err error) {
 		effect, _, _ = r.Effect.Share()
 		return v.Verdict, effect, nil
 	}
-	return "", 0, errors.New("no such claim is judged; there is C1 and C2, and T1 to T4")
+	return "", 0, errors.New("no such claim is judged; there is C1 and C2")
 }

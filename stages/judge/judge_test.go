@@ -820,7 +820,7 @@ func TestClaims(t *testing.T) {
 `
 	check := func(manifest string) (string, error) {
 		text(t, "claims.yaml", manifest)
-		c := ClaimsCommand()
+		c := ClaimsCommand(nil)
 		var out bytes.Buffer
 		c.SetOut(&out)
 		c.SetErr(io.Discard)

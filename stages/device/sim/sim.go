@@ -70,6 +70,8 @@ var Defaults = map[string]float64{
 	"jitter_ns":      0, // by how much gap_ns is longer, on average
 	"late_ns":        0, // by how much a stressor thread that sleeps wakes late, on average
 	"copies_in":      1, // copies that bytes_in are divided into; 0: no input is copied
+	"memory":         0, // share by which copies to, from or within the device's memory slow computing
+	"processor":      0, // share by which a load over the link or within host memory slows computing
 	"copies_out":     1,
 }
 
@@ -350,9 +352,22 @@ func (t *trial) service(seed uint64, done func(Call) bool) *twin.Service {
 		}
 		return copies
 	}
+	compute := t.param["compute_ns"]
+	memory, processor := 1.0, 1.0
+	for _, l := range t.loads {
+		for _, d := range l.Directions {
+			if l.Threads > 0 && d != device.H2H {
+				memory = 1 + t.param["memory"]
+			}
+			if l.Threads > 0 && d != device.D2D {
+				processor = 1 + t.param["processor"]
+			}
+		}
+	}
+	compute *= memory * processor
 	return &twin.Service{
 		Start: int64(t.param["lead_ns"]), In: parts("in"), Out: parts("out"), Behind: t.param["behind"] != 0,
-		Compute: func() int64 { return int64(t.param["compute_ns"] * math.Exp(t.param["noise"]*rng.NormFloat64())) },
+		Compute: func() int64 { return int64(compute * math.Exp(t.param["noise"]*rng.NormFloat64())) },
 		Done:    done,
 	}
 }

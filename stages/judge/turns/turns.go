@@ -17,6 +17,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
+	"barograph/stages/judge"
 	"barograph/stages/link"
 	"barograph/stages/stats"
 	"barograph/stages/stats/law"
@@ -271,6 +272,18 @@ func invalid(card *link.Card) string {
 		return ""
 	}
 	return "the link card: " + card.Invalid[0]
+}
+
+// Judgings are for a manifest of claims.
+func Judgings() map[string]judge.Judging {
+	of := map[string]judge.Judging{}
+	for id := range Says {
+		of[id] = func(e judge.Expected) (string, float64, error) {
+			j, err := Judge(".", id, e.Recording, e.Link)
+			return j.Verdict.Verdict, j.Effect, err
+		}
+	}
+	return of
 }
 
 // Judge judges one claim: T1 on a recording, by the card of its machine, and others on
