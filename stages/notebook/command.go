@@ -421,7 +421,7 @@ func compile(ctx context.Context, spec *cell.Spec, dir string, log io.Writer) er
 	build.Env = append(os.Environ(), "CGO_ENABLED=0") // needs no library, which it could not read
 	endWith(build)
 	if err := build.Run(); err != nil {
-		return cell.Hint(fmt.Errorf("compile %s: %w", source.Name, err), "the Go command must be there, and this folder the workspace")
+		return cell.Hint(&buildError{fmt.Errorf("compile %s: %w", source.Name, err)}, "the Go command must be there, and this folder the workspace")
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -507,3 +507,6 @@ func writable(dir string) error {
 	}
 	return err
 }
+
+// A buildError says that the Go command made no program of a notebook.
+type buildError struct{ error }

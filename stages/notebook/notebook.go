@@ -63,14 +63,31 @@ func Run(ctx context.Context, c *cell.Cell) error {
 	}
 	spec := c.Spec
 	spec.Kind = byHand // the only one that the process serves
-	return p.Run(ctx, &spec, func(e cell.Event) {
+	comparison := Compare(ctx, &spec, ".")
+	if err := p.Run(ctx, &spec, func(e cell.Event) {
 		switch e.Type {
 		case "progress":
 			c.Progress(e.Done, e.Total, e.Text)
 		case "warning":
 			c.Warn("%s", e.Text)
 		}
-	})
+	}); err != nil {
+		comparison.Drop()
+		return err
+	}
+	compared, err := comparison.Result()
+	if err != nil {
+		return hinted(err)
+	}
+	if !declares(&c.Spec, RecordFile) {
+		return nil
+	}
+	r, err := ReadRecord(RecordFile)
+	if err != nil {
+		return err
+	}
+	r.Compared = compared
+	return r.keep(".")
 }
 
 // interpret interprets the notebook of a cell in this process, which is confined

@@ -28,19 +28,22 @@ const RecordFile = "notebook.json"
 // what it left: all that a page about it shows but the contents of the outputs.
 // The same notebook on the same inputs leaves the same record.
 type Record struct {
-	Schema    int        `json:"schema"`
-	Notebook  string     `json:"notebook"` // as messages call it
-	Source    string     `json:"source"`
-	SHA       string     `json:"source_sha256"`
-	Functions string     `json:"functions"` // digest of what it can call
-	Go        string     `json:"go"`
-	Study     string     `json:"study,omitempty"`
-	Stage     string     `json:"stage"`
-	Machine   string     `json:"machine,omitempty"`
-	With      With       `json:"with,omitempty"`
-	Inputs    []Content  `json:"inputs"`
-	Outputs   []Content  `json:"outputs"`
-	Said      []nb.Event `json:"said"` // in order; a part begins with one of type part
+	Schema    int    `json:"schema"`
+	Notebook  string `json:"notebook"` // as messages call it
+	Source    string `json:"source"`
+	SHA       string `json:"source_sha256"`
+	Functions string `json:"functions"` // digest of what it can call
+	Go        string `json:"go"`
+	// Compared says how the compiled notebook's outputs compare with these, or why
+	// it was not compiled; empty for a run by hand, which is not compared.
+	Compared string     `json:"compared,omitempty"`
+	Study    string     `json:"study,omitempty"`
+	Stage    string     `json:"stage"`
+	Machine  string     `json:"machine,omitempty"`
+	With     With       `json:"with,omitempty"`
+	Inputs   []Content  `json:"inputs"`
+	Outputs  []Content  `json:"outputs"`
+	Said     []nb.Event `json:"said"` // in order; a part begins with one of type part
 	// Again is the command that makes the outputs again, from the workspace.
 	Again string `json:"again"`
 }
@@ -111,6 +114,11 @@ func (r *Record) write(dir string) error {
 		}
 		r.Outputs = append(r.Outputs, f)
 	}
+	return r.keep(dir)
+}
+
+// keep writes the record.
+func (r *Record) keep(dir string) error {
 	b, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", RecordFile, err)

@@ -300,7 +300,7 @@ func provenance(w io.Writer, r *notebook.Record) error {
 	}
 	return layout.ExecuteTemplate(w, "provenance", map[string]any{
 		"Notebook": r.Notebook, "SHA": r.SHA, "Study": r.Study, "Machine": r.Machine, "Params": params,
-		"Inputs": list(r.Inputs), "Outputs": list(r.Outputs), "Functions": r.Functions, "Go": r.Go, "Language": notebook.Language, "Again": r.Again,
+		"Inputs": list(r.Inputs), "Outputs": list(r.Outputs), "Functions": r.Functions, "Go": r.Go, "Compared": r.Compared, "Language": notebook.Language, "Again": r.Again,
 	})
 }
 

@@ -1,0 +1,192 @@
+package notebook
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"barograph/pipeline/cell"
+	"barograph/stages/asset"
+	"barograph/stages/notebook/symbols"
+)
+
+// A Comparison is the compiled notebook's run, made beside the interpreted one on
+// the same inputs. What it leaves is kept by the digest of all that decides it, so
+// that it is made once.
+type Comparison struct {
+	spec   *cell.Spec
+	dir    string // where the interpreted notebook runs
+	stop   context.CancelFunc
+	result chan compiledRun
+}
+
+// A compiledRun is what a compiled notebook has left.
+type compiledRun struct {
+	Go      string            `json:"go"`
+	Outputs map[string]string `json:"outputs"` // SHA-256 by name
+	not     string            // why there was none
+	failure error             // how it ended, if not well
+}
+
+// patience bounds how long the compiled notebook may take.
+const patience = 2 * time.Minute
+
+// Compare begins a compiled run, of a notebook that runs interpreted in a folder.
+func Compare(ctx context.Context, spec *cell.Spec, dir string) *Comparison {
+	ctx, stop := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no end after %v", patience))
+	c := &Comparison{spec: spec, dir: dir, stop: stop, result: make(chan compiledRun, 1)}
+	go func() { c.result <- c.run(ctx) }()
+	return c
+}
+
+// Drop ends a comparison that is not needed.
+func (c *Comparison) Drop() {
+	c.stop()
+	<-c.result
+}
+
+// Result waits for the compiled run and compares what it left with what is in the
+// folder. It says how the two compare: that they are the same, or that there was no
+// compiled run, and why.
+func (c *Comparison) Result() (string, error) {
+	defer c.stop()
+	r := <-c.result
+	if r.failure != nil {
+		return "", fmt.Errorf("interpreted %s runs, compiled it does not: %w", SourceName(c.spec), r.failure)
+	}
+	if r.not != "" {
+		return "not compiled: " + r.not, nil
+	}
+	left, err := digests(c.dir)
+	if err != nil {
+		return "", err
+	}
+	if maps.Equal(left, r.Outputs) {
+		return fmt.Sprintf("the same when compiled (%s)", r.Go), nil
+	}
+	var wrong []string
+	for _, name := range union(left, r.Outputs) {
+		if left[name] != r.Outputs[name] {
+			wrong = append(wrong, fmt.Sprintf("%s: interpreted %s, compiled %s", name, digestOr(left[name]), digestOr(r.Outputs[name])))
+		}
+	}
+	name := filepath.Base(filepath.Dir(SourceName(c.spec)))
+	return "", cell.Hint(fmt.Errorf("%s leaves other outputs when it is compiled (%s):\n  %s", SourceName(c.spec), r.Go, strings.Join(wrong, "\n  ")),
+		"barograph notebook check %s shows the lines; the notebook draws on what no engine fixes, such as the order of a map, or the interpreter is at fault", name)
+}
+
+func digestOr(sha string) string {
+	if sha == "" {
+		return "writes none"
+	}
+	return sha[:12]
+}
+
+// digests returns the SHA-256 of each output in a folder.
+func digests(dir string) (map[string]string, error) {
+	names, err := FilesBelow(dir)
+	all := map[string]string{}
+	for _, name := range names {
+		if name == RecordFile || strings.HasPrefix(name, private+"/") {
+			continue // the compiled run keeps no record
+		}
+		f, ferr := digestFile(filepath.Join(dir, name), name)
+		err = errors.Join(err, ferr)
+		all[name] = f.SHA
+	}
+	return all, err
+}
+
+// run makes the compiled run, or finds what it has left before.
+func (c *Comparison) run(ctx context.Context) (r compiledRun) {
+	version, err := exec.CommandContext(ctx, "go", "env", "GOVERSION").Output()
+	if err != nil {
+		return compiledRun{not: "no Go here"}
+	}
+	r.Go = strings.TrimSpace(string(version))
+	if text, err := os.ReadFile(filepath.Join(c.spec.Root, "go.mod")); err != nil || !strings.HasPrefix(string(text), "module barograph\n") {
+		return compiledRun{not: "the sources of barograph are not here"}
+	}
+	kept, err := c.kept(r.Go)
+	if err != nil {
+		return compiledRun{not: err.Error()}
+	}
+	if b, err := os.ReadFile(kept); err == nil && json.Unmarshal(b, &r) == nil {
+		return r
+	}
+	aside, err := os.MkdirTemp("", "barograph-compiled-")
+	if err != nil {
+		return compiledRun{not: err.Error()}
+	}
+	defer os.RemoveAll(aside)
+	for _, name := range c.spec.Files { // which stand in the notebook's folder
+		path, err := filepath.Abs(filepath.Join(c.dir, name))
+		if err == nil {
+			err = os.MkdirAll(filepath.Dir(filepath.Join(aside, name)), 0o777)
+		}
+		if err == nil {
+			err = os.Symlink(path, filepath.Join(aside, name))
+		}
+		if err != nil {
+			return compiledRun{not: err.Error()}
+		}
+	}
+	err = compile(ctx, c.spec, aside, io.Discard)
+	switch {
+	case ctx.Err() != nil:
+		return compiledRun{not: context.Cause(ctx).Error()}
+	case errors.As(err, new(*buildError)):
+		return compiledRun{not: "the Go command could not build it here"}
+	case err != nil:
+		return compiledRun{failure: err}
+	}
+	if r.Outputs, err = digests(aside); err != nil {
+		return compiledRun{not: err.Error()}
+	}
+	for _, name := range c.spec.Files {
+		delete(r.Outputs, name)
+	}
+	b, err := json.Marshal(r)
+	if err = errors.Join(err, os.MkdirAll(filepath.Dir(kept), 0o777)); err == nil {
+		_ = cell.Leave(kept, b) // else it is made again
+	}
+	return r
+}
+
+// kept names the file that holds what the compiled notebook left: by its text, the
+// functions that it calls, its inputs' content, and what it is told.
+func (c *Comparison) kept(version string) (string, error) {
+	cache, err := asset.CacheDir()
+	if err != nil {
+		return "", err
+	}
+	text, err := os.ReadFile(filepath.Join(c.spec.Notebook, File))
+	if err != nil {
+		return "", err
+	}
+	inputs, err := Inputs(c.spec)
+	if err != nil {
+		return "", err
+	}
+	told := *c.spec
+	told.Root, told.Notebook, told.Inputs = "", "", slices.Clone(told.Inputs)
+	for i := range told.Inputs {
+		told.Inputs[i].Files = nil // their content stands in inputs
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "%s %s %q", version, symbols.Digest, text)
+	if err := json.NewEncoder(h).Encode([]any{told, inputs}); err != nil {
+		return "", err
+	}
+	return filepath.Join(cache, "compiled", fmt.Sprintf("%x.json", h.Sum(nil))), nil
+}

@@ -1,0 +1,59 @@
+package notebook_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestCompared wants a cell's record to say how the compiled notebook compares,
+// and a cell whose notebook depends on the engine to fail.
+func TestCompared(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts the Go compiler")
+	}
+	t.Setenv("BAROGRAPH_CACHE", t.TempDir())
+	workspace := root(t)
+	dir, err := os.MkdirTemp("testdata", "compared-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	record := func(o outcome) string {
+		t.Helper()
+		if o.err != nil {
+			t.Fatalf("%v: %s\n%s", o.err, o.failure.Text, o.log)
+		}
+		var r struct{ Compared string }
+		if err := json.Unmarshal([]byte(read(t, filepath.Join(o.dir, "notebook.json"))), &r); err != nil {
+			t.Fatal(err)
+		}
+		return r.Compared
+	}
+	cell := func(body string) outcome {
+		t.Helper()
+		write(t, filepath.Join(dir, "main.go"), program(body))
+		s := own(t, program(body), "a.txt", "notebook.json")
+		s.Root, s.Notebook = workspace, filepath.Join(workspace, "stages", "notebook", dir)
+		return serve(t, s, time.Minute)
+	}
+	const fixed = "\tnb.Text(\"a.txt\", fmt.Sprint(7/2))"
+	if got := record(cell(fixed)); !strings.HasPrefix(got, "the same when compiled (go1.") {
+		t.Errorf("compared: %q", got)
+	}
+	kept, err := filepath.Glob(filepath.Join(os.Getenv("BAROGRAPH_CACHE"), "compiled", "*.json"))
+	if err != nil || len(kept) != 1 {
+		t.Errorf("kept %q, %v", kept, err)
+	}
+	if o := cell("\tm := map[int]bool{}\n\tfor i := range 1000 {\n\t\tm[i] = true\n\t}\n\ttext := \"\"\n\tfor i := range m {\n\t\ttext += fmt.Sprint(i, \" \")\n\t}\n\tnb.Text(\"a.txt\", text)"); o.err == nil ||
+		!strings.Contains(o.failure.Text, "leaves other outputs when it is compiled") || !strings.Contains(o.failure.Text, "a.txt: interpreted ") {
+		t.Errorf("%v: %+v", o.err, o.failure)
+	}
+	t.Setenv("PATH", "")
+	if got := record(cell(fixed)); got != "not compiled: no Go here" {
+		t.Errorf("compared: %q", got)
+	}
+}
