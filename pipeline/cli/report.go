@@ -22,7 +22,8 @@ import (
 func (a *app) reportCommand() *cobra.Command {
 	var sel selection
 	var machines []string
-	to := "report.html"
+	ours := filepath.Join(record.Results, "report.html") // which git ignores
+	to := ours
 	c := &cobra.Command{
 		Use:   "report [STUDY]",
 		Short: "Write a study's page: claims, figures, machine, timeline, notebooks",
@@ -34,6 +35,11 @@ Several machines stand side by side.`,
 		Example: `  barograph report
   barograph report configs/paper.yaml --machine host --machine sim -o compare.html`,
 		RunE: func(_ *cobra.Command, args []string) error {
+			if to == ours {
+				if err := os.MkdirAll(record.Results, 0o777); err != nil {
+					return err
+				}
+			}
 			if err := cell.Place("--output", to, page.Begins); err != nil {
 				return err
 			}

@@ -46,6 +46,7 @@ var layout = template.Must(template.New("report").Funcs(template.FuncMap{
 	"class":  func(verdict string) string { return strings.ReplaceAll(verdict, " ", "-") },
 	"size":   page.Size,
 	"blocks": page.Blocks,
+	"rows":   rows,
 }).Parse(document))
 
 // A Side is a study on one machine.
@@ -62,9 +63,42 @@ type Side struct {
 	Doubts    []string
 	Measuring time.Duration // all that the stored results took
 	Drawing   time.Duration // of it, what did not measure
+	Span      [2]int64      // when what was measured here began and ended, Unix time in nanoseconds; 0 where that is not known
 
 	plan  *plan.Plan
 	pages []*cell.Page
+}
+
+// Measured says where, when and from what what the side shows was measured.
+func (s *Side) Measured() string {
+	verb, on := "Measured", strings.TrimSuffix(s.Machine.Name+": "+s.Machine.Description, ": ")
+	if s.Simulated() {
+		verb = "SIMULATED, not measured,"
+	}
+	text := fmt.Sprintf("%s on %s", verb, on)
+	if s.Span[0] > 0 {
+		at := func(ns int64) string { return time.Unix(0, ns).UTC().Format("2006-01-02 15:04:05") }
+		text += fmt.Sprintf(", from %s to %s UTC", at(s.Span[0]), at(s.Span[1]))
+	}
+	if s.Replayed != "" {
+		text += fmt.Sprintf(", as the recording %s holds it, which does not say when", s.folder())
+	}
+	return text + "."
+}
+
+// Simulated tells whether the side's numbers come from a model.
+func (s *Side) Simulated() bool {
+	return slices.ContainsFunc(s.Notices, func(n [2]string) bool { return n[0] == "SIMULATED" })
+}
+
+var gap = regexp.MustCompile(`  +`)
+
+// rows cuts a table laid out with spaces into cells, which a narrow page can wrap.
+func rows(table string) (cells [][]string) {
+	for _, line := range strings.Split(table, "\n") {
+		cells = append(cells, gap.Split(strings.TrimSpace(line), -1))
+	}
+	return cells
 }
 
 // Section returns what cells say in a section.
@@ -130,6 +164,11 @@ func Collect(name string, p *plan.Plan, d *plan.Decider, s *store.Store) (*Side,
 			side.Measuring += dec.Record.Wall
 			if !c.Stage.Kind.Measured {
 				side.Drawing += dec.Record.Wall
+			} else if began := dec.Record.Started; side.Replayed == "" && began > 0 {
+				if side.Span[0] == 0 || began < side.Span[0] {
+					side.Span[0] = began
+				}
+				side.Span[1] = max(side.Span[1], began+int64(dec.Record.Wall))
 			}
 		}
 		if err := side.add(name, c, dec.Record, files); err != nil {
@@ -154,7 +193,11 @@ func (s *Side) add(name string, c *plan.Cell, r *store.Record, files map[string]
 		if err != nil {
 			return err
 		}
-		s.Summaries = append(s.Summaries, string(b))
+		text := string(b)
+		for _, v := range s.Verdicts { // which the table of claims says
+			text = strings.ReplaceAll(text, fmt.Sprintf("%s %s: %s\n", v.ID, v.Verdict, v.Because), "")
+		}
+		s.Summaries = append(s.Summaries, text)
 	}
 	for _, out := range c.Outputs {
 		if path.Ext(out) != ".svg" || files[out] == "" {
@@ -260,10 +303,16 @@ func once[T comparable](all, more []T) []T {
 	return all
 }
 
+// A verdict is shown as one of a simulation where the side is.
+type shown struct {
+	cell.Verdict
+	Simulated bool
+}
+
 // A judged claim holds a verdict for each side, zero where there is none.
 type judged struct {
 	cell.Claim
-	Verdicts []cell.Verdict
+	Verdicts []shown
 }
 
 func claims(all []cell.Claim, sides []*Side) (list []judged) {
@@ -275,7 +324,7 @@ func claims(all []cell.Claim, sides []*Side) (list []judged) {
 			if i >= 0 {
 				v = s.Verdicts[i]
 			}
-			j.Verdicts = append(j.Verdicts, v)
+			j.Verdicts = append(j.Verdicts, shown{v, s.Simulated()})
 		}
 		list = append(list, j)
 	}

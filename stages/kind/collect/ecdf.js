@@ -51,12 +51,14 @@ for (const figure of document.querySelectorAll("figure.ecdf")) {
   const reset = make("button", { type: "button", textContent: "Whole range" });
   const levels = make("fieldset", {}, make("legend", { textContent: "Show" }));
   const color = (i) => getComputedStyle(document.documentElement).getPropertyValue("--s" + (i % 7)).trim();
-  const style = ["solid", "dashed", "dotted"];
   const shown = curves.map((c, i) => {
     const box = make("input", { type: "checkbox", checked: true, name: c.label });
-    const swatch = make("span", { className: "swatch" });
-    swatch.style.borderTopStyle = style[Math.min(i % dashes.length, 2)];
-    swatch.style.borderTopColor = "var(--s" + (i % 7) + ")";
+    const swatch = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    swatch.setAttribute("class", "swatch");
+    const line = document.createElementNS("http://www.w3.org/2000/svg", "path"); // as the chart draws it
+    for (const [key, value] of Object.entries({ d: "M0 4H34", "stroke-width": 2.5, "stroke-dasharray": dashes[i % dashes.length].join(" ") || "none" })) line.setAttribute(key, value);
+    line.style.stroke = "var(--s" + (i % 7) + ")";
+    swatch.append(line);
     box.addEventListener("change", () => plot.setSeries(i + 1, { show: box.checked }));
     levels.append(make("label", {}, box, swatch, c.label));
     return box;

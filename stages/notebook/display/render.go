@@ -3,10 +3,12 @@ package display
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/page"
+	"barograph/pipeline/record"
 	"barograph/stages/notebook"
 
 	"github.com/spf13/cobra"
@@ -37,7 +39,10 @@ parameters since it was last changed: what that run left is shown.`,
 				return err
 			}
 			if to == "" {
-				to = filepath.Base(j.Dir) + ".html"
+				to = filepath.Join(record.Results, filepath.Base(j.Dir)+".html") // which git ignores
+				if err := os.MkdirAll(record.Results, 0o777); err != nil {
+					return err
+				}
 			}
 			if err := cell.Place("--output", to, page.Begins); err != nil {
 				return err
@@ -59,6 +64,6 @@ parameters since it was last changed: what that run left is shown.`,
 		},
 	}
 	j.Flags(c, &params)
-	c.Flags().StringVarP(&to, "output", "o", "", "`file` to write; NAME.html if it is not given")
+	c.Flags().StringVarP(&to, "output", "o", "", "`file` to write; results/NAME.html if it is not given")
 	return c
 }
