@@ -33,8 +33,8 @@ test: lint assets test-cuda test-p100 ## check and test everything, with the rac
 	go test -run '^(TestSimulated|TestBuildMemory)' ./stages/stats/... ./stages/judge ./stages/model
 
 browser: assets ## look at the pages in headless Chromium, which must be installed
-	go vet -tags browser ./acceptance
-	go test -tags browser -run TestBrowser ./acceptance
+	go vet -tags browser ./pipeline/cli/acceptance
+	go test -tags browser -run TestBrowser ./pipeline/cli/acceptance
 
 bench: assets ## measure against other tools, and the program's parts
 	@set -e; for dir in bench/*/; do echo go run "./$$dir"; go run "./$$dir"; done
@@ -49,7 +49,7 @@ soak: ## kill 200 runs, and fuzz every parser, for about an hour in all
 	done
 
 lint: ## formatting, vet, staticcheck
-	@unformatted=$$(gofmt -l *.go acceptance bench configs pipeline stages notebooks) && \
+	@unformatted=$$(gofmt -l *.go bench configs pipeline stages notebooks) && \
 		{ [ -z "$$unformatted" ] || { echo "not formatted (run gofmt -w):" $$unformatted >&2; exit 1; }; }
 	go vet $(packages)
 	go tool staticcheck $(packages)

@@ -13,6 +13,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// project is the project's folder, seen from this one.
+const project = "../../.."
+
 // TestMain makes the test's own binary stand for the program on PATH.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"barograph": func() {
@@ -23,7 +26,7 @@ func TestMain(m *testing.M) {
 // Each script drives the program as a user does, with the project's own
 // studies, notebooks and models, and the real ONNX Runtime.
 func TestScripts(t *testing.T) {
-	root, err := filepath.Abs("..")
+	root, err := filepath.Abs(project)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,9 +51,9 @@ var makers = map[string]func(t *testing.T, args []string) table{
 }
 
 // Every number that a document quotes from a recording is what the recording
-// gives: `go test ./acceptance -run TestDocumentsQuote -update` writes the tables.
+// gives: `go test ./pipeline/cli/acceptance -run TestDocumentsQuote -update` writes the tables.
 func TestDocumentsQuote(t *testing.T) {
-	t.Chdir("..")
+	t.Chdir(project)
 	n := 0
 	for _, d := range documents(t) {
 		text := madeTable.ReplaceAllStringFunc(string(d.source), func(block string) string {
@@ -65,7 +65,7 @@ func TestDocumentsQuote(t *testing.T) {
 			}
 			made := maker(t, strings.Split(strings.TrimSpace(m[2]), "\n")).String()
 			if m[3] != made && !*update {
-				t.Errorf("%s: the table %s is now\n%s\nit was\n%s\nhint: go test ./acceptance -run TestDocumentsQuote -update", d.path, m[1], made, m[3])
+				t.Errorf("%s: the table %s is now\n%s\nit was\n%s\nhint: go test ./pipeline/cli/acceptance -run TestDocumentsQuote -update", d.path, m[1], made, m[3])
 			}
 			return strings.TrimSuffix(block, m[3]+"<!-- end -->") + made + "<!-- end -->"
 		})
@@ -83,7 +83,7 @@ func TestDocumentsQuote(t *testing.T) {
 // What data/README.md says of a recording in a sentence stands in a table of the
 // same section that is made from it.
 func TestSentencesQuoteTables(t *testing.T) {
-	t.Chdir("..")
+	t.Chdir(project)
 	d := readDocument(t, "data/README.md")
 	for _, section := range strings.Split(string(d.source), "\n## ")[1:] {
 		tables := ""
