@@ -34,7 +34,8 @@ import (
 const module = "barograph"
 
 // allowed lists the packages a notebook may import, and which of their names it
-// may not use, with the reason. A name that is generic cannot be interpreted.
+// may not use, with the reason; a name with a star refuses all variables of that
+// type. A name that is generic cannot be interpreted.
 var allowed = map[string]map[string]string{
 	"barograph/notebooks/nb":     nil,
 	"barograph/stages/figure":    nil,
@@ -50,7 +51,7 @@ var allowed = map[string]map[string]string{
 	"strconv":        nil,
 	"strings":        {"Title": deprecated},
 	"text/tabwriter": nil,
-	"unicode":        nil,
+	"unicode":        {"*unicode.RangeTable": "Categories, Scripts and Properties hold it by its name"},
 	"unicode/utf8":   nil,
 	"image/color":    nil,
 	"time": {
@@ -211,6 +212,12 @@ func symbols(p *types.Package, refused map[string]string) ([]byte, error) {
 			continue
 		}
 		seen[name] = true
+		if _, variable := o.(*types.Var); variable {
+			seen[o.Type().String()] = true
+			if refused[o.Type().String()] != "" {
+				continue
+			}
+		}
 		if refused[name] != "" {
 			continue
 		}

@@ -68,4 +68,7 @@ var refused = map[string]map[string]string{
 		"Timer":     "a notebook runs in one goroutine",
 		"Until":     "the same data must give the same result",
 	},
+	"unicode": {
+		"*unicode.RangeTable": "Categories, Scripts and Properties hold it by its name",
+	},
 }

@@ -49,8 +49,21 @@ func Of(importPath string) map[string]reflect.Value {
 func Name(importPath string) string { return path.Base(importPath) }
 
 // Refused tells why a notebook may not use a name of a package, and returns ""
-// where it may.
-func Refused(importPath, name string) string { return refused[importPath][name] }
+// where it may. Some variables are refused by their type.
+func Refused(importPath, name string) string {
+	names := refused[importPath]
+	if why := names[name]; why != "" || names == nil {
+		return why
+	}
+	all, err := Types()
+	if err != nil {
+		return err.Error()
+	}
+	if v, ok := all[importPath].Scope().Lookup(name).(*types.Var); ok {
+		return names[v.Type().String()]
+	}
+	return ""
+}
 
 // Types returns the packages' types by import path. They are read once, and shared:
 // not to be changed.

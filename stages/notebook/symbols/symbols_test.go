@@ -66,6 +66,9 @@ func TestTypes(t *testing.T) {
 			}
 		}
 	}
+	if Refused("unicode", "Han") == "" || Refused("unicode", "IsLetter") != "" || Refused("unicode", "Scripts") != "" {
+		t.Error("unicode: want its tables refused, and nothing else")
+	}
 	if all["os"] != nil || Of("os") != nil {
 		t.Error("os can be imported")
 	}
