@@ -6,7 +6,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/stages/device/gpu"
 	"barograph/stages/device/nvml"
-	"barograph/stages/judge"
+	judging "barograph/stages/judge/command"
 	"barograph/stages/judge/turns"
 	"barograph/stages/kind/analyse"
 	"barograph/stages/kind/collect"
@@ -39,7 +39,7 @@ func Kinds() cell.Kinds {
 
 // Commands returns the commands that are about stages and not about studies.
 func Commands() []*cobra.Command {
-	return []*cobra.Command{models.Command(), notebook.Command(display.Commands()...), judge.Command(), judge.ClaimsCommand(turns.Judgings()), predict.Command(), scaffold.Command(), link.Command()}
+	return []*cobra.Command{models.Command(), notebook.Command(display.Commands()...), judging.Command(), judging.Claims(turns.Judgings()), predict.Command(), scaffold.Command(), link.Command()}
 }
 
 // GPUs returns the GPUs of this computer and what serves them.

@@ -435,24 +435,6 @@ func TestSeqOfCalls(t *testing.T) {
 	}
 }
 
-// TestOptionsRefused wants wrong usage of what no option can be.
-func TestOptionsRefused(t *testing.T) {
-	for _, arg := range []string{"--alpha=7", "--alpha=0", "--alpha=nan", "--negligible=-1", "--negligible=1", "--drift-margin=nan", "--drift-margin=inf", "--drift-margin=-1", "--draws=-5", "--draws=99", "--draws=0", "--sets=0", "--sets=-2"} {
-		c := Command()
-		c.SetArgs([]string{"none.csv", arg})
-		c.SetOut(io.Discard)
-		c.SetErr(io.Discard)
-		err := c.Execute()
-		flag, _, _ := strings.Cut(arg, "=")
-		if cell.StatusOf(err) != cell.StatusUsage || !strings.Contains(err.Error(), "for "+flag) {
-			t.Errorf("%s: %v", arg, err)
-		}
-	}
-	if err := Defaults.check(); err != nil {
-		t.Error(err)
-	}
-}
-
 // counted repeats a line with a number in it.
 func counted(n int, format string) string {
 	var b strings.Builder
@@ -547,7 +529,7 @@ func TestSparseFile(t *testing.T) {
 			t.Skipf("no sparse file here: %v", err)
 		}
 		start := time.Now()
-		if _, _, err := load(path, Selection{}); err == nil || !strings.Contains(err.Error(), "no text") {
+		if _, _, err := Load(path, Selection{}); err == nil || !strings.Contains(err.Error(), "no text") {
 			t.Errorf("%s: %v", name, err)
 		}
 		if took := time.Since(start); took > 2*time.Second {
@@ -621,59 +603,6 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-func TestCommand(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "samples.csv")
-	s := study{rho: spread, queued: true, latency: exponential, noise: 0.02, apart: 0.01, calls: 300, reps: 3}
-	write(t, path, s, 1)
-	run := func(args ...string) (string, string, error) {
-		c := Command()
-		var out, msg bytes.Buffer
-		c.SetOut(&out)
-		c.SetErr(&msg)
-		c.SetArgs(args)
-		err := c.Execute()
-		return out.String(), msg.String(), err
-	}
-	out, _, err := run(path, "--sets", "5", "--draws", "100")
-	if err != nil || !strings.Contains(out, "\nC1 reproduced: ") || !strings.Contains(out, "\nC2 reproduced: ") || !strings.Contains(out, "true law") {
-		t.Errorf("%v:\n%s", err, out)
-	}
-	out, _, err = run(path, "--json", "--sets", "5", "--draws", "100")
-	var r struct {
-		Verdicts []cell.Verdict
-		Levels   []struct {
-			Quantiles []struct {
-				Low float64 `json:"low_ns"`
-			}
-		}
-		Growth    struct{ Law string }
-		Confusion struct{ Laws []struct{ Law string } }
-	}
-	if err != nil || json.Unmarshal([]byte(out), &r) != nil || len(r.Verdicts) != 2 || r.Growth.Law != "exponential" || len(r.Confusion.Laws) < 5 || r.Levels[0].Quantiles[2].Low < 1e6 {
-		t.Errorf("%v: %.2000s", err, out)
-	}
-	s.drift = 0.3
-	write(t, path, s, 1)
-	if out, _, err = run(path, "--draws", "100"); cell.StatusOf(err) != cell.StatusInvalid || !strings.Contains(out, "C2 INVALID") {
-		t.Errorf("%v:\n%s", err, out)
-	}
-	if _, _, err = run(path, "--draws", "100", "--drift-margin", "0.5"); err != nil {
-		t.Errorf("a wider margin: %v", err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "run.json"), []byte("{"), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err = run(path); err == nil || !strings.Contains(err.Error(), "read run.json") {
-		t.Errorf("broken run.json: %v", err)
-	}
-	for _, args := range [][]string{{filepath.Join(dir, "none.csv")}, {dir}, {path, "--where", "x"}, {}} {
-		if _, _, err := run(args...); err == nil {
-			t.Errorf("%q: no error", args)
-		}
-	}
-}
-
 // What the checksums beside a file do not fit is refused, and where they list
 // neither the file nor run.json it is judged.
 func TestChecksumsBeside(t *testing.T) {
@@ -685,7 +614,7 @@ func TestChecksumsBeside(t *testing.T) {
 	if err := record.WriteSums(dir); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := load(path, Selection{}); err != nil {
+	if _, _, err := Load(path, Selection{}); err != nil {
 		t.Error(err)
 	}
 	for _, name := range []string{record.Samples, record.Run} {
@@ -695,18 +624,18 @@ func TestChecksumsBeside(t *testing.T) {
 		}
 		text(t, filepath.Join(dir, name), string(was)+"\n")
 		var h *cell.Error
-		if _, _, err := load(path, Selection{}); !errors.As(err, &h) || !strings.Contains(err.Error(), "damaged: "+name) || !strings.Contains(h.Hint, "version control") {
+		if _, _, err := Load(path, Selection{}); !errors.As(err, &h) || !strings.Contains(err.Error(), "damaged: "+name) || !strings.Contains(h.Hint, "version control") {
 			t.Errorf("%s was changed: %v", name, err)
 		}
 		text(t, filepath.Join(dir, name), string(was))
 	}
 	other := filepath.Join(dir, "other.csv")
 	write(t, other, s, 2)
-	if _, _, err := load(other, Selection{}); err != nil {
+	if _, _, err := Load(other, Selection{}); err != nil {
 		t.Errorf("a file that is not listed: %v", err)
 	}
 	text(t, filepath.Join(dir, record.Sums), "")
-	if _, _, err := load(path, Selection{}); err == nil || !strings.Contains(err.Error(), "SHA256SUMS is empty") {
+	if _, _, err := Load(path, Selection{}); err == nil || !strings.Contains(err.Error(), "SHA256SUMS is empty") {
 		t.Errorf("no checksums in their file: %v", err)
 	}
 }
@@ -777,6 +706,13 @@ func write(t testing.TB, path string, s study, seed uint64) {
 	}
 }
 
+// WriteExponential writes samples in which latency grows exponentially, for the
+// tests of commands; drift is how far the baseline moves meanwhile, as a share.
+func WriteExponential(t testing.TB, path string, drift float64) {
+	t.Helper()
+	write(t, path, study{rho: spread, queued: true, latency: exponential, noise: 0.02, apart: 0.01, calls: 300, reps: 3, drift: drift}, 1)
+}
+
 // BenchmarkTenMillion judges ten million samples from a file, without the
 // simulations: `make bench` shows seconds and the most memory held.
 func BenchmarkTenMillion(b *testing.B) {
@@ -785,7 +721,7 @@ func BenchmarkTenMillion(b *testing.B) {
 	write(b, path, s, 1)
 	runtime.GC()
 	for b.Loop() {
-		samples, run, err := load(path, Selection{})
+		samples, run, err := Load(path, Selection{})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -800,58 +736,6 @@ func BenchmarkTenMillion(b *testing.B) {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	b.ReportMetric(float64(m.Sys)/(1<<20), "MiB-held")
-}
-
-func TestClaims(t *testing.T) {
-	t.Chdir(t.TempDir())
-	dir := record.Dir("paper", "somewhere")
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	s := study{rho: spread, queued: true, latency: exponential, noise: 0.02, apart: 0.01, calls: 300, reps: 3}
-	write(t, filepath.Join(dir, record.Samples), s, 1)
-	text(t, filepath.Join(dir, record.Run), `{"schema": 1, "study": "paper", "machine": {"name": "somewhere"}}`)
-	if err := record.WriteSums(dir); err != nil {
-		t.Fatal(err)
-	}
-	text(t, "figure2.svg", "<svg/>")
-	const entry = `claims:
-  - {claim: C2, recording: data/paper/somewhere, verdict: reproduced, effect: 12.6, tolerance: 1, figure: figure2.svg, command: make reproduce, time: 20m, hardware: any}
-`
-	check := func(manifest string) (string, error) {
-		text(t, "claims.yaml", manifest)
-		c := ClaimsCommand(nil)
-		var out bytes.Buffer
-		c.SetOut(&out)
-		c.SetErr(io.Discard)
-		c.SetArgs([]string{"claims.yaml"})
-		err := c.Execute()
-		return out.String(), err
-	}
-	out, err := check(entry)
-	if err != nil || !strings.Contains(out, "reproduced") || !strings.Contains(out, "make reproduce") {
-		t.Errorf("%v:\n%s", err, out)
-	}
-	for _, c := range []struct{ from, to, says string }{
-		{"verdict: reproduced", "verdict: refuted", "1 of 1 claims changed"},
-		{"effect: 12.6", "effect: 9", "1 of 1 claims changed"},
-		{"claim: C2", "claim: C9", "no such claim"},
-		{"figure: figure2.svg", "figure: none.svg", "its figure"},
-		{"somewhere", "nowhere", "nowhere"},
-		{"time: 20m", "time: soon", "no duration"},
-		{"hardware: any", "hardware: ''", "claims.yaml:2:166: the claim has no hardware"},
-		{"hardware: any", "hardwear: any", "hardwear"},
-		{entry, "claims: []", "claims.yaml:1:9: claims: there is none"},
-		{entry, "", "the file is empty"},
-	} {
-		if _, err := check(strings.ReplaceAll(entry, c.from, c.to)); err == nil || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%q: %v, want %q", c.to, err, c.says)
-		}
-	}
-	text(t, filepath.Join(dir, record.Run), `{"schema": 1, "study": "other", "machine": {"name": "somewhere"}}`)
-	if _, err := check(entry); err == nil {
-		t.Error("a recording that was changed was judged")
-	}
 }
 
 func text(t *testing.T, path, content string) {
@@ -942,11 +826,11 @@ func TestBadCalibrationIsInvalid(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "samples.csv")
 	text(t, file, "level,replicate,latency_ns,utilisation\n"+strings.Repeat("0,1,1000,0\n1,1,1100,2.48\n", 30))
-	if _, _, err := load(file, Selection{}); err == nil || !strings.Contains(err.Error(), "is more than 200%") {
+	if _, _, err := Load(file, Selection{}); err == nil || !strings.Contains(err.Error(), "is more than 200%") {
 		t.Errorf("without run.json: %v", err)
 	}
 	text(t, filepath.Join(dir, record.Run), "{}")
-	if _, _, err := load(file, Selection{}); err != nil {
+	if _, _, err := Load(file, Selection{}); err != nil {
 		t.Errorf("beside run.json: %v", err)
 	}
 }

@@ -17,7 +17,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
-	"barograph/stages/judge"
+	"barograph/stages/judge/command"
 	"barograph/stages/link"
 	"barograph/stages/stats"
 	"barograph/stages/stats/law"
@@ -275,10 +275,10 @@ func invalid(card *link.Card) string {
 }
 
 // Judgings are for a manifest of claims.
-func Judgings() map[string]judge.Judging {
-	of := map[string]judge.Judging{}
+func Judgings() map[string]command.Judging {
+	of := map[string]command.Judging{}
 	for id := range Says {
-		of[id] = func(e judge.Expected) (string, float64, error) {
+		of[id] = func(e command.Expected) (string, float64, error) {
 			j, err := Judge(".", id, e.Recording, e.Link)
 			return j.Verdict.Verdict, j.Effect, err
 		}

@@ -39,7 +39,7 @@ const module = "barograph"
 var allowed = map[string]map[string]string{
 	"barograph/notebooks/nb":     nil,
 	"barograph/stages/figure":    nil,
-	"barograph/stages/judge":     {"Command": stdin, "Read": stdin},
+	"barograph/stages/judge":     {"Load": stdin, "Read": stdin},
 	"barograph/stages/stats":     nil,
 	"barograph/stages/stats/law": nil,
 

@@ -1,4 +1,4 @@
-package judge
+package command
 
 import (
 	"errors"
@@ -14,6 +14,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
 	"barograph/pipeline/source"
+	"barograph/stages/judge"
 
 	"github.com/spf13/cobra"
 )
@@ -71,8 +72,8 @@ func LoadManifest(path string) (*Manifest, error) {
 // current folder, and returns the effect that the verdict rests on.
 type Judging func(Expected) (verdict string, effect float64, err error)
 
-// ClaimsCommand returns `claims`, with what judges other claims than the paper's.
-func ClaimsCommand(others map[string]Judging) *cobra.Command {
+// Claims returns `claims`, with what judges other claims than the paper's.
+func Claims(others map[string]Judging) *cobra.Command {
 	return &cobra.Command{
 		Use:   "claims [MANIFEST]",
 		Short: "Judge every recorded claim again and compare with the manifest",
@@ -144,18 +145,18 @@ func (e Expected) judge(others map[string]Judging) (verdict string, effect float
 	if _, err := record.Open(e.Recording); err != nil {
 		return "", 0, err
 	}
-	sel := Selection{Where: map[string]string{}}
+	sel := judge.Selection{Where: map[string]string{}}
 	for _, w := range e.Where {
 		name, value, _ := strings.Cut(w, "=")
 		sel.Where[name] = value
 	}
-	o := Defaults
+	o := judge.Defaults
 	o.Sets = -1
-	s, run, err := load(filepath.Join(e.Recording, record.Samples), sel)
+	s, run, err := judge.Load(filepath.Join(e.Recording, record.Samples), sel)
 	if err != nil {
 		return "", 0, err
 	}
-	r, err := Judge(s, run, o)
+	r, err := judge.Judge(s, run, o)
 	if err != nil {
 		return "", 0, err
 	}

@@ -1,18 +1,15 @@
-package judge
+// Package command holds the commands that judge: `judge`, on any samples, and
+// `claims`, which holds what is recorded against a manifest.
+package command
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"math"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"barograph/pipeline/cell"
-	"barograph/pipeline/record"
-	"barograph/stages/recording"
+	"barograph/stages/judge"
 
 	"github.com/spf13/cobra"
 )
@@ -21,8 +18,8 @@ import (
 func Command() *cobra.Command {
 	var asJSON bool
 	var where []string
-	var sel Selection
-	o := Defaults
+	var sel judge.Selection
+	o := judge.Defaults
 	c := &cobra.Command{
 		Use:   "judge SAMPLES.csv",
 		Short: "Judge the paper's claims on any samples of latency under load",
@@ -44,7 +41,7 @@ A bootstrap that takes more than a second says so before it starts.`,
   barograph judge --level block_bytes --where model=bert-mini data/blocks/host/samples.csv`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := o.check(); err != nil {
+			if err := check(o); err != nil {
 				return cell.Usage(err)
 			}
 			sel.Where = map[string]string{}
@@ -56,11 +53,11 @@ A bootstrap that takes more than a second says so before it starts.`,
 				sel.Where[name] = value
 			}
 			o.Cost = func(cost string) { fmt.Fprintln(c.ErrOrStderr(), cost, "(--draws lowers it)") }
-			s, run, err := load(args[0], sel)
+			s, run, err := judge.Load(args[0], sel)
 			if err != nil {
 				return cell.Usage(err)
 			}
-			r, err := Judge(s, run, o)
+			r, err := judge.Judge(s, run, o)
 			if err != nil {
 				return err
 			}
@@ -95,7 +92,7 @@ A bootstrap that takes more than a second says so before it starts.`,
 const leastDraws = 100
 
 // check refuses options that mean nothing, each by its flag.
-func (o Options) check() error {
+func check(o judge.Options) error {
 	for _, f := range []struct {
 		flag  string
 		value float64
@@ -116,51 +113,4 @@ func (o Options) check() error {
 		return cell.Hint(fmt.Errorf("invalid argument %d for --sets", o.Sets), "want at least 1, or -1 for none")
 	}
 	return nil
-}
-
-// load reads a file of samples, and the run.json beside it if there is one. What
-// is not as checksums beside it say is refused.
-func load(path string, sel Selection) (*Samples, *recording.Run, error) {
-	path = record.Path(path)
-	beside := filepath.Join(filepath.Dir(path), record.Run)
-	for _, p := range []string{path, beside} {
-		if err := record.VerifyFile(p); err != nil {
-			return nil, nil, fmt.Errorf("judge: %w", err)
-		}
-	}
-	run, err := recording.ReadRun(beside)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fmt.Errorf("judge: read %s beside %s: %w", record.Run, path, errors.Unwrap(err))
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("judge: %w", err)
-	}
-	defer f.Close()
-	sel.Recorded = run != nil
-	s, err := Read(f, sel)
-	var row *recording.RowError
-	if errors.As(err, &row) {
-		return nil, nil, fmt.Errorf("judge: %s:%w", path, err)
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("judge %s: %w", path, err)
-	}
-	if err := s.enough(); err != nil {
-		return nil, nil, fmt.Errorf("judge %s: %w", path, err)
-	}
-	return s, run, nil
-}
-
-// enough refuses what nothing can be said about.
-func (s *Samples) enough() error {
-	if s.Rows == 1 {
-		return errors.New("one sample: nothing can be judged on it")
-	}
-	for _, t := range s.Trials[1:] {
-		if t.Level != s.Trials[0].Level {
-			return nil
-		}
-	}
-	return cell.Hint(fmt.Errorf("one level, %s: a comparison needs two", s.Trials[0].Level), "another column may hold the levels: --level COLUMN")
 }

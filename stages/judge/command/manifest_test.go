@@ -1,4 +1,4 @@
-package judge
+package command
 
 import (
 	"os"
@@ -9,7 +9,7 @@ import (
 
 // A manifest that is read has all that its claims are held against.
 func FuzzManifest(f *testing.F) {
-	b, err := os.ReadFile("../../data/claims.yaml")
+	b, err := os.ReadFile("../../../data/claims.yaml")
 	if err != nil {
 		f.Fatal(err)
 	}
