@@ -9,7 +9,7 @@ package analyse
 import (
 	"barograph/notebooks/nb"
 	"barograph/pipeline/cell"
-	"barograph/stages/judge"
+	"barograph/stages/judge/power"
 	"barograph/stages/notebook"
 	"barograph/stages/notebook/display"
 )
@@ -30,7 +30,7 @@ func Kind() *cell.Kind {
 		},
 		Summary:  nb.SummaryFile,
 		Verdicts: nb.VerdictsFile,
-		Foresee:  judge.Foresee,
+		Foresee:  power.Foresee,
 		Identify: notebook.Identify,
 		Prepare:  notebook.Prepare,
 		Run:      notebook.Run,

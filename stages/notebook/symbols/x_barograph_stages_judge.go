@@ -29,7 +29,6 @@ func x_barograph_stages_judge() map[string]reflect.Value {
 		"Elasticity":  reflect.ValueOf((*judge.Elasticity)(nil)),
 		"Fingerprint": reflect.ValueOf((*judge.Fingerprint)(nil)),
 		"Fold":        reflect.ValueOf(judge.Fold),
-		"Foresee":     reflect.ValueOf(judge.Foresee),
 		"Half":        reflect.ValueOf(constant.MakeFromLiteral("\"half\"", token.STRING, 0)),
 		"Judge":       reflect.ValueOf(judge.Judge),
 		"Level":       reflect.ValueOf((*judge.Level)(nil)),

@@ -1,4 +1,5 @@
-package judge
+// Package power says before a study is measured what its design could tell.
+package power
 
 import (
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
+	"barograph/stages/judge"
 	"barograph/stages/stats"
 	"barograph/stages/stats/law"
 )
@@ -128,7 +130,7 @@ func selected(s *cell.Spec) (func(cell.Point) bool, error) {
 			return nil, fmt.Errorf("foresee %s: %w", s.ID, err)
 		}
 	}
-	where, err := Where(params.Where)
+	where, err := judge.Where(params.Where)
 	if err != nil {
 		return nil, fmt.Errorf("foresee %s: %w", s.ID, err)
 	}

@@ -1,4 +1,4 @@
-package judge
+package power
 
 import (
 	"encoding/json"
