@@ -30,7 +30,7 @@ claims: $(program) ## judge every recorded claim again; fail if a verdict change
 
 test: lint assets test-cuda test-p100 ## check and test everything, with the race detector
 	go test -race -timeout 30m $(packages)
-	go test -run '^(TestSimulated|TestBuildMemory)' ./stages/stats/... ./stages/judge ./stages/model
+	go test -run '^(TestSimulated|TestBuildMemory|TestDistribution)' ./stages/stats/... ./stages/judge ./stages/model ./stages/notebook
 
 browser: assets ## look at the pages in headless Chromium, which must be installed
 	go vet -tags browser ./pipeline/cli/acceptance

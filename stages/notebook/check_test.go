@@ -12,7 +12,9 @@ import (
 	"barograph/pipeline/cell"
 )
 
-// TestShipped checks every notebook of the workspace, as `notebook check` does.
+// TestShipped checks every notebook of the workspace, as `notebook check` does:
+// on testdata of its own, on a recording of the study that it is named after, or
+// on one that is made here.
 func TestShipped(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts the Go compiler")
@@ -28,7 +30,11 @@ func TestShipped(t *testing.T) {
 		name := filepath.Base(filepath.Dir(file))
 		args := []string{"check", name}
 		if _, err := os.Stat(filepath.Join("notebooks", name, "testdata")); err != nil {
-			args = append(args, "--data", data)
+			from := data
+			if shipped, err := filepath.Glob(filepath.Join("data", name, "*", "run.json")); err == nil && len(shipped) > 0 {
+				from = filepath.Dir(shipped[0])
+			}
+			args = append(args, "--data", from)
 		}
 		t.Run(name, func(t *testing.T) {
 			out, _, err := command(t, args...)
