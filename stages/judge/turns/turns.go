@@ -11,6 +11,7 @@ package turns
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"path/filepath"
 	"slices"
@@ -64,7 +65,11 @@ func Staircase(cases []*predict.Case, card *link.Card) (Judgement, error) {
 		if !ok {
 			continue
 		}
-		for _, calls := range c.Calls {
+		replicates := c.Calls
+		if len(slices.MinFunc(replicates, func(a, b []int64) int { return len(a) - len(b) })) < stats.Needed(0.99, stats.Confidence) {
+			replicates = [][]int64{slices.Concat(replicates...)} // one alone has no p99
+		}
+		for _, calls := range replicates {
 			e, err := stats.NewECDF(calls)
 			if err != nil {
 				return Judgement{}, err
@@ -112,7 +117,7 @@ func Staircase(cases []*predict.Case, card *link.Card) (Judgement, error) {
 // none.
 func step(m *predict.Machine, c *predict.Case) (p law.Point, ok bool) {
 	l := &c.Condition
-	if l.Class() != "full link" || len(c.Own.Calls) == 0 {
+	if l.Class() != "full link" || l.MPS || len(c.Own.Calls) == 0 {
 		return p, false
 	}
 	for i, d := range predict.Ways {
@@ -241,6 +246,46 @@ func Kernel(card *link.Card) Judgement {
 	return say(verdict, effect, "%s", because[2:])
 }
 
+// SmallCopies judges T4 on models none of whose inputs is larger than the small path
+// takes, beside a load towards the device: without MPS no replicate may be slower by
+// what matters, and through it each has to be.
+func SmallCopies(cases []*predict.Case, card *link.Card) Judgement {
+	limit := predict.FromCard(card, false).Link.SmallBehind
+	without, through := map[string][2]float64{}, map[string][2]float64{} // least and most change, by model
+	for _, c := range cases {
+		l := &c.Condition
+		if l.Direction != "h2d" || l.Class() != "full link" || len(c.Own.In) == 0 || slices.Max(c.Own.In) > limit {
+			continue
+		}
+		least, most := math.Inf(1), math.Inf(-1)
+		for _, calls := range c.Calls {
+			change := (&predict.Own{Calls: [][]int64{calls}}).Quantile(0.5)/c.Own.Quantile(0.5) - 1
+			least, most = min(least, change), max(most, change)
+		}
+		of := without
+		if l.MPS {
+			of = through
+		}
+		of[fmt.Sprintf("%s %d x %d", c.Own.Model, c.Own.Batch, c.Own.Sequence)] = [2]float64{least, most}
+	}
+	for _, model := range slices.Sorted(maps.Keys(through)) {
+		a, ok := without[model]
+		if !ok {
+			continue
+		}
+		b := through[model]
+		because := fmt.Sprintf("%s, whose inputs take the small path, beside a full link towards the device: without MPS %+.1f%% to %+.1f%%, through it %+.1f%% to %+.1f%%", model, 100*a[0], 100*a[1], 100*b[0], 100*b[1])
+		switch {
+		case a[1] < negligible && b[0] > negligible:
+			return judgement("T4", cell.Reproduced, b[0], "%s", because)
+		case b[1] < negligible:
+			return judgement("T4", cell.Refuted, b[1], "%s", because)
+		}
+		return judgement("T4", cell.NotIdentified, b[0], "%s", because)
+	}
+	return judgement("T4", cell.NotIdentified, math.NaN(), "no model with small inputs was recorded beside a load towards the device, without MPS and through it")
+}
+
 // MPS judges T4 on two cards of a machine, measured without and through MPS; either may
 // be nil.
 func MPS(without, through *link.Card) Judgement {
@@ -286,10 +331,11 @@ func Judgings() map[string]command.Judging {
 	return of
 }
 
-// Judge judges one claim: T1 on a recording, by the card of its machine, and others on
-// a card; the other card of T4 is the one through MPS. Paths are below root.
+// Judge judges one claim: T1 on a recording, by the card of its machine, T2 and T3 on a
+// card, and T4 on either, where the other card is then the one through MPS. Paths are
+// below root.
 func Judge(root, claim, recording, card string) (Judgement, error) {
-	if claim == "T1" {
+	if claim == "T1" || claim == "T4" && filepath.Ext(recording) != ".json" {
 		of, err := link.Read(filepath.Join(root, card))
 		if err != nil {
 			return Judgement{}, err
@@ -301,6 +347,9 @@ func Judge(root, claim, recording, card string) (Judgement, error) {
 		_, cases, err := predict.Read(root, dir, "")
 		if err != nil {
 			return Judgement{}, err
+		}
+		if claim == "T4" {
+			return SmallCopies(cases, of), nil
 		}
 		return Staircase(cases, of)
 	}

@@ -86,6 +86,32 @@ func TestStaircase(t *testing.T) {
 	}
 }
 
+// What MPS does to small copies shows in calls too.
+func TestSmallCopies(t *testing.T) {
+	small := func(through func(float64) float64) []*predict.Case {
+		cases := append(models([]float64{1.2}, func(ms float64) float64 { return 1.02 * ms }), models([]float64{1.2}, through)...)
+		for i, c := range cases {
+			c.Condition.Direction, c.Condition.MPS, c.Own.In, c.Own.Model = "h2d", i == 1, []int64{1024, 1024}, "bert"
+		}
+		return cases
+	}
+	large := small(func(float64) float64 { return 2.1 })
+	large[0].Own.In[0]++
+	for name, tt := range map[string]struct {
+		cases []*predict.Case
+		want  string
+	}{
+		"delayed":      {small(func(float64) float64 { return 2.1 }), cell.Reproduced},
+		"not delayed":  {small(func(ms float64) float64 { return 1.02 * ms }), cell.Refuted},
+		"large inputs": {large, cell.NotIdentified},
+		"none through": {small(func(ms float64) float64 { return ms })[:1], cell.NotIdentified},
+	} {
+		if j := SmallCopies(tt.cases, card(t)); j.Verdict.Verdict != tt.want {
+			t.Errorf("%s: %+v", name, j)
+		}
+	}
+}
+
 func TestCards(t *testing.T) {
 	change := func(f func(*link.Card)) *link.Card { c := card(t); f(c); return c }
 	flat := change(func(c *link.Card) {

@@ -14,6 +14,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
+	"barograph/pipeline/record"
 	"barograph/stages/kind/infer"
 	"barograph/stages/link"
 	models "barograph/stages/model/command"
@@ -151,6 +152,9 @@ func (a *asked) predict(c *cobra.Command, root, name string) (*report, error) {
 		return nil, err
 	}
 	r := &report{Predicted: true, Model: name, Machine: m.Name, Condition: a.condition, Card: card, Samples: within(root, own.From), Learned: x.From, Doubts: p.Doubts}
+	if x.Card != "" && x.Card != within(root, a.card) {
+		r.Doubts = append(r.Doubts, "how far predictions err was learned with another link card, "+x.Card)
+	}
 	r.P50, r.P90, r.P99 = p.Estimates[0], p.Estimates[1], p.Estimates[2]
 	r.Alone.P50, r.Alone.P90, r.Alone.P99 = p.Alone[0], p.Alone[1], p.Alone[2]
 	return r, nil
@@ -313,7 +317,7 @@ func (a *asked) measureAlone(c *cobra.Command, root, name, machine string) error
 	if err := run.Run(); err != nil {
 		return fmt.Errorf("measure %s without load: %w", name, err)
 	}
-	a.samples = filepath.Join(root, "data", "predict", machine)
+	a.samples = filepath.Join(root, record.Results, "data", "predict", machine)
 	return nil
 }
 
@@ -358,6 +362,9 @@ func (r *report) text(w io.Writer) error {
 
 // within writes a path as it is seen from the workspace.
 func within(root, path string) string {
+	if full, err := filepath.Abs(path); err == nil && path != "" {
+		path = full
+	}
 	if rel, err := filepath.Rel(root, path); path != "" && err == nil && filepath.IsLocal(rel) {
 		return filepath.ToSlash(rel)
 	}
@@ -384,19 +391,18 @@ recordings teach; and print a summary.`,
 			if err != nil {
 				return cell.Usage(err)
 			}
-			m := FromCard(read, false)
-			scores, x, err := ScoreAll(m, root, Recordings(root, m.Name))
+			scores, x, err := ScoreAll(read, root, Recordings(root, read.Machine))
 			if err != nil {
 				return err
 			}
-			x.Card = read.Day
+			x.Card = within(root, card)
 			if err := os.MkdirAll(filepath.Join(root, "data", "twin"), 0o777); err != nil {
 				return err
 			}
-			if err := result.Write(filepath.Join(root, File(m.Name)), x); err != nil {
+			if err := result.Write(filepath.Join(root, File(read.Machine)), x); err != nil {
 				return err
 			}
-			f, err := os.Create(filepath.Join(root, "data", "twin", m.Name+".csv"))
+			f, err := os.Create(filepath.Join(root, "data", "twin", read.Machine+".csv"))
 			if err != nil {
 				return err
 			}

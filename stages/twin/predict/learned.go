@@ -20,7 +20,7 @@ import (
 type Learned struct {
 	Machine    string     `json:"machine"`
 	From       []string   `json:"from"` // recordings
-	Card       string     `json:"card"` // day it was measured
+	Card       string     `json:"card"` // that predictions were made from
 	Parameters Parameters `json:"parameters"`
 	// Errors are ln(measured/predicted), ascending, by class of condition and in the
 	// order of [Quantiles].
@@ -75,7 +75,7 @@ func candidates() (notices, loads []Parameters) {
 			notices = append(notices, Parameters{Notice: notice, Tail: tail})
 		}
 	}
-	for _, late := range []float64{5e3, 15e3, 40e3} {
+	for _, late := range []float64{5e3, 10e3, 20e3, 40e3} {
 		for _, stalls := range []float64{0, 50, 200} {
 			loads = append(loads, Parameters{Late: late, Stalls: stalls})
 		}
@@ -135,6 +135,9 @@ func (m *Machine) delay(c *Case) (float64, error) {
 	return quantile(pooled(c.Calls), 0.5) - c.Own.Quantile(0.5) - (quantile(set, 0.5) - quantile(alone, 0.5)), nil
 }
 
+// weights are of errors: that of a median is allowed half of what those of tails are.
+var weights = [3]float64{2, 1, 1}
+
 // losses sums the errors of three quantiles, in logarithms, for each candidate.
 func (m *Machine) losses(c *Case, candidates []Parameters, fetch float64) ([]float64, error) {
 	measured := pooled(c.Calls)
@@ -152,8 +155,8 @@ func (m *Machine) losses(c *Case, candidates []Parameters, fetch float64) ([]flo
 			sets = append(sets, set)
 		}
 		simulated := pooled(sets)
-		for _, q := range Quantiles {
-			out[k] += math.Abs(math.Log(quantile(simulated, q) / quantile(measured, q)))
+		for i, q := range Quantiles {
+			out[k] += weights[i] * math.Abs(math.Log(quantile(simulated, q)/quantile(measured, q)))
 		}
 	}
 	return out, nil

@@ -74,13 +74,15 @@ func unbounded(limit int64) int64 {
 	return limit
 }
 
+const steady = 4 << 20 // bytes of the smallest copies that fill the link
+
 // flight takes from copies in flight the bandwidth without what each copy costs, and
 // that cost.
 func (m *Machine) flight(way int, depths []link.Depth) {
 	shortest, single := map[int64]float64{}, map[int64]float64{} // time of a copy by block
 	var blocks []int64
 	for _, x := range depths {
-		if x.Bandwidth <= 0 {
+		if x.Bandwidth <= 0 || x.Block < steady { // there the processor is slower than the link
 			continue
 		}
 		t := float64(x.Block) / x.Bandwidth * 1e9
@@ -99,12 +101,9 @@ func (m *Machine) flight(way int, depths []link.Depth) {
 	}
 	slices.Sort(blocks)
 	bandwidth := &m.Link.Bandwidth[Ways[way]]
-	const steady = 4 << 20 // below, the processor is slower than the link
 	large := blocks[len(blocks)-1]
-	if i := slices.IndexFunc(blocks, func(b int64) bool { return b >= steady }); i >= 0 && blocks[i] < large {
-		if slope := (shortest[large] - shortest[blocks[i]]) / float64(large-blocks[i]); slope > 0 {
-			*bandwidth = max(*bandwidth, 1e9/slope)
-		}
+	if slope := (shortest[large] - shortest[blocks[0]]) / float64(large-blocks[0]); slope > 0 {
+		*bandwidth = max(*bandwidth, 1e9/slope)
 	}
 	for _, b := range blocks {
 		x := Block{Bytes: b, Busy: max(0, shortest[b] - float64(b) / *bandwidth * 1e9)}

@@ -26,7 +26,7 @@ type Case struct {
 // load names a case's load, whatever the model and the study.
 func (c *Case) load() string {
 	l := &c.Condition
-	return fmt.Sprintf("%s %.3f %d x %d x %d %v", l.Direction, l.Share, l.Threads, l.Outstanding, l.Block, l.Within)
+	return fmt.Sprintf("%s %.3f %d %d x %d x %d %v %v", l.Direction, l.Share, l.Loads, l.Threads, l.Outstanding, l.Block, l.Within, l.MPS)
 }
 
 // Read reads a recording: every model without load, and every case beside one.
@@ -50,7 +50,18 @@ func Read(root, dir, only string) (owns []*Own, cases []*Case, err error) {
 		if only != "" && t.Infer.Model != only || t.Infer.GPU != nil && len(t.Infer.GPU.Invalid) > 0 {
 			continue
 		}
-		name := fmt.Sprintf("%s %d %d %v %s", t.Infer.Model, t.Infer.Batch, t.Infer.Sequence, t.Infer.Dims, t.Infer.Arrivals)
+		var with struct {
+			Sharing   string
+			Threads   int
+			Processes int
+		}
+		if t.Stress != nil {
+			if err := json.Unmarshal(t.StressWith, &with); err != nil {
+				return nil, nil, fmt.Errorf("read %s: trial %s: %w", dir, t.ID, err)
+			}
+		}
+		mps := with.Sharing == "mps"
+		name := fmt.Sprintf("%s %d %d %v %s %v", t.Infer.Model, t.Infer.Batch, t.Infer.Sequence, t.Infer.Dims, t.Infer.Arrivals, mps)
 		own := byModel[name]
 		if own == nil {
 			own = &Own{Model: t.Infer.Model, Batch: t.Infer.Batch, Sequence: t.Infer.Sequence, From: dir}
@@ -63,17 +74,12 @@ func Read(root, dir, only string) (owns []*Own, cases []*Case, err error) {
 			continue
 		}
 		c := &Case{Study: run.Study, Own: own, Condition: Condition{
-			Direction: t.Stress.Direction, Share: 1, Loads: 1, Threads: t.Stress.Threads, Outstanding: t.Stress.Outstanding,
-			Block: t.Stress.Block, Arrivals: t.Infer.Arrivals,
+			Direction: t.Stress.Direction, Share: 1, Loads: max(1, with.Processes), Threads: with.Threads, Outstanding: t.Stress.Outstanding,
+			Block: t.Stress.Block, Arrivals: t.Infer.Arrivals, Within: with.Sharing == "process", MPS: mps,
 		}}
 		if t.Stress.Rate > 0 && t.Capacity > 0 {
 			c.Condition.Share = min(1, t.Stress.Rate/t.Capacity)
 		}
-		var with struct{ Sharing string }
-		if err := json.Unmarshal(t.StressWith, &with); err != nil {
-			return nil, nil, fmt.Errorf("read %s: trial %s: %w", dir, t.ID, err)
-		}
-		c.Condition.Within = with.Sharing == "process"
 		key := name + c.load()
 		if byLoad[key] == nil {
 			byLoad[key] = c
@@ -129,14 +135,18 @@ func latencies(dir string) ([]int64, error) {
 }
 
 // Find returns the calls without load of a model on a machine, of the recording that
-// was named or else the first below data that has it: that of the study models
-// before others.
+// was named or else the first below data, or else below results, that has it: that of
+// the study models before others.
 func Find(root, machine, name, dir string, batch, sequence int) (*Own, error) {
 	dirs := []string{dir}
 	if dir == "" {
-		all, err := filepath.Glob(filepath.Join(root, "data", "*", machine))
-		if err != nil {
-			return nil, err
+		var all []string
+		for _, of := range []string{"", record.Results} {
+			found, err := filepath.Glob(filepath.Join(root, of, "data", "*", machine))
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, found...)
 		}
 		slices.SortStableFunc(all, func(a, b string) int { return rank(a) - rank(b) })
 		dirs = all

@@ -14,6 +14,7 @@ import (
 
 	"barograph/pipeline/cell/unit"
 	"barograph/pipeline/record"
+	"barograph/stages/link"
 	"barograph/stages/stats"
 
 	"golang.org/x/sync/errgroup"
@@ -23,7 +24,7 @@ import (
 // case's model, or its load.
 type Score struct {
 	*Case
-	HeldOut    string // model or load
+	HeldOut    string // model, load or recording
 	Measured   [3]float64
 	Prediction *Prediction
 	// Naive predictions: that nothing changes, and that a call waits for the bytes
@@ -41,11 +42,17 @@ func (s *Score) Inside(i int) bool {
 	return e.Low <= s.Measured[i] && s.Measured[i] <= e.High
 }
 
+// Unseen is the study that is predicted and never learned from: it was recorded when
+// the simulation's rules and what it learns stood.
+const Unseen = "turns"
+
 // ScoreAll predicts every case of recordings, each from the others: a case of the study
-// models without every case of its model, and any other without every case beside
-// the same load. It returns what all of them together teach.
-func ScoreAll(m *Machine, root string, dirs []string) ([]*Score, *Learned, error) {
+// models without every case of its model, any other without every case beside the same
+// load, and those of the study Unseen without that study. It returns what all but the
+// last teach.
+func ScoreAll(card *link.Card, root string, dirs []string) ([]*Score, *Learned, error) {
 	var cases []*Case
+	m := FromCard(card, false)
 	x := &Learned{Machine: m.Name, Errors: map[string][3][]float64{}}
 	for _, dir := range dirs {
 		_, of, err := Read(root, dir, "")
@@ -53,13 +60,22 @@ func ScoreAll(m *Machine, root string, dirs []string) ([]*Score, *Learned, error
 			return nil, nil, err
 		}
 		cases = append(cases, of...)
+		if len(of) > 0 && of[0].Study == Unseen {
+			continue
+		}
 		rel, err := filepath.Rel(root, dir)
 		if err != nil {
 			rel = dir
 		}
 		x.From = append(x.From, filepath.ToSlash(rel))
 	}
-	f, err := newFitter(m, cases)
+	var seen []*Case
+	for _, c := range cases {
+		if c.Study != Unseen {
+			seen = append(seen, c)
+		}
+	}
+	f, err := newFitter(m, seen)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -74,8 +90,16 @@ func ScoreAll(m *Machine, root string, dirs []string) ([]*Score, *Learned, error
 			s.HeldOut = "model"
 			like[i] = func(o *Case) bool { return o.Own.Model == c.Own.Model }
 		}
+		of := m
+		if c.Study == Unseen {
+			s.HeldOut = "recording"
+			like[i] = func(o *Case) bool { return o.Study == Unseen }
+			if c.Condition.MPS {
+				of = FromCard(card, true)
+			}
+		}
 		scores[i] = s
-		g.Go(func() error { return s.predict(m, f.fit(like[i])) })
+		g.Go(func() error { return s.predict(of, f.fit(like[i])) })
 	}
 	if err := g.Wait(); err != nil {
 		return nil, nil, err
@@ -83,7 +107,7 @@ func ScoreAll(m *Machine, root string, dirs []string) ([]*Score, *Learned, error
 	for i, s := range scores { // intervals, from how far the others err
 		others := &Learned{Errors: map[string][3][]float64{}}
 		for _, o := range scores {
-			if !like[i](o.Case) {
+			if !like[i](o.Case) && o.Study != Unseen {
 				others.add(o)
 			}
 		}
@@ -93,7 +117,9 @@ func ScoreAll(m *Machine, root string, dirs []string) ([]*Score, *Learned, error
 			e := &s.Prediction.Estimates[q]
 			e.Low, e.High = min(e.Low, e.Value*math.Exp(bounds[q][0])), max(e.High, e.Value*math.Exp(bounds[q][1]))
 		}
-		x.add(s)
+		if s.Study != Unseen {
+			x.add(s)
+		}
 	}
 	x.sort()
 	x.Parameters = f.fit(func(*Case) bool { return false })
@@ -161,7 +187,7 @@ func distance(a, b []int64) float64 {
 // WriteScores writes a row for each case and quantile.
 func WriteScores(w io.Writer, scores []*Score) error {
 	out := csv.NewWriter(w)
-	header := []string{"study", "model", "direction", "share", "threads", "outstanding", "block_bytes", "same_process", "held_out", "quantile",
+	header := []string{"study", "model", "batch", "sequence", "direction", "share", "loads", "threads", "outstanding", "block_bytes", "same_process", "mps", "held_out", "quantile",
 		"measured_ns", "predicted_ns", "low_ns", "high_ns", "error", "inside", "error_no_change", "error_queued_bytes", "ks_distance"}
 	if err := out.Write(header); err != nil {
 		return err
@@ -172,8 +198,8 @@ func WriteScores(w io.Writer, scores []*Score) error {
 		c := &s.Condition
 		for i, q := range Quantiles {
 			e := s.Prediction.Estimates[i]
-			if err := out.Write([]string{s.Study, s.Own.Model, c.Direction, share(c.Share), strconv.Itoa(c.Threads), strconv.Itoa(c.Outstanding),
-				strconv.FormatInt(c.Block, 10), strconv.FormatBool(c.Within), s.HeldOut, strconv.FormatFloat(q, 'f', 2, 64),
+			if err := out.Write([]string{s.Study, s.Own.Model, strconv.Itoa(s.Own.Batch), strconv.Itoa(s.Own.Sequence), c.Direction, share(c.Share), strconv.Itoa(c.Loads), strconv.Itoa(c.Threads), strconv.Itoa(c.Outstanding),
+				strconv.FormatInt(c.Block, 10), strconv.FormatBool(c.Within), strconv.FormatBool(c.MPS), s.HeldOut, strconv.FormatFloat(q, 'f', 2, 64),
 				ns(s.Measured[i]), ns(e.Value), ns(e.Low), ns(e.High), share(s.Error(i)), strconv.FormatBool(s.Inside(i)),
 				share(s.NoChange[i]/s.Measured[i] - 1), share(s.QueuedBytes[i]/s.Measured[i] - 1), share(s.KS)}); err != nil {
 				return err
@@ -184,6 +210,15 @@ func WriteScores(w io.Writer, scores []*Score) error {
 	return out.Error()
 }
 
+// model names a case's model and what of it was called.
+func (s *Score) model() string {
+	name := "`" + s.Own.Model + "`"
+	if s.Study == Unseen {
+		name += fmt.Sprintf(", %d x %d", s.Own.Batch, s.Own.Sequence)
+	}
+	return name
+}
+
 // Load says in words what a case's load is.
 func (s *Score) Load() string {
 	c := &s.Condition
@@ -191,8 +226,14 @@ func (s *Score) Load() string {
 	if c.Share < 1 {
 		words += fmt.Sprintf(" at %.0f%%", 100*c.Share)
 	}
+	if c.Loads > 1 {
+		words += fmt.Sprintf(", %d processes", c.Loads)
+	}
 	if c.Within {
 		words += ", same process"
+	}
+	if c.MPS {
+		words += ", MPS"
 	}
 	return words
 }
@@ -200,7 +241,7 @@ func (s *Score) Load() string {
 // Recordings returns those of a machine that hold loads: all below data, less those in
 // which calls move more than a model's inputs and outputs, or loads leave the link idle.
 func Recordings(root, machine string) (dirs []string) {
-	for _, name := range []string{"paper", "paper-d2h", "decoupled", "models", "sharing"} {
+	for _, name := range []string{"paper", "paper-d2h", "decoupled", "models", "sharing", Unseen} {
 		dir := filepath.Join(root, "data", name, machine)
 		if _, err := os.Stat(record.Path(filepath.Join(dir, record.Samples))); err == nil {
 			dirs = append(dirs, dir)
@@ -218,13 +259,19 @@ var Allowed = map[string][2]float64{"full link": {0.01, 0.05}, "below a full lin
 func Summarise(w io.Writer, scores []*Score) error {
 	var b strings.Builder
 	b.WriteString("| loads | predicted | quantile | median error | worst | within what is allowed | inside the 90% interval | no change errs | queued bytes err |\n|---|---|---|---|---|---|---|---|---|\n")
-	classes := []string{"full link", "below a full link", "same process"}
-	for _, class := range classes {
+	for _, g := range []struct {
+		class  string
+		unseen bool
+	}{{"full link", false}, {"below a full link", false}, {"same process", false}, {"full link", true}, {"below a full link", true}} {
+		class, name := g.class, g.class
+		if g.unseen {
+			name += ", `" + Unseen + "`"
+		}
 		for i, q := range Quantiles {
 			var errs, idle, queued []float64
 			inside, good := 0, 0
 			for _, s := range scores {
-				if s.Condition.Class() != class {
+				if s.Condition.Class() != class || (s.Study == Unseen) != g.unseen {
 					continue
 				}
 				errs = append(errs, math.Abs(s.Error(i)))
@@ -244,7 +291,7 @@ func Summarise(w io.Writer, scores []*Score) error {
 			if a, ok := allowed(class, i); ok {
 				within = fmt.Sprintf("%d of %d (%g%%)", good, len(errs), 100*a)
 			}
-			fmt.Fprintf(&b, "| %s | %d | %s | %.2f%% | %.1f%% | %s | %d of %d | %.1f%% | %.0f%% |\n", class, len(errs), stats.Name(q), 100*middle(errs), 100*slices.Max(errs), within, inside, len(errs), 100*middle(idle), 100*middle(queued))
+			fmt.Fprintf(&b, "| %s | %d | %s | %.2f%% | %.1f%% | %s | %d of %d | %.1f%% | %.0f%% |\n", name, len(errs), stats.Name(q), 100*middle(errs), 100*slices.Max(errs), within, inside, len(errs), 100*middle(idle), 100*middle(queued))
 		}
 	}
 	b.WriteString("\nPredictions that miss what is allowed, or whose interval misses what was measured:\n\n| study | model | load | quantile | measured, ms | predicted, ms | error |\n|---|---|---|---|---|---|---|\n")
@@ -255,12 +302,12 @@ func Summarise(w io.Writer, scores []*Score) error {
 				continue
 			}
 			e := s.Prediction.Estimates[i]
-			fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s | %.3f | %.3f [%.3f, %.3f] | %+.1f%% |\n", s.Study, s.Own.Model, s.Load(), stats.Name(q), s.Measured[i]/1e6, e.Value/1e6, e.Low/1e6, e.High/1e6, 100*s.Error(i))
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %.3f | %.3f [%.3f, %.3f] | %+.1f%% |\n", s.Study, s.model(), s.Load(), stats.Name(q), s.Measured[i]/1e6, e.Value/1e6, e.Low/1e6, e.High/1e6, 100*s.Error(i))
 		}
 	}
 	b.WriteString("\nSimulated and recorded distributions, level by level (KS: the distance of Kolmogorov and Smirnov):\n\n| study | model | load | p50, ms: recorded, simulated | p90 | p99 | KS |\n|---|---|---|---|---|---|---|\n")
 	for _, s := range scores {
-		fmt.Fprintf(&b, "| `%s` | `%s` | %s |", s.Study, s.Own.Model, s.Load())
+		fmt.Fprintf(&b, "| `%s` | %s | %s |", s.Study, s.model(), s.Load())
 		for i := range Quantiles {
 			fmt.Fprintf(&b, " %.3f, %.3f |", s.Measured[i]/1e6, s.Prediction.Estimates[i].Value/1e6)
 		}
