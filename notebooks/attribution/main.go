@@ -10,6 +10,7 @@ import (
 
 	"barograph/notebooks/nb"
 	"barograph/stages/judge"
+	"barograph/stages/judge/attribution"
 )
 
 func main() {
@@ -28,7 +29,7 @@ func main() {
 	}
 
 	// %% Blame
-	a, err := judge.Attribute(medians, nb.Float("negligible", judge.Defaults.Negligible))
+	a, err := attribution.Attribute(medians, nb.Float("negligible", judge.Defaults.Negligible))
 	nb.Check(err)
 	simulated := ""
 	if run.Simulated {

@@ -37,11 +37,12 @@ const module = "barograph"
 // may not use, with the reason; a name with a star refuses all variables of that
 // type. A name that is generic cannot be interpreted.
 var allowed = map[string]map[string]string{
-	"barograph/notebooks/nb":     nil,
-	"barograph/stages/figure":    nil,
-	"barograph/stages/judge":     {"Load": stdin, "Read": stdin},
-	"barograph/stages/stats":     nil,
-	"barograph/stages/stats/law": nil,
+	"barograph/notebooks/nb":             nil,
+	"barograph/stages/figure":            nil,
+	"barograph/stages/judge":             {"Load": stdin, "Read": stdin},
+	"barograph/stages/judge/attribution": nil,
+	"barograph/stages/stats":             nil,
+	"barograph/stages/stats/law":         nil,
 
 	"bytes":          {"Title": deprecated},
 	"errors":         {"AsType": generic},

@@ -1,4 +1,4 @@
-package judge
+package attribution
 
 import (
 	"fmt"
@@ -11,6 +11,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/stages/device/sim"
+	"barograph/stages/judge"
 )
 
 // The loads of configs/attribution.yaml, whose directions are the reference's or its
@@ -100,7 +101,7 @@ func attributed(t *testing.T, p plant, seed uint64) *Attribution {
 			medians[name] = append(medians[name], float64(latencies[50]))
 		}
 	}
-	a, err := Attribute(medians, Defaults.Negligible)
+	a, err := Attribute(medians, judge.Defaults.Negligible)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,6 @@
-package judge
+// Package attribution says what slows an inference beside a load: how much each
+// cause adds, and by how much each knob of the load changes it.
+package attribution
 
 import (
 	"errors"
