@@ -125,3 +125,20 @@ func (m *Machine) block(way int, bytes int64) Block {
 	}
 	return nearest
 }
+
+// Sim are the parameters of device sim that a card decides, for a load with small gaps:
+// what is simulated under them is the card's link.
+func (m *Machine) Sim() map[string]float64 {
+	l := &m.Link
+	p := map[string]float64{
+		"bandwidth_both": l.Both, "overhead_ns": l.Overhead, "switch_ns": float64(l.Switch),
+		"small_idle": float64(l.SmallIdle), "small_behind": float64(l.SmallBehind), "gap_ns": math.Inf(1),
+	}
+	for i, d := range Ways {
+		p["bandwidth_"+d.String()], p["turn_"+d.String()+"_ns"] = l.Bandwidth[d], float64(l.Turn[d])
+		for _, b := range m.Blocks[i] {
+			p["gap_ns"] = min(p["gap_ns"], b.Gap)
+		}
+	}
+	return p
+}
