@@ -67,7 +67,7 @@ func (c *Comparison) Result() (string, error) {
 	if r.not != "" {
 		return "not compiled: " + r.not, nil
 	}
-	left, err := digests(c.dir)
+	left, err := c.digests(c.dir)
 	if err != nil {
 		return "", err
 	}
@@ -92,13 +92,16 @@ func digestOr(sha string) string {
 	return sha[:12]
 }
 
-// digests returns the SHA-256 of each output in a folder.
-func digests(dir string) (map[string]string, error) {
+// digests returns the SHA-256 of each output in a folder where the notebook ran.
+func (c *Comparison) digests(dir string) (map[string]string, error) {
 	names, err := FilesBelow(dir)
 	all := map[string]string{}
 	for _, name := range names {
-		if name == RecordFile || strings.HasPrefix(name, private+"/") {
+		switch {
+		case name == RecordFile || strings.HasPrefix(name, private+"/"):
 			continue // the compiled run keeps no record
+		case name == SourceName(c.spec) || slices.Contains(c.spec.Files, name):
+			continue // what the engine laid there
 		}
 		f, ferr := digestFile(filepath.Join(dir, name), name)
 		err = errors.Join(err, ferr)
@@ -150,11 +153,8 @@ func (c *Comparison) run(ctx context.Context) (r compiledRun) {
 	case err != nil:
 		return compiledRun{failure: err}
 	}
-	if r.Outputs, err = digests(aside); err != nil {
+	if r.Outputs, err = c.digests(aside); err != nil {
 		return compiledRun{not: err.Error()}
-	}
-	for _, name := range c.spec.Files {
-		delete(r.Outputs, name)
 	}
 	b, err := json.Marshal(r)
 	if err = errors.Join(err, os.MkdirAll(filepath.Dir(kept), 0o777)); err == nil {
