@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,9 @@ func TestShipped(t *testing.T) {
 		args := []string{"check", name}
 		if _, err := os.Stat(filepath.Join("notebooks", name, "testdata")); err != nil {
 			from := data
+			if name == "attribution" {
+				from = knobs(t)
+			}
 			if shipped, err := filepath.Glob(filepath.Join("data", name, "*", "run.json")); err == nil && len(shipped) > 0 {
 				from = filepath.Dir(shipped[0])
 			}
@@ -46,6 +50,24 @@ func TestShipped(t *testing.T) {
 			}
 		})
 	}
+}
+
+// knobs returns a recording whose levels are the knobs of an attribution.
+func knobs(t *testing.T) string {
+	data := recording(t, 300, func(u float64) float64 { return 3e6 * math.Exp(1.5*u) }, 0)
+	names := []string{"none", "small", "one", "load", "twice", "device", "processor"}
+	samples := filepath.Join(data, "samples.csv")
+	var b strings.Builder
+	for line := range strings.Lines(read(t, samples)) {
+		level, _, _ := strings.Cut(line, ",")
+		knob := "knob"
+		if i, err := strconv.Atoi(level); err == nil {
+			knob = names[i]
+		}
+		b.WriteString(strings.TrimSuffix(line, "\n") + "," + knob + "\n")
+	}
+	write(t, samples, b.String())
+	return data
 }
 
 // TestCheck shows `notebook check` notebooks that are not right.
