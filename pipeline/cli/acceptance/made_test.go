@@ -59,6 +59,9 @@ func TestDocumentsQuote(t *testing.T) {
 		text := madeTable.ReplaceAllStringFunc(string(d.source), func(block string) string {
 			n++
 			m := madeTable.FindStringSubmatch(block)
+			if m[1] == "predictions" {
+				return block // TestKept of stages/twin/predict holds it
+			}
 			maker := makers[m[1]]
 			if maker == nil {
 				t.Fatalf("%s: no table is made by the name of %q", d.path, m[1])
@@ -296,6 +299,9 @@ func claimTable(t *testing.T, _ []string) table {
 	rows := table{{"recording", "C1", "C2", "change of p50 [95%]", "figures"}}
 	at := map[string]int{}
 	for _, c := range manifest.Claims {
+		if !strings.HasPrefix(c.Claim, "C") {
+			continue // of turns, which are judged in tables of their own
+		}
 		what := strings.Join(append([]string{c.Recording}, c.Where...), " ")
 		name := strings.TrimPrefix(what, "data/")
 		name = regexp.MustCompile(`( \w+=)(\s|$)`).ReplaceAllString(name, "$2")
