@@ -245,7 +245,7 @@ func cache() string {
 // thought says why a machine was chosen, where that is no matter of course: where
 // there is a GPU, used or not.
 func thought(st *study.Study) string {
-	if strings.Contains(st.MachineBy, "GPU") && !strings.HasSuffix(st.MachineBy, "no NVIDIA GPU here") {
+	if strings.Contains(st.MachineBy, "GPU") && !strings.HasSuffix(st.MachineBy, " GPU here") {
 		return st.MachineBy
 	}
 	return ""

@@ -23,6 +23,7 @@ import (
 	gast "github.com/yuin/goldmark/ast"
 	"gopkg.in/yaml.v3"
 
+	"barograph/stages/link"
 	"barograph/stages/recording"
 	"barograph/stages/stats"
 )
@@ -47,6 +48,7 @@ var makers = map[string]func(t *testing.T, args []string) table{
 	"keys":    keyTable,
 	"models":  modelTable,
 	"turns":   turnTable,
+	"cards":   cardTable,
 	"nb":      notebookTable,
 }
 
@@ -467,6 +469,36 @@ func turnTable(t *testing.T, args []string) table {
 	}
 	if worst > 0.01 {
 		t.Errorf("the law of turns is off by %.1f%% in %s: it no longer stands, say so", 100*worst, dir)
+	}
+	return rows
+}
+
+// cardTable has what link cards say of turns and of the small path.
+func cardTable(t *testing.T, _ []string) table {
+	rows := table{{"GPU", "direction", "turn, ms [95%]", "beside two and three loads, ms",
+		"small path, nothing pending", "small path, behind a kernel", "capacity, GB/s"}}
+	files, err := filepath.Glob("data/link/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("cards %v, %v", files, err)
+	}
+	for _, file := range files {
+		card, err := link.Read(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, direction := range []string{"d2h", "h2d"} {
+			way := card.Ways[direction]
+			waits := map[int]float64{}
+			for _, l := range way.Turn.Loads {
+				waits[l.Processes] = max(waits[l.Processes], l.Wait.Value)
+			}
+			length := way.Turn.Length
+			rows = append(rows, []string{card.GPU, direction,
+				fmt.Sprintf("%.4f [%.4f, %.4f]", length.Value/1e6, length.Low/1e6, length.High/1e6),
+				fmt.Sprintf("%.2f, %.2f", waits[2]/1e6, waits[3]/1e6),
+				fmt.Sprintf("%d bytes", way.Small.Idle), fmt.Sprintf("%d bytes", way.Small.Behind),
+				fmt.Sprintf("%.1f", card.Capacity[direction].Value/1e9)})
+		}
 	}
 	return rows
 }
