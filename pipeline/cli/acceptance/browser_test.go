@@ -45,7 +45,7 @@ func pages(t *testing.T) string {
 	barograph(t, dir, "report", "configs/quick.yaml", "--machine", "sim", "-o", "one.html")
 	barograph(t, dir, "report", "configs/quick.yaml", "--machine", "sim", "--machine", "sim", "-o", "two.html")
 	for _, name := range []string{"figure2", "contention"} {
-		barograph(t, dir, "notebook", "render", name, "--data", "results/data/quick/sim")
+		barograph(t, dir, "notebook", "render", name, "--data", "results/data/quick/sim", "-o", name+".html")
 	}
 	return dir
 }
