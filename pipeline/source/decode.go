@@ -152,16 +152,19 @@ func (d *Decoder) Plain(n *Node) any {
 
 func (d *Decoder) fields(dst reflect.Value, n *Node) {
 	known := Fields(dst.Type())
+	var meant []string // keys that are there, misspelt
 	for _, p := range n.Pairs {
 		i := slices.IndexFunc(known, func(f Field) bool { return f.Key == p.Key.Val })
 		if i < 0 {
-			d.Fail(p.Key, Suggest(p.Key.Val.(string), names(known)), "unknown key %q", p.Key.Val)
+			word := p.Key.Val.(string)
+			d.Fail(p.Key, Suggest(word, names(known)), "unknown key %q", word)
+			meant = append(meant, Nearest(word, names(known)))
 			continue
 		}
 		d.Decode(dst.FieldByIndex(known[i].Index), p.Val, known[i].Tag)
 	}
 	for _, f := range known {
-		if f.Required() && n.Get(f.Key) == nil {
+		if f.Required() && n.Get(f.Key) == nil && !slices.Contains(meant, f.Key) {
 			of := ""
 			if n.Name != "" {
 				of = " in " + n.Name
