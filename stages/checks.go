@@ -48,7 +48,7 @@ const (
 )
 
 func cache(string) (found, hint string, err error) {
-	dir, err := asset.CacheDir()
+	dir, err := cell.CacheDir()
 	if err != nil {
 		return "", "set BAROGRAPH_CACHE to a folder that can be written", err
 	}

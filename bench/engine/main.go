@@ -35,7 +35,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"barograph/stages/asset"
+	"barograph/pipeline/cell"
 )
 
 func main() {
@@ -78,7 +78,7 @@ func (b *bench) prepare(ctx context.Context, cells, names string, install bool) 
 		}
 		b.sizes = append(b.sizes, n)
 	}
-	cache, err := asset.CacheDir()
+	cache, err := cell.CacheDir()
 	if err != nil {
 		return err
 	}

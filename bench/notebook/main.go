@@ -33,7 +33,7 @@ import (
 	"syscall"
 	"time"
 
-	"barograph/stages/asset"
+	"barograph/pipeline/cell"
 )
 
 //go:embed figure.py
@@ -239,7 +239,7 @@ func median(sorted []time.Duration) time.Duration { return sorted[len(sorted)/2]
 
 // python returns the bin folder of a Python with the packages, made once.
 func python(ctx context.Context) (string, error) {
-	cache, err := asset.CacheDir()
+	cache, err := cell.CacheDir()
 	if err != nil {
 		return "", err
 	}

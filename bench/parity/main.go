@@ -143,7 +143,7 @@ func (b *bench) fetch(ctx context.Context) (err error) {
 	if err := infer.Kind().Check(b.root, "host", &b.with); err != nil {
 		return err
 	}
-	cache, err := asset.CacheDir()
+	cache, err := cell.CacheDir()
 	if err != nil {
 		return err
 	}

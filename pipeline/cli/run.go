@@ -168,7 +168,7 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 	if err := checkResources(p, opt.Capacity); err != nil {
 		return err
 	}
-	opt.Cache = cache()
+	opt.Cache, _ = cell.CacheDir() // empty where there is no home
 	opt.Hold = a.hold(p, more.wait)
 	defer cell.Hold()() // the engine stops its cells and keeps what is done
 	opt.Program = a.program(p.Study.Machine.Device)
@@ -227,19 +227,6 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 		return err
 	}
 	return cell.Exit(cell.StatusFailed)
-}
-
-// cache is the folder for what is made once for all workspaces, empty where
-// there is no home.
-func cache() string {
-	if dir := os.Getenv("BAROGRAPH_CACHE"); dir != "" {
-		return dir
-	}
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return ""
-	}
-	return filepath.Join(dir, "barograph")
 }
 
 // thought says why a machine was chosen, where that is no matter of course: where

@@ -55,7 +55,7 @@ func (a Asset) folder() string {
 
 // dir is where the asset is, once fetched.
 func (a Asset) dir() (string, error) {
-	cache, err := CacheDir()
+	cache, err := cell.CacheDir()
 	return filepath.Join(cache, "assets", a.folder()), err
 }
 

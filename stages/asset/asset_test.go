@@ -269,7 +269,7 @@ func TestDigest(t *testing.T) {
 	}
 	memos := func() int {
 		t.Helper()
-		cache, err := CacheDir()
+		cache, err := cell.CacheDir()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -283,7 +283,7 @@ func TestDigest(t *testing.T) {
 	}
 	eventually(t, "a memo of a file at rest", func() bool { check("1015"); return memos() == 1 })
 	// The memo is used: a false one shows.
-	cache, _ := CacheDir()
+	cache, _ := cell.CacheDir()
 	name := filepath.Join(cache, "digests", leftovers(t, filepath.Join(cache, "digests"))[0])
 	b, err := os.ReadFile(name)
 	if err != nil {
@@ -335,16 +335,16 @@ func eventually(t *testing.T, what string, is func() bool) {
 func TestCacheDir(t *testing.T) {
 	t.Setenv("BAROGRAPH_CACHE", "")
 	t.Setenv("XDG_CACHE_HOME", "/var/cache")
-	if dir, err := CacheDir(); err != nil || dir != "/var/cache/barograph" {
+	if dir, err := cell.CacheDir(); err != nil || dir != "/var/cache/barograph" {
 		t.Errorf("%q, %v", dir, err)
 	}
 	t.Setenv("XDG_CACHE_HOME", "")
 	t.Setenv("HOME", "")
-	if dir, err := CacheDir(); err == nil {
+	if dir, err := cell.CacheDir(); err == nil {
 		t.Errorf("without a home: %q", dir)
 	}
 	t.Setenv("BAROGRAPH_CACHE", "here")
-	if dir, err := CacheDir(); err != nil || !filepath.IsAbs(dir) || filepath.Base(dir) != "here" {
+	if dir, err := cell.CacheDir(); err != nil || !filepath.IsAbs(dir) || filepath.Base(dir) != "here" {
 		t.Errorf("%q, %v", dir, err)
 	}
 }

@@ -17,20 +17,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CacheDir returns the folder of everything that can be fetched or built again:
-// $BAROGRAPH_CACHE, or else barograph in the user's cache folder. It is absolute
-// and need not exist.
-func CacheDir() (string, error) {
-	if dir := os.Getenv("BAROGRAPH_CACHE"); dir != "" {
-		return filepath.Abs(dir)
-	}
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return "", cell.Hint(fmt.Errorf("find the cache folder: %w", err), "set BAROGRAPH_CACHE to a folder")
-	}
-	return filepath.Join(dir, "barograph"), nil
-}
-
 // Lock takes an exclusive lock on a file, made if need be, that the kernel
 // releases when the process ends, however it ends. If another process holds it,
 // Lock calls wait, unless nil, once and waits until ctx is done.
@@ -100,7 +86,7 @@ func Digest(path string) (string, error) {
 	}
 	key := sha256.Sum256([]byte(path))
 	file := ""
-	if cache, err := CacheDir(); err == nil {
+	if cache, err := cell.CacheDir(); err == nil {
 		file = filepath.Join(cache, "digests", hex.EncodeToString(key[:8])+".json")
 		var known memo
 		if b, err := os.ReadFile(file); err == nil && json.Unmarshal(b, &known) == nil {

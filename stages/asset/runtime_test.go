@@ -82,7 +82,7 @@ func TestRuntimeAltered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cache, err := CacheDir()
+	cache, err := cell.CacheDir()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ import (
 	"testing"
 	"time"
 
-	"barograph/stages/asset"
+	"barograph/pipeline/cell"
 	"barograph/stages/notebook"
 	"barograph/stages/notebook/lower/generator"
 	"barograph/stages/notebook/symbols"
@@ -50,7 +50,7 @@ func newCompiler(t testing.TB) *compiler {
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skip("there is no Go command")
 	}
-	cache, err := asset.CacheDir()
+	cache, err := cell.CacheDir()
 	if err != nil {
 		t.Fatal(err)
 	}

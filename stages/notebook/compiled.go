@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
-	"barograph/stages/asset"
 	"barograph/stages/notebook/symbols"
 )
 
@@ -166,7 +165,7 @@ func (c *Comparison) run(ctx context.Context) (r compiledRun) {
 // kept names the file that holds what the compiled notebook left: by its text, the
 // functions that it calls, its inputs' content, and what it is told.
 func (c *Comparison) kept(version string) (string, error) {
-	cache, err := asset.CacheDir()
+	cache, err := cell.CacheDir()
 	if err != nil {
 		return "", err
 	}

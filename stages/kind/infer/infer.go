@@ -229,7 +229,7 @@ func fetch(ctx context.Context, s Setup) (a assets, err error) {
 	if a.model, err = s.With.Load(s.Root); err != nil {
 		return a, err
 	}
-	cache, err := asset.CacheDir()
+	cache, err := cell.CacheDir()
 	if err != nil {
 		return a, err
 	}

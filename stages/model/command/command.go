@@ -15,7 +15,6 @@ import (
 	"text/tabwriter"
 
 	"barograph/pipeline/cell"
-	"barograph/stages/asset"
 	"barograph/stages/model"
 
 	"github.com/spf13/cobra"
@@ -103,7 +102,7 @@ func buildCommand() *cobra.Command {
 			path := out
 			if out == "" {
 				var cache string
-				if cache, err = asset.CacheDir(); err != nil {
+				if cache, err = cell.CacheDir(); err != nil {
 					return err
 				}
 				path, err = model.Ensure(cmd.Context(), c, cache, func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) })
@@ -184,7 +183,7 @@ func infoCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			cache, err := asset.CacheDir()
+			cache, err := cell.CacheDir()
 			if err != nil {
 				return err
 			}

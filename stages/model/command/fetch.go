@@ -121,7 +121,7 @@ func fetch(ctx context.Context, client *http.Client, url, path, sum string, log 
 // lockOf names the file that keeps two processes from writing one: in the cache,
 // where it may stay, for to remove it while a third waits for it would let that one in.
 func lockOf(file string) (string, error) {
-	cache, err := asset.CacheDir()
+	cache, err := cell.CacheDir()
 	if err != nil {
 		return "", err
 	}
