@@ -6,12 +6,13 @@ import (
 	"reflect"
 	"slices"
 
+	"barograph/pipeline/expression"
 	"barograph/pipeline/source"
 )
 
 const (
 	// MaxCells is how many cells a study may have.
-	MaxCells = 1_000_000
+	MaxCells = expression.MaxValues
 	// maxPairs is how many pairs of cells needs: may join.
 	maxPairs = 10_000_000
 	// maxBound is how many bytes of shell lines and paths a study may come to.

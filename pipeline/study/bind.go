@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/expression"
 	"barograph/pipeline/source"
 )
 
@@ -66,7 +67,7 @@ func (s *Study) bind(st *Stage, p cell.Point) (*Bound, []source.Word, source.Err
 	if len(st.body.axes) > 0 {
 		env = maps.Clone(env)
 		for _, c := range p {
-			env[c.Axis] = native(c.Value)
+			env[c.Axis] = expression.Native(c.Value)
 		}
 	}
 	d := source.Decoder{Env: env}

@@ -14,6 +14,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
+	"barograph/pipeline/expression"
 	"barograph/pipeline/source"
 )
 
@@ -140,9 +141,9 @@ type loader struct {
 	doc     *source.Node
 	study   *Study
 	errs    source.Errors
-	scope   *scope // study-wide names
-	bytes   int    // of shell lines and paths
-	numbers []any  // 1, 2, 3 and so on, for axes that count
+	scope   *expression.Scope // study-wide names
+	bytes   int               // of shell lines and paths
+	numbers []any             // 1, 2, 3 and so on, for axes that count
 	byName  map[string]*Stage
 	invalid map[string]bool   // axes whose values are not known, since an error says why
 	writers map[string]string // output -> the cell that writes it
@@ -167,7 +168,7 @@ func (l *loader) load(text []byte) {
 	l.params(machine)
 	for _, p := range l.doc.Pairs {
 		if p.Key.Val != "params" && p.Key.Val != "stages" {
-			l.scope.compile(p.Val, &l.errs)
+			l.scope.Compile(p.Val, &l.errs)
 		}
 	}
 	file := studyFile{Seed: 1}
@@ -187,9 +188,24 @@ func (l *loader) load(text []byte) {
 	l.claims(file.Claims)
 }
 
+// newScope holds what every expression of a study sees.
+func newScope(study string, m cell.Machine) *expression.Scope {
+	sim := make(map[string]any, len(m.Sim))
+	for name, v := range m.Sim {
+		sim[name] = v
+	}
+	s := expression.NewScope()
+	s.Set("study", study)
+	s.Set("machine", map[string]any{
+		"name": m.Name, "device": m.Device, "description": m.Description, "sim": sim,
+		"link": map[string]any{"name": m.Link.Name, "raw": m.Link.Raw, "model": m.Link.Model},
+	})
+	return s
+}
+
 // decode fills v with study-wide values; it returns false after an error.
 func (l *loader) decode(v any, n *source.Node) bool {
-	d := source.Decoder{Env: l.scope.values}
+	d := source.Decoder{Env: l.scope.Values}
 	d.Decode(reflect.ValueOf(v).Elem(), n, "")
 	l.errs = append(l.errs, d.Errs...)
 	return len(d.Errs) == 0 && !d.Partial
@@ -216,7 +232,7 @@ func (l *loader) params(machine *machineFile) {
 	if params != nil {
 		for _, p := range params.Pairs {
 			known = append(known, p.Key.Val.(string))
-			l.scope.later[p.Key.Val.(string)] = true
+			l.scope.Later[p.Key.Val.(string)] = true
 		}
 	}
 	overrides := machine.overrides(l.study.Name, known, &l.errs)
@@ -226,13 +242,13 @@ func (l *loader) params(machine *machineFile) {
 	}
 	for _, p := range params.Pairs {
 		name := p.Key.Val.(string)
-		delete(l.scope.later, name)
+		delete(l.scope.Later, name)
 		switch {
-		case !identifier(name):
+		case !expression.Identifier(name):
 			l.fail(p.Key, "use letters, digits and underscores", "%q cannot name a parameter", name)
-			l.scope.bad[name] = true
+			l.scope.Failed[name] = true
 			continue
-		case l.scope.has(name):
+		case l.scope.Has(name):
 			l.fail(p.Key, "choose another name", "parameter %q hides what expressions know under that name", name)
 			continue
 		}
@@ -250,19 +266,19 @@ func (l *loader) params(machine *machineFile) {
 			}
 		}
 		if !ok {
-			l.scope.bad[name] = true
+			l.scope.Failed[name] = true
 			continue
 		}
 		l.study.Params[name] = v
-		l.scope.set(name, v)
+		l.scope.Set(name, v)
 	}
 }
 
 // param evaluates a parameter's value: a scalar or a list of scalars.
 func (l *loader) param(n *source.Node) (any, bool) {
 	before := len(l.errs)
-	l.scope.compile(n, &l.errs)
-	d := source.Decoder{Env: l.scope.values}
+	l.scope.Compile(n, &l.errs)
+	d := source.Decoder{Env: l.scope.Values}
 	v := d.Plain(n)
 	l.errs = append(l.errs, d.Errs...)
 	if d.Partial || len(l.errs) > before {
@@ -435,15 +451,15 @@ func (l *loader) stages(stages *source.Node) {
 type draft struct {
 	*Stage
 	file  stageFile
-	inner *scope // of the stage's own expressions
-	whole bool   // every axis is known
+	inner *expression.Scope // of the stage's own expressions
+	whole bool              // every axis is known
 }
 
 // draft reads all of a stage but what its points may change.
 func (l *loader) draft(st *Stage, n *source.Node) *draft {
 	for _, p := range n.Pairs {
 		if key := p.Key.Val.(string); key != "matrix" && !perPoint[key] {
-			l.scope.compile(p.Val, &l.errs)
+			l.scope.Compile(p.Val, &l.errs)
 		}
 	}
 	var f stageFile
@@ -466,11 +482,11 @@ func (l *loader) draft(st *Stage, n *source.Node) *draft {
 // complete compiles and, where it fits, binds what a stage's points may change.
 func (l *loader) complete(d *draft, fits bool) {
 	st, f := d.Stage, d.file
-	st.body = body{with: f.With, run: f.Run, inputs: f.Inputs, outputs: f.Outputs, env: d.inner.values}
+	st.body = body{with: f.With, run: f.Run, inputs: f.Inputs, outputs: f.Outputs, env: d.inner.Values}
 	axes := map[string]bool{}
 	for _, part := range []*source.Node{f.With, f.Run, f.Inputs, f.Outputs} {
-		d.inner.compile(part, &l.errs)
-		axesOf(part, axes)
+		d.inner.Compile(part, &l.errs)
+		expression.Axes(part, axes)
 	}
 	for _, a := range st.Matrix {
 		if axes[a.Name] {
@@ -541,8 +557,8 @@ func texts(words []source.Word) []string {
 
 // matrix evaluates the axes. It returns the scope of the stage's own
 // expressions, and whether every axis is known.
-func (l *loader) matrix(st *Stage, n *source.Node) (*scope, bool) {
-	inner := l.scope.inner()
+func (l *loader) matrix(st *Stage, n *source.Node) (*expression.Scope, bool) {
+	inner := l.scope.Inner()
 	if n == nil {
 		return inner, true
 	}
@@ -554,22 +570,22 @@ func (l *loader) matrix(st *Stage, n *source.Node) (*scope, bool) {
 	for _, p := range n.Pairs {
 		name := p.Key.Val.(string)
 		switch {
-		case !identifier(name):
+		case !expression.Identifier(name):
 			l.fail(p.Key, "use letters, digits and underscores", "%q cannot name an axis", name)
 			whole = false
 			continue
-		case l.scope.has(name):
+		case l.scope.Has(name):
 			l.fail(p.Key, "choose another name", "axis %q hides what expressions know under that name", name)
 			whole = false
 			continue
 		}
 		values, ok := l.axis(p.Val, name)
 		if !ok {
-			inner.bad[name], l.invalid[name], whole = true, true, false
+			inner.Failed[name], l.invalid[name], whole = true, true, false
 			continue
 		}
 		a := Axis{name, values}
-		inner.axis(a)
+		inner.Axis(name, values)
 		st.Matrix = append(st.Matrix, a)
 	}
 	return inner, whole
@@ -578,8 +594,8 @@ func (l *loader) matrix(st *Stage, n *source.Node) (*scope, bool) {
 // axis evaluates an axis to its values.
 func (l *loader) axis(n *source.Node, name string) ([]any, bool) {
 	before := len(l.errs)
-	l.scope.compile(n, &l.errs)
-	d := source.Decoder{Env: l.scope.values}
+	l.scope.Compile(n, &l.errs)
+	d := source.Decoder{Env: l.scope.Values}
 	v := d.Plain(n)
 	l.errs = append(l.errs, d.Errs...)
 	if d.Partial || len(l.errs) > before {
@@ -650,7 +666,7 @@ func (l *loader) overwrites(st *Stage, outputs *source.Node) {
 	}
 	for _, item := range outputs.Items {
 		used := map[string]bool{}
-		axesOf(item, used)
+		expression.Axes(item, used)
 		for _, a := range st.Matrix {
 			if len(a.Values) > 1 && !used[a.Name] && !item.Bad {
 				l.fail(item, fmt.Sprintf("put ${{ %s }} into the path", a.Name), "stage %q: its %d cells along %q would all write this file", st.Name, len(a.Values), a.Name)
@@ -697,7 +713,7 @@ func (l *loader) order(n *source.Node) {
 			l.fail(p.Key, source.Suggest(axis, known), "baseline: no stage has the axis %q", axis)
 			continue
 		}
-		d := source.Decoder{Env: l.scope.values}
+		d := source.Decoder{Env: l.scope.Values}
 		v := d.Plain(p.Val)
 		l.errs = append(l.errs, d.Errs...)
 		i := slices.IndexFunc(axes[axis], func(x any) bool { return fmt.Sprint(x) == fmt.Sprint(v) })

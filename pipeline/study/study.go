@@ -10,9 +10,7 @@
 //
 // # Expressions
 //
-// A string may hold expressions of expr-lang between ${{ and }}. One that is
-// the whole string keeps its type; beside other text its value is written in.
-// $${{ stands for the text ${{. An expression sees
+// A string may hold expressions, as package expression describes them. One sees
 //
 //   - the parameters; a parameter sees those above it
 //   - the axes of the stage's matrix, within with, run, inputs and outputs
@@ -20,10 +18,6 @@
 //     and .sim, of the machine file; study, the study's name
 //   - B, kB, MB, GB, TB, KiB, MiB, GiB and TiB, in bytes
 //   - expr-lang's functions, but those that ask for the time or place
-//
-// Integers have 64 bits. A sum, product or conversion that does not fit is an
-// error, and so is a value that there is not, such as 1 / 0 or mean([]). There are
-// no comments, which begin with // and hide what was meant for a whole division.
 //
 // # Parameters
 //

@@ -1,4 +1,4 @@
-package study
+package expression
 
 import (
 	"fmt"
@@ -48,8 +48,8 @@ var exactly = []*builtin.Function{
 	}},
 	{Name: "exact ..", Types: signatures(new(func(int, int) []int)), Func: func(args ...any) (any, error) {
 		first, last := args[0].(int), args[1].(int)
-		if last >= first && uint64(last)-uint64(first) >= MaxCells {
-			return nil, fmt.Errorf("%d..%d has more than %d values", first, last, MaxCells)
+		if last >= first && uint64(last)-uint64(first) >= MaxValues {
+			return nil, fmt.Errorf("%d..%d has more than %d values", first, last, MaxValues)
 		}
 		return runtime.MakeRange(first, last), nil
 	}},

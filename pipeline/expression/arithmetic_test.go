@@ -1,4 +1,4 @@
-package study
+package expression
 
 import (
 	"math"
@@ -9,23 +9,22 @@ import (
 
 	"pgregory.net/rapid"
 
-	"barograph/pipeline/cell"
 	"barograph/pipeline/source"
 )
 
 // evaluate returns what an expression gives, or its error.
 func evaluate(text string, names map[string]any) (any, *source.Error) {
-	s := newScope("x", cell.Machine{})
+	s := NewScope()
 	for name, v := range names {
-		s.set(name, v)
+		s.Set(name, v)
 	}
 	n := source.Argument("x", "${{ "+text+" }}")
 	var errs source.Errors
-	s.compile(n, &errs)
+	s.Compile(n, &errs)
 	if len(errs) > 0 {
 		return nil, errs[0]
 	}
-	return n.Value(s.values)
+	return n.Value(s.Values)
 }
 
 // What does not fit in 64 bits, or has no value, is an error at its place.

@@ -1,4 +1,15 @@
-package study
+// Package expression compiles and computes what YAML values hold between ${{ and
+// }}, in expr-lang.
+//
+// A [Scope] has the names that expressions may use; [Scope.Compile] gives the nodes
+// of a tree a formula, which [source.Decoder] computes. One that is the whole string
+// keeps its type; beside other text its value is written in. $${{ stands for the
+// text ${{.
+//
+// Integers have 64 bits. A sum, product or conversion that does not fit is an
+// error, and so is a value that there is not, such as 1 / 0 or mean([]). There are
+// no comments, which begin with // and hide what was meant for a whole division.
+package expression
 
 import (
 	"errors"
@@ -20,7 +31,6 @@ import (
 	"github.com/expr-lang/expr/types"
 	"github.com/expr-lang/expr/vm"
 
-	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
 	"barograph/pipeline/source"
 )
@@ -108,68 +118,63 @@ func closing(s string, i int) int {
 	return -1
 }
 
-// A scope holds the names that expressions may use.
-type scope struct {
-	types  types.Map
-	values map[string]any
-	axes   map[string]bool // names whose values a point gives
-	bad    map[string]bool // names whose definition failed: stay silent about what uses them
-	later  map[string]bool // parameters whose turn has not come
+// A Scope holds the names that expressions may use.
+type Scope struct {
+	// Values has every name's value but those of axes, which differ from point to
+	// point: what an expression is computed in.
+	Values map[string]any
+	Failed map[string]bool // names whose definition failed: what uses them is silent
+	Later  map[string]bool // names that are defined further down; scopes inside share them
+
+	types types.Map
+	axes  map[string]bool // names whose values a point gives
 }
 
-// newScope holds the names that every expression sees: the multiples of a byte,
-// study and machine.
-func newScope(study string, m cell.Machine) *scope {
-	s := &scope{types: types.Map{}, values: map[string]any{}, axes: map[string]bool{}, bad: map[string]bool{}, later: map[string]bool{}}
+// NewScope holds the multiples of a byte, which every expression sees.
+func NewScope() *Scope {
+	s := &Scope{types: types.Map{}, Values: map[string]any{}, axes: map[string]bool{}, Failed: map[string]bool{}, Later: map[string]bool{}}
 	for name, v := range unit.Multiples {
-		s.set(name, int64(v))
-	}
-	s.set("study", study)
-	sim := make(map[string]any, len(m.Sim))
-	simTypes := types.Map{}
-	for k, v := range m.Sim {
-		sim[k], simTypes[k] = v, types.Float64
-	}
-	s.values["machine"] = map[string]any{
-		"name": m.Name, "device": m.Device, "description": m.Description, "sim": sim,
-		"link": map[string]any{"name": m.Link.Name, "raw": m.Link.Raw, "model": m.Link.Model},
-	}
-	s.types["machine"] = types.Map{
-		"name": types.String, "device": types.String, "description": types.String, "sim": simTypes,
-		"link": types.Map{"name": types.String, "raw": types.Float64, "model": types.Float64},
+		s.Set(name, int64(v))
 	}
 	return s
 }
 
-var machineFields = []string{"name", "device", "description", "sim", "link", "link.name", "link.raw", "link.model"}
-
-// inner returns a scope that adds names without changing s.
-func (s *scope) inner() *scope {
-	return &scope{maps.Clone(s.types), maps.Clone(s.values), maps.Clone(s.axes), maps.Clone(s.bad), s.later}
+// Inner returns a scope to which names can be added without changing s.
+func (s *Scope) Inner() *Scope {
+	return &Scope{maps.Clone(s.Values), maps.Clone(s.Failed), s.Later, maps.Clone(s.types), maps.Clone(s.axes)}
 }
 
-func (s *scope) set(name string, v any) {
-	s.values[name] = native(v)
+// Set gives a name a value: bool, int64, float64, string, or a list or mapping of
+// them.
+func (s *Scope) Set(name string, v any) {
+	s.Values[name] = Native(v)
 	s.types[name] = typeOf(v)
 }
 
-// axis adds a name that takes any of the values.
-func (s *scope) axis(a Axis) {
-	s.axes[a.Name] = true
-	s.types[a.Name] = typeOf(a.Values).(listType).of
+// Axis adds a name that takes any of the values.
+func (s *Scope) Axis(name string, values []any) {
+	s.axes[name] = true
+	s.types[name] = typeOf(values).(listType).of
 }
 
-func (s *scope) has(name string) bool { return s.types[name] != nil || s.bad[name] }
+// Has tells whether a name is taken.
+func (s *Scope) Has(name string) bool { return s.types[name] != nil || s.Failed[name] }
 
-// native returns a value as expr-lang computes with it: int for int64.
-func native(v any) any {
+// Native returns a value as expr-lang computes with it: int for int64.
+func Native(v any) any {
 	switch v := v.(type) {
 	case int64:
 		return int(v)
 	case []any:
 		out := make([]any, len(v))
 		for i := range v {
-			out[i] = native(v[i])
+			out[i] = Native(v[i])
+		}
+		return out
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for name := range v {
+			out[name] = Native(v[name])
 		}
 		return out
 	}
@@ -203,26 +208,44 @@ func typeOf(v any) types.Type {
 			}
 		}
 		return listType{types.Array(of), of}
+	case map[string]any:
+		fields := types.Map{}
+		for name, x := range v {
+			fields[name] = typeOf(x)
+		}
+		return fields
 	}
 	return types.Any
 }
 
-// A formula is a string with expressions, compiled.
-type formula struct {
-	at    *source.Node
-	parts []part
+// fields names what lies below the mappings in a type, such as link.name.
+func fields(t types.Type, above string) []string {
+	var all []string
+	if m, ok := t.(types.Map); ok {
+		for name, of := range m {
+			all = append(append(all, above+name), fields(of, above+name+".")...)
+		}
+	}
+	return all
 }
 
-// compile prepares every expression below n.
-func (s *scope) compile(n *source.Node, errs *source.Errors) {
+// A formula is a string with expressions, compiled.
+type formula struct {
+	at     *source.Node
+	parts  []part
+	fields []string // of the scope's mappings
+}
+
+// Compile prepares every expression below n.
+func (s *Scope) Compile(n *source.Node, errs *source.Errors) {
 	if n == nil {
 		return
 	}
 	for _, item := range n.Items {
-		s.compile(item, errs)
+		s.Compile(item, errs)
 	}
 	for _, p := range n.Pairs {
-		s.compile(p.Val, errs)
+		s.Compile(p.Val, errs)
 	}
 	text, ok := n.Val.(string)
 	if !ok || !strings.Contains(text, "${{") {
@@ -234,7 +257,10 @@ func (s *scope) compile(n *source.Node, errs *source.Errors) {
 		*errs = append(*errs, n.ErrorAt(scanErr.off, scanErr.hint, "%s", scanErr.msg))
 		return
 	}
-	f := &formula{n, parts}
+	f := &formula{at: n, parts: parts}
+	for _, t := range s.types {
+		f.fields = append(f.fields, fields(t, "")...)
+	}
 	for i := range parts {
 		if p := &parts[i]; p.expr {
 			if err := s.compilePart(f, p); err != nil {
@@ -248,7 +274,7 @@ func (s *scope) compile(n *source.Node, errs *source.Errors) {
 
 // compilePart leaves p.program nil, without an error, where a name's own
 // definition has failed already.
-func (s *scope) compilePart(f *formula, p *part) *source.Error {
+func (s *Scope) compilePart(f *formula, p *part) *source.Error {
 	if err := f.literals(p); err != nil {
 		return err
 	}
@@ -261,7 +287,7 @@ func (s *scope) compilePart(f *formula, p *part) *source.Error {
 	for _, id := range names.used {
 		switch name := id.Value; {
 		case names.local[name]:
-		case s.bad[name]:
+		case s.Failed[name]:
 			return nil
 		case s.types[name] == nil:
 			return f.at.ErrorAt(p.off+byteOffset(p.text, id.Location().From), s.hint(name), "unknown name %q", name)
@@ -285,9 +311,9 @@ func (s *scope) compilePart(f *formula, p *part) *source.Error {
 	return nil
 }
 
-func (s *scope) hint(name string) string {
-	switch known := slices.Concat(slices.Collect(maps.Keys(s.types)), slices.Collect(maps.Keys(s.bad)), builtin.Names); {
-	case s.later[name]:
+func (s *Scope) hint(name string) string {
+	switch known := slices.Concat(slices.Collect(maps.Keys(s.types)), slices.Collect(maps.Keys(s.Failed)), builtin.Names); {
+	case s.Later[name]:
 		return "it stands further down; a parameter may use those above it"
 	case slices.Contains(builtin.Names, name):
 		return fmt.Sprintf("%s is a function: write %s(...)", name, name)
@@ -320,8 +346,8 @@ func (v *identifiers) Visit(n *ast.Node) {
 	}
 }
 
-// identifier tells whether an expression can use name as a variable.
-func identifier(name string) bool {
+// Identifier tells whether an expression can use name as a variable.
+func Identifier(name string) bool {
 	tree, err := parser.Parse(name)
 	if err != nil {
 		return false
@@ -342,7 +368,7 @@ func (f *formula) failed(p *part, err error) *source.Error {
 		hint = "a number with a point, such as 1000000000.0, has no such limit"
 	}
 	if field, ok := strings.CutPrefix(msg, "unknown field "); ok {
-		hint = source.Suggest(field, machineFields) // of what expressions see, only machine has fields
+		hint = source.Suggest(field, f.fields)
 	}
 	return f.at.ErrorAt(p.off+byteOffset(p.text, e.From), hint, "expression: %s", msg)
 }
@@ -356,8 +382,8 @@ func byteOffset(s string, runes int) int {
 	return off
 }
 
-// axesOf adds the axes that the expressions below n use.
-func axesOf(n *source.Node, to map[string]bool) {
+// Axes adds the axes that the expressions below n use.
+func Axes(n *source.Node, to map[string]bool) {
 	if n == nil {
 		return
 	}
@@ -369,10 +395,10 @@ func axesOf(n *source.Node, to map[string]bool) {
 		}
 	}
 	for _, item := range n.Items {
-		axesOf(item, to)
+		Axes(item, to)
 	}
 	for _, p := range n.Pairs {
-		axesOf(p.Val, to)
+		Axes(p.Val, to)
 	}
 }
 
@@ -418,8 +444,12 @@ func (f *formula) run(p *part, env map[string]any) (any, *source.Error) {
 	return v, nil
 }
 
-// maxText is how many bytes a text has that an expression gives.
-const maxText = 1 << 20
+const (
+	// MaxValues is how many values a list has that an expression gives.
+	MaxValues = 1_000_000
+	// maxText is how many bytes a text has that an expression gives.
+	maxText = 1 << 20
+)
 
 // plain reduces what expr-lang gives to nil, bool, int64, float64, string, and
 // []any and map[string]any of them.
@@ -449,8 +479,8 @@ func plain(v any) (any, error) {
 	case reflect.Uint8, reflect.Uint16, reflect.Uint32:
 		return int64(r.Uint()), nil
 	case reflect.Slice:
-		if r.Len() > MaxCells {
-			return nil, fmt.Errorf("gives a list of %d values, more than %d", r.Len(), MaxCells)
+		if r.Len() > MaxValues {
+			return nil, fmt.Errorf("gives a list of %d values, more than %d", r.Len(), MaxValues)
 		}
 		out := make([]any, r.Len())
 		for i := range out {
