@@ -7,7 +7,6 @@ import (
 	"barograph/stages/device/gpu"
 	"barograph/stages/device/nvml"
 	judging "barograph/stages/judge/command"
-	"barograph/stages/judge/turns"
 	"barograph/stages/kind/analyse"
 	"barograph/stages/kind/collect"
 	"barograph/stages/kind/command"
@@ -19,9 +18,10 @@ import (
 	models "barograph/stages/model/command"
 	"barograph/stages/notebook"
 	"barograph/stages/notebook/display"
+	"barograph/stages/prediction"
+	"barograph/stages/prediction/turns"
 	"barograph/stages/recording"
 	"barograph/stages/scaffold"
-	"barograph/stages/twin/predict"
 
 	"github.com/spf13/cobra"
 )
@@ -39,7 +39,7 @@ func Kinds() cell.Kinds {
 
 // Commands returns the commands that are about stages and not about studies.
 func Commands() []*cobra.Command {
-	return []*cobra.Command{models.Command(), notebook.Command(display.Commands()...), judging.Command(), judging.Claims(turns.Judgings()), predict.Command(), scaffold.Command(), link.Command()}
+	return []*cobra.Command{models.Command(), notebook.Command(display.Commands()...), judging.Command(), judging.Claims(turns.Judgings()), prediction.Command(), scaffold.Command(), link.Command()}
 }
 
 // GPUs returns the GPUs of this computer and what serves them.

@@ -62,7 +62,7 @@ func TestDocumentsQuote(t *testing.T) {
 			n++
 			m := madeTable.FindStringSubmatch(block)
 			if m[1] == "predictions" {
-				return block // TestKept of stages/twin/predict holds it
+				return block // TestKept of stages/prediction holds it
 			}
 			maker := makers[m[1]]
 			if maker == nil {

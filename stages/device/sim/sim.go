@@ -35,7 +35,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
 	"barograph/stages/device"
-	"barograph/stages/twin"
+	"barograph/stages/device/twin"
 )
 
 // Defaults describe a P100 on PCIe Gen3 x16 that serves BERT-Base at batch 1

@@ -1,4 +1,4 @@
-// Package predict says how long a model's calls take beside a load, from the link
+// Package prediction says how long a model's calls take beside a load, from the link
 // card of a machine and from calls without load. A prediction is computed, by the
 // simulation of package twin, and never measured: it carries its interval, and
 // says what it rests on.
@@ -6,7 +6,7 @@
 // What a card does not say, such as by how much a full link holds up a request's
 // commands, is learned from a machine's recordings, which also say by how much
 // predictions err there ([Learned]).
-package predict
+package prediction
 
 import (
 	"errors"
@@ -16,7 +16,7 @@ import (
 	"slices"
 
 	"barograph/stages/device"
-	"barograph/stages/twin"
+	"barograph/stages/device/twin"
 )
 
 // Quantiles are those that are predicted.

@@ -20,9 +20,9 @@ import (
 	"barograph/pipeline/record"
 	"barograph/stages/judge/command"
 	"barograph/stages/link"
+	"barograph/stages/prediction"
 	"barograph/stages/stats"
 	"barograph/stages/stats/law"
-	"barograph/stages/twin/predict"
 )
 
 // Says are the claims, by ID.
@@ -54,11 +54,11 @@ const (
 // Staircase judges T1 on models beside a full link of another process, each a step, in
 // those directions in which a load delays them at all: on the small path nothing is
 // rounded.
-func Staircase(cases []*predict.Case, card *link.Card) (Judgement, error) {
+func Staircase(cases []*prediction.Case, card *link.Card) (Judgement, error) {
 	say := func(verdict string, effect float64, format string, args ...any) (Judgement, error) {
 		return judgement("T1", verdict, effect, format, args...), nil
 	}
-	m := predict.FromCard(card, false)
+	m := prediction.FromCard(card, false)
 	var points []law.Point
 	for _, c := range cases {
 		p, ok := step(m, c)
@@ -115,12 +115,12 @@ func Staircase(cases []*predict.Case, card *link.Card) (Judgement, error) {
 
 // step is a case as a step of the staircase, without its latency; not ok where it is
 // none.
-func step(m *predict.Machine, c *predict.Case) (p law.Point, ok bool) {
+func step(m *prediction.Machine, c *prediction.Case) (p law.Point, ok bool) {
 	l := &c.Condition
 	if l.Class() != "full link" || l.MPS || len(c.Own.Calls) == 0 {
 		return p, false
 	}
-	for i, d := range predict.Ways {
+	for i, d := range prediction.Ways {
 		if d.String() != l.Direction {
 			continue
 		}
@@ -158,7 +158,7 @@ func Loads(card *link.Card) Judgement {
 	}
 	effect, because, seen := 0.0, "", 0
 	verdict := cell.Reproduced
-	for _, d := range predict.Ways {
+	for _, d := range prediction.Ways {
 		w := card.Ways[d.String()]
 		if w == nil || !w.Turn.Seen {
 			continue
@@ -222,7 +222,7 @@ func Kernel(card *link.Card) Judgement {
 		return say(cell.Invalid, math.NaN(), "%s", why)
 	}
 	effect, because, verdict := math.NaN(), "", cell.Reproduced
-	for _, d := range predict.Ways {
+	for _, d := range prediction.Ways {
 		w := card.Ways[d.String()]
 		if w == nil || w.Turn.Kernel.Alone <= 0 || w.Turn.Kernel.P50 <= 0 {
 			continue
@@ -249,8 +249,8 @@ func Kernel(card *link.Card) Judgement {
 // SmallCopies judges T4 on models none of whose inputs is larger than the small path
 // takes, beside a load towards the device: without MPS no replicate may be slower by
 // what matters, and through it each has to be.
-func SmallCopies(cases []*predict.Case, card *link.Card) Judgement {
-	limit := predict.FromCard(card, false).Link.SmallBehind
+func SmallCopies(cases []*prediction.Case, card *link.Card) Judgement {
+	limit := prediction.FromCard(card, false).Link.SmallBehind
 	without, through := map[string][2]float64{}, map[string][2]float64{} // least and most change, by model
 	for _, c := range cases {
 		l := &c.Condition
@@ -259,7 +259,7 @@ func SmallCopies(cases []*predict.Case, card *link.Card) Judgement {
 		}
 		least, most := math.Inf(1), math.Inf(-1)
 		for _, calls := range c.Calls {
-			change := (&predict.Own{Calls: [][]int64{calls}}).Quantile(0.5)/c.Own.Quantile(0.5) - 1
+			change := (&prediction.Own{Calls: [][]int64{calls}}).Quantile(0.5)/c.Own.Quantile(0.5) - 1
 			least, most = min(least, change), max(most, change)
 		}
 		of := without
@@ -344,7 +344,7 @@ func Judge(root, claim, recording, card string) (Judgement, error) {
 		if _, err := record.Open(dir); err != nil {
 			return Judgement{}, err
 		}
-		_, cases, err := predict.Read(root, dir, "")
+		_, cases, err := prediction.Read(root, dir, "")
 		if err != nil {
 			return Judgement{}, err
 		}

@@ -1,12 +1,12 @@
-package predict
+package prediction
 
 import (
 	"math"
 	"slices"
 
 	"barograph/stages/device"
+	"barograph/stages/device/twin"
 	"barograph/stages/link"
-	"barograph/stages/twin"
 )
 
 // Ways are the directions of a link.

@@ -1,7 +1,6 @@
-// Package twin computes latencies beside a load instead of measuring them. It
-// holds a simulation of the link, event by event, and predictions that rest on
-// it. What comes out of it was computed and not measured, and whoever shows it
-// says so.
+// Package twin computes latencies beside a load instead of measuring them: it
+// simulates the link, event by event. The device sim and predictions rest on it.
+// What comes out of it was computed and not measured, and whoever shows it says so.
 //
 // Each direction of a [Link] has a copy engine that serves one copy at a time.
 // Copies wait in streams, and streams belong to processes:

@@ -1,4 +1,4 @@
-package predict
+package prediction
 
 import (
 	"bytes"
@@ -15,7 +15,7 @@ import (
 	"barograph/stages/link"
 )
 
-const root = "../../.."
+const root = "../.."
 
 // theCard is the one that what is kept was made from.
 func theCard() (*link.Card, *Learned, error) {

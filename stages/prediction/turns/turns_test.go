@@ -8,14 +8,14 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/stages/link"
-	"barograph/stages/twin/predict"
+	"barograph/stages/prediction"
 )
 
 const root = "../../.."
 
 func card(t *testing.T) *link.Card {
 	t.Helper()
-	c, err := link.Read("../../twin/predict/testdata/h100.json")
+	c, err := link.Read("../testdata/h100.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +24,7 @@ func card(t *testing.T) *link.Card {
 
 // The ten models recorded on an H100, without any knowledge of the card's turn.
 func TestRecordedModels(t *testing.T) {
-	j, err := Judge(root, "T1", "data/models/h100", "stages/twin/predict/testdata/h100.json")
+	j, err := Judge(root, "T1", "data/models/h100", "stages/prediction/testdata/h100.json")
 	if err != nil || j.Verdict.Verdict != cell.Reproduced || math.Abs(j.Effect) > 0.01 {
 		t.Errorf("%+v, %v", j, err)
 	}
@@ -34,7 +34,7 @@ func TestRecordedModels(t *testing.T) {
 }
 
 // models draws cases of models with own times of so many ms, beside a full link.
-func models(own []float64, law func(ms float64) float64) (cases []*predict.Case) {
+func models(own []float64, law func(ms float64) float64) (cases []*prediction.Case) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	draw := func(ms float64) (replicates [][]int64) {
 		for range 3 {
@@ -48,9 +48,9 @@ func models(own []float64, law func(ms float64) float64) (cases []*predict.Case)
 		return replicates
 	}
 	for i, ms := range own {
-		cases = append(cases, &predict.Case{
-			Own:       &predict.Own{Model: string(rune('a' + i)), Out: []int64{4096}, Calls: draw(ms)},
-			Condition: predict.Condition{Direction: "d2h", Share: 1, Loads: 1, Threads: 4, Outstanding: 1},
+		cases = append(cases, &prediction.Case{
+			Own:       &prediction.Own{Model: string(rune('a' + i)), Out: []int64{4096}, Calls: draw(ms)},
+			Condition: prediction.Condition{Direction: "d2h", Share: 1, Loads: 1, Threads: 4, Outstanding: 1},
 			Calls:     draw(law(ms)),
 		})
 	}
@@ -88,7 +88,7 @@ func TestStaircase(t *testing.T) {
 
 // What MPS does to small copies shows in calls too.
 func TestSmallCopies(t *testing.T) {
-	small := func(through func(float64) float64) []*predict.Case {
+	small := func(through func(float64) float64) []*prediction.Case {
 		cases := append(models([]float64{1.2}, func(ms float64) float64 { return 1.02 * ms }), models([]float64{1.2}, through)...)
 		for i, c := range cases {
 			c.Condition.Direction, c.Condition.MPS, c.Own.In, c.Own.Model = "h2d", i == 1, []int64{1024, 1024}, "bert"
@@ -98,7 +98,7 @@ func TestSmallCopies(t *testing.T) {
 	large := small(func(float64) float64 { return 2.1 })
 	large[0].Own.In[0]++
 	for name, tt := range map[string]struct {
-		cases []*predict.Case
+		cases []*prediction.Case
 		want  string
 	}{
 		"delayed":      {small(func(float64) float64 { return 2.1 }), cell.Reproduced},
