@@ -9,7 +9,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -19,11 +18,11 @@ import (
 	"barograph/pipeline/engine"
 	"barograph/pipeline/page"
 	"barograph/pipeline/plan"
+	"barograph/pipeline/progress"
 	"barograph/pipeline/store"
 	"barograph/pipeline/study"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 )
 
 func (a *app) runCommand() *cobra.Command {
@@ -44,7 +43,7 @@ INVALID, 130 interrupted.`,
 				return cell.Usage(fmt.Errorf("--jobs %d: want at least 1", opt.Jobs))
 			}
 			if more.trace != "" {
-				if err := cell.Place("--trace", more.trace, traceBegins); err != nil {
+				if err := cell.Place("--trace", more.trace, progress.TraceBegins); err != nil {
 					return err
 				}
 			}
@@ -185,11 +184,11 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 		return err
 	}
 	a.share(s)
-	show := a.observer(func(cells []*plan.Cell) forecast { return foresee(p, s, cells) })
-	var noted *trace
+	show := progress.New(a.msg, !a.json, func(cells []*plan.Cell) progress.Forecast { return progress.Foresee(p, s, cells) })
+	var trace *progress.Trace
 	if more.trace != "" {
-		noted = newTrace(show, more.trace)
-		show = noted
+		trace = progress.NewTrace(show, more.trace)
+		show = trace
 	}
 	opt.Observer = show
 	// The engine waits for its children most of the time. On one processor it hands
@@ -198,11 +197,11 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 	procs := runtime.GOMAXPROCS(min(opt.Jobs, 2, runtime.NumCPU()))
 	res, err := engine.Run(ctx, p, s, dir, opt)
 	runtime.GOMAXPROCS(procs)
-	show.close()
+	show.Close()
 	e.Result = res
 	var untold error
-	if noted != nil {
-		if untold = noted.write(p.Study.Name); untold != nil {
+	if trace != nil {
+		if untold = trace.Write(p.Study.Name); untold != nil {
 			a.complain(untold)
 		}
 	}
@@ -312,7 +311,7 @@ func (a *app) conclude(e *ending) error {
 		for _, text := range res.Summaries {
 			fmt.Fprint(a.out, text)
 		}
-		a.warn(res.Warnings)
+		progress.Warn(a.msg, res.Warnings)
 	}
 	for _, f := range res.Failures {
 		fmt.Fprintf(a.msg, "\n%s failed: %v\n", f.Cell.ID, f.Err)
@@ -369,26 +368,6 @@ func (x extras) again(p *plan.Plan) string {
 	return strings.Join(append(words, "--wait"), " ")
 }
 
-// warn prints warnings, one line for all that differ in numbers only.
-func (a *app) warn(all []engine.Warning) {
-	like := func(w engine.Warning) string { return numbers.ReplaceAllString(w.Text, "#") }
-	count := map[string]int{}
-	for _, w := range all {
-		count[like(w)]++
-	}
-	for _, w := range all {
-		switch n := count[like(w)]; {
-		case n == 1:
-			fmt.Fprintf(a.msg, "warning: %s: %s\n", w.Cell, w.Text)
-		case n > 1:
-			fmt.Fprintf(a.msg, "warning: %s: %s (and %d more like it)\n", w.Cell, w.Text, n-1)
-		}
-		count[like(w)] = 0
-	}
-}
-
-var numbers = regexp.MustCompile(`[0-9][0-9.]*`)
-
 func counts(res *engine.Result) string {
 	var said []string
 	for _, s := range []engine.Status{engine.Ran, engine.Stood, engine.Failed, engine.Skipped} {
@@ -410,12 +389,4 @@ func relative(path string) string {
 		}
 	}
 	return path
-}
-
-func (a *app) observer(foresee func([]*plan.Cell) forecast) observer {
-	f, ok := a.msg.(*os.File)
-	if ok && !a.json && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
-		return newBars(f, foresee)
-	}
-	return newLines(a.msg, foresee)
 }

@@ -12,6 +12,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/plan"
+	"barograph/pipeline/progress"
 	"barograph/pipeline/store"
 	"barograph/pipeline/study"
 
@@ -69,7 +70,7 @@ func (a *app) foretell(p *plan.Plan, d *plan.Decider) error {
 			cells = append(cells, c)
 		}
 	}
-	if text := foresee(p, s, cells).String(); text != "" {
+	if text := progress.Foresee(p, s, cells).String(); text != "" {
 		fmt.Fprintf(a.msg, "%d cells to run: %s\n", len(cells), text)
 	}
 	return nil

@@ -1,4 +1,4 @@
-package cli
+package progress
 
 import (
 	"bytes"
@@ -31,7 +31,7 @@ func TestLines(t *testing.T) {
 	cells := []*plan.Cell{{ID: "infer[level=0,replicate=1]", Stage: stage}, {ID: "infer[level=0,replicate=2]", Stage: stage}}
 	p := &plan.Plan{Study: &study.Study{}}
 	var said bytes.Buffer
-	l := newLines(&said, func([]*plan.Cell) forecast { return forecast{unknown: 2} })
+	l := newLines(&said, func([]*plan.Cell) Forecast { return Forecast{unknown: 2} })
 	l.baseline = func(*plan.Cell) bool { return true }
 	l.Begin(p, cells)
 	l.Start(cells[0], "")
@@ -44,7 +44,7 @@ func TestLines(t *testing.T) {
 	l.Event(cells[1], cell.Event{Type: "warning", Text: "INVALID: other processes used the GPU: 8"})
 	l.Event(cells[1], cell.Event{Type: "metric", Values: map[string]float64{"p50_ns": 1.2e6}})
 	l.End(cells[1], engine.Outcome{Status: engine.Ran, Wall: time.Second})
-	l.close()
+	l.Close()
 	for text, times := range map[string]int{
 		"is known once a first cell of each stage has ended":              1,
 		"infer[level=0,replicate=1] runs for":                             -1,

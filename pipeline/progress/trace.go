@@ -1,4 +1,4 @@
-package cli
+package progress
 
 import (
 	"encoding/json"
@@ -10,11 +10,11 @@ import (
 	"barograph/pipeline/plan"
 )
 
-// A trace notes when each cell ran, and writes it in the Chrome trace format,
+// A Trace notes when each cell ran, and writes it in the Chrome trace format,
 // which Perfetto and chrome://tracing open: one lane for each cell that ran at a
 // time, background cells in lanes of their own below their trial's.
-type trace struct {
-	observer
+type Trace struct {
+	Observer
 	path   string
 	began  time.Time
 	lanes  []*plan.Cell // who runs in each
@@ -41,16 +41,18 @@ type traceEvent struct {
 	Args  map[string]string `json:"args,omitempty"`
 }
 
-// traceBegins is what a trace file begins with: of JSON's keys, the first is the first in the alphabet.
-const traceBegins = `{"displayTimeUnit":`
+// TraceBegins is what a trace begins with: JSON's keys are written in alphabetical
+// order.
+const TraceBegins = `{"displayTimeUnit":`
 
-func newTrace(o observer, path string) *trace {
-	return &trace{observer: o, path: path, began: time.Now(), starts: map[*plan.Cell]start{}}
+// NewTrace returns a trace to be written to path, of a run that o shows.
+func NewTrace(o Observer, path string) *Trace {
+	return &Trace{Observer: o, path: path, began: time.Now(), starts: map[*plan.Cell]start{}}
 }
 
-func (t *trace) since(at time.Time) int64 { return at.Sub(t.began).Microseconds() }
+func (t *Trace) since(at time.Time) int64 { return at.Sub(t.began).Microseconds() }
 
-func (t *trace) Start(c *plan.Cell, reason string) {
+func (t *Trace) Start(c *plan.Cell, reason string) {
 	lane := 0
 	for lane < len(t.lanes) && t.lanes[lane] != nil {
 		lane++
@@ -63,11 +65,11 @@ func (t *trace) Start(c *plan.Cell, reason string) {
 		t.lanes[lane+1+i] = c
 	}
 	t.starts[c] = start{time.Now(), lane, reason}
-	t.observer.Start(c, reason)
+	t.Observer.Start(c, reason)
 }
 
 // span notes an attempt of a cell and of its background cells.
-func (t *trace) span(c *plan.Cell, status string, err error) {
+func (t *Trace) span(c *plan.Cell, status string, err error) {
 	s, ok := t.starts[c]
 	if !ok {
 		return
@@ -90,25 +92,25 @@ func (t *trace) span(c *plan.Cell, status string, err error) {
 	}
 }
 
-func (t *trace) Retry(c *plan.Cell, err error, after time.Duration) {
+func (t *Trace) Retry(c *plan.Cell, err error, after time.Duration) {
 	t.span(c, "retried", err)
-	t.observer.Retry(c, err, after)
+	t.Observer.Retry(c, err, after)
 }
 
-func (t *trace) End(c *plan.Cell, o engine.Outcome) {
+func (t *Trace) End(c *plan.Cell, o engine.Outcome) {
 	t.span(c, string(o.Status), o.Err)
-	t.observer.End(c, o)
+	t.Observer.End(c, o)
 }
 
-func (t *trace) Event(c *plan.Cell, e cell.Event) {
+func (t *Trace) Event(c *plan.Cell, e cell.Event) {
 	if s, ok := t.starts[c]; ok && e.Type == "warning" {
 		t.events = append(t.events, traceEvent{Name: e.Text, Cat: "warning", Phase: "i", Scope: "t", At: t.since(time.Now()), Pid: 1, Lane: s.lane})
 	}
-	t.observer.Event(c, e)
+	t.Observer.Event(c, e)
 }
 
-// write writes what was noted.
-func (t *trace) write(study string) error {
+// Write writes the trace to its file.
+func (t *Trace) Write(study string) error {
 	name := traceEvent{Name: "process_name", Phase: "M", Pid: 1, Args: map[string]string{"name": "barograph " + study}}
 	b, err := json.Marshal(map[string]any{"displayTimeUnit": "ms", "traceEvents": append([]traceEvent{name}, t.events...)})
 	if err == nil {

@@ -1,4 +1,4 @@
-package cli
+package progress
 
 import (
 	"fmt"
@@ -9,15 +9,16 @@ import (
 	"barograph/pipeline/store"
 )
 
-// A forecast says how long cells will take and how much disk, by what they took the
+// A Forecast says how long cells will take and how much disk, by what they took the
 // last time, or else by what other cells of their stages did.
-type forecast struct {
+type Forecast struct {
 	wall    map[*plan.Cell]time.Duration
 	disk    int64
 	unknown int // cells of stages of which none ever ran
 }
 
-func foresee(p *plan.Plan, s *store.Store, cells []*plan.Cell) forecast {
+// Foresee returns the forecast of cells of a plan.
+func Foresee(p *plan.Plan, s *store.Store, cells []*plan.Cell) Forecast {
 	type past struct {
 		wall time.Duration
 		size int64
@@ -50,7 +51,7 @@ func foresee(p *plan.Plan, s *store.Store, cells []*plan.Cell) forecast {
 			n[c.Stage.Name]++
 		}
 	}
-	f := forecast{wall: map[*plan.Cell]time.Duration{}}
+	f := Forecast{wall: map[*plan.Cell]time.Duration{}}
 	for _, c := range cells {
 		t, ok := took(c)
 		if stage := c.Stage.Name; !ok && n[stage] > 0 {
@@ -67,7 +68,7 @@ func foresee(p *plan.Plan, s *store.Store, cells []*plan.Cell) forecast {
 }
 
 // String says it in one line; nothing where nothing is to run.
-func (f forecast) String() string {
+func (f Forecast) String() string {
 	if len(f.wall)+f.unknown == 0 {
 		return ""
 	}

@@ -1,9 +1,13 @@
-package cli
+// Package progress shows a run while it goes on: as plain lines, as bars on a
+// terminal, as a trace for Perfetto; and says how long it will take.
+package progress
 
 import (
 	"fmt"
 	"io"
 	"math"
+	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -12,14 +16,23 @@ import (
 	"barograph/pipeline/engine"
 	"barograph/pipeline/plan"
 
-	"github.com/vbauerster/mpb/v8"
-	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
 )
 
-// An observer shows a run; close leaves the terminal as it was.
-type observer interface {
+// An Observer shows a run; Close leaves the terminal as it was.
+type Observer interface {
 	engine.Observer
-	close()
+	Close()
+}
+
+// New returns bars where w is a terminal and bars are wanted, and else plain lines.
+// The forecast of the cells that may run is shown first.
+func New(w io.Writer, wanted bool, foresee func([]*plan.Cell) Forecast) Observer {
+	f, ok := w.(*os.File)
+	if ok && wanted && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
+		return newBars(f, foresee)
+	}
+	return newLines(w, foresee)
 }
 
 // lines shows a run as plain lines: one when a cell ends, one for each file, and now
@@ -28,9 +41,9 @@ type lines struct {
 	mu          sync.Mutex // guards what follows, of which a heartbeat tells
 	w           io.Writer
 	done, total int
-	foresee     func([]*plan.Cell) forecast
+	foresee     func([]*plan.Cell) Forecast
 	estimate    estimate
-	running     map[*plan.Cell]*progress
+	running     map[*plan.Cell]*attempt
 	stop        chan struct{}
 	baseline    func(*plan.Cell) bool
 	warned      map[string]bool // kinds of warnings
@@ -38,8 +51,8 @@ type lines struct {
 	median      float64
 }
 
-// A progress is how far a cell has come.
-type progress struct {
+// An attempt is a cell that runs, and how far it has come.
+type attempt struct {
 	since, said time.Time
 	far         string
 }
@@ -47,8 +60,8 @@ type progress struct {
 // heartbeat is how often a cell that takes longer tells how far it is.
 var heartbeat = 30 * time.Second
 
-func newLines(w io.Writer, foresee func([]*plan.Cell) forecast) *lines {
-	return &lines{w: w, foresee: foresee, running: map[*plan.Cell]*progress{}, warned: map[string]bool{}, stop: make(chan struct{})}
+func newLines(w io.Writer, foresee func([]*plan.Cell) Forecast) *lines {
+	return &lines{w: w, foresee: foresee, running: map[*plan.Cell]*attempt{}, warned: map[string]bool{}, stop: make(chan struct{})}
 }
 
 func (l *lines) Begin(p *plan.Plan, cells []*plan.Cell) {
@@ -95,7 +108,7 @@ func (l *lines) beat() {
 func (l *lines) Start(c *plan.Cell, _ string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.running[c] = &progress{since: time.Now(), said: time.Now()}
+	l.running[c] = &attempt{since: time.Now(), said: time.Now()}
 	l.estimate.start(c)
 }
 
@@ -105,7 +118,7 @@ func (l *lines) Publish(path string) {
 	fmt.Fprintln(l.w, "wrote", path)
 }
 
-func (l *lines) close() { close(l.stop) }
+func (l *lines) Close() { close(l.stop) }
 
 func (l *lines) Retry(c *plan.Cell, err error, after time.Duration) {
 	l.mu.Lock()
@@ -133,8 +146,8 @@ func (l *lines) Event(c *plan.Cell, e cell.Event) {
 const drifts = 0.05
 
 // doubt says at once what makes a measurement doubtful: the first of each kind of
-// warning that it is INVALID or was not steady, and a baseline that is not what it was. Those who watch can stop, and need
-// not learn it from the verdicts.
+// warning that it is INVALID or was not steady, and a baseline that drifts. Those
+// who watch can stop, and need not learn it from the verdicts.
 func (l *lines) doubt(c *plan.Cell, e cell.Event) {
 	if !c.Stage.Kind.Measured {
 		return
@@ -144,7 +157,7 @@ func (l *lines) doubt(c *plan.Cell, e cell.Event) {
 		if e.Type == "warning" && !strings.HasPrefix(e.Text, cell.Invalid) {
 			return // it waits until the end
 		}
-		if kind := numbers.ReplaceAllString(e.Text, "#"); !l.warned[kind] {
+		if kind := pattern(e.Text); !l.warned[kind] {
 			l.warned[kind] = true
 			fmt.Fprintf(l.w, "warning: %s: %s\n", c.ID, e.Text)
 		}
@@ -190,81 +203,24 @@ func (l *lines) End(c *plan.Cell, o engine.Outcome) {
 // long is how long a cell takes at whose end it is worth saying what is left.
 const long = 5 * time.Second
 
-// bars shows a run as two bars on a terminal: the run, with the time left, and
-// the cell that runs, with what it is measuring.
-type bars struct {
-	*lines
-	p         *mpb.Progress
-	run, cell *mpb.Bar
-	current   *plan.Cell
-}
+var numbers = regexp.MustCompile(`[0-9][0-9.]*`)
 
-func newBars(w io.Writer, foresee func([]*plan.Cell) forecast) *bars {
-	b := &bars{lines: newLines(nil, foresee), p: mpb.New(mpb.WithOutput(w), mpb.WithWidth(40), mpb.WithRefreshRate(150*time.Millisecond))}
-	b.lines.w = b.p // lines are written above the bars
-	return b
-}
+// pattern is a warning without its numbers, by which two may be alike.
+func pattern(text string) string { return numbers.ReplaceAllString(text, "#") }
 
-func (b *bars) Begin(p *plan.Plan, cells []*plan.Cell) {
-	b.lines.Begin(p, cells)
-	if len(cells) == 0 {
-		return
+// Warn prints warnings, one line for all that differ in numbers only.
+func Warn(w io.Writer, all []engine.Warning) {
+	count := map[string]int{}
+	for _, x := range all {
+		count[pattern(x.Text)]++
 	}
-	b.run = b.p.AddBar(int64(len(cells)),
-		mpb.PrependDecorators(decor.Name(p.Study.Name, decor.WC{W: 12, C: decor.DindentRight}), decor.CountersNoUnit("%d/%d", decor.WCSyncWidth)),
-		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return b.estimate.left() })))
-	b.cell = b.p.AddBar(0,
-		mpb.PrependDecorators(decor.Name("", decor.WC{W: 12}), decor.CountersNoUnit("%d/%d", decor.WCSyncWidth)),
-		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return b.estimate.note() })))
-}
-
-func (b *bars) Start(c *plan.Cell, _ string) {
-	b.current = c
-	b.estimate.start(c)
-	b.cell.SetCurrent(0)
-	b.cell.SetTotal(0, false)
-}
-
-func (b *bars) Event(c *plan.Cell, e cell.Event) {
-	b.mu.Lock()
-	b.doubt(c, e)
-	b.mu.Unlock()
-	if e.Type != "progress" || b.cell == nil {
-		return
-	}
-	if e.Text != "" && e.Total == 0 {
-		b.estimate.say(c.Stage.Name + ": " + e.Text)
-	}
-	if c == b.current && e.Total > 0 {
-		b.cell.SetTotal(int64(e.Total), false)
-		b.cell.SetCurrent(int64(e.Done))
-		if e.Text != "" {
-			b.estimate.say(c.ID + " " + e.Text)
+	for _, x := range all {
+		switch n := count[pattern(x.Text)]; {
+		case n == 1:
+			fmt.Fprintf(w, "warning: %s: %s\n", x.Cell, x.Text)
+		case n > 1:
+			fmt.Fprintf(w, "warning: %s: %s (and %d more like it)\n", x.Cell, x.Text, n-1)
 		}
+		delete(count, pattern(x.Text))
 	}
-}
-
-func (b *bars) End(c *plan.Cell, o engine.Outcome) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.running, c)
-	b.estimate.end(c, o)
-	if o.Status == engine.Failed {
-		fmt.Fprintf(b.w, "%s failed\n", c.ID)
-	}
-	if o.Far != "" {
-		fmt.Fprintf(b.w, "%s %s: %s\n", c.ID, o.Status, o.Far)
-	}
-	if b.run != nil && b.estimate.counts(c) {
-		b.run.Increment()
-	}
-}
-
-func (b *bars) close() {
-	b.lines.close()
-	if b.run != nil {
-		b.cell.Abort(true)
-		b.run.Abort(false)
-	}
-	b.p.Wait()
 }
