@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,6 +37,8 @@ type asked struct {
 	share, block           string
 	inFlight               int
 	batch, sequence        int
+	dims                   map[string]int64
+	graph                  bool
 	interval               time.Duration
 	burst                  int
 	trace, turn            string
@@ -56,7 +61,7 @@ What a machine's recordings teach beyond its card, and by how much predictions e
 there, is kept in data/twin; ` + "`predict score`" + ` makes that again. Where the turn of the
 copy engines is not known, the prediction spans --turn.`,
 		Example: `  barograph predict bert-base-uncased --link data/link/h100.json --direction d2h --share 100% --loads 1 --json
-  barograph predict resnet.onnx --machine h100 --measure --direction h2d --share 60%
+  barograph predict resnet.onnx --machine h100 --measure --dims height=224,width=224 --direction h2d --share 60%
   barograph predict bert-base-uncased --machine p100 --compute 4ms --turn 500us..4ms`,
 		Args:         cobra.ExactArgs(1),
 		SilenceUsage: true,
@@ -90,6 +95,8 @@ copy engines is not known, the prediction spans --turn.`,
 	f.BoolVar(&a.condition.MPS, "mps", false, "the processes share the GPU through MPS")
 	f.IntVar(&a.batch, "batch", 0, "of calls without load; 0: whatever was recorded")
 	f.IntVar(&a.sequence, "sequence", 0, "of calls without load; 0: whatever was recorded")
+	f.StringToInt64Var(&a.dims, "dims", nil, "with --measure: sizes of the model's other symbolic dimensions, `name=size,...`")
+	f.BoolVar(&a.graph, "cuda-graph", true, "with --measure on a GPU: replay a CUDA graph; false for models whose graph cannot be captured")
 	f.StringVar(&a.condition.Arrivals, "arrivals", "closed", "when calls are due: closed, constant, poisson, bursts, trace")
 	f.DurationVar(&a.interval, "interval", 0, "mean time from one arrival to the next")
 	f.IntVar(&a.burst, "burst", 0, "arrivals bursts: calls that are due at once")
@@ -125,6 +132,9 @@ type report struct {
 func (a *asked) predict(c *cobra.Command, root, name string) (*report, error) {
 	if err := a.read(); err != nil {
 		return nil, cell.Usage(err)
+	}
+	if !a.measure && (len(a.dims) > 0 || !a.graph) {
+		return nil, cell.Usage(cell.Hint(errors.New("--dims and --cuda-graph say how a model is measured without load"), "add --measure"))
 	}
 	m, card, err := a.link(root)
 	if err != nil {
@@ -311,6 +321,11 @@ func (a *asked) measureAlone(c *cobra.Command, root, name, machine string) error
 	if a.sequence > 0 {
 		args = append(args, "--set", fmt.Sprintf("sequence=%d", a.sequence))
 	}
+	var dims []string
+	for _, name := range slices.Sorted(maps.Keys(a.dims)) {
+		dims = append(dims, strconv.Quote(fmt.Sprintf("%s=%d", name, a.dims[name])))
+	}
+	args = append(args, "--set", "dims=["+strings.Join(dims, ", ")+"]", "--set", fmt.Sprintf("cuda_graph=%t", a.graph))
 	run := exec.CommandContext(c.Context(), self, args...)
 	run.Cancel = func() error { return run.Process.Signal(os.Interrupt) }
 	run.Stdout, run.Stderr = c.ErrOrStderr(), c.ErrOrStderr()
