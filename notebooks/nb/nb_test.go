@@ -418,3 +418,12 @@ func TestQuantiles(t *testing.T) {
 		t.Errorf("p99.9 of 300: %+v", e[1])
 	}
 }
+
+func contents(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}

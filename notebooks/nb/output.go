@@ -20,7 +20,6 @@ import (
 	"barograph/stages/judge"
 
 	"github.com/go-gota/gota/dataframe"
-	"github.com/go-gota/gota/series"
 )
 
 // The outputs that Summary and Verdict write.
@@ -206,15 +205,7 @@ func cells(table any) ([][]string, error) {
 		for _, name := range t.Names() {
 			col := t.Col(name)
 			for i := range t.Nrow() {
-				text := ""
-				switch e := col.Elem(i); {
-				case e.IsNA():
-				case col.Type() == series.Float: // gota writes %f, which makes 123e-9 zero
-					text = Number(e.Float())
-				default:
-					text = e.String()
-				}
-				rows[i+1] = append(rows[i+1], text)
+				rows[i+1] = append(rows[i+1], text(col, i))
 			}
 		}
 		return rows, nil

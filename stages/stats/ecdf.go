@@ -41,8 +41,7 @@ func (e *ECDF) At(x int64) float64 { return float64(e.Count(x)) / float64(len(e.
 // step function, definition 1 of Hyndman and Fan, "Sample Quantiles in
 // Statistical Packages" (The American Statistician 50, 1996).
 func (e *ECDF) Quantile(q float64) int64 {
-	// A hair is taken off, so that 0.07*100 = 7.000000000000001 is rank 7.
-	rank := math.Ceil(q*float64(len(e.sorted)) - 1e-9)
+	rank := math.Ceil(q*float64(len(e.sorted)) - hair)
 	return e.sorted[int(min(max(rank, 1), float64(len(e.sorted))))-1]
 }
 
