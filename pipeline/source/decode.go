@@ -56,32 +56,49 @@ func (n *Node) Unmarshal(v any) error {
 
 // Decode fills dst from a node; the tag constrains its value.
 func (d *Decoder) Decode(dst reflect.Value, n *Node, tag reflect.StructTag) {
+	v, err := any(nil), (*Error)(nil)
 	switch {
 	case n.Bad:
 		d.Partial = true
+		return
 	case dst.Type() == NodeType:
 		dst.Set(reflect.ValueOf(n))
+		return
 	case n.number != "" && dst.Kind() == reflect.String && tag.Get("also") == "number":
 		dst.SetString(n.number)
+		return
 	case n.Kind == Scalar:
-		v, err := n.Value(d.Env)
-		if err != nil {
+		if v, err = n.Value(d.Env); err != nil {
 			d.Errs = append(d.Errs, err)
 			return
 		}
-		d.assign(dst, v, n, tag)
+		if n.Formula != nil {
+			n = n.Stand(v)
+		}
+	}
+	switch {
+	case dst.Kind() == reflect.Interface:
+		if v := d.Plain(n); v != nil {
+			dst.Set(reflect.ValueOf(v))
+		}
+	case n.Kind == Scalar && v == nil:
+		d.Fail(n, "", "%s has no value; want %s", n.Label(), wanted(dst.Type()))
 	case dst.Kind() == reflect.Pointer:
 		dst.Set(reflect.New(dst.Type().Elem()))
 		d.Decode(dst.Elem(), n, tag)
-	case dst.Kind() == reflect.Interface:
-		dst.Set(reflect.ValueOf(d.Plain(n)))
 	case Reads(dst.Type()):
-		d.unmarshal(dst, d.Plain(n), n)
+		if d.unmarshal(dst, d.Plain(n), n) && n.Kind == Scalar {
+			d.constrain(dst, v, n, tag)
+		}
 	case n.Kind == List && (dst.Kind() == reflect.Slice || dst.Kind() == reflect.Array):
-		if d.sized(dst, len(n.Items), n) {
-			for i, item := range n.Items {
-				d.Decode(dst.Index(i), item, tag)
-			}
+		if dst.Kind() == reflect.Slice {
+			dst.Set(reflect.MakeSlice(dst.Type(), len(n.Items), len(n.Items)))
+		} else if dst.Len() != len(n.Items) {
+			d.Fail(n, "", "%s: want %d values, got %d", n.Label(), dst.Len(), len(n.Items))
+			return
+		}
+		for i, item := range n.Items {
+			d.Decode(dst.Index(i), item, tag)
 		}
 	case n.Kind == Mapping && dst.Kind() == reflect.Map:
 		if dst.IsNil() {
@@ -94,26 +111,15 @@ func (d *Decoder) Decode(dst reflect.Value, n *Node, tag reflect.StructTag) {
 				dst.SetMapIndex(reflect.ValueOf(p.Key.Val), elem)
 			}
 		}
-	case n.Kind == Mapping && dst.Kind() == reflect.Struct && dst.Type() != WordType:
+	case n.Kind == Mapping && dst.Kind() == reflect.Struct && dst.Type() != WordType && !n.computed:
 		d.fields(dst, n)
-	default:
-		got := "a list"
-		if n.Kind == Mapping {
-			got = "a mapping"
+	case n.Kind == Scalar:
+		if d.scalar(dst, v, n) {
+			d.constrain(dst, v, n, tag)
 		}
-		d.Fail(n, "", "%s: want %s, got %s", n.Label(), wanted(dst.Type()), got)
+	default:
+		d.Fail(n, "", "%s: want %s, got %s", n.Label(), wanted(dst.Type()), map[Kind]string{List: "a list", Mapping: "a mapping"}[n.Kind])
 	}
-}
-
-// sized gives a list its length, which an array has already.
-func (d *Decoder) sized(dst reflect.Value, n int, at *Node) bool {
-	if dst.Kind() == reflect.Slice {
-		dst.Set(reflect.MakeSlice(dst.Type(), n, n))
-	} else if dst.Len() != n {
-		d.Fail(at, "", "%s: want %d values, got %d", at.Label(), dst.Len(), n)
-		return false
-	}
-	return true
 }
 
 // Label names a node for messages.
@@ -174,39 +180,14 @@ func (d *Decoder) fields(dst reflect.Value, n *Node) {
 	}
 }
 
-// assign stores an evaluated value; n is where it was written.
-func (d *Decoder) assign(dst reflect.Value, v any, n *Node, tag reflect.StructTag) {
-	stored := false
-	switch {
-	case dst.Kind() == reflect.Interface:
-		if v != nil {
-			dst.Set(reflect.ValueOf(v))
-		}
-		return
-	case v == nil:
-		d.Fail(n, "", "%s has no value; want %s", n.Label(), wanted(dst.Type()))
-		return
-	case dst.Kind() == reflect.Pointer:
-		dst.Set(reflect.New(dst.Type().Elem()))
-		d.assign(dst.Elem(), v, n, tag)
-		return
-	case Reads(dst.Type()):
-		stored = d.unmarshal(dst, v, n)
-	default:
-		stored = d.store(dst, v, n, tag)
-	}
-	if k := dst.Kind(); stored && k != reflect.Slice && k != reflect.Array && k != reflect.Map { // their elements are constrained
-		d.constrain(dst, v, n, tag)
-	}
-}
-
-// store stores a value in a type that does not read itself; false after an error.
-func (d *Decoder) store(dst reflect.Value, v any, n *Node, tag reflect.StructTag) bool {
+// scalar stores a scalar in a type that does not read itself; false after an error.
+func (d *Decoder) scalar(dst reflect.Value, v any, n *Node) bool {
+	text, isText := v.(string)
 	hint := ""
 	switch {
 	case dst.Type() == WordType:
-		if s, ok := v.(string); ok {
-			dst.Set(reflect.ValueOf(Word{s, n}))
+		if isText {
+			dst.Set(reflect.ValueOf(Word{text, n}))
 			return true
 		}
 	case dst.Kind() == reflect.Bool:
@@ -215,12 +196,11 @@ func (d *Decoder) store(dst reflect.Value, v any, n *Node, tag reflect.StructTag
 			return true
 		}
 	case dst.Kind() == reflect.String:
-		s, ok := v.(string)
-		if ok {
-			dst.SetString(s)
+		if isText {
+			dst.SetString(text)
 			return true
 		}
-		if n.Formula == nil {
+		if !n.computed {
 			hint = fmt.Sprintf("quote it: %q", fmt.Sprint(v))
 		}
 	case dst.CanInt() || dst.CanUint():
@@ -239,22 +219,8 @@ func (d *Decoder) store(dst reflect.Value, v any, n *Node, tag reflect.StructTag
 		}
 		hint = unquote(v)
 	case dst.Kind() == reflect.Slice || dst.Kind() == reflect.Array:
-		if items, ok := v.([]any); ok {
-			if !d.sized(dst, len(items), n) {
-				return false
-			}
-			for i, item := range items {
-				d.assign(dst.Index(i), item, n, tag)
-			}
-			return true
-		}
 		hint = "write [...], even around one value"
-	case dst.Kind() == reflect.Map:
-		if m, ok := v.(map[string]any); ok {
-			d.storeMap(dst, m, n, tag)
-			return true
-		}
-	default: // a struct
+	case dst.Kind() == reflect.Struct:
 		hint = "write its keys out"
 	}
 	d.Fail(n, hint, "%s: want %s, got %s", n.Label(), wanted(dst.Type()), Describe(v))
@@ -272,17 +238,6 @@ func (d *Decoder) storeInteger(dst reflect.Value, i int64, n *Node) bool {
 		dst.SetUint(uint64(i))
 	}
 	return true
-}
-
-func (d *Decoder) storeMap(dst reflect.Value, m map[string]any, n *Node, tag reflect.StructTag) {
-	if dst.IsNil() {
-		dst.Set(reflect.MakeMapWithSize(dst.Type(), len(m)))
-	}
-	for k, x := range m {
-		elem := reflect.New(dst.Type().Elem()).Elem()
-		d.assign(elem, x, n, tag)
-		dst.SetMapIndex(reflect.ValueOf(k), elem)
-	}
 }
 
 // Describe names a value with its type, for messages.

@@ -45,6 +45,7 @@ type Node struct {
 	style     yaml.Style
 	number    string // a plain number as it was written
 	misread   *Error // of a number that is taken for another
+	computed  bool   // by a formula, in whose place the node stands
 }
 
 // A Formula computes a value in an environment of names.
@@ -79,8 +80,25 @@ func (n *Node) Empty(name string) *Node {
 	return &Node{text: n.text, line: n.line, col: n.col, Name: name, Kind: Mapping}
 }
 
-// Stand returns a scalar that has a value, where n stands.
-func (n *Node) Stand(v any) *Node { return &Node{text: n.text, line: n.line, col: n.col, Val: v} }
+// Stand returns what has a computed value, where n stands.
+func (n *Node) Stand(v any) *Node {
+	at := &Node{Name: n.Name, text: n.text, line: n.line, col: n.col, style: n.style, computed: true}
+	switch v := v.(type) {
+	case []any:
+		at.Kind = List
+		for _, x := range v {
+			at.Items = append(at.Items, at.Stand(x))
+		}
+	case map[string]any:
+		at.Kind = Mapping
+		for name, x := range v {
+			at.Pairs = append(at.Pairs, Pair{at.Stand(name), at.Stand(x)})
+		}
+	default:
+		at.Val = v
+	}
+	return at
+}
 
 // At returns the node that keys and indices lead to, or the last one on the way.
 func (n *Node) At(path ...any) *Node {
