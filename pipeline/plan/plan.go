@@ -105,7 +105,7 @@ func (c *Cell) Same(other *Cell) bool {
 
 // Build expands a study. Its errors are source.Errors: all there are, positioned.
 func Build(s *study.Study) (*Plan, error) {
-	b := builder{study: s, cells: map[string][]*Cell{}, alike: map[*study.Bound]*common{}, points: map[*study.Stage][]cell.Point{}, globs: map[string][]string{}, settings: map[*cell.Kind]map[string]string{}}
+	b := builder{study: s, cells: map[string][]*Cell{}, alike: map[*study.Bound]*common{}, globs: map[string][]string{}, settings: map[*cell.Kind]map[string]string{}}
 	order, err := sorted(s)
 	if err != nil {
 		return nil, err
@@ -115,7 +115,7 @@ func Build(s *study.Study) (*Plan, error) {
 		if st.Background {
 			continue // made with the foreground cells they run during
 		}
-		for _, pt := range points(st.Matrix) {
+		for pt := range study.Points(st.Matrix) {
 			c := b.make(st, pt, st.Name+pt.String())
 			for _, name := range st.During {
 				c.Gang = append(c.Gang, b.background(c, name)...)
@@ -142,13 +142,12 @@ func Build(s *study.Study) (*Plan, error) {
 }
 
 type builder struct {
-	study  *study.Study
-	cells  map[string][]*Cell // by stage; of a background stage, all its trials'
-	index  map[indexKey]map[string][]*Cell
-	alike  map[*study.Bound]*common
-	points map[*study.Stage][]cell.Point // of background stages
-	globs  map[string][]string
-	errs   source.Errors
+	study *study.Study
+	cells map[string][]*Cell // by stage; of a background stage, all its trials'
+	index map[indexKey]map[string][]*Cell
+	alike map[*study.Bound]*common
+	globs map[string][]string
+	errs  source.Errors
 
 	settings map[*cell.Kind]map[string]string // of the device, by who asked
 }
@@ -451,24 +450,13 @@ func (b *builder) matching(c *Cell, stage string) []*Cell {
 // background makes the cells of a background stage for one trial: those of the
 // stage's points that agree with the foreground cell on the axes both have.
 func (b *builder) background(fg *Cell, stage string) []*Cell {
-	var st *study.Stage
-	for _, s := range b.study.Stages {
-		if s.Name == stage {
-			st = s
-		}
-	}
-	if b.points[st] == nil {
-		b.points[st] = points(st.Matrix)
-	}
+	st := b.study.Stage(stage)
 	var made []*Cell
-	for _, pt := range b.points[st] {
-		agree := true
-		for _, co := range pt {
-			if v, ok := fg.Point.Get(co.Axis); ok && v != co.Value {
-				agree = false
-			}
-		}
-		if agree {
+	for pt := range study.Points(st.Matrix) {
+		if !slices.ContainsFunc(pt, func(co cell.Coordinate) bool {
+			v, ok := fg.Point.Get(co.Axis)
+			return ok && v != co.Value
+		}) {
 			g := b.make(st, pt, st.Name+pt.String()+"@"+fg.ID)
 			g.Trial = fg
 			made = append(made, g)
@@ -477,61 +465,38 @@ func (b *builder) background(fg *Cell, stage string) []*Cell {
 	return made
 }
 
-// points expands a matrix, the last axis fastest; no matrix is one empty point.
-func points(axes []study.Axis) []cell.Point {
-	pts := []cell.Point{nil}
-	for _, axis := range axes {
-		var next []cell.Point
-		for _, p := range pts {
-			for _, v := range axis.Values {
-				next = append(next, append(p[:len(p):len(p)], cell.Coordinate{Axis: axis.Name, Value: v}))
-			}
-		}
-		pts = next
-	}
-	return pts
-}
-
 // sorted returns the stages so that each stands after those it needs, the
 // file's order otherwise. study.Load has refused cycles.
 func sorted(s *study.Study) ([]*study.Stage, error) {
-	byName := map[string]*study.Stage{}
+	trials := map[string][]string{} // by background stage, the stages that run with it
 	for _, st := range s.Stages {
-		byName[st.Name] = st
+		for _, name := range st.During {
+			trials[name] = append(trials[name], st.Name)
+		}
 	}
 	var order []*study.Stage
+	const visiting, done = 1, 2
 	state := map[*study.Stage]int{}
 	var visit func(st *study.Stage) error
 	visit = func(st *study.Stage) error {
-		switch state[st] {
-		case 1:
-			return st.Errorf("", "stage %q needs itself", st.Name)
-		case 2:
+		if state[st] == done {
 			return nil
+		} else if state[st] == visiting {
+			return st.Errorf("", "stage %q needs itself", st.Name)
 		}
-		state[st] = 1
-		for _, names := range [][]string{st.Needs, st.During} {
-			for _, n := range names {
-				if err := visit(byName[n]); err != nil {
+		state[st] = visiting
+		before := slices.Concat(st.Needs, st.During)
+		for _, name := range st.Needs { // what needs a background stage reads what its trials left
+			before = append(before, trials[name]...)
+		}
+		for _, name := range before {
+			if next := s.Stage(name); next != st {
+				if err := visit(next); err != nil {
 					return err
 				}
 			}
 		}
-		// A stage that needs a background stage reads what its trials left.
-		for _, n := range st.Needs {
-			if byName[n].Background {
-				for _, fg := range s.Stages {
-					for _, d := range fg.During {
-						if d == n && fg != st {
-							if err := visit(fg); err != nil {
-								return err
-							}
-						}
-					}
-				}
-			}
-		}
-		state[st] = 2
+		state[st] = done
 		order = append(order, st)
 		return nil
 	}

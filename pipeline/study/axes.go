@@ -65,13 +65,13 @@ func (l *loader) fits() bool {
 	pairs := count(0)
 	for _, st := range l.study.Stages {
 		for _, w := range st.needs {
-			other := l.named(w.Text)
+			other := l.study.Stage(w.Text)
 			if w.At == nil || other == nil {
 				continue
 			}
 			each := l.started(other)
 			for _, a := range other.Matrix {
-				if slices.ContainsFunc(st.Matrix, func(b Axis) bool { return b.Name == a.Name }) {
+				if st.axis(a.Name) != nil {
 					each /= max(count(len(a.Values)), 1)
 				}
 			}
@@ -136,15 +136,13 @@ func (l *loader) axes() {
 // used tells whether an axis decides anything: an expression of the stage, which
 // cells it needs or runs during, or in what order it repeats itself.
 func (l *loader) used(st *Stage, a Axis) bool {
-	has := func(axes []Axis) bool {
-		return slices.ContainsFunc(axes, func(b Axis) bool { return b.Name == a.Name })
-	}
-	if a.Name == "replicate" || a.Name == l.study.Order.Block || has(st.body.axes) {
+	own := func(b Axis) bool { return b.Name == a.Name }
+	if a.Name == "replicate" || a.Name == l.study.Order.Block || slices.ContainsFunc(st.body.axes, own) {
 		return true
 	}
 	return slices.ContainsFunc(slices.Concat(st.Needs, st.During), func(name string) bool {
-		other := l.named(name)
-		return other != nil && has(other.Matrix)
+		other := l.study.Stage(name)
+		return other != nil && other.axis(a.Name) != nil
 	})
 }
 
@@ -152,7 +150,7 @@ func (l *loader) used(st *Stage, a Axis) bool {
 // record, and another value.
 func (l *loader) truthful(st *Stage, a Axis, at *source.Node) {
 	for _, name := range append([]string{st.Name}, st.During...) {
-		by := l.named(name)
+		by := l.study.Stage(name)
 		if by == nil || by.Kind == nil || by.body.bound == nil {
 			continue
 		}
@@ -164,7 +162,7 @@ func (l *loader) truthful(st *Stage, a Axis, at *source.Node) {
 			}
 			continue
 		}
-		for p := range points(by.body.axes) {
+		for p := range Points(by.body.axes) {
 			values := a.Values
 			if v, ok := p.Get(a.Name); ok {
 				values = []any{v}

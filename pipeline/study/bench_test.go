@@ -26,7 +26,7 @@ func TestLarge(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := map[string]bool{}
-	for p := range points(s.Stages[0].Matrix) {
+	for p := range Points(s.Stages[0].Matrix) {
 		b, err := s.Bind(s.Stages[0], p)
 		if err != nil {
 			t.Fatal(err)
@@ -58,7 +58,7 @@ func BenchmarkBind10000Cells(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		for p := range points(s.Stages[0].Matrix) {
+		for p := range Points(s.Stages[0].Matrix) {
 			if _, err := s.Bind(s.Stages[0], p); err != nil {
 				b.Fatal(err)
 			}

@@ -138,7 +138,7 @@ func paths(d *source.Decoder, n *source.Node) ([]string, []source.Word) {
 func (l *loader) bindAll(st *Stage) {
 	st.body.bound = map[string]*Bound{}
 	reported := map[source.Pos]bool{}
-	for p := range points(st.body.axes) {
+	for p := range Points(st.body.axes) {
 		b, outputs, errs := l.study.bind(st, p)
 		for _, text := range slices.Concat([]string{b.Script}, b.Inputs, b.Outputs) {
 			l.bytes += len(text)
@@ -183,9 +183,9 @@ func (l *loader) writes(st *Stage, p cell.Point, w source.Word) source.Errors {
 	return source.Errors{w.At.Errorf("give each cell a file of its own", "output %q is written by %s already", out, by)}
 }
 
-// points yields every combination of the axes' values, the last axis fastest;
+// Points yields every combination of the axes' values, the last axis fastest;
 // the empty point alone when there are no axes.
-func points(axes []Axis) func(yield func(cell.Point) bool) {
+func Points(axes []Axis) func(yield func(cell.Point) bool) {
 	return func(yield func(cell.Point) bool) {
 		at := make([]int, len(axes))
 		for {

@@ -42,7 +42,7 @@ func FuzzLoad(f *testing.F) {
 		}
 		for _, st := range s.Stages {
 			n := 0
-			for p := range points(st.Matrix) {
+			for p := range Points(st.Matrix) {
 				if _, err := s.Bind(st, p); err != nil {
 					t.Fatalf("stage %s at %s: %v", st.Name, p, err)
 				}

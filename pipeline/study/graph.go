@@ -8,16 +8,6 @@ import (
 	"barograph/pipeline/source"
 )
 
-func (l *loader) named(name string) *Stage {
-	if len(l.byName) != len(l.study.Stages) {
-		l.byName = make(map[string]*Stage, len(l.study.Stages))
-		for _, st := range l.study.Stages {
-			l.byName[st.Name] = st
-		}
-	}
-	return l.byName[name]
-}
-
 func (l *loader) stageNames() []string {
 	var names []string
 	for _, st := range l.study.Stages {
@@ -40,7 +30,7 @@ func (l *loader) graph() {
 			if slices.Contains(st.Needs, w.Text) {
 				l.fail(w.At, "keep during: alone", "stage %q cannot both wait for %q and run during it", st.Name, w.Text)
 			}
-			other := l.named(w.Text)
+			other := l.study.Stage(w.Text)
 			switch {
 			case other == nil || other == st:
 			case !other.Background:
@@ -65,7 +55,7 @@ func (l *loader) references(st *Stage, key string, words []source.Word) {
 		case w.At == nil:
 		case w.Text == st.Name:
 			l.fail(w.At, "", "stage %q names itself in %s", st.Name, key)
-		case l.named(w.Text) == nil:
+		case l.study.Stage(w.Text) == nil:
 			others := slices.DeleteFunc(l.stageNames(), func(n string) bool { return n == st.Name })
 			l.fail(w.At, source.Suggest(w.Text, others), "%s: no stage %q", key, w.Text)
 		case seen[w.Text]:
@@ -79,8 +69,8 @@ func (l *loader) references(st *Stage, key string, words []source.Word) {
 // one with the same values on the axes that both have.
 func (l *loader) aligned(st, background *Stage, at *source.Node) {
 	for _, b := range background.Matrix {
-		i := slices.IndexFunc(st.Matrix, func(a Axis) bool { return a.Name == b.Name })
-		if i < 0 {
+		a := st.axis(b.Name)
+		if a == nil {
 			l.fail(at, fmt.Sprintf("add the axis to the matrix of %q", st.Name), "stage %q runs during %q, but lacks its axis %q", st.Name, background.Name, b.Name)
 			continue
 		}
@@ -88,11 +78,8 @@ func (l *loader) aligned(st, background *Stage, at *source.Node) {
 		for _, v := range b.Values {
 			has[fmt.Sprint(v)] = true
 		}
-		for _, v := range st.Matrix[i].Values {
-			if !has[fmt.Sprint(v)] {
-				l.fail(at, "give both stages the same values", "stage %q has %s=%v, which %q has not", st.Name, b.Name, v, background.Name)
-				break
-			}
+		if i := slices.IndexFunc(a.Values, func(v any) bool { return !has[fmt.Sprint(v)] }); i >= 0 {
+			l.fail(at, "give both stages the same values", "stage %q has %s=%v, which %q has not", st.Name, b.Name, a.Values[i], background.Name)
 		}
 	}
 }
@@ -108,7 +95,7 @@ func (l *loader) cycles() {
 		state[st] = visiting
 		chain = append(chain, st.Name)
 		for _, w := range slices.Concat(st.needs, st.during) {
-			next := l.named(w.Text)
+			next := l.study.Stage(w.Text)
 			switch {
 			case next == nil || next == st:
 			case state[next] == visiting:

@@ -103,7 +103,7 @@ func Load(path string, opt Options) (*Study, error) {
 	if bad != nil {
 		return nil, cell.Usage(bad)
 	}
-	l := &loader{opt: opt, doc: doc, study: &Study{File: path, Root: root}, invalid: map[string]bool{}}
+	l := &loader{opt: opt, doc: doc, study: &Study{File: path, Root: root, byName: map[string]*Stage{}}, invalid: map[string]bool{}}
 	l.load(text)
 	if err := l.errs.Err(); err != nil {
 		return nil, cell.Usage(err)
@@ -144,7 +144,6 @@ type loader struct {
 	scope   *expression.Scope // study-wide names
 	bytes   int               // of shell lines and paths
 	numbers []any             // 1, 2, 3 and so on, for axes that count
-	byName  map[string]*Stage
 	invalid map[string]bool   // axes whose values are not known, since an error says why
 	writers map[string]string // output -> the cell that writes it
 }
@@ -274,39 +273,46 @@ func (l *loader) params(machine *machineFile) {
 	}
 }
 
-// param evaluates a parameter's value: a scalar or a list of scalars.
-func (l *loader) param(n *source.Node) (any, bool) {
+// evaluate returns the value of a node in the study's names, and whether it has
+// one.
+func (l *loader) evaluate(n *source.Node) (any, bool) {
 	before := len(l.errs)
 	l.scope.Compile(n, &l.errs)
 	d := source.Decoder{Env: l.scope.Values}
 	v := d.Plain(n)
 	l.errs = append(l.errs, d.Errs...)
-	if d.Partial || len(l.errs) > before {
+	return v, !d.Partial && len(l.errs) == before
+}
+
+func scalar(v any) bool {
+	switch v.(type) {
+	case bool, int64, float64, string:
+		return true
+	}
+	return false
+}
+
+// param evaluates a parameter's value: a scalar or a list of scalars.
+func (l *loader) param(n *source.Node) (any, bool) {
+	v, ok := l.evaluate(n)
+	list, isList := v.([]any)
+	switch {
+	case !ok:
+		return nil, false
+	case v == nil:
+		l.fail(n, `for an empty string, write ""`, "parameter %q has no value", n.Name)
+		return nil, false
+	case !isList && !scalar(v):
+		l.fail(n, "a parameter is a number, a string, true, false or a list of them", "parameter %q is %s", n.Name, source.Describe(v))
 		return nil, false
 	}
-	switch x := v.(type) {
-	case bool, int64, float64, string:
-		return v, true
-	case []any:
-		for i, e := range x {
-			switch e.(type) {
-			case bool, int64, float64, string:
-				continue
-			}
-			at := n
-			if n.Kind == source.List {
-				at = n.Items[i]
-			}
-			l.fail(at, "a list holds numbers, strings, true and false", "parameter %q: %s in a list", n.Name, source.Describe(e))
+	for i, e := range list {
+		if !scalar(e) {
+			l.fail(n.At(i), "a list holds numbers, strings, true and false", "parameter %q: %s in a list", n.Name, source.Describe(e))
 			return nil, false
 		}
-		return v, true
-	case nil:
-		l.fail(n, `for an empty string, write ""`, "parameter %q has no value", n.Name)
-	default:
-		l.fail(n, "a parameter is a number, a string, true, false or a list of them", "parameter %q is %s", n.Name, source.Describe(v))
 	}
-	return nil, false
+	return v, true
 }
 
 // An override is a new value for a parameter.
@@ -431,7 +437,7 @@ func (l *loader) stages(stages *source.Node) {
 	var drafts []*draft
 	for _, p := range stages.Pairs {
 		st := &Stage{Name: p.Key.Val.(string), Pos: p.Key.Pos(), at: p.Key}
-		l.study.Stages = append(l.study.Stages, st)
+		l.study.Stages, l.study.byName[st.Name] = append(l.study.Stages, st), st
 		if !nameForm.MatchString(st.Name) {
 			l.fail(p.Key, nameHint, "%q cannot name a stage", st.Name)
 		}
@@ -593,29 +599,23 @@ func (l *loader) matrix(st *Stage, n *source.Node) (*expression.Scope, bool) {
 
 // axis evaluates an axis to its values.
 func (l *loader) axis(n *source.Node, name string) ([]any, bool) {
-	before := len(l.errs)
-	l.scope.Compile(n, &l.errs)
-	d := source.Decoder{Env: l.scope.Values}
-	v := d.Plain(n)
-	l.errs = append(l.errs, d.Errs...)
-	if d.Partial || len(l.errs) > before {
+	v, ok := l.evaluate(n)
+	if !ok {
 		return nil, false
 	}
-	if i, whole := source.Integer(v); whole {
-		v = i
+	if list, ok := v.([]any); ok {
+		return list, l.names(n, name, list)
 	}
-	switch x := v.(type) {
-	case int64:
-		if x < 1 || x > MaxCells {
-			l.fail(n, "a number N stands for 1 to N", "axis %q: want a number from 1 to %d, got %d", name, MaxCells, x)
-			return nil, false
-		}
-		return l.upTo(int(x)), true
-	case []any:
-		return x, l.names(n, name, x)
+	i, whole := source.Integer(v)
+	switch {
+	case !whole:
+		l.fail(n, "", "axis %q: want a list of values or a number N for 1 to N, got %s", name, source.Describe(v))
+		return nil, false
+	case i < 1 || i > MaxCells:
+		l.fail(n, "a number N stands for 1 to N", "axis %q: want a number from 1 to %d, got %d", name, MaxCells, i)
+		return nil, false
 	}
-	l.fail(n, "", "axis %q: want a list of values or a number N for 1 to N, got %s", name, source.Describe(v))
-	return nil, false
+	return l.upTo(int(i)), true
 }
 
 // upTo returns the integers from 1 to n. All axes share them.
@@ -636,9 +636,7 @@ func (l *loader) names(n *source.Node, axis string, values []any) bool {
 	for i, value := range values {
 		at := n.At(i)
 		text := fmt.Sprint(value)
-		switch value.(type) {
-		case bool, int64, float64, string:
-		default:
+		if !scalar(value) {
 			l.fail(at, "", "axis %q: want numbers, strings, true or false, got %s", axis, source.Describe(value))
 			return false
 		}
@@ -713,11 +711,9 @@ func (l *loader) order(n *source.Node) {
 			l.fail(p.Key, source.Suggest(axis, known), "baseline: no stage has the axis %q", axis)
 			continue
 		}
-		d := source.Decoder{Env: l.scope.Values}
-		v := d.Plain(p.Val)
-		l.errs = append(l.errs, d.Errs...)
+		v, ok := l.evaluate(p.Val)
 		i := slices.IndexFunc(axes[axis], func(x any) bool { return fmt.Sprint(x) == fmt.Sprint(v) })
-		if d.Partial || len(d.Errs) > 0 {
+		if !ok {
 			continue
 		}
 		if i < 0 {
@@ -742,7 +738,7 @@ func (l *loader) claims(claims []claimFile) {
 		if c.JudgedBy.At == nil {
 			continue
 		}
-		switch st := l.named(c.JudgedBy.Text); {
+		switch st := l.study.Stage(c.JudgedBy.Text); {
 		case st == nil:
 			l.fail(c.JudgedBy.At, source.Suggest(c.JudgedBy.Text, l.stageNames()), "claim %q: no stage %q", c.ID.Text, c.JudgedBy.Text)
 		case st.Kind != nil && st.Kind.Verdicts == "":

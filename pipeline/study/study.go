@@ -52,6 +52,8 @@ type Study struct {
 
 	// MachineBy says where the machine was named, and for auto what decided.
 	MachineBy string
+
+	byName map[string]*Stage
 }
 
 // An Override is a parameter that no longer has the study's value.
@@ -92,6 +94,19 @@ type Stage struct {
 	needs, during []source.Word
 	body          body
 }
+
+// axis returns an axis of the stage by its name, or nil.
+func (st *Stage) axis(name string) *Axis {
+	for i := range st.Matrix {
+		if st.Matrix[i].Name == name {
+			return &st.Matrix[i]
+		}
+	}
+	return nil
+}
+
+// Stage returns a stage by its name, or nil.
+func (s *Study) Stage(name string) *Stage { return s.byName[name] }
 
 // An Axis is one dimension of a matrix.
 type Axis struct {
