@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -36,7 +37,7 @@ func (s *Store) Verify() (sound int, damage []Damage, err error) {
 		n := 0
 		for line := range wholeLines(string(b)) {
 			n++
-			if _, ok := unsealed(line); !ok {
+			if _, _, ok := unkeyed(line); !ok {
 				damage = append(damage, Damage{Path: name, What: fmt.Sprintf("line %d is not what was written", n)})
 			}
 		}
@@ -211,9 +212,9 @@ func (s *Store) GC(roots map[string]bool, budget int64, dry bool) (Swept, error)
 func (s *Store) rewrite(kept []*Record) error {
 	var lines, details strings.Builder
 	for _, r := range kept {
-		lines.WriteString(r.line())
+		lines.WriteString(keyed(r.Key, r))
 		if d := s.details[r.Key]; d != nil {
-			details.WriteString(sealed(r.Key + "\t" + string(d)))
+			details.WriteString(keyed(r.Key, json.RawMessage(d)))
 		}
 	}
 	replace := func(old **os.File, name, text string) error {

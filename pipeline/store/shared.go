@@ -51,13 +51,12 @@ func (sh *Shared) read(key string, outputs []string) (*Record, *Detail) {
 	first, rest, _ := strings.Cut(string(b), "\n")
 	second, more, whole := strings.Cut(rest, "\n")
 	r, err := parseRecord(first)
-	text, ok := unsealed(second)
-	of, detail, _ := strings.Cut(text, "\t")
+	of, detail, ok := unkeyed(second)
 	if err != nil || !whole || !ok || more != "" || r.Key != key || of != key || !r.holds(outputs) {
 		return nil, nil
 	}
 	var d Detail
-	if json.Unmarshal([]byte(detail), &d) != nil || len(d.Warnings) != r.Warned {
+	if json.Unmarshal(detail, &d) != nil || len(d.Warnings) != r.Warned {
 		return nil, nil
 	}
 	for _, f := range r.Files {
@@ -153,12 +152,8 @@ func (s *Store) give(r *Record) error {
 	if err != nil {
 		return err
 	}
-	detail, err := json.Marshal(d)
-	if err != nil {
-		return err
-	}
 	return writeWhole(s.shared.cell(r.Key), func(w io.Writer) error {
-		_, err := io.WriteString(w, r.line()+sealed(r.Key+"\t"+string(detail)))
+		_, err := io.WriteString(w, keyed(r.Key, r)+keyed(r.Key, d))
 		return err
 	})
 }

@@ -3,13 +3,14 @@ package store
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
+	"encoding/gob"
 	"encoding/hex"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
-	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -19,25 +20,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A stat is what the file system says of a file without reading it.
-type stat struct {
-	size, mtime, ctime int64 // times in nanoseconds; the kernel sets ctime on every change, also where mtime is put back
-	inode              uint64
-}
+// An Observation is what the file system says of a file without reading it: size,
+// times of change of content and of the file in nanoseconds, inode. The kernel sets
+// the last time on every change, also where the one before is put back. Two that
+// are equal are of one content, if the first was not made in the instant of a
+// change.
+type Observation [4]int64
 
-// An entry is a file's digest, and the stat it had when it was read.
+const (
+	_ = iota
+	mtime
+	ctime
+)
+
+// An entry is a file's digest, and the observation of when it was read.
 type entry struct {
-	stat
-	digest string
-	// seen is when reading began. A file changed within a clock tick of being
+	Observation
+	Digest string
+	// Seen is when reading began. A file changed within a clock tick of being
 	// read could change again without showing, so such an entry is not believed:
 	// the rule git calls "racy".
-	seen int64
+	Seen int64
 }
 
 const grain = int64(20 * time.Millisecond) // coarser than any kernel tick
 
-func (e entry) racy() bool { return e.seen-max(e.mtime, e.ctime) < grain }
+func (e entry) racy() bool { return e.Seen-max(e.Observation[mtime], e.Observation[ctime]) < grain }
 
 type statCache struct {
 	entries map[string]entry // by absolute path
@@ -69,7 +77,7 @@ func probe(dir string) uint64 {
 			if err != nil {
 				return 0
 			}
-			times[statOf(info).ctime] = true
+			times[observation(info)[ctime]] = true
 		}
 		if time.Since(start) < tick {
 			if len(times) == 5 {
@@ -81,27 +89,17 @@ func probe(dir string) uint64 {
 	return 0
 }
 
-// load reads the cache. It only spares reading: what is missing or damaged of it
-// is not there. A line is
-//
-//	crc32c digest size mtime ctime inode seen path
+// load reads the cache. It only spares reading: one that is missing or damaged is
+// empty.
 func (c *statCache) load(path string) {
 	b, _ := cell.Read(path)
-	c.entries = make(map[string]entry, bytes.Count(b, []byte("\n")))
-	for line := range wholeLines(string(b)) {
-		text, ok := unsealed(line)
-		var n [5]int64
-		digest, text, _ := strings.Cut(text, " ")
-		for i := range n {
-			var field string
-			var err error
-			field, text, _ = strings.Cut(text, " ")
-			n[i], err = strconv.ParseInt(field, 10, 64)
-			ok = ok && err == nil
+	if len(b) > crc32.Size {
+		if sum := binary.BigEndian.Uint32(b); sum == crc32.Checksum(b[crc32.Size:], castagnoli) {
+			_ = gob.NewDecoder(bytes.NewReader(b[crc32.Size:])).Decode(&c.entries)
 		}
-		if name, err := unescape(text); ok && err == nil {
-			c.entries[name] = entry{stat{n[0], n[1], n[2], uint64(n[3])}, digest, n[4]}
-		}
+	}
+	if c.entries == nil {
+		c.entries = map[string]entry{}
 	}
 }
 
@@ -109,16 +107,12 @@ func (c *statCache) save(path string) error {
 	if !c.dirty {
 		return nil
 	}
-	b := make([]byte, 0, 256*len(c.entries))
-	var line []byte
-	for name, e := range c.entries {
-		line = append(append(line[:0], e.digest...), ' ')
-		for _, n := range [...]int64{e.size, e.mtime, e.ctime, int64(e.inode), e.seen} {
-			line = append(strconv.AppendInt(line, n, 10), ' ')
-		}
-		b = appendSealed(b, append(line, escape(name)...))
+	var b bytes.Buffer
+	if err := gob.NewEncoder(&b).Encode(c.entries); err != nil {
+		return err
 	}
-	if err := os.WriteFile(path+"~", b, 0o666); err != nil {
+	sum := binary.BigEndian.AppendUint32(nil, crc32.Checksum(b.Bytes(), castagnoli))
+	if err := os.WriteFile(path+"~", append(sum, b.Bytes()...), 0o666); err != nil {
 		return err
 	}
 	return os.Rename(path+"~", path)
@@ -129,44 +123,36 @@ func (c *statCache) save(path string) error {
 // after they were made; other files need lookup.
 func (c *statCache) holds(path string, info fs.FileInfo, digest string) bool {
 	e, ok := c.entries[path]
-	return ok && e.stat == statOf(info) && e.digest == digest
+	return ok && e.Observation == observation(info) && e.Digest == digest
 }
 
 // lookup returns the digest of a file, if its stat proves it.
 func (c *statCache) lookup(path string, info fs.FileInfo) (string, bool) {
 	e, ok := c.entries[path]
-	if !ok || e.stat != statOf(info) || e.racy() {
+	if !ok || e.Observation != observation(info) || e.racy() {
 		return "", false
 	}
-	return e.digest, true
+	return e.Digest, true
 }
 
 // shows tells whether every change of a file shows.
 func (c *statCache) shows(info fs.FileInfo) bool { return c.exact != 0 && c.exact == deviceOf(info) }
 
 func (c *statCache) remember(path string, info fs.FileInfo, digest string, seen time.Time) {
-	e := entry{statOf(info), digest, seen.UnixNano()}
+	e := entry{observation(info), digest, seen.UnixNano()}
 	if c.shows(info) { // whatever changes it from now on will show
-		e.seen = max(e.seen, max(e.mtime, e.ctime)+grain)
+		e.Seen = max(e.Seen, max(e.Observation[mtime], e.Observation[ctime])+grain)
 	}
 	c.entries[path], c.dirty = e, true
 }
 
-func statOf(info fs.FileInfo) stat {
-	s := stat{size: info.Size(), mtime: info.ModTime().UnixNano()}
-	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
-		s.ctime, s.inode = sys.Ctim.Nano(), sys.Ino
-	}
-	return s
+func observation(info fs.FileInfo) Observation {
+	sys := info.Sys().(*syscall.Stat_t)
+	return Observation{info.Size(), sys.Mtim.Nano(), sys.Ctim.Nano(), int64(sys.Ino)}
 }
 
 // deviceOf returns the number of a file's device, which is not 0.
-func deviceOf(info fs.FileInfo) uint64 {
-	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
-		return sys.Dev
-	}
-	return 0
-}
+func deviceOf(info fs.FileInfo) uint64 { return info.Sys().(*syscall.Stat_t).Dev }
 
 // HashFile returns the SHA-256 of a file in hexadecimal.
 func HashFile(path string) (string, error) {
@@ -178,25 +164,14 @@ func HashFile(path string) (string, error) {
 	h := sha256.New()
 	b := buffers.Get().(*[1 << 17]byte)
 	defer buffers.Put(b)
-	for {
-		n, err := f.Read(b[:])
-		h.Write(b[:n])
-		if err == io.EOF {
-			return hex.EncodeToString(h.Sum(nil)), nil
-		}
-		if err != nil {
-			return "", err
-		}
+	if _, err := io.CopyBuffer(h, struct{ io.Reader }{f}, b[:]); err != nil { // a file on its own would copy otherwise
+		return "", err
 	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // buffers are for reading files, thousands of which are small.
 var buffers = sync.Pool{New: func() any { return new([1 << 17]byte) }}
-
-// An Observation is what the file system says of a file without reading it:
-// size, times in nanoseconds, inode. Two that are equal are of one content, if
-// the first was not made in the instant of a change.
-type Observation [4]int64
 
 // Observe observes a file.
 func Observe(path string) (Observation, error) { return observe(unix.AT_FDCWD, path) }
@@ -219,10 +194,6 @@ func observe(folder int, path string) (Observation, error) {
 	}
 }
 
-func (s stat) observation() Observation {
-	return Observation{s.size, s.mtime, s.ctime, int64(s.inode)}
-}
-
 // Proof returns an observation that proves a file to hold what has the digest. It
 // is one that was made when the file was known to, whatever became of the file
 // since. It returns false where the file holds that but was changed too recently
@@ -232,17 +203,17 @@ func (s *Store) Proof(path, digest string) (Observation, bool, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		e = s.stats.entries[path]
-		return e, e.digest == digest && !e.racy()
+		return e, e.Digest == digest && !e.racy()
 	}
 	if e, proves := known(); proves {
-		return e.observation(), true, nil
+		return e.Observation, true, nil
 	}
 	got, err := s.Digest(path)
 	if err == nil && got != digest {
 		err = fmt.Errorf("%s has changed", path)
 	}
 	e, proves := known()
-	return e.observation(), proves, err
+	return e.Observation, proves, err
 }
 
 // ObjectProof is [Store.Proof] for an object.
@@ -252,5 +223,5 @@ func (s *Store) ObjectProof(f File) (Observation, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.stats.entries[s.Object(f.Digest)].observation(), nil
+	return s.stats.entries[s.Object(f.Digest)].Observation, nil
 }

@@ -23,8 +23,6 @@ package store
 
 import (
 	"bytes"
-	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,20 +50,20 @@ const SyncEvery = 5 * time.Second
 
 // A File is one output of a cell.
 type File struct {
-	Name   string // relative to the cell's folder
-	Digest string // SHA-256 in hexadecimal
-	Size   int64
-	Exec   bool // the owner may execute it
+	Name   string `json:"name"`   // relative to the cell's folder
+	Digest string `json:"sha256"` // in hexadecimal
+	Size   int64  `json:"size"`
+	Exec   bool   `json:"exec,omitempty"` // the owner may execute it
 }
 
 // A Record is a finished cell.
 type Record struct {
-	Key     string
-	Cell    string // study/cell, such as paper/infer[level=4,replicate=2]
-	Started int64  // Unix time in nanoseconds
-	Wall    time.Duration
-	Warned  int // how many warnings its detail holds
-	Files   []File
+	Key     string        `json:"-"`                // stands before the rest
+	Cell    string        `json:"cell"`             // study/cell, such as paper/infer[level=4,replicate=2]
+	Started int64         `json:"started"`          // Unix time in nanoseconds
+	Wall    time.Duration `json:"wall"`             // in nanoseconds
+	Warned  int           `json:"warned,omitempty"` // how many warnings its detail holds
+	Files   []File        `json:"files,omitempty"`
 }
 
 // Detail is what a record keeps for people.
@@ -209,40 +207,26 @@ func (s *Store) index(r *Record) {
 	}
 }
 
-// A record's line is
+// keyed returns a line of a log: what stands under a key, as
 //
-//	crc32c key cell started wall warnings {digest size x|- name}...
+//	crc32c key json
 //
-// with fields separated by tabs, and names quoted as Go strings only where they
-// hold a tab, a newline, a quote or a backslash.
-func (r *Record) line() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s\t%s\t%d\t%d\t%d", r.Key, escape(r.Cell), r.Started, int64(r.Wall), r.Warned)
-	for _, f := range r.Files {
-		mode := "-"
-		if f.Exec {
-			mode = "x"
-		}
-		fmt.Fprintf(&b, "\t%s\t%d\t%s\t%s", f.Digest, f.Size, mode, escape(f.Name))
+// with tabs between.
+func keyed(key string, v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // of records and details, which are texts and numbers
 	}
-	return sealed(b.String())
+	text := key + "\t" + string(b)
+	return fmt.Sprintf("%08x\t%s\n", crc32.Checksum([]byte(text), castagnoli), text)
 }
 
-// sealed puts a checksum before a line's text.
-func sealed(text string) string { return string(appendSealed(nil, []byte(text))) }
-
-func appendSealed(b, text []byte) []byte {
-	var sum [4]byte
-	binary.BigEndian.PutUint32(sum[:], crc32.Checksum(text, castagnoli))
-	b = append(hex.AppendEncode(b, sum[:]), '\t')
-	return append(append(b, text...), '\n')
-}
-
-// unsealed returns a line's text, if it is what was written.
-func unsealed(line string) (string, bool) {
+// unkeyed takes a line apart, if it is what was written.
+func unkeyed(line string) (key string, json []byte, ok bool) {
 	sum, text, _ := strings.Cut(line, "\t")
 	want, err := strconv.ParseUint(sum, 16, 32)
-	return text, err == nil && len(sum) == 8 && crc32.Checksum([]byte(text), castagnoli) == uint32(want)
+	key, value, ok := strings.Cut(text, "\t")
+	return key, []byte(value), ok && err == nil && len(sum) == 8 && crc32.Checksum([]byte(text), castagnoli) == uint32(want)
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -250,56 +234,17 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 var errRecord = errors.New("damaged record")
 
 func parseRecord(line string) (*Record, error) {
-	body, ok := unsealed(line)
-	if !ok {
+	key, value, ok := unkeyed(line)
+	r := &Record{Key: key}
+	if !ok || json.Unmarshal(value, r) != nil {
 		return nil, errRecord
 	}
-	var err error
-	field := func() string {
-		var f string
-		f, body, ok = strings.Cut(body, "\t")
-		return f
-	}
-	number := func() int64 {
-		n, e := strconv.ParseInt(field(), 10, 64)
-		if e != nil {
-			err = e
-		}
-		return n
-	}
-	name := func() string {
-		s, e := unescape(field())
-		if e != nil {
-			err = e
-		}
-		return s
-	}
-	r := &Record{Key: field(), Cell: name(), Started: number(), Wall: time.Duration(number()), Warned: int(number())}
-	for ok && err == nil {
-		f := File{Digest: field(), Size: number(), Exec: field() == "x", Name: name()}
+	for _, f := range r.Files {
 		if !isDigest(f.Digest) || f.Size < 0 {
 			return nil, errRecord
 		}
-		r.Files = append(r.Files, f)
-	}
-	if err != nil {
-		return nil, errRecord
 	}
 	return r, nil
-}
-
-func escape(s string) string {
-	if strings.ContainsAny(s, "\t\n\r\"\\") || s == "" {
-		return strconv.Quote(s)
-	}
-	return s
-}
-
-func unescape(s string) (string, error) {
-	if strings.HasPrefix(s, `"`) {
-		return strconv.Unquote(s)
-	}
-	return s, nil
 }
 
 // Get returns the record under a key, or nil: that of this store, or one that
@@ -400,9 +345,7 @@ func (s *Store) Detail(r *Record) (Detail, error) {
 	return d, nil
 }
 
-// indexDetails reads the details once they are asked for. A line is
-//
-//	crc32c key json
+// indexDetails reads the details once they are asked for.
 func (s *Store) indexDetails() error {
 	if s.details != nil {
 		return nil
@@ -413,9 +356,8 @@ func (s *Store) indexDetails() error {
 	}
 	s.details = map[string][]byte{}
 	for line := range wholeLines(string(b)) {
-		if text, ok := unsealed(line); ok {
-			key, detail, _ := strings.Cut(text, "\t")
-			s.details[key] = []byte(detail)
+		if key, detail, ok := unkeyed(line); ok {
+			s.details[key] = detail
 		}
 	}
 	return nil
@@ -510,14 +452,10 @@ func (s *Store) Commit(d Detail, records ...*Record) error { return s.commit(d, 
 
 // commit is Commit; records that are not this store's own keep their times.
 func (s *Store) commit(d Detail, own bool, records ...*Record) error {
-	b, err := json.Marshal(d)
-	if err != nil {
-		return err
-	}
 	var details, lines strings.Builder
 	for _, r := range records {
 		r.Warned = len(d.Warnings)
-		details.WriteString(sealed(r.Key + "\t" + string(b)))
+		details.WriteString(keyed(r.Key, d))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -532,7 +470,7 @@ func (s *Store) commit(d Detail, own bool, records ...*Record) error {
 		if own {
 			r.Started += max(0, s.ended+1-ended)
 		}
-		lines.WriteString(r.line())
+		lines.WriteString(keyed(r.Key, r))
 	}
 	if err := appendTo(s.detail, details.String()); err != nil {
 		return written(err)
@@ -542,11 +480,9 @@ func (s *Store) commit(d Detail, own bool, records ...*Record) error {
 	}
 	for _, r := range records {
 		s.used[r.Key] = r.names()
-		if s.details != nil {
-			s.details[r.Key] = b
-		}
 		s.index(r)
 	}
+	s.details = nil // to be read again
 	s.due()
 	return nil
 }

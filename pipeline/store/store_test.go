@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -355,14 +356,18 @@ func FuzzLog(f *testing.F) {
 			t.Fatal(err)
 		}
 		for line := range strings.Lines(string(b)) {
-			fields := strings.Split(line, "\t")
+			fields := strings.SplitN(line, "\t", 3)
 			if len(fields) < 3 {
 				continue
 			}
 			if r := s.Get(fields[1], outTxt); r != nil && r.Key != fields[1] {
 				t.Errorf("the record of %q says that it is of %q", fields[1], r.Key)
 			}
-			if r := s.Latest(fields[2]); r != nil {
+			var said store.Record
+			if json.Unmarshal([]byte(fields[2]), &said) != nil {
+				continue
+			}
+			if r := s.Latest(said.Cell); r != nil {
 				_, _ = s.Detail(r)
 			}
 		}
@@ -394,7 +399,9 @@ func FuzzShared(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b, false)
-	f.Add([]byte("key\ts/x\t1\t2\t0\nkey\t{}\n"), true)
+	f.Add([]byte(`key	{"cell":"s/x","started":1,"wall":2}
+key	{}
+`), true)
 	empty := f.TempDir()
 	f.Fuzz(func(t *testing.T, b []byte, seal bool) {
 		if seal {
