@@ -2,6 +2,7 @@ package figure
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,9 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
+	"barograph/stages/figure/axis"
+	"barograph/stages/figure/chart"
+	"barograph/stages/figure/label"
 	"barograph/stages/stats"
 )
 
@@ -62,7 +66,7 @@ var units = map[string]float64{"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}
 // beyond, and how far out they are. A thinned line is nowhere further than half
 // a pixel (at 300 dpi) from the full one.
 func ECDF(spec ECDFSpec) (*Figure, error) {
-	scale, err := checkScale(spec.Scale)
+	scale, err := axis.Scale(spec.Scale)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +115,7 @@ func newLine(s Series, index int, confidence float64) (ecdfLine, error) {
 	if s.EffectiveN > 0 {
 		n = math.Min(n, s.EffectiveN)
 	}
-	return ecdfLine{label: clean(s.Label), dist: d, eps: stats.DKW(n, confidence), index: index}, nil
+	return ecdfLine{label: chart.Clean(s.Label), dist: d, eps: stats.DKW(n, confidence), index: index}, nil
 }
 
 type ecdf struct {
@@ -119,46 +123,30 @@ type ecdf struct {
 	unit      float64
 	lines     []ecdfLine
 	low, high float64 // of the axis, in its unit, before padding
-	log       bool
+	axis.Position
 }
 
 func (e *ecdf) build(scale string) (*Figure, error) {
-	caption := append(cleanAll(e.spec.Caption), e.chooseRange(scale)...)
-	caption = append(caption, e.sampleNote())
-	if e.spec.Simulated {
-		caption = append(caption, simulatedNote)
+	s := &e.spec
+	unit := strings.Replace(s.Unit, "us", "\u00b5s", 1)
+	x := cmp.Or(s.XLabel, "Inference time") + " (" + unit + ")"
+	f := chart.Frame{
+		Title: s.Title, Description: s.Description, XLabel: x, YLabel: cmp.Or(s.YLabel, "Empirical CDF"),
+		Caption: slices.Concat(s.Caption, e.chooseRange(scale), []string{e.sampleNote()}), Simulated: s.Simulated, Invalid: s.Invalid, Width: s.Width, Height: s.Height,
 	}
-	if e.spec.Invalid != "" {
-		caption = append(caption, "INVALID: "+clean(e.spec.Invalid))
+	labels := make([]string, len(e.lines))
+	for i, l := range e.lines {
+		labels[i] = l.label
 	}
-	x := clean(orElse(e.spec.XLabel, "Inference time")) + " (" + clean(strings.Replace(e.spec.Unit, "us", "\u00b5s", 1)) + ")"
-	y := clean(orElse(e.spec.YLabel, "Empirical CDF"))
-	all := append(append([]string{x, y}, caption...), simulatedStamp)
-	for _, l := range e.lines {
-		all = append(all, l.label)
-	}
-	th, err := newTheme(all)
+	c, err := chart.New(f, labels...)
 	if err != nil {
 		return nil, err
 	}
-	s := newSheet(th, e.spec.Width, e.spec.Height)
-	s.caption = caption
-	p := th.plot(x, y)
-	s.title(p)
-	setRange(&p.X, e.low, e.high, position{e.log}, int(s.width/30))
-	p.Y.Min, p.Y.Max = 0, 1
-	p.Y.Tick.Marker = marks{{Value: 0, Label: "0"}, {Value: 0.25, Label: "0.25"}, {Value: 0.5, Label: "0.5"}, {Value: 0.75, Label: "0.75"}, {Value: 1, Label: "1"}}
-
-	c := &chart{
-		sheet: s, plot: p, stamp: stampOf(e.spec.Simulated, e.spec.Invalid != ""),
-		trace: func(area draw.Canvas) []trace { return e.traces(area, p) },
-	}
-	return &Figure{
-		Caption: caption,
-		title:   orElse(clean(e.spec.Title), "Empirical distribution of "+strings.ToLower(x[:1])+x[1:]),
-		desc:    orElse(clean(e.spec.Description), e.describe()),
-		width:   s.width, height: c.layOut(), chart: c, table: e.table,
-	}, nil
+	c.SetX(e.low, e.high, e.Position)
+	c.Plot.Y.Min, c.Plot.Y.Max = 0, 1
+	c.Plot.Y.Tick.Marker = axis.Marks{{Value: 0, Label: "0"}, {Value: 0.25, Label: "0.25"}, {Value: 0.5, Label: "0.5"}, {Value: 0.75, Label: "0.75"}, {Value: 1, Label: "1"}}
+	c.Trace = func(area draw.Canvas) []chart.Trace { return e.traces(area, c.Plot) }
+	return newFigure(c, "Empirical distribution of "+strings.ToLower(x[:1])+x[1:], e.describe(), e.table), nil
 }
 
 // chooseRange decides what the axis covers and returns what it does not.
@@ -171,13 +159,13 @@ func (e *ecdf) chooseRange(scale string) (notes []string) {
 		a, b := bulk(l.dist)
 		bulkFirst, bulkLast = min(bulkFirst, a), max(bulkLast, b)
 	}
-	e.log = scale == Log || scale == Auto && bulkFirst > 0 && float64(bulkLast) > decade*float64(bulkFirst)
-	if e.log && last <= 0 {
-		e.log = false
+	e.Log = scale == Log || scale == Auto && bulkFirst > 0 && float64(bulkLast) > axis.Decade*float64(bulkFirst)
+	if e.Log && last <= 0 {
+		e.Log = false
 		notes = append(notes, "Linear axis: no value is positive.")
 	}
 	from, to := first, last
-	if e.log {
+	if e.Log {
 		from = e.smallestPositive()
 		bulkFirst = max(bulkFirst, from)
 	}
@@ -185,7 +173,7 @@ func (e *ecdf) chooseRange(scale string) (notes []string) {
 	along := func(ns int64) float64 { return float64(ns) }
 	back := nanoseconds
 	room := math.Abs(float64(bulkLast)) / 50
-	if e.log {
+	if e.Log {
 		along = func(ns int64) float64 { return math.Log(float64(ns)) }
 		back = func(v float64) int64 { return nanoseconds(math.Exp(v)) }
 		room = 0.02
@@ -298,7 +286,7 @@ func (e *ecdf) describe() string {
 
 // thinning is the width, in points, of the columns within which a line is drawn
 // as one step: half a pixel.
-const thinning = 0.5 * 72.0 / dotsPerInch
+const thinning = 0.5 * 72.0 / chart.DotsPerInch
 
 // A step is a rise of a step function: from x on it has the value count/n.
 type step struct {
@@ -320,13 +308,13 @@ func steps(sorted []int64, at func(int64) float64, width float64) (out []step) {
 }
 
 // traces lays the lines out in the plot's area.
-func (e *ecdf) traces(area draw.Canvas, p *plot.Plot) []trace {
+func (e *ecdf) traces(area draw.Canvas, p *plot.Plot) []chart.Trace {
 	x, y := p.Transforms(&area)
-	place := func(ns int64) float64 { return float64(x(position{e.log}.of(float64(ns) / e.unit))) }
+	place := func(ns int64) float64 { return float64(x(e.Of(float64(ns) / e.unit))) }
 	left, right := area.Min.X, area.Max.X
-	out := make([]trace, len(e.lines))
+	out := make([]chart.Trace, len(e.lines))
 	for i, l := range e.lines {
-		t := trace{label: l.label, style: seriesLine(l.index)}
+		t := chart.Trace{Label: l.label, Style: chart.SeriesLine(l.index)}
 		s := l.dist.Sorted()
 		n := float64(len(s))
 		from := sort.Search(len(s), func(k int) bool { return place(s[k]) >= float64(left) })
@@ -334,7 +322,7 @@ func (e *ecdf) traces(area draw.Canvas, p *plot.Plot) []trace {
 		value := float64(from) / n
 		var upper, lower []vg.Point
 		rise := func(at vg.Length, next float64) {
-			t.line = append(t.line, vg.Point{X: at, Y: y(value)}, vg.Point{X: at, Y: y(next)})
+			t.Line = append(t.Line, vg.Point{X: at, Y: y(value)}, vg.Point{X: at, Y: y(next)})
 			upper = append(upper, vg.Point{X: at, Y: y(math.Min(1, value+l.eps))}, vg.Point{X: at, Y: y(math.Min(1, next+l.eps))})
 			lower = append(lower, vg.Point{X: at, Y: y(math.Max(0, value-l.eps))}, vg.Point{X: at, Y: y(math.Max(0, next-l.eps))})
 			value = next
@@ -345,11 +333,11 @@ func (e *ecdf) traces(area draw.Canvas, p *plot.Plot) []trace {
 		first, last := left, right
 		if from == 0 && to > from {
 			first = vg.Length(place(s[0]))
-			t.ends = append(t.ends, []vg.Point{{X: left, Y: y(0)}, {X: first, Y: y(0)}})
+			t.Ends = append(t.Ends, []vg.Point{{X: left, Y: y(0)}, {X: first, Y: y(0)}})
 		}
 		if to == len(s) && to > from {
 			last = vg.Length(place(s[to-1]))
-			t.ends = append(t.ends, []vg.Point{{X: last, Y: y(1)}, {X: right, Y: y(1)}})
+			t.Ends = append(t.Ends, []vg.Point{{X: last, Y: y(1)}, {X: right, Y: y(1)}})
 		}
 		rise(first, value)
 		for _, r := range steps(s[from:to], place, thinning) {
@@ -358,9 +346,9 @@ func (e *ecdf) traces(area draw.Canvas, p *plot.Plot) []trace {
 		rise(last, value)
 		if !e.spec.NoBand {
 			slices.Reverse(lower)
-			t.band = append(upper, lower...)
+			t.Band = append(upper, lower...)
 		}
-		t.anchors = e.anchors(l, func(q float64) (vg.Point, bool) {
+		t.Anchors = e.anchors(l, func(q float64) (vg.Point, bool) {
 			at := vg.Point{X: vg.Length(place(l.dist.Quantile(q))), Y: y(q)}
 			return at, at.X > left && at.X < right
 		})
@@ -371,15 +359,15 @@ func (e *ecdf) traces(area draw.Canvas, p *plot.Plot) []trace {
 
 // anchors offers places along a line, the lower right and the upper left of an
 // ECDF being where the room is.
-func (e *ecdf) anchors(l ecdfLine, at func(q float64) (vg.Point, bool)) (out []anchor) {
+func (e *ecdf) anchors(l ecdfLine, at func(q float64) (vg.Point, bool)) (out []label.Anchor) {
 	for q := 0.06; q < 0.96; q += 0.02 {
 		p, ok := at(q)
 		if !ok {
 			continue
 		}
 		out = append(out,
-			anchor{at: p, sides: []vg.Point{{X: 1}, {X: 1, Y: -0.6}}, cost: 12 * math.Abs(q-0.5)},
-			anchor{at: p, sides: []vg.Point{{X: -1}, {X: -1, Y: 0.6}}, cost: 4 + 12*math.Abs(q-0.5)},
+			label.Anchor{At: p, Sides: []vg.Point{{X: 1}, {X: 1, Y: -0.6}}, Cost: 12 * math.Abs(q-0.5)},
+			label.Anchor{At: p, Sides: []vg.Point{{X: -1}, {X: -1, Y: 0.6}}, Cost: 4 + 12*math.Abs(q-0.5)},
 		)
 	}
 	return out
@@ -414,19 +402,4 @@ func (e *ecdf) table(w io.Writer) error {
 		}
 	}
 	return out.Flush()
-}
-
-// csvField quotes a field that needs it (RFC 4180).
-func csvField(s string) string {
-	if strings.ContainsAny(s, "\",\n\r") {
-		return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
-	}
-	return s
-}
-
-func orElse(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }

@@ -10,25 +10,38 @@
 // estimates with their intervals, and laws fitted to them. Either returns a
 // [Figure], which writes itself as SVG and PDF with fonts embedded, as PNG at
 // 300 dpi, and as the CSV behind it.
+//
+// Each kind of figure is a file here: a spec, and a function that checks it and
+// returns the figure. A new kind goes into a file of its own. It makes a
+// [chart.Chart] of the spec's frame, sets the axes ([axis]), says in Trace what
+// stands in the plot's area, in points, and ends in newFigure with the table
+// behind it. What every kind shares, such as text, colours, labels, legend, stamp
+// and formats, is chart's; where labels find room is label's.
 package figure
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/text"
-	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
+	"barograph/stages/figure/axis"
+	"barograph/stages/figure/chart"
 )
 
 // ColumnWidth is the width of a figure unless its spec says otherwise, in
 // millimetres.
-const ColumnWidth = 85
+const ColumnWidth = chart.ColumnWidth
+
+// The scales an axis can have.
+const (
+	Auto   = axis.Auto // logarithmic where the bulk of the data spans more than a decade
+	Linear = axis.Linear
+	Log    = axis.Log
+)
 
 // A Figure is drawn and ready to be written.
 type Figure struct {
@@ -36,26 +49,24 @@ type Figure struct {
 	// figure itself had to add: bands, cuts, doubts.
 	Caption []string
 
-	title, desc   string
-	width, height vg.Length
-	chart         *chart
-	table         func(io.Writer) error
+	chart *chart.Chart
+	table func(io.Writer) error
+}
+
+// newFigure lays a chart out; title and description stand in where its frame has none.
+func newFigure(c *chart.Chart, title, description string, table func(io.Writer) error) *Figure {
+	c.Title, c.Description = cmp.Or(c.Title, chart.Clean(title)), cmp.Or(c.Description, chart.Clean(description))
+	c.LayOut()
+	return &Figure{Caption: c.Caption, chart: c, table: table}
 }
 
 // Write writes the figure in a format: svg, pdf, png or csv. It may be called for
 // several at once.
 func (f *Figure) Write(w io.Writer, format string) error {
-	switch format {
-	case "svg":
-		return f.writeSVG(w)
-	case "pdf":
-		return f.writePDF(w)
-	case "png":
-		return f.writePNG(w)
-	case "csv":
+	if format == "csv" {
 		return f.table(w)
 	}
-	return fmt.Errorf("figure: unknown format %q; want svg, pdf, png or csv", format)
+	return f.chart.Write(w, format)
 }
 
 // Save writes the figure to a file whose name ends in .svg, .pdf, .png or .csv.
@@ -70,111 +81,10 @@ func (f *Figure) Save(path string) error {
 	return nil
 }
 
-// draw wraps a drawing surface in the figure's own rectangle, so that every
-// format draws the same geometry, however the surface rounds its size.
-func (f *Figure) draw(c vg.Canvas) {
-	f.chart.draw(draw.Canvas{Canvas: c, Rectangle: vg.Rectangle{Max: vg.Point{X: f.width, Y: f.height}}})
-}
-
-const millimetre = vg.Millimeter
-
-// A sheet lays a figure out: the plot on top, a legend below it if there is no
-// room inside, then the caption.
-type sheet struct {
-	theme   *theme
-	width   vg.Length
-	height  vg.Length // of the plot with its axes
-	caption []string
-}
-
-func newSheet(th *theme, width, height float64) sheet {
-	if width <= 0 {
-		width = ColumnWidth
+// csvField quotes a field that needs it (RFC 4180).
+func csvField(s string) string {
+	if strings.ContainsAny(s, "\",\n\r") {
+		return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
 	}
-	if height <= 0 {
-		height = 0.68 * width
-	}
-	return sheet{theme: th, width: vg.Length(width) * millimetre, height: vg.Length(height) * millimetre}
-}
-
-// area is where the plot with its axes goes, given what lies below it.
-func (s *sheet) area(below vg.Length) vg.Rectangle {
-	return vg.Rectangle{
-		Min: vg.Point{X: margin, Y: below},
-		Max: vg.Point{X: s.width - margin, Y: below + s.height - margin},
-	}
-}
-
-// wrap breaks the caption into lines that fit.
-func (s *sheet) wrap() (lines []string) {
-	style := s.theme.text(captionSize, grey)
-	for _, paragraph := range s.caption {
-		lines = append(lines, fit(style, paragraph, s.width-2*margin)...)
-	}
-	return lines
-}
-
-// fit breaks text into lines no wider than room: between words, or within one
-// that is too long by itself.
-func fit(style text.Style, s string, room vg.Length) (lines []string) {
-	line := ""
-	for _, word := range strings.Fields(s) {
-		if longer := strings.TrimSpace(line + " " + word); style.Width(longer) <= room {
-			line = longer
-			continue
-		}
-		if line != "" {
-			lines = append(lines, line)
-		}
-		line = ""
-		for _, r := range word {
-			if line != "" && style.Width(line+string(r)) > room {
-				lines = append(lines, line)
-				line = ""
-			}
-			line += string(r)
-		}
-	}
-	if line != "" {
-		lines = append(lines, line)
-	}
-	return lines
-}
-
-// shorten cuts text that is wider than room.
-func shorten(style text.Style, s string, room vg.Length) string {
-	if style.Width(s) <= room {
-		return s
-	}
-	runes := []rune(s)
-	for len(runes) > 1 && style.Width(string(runes)+"...") > room {
-		runes = runes[:len(runes)-1]
-	}
-	return string(runes) + "..."
-}
-
-// title breaks the axes' titles into lines that fit.
-func (s *sheet) title(p *plot.Plot) {
-	for axis, room := range map[*plot.Axis]vg.Length{&p.X: 0.8 * s.width, &p.Y: 0.8 * s.height} {
-		axis.Label.Text = strings.Join(fit(axis.Label.TextStyle, axis.Label.Text, room), "\n")
-	}
-}
-
-const leading = 1.25 // line height, in units of the text's size
-
-func (s *sheet) captionHeight() vg.Length {
-	if n := len(s.wrap()); n > 0 {
-		return vg.Length(n)*captionSize*leading + margin
-	}
-	return margin
-}
-
-func (s *sheet) drawCaption(c draw.Canvas) {
-	style := s.theme.text(captionSize, grey)
-	style.XAlign, style.YAlign = text.XLeft, text.YTop
-	y := s.captionHeight() - margin/2
-	for _, line := range s.wrap() {
-		c.FillText(style, vg.Point{X: margin, Y: y}, line)
-		y -= captionSize * leading
-	}
+	return s
 }

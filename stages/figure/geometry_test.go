@@ -1,6 +1,7 @@
 package figure
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -15,15 +16,12 @@ import (
 	"testing"
 	"time"
 
-	"codeberg.org/go-fonts/liberation/liberationsansregular"
-	"golang.org/x/image/font"
-	"golang.org/x/image/font/opentype"
-	"golang.org/x/image/font/sfnt"
-	"golang.org/x/image/math/fixed"
 	"gonum.org/v1/plot/vg"
 	"pgregory.net/rapid"
 
 	"barograph/pipeline/cell"
+	"barograph/stages/figure/axis"
+	"barograph/stages/figure/chart"
 	"barograph/stages/stats"
 )
 
@@ -41,10 +39,10 @@ func mustECDF(t *testing.T, spec ECDFSpec) *Figure {
 func TestLinesAreSteps(t *testing.T) {
 	for name, spec := range specs() {
 		f := mustECDF(t, spec)
-		area := f.chart.area(f.height - f.chart.sheet.height)
-		for i, trace := range f.chart.traces {
-			line := slices.Clone(trace.line)
-			for _, end := range trace.ends {
+		area := f.chart.Area()
+		for i, trace := range f.chart.Traces {
+			line := slices.Clone(trace.Line)
+			for _, end := range trace.Ends {
 				if end[0].X == area.Min.X {
 					line = append(slices.Clone(end), line...)
 				} else {
@@ -61,8 +59,8 @@ func TestLinesAreSteps(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			unit := units[orElse(spec.Unit, "ms")]
-			p := f.chart.plot
+			unit := units[cmp.Or(spec.Unit, "ms")]
+			p := f.chart.Plot
 			value := func(at float64) float64 {
 				if name == "log" || name == "negative" {
 					at = math.Pow(10, at)
@@ -88,7 +86,7 @@ func TestLinesAreSteps(t *testing.T) {
 // No label touches a line, another label or the edge; checked against the lines
 // themselves, not the raster that placed the labels.
 func TestLabelsKeepClear(t *testing.T) {
-	charts := map[string]*chart{}
+	charts := map[string]*chart.Chart{}
 	for name, spec := range specs() {
 		charts[name] = mustECDF(t, spec).chart
 	}
@@ -101,21 +99,21 @@ func TestLabelsKeepClear(t *testing.T) {
 	}
 	labelled := 0
 	for name, c := range charts {
-		if c.labels == nil {
+		if c.Labels == nil {
 			continue
 		}
 		labelled++
-		area := c.area(c.sheet.captionHeight())
-		for i, l := range c.labels {
-			if l.box.Min.X < area.Min.X || l.box.Min.Y < area.Min.Y || l.box.Max.X > area.Max.X || l.box.Max.Y > area.Max.Y {
+		area := c.Area()
+		for i, l := range c.Labels {
+			if l.Box.Min.X < area.Min.X || l.Box.Min.Y < area.Min.Y || l.Box.Max.X > area.Max.X || l.Box.Max.Y > area.Max.Y {
 				t.Errorf("%s: label %d leaves the plot", name, i)
 			}
-			for j, trace := range c.traces {
-				if j > i && overlap(l.box, c.labels[j].box) {
+			for j, trace := range c.Traces {
+				if j > i && overlap(l.Box, c.Labels[j].Box) {
 					t.Errorf("%s: labels %d and %d overlap", name, i, j)
 				}
-				for k := 1; k < len(trace.line); k++ {
-					if hits(trace.line[k-1], trace.line[k], l.box) {
+				for k := 1; k < len(trace.Line); k++ {
+					if hits(trace.Line[k-1], trace.Line[k], l.Box) {
 						t.Errorf("%s: label %d lies on line %d", name, i, j)
 						break
 					}
@@ -127,10 +125,14 @@ func TestLabelsKeepClear(t *testing.T) {
 		t.Errorf("only %d figures have labels at their lines", labelled)
 	}
 	for _, name := range []string{"many", "identical"} {
-		if c := charts[name]; c.labels != nil || c.legend.columns == 0 {
+		if c := charts[name]; c.Labels != nil || c.Legend.Columns == 0 {
 			t.Errorf("%s: want a legend, since lines are too close to tell apart", name)
 		}
 	}
+}
+
+func overlap(a, b vg.Rectangle) bool {
+	return a.Min.X < b.Max.X && b.Min.X < a.Max.X && a.Min.Y < b.Max.Y && b.Min.Y < a.Max.Y
 }
 
 // hits tells whether a straight piece of line enters a box (Liang and Barsky).
@@ -150,47 +152,6 @@ func hits(a, b vg.Point, box vg.Rectangle) bool {
 		}
 	}
 	return t0 <= t1
-}
-
-// A legend that finds no room inside goes below, in columns, and long labels
-// are cut to the page.
-func TestLegendBelow(t *testing.T) {
-	var series []Series
-	for i := range 12 {
-		s := Series{Label: fmt.Sprintf("a rather long label, number %d", i)}
-		for k := range 200 {
-			s.Latencies = append(s.Latencies, int64(1e8+k*1e6+i))
-		}
-		series = append(series, s)
-	}
-	series[3].Label = strings.Repeat("long ", 50)
-	f := mustECDF(t, ECDFSpec{Series: series, Caption: []string{strings.Repeat("x", 400)}, XLabel: strings.Repeat("wordy ", 30)})
-	c := f.chart
-	if !c.legend.below || c.legend.columns != 1 {
-		t.Errorf("legend: %+v", c.legend)
-	}
-	style := c.sheet.theme.text(labelSize, black)
-	for _, l := range c.traces {
-		if right := c.legend.at.X + swatch + legendGap + style.Width(l.label); right > c.sheet.width {
-			t.Errorf("%q ends at %v of %v", l.label, right, c.sheet.width)
-		}
-	}
-	style = c.sheet.theme.text(captionSize, black)
-	for _, l := range c.sheet.wrap() {
-		if w := style.Width(l); w > c.sheet.width {
-			t.Errorf("caption line %q is %v wide, the page %v", l, w, c.sheet.width)
-		}
-	}
-	for _, l := range strings.Split(c.plot.X.Label.Text, "\n") {
-		if w := c.plot.X.Label.TextStyle.Width(l); w > c.sheet.width {
-			t.Errorf("axis title line %q is %v wide", l, w)
-		}
-	}
-	if dir := os.Getenv("FIGURES"); dir != "" {
-		if err := f.Save(filepath.Join(dir, "legend.png")); err != nil {
-			t.Fatal(err)
-		}
-	}
 }
 
 // The thinned line is ahead of the full one by less than a column, and never
@@ -231,7 +192,7 @@ func TestOutliersAreCutAndTold(t *testing.T) {
 	if !strings.Contains(said, "Axis cut on the right: 2 of 1800 calls lie above") || !strings.Contains(said, "the longest took 12000 ms.") {
 		t.Errorf("caption: %q", said)
 	}
-	if high := f.chart.plot.X.Max; high > 400 {
+	if high := f.chart.Plot.X.Max; high > 400 {
 		t.Errorf("the axis runs to %v ms: the rest is squashed", high)
 	}
 	for _, name := range []string{"paper", "one", "log", "sample", "identical"} {
@@ -252,76 +213,6 @@ func TestTextIsLargeEnoughAndReads(t *testing.T) {
 			if size, err := strconv.ParseFloat(m[1], 64); err != nil || size < 6 {
 				t.Errorf("%s: text of %s pt", name, m[1])
 			}
-		}
-	}
-	for _, c := range palette {
-		if got := 1.05 / (luminance(ink(c)) + 0.05); got < 4.5 {
-			t.Errorf("text in %v: contrast %.2f to white", c, got)
-		}
-		if got := 1.05 / (luminance(c) + 0.05); got < 1.9 {
-			t.Errorf("lines in %v: contrast %.2f to white", c, got)
-		}
-	}
-	seen := map[string]bool{}
-	for i := range 42 {
-		seen[fmt.Sprint(seriesLine(i))] = true
-	}
-	if len(seen) != 42 {
-		t.Errorf("%d styles of 42 differ", len(seen))
-	}
-}
-
-// The cut-down font draws the same glyphs, with the same widths, as the whole.
-func TestSubsetKeepsGlyphs(t *testing.T) {
-	whole, err := opentype.Parse(liberationsansregular.TTF)
-	if err != nil {
-		t.Fatal(err)
-	}
-	runes := []rune("AVfi 0123.%\u00e9\u00b5\u20ac\u00d7")
-	small, err := subset(runes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var buf sfnt.Buffer
-	em := fixed.Int26_6(whole.UnitsPerEm())
-	outline := func(f *opentype.Font, r rune) string {
-		g, err := f.GlyphIndex(&buf, r)
-		if err != nil || g == 0 {
-			t.Fatalf("no glyph for %q (%v)", r, err)
-		}
-		advance, err := f.GlyphAdvance(&buf, g, em, font.HintingNone)
-		if err != nil {
-			t.Fatal(err)
-		}
-		segments, err := f.LoadGlyph(&buf, g, em, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return fmt.Sprint(advance, segments)
-	}
-	for _, r := range runes {
-		if outline(whole, r) != outline(small, r) {
-			t.Errorf("%q differs", r)
-		}
-	}
-	if g, err := small.GlyphIndex(&buf, 'Z'); err != nil || g != 0 {
-		t.Errorf("Z was not asked for, yet is glyph %d (%v)", g, err)
-	}
-	if _, err := subset([]rune{0x65e5}); err == nil {
-		t.Error("a character the font lacks: no error")
-	}
-}
-
-func TestClean(t *testing.T) {
-	for in, want := range map[string]string{
-		"plain \t text\n":                         "plain text",
-		"\u03c1 \u2264 0.95 \u2212 1":             "rho <= 0.95 - 1",
-		"\u65e5\u672c":                            "??",
-		"caf\u00e9 \u00b1 5 \u20ac \u2026 \u00d7": "caf\u00e9 \u00b1 5 \u20ac \u2026 \u00d7",
-		"\x00\x7f\u0081":                          "???",
-	} {
-		if got := clean(in); got != want {
-			t.Errorf("clean(%q) = %q, want %q", in, got, want)
 		}
 	}
 }
@@ -357,9 +248,9 @@ func TestAnyLatencies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, l := range f.chart.traces {
-			for _, p := range slices.Concat(l.line, l.band) {
-				if !known(float64(p.X)) || !known(float64(p.Y)) {
+		for _, l := range f.chart.Traces {
+			for _, p := range slices.Concat(l.Line, l.Band) {
+				if !axis.Known(float64(p.X)) || !axis.Known(float64(p.Y)) {
 					t.Fatalf("a line passes through %v", p)
 				}
 			}
@@ -409,8 +300,8 @@ func TestMillionSamples(t *testing.T) {
 	f := mustECDF(t, ECDFSpec{Series: []Series{{Label: "L = 0", Latencies: load(1_000_000, 120, 0.02, 0.2, 1)}}})
 	svg := render(t, f, "svg")
 	t.Logf("a million samples to SVG in %v, %d KB", time.Since(start), len(svg)>>10)
-	widest := int(float64(f.width) / thinning)
-	if n := len(f.chart.traces[0].line); n > 2*widest+4 {
+	widest := int(float64(f.chart.Width) / thinning)
+	if n := len(f.chart.Traces[0].Line); n > 2*widest+4 {
 		t.Errorf("%d points for %d half pixels", n, widest)
 	}
 }

@@ -7,11 +7,15 @@ import (
 	"image/color"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 
 	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+
+	"barograph/stages/figure/axis"
+	"barograph/stages/figure/chart"
 )
 
 // A HeatSpec describes a heat map: a table whose cells are shaded by their values.
@@ -42,7 +46,7 @@ func Heat(spec HeatSpec) (*Figure, error) {
 			return nil, fmt.Errorf("figure: row %q: %d values for %d columns", spec.Rows[r], len(row), len(spec.Columns))
 		}
 		for _, v := range row {
-			if known(v) && v > 0 {
+			if axis.Known(v) && v > 0 {
 				h.most = math.Max(h.most, v)
 				values++
 			}
@@ -51,40 +55,21 @@ func Heat(spec HeatSpec) (*Figure, error) {
 	if values == 0 {
 		return nil, errors.New("figure: no cell has a value")
 	}
-	h.rows, h.columns = cleanAll(spec.Rows), cleanAll(spec.Columns)
-	caption := cleanAll(spec.Caption)
-	if spec.Invalid != "" {
-		caption = append(caption, "INVALID: "+clean(spec.Invalid))
-	}
-	if spec.Simulated {
-		caption = append(caption, simulatedNote)
-	}
-	all := append([]string{simulatedStamp, invalidStamp, none}, caption...)
-	th, err := newTheme(append(append(all, h.rows...), h.columns...))
+	h.rows, h.columns = chart.CleanAll(spec.Rows), chart.CleanAll(spec.Columns)
+	c, err := chart.New(chart.Frame{
+		Title: spec.Title, Description: spec.Description, Caption: spec.Caption, Simulated: spec.Simulated, Invalid: spec.Invalid,
+		Width: spec.Width, Height: float64(vg.Length(len(h.rows)+1)*rowHeight/vg.Millimeter) + 2,
+	}, slices.Concat([]string{none}, h.rows, h.columns)...)
 	if err != nil {
 		return nil, err
 	}
-	h.label, h.number = th.text(labelSize, black), th.text(labelSize, black)
+	h.label, h.number = c.Theme.Text(chart.LabelSize, chart.Black), c.Theme.Text(chart.LabelSize, chart.Black)
 	h.label.YAlign, h.number.XAlign, h.number.YAlign = text.YCenter, text.XCenter, text.YCenter
-	const line = labelSize * leading * 1.2
-	s := newSheet(th, spec.Width, float64(vg.Length(len(h.rows)+1)*line/millimetre)+2)
-	s.caption = caption
-	p := th.plot("", "")
-	p.HideAxes()
-	p.X.Max, p.Y.Max = 1, 1
-	c := &chart{sheet: s, plot: p, trace: func(draw.Canvas) []trace { return []trace{{style: seriesLine(0)}} }}
-	p.Add(painter(func(area draw.Canvas) {
-		if stamp := stampOf(spec.Simulated, spec.Invalid != ""); stamp != "" {
-			c.drawStamp(area, stamp) // below the numbers, which fill the whole area
-		}
-		h.draw(area)
-	}))
-	return &Figure{
-		Caption: caption, title: clean(spec.Title),
-		desc:  orElse(clean(spec.Description), fmt.Sprintf("%d values in %d rows and %d columns.", values, len(h.rows), len(h.columns))),
-		width: s.width, height: c.layOut(), chart: c, table: h.table,
-	}, nil
+	c.Paint(h.draw)
+	return newFigure(c, "", fmt.Sprintf("%d values in %d rows and %d columns.", values, len(h.rows), len(h.columns)), h.table), nil
 }
+
+const rowHeight = 1.2 * chart.LabelSize * chart.Leading // in points
 
 // none is what a cell without a value says.
 const none = "–"
@@ -101,7 +86,7 @@ func (h *heat) draw(area draw.Canvas) {
 	for _, r := range h.rows {
 		left = max(left, h.label.Width(r))
 	}
-	left = min(left+2*margin, area.Size().X/2)
+	left = min(left+2*chart.Margin, area.Size().X/2)
 	wide, high := (area.Size().X-left)/vg.Length(len(h.columns)), area.Size().Y/vg.Length(len(h.rows)+1)
 	at := func(row, column float64) vg.Point { // row 0 is the header
 		return vg.Point{X: area.Min.X + left + vg.Length(column)*wide, Y: area.Max.Y - vg.Length(row)*high}
@@ -114,17 +99,17 @@ func (h *heat) draw(area draw.Canvas) {
 		for c, v := range h.spec.Values[r] {
 			tint := h.shade(v)
 			row, column := float64(r+1), float64(c)
-			if tint != white {
+			if tint != chart.White {
 				area.SetColor(tint)
-				area.Fill(path([]vg.Point{at(row, column), at(row, column+1), at(row+1, column+1), at(row+1, column)}))
+				area.Fill(chart.Path([]vg.Point{at(row, column), at(row, column+1), at(row+1, column+1), at(row+1, column)}))
 			}
 			style := h.number
-			style.Color = black
-			if luminance(tint) < 0.18 { // where white has more contrast
-				style.Color = white
+			style.Color = chart.Black
+			if chart.Luminance(tint) < 0.18 { // where white has more contrast
+				style.Color = chart.White
 			}
 			number := none
-			if known(v) {
+			if axis.Known(v) {
 				number = strconv.FormatFloat(v, 'f', 2, 64)
 			}
 			area.FillText(style, at(row+0.5, column+0.5), number)
@@ -134,14 +119,14 @@ func (h *heat) draw(area draw.Canvas) {
 
 // shade goes from white to vermilion.
 func (h *heat) shade(v float64) color.NRGBA {
-	if !known(v) || v <= h.spec.Least || h.most == h.spec.Least {
-		return white
+	if !axis.Known(v) || v <= h.spec.Least || h.most == h.spec.Least {
+		return chart.White
 	}
 	share := math.Log(v/h.spec.Least) / math.Log(h.most/h.spec.Least)
 	mix := func(from, to uint8) uint8 {
 		return uint8(math.Round(float64(from) + share*(float64(to)-float64(from))))
 	}
-	dark := palette[2]
+	dark := chart.Palette[2]
 	return color.NRGBA{mix(255, dark.R), mix(255, dark.G), mix(255, dark.B), 255}
 }
 
@@ -151,7 +136,7 @@ func (h *heat) table(w io.Writer) error {
 	for r, row := range h.spec.Values {
 		for c, v := range row {
 			number := ""
-			if known(v) {
+			if axis.Known(v) {
 				number = strconv.FormatFloat(v, 'g', -1, 64)
 			}
 			fmt.Fprintf(out, "%s,%s,%s\n", csvField(h.rows[r]), csvField(h.columns[c]), number)

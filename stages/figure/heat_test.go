@@ -5,6 +5,8 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"barograph/stages/figure/chart"
 )
 
 func heatSpec() HeatSpec {
@@ -55,10 +57,10 @@ func TestHeat(t *testing.T) {
 		}
 	}
 	h := &heat{spec: HeatSpec{Least: 1}, most: 16}
-	if h.shade(16) != palette[2] || h.shade(1) != white || h.shade(0.5) != white || h.shade(math.NaN()) != white {
+	if h.shade(16) != chart.Palette[2] || h.shade(1) != chart.White || h.shade(0.5) != chart.White || h.shade(math.NaN()) != chart.White {
 		t.Error("the ends of the shades")
 	}
-	if a, b := luminance(h.shade(2)), luminance(h.shade(4)); !(1 > a && a > b && b > luminance(palette[2])) {
+	if a, b := chart.Luminance(h.shade(2)), chart.Luminance(h.shade(4)); !(1 > a && a > b && b > chart.Luminance(chart.Palette[2])) {
 		t.Errorf("shades of 2 and 4: %g, %g", a, b)
 	}
 }

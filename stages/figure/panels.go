@@ -6,9 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+
+	"barograph/stages/figure/axis"
+	"barograph/stages/figure/chart"
 )
 
 // A PanelsSpec describes figures of estimates side by side, on one Y axis's
@@ -29,7 +33,7 @@ func Panels(spec PanelsSpec) (*Figure, error) {
 	if len(spec.Panels) == 0 {
 		return nil, errors.New("figure: no panels")
 	}
-	yScale, err := checkScale(spec.YScale)
+	yScale, err := axis.Scale(spec.YScale)
 	if err != nil {
 		return nil, err
 	}
@@ -39,14 +43,14 @@ func Panels(spec PanelsSpec) (*Figure, error) {
 	if spec.Height <= 0 {
 		spec.Height = 60
 	}
-	d := &panels{spec: spec}
-	all := newExtent()
-	caption := cleanAll(spec.Caption)
-	strings := []string{simulatedStamp, invalidStamp}
+	d := &panels{}
+	shared := axis.NewExtent()
+	caption := slices.Clone(spec.Caption)
+	var words []string
 	for i, p := range spec.Panels {
 		p.Caption, p.Simulated, p.Invalid = nil, false, ""
 		p.Width, p.Height = spec.Width/float64(len(spec.Panels)), spec.Height
-		xScale, err := checkScale(p.XScale)
+		xScale, err := axis.Scale(p.XScale)
 		if err != nil {
 			return nil, err
 		}
@@ -54,60 +58,42 @@ func Panels(spec PanelsSpec) (*Figure, error) {
 			return nil, fmt.Errorf("panel %d: %w", i+1, err)
 		}
 		f := &points{spec: p}
-		one, err := f.build(xScale, yScale)
+		part, err := f.build(xScale, yScale)
 		if err != nil {
 			return nil, fmt.Errorf("panel %d: %w", i+1, err)
 		}
-		for _, line := range one.Caption {
+		for _, line := range part.Caption {
 			caption = append(caption, fmt.Sprintf("Panel %d: %s", i+1, line))
 		}
-		one.chart.sheet.caption, one.chart.stamp = nil, stampOf(spec.Simulated, spec.Invalid != "")
-		all.add(f.y.low)
-		all.add(f.y.high)
-		d.points, d.parts = append(d.points, f), append(d.parts, one)
-		strings = append(strings, clean(p.XLabel), clean(p.YLabel))
-		for _, s := range p.Series {
-			strings = append(strings, clean(s.Label))
-		}
-		for _, c := range p.Curves {
-			strings = append(strings, clean(c.Label))
-		}
+		shared.Add(f.y.Low, f.y.High)
+		d.points, d.parts = append(d.points, f), append(d.parts, part)
+		words = append(append(words, p.XLabel, p.YLabel), p.labels()...)
 	}
-	all.choose(yScale)
-	tallest := vg.Length(0)
-	for i, f := range d.points {
-		f.y = all
-		c := d.parts[i].chart
-		setRange(&c.plot.Y, all.low, all.high, all.position, int(c.sheet.height/22))
-		d.parts[i].height = c.layOut()
-		tallest = max(tallest, d.parts[i].height)
-	}
-	if spec.Invalid != "" {
-		caption = append(caption, "INVALID: "+clean(spec.Invalid))
-	}
-	if spec.Simulated {
-		caption = append(caption, simulatedNote)
-	}
-	if d.theme, err = newTheme(append(strings, caption...)); err != nil {
+	shared.Choose(yScale)
+	whole, err := chart.New(chart.Frame{
+		Title: spec.Title, Description: spec.Description, Caption: caption, Simulated: spec.Simulated, Invalid: spec.Invalid,
+	}, words...)
+	if err != nil {
 		return nil, err
 	}
-	s := newSheet(d.theme, spec.Width, float64(tallest/millimetre))
-	s.caption = caption
-	p := d.theme.plot("", "")
-	p.HideAxes()
-	p.X.Max, p.Y.Max = 1, 1
-	p.Add(painter(d.draw))
-	c := &chart{sheet: s, plot: p, trace: func(draw.Canvas) []trace { return []trace{{style: seriesLine(0)}} }}
-	return &Figure{
-		Caption: caption, title: orElse(clean(spec.Title), "Estimates against what they depend on"),
-		desc:  orElse(clean(spec.Description), fmt.Sprintf("%d panels side by side.", len(d.parts))),
-		width: s.width, height: c.layOut(), chart: c, table: d.table,
-	}, nil
+	tallest := vg.Length(0)
+	for i, f := range d.points {
+		f.y = shared
+		c := d.parts[i].chart
+		c.Caption, c.Stamp = nil, whole.Stamp
+		c.SetY(shared.Low, shared.High, shared.Position)
+		c.LayOut()
+		tallest = max(tallest, c.Height)
+	}
+	whole.Stamp = "" // its parts bear it
+	whole.Resize(spec.Width, float64(tallest/vg.Millimeter))
+	d.theme = whole.Theme
+	whole.Paint(d.draw)
+	return newFigure(whole, "Estimates against what they depend on", fmt.Sprintf("%d panels side by side.", len(d.parts)), d.table), nil
 }
 
 type panels struct {
-	spec   PanelsSpec
-	theme  *theme
+	theme  *chart.Theme // with every character of its parts
 	points []*points
 	parts  []*Figure
 }
@@ -115,11 +101,11 @@ type panels struct {
 func (d *panels) draw(area draw.Canvas) {
 	// Every part brings the font with its own characters, and a file keeps the one
 	// that comes first: this one has those of all.
-	area.FillText(d.theme.text(captionSize, white), area.Min, " ")
+	area.FillText(d.theme.Text(chart.CaptionSize, chart.White), area.Min, " ")
 	for i, part := range d.parts {
 		area.Push()
-		area.Translate(vg.Point{X: vg.Length(i) * part.width, Y: area.Max.Y + margin - part.height})
-		part.draw(area.Canvas)
+		area.Translate(vg.Point{X: vg.Length(i) * part.chart.Width, Y: area.Max.Y + chart.Margin - part.chart.Height})
+		part.chart.Draw(area.Canvas)
 		area.Pop()
 	}
 }

@@ -64,7 +64,7 @@ func timelineSpec() TimelineSpec {
 
 func TestTimeline(t *testing.T) {
 	f, written := twice(t, Timeline, timelineSpec)
-	load := f.chart.traces[0].line
+	load := f.chart.Traces[0].Line
 	for i := 1; i < len(load); i++ { // steps: level and upright pieces only
 		if load[i].X != load[i-1].X && load[i].Y != load[i-1].Y {
 			t.Errorf("from %v to %v is no step", load[i-1], load[i])

@@ -9,10 +9,13 @@ import (
 	"math"
 	"strconv"
 
-	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+
+	"barograph/stages/figure/axis"
+	"barograph/stages/figure/chart"
+	"barograph/stages/figure/label"
 )
 
 // A TimelineSpec describes what a link carried while calls ran.
@@ -43,50 +46,37 @@ func Timeline(spec TimelineSpec) (*Figure, error) {
 	}
 	most := spec.Capacity
 	for _, v := range spec.Load {
-		if !known(v) || v < 0 {
+		if !axis.Known(v) || v < 0 {
 			return nil, fmt.Errorf("figure: a slice carried %v", v)
 		}
 		most = math.Max(most, v)
 	}
 	for i, c := range spec.Calls {
-		if !known(c.Start) || !known(c.End) || c.End < c.Start {
+		if !axis.Known(c.Start) || !axis.Known(c.End) || c.End < c.Start {
 			return nil, fmt.Errorf("figure: call %d ran from %v to %v", i+1, c.Start, c.End)
 		}
 	}
-	if !known(most) {
+	if !axis.Known(most) {
 		return nil, errors.New("figure: the capacity is no number")
 	}
 	if most == 0 {
 		most = 1
 	}
-	caption := cleanAll(spec.Caption)
-	if spec.Invalid != "" {
-		caption = append(caption, "INVALID: "+clean(spec.Invalid))
-	}
-	if spec.Simulated {
-		caption = append(caption, simulatedNote)
-	}
-	x, y := clean(spec.XLabel), clean(spec.YLabel)
-	th, err := newTheme(append([]string{x, y, simulatedStamp, invalidStamp, loadLabel, capacityLabel}, caption...))
+	c, err := chart.New(chart.Frame{
+		Title: spec.Title, Description: spec.Description, XLabel: spec.XLabel, YLabel: spec.YLabel, Caption: spec.Caption,
+		Simulated: spec.Simulated, Invalid: spec.Invalid, Width: spec.Width, Height: spec.Height,
+	})
 	if err != nil {
 		return nil, err
 	}
-	s := newSheet(th, spec.Width, spec.Height)
-	s.caption = caption
-	p := th.plot(x, y)
-	s.title(p)
 	end := math.Max(spec.Slice*float64(len(spec.Load)), spec.Calls[len(spec.Calls)-1].End)
-	setRange(&p.X, 0, end, position{}, int(s.width/30))
-	p.X.Min, p.X.Max = 0, end
-	setRange(&p.Y, 0, most*1.25, position{}, int(s.height/22)) // room for the calls' numbers
-	t := &timeline{spec: spec, theme: th, plot: p, top: most * 1.2}
-	p.Add(painter(t.stripes))
-	c := &chart{sheet: s, plot: p, stamp: stampOf(spec.Simulated, spec.Invalid != ""), trace: t.traces}
-	return &Figure{
-		Caption: caption, title: orElse(clean(spec.Title), "What the link carried while calls ran"),
-		desc:  orElse(clean(spec.Description), fmt.Sprintf("%d slices of time and %d calls.", len(spec.Load), len(spec.Calls))),
-		width: s.width, height: c.layOut(), chart: c, table: t.table,
-	}, nil
+	c.SetX(0, end, axis.Position{})
+	c.Plot.X.Min, c.Plot.X.Max = 0, end
+	c.SetY(0, most*1.25, axis.Position{}) // room for the calls' numbers
+	t := &timeline{spec: spec, chart: c, top: most * 1.2}
+	c.Plot.Add(chart.Painter(t.stripes))
+	c.Trace = t.traces
+	return newFigure(c, "What the link carried while calls ran", fmt.Sprintf("%d slices of time and %d calls.", len(spec.Load), len(spec.Calls)), t.table), nil
 }
 
 const (
@@ -96,8 +86,7 @@ const (
 
 type timeline struct {
 	spec  TimelineSpec
-	theme *theme
-	plot  *plot.Plot
+	chart *chart.Chart
 	top   float64 // where the calls' numbers stand
 }
 
@@ -105,39 +94,39 @@ type timeline struct {
 var stripeTints = [2]color.NRGBA{{R: 0xEF, G: 0xF6, B: 0xFB, A: 255}, {R: 0xFC, G: 0xF9, B: 0xF0, A: 255}}
 
 func (t *timeline) stripes(area draw.Canvas) {
-	x, y := t.plot.Transforms(&area)
-	style := t.theme.text(captionSize, grey)
+	x, y := t.chart.Plot.Transforms(&area)
+	style := t.chart.Theme.Text(chart.CaptionSize, chart.Grey)
 	style.XAlign, style.YAlign = text.XCenter, text.YCenter
 	for i, c := range t.spec.Calls {
 		left, right := max(x(c.Start), area.Min.X), min(x(c.End), area.Max.X)
 		if right <= left {
 			continue
 		}
-		area.FillPolygon(stripeTints[i%2], rectangle(vg.Point{X: left, Y: area.Min.Y}, vg.Point{X: right, Y: area.Max.Y}))
+		area.FillPolygon(stripeTints[i%2], []vg.Point{{X: left, Y: area.Min.Y}, {X: right, Y: area.Min.Y}, {X: right, Y: area.Max.Y}, {X: left, Y: area.Max.Y}})
 		if number := strconv.Itoa(i + 1); style.Width(number) < right-left {
 			area.FillText(style, vg.Point{X: (left + right) / 2, Y: y(t.top)}, number)
 		}
 	}
 }
 
-func (t *timeline) traces(area draw.Canvas) []trace {
-	toX, toY := t.plot.Transforms(&area)
-	load := trace{label: loadLabel, style: seriesLine(1)}
-	load.style.Dashes = nil
+func (t *timeline) traces(area draw.Canvas) []chart.Trace {
+	toX, toY := t.chart.Plot.Transforms(&area)
+	load := chart.Trace{Label: loadLabel, Style: chart.SeriesLine(1)}
+	load.Style.Dashes = nil
 	for i, v := range t.spec.Load {
-		load.line = append(load.line, vg.Point{X: toX(float64(i) * t.spec.Slice), Y: toY(v)}, vg.Point{X: toX(float64(i+1) * t.spec.Slice), Y: toY(v)})
+		load.Line = append(load.Line, vg.Point{X: toX(float64(i) * t.spec.Slice), Y: toY(v)}, vg.Point{X: toX(float64(i+1) * t.spec.Slice), Y: toY(v)})
 	}
-	load.anchors = around(load.line)
+	load.Anchors = label.Around(load.Line)
 	if t.spec.Capacity == 0 {
-		load.label = ""
-		return []trace{load}
+		load.Label = ""
+		return []chart.Trace{load}
 	}
-	capacity := trace{label: capacityLabel, style: draw.LineStyle{Color: palette[2], Width: lineWidth, Dashes: dashes[1]}}
+	capacity := chart.Trace{Label: capacityLabel, Style: draw.LineStyle{Color: chart.Palette[2], Width: chart.LineWidth, Dashes: chart.Dashes[1]}}
 	for _, share := range []float64{0, 0.25, 0.5, 0.75, 1} {
-		capacity.line = append(capacity.line, vg.Point{X: area.Min.X + vg.Length(share)*area.Size().X, Y: toY(t.spec.Capacity)})
+		capacity.Line = append(capacity.Line, vg.Point{X: area.Min.X + vg.Length(share)*area.Size().X, Y: toY(t.spec.Capacity)})
 	}
-	capacity.anchors = around(capacity.line)
-	return []trace{load, capacity}
+	capacity.Anchors = label.Around(capacity.Line)
+	return []chart.Trace{load, capacity}
 }
 
 func (t *timeline) table(w io.Writer) error {

@@ -1,4 +1,5 @@
-package figure
+// Package axis settles what an axis shows: its scale, its range and its ticks.
+package axis
 
 import (
 	"fmt"
@@ -15,8 +16,8 @@ const (
 	Log    = "log"
 )
 
-// checkScale returns Auto for an empty name and refuses an unknown one.
-func checkScale(name string) (string, error) {
+// Scale returns Auto for an empty name and refuses an unknown one.
+func Scale(name string) (string, error) {
 	switch name {
 	case "":
 		return Auto, nil
@@ -26,17 +27,18 @@ func checkScale(name string) (string, error) {
 	return "", fmt.Errorf("figure: unknown scale %q; want auto, linear or log", name)
 }
 
-// decade is the ratio from which Auto chooses a logarithmic axis.
-const decade = 10
+// Decade is the ratio from which Auto chooses a logarithmic axis.
+const Decade = 10
 
-// A position maps values to where they stand on their axis: themselves, or on a
+// A Position maps values to where they stand on their axis: themselves, or on a
 // logarithmic axis their logarithms. gonum's LogScale panics at zero and puts
 // the axis title off centre, so axes are linear throughout and the values move.
-type position struct{ log bool }
+type Position struct{ Log bool }
 
-func (p position) of(v float64) float64 {
+// Of returns where a value stands.
+func (p Position) Of(v float64) float64 {
 	switch {
-	case !p.log:
+	case !p.Log:
 		return v
 	case v <= 0:
 		return math.Inf(-1)
@@ -44,21 +46,61 @@ func (p position) of(v float64) float64 {
 	return math.Log10(v)
 }
 
-// setRange gives an axis its range and at most most labelled ticks. A range
+// An Extent is what an axis must show.
+type Extent struct {
+	Low, High float64
+	least     float64 // of the positive values
+	Position
+}
+
+// NewExtent returns the extent of no values.
+func NewExtent() Extent {
+	return Extent{Low: math.Inf(1), High: math.Inf(-1), least: math.Inf(1)}
+}
+
+// Known tells whether a value can be drawn: it is neither NaN nor infinite.
+func Known(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
+// Add makes the extent hold values; those that are not known are left out.
+func (e *Extent) Add(values ...float64) {
+	for _, v := range values {
+		if !Known(v) {
+			continue
+		}
+		e.Low, e.High = math.Min(e.Low, v), math.Max(e.High, v)
+		if v > 0 {
+			e.least = math.Min(e.least, v)
+		}
+	}
+}
+
+// Choose settles the scale; a logarithmic one needs positive values, and Auto
+// takes it only where all are.
+func (e *Extent) Choose(scale string) {
+	e.Log = scale == Log && e.High > 0 || scale == Auto && e.Low > 0 && e.High > Decade*e.Low
+	if e.Log {
+		e.Low = e.least
+	}
+}
+
+// Has tells whether a value lies within the extent.
+func (e Extent) Has(v float64) bool { return v >= e.Low && v <= e.High }
+
+// SetRange gives an axis its range and at most most labelled ticks. A range
 // without width is widened around its value.
-func setRange(a *plot.Axis, low, high float64, p position, most int) {
-	if p.log {
+func SetRange(a *plot.Axis, low, high float64, p Position, most int) {
+	if p.Log {
 		if low == high {
 			low, high = low/1.1, high*1.1
 		}
 		pad := math.Pow(high/low, 0.03)
 		low, high = low/pad, high*pad
-		a.Min, a.Max = p.of(low), p.of(high)
+		a.Min, a.Max = p.Of(low), p.Of(high)
 		ticks := logTicks(low, high, most)
 		for i := range ticks {
-			ticks[i].Value = p.of(ticks[i].Value)
+			ticks[i].Value = p.Of(ticks[i].Value)
 		}
-		a.Tick.Marker = marks(ticks)
+		a.Tick.Marker = Marks(ticks)
 		return
 	}
 	if low == high {
@@ -69,13 +111,13 @@ func setRange(a *plot.Axis, low, high float64, p position, most int) {
 	if low >= 0 {
 		a.Min = math.Max(a.Min, 0) // times and shares have no negative half
 	}
-	a.Tick.Marker = marks(linearTicks(a.Min, a.Max, most))
+	a.Tick.Marker = Marks(linearTicks(a.Min, a.Max, most))
 }
 
-// marks are ticks that have been chosen already.
-type marks []plot.Tick
+// Marks are ticks that have been chosen already.
+type Marks []plot.Tick
 
-func (m marks) Ticks(float64, float64) []plot.Tick { return m }
+func (m Marks) Ticks(float64, float64) []plot.Tick { return m }
 
 // linearTicks returns ticks at multiples of 1, 2 or 5 times a power of ten, at
 // most most of them labelled, with minor ones between.

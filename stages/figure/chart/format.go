@@ -1,4 +1,4 @@
-package figure
+package chart
 
 import (
 	"bytes"
@@ -24,13 +24,27 @@ import (
 	"barograph/pipeline/cell"
 )
 
+// Write writes the chart in a format: svg, pdf or png. It may be called for
+// several at once.
+func (c *Chart) Write(w io.Writer, format string) error {
+	switch format {
+	case "svg":
+		return c.writeSVG(w)
+	case "pdf":
+		return c.writePDF(w)
+	case "png":
+		return c.writePNG(w)
+	}
+	return fmt.Errorf("figure: unknown format %q; want svg, pdf, png or csv", format)
+}
+
 // writeSVG writes SVG that a screen reader can name and that shows the same
 // where Liberation Sans is not installed.
-func (f *Figure) writeSVG(w io.Writer) error {
-	c := vgsvg.NewWith(vgsvg.UseWH(f.width, f.height), vgsvg.EmbedFonts(true))
-	f.draw(c)
+func (c *Chart) writeSVG(w io.Writer) error {
+	surface := vgsvg.NewWith(vgsvg.UseWH(c.Width, c.Height), vgsvg.EmbedFonts(true))
+	c.Draw(surface)
 	var b bytes.Buffer
-	if _, err := c.WriteTo(&b); err != nil {
+	if _, err := surface.WriteTo(&b); err != nil {
 		return err
 	}
 	head, body, ok := strings.Cut(b.String(), `xmlns:xlink="http://www.w3.org/1999/xlink">`)
@@ -40,7 +54,7 @@ func (f *Figure) writeSVG(w io.Writer) error {
 	// Viewers that ignore embedded fonts take one with the same widths.
 	body = strings.ReplaceAll(body, `style="font-family:Liberation Sans;`, `style="font-family:'Liberation Sans',Arial,Helvetica,sans-serif;`)
 	_, err := fmt.Fprintf(w, "%sxmlns:xlink=\"http://www.w3.org/1999/xlink\"\n\trole=\"img\" aria-labelledby=\"title desc\">\n<title id=\"title\">%s</title>\n<desc id=\"desc\">%s</desc>\n"+
-		"<rect width=\"100%%\" height=\"100%%\" fill=\"#FFFFFF\"/>%s", head, escape(f.title), escape(f.desc), body)
+		"<rect width=\"100%%\" height=\"100%%\" fill=\"#FFFFFF\"/>%s", head, escape(c.Title), escape(c.Description), body)
 	return err
 }
 
@@ -61,7 +75,7 @@ var fixDates = sync.OnceFunc(func() {
 	fpdf.SetDefaultCatalogSort(true)
 })
 
-func (f *Figure) writePDF(w io.Writer) (err error) {
+func (c *Chart) writePDF(w io.Writer) (err error) {
 	// vgpdf converts fonts in a temporary folder and panics where it cannot.
 	defer func() {
 		if p := recover(); p != nil {
@@ -69,9 +83,9 @@ func (f *Figure) writePDF(w io.Writer) (err error) {
 		}
 	}()
 	fixDates()
-	c := pdfCanvas{vgpdf.New(f.width, f.height)}
-	f.draw(c)
-	_, err = c.WriteTo(w)
+	surface := pdfCanvas{vgpdf.New(c.Width, c.Height)}
+	c.Draw(surface)
+	_, err = surface.WriteTo(w)
 	return err
 }
 
@@ -96,18 +110,19 @@ func (c pdfCanvas) FillString(face font.Face, at vg.Point, s string) {
 	c.Canvas.FillString(face, at, encoded)
 }
 
-const dotsPerInch = 300
+// DotsPerInch is the resolution of a PNG.
+const DotsPerInch = 300
 
 // writePNG writes the image chunk by chunk (RFC 2083) and not by image/png, which
 // tries five filters on every row: on lines and flat colours they gain nothing,
 // and take most of the time. Nor does it write the resolution, by which the image
 // knows its size on paper.
-func (f *Figure) writePNG(w io.Writer) error {
-	c := vgimg.NewWith(vgimg.UseWH(f.width, f.height), vgimg.UseDPI(dotsPerInch), vgimg.UseBackgroundColor(white))
-	f.draw(c)
-	img, ok := c.Image().(*image.RGBA)
+func (c *Chart) writePNG(w io.Writer) error {
+	surface := vgimg.NewWith(vgimg.UseWH(c.Width, c.Height), vgimg.UseDPI(DotsPerInch), vgimg.UseBackgroundColor(White))
+	c.Draw(surface)
+	img, ok := surface.Image().(*image.RGBA)
 	if !ok {
-		return fmt.Errorf("figure: the image is a %T, want one of RGBA", c.Image())
+		return fmt.Errorf("figure: the image is a %T, want one of RGBA", surface.Image())
 	}
 	var data bytes.Buffer
 	z, err := zlib.NewWriterLevel(&data, zlib.BestSpeed)
@@ -127,7 +142,7 @@ func (f *Figure) writePNG(w io.Writer) error {
 	if err := z.Close(); err != nil {
 		return err
 	}
-	const perMetre = dotsPerInch * 10000 / 254
+	const perMetre = DotsPerInch * 10000 / 254
 	size := bigEndian.AppendUint32(bigEndian.AppendUint32(nil, uint32(width)), uint32(height))
 	dots := bigEndian.AppendUint32(bigEndian.AppendUint32(nil, perMetre), perMetre)
 	out := []byte("\x89PNG\r\n\x1a\n")

@@ -1,34 +1,50 @@
-package figure
+// Package label finds places for labels at lines, where they touch nothing.
+package label
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
 	"gonum.org/v1/plot/vg"
 )
 
-// A candidate is a place for a label: its box, and the leader that ties it to
+// A Candidate is a place for a label: its box, and the leader that ties it to
 // its line when it stands apart from it.
-type candidate struct {
-	box      vg.Rectangle
-	from, to vg.Point
-	leader   bool
-	turned   bool // reads upwards, along a steep line
+type Candidate struct {
+	Box      vg.Rectangle
+	From, To vg.Point // of the leader
+	Leader   bool
+	Turned   bool // reads upwards, along a steep line
 	cost     float64
 }
 
-// An anchor is a point of a line at which its label may stand, and on which
-// sides; cost says how much worse than the best place it is.
-type anchor struct {
-	at    vg.Point
-	sides []vg.Point // unit steps from the line to the label
-	cost  float64
+// An Anchor is a point of a line at which its label may stand, and on which
+// sides; Cost says how much worse than the best place it is.
+type Anchor struct {
+	At    vg.Point
+	Sides []vg.Point // unit steps from the line to the label
+	Cost  float64
 }
 
-// A tag is a label looking for a place.
-type tag struct {
-	width, height vg.Length
-	anchors       []anchor
+// Around offers places for a label beside each point of a line, the last, on its
+// right, being the best.
+func Around(line []vg.Point) (out []Anchor) {
+	for i, p := range slices.Backward(line) {
+		away := 2 * float64(len(line)-1-i) / float64(len(line))
+		out = append(out,
+			Anchor{At: p, Sides: []vg.Point{{X: 1}}, Cost: 4 * away},
+			Anchor{At: p, Sides: []vg.Point{{Y: 1}, {Y: -1}, {X: 1, Y: 1}, {X: 1, Y: -1}, {X: -1, Y: 1}, {X: -1, Y: -1}}, Cost: 3 + 4*away},
+			Anchor{At: p, Sides: []vg.Point{{X: -1}}, Cost: 5 + 4*away},
+		)
+	}
+	return out
+}
+
+// A Tag is a label looking for a place.
+type Tag struct {
+	Width, Height vg.Length
+	Anchors       []Anchor
 }
 
 const (
@@ -38,7 +54,7 @@ const (
 
 var gaps = []float64{2, 4, 7, 11, 16, 22} // points between a line and its label
 
-// place finds a box for each tag that touches neither a line, nor another box,
+// Place finds a box for each tag that touches neither a line, nor another box,
 // nor the edge, and whose leader crosses no other line. It returns nil when
 // there is none for some tag: then the figure needs a legend.
 //
@@ -48,19 +64,19 @@ var gaps = []float64{2, 4, 7, 11, 16, 22} // points between a line and its label
 //
 // Labels are level, or where that fails all turned to run along their lines,
 // which lets them stand between steep lines that are close to one another.
-func place(tags []tag, lines *occupancy) []candidate {
+func Place(tags []Tag, lines *Occupancy) []Candidate {
 	if level := placed(tags, lines, false); level != nil {
 		return level
 	}
 	return placed(tags, lines, true)
 }
 
-func placed(tags []tag, lines *occupancy, turned bool) []candidate {
-	options := make([][]candidate, len(tags))
+func placed(tags []Tag, lines *Occupancy, turned bool) []Candidate {
+	options := make([][]Candidate, len(tags))
 	order := make([]int, len(tags))
 	for i, t := range tags {
 		if turned {
-			t.width, t.height = t.height, t.width
+			t.Width, t.Height = t.Height, t.Width
 		}
 		order[i] = i
 		options[i] = t.candidates(i, lines, turned)
@@ -69,7 +85,7 @@ func placed(tags []tag, lines *occupancy, turned bool) []candidate {
 		}
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return len(options[a]) - len(options[b]) })
-	chosen := make([]candidate, len(tags))
+	chosen := make([]Candidate, len(tags))
 	steps := 0
 	var search func(depth int) bool
 	search = func(depth int) bool {
@@ -100,37 +116,29 @@ func placed(tags []tag, lines *occupancy, turned bool) []candidate {
 	return chosen
 }
 
-func (t tag) candidates(series int, lines *occupancy, turned bool) (all []candidate) {
-	for _, a := range t.anchors {
-		for _, side := range a.sides {
+func (t Tag) candidates(series int, lines *Occupancy, turned bool) (all []Candidate) {
+	for _, a := range t.Anchors {
+		for _, side := range a.Sides {
 			for _, gap := range gaps {
-				c := candidate{from: a.at, leader: gap > 4, turned: turned, cost: a.cost + gap}
-				c.to = vg.Point{X: a.at.X + side.X*vg.Length(gap), Y: a.at.Y + side.Y*vg.Length(gap)}
-				corner := vg.Point{X: c.to.X + (side.X-1)*t.width/2, Y: c.to.Y + (side.Y-1)*t.height/2}
-				c.box = vg.Rectangle{Min: corner, Max: corner.Add(vg.Point{X: t.width, Y: t.height})}
-				if lines.inside(c.box) && !lines.any(grown(c.box, clearance)) && !lines.crosses(c.from, c.to, series) {
+				c := Candidate{From: a.At, Leader: gap > 4, Turned: turned, cost: a.Cost + gap}
+				c.To = vg.Point{X: a.At.X + side.X*vg.Length(gap), Y: a.At.Y + side.Y*vg.Length(gap)}
+				corner := vg.Point{X: c.To.X + (side.X-1)*t.Width/2, Y: c.To.Y + (side.Y-1)*t.Height/2}
+				c.Box = vg.Rectangle{Min: corner, Max: corner.Add(vg.Point{X: t.Width, Y: t.Height})}
+				if lines.inside(c.Box) && !lines.any(grown(c.Box, clearance)) && !lines.crosses(c.From, c.To, series) {
 					all = append(all, c)
 				}
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b candidate) int {
-		switch {
-		case a.cost < b.cost:
-			return -1
-		case a.cost > b.cost:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(all, func(a, b Candidate) int { return cmp.Compare(a.cost, b.cost) })
 	return all
 }
 
 // conflicts tells whether two labels, or a label and a leader, overlap.
-func (c candidate) conflicts(o candidate) bool {
-	return overlap(grown(c.box, clearance), o.box) ||
-		o.leader && overlap(grown(c.box, clearance), span(o.from, o.to)) ||
-		c.leader && overlap(grown(o.box, clearance), span(c.from, c.to))
+func (c Candidate) conflicts(o Candidate) bool {
+	return overlap(grown(c.Box, clearance), o.Box) ||
+		o.Leader && overlap(grown(c.Box, clearance), span(o.From, o.To)) ||
+		c.Leader && overlap(grown(o.Box, clearance), span(c.From, c.To))
 }
 
 func span(a, b vg.Point) vg.Rectangle {
@@ -145,17 +153,18 @@ func overlap(a, b vg.Rectangle) bool {
 	return a.Min.X < b.Max.X && b.Min.X < a.Max.X && a.Min.Y < b.Max.Y && b.Min.Y < a.Max.Y
 }
 
-// An occupancy is a raster of the plot's area that knows which lines pass
+// An Occupancy is a raster of the plot's area that knows which lines pass
 // through each cell.
-type occupancy struct {
+type Occupancy struct {
 	area          vg.Rectangle
 	columns, rows int
 	lines         []uint64 // a bit for each series, those beyond 64 sharing the last
 	sum           []int32  // cells with any line, summed from the lower left corner
 }
 
-func newOccupancy(area vg.Rectangle) *occupancy {
-	o := &occupancy{
+// NewOccupancy returns the raster of an area without lines.
+func NewOccupancy(area vg.Rectangle) *Occupancy {
+	o := &Occupancy{
 		area:    area,
 		columns: max(1, int(math.Ceil(float64(area.Max.X-area.Min.X)/cellSize))),
 		rows:    max(1, int(math.Ceil(float64(area.Max.Y-area.Min.Y)/cellSize))),
@@ -164,14 +173,14 @@ func newOccupancy(area vg.Rectangle) *occupancy {
 	return o
 }
 
-func (o *occupancy) cell(p vg.Point) (x, y int) {
+func (o *Occupancy) cell(p vg.Point) (x, y int) {
 	return int(math.Floor(float64(p.X-o.area.Min.X) / cellSize)), int(math.Floor(float64(p.Y-o.area.Min.Y) / cellSize))
 }
 
 func bit(series int) uint64 { return 1 << min(series, 63) }
 
-// mark records a line; all must be marked before the first question.
-func (o *occupancy) mark(series int, path []vg.Point) {
+// Mark records a line; all must be marked before the first question.
+func (o *Occupancy) Mark(series int, path []vg.Point) {
 	for i := 1; i < len(path); i++ {
 		o.walk(path[i-1], path[i], func(cell int) bool {
 			o.lines[cell] |= bit(series)
@@ -181,7 +190,7 @@ func (o *occupancy) mark(series int, path []vg.Point) {
 }
 
 // walk visits the cells between two points until visit says no.
-func (o *occupancy) walk(a, b vg.Point, visit func(cell int) bool) {
+func (o *Occupancy) walk(a, b vg.Point, visit func(cell int) bool) {
 	length := math.Hypot(float64(b.X-a.X), float64(b.Y-a.Y))
 	steps := int(math.Ceil(length / (cellSize / 2)))
 	for i := 0; i <= steps; i++ {
@@ -202,12 +211,12 @@ func (o *occupancy) walk(a, b vg.Point, visit func(cell int) bool) {
 	}
 }
 
-func (o *occupancy) inside(r vg.Rectangle) bool {
+func (o *Occupancy) inside(r vg.Rectangle) bool {
 	return r.Min.X >= o.area.Min.X && r.Min.Y >= o.area.Min.Y && r.Max.X <= o.area.Max.X && r.Max.Y <= o.area.Max.Y
 }
 
 // any tells whether a line passes through the rectangle.
-func (o *occupancy) any(r vg.Rectangle) bool {
+func (o *Occupancy) any(r vg.Rectangle) bool {
 	width := o.columns + 1
 	if o.sum == nil {
 		o.sum = make([]int32, width*(o.rows+1))
@@ -232,7 +241,7 @@ func (o *occupancy) any(r vg.Rectangle) bool {
 }
 
 // crosses tells whether a line of another series passes between two points.
-func (o *occupancy) crosses(a, b vg.Point, series int) (crossed bool) {
+func (o *Occupancy) crosses(a, b vg.Point, series int) (crossed bool) {
 	o.walk(a, b, func(cell int) bool {
 		crossed = o.lines[cell]&^bit(series) != 0
 		return !crossed
@@ -240,9 +249,9 @@ func (o *occupancy) crosses(a, b vg.Point, series int) (crossed bool) {
 	return crossed
 }
 
-// vacant returns the lower left corner of a place for a box free of lines, as
+// Vacant returns the lower left corner of a Place for a box free of lines, as
 // far to the right and then as low as there is one.
-func (o *occupancy) vacant(width, height vg.Length) (vg.Point, bool) {
+func (o *Occupancy) Vacant(width, height vg.Length) (vg.Point, bool) {
 	const inset = 3
 	for x := o.area.Max.X - width - inset; x >= o.area.Min.X; x -= 2 {
 		for y := o.area.Min.Y + inset; y+height <= o.area.Max.Y; y += 2 {
