@@ -3,6 +3,7 @@ package chart
 import (
 	"bytes"
 	"compress/zlib"
+	"encoding/binary"
 	"encoding/xml"
 	"fmt"
 	"hash/crc32"
@@ -143,8 +144,8 @@ func (c *Chart) writePNG(w io.Writer) error {
 		return err
 	}
 	const perMetre = DotsPerInch * 10000 / 254
-	size := bigEndian.AppendUint32(bigEndian.AppendUint32(nil, uint32(width)), uint32(height))
-	dots := bigEndian.AppendUint32(bigEndian.AppendUint32(nil, perMetre), perMetre)
+	size := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, uint32(width)), uint32(height))
+	dots := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, perMetre), perMetre)
 	out := []byte("\x89PNG\r\n\x1a\n")
 	for _, c := range []struct {
 		name string
@@ -155,10 +156,10 @@ func (c *Chart) writePNG(w io.Writer) error {
 		{"IDAT", data.Bytes()},
 		{"IEND", nil},
 	} {
-		out = bigEndian.AppendUint32(out, uint32(len(c.data)))
+		out = binary.BigEndian.AppendUint32(out, uint32(len(c.data)))
 		from := len(out)
 		out = append(append(out, c.name...), c.data...)
-		out = bigEndian.AppendUint32(out, crc32.ChecksumIEEE(out[from:]))
+		out = binary.BigEndian.AppendUint32(out, crc32.ChecksumIEEE(out[from:]))
 	}
 	_, err = w.Write(out)
 	return err
