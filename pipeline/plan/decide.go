@@ -196,7 +196,7 @@ func (d *Decider) lacks(c *Cell) error {
 			err = k.Lacks(d.plan.Study.Machine.Device, with)
 		}
 		if err != nil {
-			return cell.Usage(fmt.Errorf("stage %q: %w", x.Stage.Name, err))
+			return cell.Usage(x.Stage.Errorf(cell.HintOf(err), "stage %q: %v", x.Stage.Name, err))
 		}
 	}
 	return nil
