@@ -88,8 +88,8 @@ func (s *Study) bind(st *Stage, p cell.Point) (*Bound, []source.Word, source.Err
 			d.Fail(w.At, "there are ."+strings.Join(st.Kind.Formats, ", ."), "outputs: kind %q cannot write %q", st.Kind.Name, w.Text)
 		}
 	}
-	if len(d.Errs) == 0 && !d.Partial && st.Kind.Check != nil {
-		if err := st.Kind.Check(s.Root, s.Machine.Device, b.With); err != nil {
+	if len(d.Errs) == 0 && !d.Partial {
+		if err := st.check(s.Root, s.Machine.Device, b.With); err != nil {
 			at := with
 			word, _, _ := strings.Cut(err.Error(), " ") // the parameter at fault
 			if named := with.Get(strings.TrimSuffix(word, ":")); named != nil {
@@ -99,6 +99,19 @@ func (s *Study) bind(st *Stage, p cell.Point) (*Bound, []source.Word, source.Err
 		}
 	}
 	return b, outputs, d.Errs
+}
+
+// check asks the stage's kind what is wrong with parameters.
+func (st *Stage) check(root, device string, with any) error {
+	if st.Kind.Check != nil {
+		if err := st.Kind.Check(root, device, with); err != nil {
+			return err
+		}
+	}
+	if st.Kind.Alone != nil && !st.Background {
+		return st.Kind.Alone(with)
+	}
+	return nil
 }
 
 // reserved are the workspace's folders that outputs would spoil.

@@ -144,44 +144,6 @@ func (c Copy) Within(start, end int64) float64 {
 	return float64(c.Bytes) * (float64(hi-lo) / float64(c.Duration))
 }
 
-// A Pacer is a token bucket that holds a load to a target rate on average: it
-// tells each copy when it may start. The zero Pacer sets no limit. It holds no
-// lock and reads no clock, so that real threads and simulated ones share it.
-type Pacer struct {
-	rate    float64 // bytes per second; 0: no limit
-	depth   float64 // nanoseconds of tokens that time lost may be made up with
-	started bool
-	origin  int64   // when the first copy asked
-	next    float64 // when the bucket next has tokens, nanoseconds after origin
-}
-
-// NewPacer returns a pacer for a rate in bytes per second; 0 is no limit. The
-// bucket is empty at first, so that a load starts without a burst, and holds
-// the tokens of a twentieth of a second, or of four blocks if those take longer: a
-// thread that woke late catches up, while a long stall is not followed by a
-// long burst.
-func NewPacer(rate float64, block int64) Pacer {
-	if rate <= 0 {
-		return Pacer{}
-	}
-	return Pacer{rate: rate, depth: max(5e7, 4e9*float64(block)/rate)}
-}
-
-// Reserve takes the tokens of one copy and returns when it may start, on the
-// clock of now; at or before now means at once.
-func (p *Pacer) Reserve(now, bytes int64) (at int64) {
-	if p.rate == 0 {
-		return now
-	}
-	if !p.started {
-		p.started, p.origin = true, now
-	}
-	p.next = max(p.next, float64(now-p.origin)-p.depth)
-	at = p.origin + int64(p.next)
-	p.next += float64(bytes) / p.rate * 1e9
-	return at
-}
-
 // A Call is what a victim asks of a device: a kernel that computes for a while,
 // and a copy behind it in the same stream. It is complete when both are.
 type Call struct {

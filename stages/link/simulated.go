@@ -51,7 +51,7 @@ func (s *simulation) load(l loading) ([]cell.Input, error) {
 func (s *simulation) carried(gang []cell.Input) (each []float64, err error) {
 	const from, to = int64(1e9), int64(2e9)
 	for _, in := range gang {
-		copies, err := sim.Copies(s.settings, gang, sim.View{Cell: in.ID, Until: to, Limit: 1 << 22})
+		copies, _, err := sim.Copies(s.settings, gang, sim.View{Cell: in.ID, Until: to, Limit: 1 << 22})
 		if err != nil {
 			return nil, err
 		}

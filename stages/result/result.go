@@ -49,10 +49,31 @@ type Stress struct {
 	AllCPUs map[string]float64 `json:"all_cpus_capacity_bytes_per_s,omitempty"`
 	// Sweep lists what a calibration tried, in order.
 	Sweep []Point `json:"sweep,omitempty"`
+	// Guard is what let the copies go; nil: nothing did.
+	Guard *Guard `json:"guard,omitempty"`
 	// Steady tells whether bandwidth had settled when the trial began.
 	Steady   bool     `json:"steady"`
 	Notes    []string `json:"notes,omitempty"` // what a reader must know of this device; no doubt
 	Warnings []string `json:"warnings,omitempty"`
+}
+
+// A Guard is a policy under which copies were let go, and what came of it. Streams,
+// Chunk and InFlight take the place of a load's threads, block and outstanding.
+type Guard struct {
+	Policy   string `json:"policy"`
+	Streams  int    `json:"streams"` // of each process
+	Chunk    int64  `json:"chunk_bytes"`
+	InFlight int    `json:"in_flight"`
+	// Bound is how long a victim's copy can wait behind those in flight, in
+	// nanoseconds; 0: without limit, and NoBound says why.
+	Bound   int64  `json:"bound_ns,omitempty"`
+	NoBound string `json:"no_bound,omitempty"`
+	// Longest is for how long a copy was in flight, at most, and Violations counts
+	// those that were for longer than the bound.
+	Longest    int64 `json:"longest_ns"`
+	Violations int64 `json:"violations"`
+	// Share is what was achieved of the capacity; 0 where that is not known.
+	Share float64 `json:"share,omitempty"`
 }
 
 // A Point is one load that a calibration tried.

@@ -31,11 +31,13 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"time"
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
 	"barograph/stages/device"
 	"barograph/stages/device/twin"
+	"barograph/stages/guard"
 )
 
 // Defaults describe a P100 on PCIe Gen3 x16 that serves BERT-Base at batch 1
@@ -127,11 +129,13 @@ type View struct {
 
 // Copies simulates a trial and returns those copies of one stressor that the
 // link had begun by the view's end, in order of start. They are the same copies
-// that the calls of [Run] met.
-func Copies(m cell.Machine, gang []cell.Input, v View) ([]Copy, error) {
+// that the calls of [Run] met. The report is of the guards of the stressor's
+// processes together, where it has a policy.
+func Copies(m cell.Machine, gang []cell.Input, v View) ([]Copy, guard.Report, error) {
+	var saw guard.Report
 	t, err := newTrial(m, gang)
 	if err != nil {
-		return nil, err
+		return nil, saw, err
 	}
 	var copies []Copy
 	full, until := false, v.Until
@@ -166,11 +170,36 @@ func Copies(m cell.Machine, gang []cell.Input, v View) ([]Copy, error) {
 	}
 	t.link.Run(t.loads, service, until, v.Seed)
 	if full {
-		return nil, cell.Hint(fmt.Errorf("simulate %s: more than %d copies", v.Cell, v.Limit),
+		return nil, saw, cell.Hint(fmt.Errorf("simulate %s: more than %d copies", v.Cell, v.Limit),
 			"give it larger blocks or a rate, or its trial fewer calls")
 	}
+	for i, l := range t.loads {
+		if t.ids[i] == v.Cell && l.Guard != nil {
+			saw = saw.Join(l.Guard.Report())
+		}
+	}
 	slices.SortStableFunc(copies, func(a, b Copy) int { return cmp.Compare(a.Start, b.Start) })
-	return copies, nil
+	return copies, saw, nil
+}
+
+// Guarding returns what bounds a wait on the simulated link in a direction of a
+// stressor's, from what is known of it already.
+func Guarding(m cell.Machine, direction string, l guard.Link) (guard.Link, error) {
+	p, err := params(m)
+	if err != nil {
+		return l, err
+	}
+	directions, err := device.Directions(direction)
+	if err != nil {
+		return l, err
+	}
+	l.Queue, l.Overhead = guard.FIFO, time.Duration(p["overhead_ns"])
+	for _, d := range directions {
+		if p["turn_"+d.String()+"_ns"] > 0 {
+			l.Queue = guard.Turns
+		}
+	}
+	return l, nil
 }
 
 // Capacity returns the bandwidth, in bytes per second, that a closed loop of
@@ -241,8 +270,9 @@ func Fit(m cell.Machine, l device.Load) error {
 type trial struct {
 	param map[string]float64
 	link  twin.Link
-	ids   []string // of the loads
-	of    []int    // which of its cell's processes each load is
+	page  *guard.Page // that the guards of its loads share
+	ids   []string    // of the loads
+	of    []int       // which of its cell's processes each load is
 	loads []twin.Load
 }
 
@@ -251,7 +281,7 @@ func newTrial(m cell.Machine, gang []cell.Input) (*trial, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &trial{param: p, link: twin.Link{
+	t := &trial{param: p, page: guard.NewPage(), link: twin.Link{
 		Overhead: p["overhead_ns"], Both: p["bandwidth_both"], Switch: int64(p["switch_ns"]), Fetch: int64(p["fetch_ns"]),
 		SmallIdle: int64(max(p["small_idle"], p["inline"]-1)), SmallBehind: int64(max(p["small_behind"], p["inline"]-1)),
 	}}
@@ -272,10 +302,48 @@ func newTrial(m cell.Machine, gang []cell.Input) (*trial, error) {
 			if l.Process != 0 {
 				l.Process = len(t.loads) + 1
 			}
+			if err := t.guard(m, in, &l, processes); err != nil {
+				return nil, fmt.Errorf("simulate %s: %w", in.ID, err)
+			}
 			t.ids, t.of, t.loads = append(t.ids, in.ID), append(t.of, of), append(t.loads, l)
 		}
 	}
 	return t, nil
+}
+
+// guard gives the load of one process its guard, where it has a policy.
+func (t *trial) guard(m cell.Machine, in cell.Input, l *twin.Load, processes int) error {
+	var with struct {
+		Policy    guard.Policy `json:"policy"`
+		Direction string       `json:"direction"`
+	}
+	if err := json.Unmarshal(in.With, &with); err != nil || with.Policy.None() || l.Threads == 0 {
+		return err
+	}
+	link := guard.Link{Constant: guard.Constant}
+	if l.Process > 0 { // not that of the requests
+		link.Processes = processes
+	}
+	for _, d := range l.Directions {
+		capacity, err := Capacity(m, d.String(), CapacityBlock)
+		if err != nil {
+			return err
+		}
+		if link.Capacity == 0 || capacity < link.Capacity {
+			link.Capacity = capacity
+		}
+	}
+	link, err := Guarding(m, cmp.Or(with.Direction, "h2d"), link)
+	if err != nil {
+		return err
+	}
+	shape := guard.Shape{Streams: l.Threads, Chunk: l.Block, InFlight: l.Outstanding}
+	if l.Guard, err = guard.New(with.Policy, shape, link, t.page); err != nil {
+		return err
+	}
+	shape = l.Guard.Shape()
+	l.Threads, l.Block, l.Outstanding = shape.Streams, shape.Chunk, shape.InFlight
+	return nil
 }
 
 // load reads a stressor's parameters: what each of so many processes does.
@@ -366,7 +434,7 @@ func (t *trial) service(seed uint64, done func(Call) bool) *twin.Service {
 	}
 	compute *= memory * processor
 	return &twin.Service{
-		Start: int64(t.param["lead_ns"]), In: parts("in"), Out: parts("out"), Behind: t.param["behind"] != 0,
+		Page: t.page, Start: int64(t.param["lead_ns"]), In: parts("in"), Out: parts("out"), Behind: t.param["behind"] != 0,
 		Compute: func() int64 { return int64(compute * math.Exp(t.param["noise"]*rng.NormFloat64())) },
 		Done:    done,
 	}

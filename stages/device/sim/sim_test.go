@@ -53,7 +53,7 @@ func TestPaperIsConfounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		start, end := calls[0].Scheduled, calls[299].Scheduled+calls[299].Latency
-		copies, err := Copies(m, level(l), View{Cell: "stress", Until: end, Serve: true, Seed: req.Seed, Limit: 1e6})
+		copies, _, err := Copies(m, level(l), View{Cell: "stress", Until: end, Serve: true, Seed: req.Seed, Limit: 1e6})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,11 +130,11 @@ func TestDeterminism(t *testing.T) {
 		}
 		// A stressor that looks further sees the same past.
 		until := calls[len(calls)-1].Scheduled
-		short, err := Copies(m, gang, View{"a", until, true, req.Seed, 1e6})
+		short, _, err := Copies(m, gang, View{"a", until, true, req.Seed, 1e6})
 		if err != nil {
 			t.Fatal(err)
 		}
-		long, err := Copies(m, gang, View{"a", until * 2, true, req.Seed, 1e6})
+		long, _, err := Copies(m, gang, View{"a", until * 2, true, req.Seed, 1e6})
 		if err != nil || len(long) < len(short) || !slices.Equal(short, long[:len(short)]) {
 			t.Fatalf("%d copies are not the beginning of %d, %v", len(short), len(long), err)
 		}
@@ -158,7 +158,7 @@ func TestBandwidth(t *testing.T) {
 		{`{"threads": 16, "block": "1MiB", "rate": "2GB/s"}`, 2e9, 2e-2},
 		{`{"threads": 0, "block": 0}`, 0, 0},
 	} {
-		copies, err := Copies(m, []cell.Input{stress("s", tt.with)}, View{Cell: "s", Until: 2e9, Limit: 1e6})
+		copies, _, err := Copies(m, []cell.Input{stress("s", tt.with)}, View{Cell: "s", Until: 2e9, Limit: 1e6})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -206,14 +206,14 @@ func TestErrors(t *testing.T) {
 
 func TestCopiesAreLimited(t *testing.T) {
 	gang := []cell.Input{stress("s", `{"threads": 1, "block": "64KiB"}`)}
-	all, err := Copies(cell.Machine{}, gang, View{Cell: "s", Until: 1e8, Limit: 1e6})
+	all, _, err := Copies(cell.Machine{}, gang, View{Cell: "s", Until: 1e8, Limit: 1e6})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := Copies(cell.Machine{}, gang, View{Cell: "s", Until: 1e8, Limit: len(all)}); err != nil || len(got) != len(all) {
+	if got, _, err := Copies(cell.Machine{}, gang, View{Cell: "s", Until: 1e8, Limit: len(all)}); err != nil || len(got) != len(all) {
 		t.Errorf("at the limit of %d: %d copies, %v", len(all), len(got), err)
 	}
-	if _, err := Copies(cell.Machine{}, gang, View{Cell: "s", Until: 1e8, Limit: len(all) - 1}); err == nil || !strings.Contains(err.Error(), "simulate s: more than") {
+	if _, _, err := Copies(cell.Machine{}, gang, View{Cell: "s", Until: 1e8, Limit: len(all) - 1}); err == nil || !strings.Contains(err.Error(), "simulate s: more than") {
 		t.Errorf("below it: %v", err)
 	}
 }

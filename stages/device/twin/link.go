@@ -24,6 +24,7 @@ import (
 	"math"
 
 	"barograph/stages/device"
+	"barograph/stages/guard"
 )
 
 // A Link is what a simulation knows of one. The zero value of a field leaves out
@@ -70,11 +71,14 @@ type Load struct {
 	Directions  []device.Direction
 	Share       float64 // of the bandwidth, below 1 for pageable memory; 0: all of it
 	Rate        float64 // of the whole load; 0: no limit
-	Owed        int64   // by how long it is behind its rate at first; its bucket may hold less
-	Calls       int     // copies of each thread and direction; 0: without end
-	Overhead    int64   // time a copy holds its engine beside that of the link's copies
-	Gap         int64   // from a copy's end to the next one's submission, at least
-	Jitter      float64 // by how much that is longer, on average; it varies exponentially
+	// Guard lets copies go; nil: all as soon as they can. It wants one of its own for
+	// each load and run, and threads and outstanding as its shape says.
+	Guard    *guard.Guard
+	Owed     int64   // by how long it is behind its rate at first; its bucket may hold less
+	Calls    int     // copies of each thread and direction; 0: without end
+	Overhead int64   // time a copy holds its engine beside that of the link's copies
+	Gap      int64   // from a copy's end to the next one's submission, at least
+	Jitter   float64 // by how much that is longer, on average; it varies exponentially
 	// Late is by how much a thread that sleeps until its rate lets it go on wakes
 	// late, on average; how late varies exponentially.
 	Late float64
@@ -101,6 +105,8 @@ type Service struct {
 	// Notice returns how much later than without load the process sees a request's
 	// last output; nil: no later.
 	Notice func() int64
+	// Page is told each latency, for loads that follow it; nil: nobody is told.
+	Page *guard.Page
 	// Done is told of every answered request, and says whether there are to be more.
 	Done func(Call) bool
 }

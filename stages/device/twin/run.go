@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"barograph/stages/device"
+	"barograph/stages/guard"
 )
 
 const never = math.MaxInt64
@@ -52,6 +53,7 @@ type simulation struct {
 	queue   events
 	order   uint64
 	over    bool
+	held    []int32 // streams whose guard lets nothing go until a copy is over
 }
 
 // A stream is a queue of copies in one direction.
@@ -60,11 +62,18 @@ type stream struct {
 	process   int
 	load      int32 // whose it is; none: the service's
 	thread    int32
-	ready     int     // copies, with one in service
-	copies    []int64 // the service's: bytes of each
-	at        int     // of copies: the one that is served next
-	left      int64   // of a copy that was broken off; 0: none was
-	begun     int64   // when the copy in service or broken off began
+	ready     int      // copies, with one in service
+	copies    []int64  // the service's: bytes of each
+	at        int      // of copies: the one that is served next
+	left      int64    // of a copy that was broken off; 0: none was
+	begun     int64    // when the copy in service or broken off began
+	flights   []flight // of copies that a guard let go, the oldest first
+}
+
+// A flight is a copy that a guard let go.
+type flight struct {
+	pass  guard.Pass
+	since int64
 }
 
 const none = -1
@@ -234,7 +243,7 @@ func (s *simulation) finish(d device.Direction) {
 // A loading is a load with what it has done.
 type loading struct {
 	*Load
-	pace    device.Pacer
+	pace    guard.Bucket
 	made    []int // copies, of each stream from first on
 	first   int32
 	lengths [device.NumDirections][2]int64 // of a copy, alone and with copies the other way
@@ -245,7 +254,7 @@ func (s *simulation) add(load *Load) {
 	if share == 0 {
 		share = 1
 	}
-	l := loading{Load: load, pace: device.NewPacer(load.Rate, load.Block), first: int32(len(s.streams))}
+	l := loading{Load: load, pace: guard.NewBucket(load.Rate, load.Block), first: int32(len(s.streams))}
 	for _, d := range load.Directions {
 		for i, both := range []bool{false, true} {
 			l.lengths[d][i] = s.link.length(d, load.Block, share, both) + load.Overhead
@@ -282,8 +291,16 @@ func (s *simulation) next(id int32) {
 	if l.Calls > 0 && *made == l.Calls {
 		return
 	}
+	at, pass := s.now, guard.Pass{}
+	if l.Guard != nil {
+		ok := false
+		if pass, at, ok = l.Guard.Try(s.now, l.Block); !ok {
+			s.held = append(s.held, id)
+			return
+		}
+	}
 	*made++
-	at := max(s.now, l.pace.Reserve(s.now, l.Block))
+	at = max(at, l.pace.Reserve(at, l.Block))
 	if at > s.now {
 		if l.Late > 0 {
 			at += int64(l.Late * s.rng.ExpFloat64())
@@ -291,6 +308,9 @@ func (s *simulation) next(id int32) {
 		if l.Stalls > 0 && s.rng.Float64() < l.Stalls*float64(at-s.now)/1e9 {
 			at += int64(float64(l.Stall) * s.rng.ExpFloat64())
 		}
+	}
+	if l.Guard != nil {
+		s.streams[id].flights = append(s.streams[id].flights, flight{pass, at})
 	}
 	if at == s.now {
 		s.submit(id)
@@ -302,6 +322,11 @@ func (s *simulation) next(id int32) {
 // copied has a load's stream go on after a copy.
 func (s *simulation) copied(id int32, c device.Copy) {
 	l := &s.loads[s.streams[id].load]
+	if l.Guard != nil {
+		st := &s.streams[id]
+		l.Guard.Leave(st.flights[0].pass, st.flights[0].since, s.now)
+		st.flights = st.flights[:copy(st.flights, st.flights[1:])]
+	}
 	if l.Done != nil && !l.Done(int(s.streams[id].thread), c) {
 		s.over = true
 		return
@@ -310,6 +335,11 @@ func (s *simulation) copied(id int32, c device.Copy) {
 	if l.Jitter > 0 {
 		gap += int64(l.Jitter * s.rng.ExpFloat64())
 	}
+	// Whoever was held asks before the stream whose copy it was.
+	for _, held := range s.held {
+		s.at(s.now+gap, going, held)
+	}
+	s.held = s.held[:0]
 	s.at(s.now+gap, going, id)
 }
 
@@ -421,6 +451,9 @@ func (v *serving) deliver(s *simulation) {
 }
 
 func (v *serving) answer(s *simulation) {
+	if v.Page != nil {
+		v.Page.Tell(s.now - v.scheduled)
+	}
 	more := v.Done(Call{Scheduled: v.scheduled, Start: v.begun, Latency: s.now - v.scheduled})
 	v.n++
 	if !more || v.Due != nil && v.n == len(v.Due) {

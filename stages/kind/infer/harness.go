@@ -13,6 +13,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/stages/device/host"
+	"barograph/stages/guard"
 	"barograph/stages/result"
 
 	ort "github.com/yalue/onnxruntime_go"
@@ -31,6 +32,7 @@ type Harness struct {
 	moved   []int64                // how long weights took in each call of the last Time, in nanoseconds
 	due     []int64                // of the next timed calls, after the first is due; nil in a closed loop
 	percent int                    // of the garbage collector
+	page    *guard.Page            // on which a load's guard hears of each latency, or nil
 }
 
 // A Setup is what a harness is made of.
@@ -170,6 +172,14 @@ func (h *Harness) Time(ctx context.Context, n int, progress func(done int)) ([]S
 				return err
 			}
 			return h.session.call()
+		}
+	}
+	if page := h.page; page != nil {
+		untold := call
+		call = func() error {
+			err := untold()
+			page.Tell(cell.Now() - samples[done.Load()].Scheduled)
+			return err
 		}
 	}
 	before := observe()

@@ -349,6 +349,9 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 			err = errors.Join(err, guest.Leave(window))
 		}()
 	}
+	if h.page, err = stress.Victim(); err != nil {
+		return nil, about, err
+	}
 	p := patience{last: -1}
 	if _, err := h.Time(ctx, w.Warmup, func(done int) {
 		p.watch(c.Say, done, total)

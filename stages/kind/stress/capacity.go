@@ -45,7 +45,7 @@ func (t *task) capacity(ctx context.Context) error {
 	var taken []float64 // share of the CPUs that others had, by load
 	err = t.calibrate(directions, own, all, dev.Fit, func(l device.Load, cpus []int, while time.Duration) (float64, error) {
 		t.result.Notes = dev.Notes(l)
-		d, err := start(ctx, dev, l, 0, limit, cpus)
+		d, err := start(ctx, dev, l, nil, 0, limit, cpus)
 		if err != nil {
 			return 0, err
 		}
@@ -201,7 +201,7 @@ func Bandwidth(ctx context.Context, dev device.Device, l device.Load, cpus []int
 	if err != nil {
 		return 0, err
 	}
-	d, err := start(ctx, dev, l, 0, limit, cpus)
+	d, err := start(ctx, dev, l, nil, 0, limit, cpus)
 	if err != nil {
 		return 0, err
 	}

@@ -25,8 +25,8 @@ type Child struct {
 }
 
 // Begin starts a stressor's cell in a folder, which it makes. It inherits the
-// environment, and the CPUs of the calling thread.
-func Begin(ctx context.Context, dir string, w *With, spec cell.Spec) (*Child, error) {
+// environment, to which more variables are added, and the CPUs of the calling thread.
+func Begin(ctx context.Context, dir string, w *With, spec cell.Spec, environ ...string) (*Child, error) {
 	with, err := json.Marshal(w)
 	if err != nil {
 		return nil, err
@@ -36,7 +36,7 @@ func Begin(ctx context.Context, dir string, w *With, spec cell.Spec) (*Child, er
 		return nil, err
 	}
 	c := &Child{cmd: exec.CommandContext(ctx, self, "cell")}
-	c.cmd.Dir, c.cmd.Stderr = dir, os.Stderr
+	c.cmd.Dir, c.cmd.Stderr, c.cmd.Env = dir, os.Stderr, append(os.Environ(), environ...)
 	if err := os.Mkdir(dir, 0o777); err != nil {
 		return nil, err
 	}

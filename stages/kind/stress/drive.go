@@ -11,12 +11,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"gonum.org/v1/gonum/floats"
 
 	"barograph/pipeline/cell"
 	"barograph/stages/device"
 	"barograph/stages/device/host"
+	"barograph/stages/guard"
 )
 
 // A drive is a load while its threads copy.
@@ -24,10 +24,11 @@ type drive struct {
 	load  device.Load
 	rate  float64 // bytes per second; 0: no limit
 	limit int     // copies of all threads together
+	guard *guard.Guard
 
 	pace struct {
 		sync.Mutex
-		device.Pacer
+		guard.Bucket
 	}
 	tapes     []*tape        // of each thread, one per direction
 	frontiers []atomic.Int64 // per thread: no copy that is still to be recorded starts before
@@ -48,10 +49,10 @@ const idle = math.MaxInt64
 //
 // While a drive runs, nothing collects garbage, and every thread has a
 // processor of the Go scheduler to itself, so that only the kernel divides CPUs
-// between them.
-func start(ctx context.Context, dev device.Device, load device.Load, rate float64, limit int, cpus []int) (*drive, error) {
+// between them. A guard, where there is one, lets each copy go.
+func start(ctx context.Context, dev device.Device, load device.Load, g *guard.Guard, rate float64, limit int, cpus []int) (*drive, error) {
 	d := &drive{
-		load: load, rate: rate, limit: limit, frontiers: make([]atomic.Int64, load.Threads),
+		load: load, guard: g, rate: rate, limit: limit, frontiers: make([]atomic.Int64, load.Threads),
 		broken: make(chan struct{}), ended: make(chan struct{}),
 	}
 	if load.Threads > 0 {
@@ -59,7 +60,7 @@ func start(ctx context.Context, dev device.Device, load device.Load, rate float6
 			return nil, err
 		}
 	}
-	d.pace.Pacer = device.NewPacer(rate, load.Block)
+	d.pace.Bucket = guard.NewBucket(rate, load.Block)
 	d.tapes = newTapes(load, limit)
 	d.spare = spares(load.Threads, limit, d.ended)
 	gc, procs := debug.SetGCPercent(-1), runtime.GOMAXPROCS(0)
@@ -161,35 +162,42 @@ func (d *drive) thread(dev device.Device, i, cpu int, opened func(), begin <-cha
 	return d.copy(lane, d.tapes[i*n:(i+1)*n], &d.frontiers[i])
 }
 
+// A lot is the copies of one direction in a lane.
+type lot struct {
+	*tape
+	direction device.Direction
+	made      int   // submitted
+	flying    int   // of those, not done
+	latest    int64 // start of the one that finished last
+	flights   []flight
+}
+
+// A flight is a copy in flight.
+type flight struct {
+	pass      guard.Pass
+	submitted int64
+	alone     bool // when it was submitted, in its stream
+}
+
 // copy keeps copies in flight until the drive halts, and records each. Nothing
-// in it allocates.
+// in it allocates, but a guard's list of what is in flight at first.
 func (d *drive) copy(lane device.Lane, tapes []*tape, frontier *atomic.Int64) error {
-	var by [device.NumDirections]*tape
-	for i, dir := range d.load.Directions {
-		by[dir] = tapes[i]
-	}
-	var flying int
-	var latest [device.NumDirections]int64 // start of the last finished copy
-	var made [device.NumDirections]int     // submitted
-	submit := func(dir device.Direction) error {
-		if d.load.Calls > 0 && made[dir] == d.load.Calls || d.rate > 0 && !d.wait(flying, frontier) {
-			return nil
-		}
-		made[dir]++
-		flying++
-		return lane.Submit(dir)
-	}
+	var two [2]lot
+	lots := two[:len(tapes)]
 	now := cell.Now()
 	frontier.Store(now)
-	for _, dir := range d.load.Directions {
-		latest[dir] = now
+	var by [device.NumDirections]*lot
+	for i, dir := range d.load.Directions {
+		lots[i] = lot{tape: tapes[i], direction: dir, latest: now}
+		if d.guard != nil {
+			lots[i].flights = make([]flight, 0, d.load.Outstanding)
+		}
+		by[dir] = &lots[i]
 	}
+	flying := 0
 	for range d.load.Outstanding {
-		for _, dir := range d.load.Directions {
-			if d.halt.Load() {
-				break
-			}
-			if err := submit(dir); err != nil {
+		for i := range lots {
+			if err := d.submit(lane, &lots[i], &flying, frontier); err != nil {
 				return err
 			}
 		}
@@ -199,52 +207,87 @@ func (d *drive) copy(lane device.Lane, tapes []*tape, frontier *atomic.Int64) er
 		if err != nil {
 			return err
 		}
+		l := by[c.Direction]
 		flying--
-		if err := by[c.Direction].add(c, d.spare); err != nil {
+		l.flying--
+		d.leave(l, c)
+		if err := l.add(c, d.spare); err != nil {
 			return full(d.limit)
 		}
 		// A direction's copies finish in order, so those still in flight were
 		// not submitted before this one started.
-		latest[c.Direction] = c.Start
+		l.latest = c.Start
 		at := int64(idle)
-		for _, dir := range d.load.Directions {
-			at = min(at, latest[dir])
+		for i := range lots {
+			at = min(at, lots[i].latest)
 		}
 		frontier.Store(at)
-		if d.halt.Load() {
-			continue
-		}
-		if err := submit(c.Direction); err != nil {
-			return err
+		for i := range lots { // whichever the guard held back
+			for lots[i].flying < d.load.Outstanding {
+				before := flying
+				if err := d.submit(lane, &lots[i], &flying, frontier); err != nil {
+					return err
+				}
+				if flying == before {
+					break
+				}
+			}
 		}
 	}
 	frontier.Store(idle)
 	return nil
 }
 
-// wait sleeps until the bucket lets the next copy go; false means the drive
+// leave tells the guard of a copy that is done.
+func (d *drive) leave(l *lot, c device.Copy) {
+	if d.guard == nil {
+		return
+	}
+	f := l.flights[0]
+	l.flights = l.flights[:copy(l.flights, l.flights[1:])]
+	since := f.submitted
+	if f.alone { // its stream reached it at once
+		since = c.Start
+	}
+	d.guard.Leave(f.pass, since, c.End())
+}
+
+// submit puts the next copy of a lot in flight, unless the load has made its calls,
+// halts, or is held back by its guard.
+func (d *drive) submit(lane device.Lane, l *lot, flying *int, frontier *atomic.Int64) error {
+	if d.halt.Load() || d.load.Calls > 0 && l.made == d.load.Calls {
+		return nil
+	}
+	waits := d.rate > 0 || d.guard != nil
+	if waits && *flying == 0 { // no copy is still to be recorded
+		frontier.Store(idle)
+	}
+	if d.rate > 0 && !d.wait() {
+		return nil
+	}
+	if d.guard != nil {
+		pass, ok := d.guard.Enter(d.load.Block, *flying == 0, &d.halt)
+		if !ok {
+			return nil
+		}
+		l.flights = append(l.flights, flight{pass, cell.Now(), l.flying == 0})
+	}
+	if waits && *flying == 0 {
+		frontier.Store(cell.Now())
+	}
+	l.made++
+	l.flying++
+	*flying++
+	return lane.Submit(l.direction)
+}
+
+// wait sleeps until the bucket lets the next copy go; false means that the drive
 // halted first.
-func (d *drive) wait(flying int, frontier *atomic.Int64) bool {
+func (d *drive) wait() bool {
 	d.pace.Lock()
 	at := d.pace.Reserve(cell.Now(), d.load.Block)
 	d.pace.Unlock()
-	for !d.halt.Load() {
-		left := at - cell.Now()
-		if left <= 0 {
-			return true
-		}
-		if flying == 0 {
-			frontier.Store(idle)
-		}
-		// In the thread itself, which wakes sooner than a timer of the runtime
-		// could wake it, and in slices, to notice a halt.
-		ts := unix.NsecToTimespec(min(left, int64(20*time.Millisecond)))
-		_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &ts, nil) // EINTR only wakes early
-		if flying == 0 {
-			frontier.Store(cell.Now())
-		}
-	}
-	return false
+	return guard.Sleep(at, &d.halt)
 }
 
 // The rule by which a load is steady: bandwidth in three successive windows

@@ -277,7 +277,7 @@ func TestOutstanding(t *testing.T) {
 	load := device.Load{Threads: 2, Block: 1 << 20, Outstanding: 3, Directions: []device.Direction{device.H2D, device.D2H}}
 	procs := runtime.GOMAXPROCS(0)
 	var peak atomic.Int64
-	d, err := start(t.Context(), wire{each: 5 * time.Millisecond, peak: &peak}, load, 0, 1<<20, cpu(t))
+	d, err := start(t.Context(), wire{each: 5 * time.Millisecond, peak: &peak}, load, nil, 0, 1<<20, cpu(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,7 +316,7 @@ func TestOutstanding(t *testing.T) {
 // long copy does.
 func TestFrontier(t *testing.T) {
 	load := device.Load{Threads: 1, Block: 1 << 20, Outstanding: 1, Directions: []device.Direction{device.H2D}}
-	d, err := start(t.Context(), wire{each: time.Millisecond}, load, 10<<20, 1<<20, cpu(t)) // one copy in 100 ms
+	d, err := start(t.Context(), wire{each: time.Millisecond}, load, nil, 10<<20, 1<<20, cpu(t)) // one copy in 100 ms
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -331,7 +331,7 @@ func TestFrontier(t *testing.T) {
 	if err := d.stop(); err != nil {
 		t.Fatal(err)
 	}
-	d, err = start(t.Context(), wire{each: time.Second}, load, 0, 1<<20, cpu(t))
+	d, err = start(t.Context(), wire{each: time.Second}, load, nil, 0, 1<<20, cpu(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -348,7 +348,7 @@ func TestBrokenLanes(t *testing.T) {
 	boom := errors.New("boom")
 	load := device.Load{Threads: 3, Block: 1, Outstanding: 1, Directions: []device.Direction{device.H2D}}
 	for _, breaks := range []int{0, 1, 20} {
-		d, err := start(t.Context(), wire{each: 100 * time.Microsecond, breaks: breaks, fails: boom}, load, 0, 1<<20, cpu(t))
+		d, err := start(t.Context(), wire{each: 100 * time.Microsecond, breaks: breaks, fails: boom}, load, nil, 0, 1<<20, cpu(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -363,7 +363,7 @@ func TestBrokenLanes(t *testing.T) {
 
 func TestRecordIsFull(t *testing.T) {
 	load := device.Load{Threads: 1, Block: 1, Outstanding: 1, Directions: []device.Direction{device.H2D}}
-	d, err := start(t.Context(), wire{}, load, 0, 2*reelLength, cpu(t))
+	d, err := start(t.Context(), wire{}, load, nil, 0, 2*reelLength, cpu(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -380,7 +380,7 @@ func TestRecordIsFull(t *testing.T) {
 func TestCancel(t *testing.T) {
 	load := device.Load{Threads: 2, Block: 1 << 20, Outstanding: 1, Directions: []device.Direction{device.H2D}}
 	ctx, cancel := context.WithCancel(t.Context())
-	d, err := start(ctx, wire{each: time.Millisecond}, load, 1, 1<<20, cpu(t)) // tokens for the second copy come in days
+	d, err := start(ctx, wire{each: time.Millisecond}, load, nil, 1, 1<<20, cpu(t)) // tokens for the second copy come in days
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -402,7 +402,7 @@ func TestCancelBeforeLanesAreOpen(t *testing.T) {
 		cancel()
 		gate, ended := make(chan struct{}), make(chan error)
 		go func() {
-			d, err := start(ctx, wire{gate: gate}, load, 0, 1<<20, cpu(t))
+			d, err := start(ctx, wire{gate: gate}, load, nil, 0, 1<<20, cpu(t))
 			if d != nil {
 				t.Error("a load began")
 			}

@@ -9,11 +9,12 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/stages/device"
 	"barograph/stages/device/host"
+	"barograph/stages/guard"
 	"barograph/stages/result"
 )
 
 // load runs one load on a real device.
-func (t *task) load(ctx context.Context) error {
+func (t *task) load(ctx context.Context) (err error) {
 	rate, err := t.rate()
 	if err != nil {
 		return err
@@ -38,7 +39,12 @@ func (t *task) load(ctx context.Context) error {
 
 	// Threads wait busily: two on one CPU would keep one another from copying.
 	before := max(0, t.Seq-1) * load.Threads % len(own)
-	d, err := start(ctx, dev, load, rate, limit, slices.Concat(own[before:], own[:before]))
+	g, closing, err := t.guarded()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closing()) }()
+	d, err := start(ctx, dev, load, g, rate, limit, slices.Concat(own[before:], own[:before]))
 	if err != nil {
 		return err
 	}
@@ -49,7 +55,7 @@ func (t *task) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return t.finish(d.tapes)
+	return t.finish(d.tapes, g.Report())
 }
 
 // follow takes a running load through its trial, or through its duration where
@@ -148,10 +154,11 @@ func (t *task) trial(ctx context.Context, broken <-chan struct{}, cause *error) 
 }
 
 // finish computes what was achieved over the window and writes the copies.
-func (t *task) finish(tapes []*tape) error {
+func (t *task) finish(tapes []*tape, saw guard.Report) error {
 	if err := t.account(tapes); err != nil {
 		return err
 	}
+	t.guarding(saw)
 	t.Metric(map[string]float64{"achieved_bytes_per_s": t.result.Achieved})
 	f, err := t.Create(result.CopiesFile)
 	if err != nil {

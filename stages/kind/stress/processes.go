@@ -26,10 +26,14 @@ import (
 
 // Environ returns the variables that a cell of a trial is started with.
 func Environ(s *cell.Spec) map[string]string {
-	if !strings.HasPrefix(s.Machine.Device, "cuda") {
-		return nil
+	by := map[string]string{}
+	if strings.HasPrefix(s.Machine.Device, "cuda") {
+		by = mps.Environ(cmp.Or(s.During, s.ID), sharesMPS(s))
 	}
-	return mps.Environ(cmp.Or(s.During, s.ID), sharesMPS(s))
+	if page := pageOf(s); page != "" {
+		by[pagePath] = page
+	}
+	return by
 }
 
 // sharesMPS tells whether a cell's trial is one under MPS.
@@ -79,8 +83,8 @@ func (t *task) several(ctx context.Context) (err error) {
 		}
 	}()
 	for i := range n {
-		spec := cell.Spec{Stage: t.Stage, ID: fmt.Sprintf("%s process %d", t.ID, i+1), Machine: t.Machine, Background: t.Background, Seed: t.Seed, Seq: i + 1}
-		c, err := Begin(ctx, filepath.Join(folder, strconv.Itoa(i)), &w, spec)
+		spec := cell.Spec{Stage: t.Stage, ID: fmt.Sprintf("%s process %d", t.ID, i+1), Machine: t.Machine, Background: t.Background, Seed: t.Seed, Seq: i + 1, Inputs: t.Inputs}
+		c, err := Begin(ctx, filepath.Join(folder, strconv.Itoa(i)), &w, spec, guardProcesses+"="+strconv.Itoa(n))
 		if err != nil {
 			return err
 		}
@@ -146,6 +150,11 @@ func (t *task) join(of []*result.Stress) {
 		r.Achieved += x.Achieved
 		r.Copies += x.Copies
 		r.Rate += x.Rate
+		if g := x.Guard; i > 0 && g != nil {
+			r.Guard.Longest = max(r.Guard.Longest, g.Longest)
+			r.Guard.Violations += g.Violations
+			r.Guard.Share += g.Share
+		}
 		r.Steady = r.Steady && x.Steady
 		for _, d := range slices.Sorted(maps.Keys(x.AchievedBy)) {
 			r.AchievedBy[d] += x.AchievedBy[d]

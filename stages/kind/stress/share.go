@@ -15,6 +15,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/stages/device"
 	"barograph/stages/device/host"
+	"barograph/stages/guard"
 	"barograph/stages/result"
 )
 
@@ -100,9 +101,11 @@ func (t *task) receive(listener *net.UnixListener, told result.Stress) (r result
 
 // A Guest is a load in the process of an inference.
 type Guest struct {
-	task  *task
-	drive *drive
-	conn  net.Conn
+	task    *task
+	drive   *drive
+	guard   *guard.Guard
+	closing func() error // of the guard's page
+	conn    net.Conn
 }
 
 // Join looks for a load in the cell's trial that is to share its process, and
@@ -155,7 +158,10 @@ func join(ctx context.Context, c *cell.Cell, load string, w *With) (_ *Guest, er
 		return nil, err
 	}
 	r.Notes = append(dev.Notes(l), "the threads are the inference's process's own")
-	if g.drive, err = start(ctx, dev, l, r.Rate, limit, r.CPUs); err != nil {
+	if g.guard, g.closing, err = g.task.guarded(); err != nil {
+		return nil, err
+	}
+	if g.drive, err = start(ctx, dev, l, g.guard, r.Rate, limit, r.CPUs); err != nil {
 		return nil, err
 	}
 	if l.Threads > 0 && l.Calls == 0 {
@@ -176,6 +182,9 @@ func (g *Guest) Leave(window [2]int64) (err error) {
 	g.task.result.Window = window
 	if err := g.task.account(g.drive.tapes); err != nil {
 		return err
+	}
+	if g.task.guarding(g.guard.Report()); g.closing() != nil {
+		return errors.New("unmap the load's page")
 	}
 	if err := json.NewEncoder(g.conn).Encode(&g.task.result); err != nil {
 		return fmt.Errorf("hand the load's result over: %w", err)

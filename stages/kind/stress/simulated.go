@@ -47,7 +47,10 @@ func (t *task) simulatedLoad(ctx context.Context) error {
 	if v.Limit, err = maxCopies(); err != nil {
 		return err
 	}
-	copies, err := sim.Copies(t.Machine, gang, v)
+	if _, _, err := t.guarded(); err != nil { // for what it promises; those of the simulation keep it
+		return err
+	}
+	copies, saw, err := sim.Copies(t.Machine, gang, v)
 	if err != nil {
 		return err
 	}
@@ -64,7 +67,7 @@ func (t *task) simulatedLoad(ctx context.Context) error {
 	if byCalls {
 		t.result.Window = span(tapes)
 	}
-	return t.finish(tapes)
+	return t.finish(tapes, saw)
 }
 
 // simulatedCapacity calibrates the simulated link by the same sweep as a real
@@ -85,7 +88,7 @@ func (t *task) simulatedCapacity(ctx context.Context) error {
 			return 0, err
 		}
 		const from, to = int64(1e9), int64(2e9)
-		copies, err := sim.Copies(t.Machine, []cell.Input{{Kind: "stress", ID: t.ID, With: with}}, sim.View{Cell: t.ID, Until: to, Limit: 1 << 25})
+		copies, _, err := sim.Copies(t.Machine, []cell.Input{{Kind: "stress", ID: t.ID, With: with}}, sim.View{Cell: t.ID, Until: to, Limit: 1 << 25})
 		if err != nil {
 			return 0, err
 		}

@@ -34,6 +34,11 @@
 // is the link, and both are refused; on a simulated link they hold up nothing, by
 // construction.
 //
+// Under a policy of package guard its streams copy chunks in the place of threads that
+// copy blocks. The result says the bound on what a victim's copy can wait, or why there
+// is none, and for how long copies were in flight. The capacity comes from a
+// calibration among the inputs.
+//
 // With sharing: process the threads are the inference's process's own, and use
 // its GPU context; the cell tells that process the rate, and is told what was
 // copied. With sharing: mps the trial's processes share the GPU through a server of
@@ -63,6 +68,7 @@ import (
 	"barograph/stages/device/mps"
 	"barograph/stages/device/setting"
 	"barograph/stages/device/sim"
+	"barograph/stages/guard"
 	"barograph/stages/result"
 )
 
@@ -77,6 +83,7 @@ type With struct {
 	Direction   string        `json:"direction" enum:"h2d,d2h,both,d2d,h2h" doc:"mode load: host to device, device to host, or both at once; d2d and h2h copy within the device's or the host's memory and leave the link idle"`
 	Memory      string        `json:"memory" enum:"pinned,pageable" doc:"page-locked or pageable host memory"`
 	Rate        unit.Rate     `json:"rate" doc:"mode load: what all threads together are held to, such as 2GB/s or 50% of capacity; max is no limit"`
+	Policy      guard.Policy  `json:"policy,omitzero" doc:"mode load: how copies are let onto the link, such as {window: {chunk: 2MiB, streams: 2}}, or the text window chunk=2MiB streams=2: none, chunks, window, rate, duty or loop; its streams and chunks take the place of threads, block and outstanding"`
 	Sharing     string        `json:"sharing" enum:"separate,process,mps" doc:"mode load: threads in a process of their own, in the inference's process and GPU context, or in one of their own that shares the GPU through NVIDIA's MPS, whose daemon is the trial's own"`
 	Calls       int           `json:"calls,omitempty" min:"0" max:"33554432" doc:"mode load: copies that each thread makes in each direction, such as 300; 0: until its trial ends"`
 	Settle      unit.Duration `json:"settle" doc:"how long a load may take to become steady"`
@@ -106,12 +113,15 @@ func Kind() *cell.Kind {
 		},
 		Check:    func(_, device string, with any) error { return with.(*With).check(device) },
 		CheckSim: sim.Check,
-		Lacks: func(_ string, with any) error {
+		Lacks: func(device string, with any) error {
 			if with.(*With).Sharing == "mps" {
-				return mps.Lacks()
+				if err := mps.Lacks(); err != nil {
+					return err
+				}
 			}
-			return nil
+			return with.(*With).lacksRoom(device)
 		},
+		Alone:   unaccompanied,
 		Environ: Environ,
 		Setting: setting.Of,
 		Prepare: prepare,
@@ -127,6 +137,9 @@ const mostThreads = 8192
 // fit. A GPU is not opened for it: its first load does.
 func prepare(_ context.Context, c *cell.Cell) error {
 	w := c.With.(*With)
+	if none := w.foretell(c.Machine); none != nil {
+		c.Say(fmt.Sprintf("policy %s, sharing: %s: %v", w.Policy, w.Sharing, none))
+	}
 	l, err := w.load(w.Direction)
 	l.Threads *= max(1, w.Processes)
 	if err != nil || w.Mode != "load" || l.Threads == 0 {
@@ -149,6 +162,9 @@ func (w *With) check(on string) error {
 	capacity, parameter, directions := w.Mode == "capacity", "directions", w.Directions
 	if w.Mode == "load" {
 		parameter, directions = "direction", []string{w.Direction}
+	}
+	if err := w.checkPolicy(); err != nil {
+		return err
 	}
 	for _, name := range directions {
 		ways, err := device.Directions(name)
@@ -193,13 +209,13 @@ func (w *With) check(on string) error {
 	return nil
 }
 
-// load returns the parameters as the device seam takes them.
+// load returns the parameters as the device seam takes them, under their policy.
 func (w *With) load(direction string) (device.Load, error) {
 	directions, err := device.Directions(direction)
-	return device.Load{
+	return w.shaped(device.Load{
 		Threads: w.Threads, Block: int64(w.Block), Outstanding: w.Outstanding,
 		Directions: directions, Pageable: w.Memory == "pageable", Calls: w.Calls,
-	}, err
+	}), err
 }
 
 // A task is a cell at work: where its result grows.
@@ -223,6 +239,9 @@ func run(ctx context.Context, c *cell.Cell) error {
 		Mode: w.Mode, Device: c.Machine.Device, Threads: w.Threads, Block: int64(w.Block), Outstanding: w.Outstanding,
 		Direction: w.Direction, Memory: w.Memory, Steady: true,
 	}}
+	if t.Background {
+		defer removePage()
+	}
 	var err error
 	switch capacity, simulated := w.Mode == "capacity", c.Machine.Device == "sim"; {
 	case capacity && simulated:
@@ -304,13 +323,20 @@ func (t *task) rate() (float64, error) {
 			t.result.Capacity[d] = max(v, t.result.Capacity[d])
 		}
 	}
-	capacity := t.result.Capacity[t.with.Direction]
-	if h2d, d2h := t.result.Capacity["h2d"], t.result.Capacity["d2h"]; t.with.Direction == "both" && capacity == 0 && h2d > 0 && d2h > 0 {
-		capacity = h2d + d2h
-	}
+	capacity := t.capacityOf()
 	if t.with.Rate.Share > 0 && capacity == 0 {
 		return 0, cell.Hint(fmt.Errorf("rate %v of a capacity that is not known: no calibration of device %s, direction %s", t.with.Rate, t.Machine.Device, t.with.Direction),
 			"add a stage {uses: stress, with: {mode: capacity, directions: [%s]}} and name it in needs:", t.with.Direction)
 	}
 	return t.with.Rate.Of(capacity), nil
+}
+
+// capacityOf returns the capacity of the load's direction, as far as the task was told;
+// 0: it was not.
+func (t *task) capacityOf() float64 {
+	capacity := t.result.Capacity[t.with.Direction]
+	if h2d, d2h := t.result.Capacity["h2d"], t.result.Capacity["d2h"]; t.with.Direction == "both" && capacity == 0 && h2d > 0 && d2h > 0 {
+		capacity = h2d + d2h
+	}
+	return capacity
 }

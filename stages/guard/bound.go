@@ -1,0 +1,113 @@
+package guard
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// A Queue is how copies of one direction wait for a link.
+type Queue int
+
+const (
+	// FIFO serves copies in the order in which they were submitted.
+	FIFO Queue = iota
+	// Turns is a GPU's copy engine: between processes it takes turns of a fixed
+	// length while both have copies ready; within one it stays with a stream that has
+	// more ready.
+	Turns
+	// Shared is a bus on which no copy waits for another: all become slower.
+	Shared
+)
+
+// A Link is what a bound rests on.
+type Link struct {
+	Capacity float64 // bytes per second, calibrated
+	Queue    Queue
+	// Overhead is how long a copy holds the link beside its bytes.
+	Overhead time.Duration
+	// Constant is what a bound allows beside the copies in flight: noticing that a
+	// copy is done, and copies of others that the link served in between.
+	Constant time.Duration // such as [Constant]
+	// Processes that copy, beside that of the victim; 0: the victim's own does.
+	Processes int
+}
+
+// Constant is room for a victim's copies of 400 KB, and for noticing ends, on PCIe of
+// the third generation and later.
+const Constant = 50 * time.Microsecond
+
+// A Shape is what is in flight on a link: so many streams in each process, and in
+// each stream so many copies of a chunk.
+type Shape struct {
+	Streams  int
+	Chunk    int64 // bytes
+	InFlight int
+}
+
+// Bytes returns those in flight at most.
+func (s Shape) Bytes() float64 { return float64(s.Streams) * float64(s.InFlight) * float64(s.Chunk) }
+
+// Shape returns what a load of so many streams, blocks and blocks in flight becomes
+// under the policy.
+func (p Policy) Shape(load Shape) Shape {
+	switch p.Name {
+	case "chunks":
+		per := (load.Chunk + int64(p.Chunk) - 1) / int64(p.Chunk)
+		return Shape{load.Streams, int64(p.Chunk), int(min(per*int64(load.InFlight), math.MaxInt32))}
+	case "rate":
+		if p.Chunk > 0 {
+			load.Chunk = int64(p.Chunk)
+		}
+		return load
+	case "window", "duty", "loop":
+		return Shape{p.Streams, int64(p.Chunk), p.InFlight}
+	}
+	return load
+}
+
+// ErrNoBound is why a victim's copy may wait for as long as the load goes on.
+var ErrNoBound = errors.New("no bound")
+
+// mostStreams is for how many streams of one process a GPU's copy engine was seen to
+// let another's copy through after one copy of each.
+const mostStreams = 2
+
+// Bound returns how long a victim's copy can wait behind copies of a load under the
+// policy: the bytes that are in flight over the capacity, each copy's overhead, and
+// the link's constant; under duty, the time in which copies begin too. Where nothing
+// bounds the wait the error is an [ErrNoBound] and says why.
+func (p Policy) Bound(load Shape, l Link) (time.Duration, error) {
+	s := p.Shape(load)
+	streams := s.Streams * max(1, l.Processes)
+	if p.Credit > 0 {
+		streams = min(streams, p.Credit)
+	}
+	none := func(format string, args ...any) (time.Duration, error) {
+		return 0, fmt.Errorf("%w: %s", ErrNoBound, fmt.Sprintf(format, args...))
+	}
+	duty := p.Name == "duty"
+	switch {
+	case !(l.Capacity > 0):
+		return none("the link's capacity is not known")
+	case l.Queue == Shared:
+		return none("on a shared bus no copy waits for another, and all become slower")
+	case l.Queue == FIFO:
+	case l.Processes > 0 && streams*s.InFlight > 1 && !duty:
+		return none("%d copies ready in other processes bring about the copy engine's turns, and a victim's copy waits for a whole one", streams*s.InFlight)
+	case s.InFlight > 1 && !duty:
+		return none("the copy engine stays with a stream that has more ready, and each has %d copies", s.InFlight)
+	case l.Processes == 0 && streams > mostStreams && !duty:
+		return none("beside %d streams a victim's copy was seen to wait for longer than one copy of each", streams)
+	}
+	one := float64(l.Overhead) + float64(s.Chunk)/l.Capacity*1e9
+	wait := float64(streams*s.InFlight)*one + float64(l.Constant)
+	if duty {
+		wait += float64(p.On)
+	}
+	if wait > math.MaxInt64/2 {
+		return none("what is in flight takes longer than can be told")
+	}
+	return time.Duration(math.Ceil(wait)), nil
+}

@@ -1,0 +1,298 @@
+package guard_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"barograph/pipeline/cell"
+	"barograph/stages/device"
+	"barograph/stages/device/twin"
+	"barograph/stages/guard"
+)
+
+func parse(t testing.TB, text string) guard.Policy {
+	t.Helper()
+	p, err := guard.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// Copies 64 MiB by two streams that have one chunk of 2 MiB in flight each, over a
+// link of 55 GB/s. A victim in the same process waits for two chunks at most, and for
+// what the link's constant allows.
+func ExampleGuard_Copy() {
+	policy, err := guard.Parse("window chunk=2MiB streams=2")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	link := guard.Link{Capacity: 55e9, Queue: guard.Turns, Constant: 50 * time.Microsecond}
+	load := guard.Shape{Streams: 16, Chunk: 64 << 20, InFlight: 1}
+	fmt.Println(policy.Bound(load, link))
+
+	g, err := guard.New(policy, load, link, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	from, to := bytes.Repeat([]byte{1}, 64<<20), make([]byte, 64<<20)
+	memory := guard.Memory{To: to, From: from}
+	err = g.Copy(context.Background(), []guard.Stream{memory, memory}, int64(len(from)))
+	fmt.Println(err, bytes.Equal(from, to), g.Report().Copies)
+
+	naive, err := guard.Parse("chunks chunk=2MiB")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = naive.Bound(load, link)
+	fmt.Println(err)
+	// Output:
+	// 126.261µs <nil>
+	// <nil> true 32
+	// no bound: the copy engine stays with a stream that has more ready, and each has 32 copies
+}
+
+// h100 is a link like that of an H100, with turns.
+func h100() twin.Link {
+	l := twin.Link{Overhead: 2.7e3, Switch: 1e3}
+	for d := range l.Bandwidth {
+		l.Bandwidth[d], l.Turn[d] = 55e9, 1.05e6
+	}
+	return l
+}
+
+// A trial is a victim of 1 ms and 396 KiB beside a load under a policy, simulated.
+// It returns the largest wait of a call for the link and how many calls there were.
+func trial(t testing.TB, policy string, link twin.Link, of guard.Link, process int, until int64) (largest time.Duration, calls int, r guard.Report) {
+	t.Helper()
+	p := parse(t, policy)
+	load := guard.Shape{Streams: 16, Chunk: 64 << 20, InFlight: 1}
+	page := guard.NewPage()
+	g, err := guard.New(p, load, of, page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := g.Shape()
+	l := twin.Load{
+		Process: process, Threads: s.Streams, Block: s.Chunk, Outstanding: s.InFlight, Directions: []device.Direction{device.D2H},
+		Guard: g, Gap: 5e3, Jitter: 2e3,
+	}
+	const out = 396 << 10
+	alone := link.Copies(nil, []int64{out}, false)
+	rng := rand.New(rand.NewPCG(1, 2))
+	compute := int64(0)
+	service := &twin.Service{
+		Start: 1e6, Out: []int64{out}, Page: page,
+		Compute: func() int64 { compute = 1e6 + rng.Int64N(1e5); return compute },
+		Done: func(c twin.Call) bool {
+			largest = max(largest, time.Duration(c.Latency-compute-alone))
+			calls++
+			return true
+		},
+	}
+	link.Run([]twin.Load{l}, service, until, 1)
+	return largest, calls, g.Report()
+}
+
+// A million simulated copies beside a victim: not one wait beyond the bound, neither
+// of the victim nor of the copies themselves.
+func TestMillionCopies(t *testing.T) {
+	seconds := int64(65)
+	if testing.Short() {
+		seconds = 4
+	}
+	of := guard.Link{Capacity: 55e9, Queue: guard.Turns, Overhead: 3700, Constant: 50 * time.Microsecond}
+	for _, tt := range []struct {
+		policy  string
+		process int
+	}{{"window chunk=2MiB streams=2", 0}, {"window chunk=2MiB", 1}, {"window chunk=2MiB streams=2 credit=1", 1}} {
+		of.Processes = tt.process
+		bound, err := parse(t, tt.policy).Bound(guard.Shape{Streams: 16, Chunk: 64 << 20, InFlight: 1}, of)
+		if err != nil {
+			t.Fatal(err)
+		}
+		largest, calls, r := trial(t, tt.policy, h100(), of, tt.process, seconds*1e9)
+		t.Logf("%s, process %d: bound %v; %d calls, largest wait %v; %d copies, longest %v", tt.policy, tt.process, bound, calls, largest, r.Copies, r.Longest)
+		if largest > bound-of.Constant || r.Longest > bound || r.Violations != 0 || r.Bound != bound || r.Copies < 16e3*seconds || calls < int(800*seconds) {
+			t.Errorf("%s: bound %v, but the victim waited %v, a copy %v, %d violations", tt.policy, bound, largest, r.Longest, r.Violations)
+		}
+	}
+}
+
+// What has no bound has none: naive chunks let next to no call through, and two
+// copies ready in another process cost a turn.
+func TestNoBound(t *testing.T) {
+	of := guard.Link{Capacity: 55e9, Queue: guard.Turns}
+	if _, calls, _ := trial(t, "chunks chunk=1MiB", h100(), of, 0, 1e9); calls > 10 {
+		t.Errorf("naive chunks let %d calls through in a second", calls)
+	}
+	of.Processes = 1
+	if largest, _, _ := trial(t, "window chunk=4MiB streams=2", h100(), of, 1, 1e9); largest < 900*time.Microsecond {
+		t.Errorf("two copies ready in another process held the victim up by %v at most, want a turn", largest)
+	}
+}
+
+// The loop finds a window that keeps the victim's target, where it begins with one
+// that does not.
+func TestLoopHoldsTarget(t *testing.T) {
+	of := guard.Link{Capacity: 55e9, Queue: guard.Turns, Processes: 1}
+	wait := func(policy string) (kept float64, late int) {
+		page := guard.NewPage()
+		g, err := guard.New(parse(t, policy), guard.Shape{Streams: 2, Chunk: 4 << 20, InFlight: 1}, of, page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := int64(0)
+		l := twin.Load{
+			Process: 1, Threads: 2, Block: 4 << 20, Outstanding: 1, Directions: []device.Direction{device.D2H}, Guard: g, Gap: 5e3,
+			Done: func(_ int, c device.Copy) bool { sum += c.Bytes; return true },
+		}
+		// It computes for a little longer than a turn, and so waits for two.
+		service := &twin.Service{Out: []int64{396 << 10}, Page: page, Compute: func() int64 { return 1.2e6 }, Done: func(c twin.Call) bool {
+			if c.Scheduled > 1e9 && c.Latency > 1.4e6 {
+				late++
+			}
+			return true
+		}}
+		link := h100()
+		link.Run([]twin.Load{l}, service, 4e9, 1)
+		return float64(sum) / 4 / 55e9, late
+	}
+	_, late := wait("window chunk=4MiB streams=2")
+	kept, loop := wait("loop target=1.4ms chunk=4MiB streams=2 cool_down=10s")
+	if late < 1000 || loop != 0 || kept < 0.85 {
+		t.Errorf("%d calls came late under the window and %d under the loop, which kept %.2f of the link", late, loop, kept)
+	}
+}
+
+// Two guards on one page, as in two processes, never have more copies in flight than
+// the credits.
+func TestSharedCredit(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "page")
+	var flying, most, made atomic.Int64
+	var all sync.WaitGroup
+	for range 2 {
+		page, err := guard.OpenPage(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer page.Close()
+		g, err := guard.New(parse(t, "window chunk=64KiB streams=2 credit=3"), guard.Shape{Streams: 2, Chunk: 1 << 20, InFlight: 1}, guard.Link{}, page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var halt atomic.Bool
+		for range 2 {
+			all.Go(func() {
+				for range 2000 {
+					p, ok := g.Enter(1, true, &halt)
+					if !ok {
+						t.Error("halted")
+						return
+					}
+					n := flying.Add(1)
+					for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+					}
+					now := cell.Now()
+					flying.Add(-1)
+					g.Leave(p, now, cell.Now())
+					made.Add(1)
+				}
+			})
+		}
+	}
+	all.Wait()
+	if most.Load() > 3 || made.Load() != 8000 {
+		t.Errorf("%d copies in flight with a credit of 3, %d made", most.Load(), made.Load())
+	}
+}
+
+// A rate is held by the clock, and no copy begins in a gap.
+func TestPaced(t *testing.T) {
+	g, err := guard.New(parse(t, "rate rate=100MB/s"), guard.Shape{Streams: 1, Chunk: 64 << 10, InFlight: 1}, guard.Link{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var halt atomic.Bool
+	sum, begun := 0.0, time.Now()
+	for time.Since(begun) < 100*time.Millisecond {
+		p, ok := g.Enter(64<<10, true, &halt)
+		if !ok {
+			t.Fatal("halted")
+		}
+		g.Leave(p, 0, 1)
+		sum += 64 << 10
+	}
+	// The bucket makes up for time lost, and so only too much is wrong on a busy machine.
+	if want := 100e6 * time.Since(begun).Seconds(); sum > want+128<<10 || sum == 0 {
+		t.Errorf("%g bytes, and the rate allows %g", sum, want)
+	}
+
+	if g, err = guard.New(parse(t, "duty on=2ms off=8ms chunk=64KiB"), guard.Shape{}, guard.Link{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	for now := int64(0); now < 30e6; now += 1e5 {
+		_, at, ok := g.Try(now, 1)
+		want := now
+		if now%10e6 >= 2e6 {
+			want = now - now%10e6 + 10e6
+		}
+		if !ok || at != want {
+			t.Fatalf("at %d ns a copy may begin at %d, want %d", now, at, want)
+		}
+	}
+}
+
+type broken struct{ after int }
+
+func (b *broken) Submit(int64, int64) error {
+	if b.after--; b.after < 0 {
+		return errors.New("the link is down")
+	}
+	return nil
+}
+func (b *broken) Wait() error { return nil }
+
+// An error of a stream ends the others, and one that is cancelled ends early.
+func TestCopyEnds(t *testing.T) {
+	g, err := guard.New(parse(t, "window chunk=1 streams=2 in_flight=3"), guard.Shape{Streams: 1, Chunk: 1, InFlight: 1}, guard.Link{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	streams := []guard.Stream{&broken{after: 100}, &broken{after: 1 << 30}}
+	if err := g.Copy(context.Background(), streams, 1<<40); err == nil || !strings.Contains(err.Error(), "the link is down") {
+		t.Errorf("a broken stream gave %v", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	if err := g.Copy(ctx, []guard.Stream{&broken{after: 1 << 30}, &broken{after: 1 << 30}}, 1<<40); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a cancelled copy gave %v", err)
+	}
+	if err := g.Copy(context.Background(), streams[:1], 1); err == nil || !strings.Contains(err.Error(), "1 streams, and policy") {
+		t.Errorf("too few streams gave %v", err)
+	}
+}
+
+// What is not a page is not taken for one.
+func TestOpenPage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "page")
+	if err := os.WriteFile(path, []byte("something else"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := guard.OpenPage(path); err == nil || !strings.Contains(err.Error(), "holds something else") {
+		t.Errorf("opened it: %v", err)
+	}
+}

@@ -1,0 +1,154 @@
+package guard
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	slots = 64   // credits that a page has room for
+	told  = 4096 // latencies that it keeps
+	magic = 0x6472617567_0001
+)
+
+// A layout is a page's memory: words that processes change without a lock.
+type layout struct {
+	magic   atomic.Uint64
+	bell    atomic.Uint32       // changes whenever a credit is given back
+	waiting atomic.Int32        // who sleep until then
+	holders [slots]atomic.Int64 // process of each credit that is out, or 0
+	count   atomic.Uint64       // latencies told
+	ring    [told]atomic.Int64
+}
+
+// A Page is memory that copiers and their victim share: the credits that let copies
+// go, and the latencies that the victim tells. A credit whose process has ended is
+// taken back.
+type Page struct {
+	*layout
+	memory []byte // mapped, or nil
+}
+
+// NewPage returns a page for this process alone.
+func NewPage() *Page { return &Page{layout: new(layout)} }
+
+// OpenPage maps the page at a path, which it makes where there is none. Whoever
+// makes a page removes its file.
+func OpenPage(path string) (*Page, error) {
+	fail := func(err error) (*Page, error) { return nil, fmt.Errorf("share a page at %s: %w", path, err) }
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fail(err)
+	}
+	defer f.Close()
+	size := int64(unsafe.Sizeof(layout{}))
+	info, err := f.Stat()
+	if err == nil && info.Size() != 0 && info.Size() != size {
+		err = errors.New("the file holds something else")
+	}
+	if err == nil {
+		err = f.Truncate(size)
+	}
+	if err != nil {
+		return fail(err)
+	}
+	memory, err := unix.Mmap(int(f.Fd()), 0, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return fail(err)
+	}
+	p := &Page{layout: (*layout)(unsafe.Pointer(&memory[0])), memory: memory}
+	if !p.magic.CompareAndSwap(0, magic) && p.magic.Load() != magic {
+		return fail(errors.Join(errors.New("the file holds something else"), p.Close()))
+	}
+	return p, nil
+}
+
+// Close unmaps a page.
+func (p *Page) Close() error {
+	if p.memory == nil {
+		return nil
+	}
+	return unix.Munmap(p.memory)
+}
+
+// Tell adds a latency of the victim, in nanoseconds. It takes some nanoseconds and
+// never waits. One process at a time tells.
+func (p *Page) Tell(latency int64) {
+	n := p.count.Load()
+	p.ring[n%told].Store(latency)
+	p.count.Store(n + 1)
+}
+
+// latencies appends those told from a count on, as far as they are kept, and
+// returns the next count.
+func (p *Page) latencies(from uint64, into []int64) ([]int64, uint64) {
+	n := p.count.Load()
+	if n > told && from < n-told {
+		from = n - told
+	}
+	for ; from < n; from++ {
+		into = append(into, p.ring[from%told].Load())
+	}
+	return into, n
+}
+
+var process = int64(os.Getpid())
+
+// take takes one of the first so many credits, if one is there.
+func (p *Page) take(limit int) (slot int, ok bool) {
+	for i := range min(limit, slots) {
+		if p.holders[i].Load() == 0 && p.holders[i].CompareAndSwap(0, process) {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// give gives a credit back.
+func (p *Page) give(slot int) {
+	p.holders[slot].Store(0)
+	p.bell.Add(1)
+	if p.waiting.Load() > 0 {
+		p.futex(futexWake, 1, nil)
+	}
+}
+
+// await returns once a credit was given back since the bell's state, or after a
+// while. It looks again and again at first: to be woken takes longer than a small
+// copy.
+func (p *Page) await(bell uint32) {
+	const busily, asleep = 100 * time.Microsecond, time.Millisecond
+	for begun := time.Now(); time.Since(begun) < busily; runtime.Gosched() {
+		if p.bell.Load() != bell {
+			return
+		}
+	}
+	p.waiting.Add(1)
+	ts := unix.NsecToTimespec(int64(asleep))
+	p.futex(futexWait, bell, &ts)
+	p.waiting.Add(-1)
+}
+
+// Operations of futex(2), between processes.
+const futexWait, futexWake = 0, 1
+
+// futex calls the kernel; whoever is not woken looks again by itself.
+func (p *Page) futex(op int, v uint32, ts *unix.Timespec) {
+	_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&p.bell)), uintptr(op), uintptr(v), uintptr(unsafe.Pointer(ts)), 0, 0)
+}
+
+// recover takes back the credits of processes that have ended.
+func (p *Page) recover() {
+	for i := range p.holders {
+		if pid := p.holders[i].Load(); pid > 0 && pid != process && errors.Is(unix.Kill(int(pid), 0), unix.ESRCH) && p.holders[i].CompareAndSwap(pid, 0) {
+			p.bell.Add(1)
+		}
+	}
+}

@@ -1,0 +1,267 @@
+package guard
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"barograph/pipeline/cell/unit"
+	"barograph/pipeline/source"
+)
+
+// A Policy says how bulk copies are let onto a link. Its zero value is none. In a
+// study it is a mapping, {window: {chunk: 2MiB, streams: 2}}, or the same as a text,
+// window chunk=2MiB streams=2, which may be a value of an axis.
+type Policy struct {
+	Name string // none, chunks, window, rate, duty or loop; empty is none
+	Keys
+}
+
+// Keys are the parameters of policies. A policy takes some of them, and has
+// defaults for those.
+type Keys struct {
+	Chunk    unit.Size     `json:"chunk,omitempty"`     // bytes of a copy; 0, where a policy allows it: the block that was asked for
+	InFlight int           `json:"in_flight,omitempty"` // copies that each stream has submitted and not seen done, at most
+	Streams  int           `json:"streams,omitempty"`   // of each process
+	Credit   int           `json:"credit,omitempty"`    // copies in flight of all processes together, at most; 0: each has its own
+	Rate     *unit.Rate    `json:"rate,omitempty"`      // of all streams together
+	On       unit.Duration `json:"on,omitempty"`        // in which copies may begin
+	Off      unit.Duration `json:"off,omitempty"`       // in which none begins
+	Target   unit.Duration `json:"target,omitempty"`    // that the victim's p99 is to stay below
+	Dwell    unit.Duration `json:"dwell,omitempty"`     // over which the p99 is taken
+	CoolDown unit.Duration `json:"cool_down,omitempty"` // after a step down, before a step up
+}
+
+// A kind is a policy's name with what it takes.
+type kind struct {
+	name     string
+	doc      string
+	takes    []string
+	required []string
+	defaults Keys
+}
+
+var kinds = []kind{
+	{name: "none", doc: "every copy as it is asked for"},
+	{name: "chunks", doc: "blocks divided, and all chunks of a block submitted at once: the negative control", takes: []string{"chunk"}, required: []string{"chunk"}},
+	{
+		name: "window", doc: "few streams, and in each a fixed number of chunks in flight", takes: []string{"chunk", "in_flight", "streams", "credit"},
+		required: []string{"chunk"}, defaults: Keys{InFlight: 1, Streams: 1},
+	},
+	{name: "rate", doc: "a token bucket for all streams", takes: []string{"rate", "chunk"}, required: []string{"rate"}},
+	{
+		name: "duty", doc: "copies begin for a while, and then for a while none does", takes: []string{"on", "off", "chunk", "streams"},
+		required: []string{"on", "off", "chunk"}, defaults: Keys{InFlight: 1, Streams: 1},
+	},
+	{
+		name: "loop", doc: "a window that narrows while the victim's p99 lies above a target, and then a rate",
+		takes: []string{"target", "chunk", "streams", "dwell", "cool_down"}, required: []string{"target", "chunk"},
+		defaults: Keys{InFlight: 1, Streams: 2, Dwell: unit.Duration(100 * time.Millisecond), CoolDown: unit.Duration(time.Second)},
+	},
+}
+
+func names() []string {
+	list := make([]string, len(kinds))
+	for i, k := range kinds {
+		list[i] = k.name
+	}
+	return list
+}
+
+// kind returns what the policy's name stands for.
+func (p Policy) kind() *kind {
+	for i := range kinds {
+		if kinds[i].name == p.Name || p.Name == "" && kinds[i].name == "none" {
+			return &kinds[i]
+		}
+	}
+	return nil
+}
+
+// None tells whether the policy leaves copies as they are.
+func (p Policy) None() bool { return p.Name == "" || p.Name == "none" }
+
+// Loop tells whether the policy follows a victim.
+func (p Policy) Loop() bool { return p.Name == "loop" }
+
+// Parse reads a policy from its text, such as window chunk=2MiB streams=2.
+func Parse(text string) (p Policy, err error) {
+	words := strings.Fields(text)
+	if len(words) == 0 {
+		return p, fmt.Errorf("policy %q: want one of %s", text, strings.Join(names(), ", "))
+	}
+	keys := map[string]json.RawMessage{}
+	for _, word := range words[1:] {
+		key, value, ok := strings.Cut(word, "=")
+		if !ok {
+			return p, fmt.Errorf("policy %q: %q is no key=value", text, word)
+		}
+		if _, twice := keys[key]; twice {
+			return p, fmt.Errorf("policy %q: two values for %s", text, key)
+		}
+		if _, err := strconv.ParseInt(value, 10, 64); err != nil {
+			value = strconv.Quote(value)
+		}
+		keys[key] = json.RawMessage(value)
+	}
+	return p, p.set(words[0], keys)
+}
+
+// set fills a policy in and checks it.
+func (p *Policy) set(name string, keys map[string]json.RawMessage) error {
+	*p = Policy{Name: name}
+	k := p.kind()
+	if k == nil || name == "" {
+		return fmt.Errorf("policy %q is not one of %s%s", name, strings.Join(names(), ", "), meant(name, names()))
+	}
+	p.Keys = k.defaults
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		if !slices.Contains(k.takes, key) {
+			if len(k.takes) == 0 {
+				return fmt.Errorf("policy %s takes no %q", name, key)
+			}
+			return fmt.Errorf("policy %s takes %s, and no %q%s", name, strings.Join(k.takes, ", "), key, meant(key, k.takes))
+		}
+	}
+	for _, key := range k.required {
+		if _, ok := keys[key]; !ok {
+			return fmt.Errorf("policy %s has no %s", name, key)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		b, err := json.Marshal(map[string]json.RawMessage{key: keys[key]})
+		if err == nil {
+			err = json.Unmarshal(b, &p.Keys)
+		}
+		if err != nil {
+			return fmt.Errorf("policy %s: %s: %s", name, key, strings.TrimPrefix(err.Error(), "json: "))
+		}
+	}
+	return p.check(keys)
+}
+
+func meant(word string, known []string) string {
+	if near := source.Nearest(word, known); near != "" {
+		return fmt.Sprintf(": did you mean %q?", near)
+	}
+	return ""
+}
+
+// check reports values that a policy cannot have; given are the keys that were.
+func (p *Policy) check(given map[string]json.RawMessage) error {
+	for _, f := range []struct {
+		key   string
+		value int64
+	}{
+		{"chunk", int64(p.Chunk)}, {"in_flight", int64(p.InFlight)}, {"streams", int64(p.Streams)}, {"credit", int64(p.Credit)}, {"on", int64(p.On)},
+		{"off", int64(p.Off)}, {"target", int64(p.Target)}, {"dwell", int64(p.Dwell)}, {"cool_down", int64(p.CoolDown)},
+	} {
+		if _, ok := given[f.key]; ok && f.value <= 0 {
+			return fmt.Errorf("policy %s: %s is %d: want more than 0", p.Name, f.key, f.value)
+		}
+	}
+	const most = 1024
+	switch {
+	case p.Rate != nil && *p.Rate == unit.Rate{}:
+		return fmt.Errorf("policy %s: a rate of 0 lets nothing through: want a rate such as 10GB/s or 50%%", p.Name)
+	case p.Streams > most || p.InFlight > most:
+		return fmt.Errorf("policy %s: streams %d, in_flight %d: want at most %d", p.Name, p.Streams, p.InFlight, most)
+	case p.Credit > slots:
+		return fmt.Errorf("policy %s: credit is %d: want at most %d", p.Name, p.Credit, slots)
+	case p.Credit > 0 && p.InFlight > 1:
+		return fmt.Errorf("policy %s: credit with in_flight %d: copies that share a credit are one in each stream", p.Name, p.InFlight)
+	}
+	return nil
+}
+
+// String writes what [Parse] reads.
+func (p Policy) String() string {
+	if p.None() {
+		return "none"
+	}
+	chunk := ""
+	if p.Chunk > 0 {
+		chunk = strings.ReplaceAll(p.Chunk.String(), " ", "")
+	}
+	values := map[string]string{
+		"chunk": chunk, "in_flight": count(p.InFlight), "streams": count(p.Streams), "credit": count(p.Credit),
+		"on": p.On.String(), "off": p.Off.String(), "target": p.Target.String(), "dwell": p.Dwell.String(), "cool_down": p.CoolDown.String(),
+	}
+	if p.Rate != nil {
+		values["rate"] = p.Rate.String()
+	}
+	words := []string{p.Name}
+	for _, key := range p.kind().takes {
+		if values[key] != "" {
+			words = append(words, key+"="+values[key])
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+func count(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+// UnmarshalJSON takes a text or an object with one key, the policy's name.
+func (p *Policy) UnmarshalJSON(b []byte) (err error) {
+	if !bytes.HasPrefix(bytes.TrimSpace(b), []byte("{")) {
+		var text string
+		if json.Unmarshal(b, &text) != nil {
+			return fmt.Errorf("policy is %s: want one of %s, such as {window: {chunk: 2MiB, streams: 2}}", b, strings.Join(names(), ", "))
+		}
+		*p, err = Parse(text)
+		return err
+	}
+	var by map[string]json.RawMessage
+	if err := json.Unmarshal(b, &by); err != nil {
+		return err
+	}
+	if len(by) != 1 {
+		return fmt.Errorf("policy has %d names: want one of %s", len(by), strings.Join(names(), ", "))
+	}
+	for name, value := range by {
+		var keys map[string]json.RawMessage
+		if err := json.Unmarshal(value, &keys); err != nil {
+			return fmt.Errorf("policy %s: want its keys, such as {window: {chunk: 2MiB, streams: 2}}", name)
+		}
+		return p.set(name, keys)
+	}
+	return nil
+}
+
+// MarshalJSON writes the policy's text, of which there is one for each policy.
+func (p Policy) MarshalJSON() ([]byte, error) { return json.Marshal(p.String()) }
+
+// JSONSchema describes the forms a policy is written in.
+func (Policy) JSONSchema() map[string]any {
+	// Beside a text, which may be an expression.
+	types := map[string]string{"chunk": "number", "rate": "number", "in_flight": "integer", "streams": "integer", "credit": "integer"}
+	forms := []any{map[string]any{"type": "string", "description": "a policy's name, and its keys as key=value"}}
+	for _, k := range kinds {
+		keys := map[string]any{}
+		for _, key := range k.takes {
+			keys[key] = map[string]any{"type": []string{"string"}}
+			if t, ok := types[key]; ok {
+				keys[key] = map[string]any{"type": []string{t, "string"}}
+			}
+		}
+		of := map[string]any{"type": "object", "properties": keys, "additionalProperties": false}
+		if len(k.required) > 0 {
+			of["required"] = k.required
+		}
+		forms = append(forms, map[string]any{
+			"type": "object", "description": k.doc, "additionalProperties": false, "required": []string{k.name},
+			"properties": map[string]any{k.name: of},
+		})
+	}
+	return map[string]any{"anyOf": forms}
+}

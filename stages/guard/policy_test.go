@@ -1,0 +1,171 @@
+package guard
+
+import (
+	"encoding/json"
+	"errors"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A policy's two forms are one policy, which writes itself in one way.
+func TestForms(t *testing.T) {
+	for _, tt := range []struct{ mapping, text string }{
+		{`{"none": {}}`, "none"},
+		{`{"chunks": {"chunk": "256KiB"}}`, "chunks chunk=256KiB"},
+		{`{"window": {"chunk": "2MiB", "streams": 2}}`, "window chunk=2MiB in_flight=1 streams=2"},
+		{`{"window": {"chunk": 4194304, "credit": 1}}`, "window chunk=4MiB in_flight=1 streams=1 credit=1"},
+		{`{"rate": {"rate": "50%"}}`, "rate rate=50%"},
+		{`{"duty": {"on": "200us", "off": "50us", "chunk": "1MiB"}}`, "duty on=200µs off=50µs chunk=1MiB streams=1"},
+		{`{"loop": {"target": "1.4ms", "chunk": "2MiB"}}`, "loop target=1.4ms chunk=2MiB streams=2 dwell=100ms cool_down=1s"},
+	} {
+		var p Policy
+		if err := json.Unmarshal([]byte(tt.mapping), &p); err != nil || p.String() != tt.text {
+			t.Errorf("%s reads as %q, %v, want %q", tt.mapping, p, err, tt.text)
+		}
+		again, err := Parse(tt.text)
+		if err != nil || again.String() != tt.text {
+			t.Errorf("%q reads as %q, %v", tt.text, again, err)
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	for _, tt := range []struct{ text, want string }{
+		{`"windw chunk=1MiB"`, `did you mean "window"?`},
+		{`{"windw": {"chunk": "1MiB"}}`, `did you mean "window"?`},
+		{`{"window": {"chunks": "1MiB"}}`, `no "chunks": did you mean "chunk"?`},
+		{`"window"`, "window has no chunk"},
+		{`"window chunk=0"`, "chunk is 0: want more than 0"},
+		{`"window chunk=1MiB streams=-1"`, "streams is -1"},
+		{`"window chunk=1MiB in_flight=2 credit=2"`, "credit with in_flight 2"},
+		{`"window chunk=1MiB credit=65"`, "at most 64"},
+		{`"window chunk=1XB"`, `unknown unit "XB"`},
+		{`"rate rate=0"`, "a rate of 0 lets nothing through"},
+		{`"rate rate=max"`, "a rate of 0 lets nothing through"},
+		{`"loop chunk=1MiB"`, "loop has no target"},
+		{`"none chunk=1MiB"`, `none takes no "chunk"`},
+		{`"window chunk"`, `"chunk" is no key=value`},
+		{`"window chunk=1MiB chunk=2MiB"`, "two values for chunk"},
+		{`{"none": {}, "chunks": {"chunk": "1MiB"}}`, "2 names"},
+		{`3`, "policy is 3"},
+		{`""`, "want one of none, chunks, window"},
+	} {
+		var p Policy
+		if err := json.Unmarshal([]byte(tt.text), &p); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", tt.text, err, tt.want)
+		}
+	}
+}
+
+func TestBound(t *testing.T) {
+	paper := Shape{Streams: 16, Chunk: 64 << 20, InFlight: 1}
+	gen5 := Link{Capacity: 55e9, Queue: Turns, Constant: 50 * time.Microsecond}
+	other := gen5
+	other.Processes = 1
+	fifo := gen5
+	fifo.Queue = FIFO
+	for _, tt := range []struct {
+		policy string
+		link   Link
+		want   time.Duration // 0: none, and why
+		why    string
+	}{
+		{"none", gen5, 0, "beside 16 streams"},
+		{"none", other, 0, "16 copies ready in other processes"},
+		{"none", fifo, 19572579, ""}, // 16 x 64 MiB / 55 GB/s, and 50 us
+		{"chunks chunk=1MiB", gen5, 0, "stays with a stream that has more ready, and each has 64 copies"},
+		{"window chunk=2MiB streams=2", gen5, 126261, ""}, // 4 MiB / 55 GB/s, and 50 us
+		{"window chunk=2MiB streams=2", other, 0, "2 copies ready in other processes"},
+		{"window chunk=4MiB", other, 126261, ""},
+		{"window chunk=2MiB streams=2 credit=1", other, 88131, ""},
+		{"window chunk=1MiB in_flight=2", gen5, 0, "stays with a stream"},
+		{"window chunk=1MiB streams=3", gen5, 0, "beside 3 streams"},
+		{"duty on=200us off=50us chunk=4MiB", other, 326261, ""},
+		{"window chunk=4MiB", Link{Capacity: 9e9, Queue: Shared}, 0, "all become slower"},
+		{"window chunk=4MiB", Link{}, 0, "capacity is not known"},
+		{"window chunk=7EiB", fifo, 0, "unknown unit"},
+	} {
+		p, err := Parse(tt.policy)
+		if err == nil {
+			var got time.Duration
+			if got, err = p.Bound(paper, tt.link); err == nil && got != tt.want || err != nil && !errors.Is(err, ErrNoBound) {
+				t.Errorf("%s: %v, %v, want %v", tt.policy, got, err, tt.want)
+			}
+		}
+		if tt.want == 0 && (err == nil || !strings.Contains(err.Error(), tt.why)) {
+			t.Errorf("%s: %v, want %q", tt.policy, err, tt.why)
+		}
+	}
+}
+
+// A control goes down at once, and up only after its cool-down.
+func TestControl(t *testing.T) {
+	p, err := Parse("loop target=1ms chunk=1MiB streams=3 dwell=100ms cool_down=1s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, page := newControl(p), NewPage()
+	now := int64(0)
+	dwell := func(latency int64, calls int) {
+		for range calls {
+			page.Tell(latency)
+		}
+		now += 100e6
+		c.look(now, page)
+	}
+	c.look(now, page)
+	dwell(2e6, 60)
+	dwell(2e6, 60)
+	if flying, share := c.limit(3); flying != 1 || share != 1 {
+		t.Fatalf("after two dwells above the target: %d copies, share %g", flying, share)
+	}
+	dwell(2e6, 60)
+	if flying, share := c.limit(3); flying != 1 || share != 0.5 {
+		t.Fatalf("after three: %d copies, share %g", flying, share)
+	}
+	dwell(0.9e6, 10) // too few to say
+	if c.step != 3 {
+		t.Fatalf("ten calls brought a step: %d", c.step)
+	}
+	for range 8 {
+		dwell(0.9e6, 60)
+	}
+	if c.step != 3 {
+		t.Fatalf("stepped up within the cool-down: %d", c.step)
+	}
+	dwell(0.9e6, 60)
+	if c.step != 2 {
+		t.Fatalf("did not step up after it: %d", c.step)
+	}
+	for range 20 {
+		dwell(5e6, 60)
+	}
+	if _, share := c.limit(3); share != leastShare {
+		t.Errorf("the last step leaves a share of %g", share)
+	}
+}
+
+// A process that has ended holds no credit.
+func TestRecover(t *testing.T) {
+	gone := exec.Command("true")
+	if err := gone.Run(); err != nil {
+		t.Fatal(err)
+	}
+	p := NewPage()
+	p.holders[0].Store(int64(gone.Process.Pid))
+	if _, ok := p.take(1); ok {
+		t.Fatal("took a credit that was out")
+	}
+	p.recover()
+	slot, ok := p.take(1)
+	if !ok {
+		t.Fatal("the credit of a process that has ended is still out")
+	}
+	p.recover()
+	if _, ok := p.take(1); ok {
+		t.Error("the credit of a process that goes on was taken back")
+	}
+	p.give(slot)
+}

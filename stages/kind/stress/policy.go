@@ -1,0 +1,209 @@
+package stress
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"barograph/pipeline/cell"
+	"barograph/stages/device"
+	"barograph/stages/device/host"
+	"barograph/stages/device/sim"
+	"barograph/stages/guard"
+	"barograph/stages/result"
+)
+
+// overhead is what a copy engine takes from one copy to the next, as seen on an H100.
+const overhead = 3 * time.Microsecond
+
+// asked returns the load that is asked for, as a policy takes it.
+func (w *With) asked() guard.Shape {
+	return guard.Shape{Streams: w.Threads, Chunk: int64(w.Block), InFlight: w.Outstanding}
+}
+
+// shaped returns the load that a policy makes of one.
+func (w *With) shaped(l device.Load) device.Load {
+	if l.Threads == 0 || w.Policy.None() {
+		return l
+	}
+	s := w.Policy.Shape(w.asked())
+	l.Threads, l.Block, l.Outstanding = s.Streams, s.Chunk, s.InFlight
+	return l
+}
+
+// checkPolicy reports what cannot be with a policy.
+func (w *With) checkPolicy() error {
+	capacity := w.Mode == "capacity"
+	switch p := w.Policy; {
+	case p.None():
+		return nil
+	case capacity:
+		return cell.Hint(fmt.Errorf("policy %s with mode capacity", p), "a capacity is calibrated without a policy")
+	case w.Rate.PerSecond > 0 || w.Rate.Share > 0:
+		return cell.Hint(fmt.Errorf("policy %s with a rate of %v", p, w.Rate), "the load's rate and a policy would both hold it back: leave one out, or take policy: {rate: ...}")
+	case w.Memory == "pageable":
+		return cell.Hint(fmt.Errorf("policy %s with memory: pageable", p), "the driver stages pageable copies itself, in pieces of its own: set memory: pinned")
+	}
+	return nil
+}
+
+// unaccompanied reports a policy that follows a victim in a load that has none.
+func unaccompanied(with any) error {
+	if p := with.(*With).Policy; p.Loop() {
+		return cell.Hint(fmt.Errorf("policy %s follows the p99 of a victim, and this stage runs beside none", p), "set background: true, and name the stage in during: of an infer stage")
+	}
+	return nil
+}
+
+// lacksRoom says that what a policy has in flight does not fit into memory.
+func (w *With) lacksRoom(on string) error {
+	if w.Policy.None() || w.Threads == 0 {
+		return nil
+	}
+	l, err := w.load(w.Direction)
+	if err != nil {
+		return err
+	}
+	m, err := host.Open()
+	if err != nil {
+		return err
+	}
+	if l.Threads *= max(1, w.Processes); on == "host" {
+		err = m.Fit(l)
+	} else {
+		err = l.Fits(float64(m.Available), float64(m.Available)*7/8)
+	}
+	if err != nil {
+		return fmt.Errorf("policy %s: %w", w.Policy, err)
+	}
+	return nil
+}
+
+// link says what a bound on a device rests on, but for its capacity.
+func (w *With) link(m cell.Machine) (guard.Link, error) {
+	l := guard.Link{Queue: guard.Turns, Overhead: overhead, Constant: guard.Constant, Processes: max(1, w.Processes)}
+	if n, err := strconv.Atoi(os.Getenv(guardProcesses)); err == nil {
+		l.Processes = n
+	}
+	if w.Sharing == "process" {
+		l.Processes = 0
+	}
+	switch family, _, _ := strings.Cut(m.Device, ":"); family {
+	case "host":
+		l.Queue = guard.Shared
+	case "sim":
+		return sim.Guarding(m, w.Direction, l)
+	}
+	return l, nil
+}
+
+// foretell returns why a load has no bound, as far as that is known before its link is
+// calibrated; nil where there may be one.
+func (w *With) foretell(m cell.Machine) error {
+	l, err := w.link(m)
+	if err != nil || w.Policy.None() || w.Threads == 0 {
+		return err
+	}
+	l.Capacity = 1e9
+	if _, err = w.Policy.Bound(w.asked(), l); !errors.Is(err, guard.ErrNoBound) {
+		return nil
+	}
+	return err
+}
+
+// guarded returns the guard of a load, which is that of the parameters, and notes what
+// it promises; nil where no policy asks for one. The page is closed after it.
+func (t *task) guarded() (g *guard.Guard, closing func() error, err error) {
+	closing = func() error { return nil }
+	w := t.with
+	if w.Policy.None() || w.Threads == 0 {
+		return nil, closing, nil
+	}
+	link, err := w.link(t.Machine)
+	if err != nil {
+		return nil, closing, err
+	}
+	if link.Capacity = t.result.Capacity[w.Direction]; w.Direction == "both" { // each way has a queue of its own
+		link.Capacity = min(t.result.Capacity["h2d"], t.result.Capacity["d2h"])
+	}
+	page, err := shared()
+	if err != nil {
+		return nil, closing, err
+	}
+	if page != nil {
+		closing = page.Close
+	}
+	if g, err = guard.New(w.Policy, w.asked(), link, page); err != nil {
+		return nil, closing, cell.Hint(errors.Join(err, closing()), "add a stage {uses: stress, with: {mode: capacity, directions: [%s]}} and name it in needs:", w.Direction)
+	}
+	s := g.Shape()
+	t.result.Guard = &result.Guard{Policy: w.Policy.String(), Streams: s.Streams, Chunk: s.Chunk, InFlight: s.InFlight}
+	bound, none := w.Policy.Bound(w.asked(), link)
+	if t.result.Guard.Bound = int64(bound); none != nil {
+		t.result.Guard.NoBound = none.Error()
+	}
+	return g, closing, nil
+}
+
+// guarding notes what a guard saw.
+func (t *task) guarding(saw guard.Report) {
+	r := t.result.Guard
+	if r == nil {
+		return
+	}
+	r.Longest, r.Violations = int64(saw.Longest), saw.Violations
+	if capacity := t.capacityOf(); capacity > 0 {
+		r.Share = t.result.Achieved / capacity
+	}
+	if r.Violations > 0 {
+		t.warn("policy %s: %d of %d copies were in flight for longer than the bound of %v, one of them for %v", r.Policy, r.Violations, saw.Copies, saw.Bound, saw.Longest)
+	}
+}
+
+// Variables that tell the processes of a trial their page, and those of a load how many
+// they are.
+const (
+	pagePath       = "BAROGRAPH_GUARD_PAGE"
+	guardProcesses = "BAROGRAPH_GUARD_PROCESSES"
+)
+
+// pageOf returns the path of a trial's page, where its policy wants one. The calling
+// process is the one that starts all of the trial's.
+func pageOf(s *cell.Spec) string {
+	for _, in := range append(slices.Clone(s.Gang), cell.Input{Kind: s.Kind, With: s.With}) {
+		var w struct{ Policy guard.Policy }
+		if in.Kind == "stress" && json.Unmarshal(in.With, &w) == nil && (w.Policy.Loop() || w.Policy.Credit > 0) {
+			sum := sha256.Sum256([]byte(cmp.Or(s.During, s.ID)))
+			return filepath.Join(os.TempDir(), fmt.Sprintf("barograph-guard-%d-%x", os.Getpid(), sum[:4]))
+		}
+	}
+	return ""
+}
+
+// removePage removes the trial's page, which those who have it open keep.
+func removePage() {
+	if path := os.Getenv(pagePath); path != "" {
+		_ = os.Remove(path) // or nobody made it
+	}
+}
+
+// shared opens the trial's page; nil where there is none.
+func shared() (*guard.Page, error) {
+	path := os.Getenv(pagePath)
+	if path == "" {
+		return nil, nil
+	}
+	return guard.OpenPage(path)
+}
+
+// Victim returns the page on which the inference of a trial tells its latencies; nil
+// where no load follows them.
+func Victim() (*guard.Page, error) { return shared() }
