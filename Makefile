@@ -40,13 +40,14 @@ bench: assets ## measure against other tools, and the program's parts
 	@set -e; for dir in bench/*/; do echo go run "./$$dir"; go run "./$$dir"; done
 	go test -run '^$$' -bench . -benchtime 1s $(packages)
 
-soak: ## kill 200 runs, and fuzz every parser, for about an hour in all
+soak: ## kill 200 runs, fuzz every parser, and compare random notebooks with the compiler: two hours
 	BAROGRAPH_KILLS=200 go test -count=1 -timeout 60m -v -run TestKills ./pipeline/cli
 	go test -count=1 -run TestIncrementalEqualsClean ./pipeline/engine -rapid.checks=1000
 	@set -e; grep -roE --include='*_test.go' '^func Fuzz[A-Za-z]*' notebooks pipeline stages | sed 's|/[^/]*:func | |' | while read -r dir name; do \
 		echo go test -fuzz "$$name" "./$$dir"; \
 		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(fuzztime) -fuzzminimizetime 2s "./$$dir"; \
 	done
+	go test -count=1 -timeout 2h -v -run '^TestAgree$$' ./stages/notebook -agree 1h
 
 lint: ## formatting, vet, staticcheck
 	@unformatted=$$(gofmt -l *.go bench configs pipeline stages notebooks) && \

@@ -20,3 +20,9 @@ func Interpret(file string) (refusal, failure error) {
 	}
 	return nil, s.interpret(context.Background(), os.Stdout, func(int) {})
 }
+
+// Refused returns why a program is not run, nil if it would be.
+func Refused(text string) error {
+	_, err := parse([]byte(text), "main.go")
+	return err
+}
