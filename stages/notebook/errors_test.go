@@ -29,6 +29,8 @@ func TestErrors(t *testing.T) {
 		{"import-unsafe", program("\tfmt.Println(unsafe.Sizeof(1))"), nil},
 		{"clock", program("\tfmt.Println(time.Now())"), nil},
 		{"goroutine", program("\tgo func() { panic(1) }()\n\tselect {}"), nil},
+		{"order", program("\tn := 1\n\tnext := func() int { n++; return n }\n\tfmt.Println(n + next())"), nil},
+		{"order-of-panics", program("\tvar x []int\n\tdefer func() { fmt.Println(recover()) }()\n\tsay := func() int { fmt.Println(\"said\"); return 1 }\n\tfmt.Println(x[0] + say())"), nil},
 		{"recursive-type", program("\tvar t tree\n\tfmt.Println(len(t))") + "\ntype tree []tree\n", nil},
 		{"not-main", strings.Replace(program("\tfmt.Println(1)"), "package main", "package figure", 1), nil},
 		{"no-main", strings.Replace(program("\tfmt.Println(1)"), "func main", "func Main", 1), nil},

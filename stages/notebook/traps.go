@@ -5,6 +5,7 @@ import (
 	"go/types"
 	"strings"
 
+	"barograph/stages/notebook/order"
 	"barograph/stages/notebook/symbols"
 )
 
@@ -17,6 +18,23 @@ type reporter func(n ast.Node, hint, format string, args ...any)
 func traps(file *ast.File, pkg *types.Package, info *types.Info, report reporter) {
 	t := trapper{pkg: pkg, info: info, report: report}
 	ast.Inspect(file, t.node)
+	for _, d := range order.Find(file, info) {
+		call, read := short(d.Call), short(d.Read)
+		what := "%s may be read before or after the call %s, which may change it: Go leaves that open"
+		if d.Panics {
+			what = "%s may fail before or after the call %s, and something recovers: Go leaves the order open"
+		}
+		report(d.Call, "put the call into a variable first: v := "+call, what, read, call)
+	}
+}
+
+// short is an expression as messages show it.
+func short(e ast.Expr) string {
+	text := types.ExprString(e)
+	if len(text) > 60 {
+		text = strings.ToValidUTF8(text[:60], "") + "…"
+	}
+	return text
 }
 
 type trapper struct {
