@@ -158,13 +158,13 @@ func notANumber(field []byte) error {
 // clip shortens what an error quotes.
 func clip(b []byte) []byte { return b[:min(len(b), 40)] }
 
-// parseInt reads a decimal integer of up to 18 digits.
+// parseInt reads a decimal integer, every int64: Unix nanoseconds have 19 digits.
 func parseInt(b []byte) (int64, bool) {
 	digits := b
 	if len(b) > 0 && b[0] == '-' {
 		digits = b[1:]
 	}
-	if len(digits) == 0 || len(digits) > 18 {
+	if len(digits) == 0 || len(digits) > 19 {
 		return 0, false
 	}
 	var v int64
@@ -173,6 +173,10 @@ func parseInt(b []byte) (int64, bool) {
 			return 0, false
 		}
 		v = v*10 + int64(d-'0')
+	}
+	if len(digits) == 19 { // which may have been too much
+		v, err := strconv.ParseInt(string(b), 10, 64)
+		return v, err == nil
 	}
 	if len(digits) < len(b) {
 		v = -v

@@ -1,12 +1,14 @@
 package recording
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"barograph/stages/result"
@@ -38,8 +40,9 @@ type data struct {
 	head    *header
 }
 
-// A column holds whole numbers, fractions once one is none (an empty field is NaN),
-// or texts if the first that is not empty is no number.
+// A column holds whole numbers, fractions once one is none, or texts if the first that
+// is not empty is no number. An empty field among fractions is NaN, and among whole
+// numbers gap, unless that is a value too: then they are fractions.
 type column struct {
 	name      string
 	declared  result.Type
@@ -52,7 +55,11 @@ type column struct {
 	words     []string
 	index     map[string]int32
 	seen      []byte // the last field, which most rows repeat
+	lowest    bool   // gap is a value
+	rounded   string // a whole number that fractions cannot hold; empty if there is none
 }
+
+const gap = math.MinInt64
 
 // Len returns the number of samples.
 func (t *Table) Len() int { return t.n }
@@ -84,7 +91,11 @@ func (t *Table) Ints(name string) ([]int64, error) {
 	if c.holds != whole && t.data.n > 0 {
 		return nil, fmt.Errorf("the column holds %s", c.content())
 	}
-	return c.wholes.gather(t.rows, t.n), nil
+	values := c.wholes.gather(t.rows, t.n)
+	if c.empty > 0 && slices.Contains(values, gap) {
+		return nil, errors.New("the column has empty fields: Floats reads them as NaN")
+	}
+	return values, nil
 }
 
 // Floats returns a column of numbers, a value for each sample, NaN for an empty
@@ -108,7 +119,7 @@ func (t *Table) Floats(name string) ([]float64, error) {
 
 // Texts returns a column as it would be written, a value for each sample.
 func (t *Table) Texts(name string) ([]string, error) {
-	c, err := t.column(name)
+	c, err := t.exact(name)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +136,7 @@ func (t *Table) Texts(name string) ([]string, error) {
 // Only returns the one value that a column has in every sample, as text; it is an
 // error if values differ or there is no sample.
 func (t *Table) Only(name string) (string, error) {
-	c, err := t.column(name)
+	c, err := t.exact(name)
 	if err != nil {
 		return "", err
 	}
@@ -164,7 +175,7 @@ func (t *Table) Mean(name string) (float64, error) {
 // By splits samples by a column's value, in ascending order of numbers or
 // alphabetical order of texts. Samples keep their order.
 func (t *Table) By(name string) ([]*Table, error) {
-	c, err := t.column(name)
+	c, err := t.exact(name)
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +238,7 @@ func (t *Table) Split(by, name string) ([][]int64, error) {
 
 // Where returns the samples whose column, as text, has a value.
 func (t *Table) Where(name, text string) (*Table, error) {
-	c, err := t.column(name)
+	c, err := t.exact(name)
 	if err != nil {
 		return nil, err
 	}
@@ -329,6 +340,15 @@ func (t *Table) column(name string) (*column, error) {
 	return c, nil
 }
 
+// exact returns a column whose values are all what the file says.
+func (t *Table) exact(name string) (*column, error) {
+	c, err := t.column(name)
+	if err == nil && c.rounded != "" {
+		err = fmt.Errorf("the column holds fractions, and %s, which has more digits than they hold", c.rounded)
+	}
+	return c, err
+}
+
 func (t *Table) numbers(name string) (*column, error) {
 	c, err := t.column(name)
 	if err == nil && c.holds == text {
@@ -361,6 +381,9 @@ func (c *column) at(row int32, i *int) (value, int32) {
 		return fractionOf(x), end
 	}
 	x, end := c.wholes.at(row, i)
+	if x == gap && !c.lowest {
+		return value{}, end
+	}
 	return value{holds: whole, whole: x}, end
 }
 
@@ -413,8 +436,14 @@ func (c *column) add(field []byte) error {
 		c.codes.add(c.code(string(field)), end)
 	case len(field) == 0:
 		c.empty++
-		c.toFractions()
-		c.fractions.add(math.NaN(), end)
+		if c.lowest {
+			c.toFractions()
+		}
+		if c.holds == whole {
+			c.wholes.add(gap, end)
+		} else {
+			c.fractions.add(math.NaN(), end)
+		}
 	default:
 		if err := c.number(field, end); err != nil {
 			return err
@@ -429,14 +458,14 @@ func (c *column) repeat(end int) {
 	if c.n >= end {
 		return
 	}
+	if len(c.seen) == 0 && c.holds != text {
+		c.empty += end - c.n
+	}
 	switch c.holds {
 	case text:
 		c.codes.add(c.codes.values[len(c.codes.values)-1], end)
 	case fraction:
 		c.fractions.add(c.fractions.values[len(c.fractions.values)-1], end)
-		if len(c.seen) == 0 {
-			c.empty += end - c.n
-		}
 	default:
 		c.wholes.add(c.wholes.values[len(c.wholes.values)-1], end)
 	}
@@ -450,10 +479,14 @@ func (c *column) number(field []byte, end int) error {
 		if c.declared == result.Time {
 			parse = Whole // as possible has it
 		}
-		if v, ok := parse(field); ok {
+		if v, ok := parse(field); ok && (v != gap || c.empty == 0) {
+			c.lowest = c.lowest || v == gap
 			c.wholes.add(v, end)
 			return nil
 		}
+	}
+	if v, ok := parseInt(field); ok {
+		c.round(v)
 	}
 	v, err := parseFloat(field)
 	switch {
@@ -485,9 +518,24 @@ func (c *column) toFractions() {
 	c.holds = fraction
 	c.fractions = vector[float64]{dense: c.wholes.dense, ends: c.wholes.ends, values: make([]float64, len(c.wholes.values), max(cap(c.wholes.values), 1))}
 	for i, v := range c.wholes.values {
-		c.fractions.values[i] = float64(v)
+		if v == gap && !c.lowest {
+			c.fractions.values[i] = math.NaN()
+			continue
+		}
+		c.fractions.values[i] = c.round(v)
 	}
 	c.wholes = vector[int64]{}
+}
+
+// round returns a whole number as a fraction, and notes where that reads otherwise.
+func (c *column) round(v int64) float64 {
+	f := float64(v)
+	if c.rounded == "" && math.Abs(f) > 1<<53 {
+		if text := strconv.FormatInt(v, 10); text != fractionOf(f).String() {
+			c.rounded = text
+		}
+	}
+	return f
 }
 
 // code returns a word's code, a new one if it has none.
@@ -526,7 +574,7 @@ func (c *column) join(p *column) (row int, err error) {
 			p.codes.values[i] = codes[code]
 		}
 		c.codes.join(p.codes, c.n)
-	case c.holds == fraction || p.holds == fraction:
+	case c.holds == fraction || p.holds == fraction || (c.lowest || p.lowest) && c.empty+p.empty > 0:
 		c.toFractions()
 		p.toFractions()
 		c.fractions.join(p.fractions, c.n)
@@ -535,6 +583,8 @@ func (c *column) join(p *column) (row int, err error) {
 	}
 	c.n += p.n
 	c.empty += p.empty
+	c.lowest = c.lowest || p.lowest
+	c.rounded = cmp.Or(c.rounded, p.rounded)
 	return 0, nil
 }
 

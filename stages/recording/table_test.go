@@ -161,6 +161,57 @@ func TestWholeFloats(t *testing.T) {
 	}
 }
 
+// TestDigits reads whole numbers of up to 19 digits, beside gaps and fractions, in
+// one block and in many. A column gives back what the file says, or says why not.
+func TestDigits(t *testing.T) {
+	const unix = "1764316800123456789"
+	for _, c := range []struct{ fields, ints, texts string }{
+		{unix + " 9223372036854775807 -9223372036854775808", "[" + unix + " 9223372036854775807 -9223372036854775808]", "same"},
+		{unix + " - 7", "empty fields", "same"},
+		{"- - 7", "empty fields", "same"},
+		{"- " + unix + " 0.5", "fractions", "fractions, and " + unix},
+		{"0.5 " + unix + " -", "fractions", "fractions, and " + unix},
+		{"0.5 9007199254740992 -", "fractions", "same"},
+		{"9223372036854775807 -9223372036854775808 -", "fractions", "fractions, and 9223372036854775807"},
+		{"- -9223372036854775808", "fractions", "fractions, and -9223372036854775808"},
+		{"-9223372036854775808 -", "fractions", "fractions, and -9223372036854775808"},
+	} {
+		for _, block := range []int{0, 24} {
+			fields := strings.Split(c.fields, " ")
+			for i, f := range fields {
+				if f == "-" {
+					fields[i] = ""
+				}
+			}
+			table := read(t, "at,b\n"+strings.Join(fields, ",1\n")+",1\n", Options{block: block})
+			ints, err := table.Ints("at")
+			if got := fmt.Sprint(ints, err); !strings.Contains(got, c.ints) {
+				t.Errorf("%s: %s, want %s", c.fields, got, c.ints)
+			}
+			texts, err := table.Texts("at")
+			if c.texts == "same" && (err != nil || !slices.Equal(texts, fields)) || c.texts != "same" && !strings.Contains(fmt.Sprint(err), c.texts) {
+				t.Errorf("%s: %q, %v, want %s", c.fields, texts, err, c.texts)
+			}
+			floats := got[[]float64](t)(table.Floats("at"))
+			for i, f := range fields {
+				if want, err := strconv.ParseFloat(f, 64); floats[i] != want && err == nil || math.IsNaN(floats[i]) != (f == "") {
+					t.Errorf("%s: floats %v", c.fields, floats)
+				}
+			}
+			for _, f := range []func() error{
+				func() error { _, err := table.By("at"); return err }, func() error { _, err := table.Where("at", ""); return err }, func() error { _, err := table.Only("at"); return err },
+			} {
+				if err := f(); c.texts != "same" && (err == nil || !strings.Contains(err.Error(), c.texts)) {
+					t.Errorf("%s: %v, want %s", c.fields, err, c.texts)
+				}
+			}
+		}
+	}
+	if got := got[[]int64](t)(got[[]*Table](t)(read(t, "at,b\n5,1\n,2\n", Options{}).By("b"))[0].Ints("at")); got[0] != 5 {
+		t.Errorf("a group without a gap: %d", got)
+	}
+}
+
 // TestBadCalibration reads a share that only the program's own recording can hold.
 func TestBadCalibration(t *testing.T) {
 	const text = "latency_ns,utilisation\n5,2.48\n"
