@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 
+	"barograph/stages/stats"
+
 	"github.com/go-gota/gota/dataframe"
 	"github.com/go-gota/gota/series"
 )
@@ -17,13 +19,15 @@ func (s *Set) Curves(by string) (levels dataframe.DataFrame, points []dataframe.
 	var names []string
 	var n, latencies, counts []int
 	var effective, utilisation []float64
-	for _, g := range s.By(by) {
-		_, worth := g.Lag1()
+	c := called("Set.Curves", by)
+	for _, g := range try(s.table.By(by)).or("Set.Curves", by) {
+		replicates := c.replicates(setOf(g), "latency_ns")
+		worth := stats.EffectiveN(g.Len(), stats.Lag1(replicates))
 		used := math.NaN()
-		if g.table.Has("utilisation") {
-			used = g.Mean("utilisation")
+		if g.Has("utilisation") {
+			used = try(g.Mean("utilisation")).or("Set.Curves", by)
 		}
-		sorted := g.Ints("latency_ns")
+		sorted := slices.Concat(replicates...)
 		slices.Sort(sorted)
 		latencies, counts = latencies[:0], counts[:0]
 		for i, ns := range sorted {

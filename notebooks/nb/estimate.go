@@ -1,10 +1,12 @@
 package nb
 
 import (
+	"cmp"
 	"errors"
 	"math"
 	"strconv"
 
+	"barograph/stages/recording"
 	"barograph/stages/stats"
 	"barograph/stages/stats/law"
 )
@@ -15,18 +17,19 @@ type Estimate = stats.Estimate
 // Replicates returns a column of whole numbers split by replicate, in order of
 // replicates, samples in the order taken.
 func (s *Set) Replicates(name string) [][]int64 {
-	groups := s.By("replicate")
-	split := make([][]int64, len(groups))
-	for i, g := range groups {
-		split[i] = g.Ints(name)
-	}
+	return called("Set.Replicates", name).replicates(s, name)
+}
+
+func (c call) replicates(s *Set, column string) [][]int64 {
+	split, err := s.table.Split("replicate", column)
+	c.check(err)
 	return split
 }
 
 // Lag1 returns the lag-1 autocorrelation of latency_ns within replicates, and
 // how many independent samples the set is worth.
 func (s *Set) Lag1() (r, effective float64) {
-	r = stats.Lag1(s.Replicates("latency_ns"))
+	r = stats.Lag1(called("Set.Lag1").replicates(s, "latency_ns"))
 	return r, stats.EffectiveN(s.Len(), r)
 }
 
@@ -34,7 +37,10 @@ func (s *Set) Lag1() (r, effective float64) {
 // order asked for: from order statistics, or, where samples depend on one another
 // so much that fewer than half of them count, from a bootstrap (rules 6 and 7).
 func (s *Set) Quantiles(qs ...float64) []Estimate {
-	return try(stats.Estimates(s.Replicates("latency_ns"), qs, stats.Bootstrap{Seed: Seed()})).or("Set.Quantiles", qs)
+	c := called("Set.Quantiles", qs)
+	estimates, err := stats.Estimates(c.replicates(s, "latency_ns"), qs, stats.Bootstrap{Seed: c.seed()})
+	c.check(err)
+	return estimates
 }
 
 // Milliseconds writes nanoseconds as milliseconds, to a thousandth below 10 and
@@ -61,31 +67,30 @@ func Percent(share float64) string {
 // the drawn order of their cells; margin is the share of the first median by
 // which later ones may differ before the run is INVALID.
 func Drift(baseline *Set, margin float64) stats.Drift {
-	var latencies [][]int64
-	for _, cell := range baseline.By("seq") {
-		latencies = append(latencies, cell.Ints("latency_ns"))
-	}
+	latencies := try(baseline.table.Split("seq", "latency_ns")).or("Drift")
 	return try(stats.BaselineDrift(latencies, stats.Confidence, margin)).or("Drift")
 }
 
 // Trend tests whether the medians of replicates grow from group to group, the
 // groups in the order given.
 func Trend(groups []*Set) stats.Trend {
+	c := called("Trend")
 	medians := make([][]float64, len(groups))
 	for i, g := range groups {
-		for _, r := range g.Replicates("latency_ns") {
+		for _, r := range c.replicates(g, "latency_ns") {
 			ecdf := try(stats.NewECDF(r)).or("Trend")
 			medians[i] = append(medians[i], float64(ecdf.Quantile(0.5)))
 		}
 	}
-	return try(stats.JonckheereTerpstra(medians, 10000, Seed())).or("Trend")
+	return try(stats.JonckheereTerpstra(medians, 10000, c.seed())).or("Trend")
 }
 
 // Slowdown returns how many times quantile q of one set is that of another, with
 // the 95% interval of the ratio from a bootstrap over replicates (rules 6 and 7).
 func Slowdown(before, after *Set, q float64) stats.Interval {
-	return try(stats.BootstrapRatio(before.Replicates("latency_ns"), after.Replicates("latency_ns"), q,
-		stats.Bootstrap{Confidence: stats.Confidence, Seed: Seed()})).or("Slowdown", q)
+	c := called("Slowdown", q)
+	return try(stats.BootstrapRatio(c.replicates(before, "latency_ns"), c.replicates(after, "latency_ns"), q,
+		stats.Bootstrap{Confidence: stats.Confidence, Seed: c.seed()})).or("Slowdown", q)
 }
 
 // Growth says which law latency follows as the link fills, from one point for
@@ -93,25 +98,36 @@ func Slowdown(before, after *Set, q float64) stats.Interval {
 func Growth(levels []*Set) law.Growth {
 	var points []law.Point
 	for _, level := range levels {
-		for _, r := range level.By("replicate") {
+		for _, r := range try(level.table.By("replicate")).or("Growth") {
 			points = append(points, try(point(level.Label, r)).or("Growth"))
 		}
 	}
 	return try(law.Grow(points)).or("Growth")
 }
 
-func point(label string, r *Set) (law.Point, error) {
-	p := law.Point{Level: label, Utilisation: r.Mean("utilisation")}
-	if math.IsNaN(p.Utilisation) {
+func point(label string, r *recording.Table) (p law.Point, err error) {
+	mean := func(column string) float64 {
+		m, bad := r.Mean(column)
+		err = cmp.Or(err, bad)
+		return m
+	}
+	p = law.Point{Level: label, Utilisation: mean("utilisation")}
+	if err == nil && math.IsNaN(p.Utilisation) {
 		return p, errors.New(label + ": utilisation is unknown, since the link was not calibrated")
 	}
 	if p.Utilisation > 0 {
-		capacity := r.Mean("achieved_bytes_per_s") / p.Utilisation
-		block := r.Mean("block_bytes")
-		p.Service = block / capacity * 1e9
-		p.Queued = r.Mean("threads") * r.Mean("outstanding") * p.Service
+		capacity := mean("achieved_bytes_per_s") / p.Utilisation
+		p.Service = mean("block_bytes") / capacity * 1e9
+		p.Queued = mean("threads") * mean("outstanding") * p.Service
 	}
-	ecdf, err := stats.NewECDF(r.Ints("latency_ns"))
+	if err != nil {
+		return p, err
+	}
+	latencies, err := r.Ints("latency_ns")
+	if err != nil {
+		return p, err
+	}
+	ecdf, err := stats.NewECDF(latencies)
 	if err != nil {
 		return p, err
 	}

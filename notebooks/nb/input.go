@@ -3,12 +3,15 @@ package nb
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
+	"reflect"
 	"sort"
 	"strings"
 
+	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
 	"barograph/stages/recording"
 
@@ -37,21 +40,61 @@ func Samples(name string, columns ...string) *Set {
 	f, err := os.Open(c.input(name))
 	c.check(err)
 	defer f.Close()
-	o := recording.Options{Columns: columns, Where: where(), Recorded: true}
+	o := recording.Options{Columns: columns, Where: c.where(), Recorded: true}
 	if len(columns) > 0 {
 		o.Also = keys(o.Where)
 	}
 	return setOf(try(recording.Read(f, o)).or("Samples", name))
 }
 
-// JSON reads a JSON input into what v points to.
+// JSON reads a JSON input into what v points to. A whole number beyond 2^53 needs a
+// field of type int64: read into any, it would be rounded, which is an error.
 func JSON(name string, v any) {
 	c := called("JSON", name)
 	b, err := os.ReadFile(c.input(name))
 	if err == nil {
 		err = json.Unmarshal(b, v)
 	}
+	if err == nil {
+		err = rounded(reflect.ValueOf(v))
+	}
 	c.check(err)
+}
+
+// rounded tells whether a value that JSON was read into holds a whole number of no
+// stated type that a float64 may have rounded.
+func rounded(v reflect.Value) error {
+	const exact = 1 << 53
+	switch v.Kind() {
+	case reflect.Pointer:
+		return rounded(v.Elem())
+	case reflect.Interface:
+		if f, is := v.Interface().(float64); is && math.Abs(f) >= exact && math.Abs(f) < 1<<63 {
+			return cell.Hint(fmt.Errorf("the whole number %.0f was rounded: a float64 is exact up to %d", f, exact), "read it into a field of type int64")
+		}
+		return rounded(v.Elem())
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			if err := rounded(v.Index(i)); err != nil {
+				return err
+			}
+		}
+	case reflect.Map:
+		for _, k := range v.MapKeys() {
+			if err := rounded(v.MapIndex(k)); err != nil {
+				return err
+			}
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				if err := rounded(v.Field(i)); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // A Run is run.json.
@@ -110,7 +153,11 @@ func (c call) input(name string) string {
 		}
 	}
 	if len(matches) == 0 {
-		c.check(among("no input is named", name, keys(files)))
+		err := among("no input is named", name, keys(files))
+		if cell.HintOf(err) == "" {
+			err = cell.Hint(err, "a notebook reads what the stages in its needs: leave, such as collect, and by hand what is below --data")
+		}
+		c.check(err)
 	}
 	var found []string
 	for _, n := range matches {

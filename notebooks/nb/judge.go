@@ -16,18 +16,18 @@ func Judge(name string, run *Run, sel judge.Selection, o judge.Options) *judge.R
 	f, err := os.Open(c.input(name))
 	c.check(err)
 	defer f.Close()
-	chosen := where()
+	chosen := c.where()
 	maps.Copy(chosen, sel.Where)
 	sel.Where, sel.Recorded = chosen, run != nil
 	s, err := judge.Read(f, sel)
 	c.check(err)
-	o.Seed = Seed()
-	o.Cost = func(cost string) { Note("%s", cost) }
+	o.Seed = c.seed()
+	o.Cost = func(cost string) { c.say("note", "%s", []any{cost}) }
 	return try(judge.Judge(s, run, o)).or("Judge", name)
 }
 
 // Slow compares the levels of each model, batch and direction of samples with level
 // 0 of the same: see [judge.Slow]. Resampling is seeded by the cell.
 func (s *Set) Slow(run *Run) *judge.Fingerprint {
-	return try(judge.Slow(s.table, run, Seed())).or("Set.Slow")
+	return try(judge.Slow(s.table, run, called("Set.Slow").seed())).or("Set.Slow")
 }

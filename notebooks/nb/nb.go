@@ -19,7 +19,9 @@
 package nb
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -27,6 +29,8 @@ import (
 	"sync"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/source"
+	"barograph/stages/recording"
 )
 
 // Env is the environment variable that names the file with the specification.
@@ -87,11 +91,24 @@ func (c call) String() string {
 
 func called(function string, args ...any) call { return call{function, args} }
 
-// check ends the notebook if there is an error.
+// check ends the notebook if there is an error. Of a column that is not there it
+// says which one may be meant.
 func (c call) check(err error) {
-	if err != nil {
-		panic(&Error{c.String(), err})
+	if err == nil {
+		return
 	}
+	if none := (*recording.NoColumnError)(nil); errors.As(err, &none) && cell.HintOf(err) == "" {
+		err = meant(err, none.Name, none.There)
+	}
+	panic(&Error{c.String(), err})
+}
+
+// meant adds to an error the known word that is nearest to one which is not known.
+func meant(err error, word string, known []string) error {
+	if near := source.Nearest(word, known); near != "" {
+		return cell.Hint(err, "did you mean %q?", near)
+	}
+	return err
 }
 
 // An attempt is what a function returned that may fail.
@@ -144,7 +161,9 @@ func read(path string) (*book, error) {
 		return nil, fmt.Errorf("read the specification %s: %w", path, err)
 	}
 	if len(b.With) > 0 {
-		if err := json.Unmarshal(b.With, &b.params); err != nil {
+		numbers := json.NewDecoder(bytes.NewReader(b.With))
+		numbers.UseNumber() // float64 would round whole ones beyond 2^53
+		if err := numbers.Decode(&b.params); err != nil {
 			return nil, fmt.Errorf("read the parameters in %s: %w", path, err)
 		}
 	}
@@ -182,18 +201,19 @@ func Claims() []cell.Claim {
 }
 
 // Seed returns the cell's seed, for resampling that can be repeated.
-func Seed() uint64 { return called("Seed").open().Spec.Seed }
+func Seed() uint64 { return called("Seed").seed() }
+
+func (c call) seed() uint64 { return c.open().Spec.Seed }
 
 // Warn reports doubt about a result: it is shown at the end of the run, and
 // does not fail the notebook.
-func Warn(format string, args ...any) { event("warning", format, args) }
+func Warn(format string, args ...any) { called("Warn", format).say("warning", format, args) }
 
 // Note reports something worth a line beside the results.
-func Note(format string, args ...any) { event("note", format, args) }
+func Note(format string, args ...any) { called("Note", format).say("note", format, args) }
 
-func event(kind, format string, args []any) {
+func (c call) say(kind, format string, args []any) {
 	text := fmt.Sprintf(format, args...)
-	c := called(kind)
 	b := c.open()
 	fmt.Fprintf(os.Stderr, "%s: %s\n", kind, text)
 	c.check(b.emit(Event{Type: kind, Text: text}))

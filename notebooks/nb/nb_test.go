@@ -392,6 +392,83 @@ func TestParams(t *testing.T) {
 	want(t, raised(func() { Size("unit", 1) }), `size "ms"`)
 }
 
+// Every int64 is exact: as a parameter, a column, a key, an input and an output.
+func TestWholeNumbers(t *testing.T) {
+	path := file(t, filepath.Join(t.TempDir(), "samples.csv"), fmt.Sprintf("at,replicate,latency_ns\n%d,1,5\n%d,2,6\n%d,1,7\n", unix+1, unix, unix))
+	data := file(t, filepath.Join(t.TempDir(), "x.json"), fmt.Sprintf(`{"at": %d, "list": [{"at": 7}, {"at": %d}]}`, unix, unix))
+	enter(t, cell.Spec{
+		With:   json.RawMessage(fmt.Sprintf(`{"since": %d, "most": 9223372036854775807, "over": 9223372036854775808, "e": 1.5e3, "where": {"at": %d}, "size": %[1]d}`, unix, unix)),
+		Inputs: []cell.Input{{Files: map[string]string{"samples.csv": path, "x.json": data}}}, Outputs: []string{"t.csv"},
+	})
+	if a, b, c, d := Int("since", 0), Int("most", 0), Int("e", 0), Size("size", 0); a != unix || b != math.MaxInt64 || c != 1500 || d != unix {
+		t.Errorf("parameters %d %d %d %d", a, b, c, d)
+	}
+	want(t, raised(func() { Int("over", 0) }), `nb.Int("over"): the study gives 9223372036854775808, want a whole number`)
+	s := Samples("samples.csv")
+	if got := fmt.Sprint(s.Ints("at"), " ", s.By("at")[0].Value, " ", s.Only("at"), " ", Sum(s.Ints("at"))); got != fmt.Sprintf("[%d %d] %d %d %d", unix, unix, unix, unix, 2*unix) {
+		t.Errorf("samples %s", got)
+	}
+	df := Frame("samples.csv")
+	Table("t.csv", df)
+	if got := contents(t, "t.csv"); got != contents(t, path) {
+		t.Errorf("wrote %s", got)
+	}
+	var typed struct{ List []struct{ At int64 } }
+	if JSON("x.json", &typed); typed.List[1].At != unix {
+		t.Errorf("read %d", typed.List[1].At)
+	}
+	want(t, raised(func() { var v any; JSON("x.json", &v) }), `nb.JSON("x.json"): the whole number 1764316800123456768 was rounded`)
+	want(t, raised(func() { JSON("x.json", &struct{ List []map[string]any }{}) }), "was rounded")
+	events := contents(t, filepath.Join(filepath.Dir(os.Getenv(Env)), EventsFile))
+	if !strings.Contains(events, `"text":"since","value":1764316800123456789}`) {
+		t.Errorf("events %s", events)
+	}
+}
+
+// An error names the function that the notebook called, and the column that lacks.
+func TestErrorsNameTheCall(t *testing.T) {
+	path := file(t, filepath.Join(t.TempDir(), "samples.csv"), "levle,latency,replicates\n0,1,1\n")
+	enter(t, cell.Spec{Inputs: []cell.Input{{Files: map[string]string{"samples.csv": path}}}, Outputs: []string{"f.svg"}, With: json.RawMessage(`{"note": 3, "unit": "mss"}`)})
+	s := Samples("samples.csv")
+	group := []*Set{s}
+	for call, c := range map[string]struct {
+		f    func()
+		hint string
+	}{
+		`nb.Set.Ints("latency_ns"): no column is named "latency_ns"; there is levle, latency, replicates`: {func() { s.Ints("latency_ns") }, `did you mean "latency"?`},
+		`nb.Set.Floats("levels"): no column`:                           {func() { s.Floats("levels") }, `did you mean "levle"?`},
+		`nb.Set.By("level"): no column`:                                {func() { s.By("level") }, `did you mean "levle"?`},
+		`nb.Set.Where("level", "1"): no column`:                        {func() { s.Where("level", "1") }, `did you mean "levle"?`},
+		`nb.Set.Replicates("latency_ns"): no column is named "replic`:  {func() { s.Replicates("latency_ns") }, `did you mean "replicates"?`},
+		`nb.Set.Lag1(): no column is named "replicate"`:                {func() { s.Lag1() }, `did you mean "replicates"?`},
+		`nb.Set.Quantiles([0.5]): no column is named "replicate"`:      {func() { s.Quantiles(0.5) }, `did you mean "replicates"?`},
+		`nb.Set.Curves("levle"): no column is named "replicate"`:       {func() { s.Curves("levle") }, `did you mean "replicates"?`},
+		`nb.Trend(): no column is named "replicate"`:                   {func() { Trend(group) }, `did you mean "replicates"?`},
+		`nb.Growth(): no column is named "replicate"`:                  {func() { Growth(group) }, `did you mean "replicates"?`},
+		`nb.Slowdown(0.5): no column is named "replicate"`:             {func() { Slowdown(s, s, 0.5) }, `did you mean "replicates"?`},
+		`nb.Drift(): no column is named "seq"`:                         {func() { Drift(s, 0.05) }, ""},
+		`nb.Caption(): the study gives 3, want a text`:                 {func() { Caption("a") }, ""},
+		`nb.String("unit"): the study gives "mss", want one of s, ms`:  {func() { String("unit", "s", "s", "ms") }, `did you mean "ms"?`},
+		`nb.Frame("sample.csv"): no input is named "sample.csv"`:       {func() { Frame("sample.csv") }, `did you mean "samples.csv"?`},
+		`nb.Recording("run.json"): no input is named "run.json"`:       {func() { Recording("run.json") }, "the stages in its needs: leave"},
+		`nb.Concluded(): the study does not declare`:                   {func() { opened(t).verdicts = make([]cell.Verdict, 1); Concluded() }, "uses: analyse"},
+		`nb.Doubted(): the study does not declare the output "summary`: {func() { Doubted([]string{"d"}) }, "uses: analyse"},
+		`nb.Verdict("C1"): the study does not declare the output "ver`: {func() { Verdict("C1", Refuted, "") }, "uses: analyse"},
+		`nb.Save(["f.sgv"]): the study declares no figure "f.sgv"; th`: {func() { Save(drawing{}, "f.sgv") }, "add it to the stage's outputs:"},
+	} {
+		err := raised(c.f)
+		want(t, err, call)
+		if got := cell.HintOf(err); !strings.Contains(got, c.hint) || c.hint == "" && got != "" {
+			t.Errorf("%v: hint %q, want %q", err, got, c.hint)
+		}
+	}
+}
+
+func opened(t *testing.T) *book {
+	t.Helper()
+	return called("opened").open()
+}
+
 func TestNoSpecification(t *testing.T) {
 	t.Setenv(Env, "")
 	opening = sync.Once{}

@@ -52,8 +52,9 @@ func Text(name, text string) {
 func (c call) tell(e Event) { c.check(c.open().emit(e)) }
 
 // Summary appends a paragraph to summary.txt, which the run prints at its end.
-func Summary(text string) {
-	c := called("Summary")
+func Summary(text string) { called("Summary").summary(text) }
+
+func (c call) summary(text string) {
 	b := c.open()
 	c.declared(SummaryFile)
 	text = strings.TrimRight(text, "\n") + "\n"
@@ -85,19 +86,20 @@ func Title(run *Run, about string) string {
 
 // Concluded appends a paragraph to the summary: a line for each verdict so far.
 func Concluded() {
+	c := called("Concluded")
 	lines := []string{}
-	for _, v := range Verdicts() {
+	for _, v := range c.open().verdicts {
 		lines = append(lines, v.ID+" "+v.Verdict+": "+v.Because)
 	}
 	if len(lines) > 0 {
-		Summary(strings.Join(lines, "\n"))
+		c.summary(strings.Join(lines, "\n"))
 	}
 }
 
 // Doubted appends a paragraph to the summary: a line for each doubt.
 func Doubted(doubts []string) {
 	if len(doubts) > 0 {
-		Summary("warning: " + strings.Join(doubts, "\nwarning: "))
+		called("Doubted").summary("warning: " + strings.Join(doubts, "\nwarning: "))
 	}
 }
 
@@ -253,7 +255,11 @@ func (c call) declared(name string) {
 	if slices.Contains(b.Outputs, name) || len(b.Outputs) == 1 && b.Outputs[0] == Any {
 		return
 	}
-	c.check(cell.Hint(among("the study does not declare the output", name, b.Outputs), "add it to the stage's outputs:"))
+	hint := "add it to the stage's outputs:"
+	if name == SummaryFile || name == VerdictsFile {
+		hint = "a stage with uses: analyse leaves it; another lists it in its outputs:"
+	}
+	c.check(cell.Hint(among("the study does not declare the output", name, b.Outputs), "%s", hint))
 }
 
 // create opens a declared output for writing, making its folder.

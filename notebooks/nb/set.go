@@ -60,5 +60,5 @@ func (s *Set) By(name string) []*Set {
 
 // Where returns the samples whose column, as text, has a value.
 func (s *Set) Where(name, value string) *Set {
-	return setOf(try(s.table.Where(name, value)).or("Set.Where", name))
+	return setOf(try(s.table.Where(name, value)).or("Set.Where", name, value))
 }

@@ -31,6 +31,7 @@ import (
 
 	"barograph/notebooks/nb"
 	"barograph/pipeline/cell"
+	"barograph/pipeline/source"
 	"barograph/stages/notebook/symbols"
 )
 
@@ -230,6 +231,9 @@ func finish(s *cell.Spec, dir, events string) ([]nb.Event, error) {
 			if len(asked) > 0 {
 				hint = "it takes " + strings.Join(asked, ", ")
 			}
+			if near := source.Nearest(name, asked); near != "" {
+				hint = fmt.Sprintf("did you mean %q? ", near) + hint
+			}
 			return nil, cell.Hint(fmt.Errorf("the notebook never asks for the parameter %q", name), "%s", hint)
 		}
 	}
@@ -246,7 +250,9 @@ func readEvents(path string) ([]nb.Event, error) {
 		return nil, err
 	}
 	var said []nb.Event
-	for d := json.NewDecoder(bytes.NewReader(b)); ; {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	for {
 		var e nb.Event
 		err := d.Decode(&e)
 		if err == io.EOF {
@@ -294,13 +300,28 @@ func outputs(s *cell.Spec, dir string) error {
 		case nb.VerdictsFile:
 			err = os.WriteFile(filepath.Join(dir, name), []byte("[]\n"), 0o666)
 		default:
-			err = fmt.Errorf("the notebook ended without writing %q, which the study declares", name)
+			err = missing(name)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return judged(s, dir)
+}
+
+// missing says that a notebook has not written an output, and how it would.
+func missing(name string) error {
+	hint := "call nb.Text(%[1]q, ...), or take it from the stage's outputs:"
+	switch filepath.Ext(name) {
+	case ".svg", ".pdf", ".png":
+		hint = "call nb.Save(figure, %[1]q), or take it from the stage's outputs:"
+	case ".csv":
+		hint = "call nb.Table(%[1]q, ...), or nb.Save for the numbers behind a figure"
+	}
+	if name == "summary.csv" {
+		hint = "a stage of kind analyse leaves a table: call nb.Table(%[1]q, ...); one that only draws is of kind plot"
+	}
+	return cell.Hint(fmt.Errorf("the notebook ended without writing %q, which the study declares", name), hint, name)
 }
 
 // FilesBelow returns the names of the files below a folder, sorted.

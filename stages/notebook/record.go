@@ -1,6 +1,7 @@
 package notebook
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -65,9 +66,16 @@ func newRecord(s *cell.Spec, source *Source, said []nb.Event) *Record {
 		Study: s.Study, Stage: s.Stage, Machine: s.Machine.Name, Said: said, Again: again(s),
 	}
 	if len(s.With) > 0 {
-		_ = json.Unmarshal(s.With, &r.With) // finish has read it
+		_ = unmarshal(s.With, &r.With) // finish has read it
 	}
 	return r
+}
+
+// unmarshal reads JSON, and numbers of no stated type without rounding.
+func unmarshal(text []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	return d.Decode(v)
 }
 
 // again is the command that runs the notebook of a specification again.
@@ -86,7 +94,7 @@ func again(s *cell.Spec) string {
 		line = append(line, "--data "+page.Shell(s.Inputs[0].ID))
 	}
 	var with With
-	_ = json.Unmarshal(s.With, &with) // what parameters made
+	_ = unmarshal(s.With, &with) // what parameters made
 	for _, name := range slices.Sorted(maps.Keys(with)) {
 		value, _ := json.Marshal(with[name])
 		line = append(line, "--param "+page.Shell(name+"="+string(value)))
@@ -133,7 +141,7 @@ func ReadRecord(path string) (*Record, error) {
 		return nil, err
 	}
 	r := &Record{}
-	if err := json.Unmarshal(b, r); err != nil {
+	if err := unmarshal(b, r); err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	if r.Schema != recordSchema {
