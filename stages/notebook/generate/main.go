@@ -2,7 +2,7 @@
 //
 // For every package of the list below it writes a table of its exported names,
 // which the interpreter links to, and for all of them together types.bin, the
-// types that the checker reads. It fails when a name can be in neither and is
+// types that the checker reads, and sources.txt, what their results depend on. It fails when a name can be in neither and is
 // not refused by name.
 //
 //	go generate ./stages/notebook/symbols
@@ -11,6 +11,7 @@ package main
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"flag"
 	"fmt"
 	"go/constant"
@@ -20,10 +21,12 @@ import (
 	"go/types"
 	"io"
 	"log"
+	"maps"
 	"math/big"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
@@ -95,7 +98,7 @@ func main() {
 	}
 }
 
-// run writes the symbols, the types and the digest into a folder.
+// run writes the symbols, the types and the sums of sources into a folder.
 func run(out string) error {
 	paths := make([]string, 0, len(allowed))
 	for p := range allowed {
@@ -135,23 +138,18 @@ func run(out string) error {
 		return err
 	}
 	files["types.bin"] = b.Bytes()
-	digest, err := digest(pkgs)
-	if err != nil {
+	if files["sources.txt"], err = sources(pkgs); err != nil {
 		return err
 	}
 	if files["list.go"], err = format.Source([]byte(fmt.Sprintf(header+`
 import "reflect"
-
-// Digest changes with everything a notebook sees: the sources of nb and of what
-// it calls in this module, comments aside, and the versions of other modules.
-const Digest = %q
 
 var packages = map[string]func() map[string]reflect.Value{
 %s}
 
 var refused = map[string]map[string]string{
 %s}
-`, digest, loaders.String(), refusals()))); err != nil {
+`, loaders.String(), refusals()))); err != nil {
 		return err
 	}
 
@@ -337,35 +335,27 @@ func wrap(w io.Writer, name string, it *types.Interface, qualify types.Qualifier
 	return true
 }
 
-// digest covers the packages of this module that notebooks call, comments and
-// spaces aside, and the versions of the modules beyond.
-func digest(roots []*packages.Package) (string, error) {
-	sources, versions := map[string][]string{}, map[string]bool{}
+// sources lists the versions of the modules that notebooks call, and the digest of
+// each file of this module that they do, comments and spaces aside. Lines stand
+// apart, so that changes of several files can be merged.
+func sources(roots []*packages.Package) ([]byte, error) {
+	lines := map[string]bool{}
+	var failed error
 	packages.Visit(roots, func(p *packages.Package) bool {
 		switch {
 		case p.Module == nil: // the standard library: the Go version is the program's
 		case p.Module.Path != module:
-			versions[p.Module.Path+" "+p.Module.Version] = true
+			lines[p.Module.Path+" "+p.Module.Version] = true
 		case p.PkgPath != module+"/pipeline/cell": // the contract computes nothing
-			sources[p.PkgPath] = p.GoFiles
+			for _, f := range p.GoFiles {
+				src, err := os.ReadFile(f)
+				failed = errors.Join(failed, err)
+				lines[fmt.Sprintf("%s %x", path.Join(p.PkgPath, filepath.Base(f)), sha256.Sum256(tokens(src)))] = true
+			}
 		}
 		return true
 	}, nil)
-	var lines []string
-	for v := range versions {
-		lines = append(lines, v)
-	}
-	for pkg, files := range sources {
-		for _, f := range files {
-			src, err := os.ReadFile(f)
-			if err != nil {
-				return "", err
-			}
-			lines = append(lines, fmt.Sprintf("%s %x", path.Join(pkg, filepath.Base(f)), sha256.Sum256(tokens(src))))
-		}
-	}
-	sort.Strings(lines)
-	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(strings.Join(lines, "\n")))), nil
+	return []byte(strings.Join(slices.Sorted(maps.Keys(lines)), "\n\n") + "\n"), failed
 }
 
 // tokens is a Go source without comments and spaces.

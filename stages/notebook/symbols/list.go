@@ -4,10 +4,6 @@ package symbols
 
 import "reflect"
 
-// Digest changes with everything a notebook sees: the sources of nb and of what
-// it calls in this module, comments aside, and the versions of other modules.
-const Digest = "sha256:023f16214b4c74f8904251b656506d5db06941f43369019e61dc216fd0a4c743"
-
 var packages = map[string]func() map[string]reflect.Value{
 	"barograph/notebooks/nb":             x_barograph_notebooks_nb,
 	"barograph/stages/figure":            x_barograph_stages_figure,

@@ -9,6 +9,7 @@ package symbols
 
 import (
 	"bytes"
+	"crypto/sha256"
 	_ "embed"
 	"fmt"
 	"go/token"
@@ -25,6 +26,13 @@ import (
 
 //go:embed types.bin
 var exported []byte
+
+//go:embed sources.txt
+var sources []byte
+
+// Digest changes with everything a notebook sees: the sources of nb and of what
+// it calls in this module, comments aside, and the versions of other modules.
+var Digest = fmt.Sprintf("sha256:%x", sha256.Sum256(sources))
 
 // Names returns the import paths of the packages, sorted.
 func Names() []string {
