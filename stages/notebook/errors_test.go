@@ -78,6 +78,23 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// colourMap returns a notebook with a type that has more methods than a notebook's
+// own types are handed over with.
+func colourMap(body string) string {
+	return strings.Replace(program(body), "import", "import \"image/color\"\nimport", 1) + `
+type M struct{}
+
+func (M) At(float64) (color.Color, error) { return nil, nil }
+func (M) Max() float64 { return 1 }
+func (M) SetMax(float64) {}
+func (M) Min() float64 { return 0 }
+func (M) SetMin(float64) {}
+func (M) Alpha() float64 { return 1 }
+func (M) SetAlpha(float64) {}
+func (M) Palette(int) palette.Palette { return nil }
+`
+}
+
 // TestTraps runs what an interpreter would do otherwise than the compiler: each
 // comes out right, or is refused.
 func TestTraps(t *testing.T) {
@@ -92,6 +109,15 @@ func TestTraps(t *testing.T) {
 			"\ntype S []int\n\nfunc (s S) Len() int { return len(s) }\nfunc (s S) Less(i, j int) bool { return s[i] < s[j] }\nfunc (s S) Swap(i, j int) { s[i], s[j] = s[j], s[i] }\n"},
 		{name: "points", printed: "[{1 2}]\n", text: program("\tl, err := plotter.NewLine(X{})\n\tnb.Check(err)\n\tfmt.Println(l.XYs)") +
 			"\ntype X struct{}\n\nfunc (X) Len() int { return 1 }\nfunc (X) XY(i int) (float64, float64) { return 1, 2 }\n"},
+		{name: "scale, ticks and text", printed: "0.25 [{5 five}] v\n", text: program("\tp := plot.New()\n\tp.X.Scale = N{}\n\tp.X.Tick.Marker = T{}\n\tvar s fmt.Stringer = V{}\n\tfmt.Println(p.X.Scale.Normalize(0, 4, 1), p.X.Tick.Marker.Ticks(0, 9), s)") +
+			"\ntype N struct{}\n\nfunc (N) Normalize(min, max, x float64) float64 { return (x - min) / (max - min) }\n\ntype T struct{}\n\nfunc (T) Ticks(min, max float64) []plot.Tick { return []plot.Tick{{Value: 5, Label: \"five\"}} }\n\ntype V struct{}\n\nfunc (V) String() string { return \"v\" }\n"},
+		{name: "heat map", printed: "0 6\n", text: strings.Replace(program("\th := plotter.NewHeatMap(G{}, palette.Heat(3, 1))\n\tfmt.Println(h.Min, h.Max)"), "import", "import \"gonum.org/v1/plot/palette\"\nimport", 1) +
+			"\ntype G struct{}\n\nfunc (G) Dims() (c, r int) { return 3, 4 }\nfunc (G) Z(c, r int) float64 { return float64(c * r) }\nfunc (G) X(c int) float64 { return float64(c) }\nfunc (G) Y(r int) float64 { return float64(r) }\n"},
+		{name: "writer", refused: "main.go:9:2: a notebook's own type, W, cannot stand in for io.Writer",
+			text: strings.Replace(program("\tw := tabwriter.NewWriter(W{}, 3, 8, 1, ' ', tabwriter.AlignRight)\n\tfmt.Fprintln(w, \"a\\t\")"), "import", "import \"text/tabwriter\"\nimport", 1) +
+				"\ntype W struct{}\n\nfunc (W) Write(b []byte) (int, error) { return len(b), nil }\n"},
+		{name: "colour map", refused: "main.go:10:2: a notebook's own type, M, cannot stand in for gonum.org/v1/plot/palette.ColorMap", text: strings.Replace(colourMap("\tvar m palette.ColorMap = M{}\n\tfmt.Println(m.Max())"), "import", "import \"gonum.org/v1/plot/palette\"\nimport", 1)},
+		{name: "colour map within any", refused: "a notebook's own type cannot stand in for gonum.org/v1/plot/palette.ColorMap", text: strings.Replace(colourMap("\tvar x any = M{}\n\tm := x.(palette.ColorMap)\n\tfmt.Println(m.Max())"), "import", "import \"gonum.org/v1/plot/palette\"\nimport", 1)},
 		{name: "range closure", printed: "0\n", text: program("\tf := []func(){}\n\tfor i := range []int{1, 2} {\n\t\tf = append(f, func() { fmt.Println(i) })\n\t}\n\tf[0]()")},
 		{name: "old loop", printed: "1\n", text: strings.Replace(program("\tf := []func(){}\n\tfor i := range []int{1, 2} {\n\t\tf = append(f, func() { fmt.Println(i) })\n\t}\n\tf[0]()"), notebook.Language, "go1.21", 1)},
 		{name: "range sort", printed: "[1 2]\n", text: program("\tfor _, v := range [][]int{{2, 1}} {\n\t\tsort.Slice(v, func(i, j int) bool { return v[i] < v[j] })\n\t\tfmt.Println(v)\n\t}")},

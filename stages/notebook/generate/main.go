@@ -291,10 +291,17 @@ func constantValue(c *types.Const, name string, imports map[string]bool) string 
 	return fmt.Sprintf("constant.MakeFromLiteral(%q, token.%s, 0)", text, kind)
 }
 
+// most is how many methods an interface may have that a notebook implements. Those
+// with more are what packages hand out, such as canvases and columns of a table.
+const most = 4
+
 // wrap writes a struct that implements an interface by the functions in its
 // fields. An interface with an unexported method can only be implemented in its
-// own package, and gets none.
+// own package, and gets none; nor does one of many methods.
 func wrap(w io.Writer, name string, it *types.Interface, qualify types.Qualifier) bool {
+	if it.NumMethods() > most {
+		return false
+	}
 	for i := range it.NumMethods() {
 		if !it.Method(i).Exported() {
 			return false

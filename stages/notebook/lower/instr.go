@@ -46,7 +46,7 @@ func (w *writer) instruction(instr ssa.Instruction) {
 	case *ssa.ChangeInterface:
 		w.set(i, "%s", w.changeInterface(w.value(i.X), i.X.Type(), i.Type()))
 	case *ssa.MakeInterface:
-		w.set(i, "%s", w.makeInterface(w.value(i.X), i.X.Type(), i.Type()))
+		w.set(i, "%s", w.makeInterface(w.value(i.X), i))
 	case *ssa.SliceToArrayPointer:
 		w.mark(i.Pos())
 		w.set(i, "%s.Array(%s, %s).(%s)", kern, w.value(i.X), w.zero(i.Type()), w.typ(i.Type()))
@@ -349,17 +349,18 @@ func (e *emitter) implement(t types.Type) {
 }
 
 // makeInterface writes a value as one in an interface.
-func (w *writer) makeInterface(x string, t, to types.Type) string {
+func (w *writer) makeInterface(x string, i *ssa.MakeInterface) string {
+	t, to := i.X.Type(), i.Type()
 	if !w.own(t) {
-		if w.typ(to) == "interface{}" || types.IsInterface(t) {
-			return x
-		}
 		return x
 	}
 	n := w.box(t)
 	boxed := fmt.Sprintf("%s.Box(%d, %s)", kern, n, x)
 	if w.typ(to) == "interface{}" {
 		return boxed
+	}
+	if w.typ(to) != "error" && w.machine.Wrapper(to) == nil {
+		w.refuse(i.Pos(), "hand over a type of a package that has the methods", "a notebook's own type, %s, cannot stand in for %s", types.TypeString(t, types.RelativeTo(w.main.Pkg)), to)
 	}
 	return w.wrap(boxed, to)
 }

@@ -28,7 +28,6 @@ func x_fmt() map[string]reflect.Value {
 		"Printf":       reflect.ValueOf(fmt.Printf),
 		"Println":      reflect.ValueOf(fmt.Println),
 		"Scan":         reflect.ValueOf(fmt.Scan),
-		"_ScanState":   reflect.ValueOf((*x_fmt_ScanState)(nil)),
 		"ScanState":    reflect.ValueOf((*fmt.ScanState)(nil)),
 		"Scanf":        reflect.ValueOf(fmt.Scanf),
 		"Scanln":       reflect.ValueOf(fmt.Scanln),
@@ -63,40 +62,6 @@ type x_fmt_GoStringer struct {
 
 func (W x_fmt_GoStringer) GoString() string {
 	return W.WGoString()
-}
-
-type x_fmt_ScanState struct {
-	IValue      any
-	WRead       func(a0 []byte) (int, error)
-	WReadRune   func() (rune, int, error)
-	WSkipSpace  func()
-	WToken      func(a0 bool, a1 func(rune) bool) ([]byte, error)
-	WUnreadRune func() error
-	WWidth      func() (int, bool)
-}
-
-func (W x_fmt_ScanState) Read(a0 []byte) (int, error) {
-	return W.WRead(a0)
-}
-
-func (W x_fmt_ScanState) ReadRune() (rune, int, error) {
-	return W.WReadRune()
-}
-
-func (W x_fmt_ScanState) SkipSpace() {
-	W.WSkipSpace()
-}
-
-func (W x_fmt_ScanState) Token(a0 bool, a1 func(rune) bool) ([]byte, error) {
-	return W.WToken(a0, a1)
-}
-
-func (W x_fmt_ScanState) UnreadRune() error {
-	return W.WUnreadRune()
-}
-
-func (W x_fmt_ScanState) Width() (int, bool) {
-	return W.WWidth()
 }
 
 type x_fmt_Scanner struct {

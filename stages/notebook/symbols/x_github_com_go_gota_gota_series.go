@@ -13,7 +13,6 @@ func x_github_com_go_gota_gota_series() map[string]reflect.Value {
 		"Bools":         reflect.ValueOf(series.Bools),
 		"CompFunc":      reflect.ValueOf(series.CompFunc),
 		"Comparator":    reflect.ValueOf((*series.Comparator)(nil)),
-		"_Element":      reflect.ValueOf((*x_github_com_go_gota_gota_series_Element)(nil)),
 		"Element":       reflect.ValueOf((*series.Element)(nil)),
 		"_ElementValue": reflect.ValueOf((*x_github_com_go_gota_gota_series_ElementValue)(nil)),
 		"ElementValue":  reflect.ValueOf((*series.ElementValue)(nil)),
@@ -40,88 +39,6 @@ func x_github_com_go_gota_gota_series() map[string]reflect.Value {
 		"Strings":       reflect.ValueOf(series.Strings),
 		"Type":          reflect.ValueOf((*series.Type)(nil)),
 	}
-}
-
-type x_github_com_go_gota_gota_series_Element struct {
-	IValue     any
-	WBool      func() (bool, error)
-	WCopy      func() series.Element
-	WEq        func(a0 series.Element) bool
-	WFloat     func() float64
-	WGreater   func(a0 series.Element) bool
-	WGreaterEq func(a0 series.Element) bool
-	WInt       func() (int, error)
-	WIsNA      func() bool
-	WLess      func(a0 series.Element) bool
-	WLessEq    func(a0 series.Element) bool
-	WNeq       func(a0 series.Element) bool
-	WSet       func(a0 interface{})
-	WString    func() string
-	WType      func() series.Type
-	WVal       func() series.ElementValue
-}
-
-func (W x_github_com_go_gota_gota_series_Element) Bool() (bool, error) {
-	return W.WBool()
-}
-
-func (W x_github_com_go_gota_gota_series_Element) Copy() series.Element {
-	return W.WCopy()
-}
-
-func (W x_github_com_go_gota_gota_series_Element) Eq(a0 series.Element) bool {
-	return W.WEq(a0)
-}
-
-func (W x_github_com_go_gota_gota_series_Element) Float() float64 {
-	return W.WFloat()
-}
-
-func (W x_github_com_go_gota_gota_series_Element) Greater(a0 series.Element) bool {
-	return W.WGreater(a0)
-}
-
-func (W x_github_com_go_gota_gota_series_Element) GreaterEq(a0 series.Element) bool {
-	return W.WGreaterEq(a0)
-}
-
-func (W x_github_com_go_gota_gota_series_Element) Int() (int, error) {
-	return W.WInt()
-}
-
-func (W x_github_com_go_gota_gota_series_Element) IsNA() bool {
-	return W.WIsNA()
-}
-
-func (W x_github_com_go_gota_gota_series_Element) Less(a0 series.Element) bool {
-	return W.WLess(a0)
-}
-
-func (W x_github_com_go_gota_gota_series_Element) LessEq(a0 series.Element) bool {
-	return W.WLessEq(a0)
-}
-
-func (W x_github_com_go_gota_gota_series_Element) Neq(a0 series.Element) bool {
-	return W.WNeq(a0)
-}
-
-func (W x_github_com_go_gota_gota_series_Element) Set(a0 interface{}) {
-	W.WSet(a0)
-}
-
-func (W x_github_com_go_gota_gota_series_Element) String() string {
-	if W.WString == nil {
-		return ""
-	}
-	return W.WString()
-}
-
-func (W x_github_com_go_gota_gota_series_Element) Type() series.Type {
-	return W.WType()
-}
-
-func (W x_github_com_go_gota_gota_series_Element) Val() series.ElementValue {
-	return W.WVal()
 }
 
 type x_github_com_go_gota_gota_series_ElementValue struct {

@@ -10,129 +10,29 @@ import (
 
 func x_gonum_org_v1_plot_palette() map[string]reflect.Value {
 	return map[string]reflect.Value{
-		"Blue":               reflect.ValueOf(palette.Blue),
-		"_ColorMap":          reflect.ValueOf((*x_gonum_org_v1_plot_palette_ColorMap)(nil)),
-		"ColorMap":           reflect.ValueOf((*palette.ColorMap)(nil)),
-		"Cyan":               reflect.ValueOf(palette.Cyan),
-		"_DivergingColorMap": reflect.ValueOf((*x_gonum_org_v1_plot_palette_DivergingColorMap)(nil)),
-		"DivergingColorMap":  reflect.ValueOf((*palette.DivergingColorMap)(nil)),
-		"_DivergingPalette":  reflect.ValueOf((*x_gonum_org_v1_plot_palette_DivergingPalette)(nil)),
-		"DivergingPalette":   reflect.ValueOf((*palette.DivergingPalette)(nil)),
-		"ErrNaN":             reflect.ValueOf(&palette.ErrNaN).Elem(),
-		"ErrOverflow":        reflect.ValueOf(&palette.ErrOverflow).Elem(),
-		"ErrUnderflow":       reflect.ValueOf(&palette.ErrUnderflow).Elem(),
-		"Green":              reflect.ValueOf(palette.Green),
-		"HSVA":               reflect.ValueOf((*palette.HSVA)(nil)),
-		"HSVAModel":          reflect.ValueOf(&palette.HSVAModel).Elem(),
-		"Heat":               reflect.ValueOf(palette.Heat),
-		"Hue":                reflect.ValueOf((*palette.Hue)(nil)),
-		"Magenta":            reflect.ValueOf(palette.Magenta),
-		"_Palette":           reflect.ValueOf((*x_gonum_org_v1_plot_palette_Palette)(nil)),
-		"Palette":            reflect.ValueOf((*palette.Palette)(nil)),
-		"Radial":             reflect.ValueOf(palette.Radial),
-		"Rainbow":            reflect.ValueOf(palette.Rainbow),
-		"Red":                reflect.ValueOf(palette.Red),
-		"Reverse":            reflect.ValueOf(palette.Reverse),
-		"Yellow":             reflect.ValueOf(palette.Yellow),
+		"Blue":              reflect.ValueOf(palette.Blue),
+		"ColorMap":          reflect.ValueOf((*palette.ColorMap)(nil)),
+		"Cyan":              reflect.ValueOf(palette.Cyan),
+		"DivergingColorMap": reflect.ValueOf((*palette.DivergingColorMap)(nil)),
+		"_DivergingPalette": reflect.ValueOf((*x_gonum_org_v1_plot_palette_DivergingPalette)(nil)),
+		"DivergingPalette":  reflect.ValueOf((*palette.DivergingPalette)(nil)),
+		"ErrNaN":            reflect.ValueOf(&palette.ErrNaN).Elem(),
+		"ErrOverflow":       reflect.ValueOf(&palette.ErrOverflow).Elem(),
+		"ErrUnderflow":      reflect.ValueOf(&palette.ErrUnderflow).Elem(),
+		"Green":             reflect.ValueOf(palette.Green),
+		"HSVA":              reflect.ValueOf((*palette.HSVA)(nil)),
+		"HSVAModel":         reflect.ValueOf(&palette.HSVAModel).Elem(),
+		"Heat":              reflect.ValueOf(palette.Heat),
+		"Hue":               reflect.ValueOf((*palette.Hue)(nil)),
+		"Magenta":           reflect.ValueOf(palette.Magenta),
+		"_Palette":          reflect.ValueOf((*x_gonum_org_v1_plot_palette_Palette)(nil)),
+		"Palette":           reflect.ValueOf((*palette.Palette)(nil)),
+		"Radial":            reflect.ValueOf(palette.Radial),
+		"Rainbow":           reflect.ValueOf(palette.Rainbow),
+		"Red":               reflect.ValueOf(palette.Red),
+		"Reverse":           reflect.ValueOf(palette.Reverse),
+		"Yellow":            reflect.ValueOf(palette.Yellow),
 	}
-}
-
-type x_gonum_org_v1_plot_palette_ColorMap struct {
-	IValue    any
-	WAlpha    func() float64
-	WAt       func(a0 float64) (color.Color, error)
-	WMax      func() float64
-	WMin      func() float64
-	WPalette  func(a0 int) palette.Palette
-	WSetAlpha func(a0 float64)
-	WSetMax   func(a0 float64)
-	WSetMin   func(a0 float64)
-}
-
-func (W x_gonum_org_v1_plot_palette_ColorMap) Alpha() float64 {
-	return W.WAlpha()
-}
-
-func (W x_gonum_org_v1_plot_palette_ColorMap) At(a0 float64) (color.Color, error) {
-	return W.WAt(a0)
-}
-
-func (W x_gonum_org_v1_plot_palette_ColorMap) Max() float64 {
-	return W.WMax()
-}
-
-func (W x_gonum_org_v1_plot_palette_ColorMap) Min() float64 {
-	return W.WMin()
-}
-
-func (W x_gonum_org_v1_plot_palette_ColorMap) Palette(a0 int) palette.Palette {
-	return W.WPalette(a0)
-}
-
-func (W x_gonum_org_v1_plot_palette_ColorMap) SetAlpha(a0 float64) {
-	W.WSetAlpha(a0)
-}
-
-func (W x_gonum_org_v1_plot_palette_ColorMap) SetMax(a0 float64) {
-	W.WSetMax(a0)
-}
-
-func (W x_gonum_org_v1_plot_palette_ColorMap) SetMin(a0 float64) {
-	W.WSetMin(a0)
-}
-
-type x_gonum_org_v1_plot_palette_DivergingColorMap struct {
-	IValue            any
-	WAlpha            func() float64
-	WAt               func(a0 float64) (color.Color, error)
-	WConvergePoint    func() float64
-	WMax              func() float64
-	WMin              func() float64
-	WPalette          func(a0 int) palette.Palette
-	WSetAlpha         func(a0 float64)
-	WSetConvergePoint func(a0 float64)
-	WSetMax           func(a0 float64)
-	WSetMin           func(a0 float64)
-}
-
-func (W x_gonum_org_v1_plot_palette_DivergingColorMap) Alpha() float64 {
-	return W.WAlpha()
-}
-
-func (W x_gonum_org_v1_plot_palette_DivergingColorMap) At(a0 float64) (color.Color, error) {
-	return W.WAt(a0)
-}
-
-func (W x_gonum_org_v1_plot_palette_DivergingColorMap) ConvergePoint() float64 {
-	return W.WConvergePoint()
-}
-
-func (W x_gonum_org_v1_plot_palette_DivergingColorMap) Max() float64 {
-	return W.WMax()
-}
-
-func (W x_gonum_org_v1_plot_palette_DivergingColorMap) Min() float64 {
-	return W.WMin()
-}
-
-func (W x_gonum_org_v1_plot_palette_DivergingColorMap) Palette(a0 int) palette.Palette {
-	return W.WPalette(a0)
-}
-
-func (W x_gonum_org_v1_plot_palette_DivergingColorMap) SetAlpha(a0 float64) {
-	W.WSetAlpha(a0)
-}
-
-func (W x_gonum_org_v1_plot_palette_DivergingColorMap) SetConvergePoint(a0 float64) {
-	W.WSetConvergePoint(a0)
-}
-
-func (W x_gonum_org_v1_plot_palette_DivergingColorMap) SetMax(a0 float64) {
-	W.WSetMax(a0)
-}
-
-func (W x_gonum_org_v1_plot_palette_DivergingColorMap) SetMin(a0 float64) {
-	W.WSetMin(a0)
 }
 
 type x_gonum_org_v1_plot_palette_DivergingPalette struct {

@@ -5,15 +5,12 @@ package symbols
 import (
 	"go/constant"
 	"go/token"
-	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/text"
-	"gonum.org/v1/plot/vg"
 	"reflect"
 )
 
 func x_gonum_org_v1_plot_text() map[string]reflect.Value {
 	return map[string]reflect.Value{
-		"_Handler":   reflect.ValueOf((*x_gonum_org_v1_plot_text_Handler)(nil)),
 		"Handler":    reflect.ValueOf((*text.Handler)(nil)),
 		"Latex":      reflect.ValueOf((*text.Latex)(nil)),
 		"Plain":      reflect.ValueOf((*text.Plain)(nil)),
@@ -32,33 +29,4 @@ func x_gonum_org_v1_plot_text() map[string]reflect.Value {
 		"YCenter":    reflect.ValueOf(text.YCenter),
 		"YTop":       reflect.ValueOf(text.YTop),
 	}
-}
-
-type x_gonum_org_v1_plot_text_Handler struct {
-	IValue   any
-	WBox     func(a0 string, a1 font.Font) (vg.Length, vg.Length, vg.Length)
-	WCache   func() *font.Cache
-	WDraw    func(a0 vg.Canvas, a1 string, a2 text.Style, a3 vg.Point)
-	WExtents func(a0 font.Font) font.Extents
-	WLines   func(a0 string) []string
-}
-
-func (W x_gonum_org_v1_plot_text_Handler) Box(a0 string, a1 font.Font) (vg.Length, vg.Length, vg.Length) {
-	return W.WBox(a0, a1)
-}
-
-func (W x_gonum_org_v1_plot_text_Handler) Cache() *font.Cache {
-	return W.WCache()
-}
-
-func (W x_gonum_org_v1_plot_text_Handler) Draw(a0 vg.Canvas, a1 string, a2 text.Style, a3 vg.Point) {
-	W.WDraw(a0, a1, a2, a3)
-}
-
-func (W x_gonum_org_v1_plot_text_Handler) Extents(a0 font.Font) font.Extents {
-	return W.WExtents(a0)
-}
-
-func (W x_gonum_org_v1_plot_text_Handler) Lines(a0 string) []string {
-	return W.WLines(a0)
 }

@@ -5,8 +5,6 @@ package symbols
 import (
 	"go/constant"
 	"go/token"
-	"gonum.org/v1/plot/font"
-	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"reflect"
@@ -38,7 +36,6 @@ func x_gonum_org_v1_plot_vg_draw() map[string]reflect.Value {
 		"RegisterFormat":     reflect.ValueOf(draw.RegisterFormat),
 		"RingGlyph":          reflect.ValueOf((*draw.RingGlyph)(nil)),
 		"SquareGlyph":        reflect.ValueOf((*draw.SquareGlyph)(nil)),
-		"_TextHandler":       reflect.ValueOf((*x_gonum_org_v1_plot_vg_draw_TextHandler)(nil)),
 		"TextHandler":        reflect.ValueOf((*draw.TextHandler)(nil)),
 		"TextStyle":          reflect.ValueOf((*draw.TextStyle)(nil)),
 		"Tiles":              reflect.ValueOf((*draw.Tiles)(nil)),
@@ -61,33 +58,4 @@ type x_gonum_org_v1_plot_vg_draw_GlyphDrawer struct {
 
 func (W x_gonum_org_v1_plot_vg_draw_GlyphDrawer) DrawGlyph(a0 *draw.Canvas, a1 draw.GlyphStyle, a2 vg.Point) {
 	W.WDrawGlyph(a0, a1, a2)
-}
-
-type x_gonum_org_v1_plot_vg_draw_TextHandler struct {
-	IValue   any
-	WBox     func(a0 string, a1 font.Font) (vg.Length, vg.Length, vg.Length)
-	WCache   func() *font.Cache
-	WDraw    func(a0 vg.Canvas, a1 string, a2 text.Style, a3 vg.Point)
-	WExtents func(a0 font.Font) font.Extents
-	WLines   func(a0 string) []string
-}
-
-func (W x_gonum_org_v1_plot_vg_draw_TextHandler) Box(a0 string, a1 font.Font) (vg.Length, vg.Length, vg.Length) {
-	return W.WBox(a0, a1)
-}
-
-func (W x_gonum_org_v1_plot_vg_draw_TextHandler) Cache() *font.Cache {
-	return W.WCache()
-}
-
-func (W x_gonum_org_v1_plot_vg_draw_TextHandler) Draw(a0 vg.Canvas, a1 string, a2 text.Style, a3 vg.Point) {
-	W.WDraw(a0, a1, a2, a3)
-}
-
-func (W x_gonum_org_v1_plot_vg_draw_TextHandler) Extents(a0 font.Font) font.Extents {
-	return W.WExtents(a0)
-}
-
-func (W x_gonum_org_v1_plot_vg_draw_TextHandler) Lines(a0 string) []string {
-	return W.WLines(a0)
 }

@@ -355,17 +355,34 @@ func call(f reflect.Value, args []any) []any {
 	return out
 }
 
+// Wrapper returns the struct through which a notebook's type implements a compiled
+// interface (see stages/notebook/generate), and nil where there is none.
+func (m *Machine) Wrapper(t types.Type) reflect.Type {
+	named, ok := types.Unalias(t).(*types.Named)
+	if !ok || named.Obj().Pkg() == nil {
+		return nil
+	}
+	if w := m.exports(named.Obj().Pkg().Path())["_"+named.Obj().Name()]; w.IsValid() {
+		return w.Type().Elem()
+	}
+	return nil
+}
+
 // Wrap makes a value one that implements a compiled interface, by the notebook's
 // methods.
 func (m *Machine) Wrap(id int, e any) any {
 	if _, own := e.(Box); !own {
 		return e
 	}
-	named := types.Unalias(m.Types[id].Go).(*types.Named).Obj()
-	if named.Pkg() == nil {
+	to := types.Unalias(m.Types[id].Go).(*types.Named)
+	if to.Obj().Pkg() == nil {
 		return Out(e)
 	}
-	w := reflect.New(m.exports(named.Pkg().Path())["_"+named.Name()].Type().Elem()).Elem()
+	wrapper := m.Wrapper(to)
+	if wrapper == nil {
+		panic(refusal("a notebook's own type cannot stand in for " + to.String()))
+	}
+	w := reflect.New(wrapper).Elem()
 	w.Field(0).Set(reflect.ValueOf(e))
 	for i := 1; i < w.NumField(); i++ {
 		method := m.Methods[w.Type().Field(i).Name[1:]] // after its W
