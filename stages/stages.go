@@ -34,6 +34,9 @@ func Kinds() cell.Kinds {
 			k.Columns = append(k.Columns, c.Name)
 		}
 	}
+	for _, m := range recording.TrialColumns { // every call has these, with a load or without
+		kinds["infer"].Columns = append(kinds["infer"].Columns, m.Name)
+	}
 	return kinds
 }
 

@@ -1,12 +1,13 @@
 package expression
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/bits"
 	"reflect"
+	"strconv"
 	"strings"
-	"time"
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
@@ -79,6 +80,9 @@ var exactly = []*builtin.Function{
 		if f, ok := v.(float64); ok && !(f >= -1<<63 && f < 1<<63) {
 			return beyond("int(%v)", f)
 		}
+		if s, ok := v.(string); ok && len(s) > 1 && strings.TrimLeft(s, "+-")[:1] == "0" {
+			return fmt.Errorf("int(%q) begins with a zero, which some take for octal", s)
+		}
 		return nil
 	}),
 	passing("abs", negated), passing("negated", negated),
@@ -134,6 +138,9 @@ func filled(name string) func(v any) error {
 	}
 }
 
+// pointed is the hint where an integer does not fit.
+const pointed = "a number with a point, such as 1000000000.0, has no such limit"
+
 // A limitError is an integer that does not fit.
 type limitError struct{ text string }
 
@@ -142,11 +149,8 @@ func (e *limitError) Error() string { return e.text + " is beyond the integers t
 func beyond(format string, args ...any) error { return &limitError{fmt.Sprintf(format, args...)} }
 
 func integer(v any) (int64, bool) {
-	switch v := v.(type) {
-	case int:
-		return int64(v), true
-	case time.Duration:
-		return int64(v), true
+	if r := reflect.ValueOf(v); r.CanInt() {
+		return r.Int(), true
 	}
 	return 0, false
 }
@@ -178,7 +182,7 @@ func (exactVisitor) Visit(n *ast.Node) {
 		return c
 	}
 	t := (*n).Type()
-	counted := t == intType || t == reflect.TypeFor[time.Duration]() || t == nil || t.Kind() == reflect.Interface
+	counted := t == nil || t.Kind() == reflect.Interface || reflect.Zero(t).CanInt()
 	switch x := (*n).(type) {
 	case *ast.BinaryNode:
 		switch x.Operator {
@@ -233,8 +237,18 @@ func (f *formula) literals(p *part) *source.Error {
 			return f.at.ErrorAt(p.off+i, "for a whole division, write int(a / b)", "// begins a comment, which an expression cannot hold")
 		case strings.HasPrefix(p.text[i:], "/*"):
 			return f.at.ErrorAt(p.off+i, "write it after # beside the value", "a comment, which an expression cannot hold")
-		case c == '0' && i+1 < len(p.text) && (digit(p.text[i+1]) || p.text[i+1] == '_') && !digit(before) && !letter(before) && before != '.':
+		case !digit(c) || digit(before) || letter(before) || before == '.':
+		case c == '0' && i+1 < len(p.text) && (digit(p.text[i+1]) || p.text[i+1] == '_'):
 			return f.at.ErrorAt(p.off+i, "leave the zero out, or begin with 0o what is octal", "a number that begins with a zero, which some take for octal")
+		default:
+			number := p.text[i:]
+			if end := strings.IndexFunc(number, func(r rune) bool { return r != '.' && (r > 0x7f || !digit(byte(r)) && !letter(byte(r))) }); end > 0 {
+				number = number[:end]
+			}
+			whole := c == '0' || !strings.ContainsAny(number, ".eE") // 0x1E is whole
+			if _, err := strconv.ParseInt(number, 0, 64); whole && errors.Is(err, strconv.ErrRange) {
+				return f.at.ErrorAt(p.off+i, pointed, "%v", beyond("%s", number))
+			}
 		}
 		before = c
 	}

@@ -365,7 +365,7 @@ func (f *formula) failed(p *part, err error) *source.Error {
 	msg, _, _ := strings.Cut(e.Message, "\n")
 	hint := ""
 	if errors.As(e.Prev, new(*limitError)) {
-		hint = "a number with a point, such as 1000000000.0, has no such limit"
+		hint = pointed
 	}
 	if field, ok := strings.CutPrefix(msg, "unknown field "); ok {
 		hint = source.Suggest(field, f.fields)

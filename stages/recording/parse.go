@@ -136,7 +136,11 @@ func possible(declared result.Type, field []byte) error {
 		return fmt.Errorf("%q is not a positive time", clip(field))
 	case declared == result.Time && err == nil && v == v:
 		if _, ok := Whole(field); !ok {
-			return cell.Hint(fmt.Errorf("%q is no whole number of nanoseconds", clip(field)), "are these milliseconds or seconds? convert them to whole nanoseconds")
+			hint := "round to whole nanoseconds; or are these milliseconds or seconds? then convert them"
+			if v >= 1e18 {
+				hint = "want less than 1e18, 31 years"
+			}
+			return cell.Hint(fmt.Errorf("%q is no whole number of nanoseconds", clip(field)), "%s", hint)
 		}
 	case declared == result.Time:
 		return fmt.Errorf("%q is no whole number of nanoseconds", clip(field))
@@ -145,8 +149,8 @@ func possible(declared result.Type, field []byte) error {
 		return fmt.Errorf("%q is no number", clip(field))
 	case v < 0:
 		return fmt.Errorf("%q is negative", clip(field))
-	case declared == result.Share && v > result.MostShare:
-		return cell.Hint(fmt.Errorf("%q is more than %d00%%", clip(field), result.MostShare), "want the share of the link that was used, from 0 to 1; is this percent?")
+	case declared == result.Share && v > result.Percent:
+		return cell.Hint(fmt.Errorf("%q is more than %d00%%", clip(field), result.Percent), "want the share of the link that was used, from 0 to 1; is this percent?")
 	}
 	return nil
 }
@@ -184,9 +188,14 @@ func parseInt(b []byte) (int64, bool) {
 	return v, true
 }
 
-// Whole reads a whole number, with or without zeros behind a point: pandas writes
-// whole numbers as 10000000.0 where their column had a gap.
+// Whole reads a whole number, with or without zeros behind a point, or with a power
+// of ten: pandas writes whole numbers as 10000000.0 where their column had a gap, and
+// R writes 1e+07.
 func Whole(b []byte) (int64, bool) {
+	if bytes.ContainsAny(b, "eE") {
+		v, err := parseFloat(b)
+		return int64(v), err == nil && v == math.Trunc(v) && math.Abs(v) < 1<<53
+	}
 	number, zeros, point := bytes.Cut(b, []byte("."))
 	if point && (len(zeros) == 0 || len(bytes.Trim(zeros, "0")) > 0) {
 		return 0, false

@@ -26,7 +26,7 @@ type Options struct {
 	Texts   []string          // columns whose values stay as they are written: 0.0 and 0 are two of them
 	Where   map[string]string // only rows whose column has this value, as it is written
 	// Recorded says that the program made the file: a share beyond
-	// [result.MostShare] is then one of a bad calibration, and not percent.
+	// [result.Percent] is then one of a bad calibration, and not percent.
 	Recorded bool
 
 	block int // bytes that are parsed at a time

@@ -71,11 +71,11 @@ func (t *Table) Columns() []string { return slices.Clone(t.data.names) }
 func (t *Table) Has(name string) bool { return t.data.byName[name] != nil }
 
 // Varying returns the columns that were not kept, that no stage declares, and that
-// have several values.
+// have several values. One without a name is an index, as pandas and R write it.
 func (t *Table) Varying() (names []string) {
 	for i, w := range t.data.watch {
-		if w.varies {
-			names = append(names, t.data.head.names[t.data.head.watched[i]])
+		if name := t.data.head.names[t.data.head.watched[i]]; w.varies && name != "" {
+			names = append(names, name)
 		}
 	}
 	return names

@@ -128,9 +128,10 @@ func TestErrors(t *testing.T) {
 		"latency_ns\n5\n0\n":             `3:1: column latency_ns: "0" is not a positive time`,
 		"latency_ns\n5\nNaN\n":           `3:1: column latency_ns: "NaN" is no whole number of nanoseconds`,
 		"latency_ns\n5\n\"\"\n":          "3:1: column latency_ns: is empty",
-		"latency_ns,utilisation\n5,85\n": `2:3: column utilisation: "85" is more than 200%`,
+		"latency_ns,utilisation\n5,85\n": `2:3: column utilisation: "85" is more than 1000%`,
 		"utilisation\n0.5\n-0.1\n":       `3:1: column utilisation: "-0.1" is negative`,
 		"utilisation\nInf\n":             `2:1: column utilisation: "Inf" is no number`,
+		"latency_ns\n5\n1.5e0\n":         `3:1: column latency_ns: "1.5e0" is no whole number`,
 		"latency_ns\n5.\n":               `2:1: column latency_ns: "5." is no whole number`,
 		"latency_ns\n5.0\n5.01\n":        `3:1: column latency_ns: "5.01" is no whole number`,
 		"threads\nmany\n":                `2:1: column threads: "many" is no number`,
@@ -155,8 +156,8 @@ func TestErrors(t *testing.T) {
 
 // TestWholeFloats reads times as pandas writes them.
 func TestWholeFloats(t *testing.T) {
-	table := read(t, "latency_ns,level\n10000000.0,0\n7,0\n9007199254740993.00,1\n", Options{Columns: []string{"latency_ns"}})
-	if ns := got[[]int64](t)(table.Ints("latency_ns")); !slices.Equal(ns, []int64{10000000, 7, 9007199254740993}) {
+	table := read(t, "latency_ns,level\n10000000.0,0\n7,0\n9007199254740993.00,1\n1e+07,1\n1.024121E+06,1\n", Options{Columns: []string{"latency_ns"}})
+	if ns := got[[]int64](t)(table.Ints("latency_ns")); !slices.Equal(ns, []int64{10000000, 7, 9007199254740993, 10000000, 1024121}) {
 		t.Error(ns)
 	}
 }
@@ -212,11 +213,20 @@ func TestDigits(t *testing.T) {
 	}
 }
 
+// TestIndex: the column of row numbers of pandas and R is no axis.
+func TestIndex(t *testing.T) {
+	for _, text := range []string{",level,latency_ns\n0,1,5\n1,1,6\n", "\"\",\"level\",\"latency_ns\"\n\"1\",1,5\n\"2\",1,6\n"} {
+		if table := read(t, text, Options{Columns: []string{"level", "latency_ns"}}); len(table.Varying()) > 0 {
+			t.Errorf("%q: %q", text, table.Varying())
+		}
+	}
+}
+
 // TestBadCalibration reads a share that only the program's own recording can hold.
 func TestBadCalibration(t *testing.T) {
-	const text = "latency_ns,utilisation\n5,2.48\n"
+	const text = "latency_ns,utilisation\n5,24.8\n"
 	used := got[[]float64](t)(read(t, text, Options{Recorded: true}).Floats("utilisation"))
-	if !slices.Equal(used, []float64{2.48}) {
+	if !slices.Equal(used, []float64{24.8}) {
 		t.Error(used)
 	}
 	if _, err := Read(strings.NewReader(text), Options{}); err == nil {

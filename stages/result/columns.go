@@ -29,12 +29,15 @@ const (
 	Anything Type = iota
 	Time          // a positive whole number of nanoseconds, in every row
 	Amount        // a number from 0; empty where it is unknown
-	Share         // an Amount of at most MostShare
+	Share         // an Amount of at most Percent
 )
 
-// MostShare is the share of the link beyond which a column holds something else,
-// such as percent.
-const MostShare = 2
+// MostShare is the share of the link beyond which its calibration is taken for bad,
+// and Percent that beyond which a column is taken for one of percent.
+const (
+	MostShare = 2
+	Percent   = 10
+)
 
 // A Measure is a column whose value is the same for all calls of a trial, and is
 // read off what a stage left of it.

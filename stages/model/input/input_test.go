@@ -52,11 +52,16 @@ func TestDescribe(t *testing.T) {
 		"masks": {values: []onnx.Value{value(t, "Attention_Mask", "int64", "b", "s"), value(t, "ATTENTION_MASK", "float32", "b", "s"), value(t, "pixelMask", "float16", "b", "h", "w"),
 			value(t, "key_padding_mask", "bool", "b", "s"), value(t, "use_cache_branch", "bool", "1")},
 			want: []Values{one, one, one, zero, one}},
+		"masks by other words": {values: []onnx.Value{value(t, "pixel_mask", "uint8", "b", "h", "w"), value(t, "is_pad", "bool", "b", "s"), value(t, "att_msk", "float32", "b", "s"),
+			value(t, "decoderAttentionMask", "int32", "b", "s"), value(t, "src_key_padding_mask", "bool", "b", "s"), value(t, "MASK", "float64", "b", "1", "s", "s")},
+			want: []Values{one, zero, one, one, zero, one}},
+		"numbers of frames": {values: []onnx.Value{value(t, "speech", "float32", "b", "t", "80"), value(t, "num_frames", "int64", "b"), value(t, "speechSize", "int32", "b"), value(t, "TOKEN_COUNT", "int64", "b", "1"),
+			value(t, "beam_size", "int32")}, want: []Values{normal, size("t"), size("t"), size("t"), size("beam_size")}},
 		"scales": {values: []onnx.Value{value(t, "speed", "float32", "1"), value(t, "length_scale", "float32"), value(t, "wav_lens", "float32", "b"), value(t, "sr", "int64"), value(t, "sample_rate", "int32", "1"),
 			value(t, "scale_map", "float32", "b", "64")},
 			want: []Values{one, one, one, rate, rate, normal}},
-		"others": {values: []onnx.Value{value(t, "image", "uint8", "1", "224", "224", "3"), value(t, "token_type_ids", "int64", "b", "s"), value(t, "wavelength", "int64", "b")},
-			want: []Values{bytes, zero, zero}},
+		"others": {values: []onnx.Value{value(t, "image", "uint8", "1", "224", "224", "3"), value(t, "token_type_ids", "int64", "b", "s"), value(t, "wavelength", "int64", "b"), value(t, "quantized", "int8", "b", "3")},
+			want: []Values{bytes, zero, zero, {Uniform: &[2]float64{-128, 128}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for i, in := range Describe(tt.values, tt.rows) {

@@ -14,7 +14,8 @@ import (
 //
 //   - what chooses one of a table's rows chooses any;
 //   - masks let everything through;
-//   - a length is that of what it measures, or a dimension of its own name;
+//   - a length, or a number of frames, is that of what it measures, or a dimension of
+//     its own name;
 //   - scales, speeds and the like are 1, and a rate of samples is 16000;
 //   - bytes are any, as an image's; other integers are 0, an index into anything;
 //   - the rest is drawn from the standard normal distribution.
@@ -49,15 +50,12 @@ func (in *Input) meaning(all []Input, rows int64) Values {
 	switch low := strings.ToLower(in.Name); {
 	case rows > 1 && !float:
 		return Values{Uniform: &[2]float64{0, float64(min(rows, most))}}
-	case strings.Contains(low, "mask"):
-		if in.Type == "bool" && is("pad", "padding") { // true is what counts for nothing
-			return constant(0)
-		}
-		return constant(1)
-	case in.Type == "bool":
+	case in.Type == "bool" && is("pad", "padding", "padded"): // true is what counts for nothing
+		return constant(0)
+	case strings.Contains(low, "mask") || is("msk"), in.Type == "bool":
 		return constant(1)
 	case !in.single():
-	case slices.ContainsFunc(words, isLength) && !float:
+	case (slices.ContainsFunc(words, isLength) || isNumber(words)) && !float:
 		return Values{Length: in.measured(all, words)}
 	case !float && (is("sr") || is("rate") && is("sample", "sampling")):
 		return constant(16000)
@@ -69,6 +67,8 @@ func (in *Input) meaning(all []Input, rows int64) Values {
 		return Values{Normal: &[2]float64{0, 1}}
 	case in.Type == "uint8":
 		return Values{Uniform: &[2]float64{0, 256}}
+	case in.Type == "int8":
+		return Values{Uniform: &[2]float64{-128, 128}}
 	}
 	return constant(0)
 }
@@ -93,6 +93,15 @@ func nameWords(name string) []string {
 // isLength tells of a word whether it names a length.
 func isLength(word string) bool {
 	return length.MatchString(word) && word != "wavelength"
+}
+
+// isNumber tells whether a name says how many there are of something along an axis:
+// num_frames, audio_size, TOKEN_COUNT.
+func isNumber(words []string) bool {
+	last := words[len(words)-1]
+	return slices.Contains([]string{"size", "sizes", "count", "counts", "duration", "durations"}, last) ||
+		len(words) > 1 && slices.Contains([]string{"n", "num", "number", "nb"}, words[0]) &&
+			slices.Contains([]string{"frames", "samples", "tokens", "steps", "points", "words"}, last)
 }
 
 var length = regexp.MustCompile(`(len|lens|length|lengths)$`)
