@@ -30,7 +30,7 @@ claims: $(program) ## judge every recorded claim again; fail if a verdict change
 
 test: lint assets test-cuda test-p100 ## check and test everything, with the race detector
 	go test -race -timeout 30m $(packages)
-	go test -run '^(TestSimulated|TestBuildMemory|TestDistribution)' ./stages/stats/... ./stages/judge ./stages/model ./stages/notebook
+	go test -run '^(TestSimulated|TestBuildMemory|TestDistribution)' ./stages/stats/... ./stages/judge ./stages/model ./stages/notebook/script
 
 browser: assets ## look at the pages in headless Chromium, which must be installed
 	go vet -tags browser ./pipeline/cli/acceptance
@@ -47,7 +47,7 @@ soak: ## kill 200 runs, fuzz every parser, and compare random notebooks with the
 		echo go test -fuzz "$$name" "./$$dir"; \
 		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(fuzztime) -fuzzminimizetime 2s "./$$dir"; \
 	done
-	go test -count=1 -timeout 2h -v -run '^TestAgree$$' ./stages/notebook -agree 1h
+	go test -count=1 -timeout 2h -v -run '^TestAgree$$' ./stages/notebook/script -agree 1h
 
 lint: ## formatting, vet, staticcheck
 	@unformatted=$$(gofmt -l *.go bench configs pipeline stages notebooks) && \

@@ -16,8 +16,8 @@ import (
 	"barograph/stages/kind/stress"
 	"barograph/stages/link"
 	models "barograph/stages/model/command"
-	"barograph/stages/notebook"
 	"barograph/stages/notebook/display"
+	"barograph/stages/notebook/job"
 	"barograph/stages/prediction"
 	"barograph/stages/prediction/turns"
 	"barograph/stages/recording"
@@ -42,7 +42,7 @@ func Kinds() cell.Kinds {
 
 // Commands returns the commands that are about stages and not about studies.
 func Commands() []*cobra.Command {
-	return []*cobra.Command{models.Command(), notebook.Command(display.Commands()...), judging.Command(), judging.Claims(turns.Judgings()), prediction.Command(), scaffold.Command(), link.Command()}
+	return []*cobra.Command{models.Command(), job.Command(display.Commands()...), judging.Command(), judging.Claims(turns.Judgings()), prediction.Command(), scaffold.Command(), link.Command()}
 }
 
 // GPUs returns the GPUs of this computer and what serves them.

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
-	"barograph/stages/notebook"
+	"barograph/stages/notebook/job"
 )
 
 // run runs `notebook run` and returns what it printed.
@@ -24,7 +24,7 @@ func run(t *testing.T, args ...string) (out, log string, err error) {
 
 func command(t *testing.T, args ...string) (out, log string, err error) {
 	t.Helper()
-	c := notebook.Command()
+	c := job.Command()
 	var o, l bytes.Buffer
 	c.SetOut(&o)
 	c.SetErr(&l)
@@ -111,7 +111,7 @@ func TestRunEnded(t *testing.T) {
 	write(t, "notebooks/endless/main.go", program("\t// %% Turn\n\tfmt.Println(\"before\")\n\tfor {\n\t}"))
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
-	c := notebook.Command()
+	c := job.Command()
 	log := &alarm{text: "before\n", ring: func() { cancel(errors.New("enough")) }}
 	c.SetOut(io.Discard)
 	c.SetErr(log)

@@ -1,6 +1,7 @@
 package notebook
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/stages/notebook/script"
 	"barograph/stages/notebook/symbols"
 )
 
@@ -74,7 +76,7 @@ func (c *Comparison) Result() (string, error) {
 		return fmt.Sprintf("the same when compiled (%s)", r.Go), nil
 	}
 	var wrong []string
-	for _, name := range union(left, r.Outputs) {
+	for _, name := range Union(left, r.Outputs) {
 		if left[name] != r.Outputs[name] {
 			wrong = append(wrong, fmt.Sprintf("%s: interpreted %s, compiled %s", name, digestOr(left[name]), digestOr(r.Outputs[name])))
 		}
@@ -102,7 +104,7 @@ func (c *Comparison) digests(dir string) (map[string]string, error) {
 		case name == SourceName(c.spec) || slices.Contains(c.spec.Files, name):
 			continue // what the engine laid there
 		}
-		f, ferr := digestFile(filepath.Join(dir, name), name)
+		f, ferr := Digest(filepath.Join(dir, name), name)
 		err = errors.Join(err, ferr)
 		all[name] = f.SHA
 	}
@@ -143,7 +145,7 @@ func (c *Comparison) run(ctx context.Context) (r compiledRun) {
 			return compiledRun{not: err.Error()}
 		}
 	}
-	err = compile(ctx, c.spec, aside, io.Discard)
+	err = Compile(ctx, c.spec, aside, io.Discard)
 	switch {
 	case ctx.Err() != nil:
 		return compiledRun{not: context.Cause(ctx).Error()}
@@ -169,7 +171,7 @@ func (c *Comparison) kept(version string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	text, err := os.ReadFile(filepath.Join(c.spec.Notebook, File))
+	text, err := os.ReadFile(filepath.Join(c.spec.Notebook, script.File))
 	if err != nil {
 		return "", err
 	}
@@ -188,4 +190,80 @@ func (c *Comparison) kept(version string) (string, error) {
 		return "", err
 	}
 	return filepath.Join(cache, "compiled", fmt.Sprintf("%x.json", h.Sum(nil))), nil
+}
+
+// Compile runs the notebook as the Go compiler makes it, confined as the
+// interpreter is.
+func Compile(ctx context.Context, spec *cell.Spec, dir string, log io.Writer) error {
+	source, err := script.Parse(spec.Notebook, SourceName(spec))
+	if err != nil {
+		return script.Hinted(err)
+	}
+	events, err := prepare(spec, dir)
+	if err != nil {
+		return err
+	}
+	program := filepath.Join(dir, private, "notebook")
+	build := exec.CommandContext(ctx, "go", "build", "-o", program, filepath.Join(spec.Notebook, script.File))
+	build.Dir, build.Stdout, build.Stderr = spec.Root, log, log
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // needs no library, which it could not read
+	endWith(build)
+	if err := build.Run(); err != nil {
+		return cell.Hint(&buildError{fmt.Errorf("compile %s: %w", source.Name, err)}, "the Go command must be there, and this folder the workspace")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	var trace tail
+	run := exec.CommandContext(ctx, self, "notebook", "confined", program)
+	run.Dir = dir
+	run.Stdout = io.MultiWriter(log, &trace)
+	run.Stderr = run.Stdout
+	run.Env = append(os.Environ(), "GOTRACEBACK=single")
+	for name, value := range environment(".") {
+		run.Env = append(run.Env, name+"="+value)
+	}
+	endWith(run)
+	if err := run.Run(); err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("run %s, compiled: %w", source.Name, context.Cause(ctx))
+		}
+		if e := source.Traced(trace.String()); e != nil {
+			return e
+		}
+		return fmt.Errorf("run %s, compiled: %w", source.Name, err)
+	}
+	_, err = finish(spec, dir, events)
+	return err
+}
+
+// tail keeps the end of what is written to it.
+type tail struct{ bytes.Buffer }
+
+const tailSize = 64 << 10
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.Buffer.Write(b)
+	if over := t.Len() - 2*tailSize; over > 0 {
+		t.Next(over + tailSize)
+	}
+	return len(b), nil
+}
+
+// A buildError says that the Go command made no program of a notebook.
+type buildError struct{ error }
+
+// Union returns the names that any of two runs has left something by, sorted.
+func Union[V any](a, b map[string]V) []string {
+	var names []string
+	for _, m := range []map[string]V{a, b} {
+		for n := range m {
+			if !slices.Contains(names, n) {
+				names = append(names, n)
+			}
+		}
+	}
+	slices.Sort(names)
+	return names
 }

@@ -11,6 +11,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/stages/notebook"
+	"barograph/stages/notebook/script"
 )
 
 // TestErrors holds what users read when a notebook is at fault.
@@ -119,7 +120,7 @@ func TestTraps(t *testing.T) {
 		{name: "colour map", refused: "main.go:10:2: a notebook's own type, M, cannot stand in for gonum.org/v1/plot/palette.ColorMap", text: strings.Replace(colourMap("\tvar m palette.ColorMap = M{}\n\tfmt.Println(m.Max())"), "import", "import \"gonum.org/v1/plot/palette\"\nimport", 1)},
 		{name: "colour map within any", refused: "a notebook's own type cannot stand in for gonum.org/v1/plot/palette.ColorMap", text: strings.Replace(colourMap("\tvar x any = M{}\n\tm := x.(palette.ColorMap)\n\tfmt.Println(m.Max())"), "import", "import \"gonum.org/v1/plot/palette\"\nimport", 1)},
 		{name: "range closure", printed: "0\n", text: program("\tf := []func(){}\n\tfor i := range []int{1, 2} {\n\t\tf = append(f, func() { fmt.Println(i) })\n\t}\n\tf[0]()")},
-		{name: "old loop", printed: "1\n", text: strings.Replace(program("\tf := []func(){}\n\tfor i := range []int{1, 2} {\n\t\tf = append(f, func() { fmt.Println(i) })\n\t}\n\tf[0]()"), notebook.Language, "go1.21", 1)},
+		{name: "old loop", printed: "1\n", text: strings.Replace(program("\tf := []func(){}\n\tfor i := range []int{1, 2} {\n\t\tf = append(f, func() { fmt.Println(i) })\n\t}\n\tf[0]()"), script.Language, "go1.21", 1)},
 		{name: "range sort", printed: "[1 2]\n", text: program("\tfor _, v := range [][]int{{2, 1}} {\n\t\tsort.Slice(v, func(i, j int) bool { return v[i] < v[j] })\n\t\tfmt.Println(v)\n\t}")},
 		{name: "loop closure", printed: "0 1 2 \n", text: program("\tf := []func(){}\n\tfor i := range 3 {\n\t\tf = append(f, func() { fmt.Print(i, \" \") })\n\t}\n\tfor _, g := range f {\n\t\tg()\n\t}\n\tfmt.Println()")},
 		{name: "built-in functions", printed: "1 3 0\n", text: program("\tm := map[int]int{1: 1}\n\tclear(m)\n\tfmt.Println(min(3, 1), max(3, 1), len(m))")},

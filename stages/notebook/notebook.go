@@ -12,7 +12,6 @@ package notebook
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,6 +31,7 @@ import (
 	"barograph/notebooks/nb"
 	"barograph/pipeline/cell"
 	"barograph/pipeline/source"
+	"barograph/stages/notebook/script"
 	"barograph/stages/notebook/symbols"
 )
 
@@ -51,8 +51,8 @@ func Identify(string, any) (map[string]string, error) {
 // Prepare checks the notebook of a cell that runs only after others, so that
 // what does not compile is known before anything is measured.
 func Prepare(_ context.Context, c *cell.Cell) error {
-	_, err := Parse(c.Notebook, SourceName(&c.Spec))
-	return hinted(err)
+	_, err := script.Parse(c.Notebook, SourceName(&c.Spec))
+	return script.Hinted(err)
 }
 
 // Run runs the notebook of a cell in a confined process, which a cell's own
@@ -63,7 +63,7 @@ func Run(ctx context.Context, c *cell.Cell) error {
 		return err
 	}
 	spec := c.Spec
-	spec.Kind = byHand // the only one that the process serves
+	spec.Kind = ByHand // the only one that the process serves
 	comparison := Compare(ctx, &spec, ".")
 	if err := p.Run(ctx, &spec, func(e cell.Event) {
 		switch e.Type {
@@ -78,7 +78,7 @@ func Run(ctx context.Context, c *cell.Cell) error {
 	}
 	compared, err := comparison.Result()
 	if err != nil {
-		return hinted(err)
+		return script.Hinted(err)
 	}
 	if !declares(&c.Spec, RecordFile) {
 		return nil
@@ -95,9 +95,9 @@ func Run(ctx context.Context, c *cell.Cell) error {
 // from then on.
 func interpret(ctx context.Context, c *cell.Cell) error {
 	name := SourceName(&c.Spec)
-	s, err := Parse(c.Notebook, name)
+	s, err := script.Parse(c.Notebook, name)
 	if err != nil {
-		return hinted(err)
+		return script.Hinted(err)
 	}
 	events, err := prepare(&c.Spec, ".")
 	if err != nil {
@@ -119,18 +119,18 @@ func interpret(ctx context.Context, c *cell.Cell) error {
 		return err
 	}
 	inputs := digestInputs(&c.Spec)
-	if err := s.interpret(ctx, io.MultiWriter(os.Stderr, diary), func(part int) {
+	if err := s.Interpret(ctx, io.MultiWriter(os.Stderr, diary), func(part int) {
 		c.Progress(part, len(s.Cells), s.Cells[part].Title)
 		diary.enter(part)
 	}); err != nil {
-		return hinted(err)
+		return script.Hinted(err)
 	}
 	if err := diary.close(); err != nil {
 		return err
 	}
 	said, err := finish(&c.Spec, ".", events)
 	if err != nil {
-		return hinted(fmt.Errorf("%s: %w", name, err))
+		return script.Hinted(fmt.Errorf("%s: %w", name, err))
 	}
 	for _, e := range said {
 		if e.Type == "warning" {
@@ -150,23 +150,9 @@ func interpret(ctx context.Context, c *cell.Cell) error {
 // SourceName is how messages call a notebook's file.
 func SourceName(s *cell.Spec) string {
 	if rel, err := filepath.Rel(s.Root, s.Notebook); err == nil && filepath.IsLocal(rel) {
-		return filepath.ToSlash(filepath.Join(rel, File))
+		return filepath.ToSlash(filepath.Join(rel, script.File))
 	}
-	return filepath.Join(s.Notebook, File)
-}
-
-// hinted makes the advice within an error that of the whole.
-func hinted(err error) error {
-	hint := cell.HintOf(err)
-	if list := (Errors)(nil); hint == "" && errors.As(err, &list) {
-		for _, e := range list {
-			hint = cmp.Or(hint, e.Hint)
-		}
-	}
-	if hint == "" {
-		return err
-	}
-	return cell.Hint(err, "%s", hint)
+	return filepath.Join(s.Notebook, script.File)
 }
 
 // The private folder of a notebook's run, below its working folder.
@@ -361,11 +347,6 @@ func judged(s *cell.Spec, dir string) error {
 	return nil
 }
 
-// An excess is why a notebook may not go on.
-type excess string
-
-func (e excess) Error() string { return string(e) }
-
 // limitMemory returns a context that ends when this process has grown too big.
 // The limits that the runtime and the kernel enforce come after it, and end the
 // process with nothing said that a user could use.
@@ -391,10 +372,10 @@ func limitMemory(parent context.Context) (context.Context, context.CancelFunc) {
 				usual = 0
 			}
 			if used[0].Value.Uint64() > maxHeap {
-				cancel(excess(fmt.Sprintf("it holds more than %d MiB of memory", maxHeap>>20)))
+				cancel(script.Excess(fmt.Sprintf("it holds more than %d MiB of memory", maxHeap>>20)))
 			}
 			if used[1].Value.Uint64() > maxStack {
-				cancel(excess("its functions call themselves without end"))
+				cancel(script.Excess("its functions call themselves without end"))
 			}
 		}
 	}()

@@ -19,7 +19,8 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/stages/kind/analyse"
 	"barograph/stages/kind/plot"
-	"barograph/stages/notebook"
+	"barograph/stages/notebook/job"
+	"barograph/stages/notebook/script"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -33,20 +34,10 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	case len(os.Args) >= 3 && os.Args[1] == "notebook":
-		c := notebook.Command()
+		c := job.Command()
 		c.SetArgs(os.Args[2:])
 		if c.Execute() != nil {
 			os.Exit(1)
-		}
-	case len(os.Args) == 3 && os.Args[1] == "interpret":
-		refusal, failure := notebook.Interpret(os.Args[2])
-		switch {
-		case refusal != nil:
-			fmt.Fprintln(os.Stderr, refusal)
-			os.Exit(statusRefused)
-		case failure != nil:
-			fmt.Fprintln(os.Stderr, failure)
-			os.Exit(2)
 		}
 	default:
 		os.Exit(m.Run())
@@ -152,7 +143,7 @@ func program(body string) string {
 			fmt.Fprintf(&imports, "import %q\n", path)
 		}
 	}
-	return "//go:build " + notebook.Language + "\n\npackage main\n\n" + imports.String() + "\nfunc main() {\n" + body + "\n}\n"
+	return "//go:build " + script.Language + "\n\npackage main\n\n" + imports.String() + "\nfunc main() {\n" + body + "\n}\n"
 }
 
 // own returns the specification of a plot cell whose notebook is the text.

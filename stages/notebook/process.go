@@ -14,6 +14,9 @@ import (
 
 	"barograph/notebooks/nb"
 	"barograph/pipeline/cell"
+	"barograph/stages/notebook/symbols"
+
+	"github.com/spf13/cobra"
 )
 
 // A Process is this program again, as `notebook cell`: it runs one notebook, is
@@ -118,4 +121,49 @@ func endWith(c *exec.Cmd) {
 	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
 	c.WaitDelay = 2 * time.Second
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+}
+
+// Children returns the hidden commands by which this program serves itself.
+func Children() []*cobra.Command { return []*cobra.Command{cellCommand(), confinedCommand()} }
+
+// ByHand names the stage, the kind and the cell of a notebook that runs in no study.
+const ByHand = "notebook"
+
+// cellCommand is the child's side.
+func cellCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "cell",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		Run: func(*cobra.Command, []string) {
+			go symbols.Types() // while the specification is on its way
+			if cell.Serve(cell.NewKinds(&cell.Kind{Name: ByHand, With: NewWith, Run: interpret}), os.Stdin, os.Stdout) != nil {
+				os.Exit(1) // the error was told as an event, and is not to be printed twice
+			}
+		},
+	}
+}
+
+// confinedCommand runs a compiled notebook with what its specification allows.
+func confinedCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:          "confined PROGRAM",
+		Hidden:       true,
+		Args:         cobra.ExactArgs(1),
+		SilenceUsage: true,
+		RunE: func(_ *cobra.Command, args []string) error {
+			b, err := os.ReadFile(os.Getenv(nb.Env))
+			if err != nil {
+				return err
+			}
+			var s cell.Spec
+			if err := json.Unmarshal(b, &s); err != nil {
+				return err
+			}
+			if err := confine(&s, args[0]); err != nil {
+				return err
+			}
+			return syscall.Exec(args[0], args[:1], os.Environ())
+		},
+	}
 }

@@ -19,6 +19,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/page"
 	"barograph/pipeline/record"
+	"barograph/stages/notebook/script"
 	"barograph/stages/notebook/symbols"
 )
 
@@ -59,7 +60,7 @@ type Content struct {
 	Size int64  `json:"size"`
 }
 
-func newRecord(s *cell.Spec, source *Source, said []nb.Event) *Record {
+func newRecord(s *cell.Spec, source *script.Source, said []nb.Event) *Record {
 	r := &Record{
 		Schema: recordSchema, Notebook: source.Name, Source: string(source.Text),
 		SHA: fmt.Sprintf("%x", sha256.Sum256(source.Text)), Functions: symbols.Digest, Go: runtime.Version(),
@@ -80,7 +81,7 @@ func unmarshal(text []byte, v any) error {
 
 // again is the command that runs the notebook of a specification again.
 func again(s *cell.Spec) string {
-	if s.Stage != byHand {
+	if s.Stage != ByHand {
 		dir := record.Dir(s.Study, s.Machine.Name)
 		if !slices.ContainsFunc(s.Inputs, func(in cell.Input) bool {
 			return strings.HasPrefix(in.Files[filepath.Join(dir, record.Run)], filepath.Join(s.Root, dir))
@@ -89,7 +90,7 @@ func again(s *cell.Spec) string {
 		}
 		return fmt.Sprintf("barograph run --replay %s configs/%s.yaml", dir, s.Study)
 	}
-	line := []string{"barograph notebook run", page.Shell(strings.TrimSuffix(strings.TrimPrefix(SourceName(s), "notebooks/"), "/"+File))}
+	line := []string{"barograph notebook run", page.Shell(strings.TrimSuffix(strings.TrimPrefix(SourceName(s), "notebooks/"), "/"+script.File))}
 	if len(s.Inputs) > 0 {
 		line = append(line, "--data "+page.Shell(s.Inputs[0].ID))
 	}
@@ -116,7 +117,7 @@ func (r *Record) write(dir string) error {
 		if name == RecordFile || slices.ContainsFunc(r.Inputs, func(in Content) bool { return in.Name == name }) {
 			continue
 		}
-		f, err := digestFile(filepath.Join(dir, name), name)
+		f, err := Digest(filepath.Join(dir, name), name)
 		if err != nil {
 			return err
 		}
@@ -171,7 +172,7 @@ func digestInputs(s *cell.Spec) func() ([]Content, error) {
 func Inputs(s *cell.Spec) ([]Content, error) {
 	files := []Content{}
 	add := func(path, name string) error {
-		f, err := digestFile(path, name)
+		f, err := Digest(path, name)
 		files = append(files, f)
 		return err
 	}
@@ -191,7 +192,8 @@ func Inputs(s *cell.Spec) ([]Content, error) {
 	return files, nil
 }
 
-func digestFile(path, name string) (f Content, err error) {
+// Digest returns a file by its content.
+func Digest(path, name string) (f Content, err error) {
 	r, err := os.Open(path)
 	if err != nil {
 		return f, err

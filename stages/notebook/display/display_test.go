@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"barograph/stages/notebook"
 	"barograph/stages/notebook/display"
+	"barograph/stages/notebook/job"
 )
 
 // TestMain is the program in small: a notebook confines the process it runs in,
@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) < 3 || os.Args[1] != "notebook" {
 		os.Exit(m.Run())
 	}
-	c := notebook.Command(display.Commands()...)
+	c := job.Command(display.Commands()...)
 	c.SetArgs(os.Args[2:])
 	if c.Execute() != nil {
 		os.Exit(1)
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 // command runs `notebook` and returns what it printed.
 func command(t *testing.T, args ...string) (out, log string, err error) {
 	t.Helper()
-	c := notebook.Command(display.Commands()...)
+	c := job.Command(display.Commands()...)
 	var o, l bytes.Buffer
 	c.SetOut(&o)
 	c.SetErr(&l)

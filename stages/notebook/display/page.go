@@ -21,6 +21,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/page"
 	"barograph/stages/notebook"
+	"barograph/stages/notebook/script"
 
 	"github.com/yuin/goldmark"
 	"github.com/yuin/goldmark/extension"
@@ -75,8 +76,8 @@ func (p past) view(id string) view {
 
 // render writes a record as an article.
 func render(w io.Writer, r *notebook.Record, v view) error {
-	cells := notebook.Parts([]byte(r.Source))
-	source := &notebook.Source{Name: r.Notebook, Text: []byte(r.Source), Cells: cells}
+	cells := script.Parts([]byte(r.Source))
+	source := &script.Source{Name: r.Notebook, Text: []byte(r.Source), Cells: cells}
 	type part struct {
 		Index       int
 		Title, Mark string
@@ -126,8 +127,8 @@ func render(w io.Writer, r *notebook.Record, v view) error {
 		if err != nil {
 			return err
 		}
-		for j, c := range notebook.Parts([]byte(v.last.record.Source)) {
-			i := slices.IndexFunc(cells, func(now notebook.Part) bool { return now.Title == c.Title })
+		for j, c := range script.Parts([]byte(v.last.record.Source)) {
+			i := slices.IndexFunc(cells, func(now script.Part) bool { return now.Title == c.Title })
 			if i >= v.faults[0].part {
 				shown[i].Stale = append(shown[i].Stale, stale[j]...)
 			}
@@ -138,7 +139,7 @@ func render(w io.Writer, r *notebook.Record, v view) error {
 
 // cells shows what a record says, by cell.
 func (v view) cells(r *notebook.Record, id string) ([][]template.HTML, error) {
-	shown := make([][]template.HTML, len(notebook.Parts([]byte(r.Source))))
+	shown := make([][]template.HTML, len(script.Parts([]byte(r.Source))))
 	at, figures := 0, 0
 	for i := 0; i < len(r.Said); i++ {
 		e := r.Said[i]
@@ -300,7 +301,7 @@ func provenance(w io.Writer, r *notebook.Record) error {
 	}
 	return layout.ExecuteTemplate(w, "provenance", map[string]any{
 		"Notebook": r.Notebook, "SHA": r.SHA, "Study": r.Study, "Machine": r.Machine, "Params": params,
-		"Inputs": list(r.Inputs), "Outputs": list(r.Outputs), "Functions": r.Functions, "Go": r.Go, "Compared": r.Compared, "Language": notebook.Language, "Again": r.Again,
+		"Inputs": list(r.Inputs), "Outputs": list(r.Outputs), "Functions": r.Functions, "Go": r.Go, "Compared": r.Compared, "Language": script.Language, "Again": r.Again,
 	})
 }
 

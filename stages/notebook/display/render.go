@@ -9,16 +9,16 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/page"
 	"barograph/pipeline/record"
-	"barograph/stages/notebook"
+	"barograph/stages/notebook/job"
 
 	"github.com/spf13/cobra"
 )
 
-// Commands returns the commands that show a notebook, for [notebook.Command].
+// Commands returns the commands that show a notebook, for [job.Command].
 func Commands() []*cobra.Command { return []*cobra.Command{renderCommand(), watchCommand()} }
 
 func renderCommand() *cobra.Command {
-	j := notebook.Job{}
+	j := job.Job{}
 	var params []string
 	var to string
 	c := &cobra.Command{

@@ -24,6 +24,8 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/page"
 	"barograph/stages/notebook"
+	"barograph/stages/notebook/job"
+	"barograph/stages/notebook/script"
 	"barograph/stages/notebook/symbols"
 
 	"github.com/spf13/cobra"
@@ -75,7 +77,7 @@ changed for are marked so.`,
 
 // A watch is a notebook that is run whenever it changes, and its page.
 type watch struct {
-	notebook.Job
+	job.Job
 	next *notebook.Process // started ahead of its run; nil if there is none
 	tmp  string            // the folder that runs have theirs in
 	runs int               // begun
@@ -184,7 +186,7 @@ func (w *watch) loop(ctx context.Context) {
 // emptied tells whether the notebook is an empty file, as it is for a moment when
 // an editor writes it in place: nothing to run yet.
 func (w *watch) emptied() bool {
-	info, err := os.Stat(filepath.Join(w.Dir, notebook.File))
+	info, err := os.Stat(filepath.Join(w.Dir, script.File))
 	return err == nil && info.Size() == 0
 }
 
@@ -194,8 +196,8 @@ func (w *watch) stamp() string {
 	add := func(path string, info fs.FileInfo) {
 		fmt.Fprintf(&b, "%s %d %d\n", path, info.Size(), info.ModTime().UnixNano())
 	}
-	if info, err := os.Stat(filepath.Join(w.Dir, notebook.File)); err == nil {
-		add(notebook.File, info)
+	if info, err := os.Stat(filepath.Join(w.Dir, script.File)); err == nil {
+		add(script.File, info)
 	}
 	if w.Data != "" {
 		// What cannot be read is told by the run.
@@ -263,7 +265,7 @@ func (w *watch) show(began time.Time, body string, failed error) {
 // where it belongs if there is one. The error it returns is not the notebook's.
 func (w *watch) result(ctx context.Context, p *notebook.Process, began time.Time) error {
 	name := notebook.SourceName(&cell.Spec{Root: w.Root, Notebook: w.Dir})
-	text, err := os.ReadFile(filepath.Join(w.Dir, notebook.File))
+	text, err := os.ReadFile(filepath.Join(w.Dir, script.File))
 	if err != nil {
 		p.Drop()
 		return err
@@ -342,7 +344,7 @@ func (w *watch) draw(run past, keys []string, failed error) (string, error) {
 
 // cells returns the keys of the notebook's cells, none if it does not compile.
 func (w *watch) cells(spec *cell.Spec, name string) []string {
-	source, err := notebook.Parse(w.Dir, name)
+	source, err := script.Parse(w.Dir, name)
 	if err != nil {
 		return nil
 	}
@@ -392,7 +394,7 @@ func (w *watch) file(rw http.ResponseWriter, r *http.Request) {
 // faults puts what a run ended with where it belongs: at the lines that the
 // error names, else in the cell that the run had come to.
 func faults(err error, r *notebook.Record) []fault {
-	source := &notebook.Source{Text: []byte(r.Source), Cells: notebook.Parts([]byte(r.Source))}
+	source := &script.Source{Text: []byte(r.Source), Cells: script.Parts([]byte(r.Source))}
 	at := 0
 	for _, e := range r.Said {
 		if n, err := strconv.Atoi(e.Text); e.Type == "part" && err == nil {

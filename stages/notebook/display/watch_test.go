@@ -11,8 +11,8 @@ import (
 	"sync"
 	"testing"
 
-	"barograph/stages/notebook"
 	"barograph/stages/notebook/display"
+	"barograph/stages/notebook/job"
 )
 
 // A watching is `notebook watch` with a page that listens to it.
@@ -74,7 +74,7 @@ func (w lineWriter) Write(b []byte) (int, error) {
 func startWatch(t *testing.T, args ...string) *watching {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	c := notebook.Command(display.Commands()...)
+	c := job.Command(display.Commands()...)
 	out := make(lineWriter, 1)
 	c.SetOut(out)
 	log := &observedLog{waiting: map[string]chan struct{}{}}

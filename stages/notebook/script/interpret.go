@@ -1,4 +1,4 @@
-package notebook
+package script
 
 import (
 	"context"
@@ -45,11 +45,11 @@ func exported(path string) map[string]reflect.Value {
 	return symbols.Of(path)
 }
 
-// interpret runs the notebook, once. Prints go to the file, cells entered to the
+// Interpret runs the notebook, once. Prints go to the file, cells entered to the
 // function, by their index. The error holds an *[Error] or [Errors] where the
 // notebook is at fault. When the context ends first the notebook is left running:
 // the process must end.
-func (s *Source) interpret(ctx context.Context, out io.Writer, entered func(part int)) error {
+func (s *Source) Interpret(ctx context.Context, out io.Writer, entered func(part int)) error {
 	exports := interp.Exports{lower.Kernel + "/h": s.program.Exports}
 	var at atomic.Int64 // the cell it is in
 	for _, path := range s.program.Imports {
@@ -85,7 +85,7 @@ func (s *Source) interpret(ctx context.Context, out io.Writer, entered func(part
 	select {
 	case <-ctx.Done():
 		e := &Error{File: s.Name, Part: s.Cells[at.Load()].Title, Message: "the notebook was stopped", cause: context.Cause(ctx)}
-		if errors.As(e.cause, new(excess)) { // else who stopped it says why
+		if errors.As(e.cause, new(Excess)) { // else who stopped it says why
 			e.Message += ": " + e.cause.Error()
 		}
 		return e
@@ -129,7 +129,6 @@ func (s *Source) explain(err error, at token.Position) error {
 		return fmt.Errorf("%s: %w", s.Name, err)
 	}
 	e := s.at(s.statement(at), "")
-	e.panicked = true
 	switch v := kernel.Recovered(p.Value).(type) {
 	case *nb.Error:
 		e.Message, e.cause = v.Error(), v
@@ -199,3 +198,8 @@ func (s *Source) mark() {
 
 // markerName is what no notebook can call anything.
 const markerName = "barograph·at"
+
+// An Excess is why a notebook may not go on.
+type Excess string
+
+func (e Excess) Error() string { return string(e) }

@@ -1,27 +1,26 @@
-package notebook_test
+package script_test
 
 import (
+	"barograph/stages/notebook/script"
 	"errors"
 	"os"
 	"path/filepath"
 	"testing"
-
-	"barograph/stages/notebook"
 )
 
 // Whatever stands in a notebook, it is one or each fault has a place in it.
 func FuzzParse(f *testing.F) {
-	f.Add([]byte(program("\tx := nb.Float(\"a\", 1)\n\tfmt.Println(x)")))
+	f.Add([]byte("package main\n\nimport \"barograph/notebooks/nb\"\n\nfunc main() {\n\tx := nb.Float(\"a\", 1)\n\tnb.Note(\"%v\", x)\n}\n"))
 	f.Add([]byte("//go:build go1.21\n\npackage main\n\n// %% [markdown]\n// # Title\n\n// %%\nfunc main() {}\n"))
 	f.Add([]byte("package main\n// %%\n// %% \nimport \"os\"\nfunc main() { for i := range 3 { os.Exit(i) } }"))
 	f.Add([]byte("package main\nfunc main() {\n\t/*"))
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if err := os.WriteFile(filepath.Join(dir, notebook.File), text, 0o666); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, script.File), text, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		_, err := notebook.Parse(dir, "n")
-		var errs notebook.Errors
+		_, err := script.Parse(dir, "n")
+		var errs script.Errors
 		if err == nil {
 			return
 		}

@@ -1,4 +1,4 @@
-package notebook
+package script
 
 import (
 	"crypto/sha256"

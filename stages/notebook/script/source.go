@@ -1,10 +1,15 @@
-package notebook
+// Package script is the text of a notebook: it is parsed, checked as the compiler
+// would and for what a notebook may not do, and lowered; then it can be
+// interpreted. Every fault has the file, the line, the column and the line's text.
+package script
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"go/ast"
+	"go/format"
 	"go/parser"
 	"go/scanner"
 	"go/token"
@@ -12,8 +17,10 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -57,7 +64,6 @@ type Error struct {
 	Hint      string
 	Text      string // the line
 	cause     error
-	panicked  bool
 }
 
 // Unwrap returns the error that the notebook ended with, if it was one.
@@ -258,7 +264,7 @@ func (l listed) Import(path string) (*types.Package, error) {
 
 // lineStart is the position of the first character of a line that is no space.
 func (s *Source) lineStart(line int) token.Position {
-	text := string(lineOf(s.Text, line))
+	text := string(LineOf(s.Text, line))
 	return token.Position{Line: line, Column: 1 + len(text) - len(strings.TrimLeft(text, " \t"))}
 }
 
@@ -308,4 +314,73 @@ func (s *Source) Split(part int) (prose, code string) {
 		code += "\n"
 	}
 	return strings.Join(text, "\n"), code
+}
+
+// Formatted refuses what gofmt would change.
+func (s *Source) Formatted() error {
+	want, err := format.Source(s.Text)
+	if err != nil {
+		return fmt.Errorf("format %s: %w", s.Name, err)
+	}
+	if line := FirstDifference(s.Text, want); line > 0 {
+		e := s.at(s.lineStart(line), "gofmt would write this otherwise")
+		return cell.Hint(e, "gofmt -w %s", s.Name)
+	}
+	return nil
+}
+
+// FirstDifference returns the number of the first line in which two texts
+// differ, from 1, and 0 if there is none.
+func FirstDifference(a, b []byte) int {
+	if bytes.Equal(a, b) {
+		return 0
+	}
+	x, y := bytes.Split(a, []byte("\n")), bytes.Split(b, []byte("\n"))
+	for i := range min(len(x), len(y)) {
+		if !bytes.Equal(x[i], y[i]) {
+			return i + 1
+		}
+	}
+	return min(len(x), len(y))
+}
+
+// LineOf returns a line of a text, from 1; for what comes after the last, the last.
+func LineOf(text []byte, line int) []byte {
+	lines := bytes.Split(text, []byte("\n"))
+	return lines[min(line, len(lines))-1]
+}
+
+// Traced finds in a compiled notebook's last words what it panicked with, and
+// where; nil if it did not.
+func (s *Source) Traced(text string) *Error {
+	at := strings.LastIndex("\n"+text, "\npanic: ")
+	if at < 0 {
+		return nil
+	}
+	text = text[at:]
+	message, _, _ := strings.Cut(text, "\n\ngoroutine ")
+	m := regexp.MustCompile(`(?m)^\t\S*/` + regexp.QuoteMeta(filepath.Base(filepath.Dir(s.Name))+"/"+File) + `:(\d+)`).FindStringSubmatch(text)
+	if m == nil {
+		return nil
+	}
+	line, err := strconv.Atoi(m[1])
+	if err != nil {
+		return nil
+	}
+	e := s.at(s.lineStart(line), "%s", strings.TrimSpace(message))
+	return e
+}
+
+// Hinted makes the advice within an error that of the whole.
+func Hinted(err error) error {
+	hint := cell.HintOf(err)
+	if list := (Errors)(nil); hint == "" && errors.As(err, &list) {
+		for _, e := range list {
+			hint = cmp.Or(hint, e.Hint)
+		}
+	}
+	if hint == "" {
+		return err
+	}
+	return cell.Hint(err, "%s", hint)
 }

@@ -1,4 +1,6 @@
-package notebook
+// Package job runs notebooks by hand: `notebook run` and `notebook check`, and the
+// runs that a page is made of.
+package job
 
 import (
 	"context"
@@ -10,18 +12,18 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"barograph/notebooks/nb"
 	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
 	"barograph/pipeline/source"
+	"barograph/stages/notebook"
+	"barograph/stages/notebook/script"
 	"barograph/stages/notebook/symbols"
 
 	"github.com/spf13/cobra"
@@ -38,7 +40,8 @@ func Command(others ...*cobra.Command) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(runCommand(), checkCommand(), cellCommand(), confinedCommand())
+	c.AddCommand(runCommand(), checkCommand())
+	c.AddCommand(notebook.Children()...)
 	c.AddCommand(others...)
 	return c
 }
@@ -76,56 +79,14 @@ unless the notebook ends well. The summary goes to standard output.`,
 	return c
 }
 
-// cellCommand is the child's side.
-func cellCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:    "cell",
-		Hidden: true,
-		Args:   cobra.NoArgs,
-		Run: func(*cobra.Command, []string) {
-			go symbols.Types() // while the specification is on its way
-			if cell.Serve(cell.NewKinds(&cell.Kind{Name: byHand, With: NewWith, Run: interpret}), os.Stdin, os.Stdout) != nil {
-				os.Exit(1) // the error was told as an event, and is not to be printed twice
-			}
-		},
-	}
-}
-
-// confinedCommand runs a compiled notebook with what its specification allows.
-func confinedCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:          "confined PROGRAM",
-		Hidden:       true,
-		Args:         cobra.ExactArgs(1),
-		SilenceUsage: true,
-		RunE: func(_ *cobra.Command, args []string) error {
-			b, err := os.ReadFile(os.Getenv(nb.Env))
-			if err != nil {
-				return err
-			}
-			var s cell.Spec
-			if err := json.Unmarshal(b, &s); err != nil {
-				return err
-			}
-			if err := confine(&s, args[0]); err != nil {
-				return err
-			}
-			return syscall.Exec(args[0], args[:1], os.Environ())
-		},
-	}
-}
-
-const (
-	byHand         = "notebook" // the name of its stage, kind and cell
-	defaultTimeout = 5 * time.Minute
-)
+const defaultTimeout = 5 * time.Minute
 
 // A Job is one run of a notebook by hand.
 type Job struct {
 	Root     string // the workspace
 	Dir      string // of the notebook
 	Data     string // the folder whose files it may read; empty for none
-	With     With
+	With     notebook.With
 	Out, Log io.Writer
 	output   string
 	declared []string
@@ -168,19 +129,19 @@ func positive(timeout time.Duration) error {
 // find returns the folder of a notebook.
 func find(root, name string) (string, error) {
 	for _, dir := range []string{filepath.Join(root, "notebooks", name), name} {
-		if _, err := os.Stat(filepath.Join(dir, File)); err == nil {
+		if _, err := os.Stat(filepath.Join(dir, script.File)); err == nil {
 			return filepath.Abs(dir)
 		}
 	}
 	var names []string
-	found, err := filepath.Glob(filepath.Join(root, "notebooks", "*", File))
+	found, err := filepath.Glob(filepath.Join(root, "notebooks", "*", script.File))
 	if err != nil {
 		return "", err
 	}
 	for _, f := range found {
 		names = append(names, filepath.Base(filepath.Dir(f)))
 	}
-	err = fmt.Errorf("no notebook %q: neither notebooks/%s/%s nor %s is there", name, name, File, filepath.Join(name, File))
+	err = fmt.Errorf("no notebook %q: neither notebooks/%s/%s nor %s is there", name, name, script.File, filepath.Join(name, script.File))
 	if len(names) > 0 {
 		err = cell.Hint(err, "there is %s", strings.Join(names, ", "))
 	}
@@ -188,8 +149,8 @@ func find(root, name string) (string, error) {
 }
 
 // parameters reads name=value pairs, values as a study would have them.
-func parameters(pairs []string) (With, error) {
-	with := With{}
+func parameters(pairs []string) (notebook.With, error) {
+	with := notebook.With{}
 	for _, p := range pairs {
 		name, text, ok := strings.Cut(p, "=")
 		if !ok || name == "" {
@@ -269,9 +230,9 @@ func (j *Job) keep(ctx context.Context) (kept string, err error) {
 
 // Recorded returns the folder of a run whose notebook, parameters, inputs and
 // outputs are still what they were, running the notebook only if there is none.
-func (j *Job) Recorded(ctx context.Context) (string, *Record, error) {
+func (j *Job) Recorded(ctx context.Context) (string, *notebook.Record, error) {
 	kept := j.kept()
-	if r, err := ReadRecord(filepath.Join(kept, RecordFile)); err == nil {
+	if r, err := notebook.ReadRecord(filepath.Join(kept, notebook.RecordFile)); err == nil {
 		stands, err := j.stands(r, kept)
 		if err != nil || stands {
 			return kept, r, err
@@ -280,21 +241,21 @@ func (j *Job) Recorded(ctx context.Context) (string, *Record, error) {
 	if _, err := j.keep(ctx); err != nil {
 		return "", nil, err
 	}
-	r, err := ReadRecord(filepath.Join(kept, RecordFile))
+	r, err := notebook.ReadRecord(filepath.Join(kept, notebook.RecordFile))
 	return kept, r, err
 }
 
 // stands tells whether running the notebook would leave the same record.
-func (j *Job) stands(r *Record, dir string) (bool, error) {
+func (j *Job) stands(r *notebook.Record, dir string) (bool, error) {
 	spec, err := j.Spec()
 	if err != nil {
 		return false, err
 	}
-	text, err := os.ReadFile(filepath.Join(j.Dir, File))
+	text, err := os.ReadFile(filepath.Join(j.Dir, script.File))
 	if err != nil {
 		return false, err
 	}
-	inputs, err := Inputs(spec)
+	inputs, err := notebook.Inputs(spec)
 	if err != nil {
 		return false, err
 	}
@@ -302,7 +263,7 @@ func (j *Job) stands(r *Record, dir string) (bool, error) {
 		return false, nil
 	}
 	for _, out := range r.Outputs {
-		if found, err := digestFile(filepath.Join(dir, out.Name), out.Name); err != nil || found != out {
+		if found, err := notebook.Digest(filepath.Join(dir, out.Name), out.Name); err != nil || found != out {
 			return false, nil // damaged: made again
 		}
 	}
@@ -322,9 +283,9 @@ func (j *Job) runIn(ctx context.Context, dir string) error {
 		if err != nil {
 			return err
 		}
-		return compile(ctx, spec, dir, j.Log)
+		return notebook.Compile(ctx, spec, dir, j.Log)
 	}
-	p, err := Start(ctx, dir, j.Log)
+	p, err := notebook.Start(ctx, dir, j.Log)
 	if err != nil {
 		return err
 	}
@@ -335,8 +296,8 @@ func (j *Job) runIn(ctx context.Context, dir string) error {
 	}
 	err = p.Run(ctx, spec, func(cell.Event) {})
 	if err != nil {
-		if _, wrong := Parse(spec.Notebook, SourceName(spec)); wrong != nil {
-			return hinted(wrong) // what the process said, as the notebook's fault
+		if _, wrong := script.Parse(spec.Notebook, notebook.SourceName(spec)); wrong != nil {
+			return script.Hinted(wrong) // what the process said, as the notebook's fault
 		}
 	}
 	return err
@@ -357,7 +318,7 @@ func (j *Job) Spec() (*cell.Spec, error) {
 		return nil, err
 	}
 	s := &cell.Spec{
-		Study: filepath.Base(filepath.Dir(j.Data)), Stage: byHand, Kind: byHand, ID: byHand,
+		Study: filepath.Base(filepath.Dir(j.Data)), Stage: notebook.ByHand, Kind: notebook.ByHand, ID: notebook.ByHand,
 		With: with, Notebook: j.Dir, Root: j.Root, Outputs: j.declared, Seed: j.seed,
 		Machine: cell.Machine{Name: filepath.Base(j.Data)},
 	}
@@ -404,55 +365,9 @@ func (j *Job) Spec() (*cell.Spec, error) {
 	return s, nil
 }
 
-// compile runs the notebook as the Go compiler makes it, confined as the
-// interpreter is.
-func compile(ctx context.Context, spec *cell.Spec, dir string, log io.Writer) error {
-	source, err := Parse(spec.Notebook, SourceName(spec))
-	if err != nil {
-		return hinted(err)
-	}
-	events, err := prepare(spec, dir)
-	if err != nil {
-		return err
-	}
-	program := filepath.Join(dir, private, "notebook")
-	build := exec.CommandContext(ctx, "go", "build", "-o", program, filepath.Join(spec.Notebook, File))
-	build.Dir, build.Stdout, build.Stderr = spec.Root, log, log
-	build.Env = append(os.Environ(), "CGO_ENABLED=0") // needs no library, which it could not read
-	endWith(build)
-	if err := build.Run(); err != nil {
-		return cell.Hint(&buildError{fmt.Errorf("compile %s: %w", source.Name, err)}, "the Go command must be there, and this folder the workspace")
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	var trace tail
-	run := exec.CommandContext(ctx, self, "notebook", "confined", program)
-	run.Dir = dir
-	run.Stdout = io.MultiWriter(log, &trace)
-	run.Stderr = run.Stdout
-	run.Env = append(os.Environ(), "GOTRACEBACK=single")
-	for name, value := range environment(".") {
-		run.Env = append(run.Env, name+"="+value)
-	}
-	endWith(run)
-	if err := run.Run(); err != nil {
-		if ctx.Err() != nil {
-			return fmt.Errorf("run %s, compiled: %w", source.Name, context.Cause(ctx))
-		}
-		if e := source.traced(trace.String()); e != nil {
-			return e
-		}
-		return fmt.Errorf("run %s, compiled: %w", source.Name, err)
-	}
-	_, err = finish(spec, dir, events)
-	return err
-}
-
 // publish copies the outputs to where they were asked for, and shows the summary.
 func (j *Job) publish(dir string) error {
-	names, err := FilesBelow(dir)
+	names, err := notebook.FilesBelow(dir)
 	if err != nil {
 		return err
 	}
@@ -465,7 +380,7 @@ func (j *Job) publish(dir string) error {
 		}
 	}
 	for _, name := range names {
-		if name == RecordFile {
+		if name == notebook.RecordFile {
 			continue
 		}
 		content, err := os.ReadFile(filepath.Join(dir, name))
@@ -507,6 +422,3 @@ func writable(dir string) error {
 	}
 	return err
 }
-
-// A buildError says that the Go command made no program of a notebook.
-type buildError struct{ error }

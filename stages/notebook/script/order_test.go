@@ -1,12 +1,11 @@
-package notebook_test
+package script_test
 
 import (
+	"barograph/stages/notebook/script"
 	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"barograph/stages/notebook"
 )
 
 // A variable of some kind: how it is declared, read as an int, changed, and
@@ -211,7 +210,7 @@ func TestOrder(t *testing.T) {
 		var want string
 		want, rest, _ = strings.Cut(rest, fmt.Sprintf("end of %d\n", i))
 		program := orderPrelude + "func main() {\n\t" + c.body + "\n}\n"
-		refusal := notebook.Refused(program)
+		refusal := script.Refused(program)
 		switch {
 		case refusal == nil && c.open:
 			t.Errorf("not refused: %s", c.name)

@@ -1,4 +1,4 @@
-package notebook
+package job
 
 import (
 	"bytes"
@@ -6,20 +6,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"go/format"
 	"io"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
+	"barograph/stages/notebook"
+	"barograph/stages/notebook/script"
 	"barograph/stages/recording"
 
 	"github.com/spf13/cobra"
@@ -88,7 +87,7 @@ if no study has it, on every recording below data/.`,
 
 // shippedNames returns the names of the workspace's notebooks.
 func shippedNames(root string) ([]string, error) {
-	found, err := filepath.Glob(filepath.Join(root, "notebooks", "*", File))
+	found, err := filepath.Glob(filepath.Join(root, "notebooks", "*", script.File))
 	names := make([]string, len(found))
 	for i, f := range found {
 		names[i] = filepath.Base(filepath.Dir(f))
@@ -98,15 +97,15 @@ func shippedNames(root string) ([]string, error) {
 
 // check checks one notebook on all its data.
 func check(ctx context.Context, j Job, data []string, out io.Writer) error {
-	name := SourceName(&cell.Spec{Root: j.Root, Notebook: j.Dir})
-	source, err := Parse(j.Dir, name)
+	name := notebook.SourceName(&cell.Spec{Root: j.Root, Notebook: j.Dir})
+	source, err := script.Parse(j.Dir, name)
 	if err != nil {
-		return hinted(err)
+		return script.Hinted(err)
 	}
-	if err := source.formatted(); err != nil {
+	if err := source.Formatted(); err != nil {
 		return cell.Usage(err)
 	}
-	vet := exec.CommandContext(ctx, "go", "vet", filepath.Join(j.Dir, File))
+	vet := exec.CommandContext(ctx, "go", "vet", filepath.Join(j.Dir, script.File))
 	vet.Dir = j.Root
 	if said, err := vet.CombinedOutput(); err != nil {
 		return cell.Usage(fmt.Errorf("go vet %s: %w\n%s", name, err, bytes.TrimSpace(said)))
@@ -122,7 +121,7 @@ func check(ctx context.Context, j Job, data []string, out io.Writer) error {
 	}
 	given := j.With
 	for _, u := range uses {
-		j.Data, j.With = u.data, With{}
+		j.Data, j.With = u.data, notebook.With{}
 		maps.Copy(j.With, u.with)
 		maps.Copy(j.With, given)
 		n, err := j.compare(ctx)
@@ -138,7 +137,7 @@ func check(ctx context.Context, j Job, data []string, out io.Writer) error {
 // study gives it there.
 type use struct {
 	data string
-	with With
+	with notebook.With
 }
 
 func (u use) String() string {
@@ -151,34 +150,6 @@ func (u use) String() string {
 		text += " --param " + name + "=" + value
 	}
 	return text
-}
-
-// formatted refuses what gofmt would change.
-func (s *Source) formatted() error {
-	want, err := format.Source(s.Text)
-	if err != nil {
-		return fmt.Errorf("format %s: %w", s.Name, err)
-	}
-	if line := firstDifference(s.Text, want); line > 0 {
-		e := s.at(s.lineStart(line), "gofmt would write this otherwise")
-		return cell.Hint(e, "gofmt -w %s", s.Name)
-	}
-	return nil
-}
-
-// firstDifference returns the number of the first line in which two texts
-// differ, from 1, and 0 if there is none.
-func firstDifference(a, b []byte) int {
-	if bytes.Equal(a, b) {
-		return 0
-	}
-	x, y := bytes.Split(a, []byte("\n")), bytes.Split(b, []byte("\n"))
-	for i := range min(len(x), len(y)) {
-		if !bytes.Equal(x[i], y[i]) {
-			return i + 1
-		}
-	}
-	return min(len(x), len(y))
 }
 
 // recordings returns what a notebook is checked on unless folders are named.
@@ -210,7 +181,7 @@ func (j *Job) recordings() ([]use, error) {
 			u := use{rel, maps.Clone(with)}
 			// What only the study can work out, such as an axis of the stage, is left out.
 			maps.DeleteFunc(u.with, func(_ string, v any) bool { return isExpression(v) })
-			where, selects := with["where"].(With)
+			where, selects := with["where"].(notebook.With)
 			if !selects {
 				uses = append(uses, u)
 				continue
@@ -238,8 +209,8 @@ func isExpression(v any) bool { return strings.Contains(fmt.Sprint(v), "${{") }
 // selections returns the ways in which a stage's "where" may select samples of a
 // recording: a value that only the study can work out, such as an axis of the
 // stage, is each that the column has there.
-func selections(where With, samples string) ([]With, error) {
-	all := []With{{}}
+func selections(where notebook.With, samples string) ([]notebook.With, error) {
+	all := []notebook.With{{}}
 	for _, column := range slices.Sorted(maps.Keys(where)) {
 		values := []any{where[column]}
 		if isExpression(where[column]) {
@@ -248,7 +219,7 @@ func selections(where With, samples string) ([]With, error) {
 				return nil, err
 			}
 		}
-		var next []With
+		var next []notebook.With
 		for _, selection := range all {
 			for _, value := range values {
 				one := maps.Clone(selection)
@@ -281,12 +252,12 @@ func distinct(path, column string) ([]any, error) {
 
 // studies returns the parameters that stages of the workspace's studies give the
 // notebook, by study: on recordings of others it may make no sense.
-func (j *Job) studies() (map[string][]With, error) {
+func (j *Job) studies() (map[string][]notebook.With, error) {
 	files, err := filepath.Glob(filepath.Join(j.Root, "configs", "*.yaml"))
 	if err != nil {
 		return nil, err
 	}
-	found := map[string][]With{}
+	found := map[string][]notebook.With{}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -296,7 +267,7 @@ func (j *Job) studies() (map[string][]With, error) {
 			Study  string
 			Stages map[string]struct {
 				Notebook string
-				With     With
+				With     notebook.With
 			}
 		}
 		if yaml.Unmarshal(text, &study) != nil {
@@ -307,7 +278,7 @@ func (j *Job) studies() (map[string][]With, error) {
 			if stage.Notebook == "" || filepath.Join(j.Root, stage.Notebook) != j.Dir {
 				continue
 			}
-			if !slices.ContainsFunc(found[study.Study], func(w With) bool { return fmt.Sprint(w) == fmt.Sprint(stage.With) }) {
+			if !slices.ContainsFunc(found[study.Study], func(w notebook.With) bool { return fmt.Sprint(w) == fmt.Sprint(stage.With) }) {
 				found[study.Study] = append(found[study.Study], stage.With)
 			}
 		}
@@ -334,7 +305,7 @@ func (j Job) compare(ctx context.Context) (n int, err error) {
 		}
 	}
 	var wrong []error
-	for _, name := range union(left[false], left[true]) {
+	for _, name := range notebook.Union(left[false], left[true]) {
 		a, interpreted := left[false][name]
 		b, compiled := left[true][name]
 		switch {
@@ -343,8 +314,8 @@ func (j Job) compare(ctx context.Context) (n int, err error) {
 		case !compiled:
 			wrong = append(wrong, fmt.Errorf("only the interpreted notebook writes %s", name))
 		case !bytes.Equal(a, b):
-			line := firstDifference(a, b)
-			wrong = append(wrong, fmt.Errorf("%s differs from line %d on: interpreted %.200q, compiled %.200q", name, line, lineOf(a, line), lineOf(b, line)))
+			line := script.FirstDifference(a, b)
+			wrong = append(wrong, fmt.Errorf("%s differs from line %d on: interpreted %.200q, compiled %.200q", name, line, script.LineOf(a, line), script.LineOf(b, line)))
 		}
 	}
 	if len(wrong) > 0 {
@@ -369,13 +340,13 @@ func (j *Job) leaves(ctx context.Context) (left map[string][]byte, err error) {
 	if err := j.runIn(ctx, dir); err != nil {
 		return nil, err
 	}
-	names, err := FilesBelow(dir)
+	names, err := notebook.FilesBelow(dir)
 	if err != nil {
 		return nil, err
 	}
 	left = map[string][]byte{printed: log.Bytes()}
 	for _, name := range names {
-		if name == RecordFile { // which only the interpreter's run keeps
+		if name == notebook.RecordFile { // which only the interpreter's run keeps
 			continue
 		}
 		if left[name], err = os.ReadFile(filepath.Join(dir, name)); err != nil {
@@ -383,57 +354,4 @@ func (j *Job) leaves(ctx context.Context) (left map[string][]byte, err error) {
 		}
 	}
 	return left, nil
-}
-
-func union[V any](a, b map[string]V) []string {
-	var names []string
-	for _, m := range []map[string]V{a, b} {
-		for n := range m {
-			if !slices.Contains(names, n) {
-				names = append(names, n)
-			}
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
-func lineOf(text []byte, line int) []byte {
-	lines := bytes.Split(text, []byte("\n"))
-	return lines[min(line, len(lines))-1]
-}
-
-// tail keeps the end of what is written to it.
-type tail struct{ bytes.Buffer }
-
-const tailSize = 64 << 10
-
-func (t *tail) Write(b []byte) (int, error) {
-	t.Buffer.Write(b)
-	if over := t.Len() - 2*tailSize; over > 0 {
-		t.Next(over + tailSize)
-	}
-	return len(b), nil
-}
-
-// traced finds in a compiled notebook's last words what it panicked with, and
-// where; nil if it did not.
-func (s *Source) traced(text string) *Error {
-	at := strings.LastIndex("\n"+text, "\npanic: ")
-	if at < 0 {
-		return nil
-	}
-	text = text[at:]
-	message, _, _ := strings.Cut(text, "\n\ngoroutine ")
-	m := regexp.MustCompile(`(?m)^\t\S*/` + regexp.QuoteMeta(filepath.Base(filepath.Dir(s.Name))+"/"+File) + `:(\d+)`).FindStringSubmatch(text)
-	if m == nil {
-		return nil
-	}
-	line, err := strconv.Atoi(m[1])
-	if err != nil {
-		return nil
-	}
-	e := s.at(s.lineStart(line), "%s", strings.TrimSpace(message))
-	e.panicked = true
-	return e
 }

@@ -1,4 +1,4 @@
-package notebook_test
+package script_test
 
 import (
 	"bytes"
@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -22,8 +23,8 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
-	"barograph/stages/notebook"
 	"barograph/stages/notebook/lower/generator"
+	"barograph/stages/notebook/script"
 	"barograph/stages/notebook/symbols"
 )
 
@@ -90,7 +91,7 @@ func (c *compiler) run(ctx context.Context, file string) (r ending, err error) {
 	defer os.RemoveAll(dir)
 	object, program := filepath.Join(dir, "o"), filepath.Join(dir, "program")
 	for _, args := range [][]string{
-		{"tool", "compile", "-p", "main", "-lang", notebook.Language, "-importcfg", c.packages, "-o", object, file},
+		{"tool", "compile", "-p", "main", "-lang", script.Language, "-importcfg", c.packages, "-o", object, file},
 		{"tool", "link", "-s", "-w", "-importcfg", c.packages, "-o", program, object},
 	} {
 		if said, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
@@ -198,7 +199,7 @@ func agreement(ctx context.Context, file string, want ending) (kind, detail stri
 // print something else than compiled, or fail by its own checks; what cannot be
 // interpreted is refused before it runs.
 func TestDistribution(t *testing.T) {
-	if testing.Short() || notebook.RaceDetector {
+	if testing.Short() || raced() {
 		t.Skip("interprets several hundred programs")
 	}
 	c := newCompiler(t)
@@ -247,6 +248,12 @@ func TestDistribution(t *testing.T) {
 	}
 }
 
+// raced tells whether the race detector slows everything down.
+func raced() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+}
+
 // general leaves out of a refusal what is one program's.
 func general(reason string) string {
 	return regexp.MustCompile(`^(type )\S+|\d{3,}`).ReplaceAllString(reason, "${1}…")
@@ -286,7 +293,7 @@ func TestAgree(t *testing.T) {
 func agree(t *testing.T, c *compiler, seed uint64, functions int) bool {
 	t.Helper()
 	text := generator.Program(seed, functions)
-	if refusal := notebook.Refused(text); refusal != nil && strings.Contains(refusal.Error(), "Go leaves") {
+	if refusal := script.Refused(text); refusal != nil && strings.Contains(refusal.Error(), "Go leaves") {
 		return false
 	}
 	file := filepath.Join(t.TempDir(), "main.go")
