@@ -14,7 +14,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"go/constant"
 	"go/format"
 	"go/scanner"
 	"go/token"
@@ -22,7 +21,6 @@ import (
 	"io"
 	"log"
 	"maps"
-	"math/big"
 	"os"
 	"path"
 	"path/filepath"
@@ -194,9 +192,9 @@ func ident(pkg string) string {
 	return "x_" + strings.NewReplacer("/", "_", "-", "_", ".", "_", "~", "_").Replace(pkg)
 }
 
-// symbols writes the table of a package's exported names: values as themselves,
-// variables by address, types as nil pointers, and for each interface a struct
-// through which a script can implement it, as the interpreter wants them.
+// symbols writes the table of a package's exported names but constants: values as
+// themselves, variables by address, types as nil pointers, and for an interface a
+// struct through which a notebook's type can implement it.
 func symbols(p *types.Package, refused map[string]string) ([]byte, error) {
 	imports := map[string]bool{"reflect": true}
 	qualify := func(q *types.Package) string {
@@ -222,8 +220,8 @@ func symbols(p *types.Package, refused map[string]string) ([]byte, error) {
 		}
 		value := ""
 		switch o := o.(type) {
-		case *types.Const:
-			value = constantValue(o, qualify(p)+"."+name, imports)
+		case *types.Const: // a lowered notebook holds its value
+			continue
 		case *types.Func:
 			if o.Signature().TypeParams().Len() > 0 {
 				return nil, fmt.Errorf("%s is generic: list it as refused", name)
@@ -263,32 +261,6 @@ func symbols(p *types.Package, refused map[string]string) ([]byte, error) {
 	sort.Strings(paths)
 	return format.Source([]byte(fmt.Sprintf("%s\nimport (\n%s)\n\nfunc %s() map[string]reflect.Value {\n\treturn map[string]reflect.Value{\n%s\t}\n}\n%s",
 		header, strings.Join(paths, ""), ident(p.Path()), table.String(), wrappers.String())))
-}
-
-// constantValue keeps an untyped constant exact, as the compiler does.
-func constantValue(c *types.Const, name string, imports map[string]bool) string {
-	basic, ok := c.Type().(*types.Basic)
-	if !ok || basic.Info()&types.IsUntyped == 0 {
-		return name
-	}
-	text, kind := c.Val().ExactString(), ""
-	switch c.Val().Kind() {
-	case constant.String:
-		kind = "STRING"
-	case constant.Int:
-		kind = "INT"
-	case constant.Float:
-		kind = "FLOAT"
-		f, ok := constant.Val(c.Val()).(*big.Float)
-		if !ok {
-			f = new(big.Float).SetRat(constant.Val(c.Val()).(*big.Rat))
-		}
-		text = f.Text('g', int(f.Prec()))
-	default:
-		return name
-	}
-	imports["go/constant"], imports["go/token"] = true, true
-	return fmt.Sprintf("constant.MakeFromLiteral(%q, token.%s, 0)", text, kind)
 }
 
 // most is how many methods an interface may have that a notebook implements. Those

@@ -44,8 +44,8 @@ func Names() []string {
 	return names
 }
 
-// Of returns the exported names of a package, in the interpreter's form, and
-// nil for a package that is not on the list.
+// Of returns the exported names of a package but constants, in the interpreter's
+// form, and nil for a package that is not on the list.
 func Of(importPath string) map[string]reflect.Value {
 	if load := packages[importPath]; load != nil {
 		return load()

@@ -4,16 +4,12 @@ package symbols
 
 import (
 	"barograph/stages/figure"
-	"go/constant"
-	"go/token"
 	"reflect"
 )
 
 func x_barograph_stages_figure() map[string]reflect.Value {
 	return map[string]reflect.Value{
-		"Auto":         reflect.ValueOf(constant.MakeFromLiteral("\"auto\"", token.STRING, 0)),
 		"Cells":        reflect.ValueOf(figure.Cells),
-		"ColumnWidth":  reflect.ValueOf(constant.MakeFromLiteral("85", token.INT, 0)),
 		"Curve":        reflect.ValueOf((*figure.Curve)(nil)),
 		"ECDF":         reflect.ValueOf(figure.ECDF),
 		"ECDFSpec":     reflect.ValueOf((*figure.ECDFSpec)(nil)),
@@ -21,9 +17,7 @@ func x_barograph_stages_figure() map[string]reflect.Value {
 		"Graph":        reflect.ValueOf(figure.Graph),
 		"Heat":         reflect.ValueOf(figure.Heat),
 		"HeatSpec":     reflect.ValueOf((*figure.HeatSpec)(nil)),
-		"Linear":       reflect.ValueOf(constant.MakeFromLiteral("\"linear\"", token.STRING, 0)),
 		"Lines":        reflect.ValueOf(figure.Lines),
-		"Log":          reflect.ValueOf(constant.MakeFromLiteral("\"log\"", token.STRING, 0)),
 		"Panels":       reflect.ValueOf(figure.Panels),
 		"PanelsSpec":   reflect.ValueOf((*figure.PanelsSpec)(nil)),
 		"PointLines":   reflect.ValueOf(figure.PointLines),

@@ -4,15 +4,11 @@ package symbols
 
 import (
 	"barograph/stages/judge"
-	"go/constant"
-	"go/token"
 	"reflect"
 )
 
 func x_barograph_stages_judge() map[string]reflect.Value {
 	return map[string]reflect.Value{
-		"C1":          reflect.ValueOf(constant.MakeFromLiteral("\"the more load is applied, the longer inference takes on average\"", token.STRING, 0)),
-		"C2":          reflect.ValueOf(constant.MakeFromLiteral("\"inference time grows exponentially with the share of the link's bandwidth that is used\"", token.STRING, 0)),
 		"Defaults":    reflect.ValueOf(&judge.Defaults).Elem(),
 		"Effect":      reflect.ValueOf((*judge.Effect)(nil)),
 		"Fingerprint": reflect.ValueOf((*judge.Fingerprint)(nil)),

@@ -4,33 +4,14 @@ package symbols
 
 import (
 	"barograph/stages/judge/attribution"
-	"go/constant"
-	"go/token"
 	"reflect"
 )
 
 func x_barograph_stages_judge_attribution() map[string]reflect.Value {
 	return map[string]reflect.Value{
-		"Alone":       reflect.ValueOf(constant.MakeFromLiteral("\"none\"", token.STRING, 0)),
 		"Attribute":   reflect.ValueOf(attribution.Attribute),
 		"Attribution": reflect.ValueOf((*attribution.Attribution)(nil)),
-		"ByCommands":  reflect.ValueOf(constant.MakeFromLiteral("\"commands\"", token.STRING, 0)),
-		"ByCopy":      reflect.ValueOf(constant.MakeFromLiteral("\"copy in service\"", token.STRING, 0)),
-		"ByMemory":    reflect.ValueOf(constant.MakeFromLiteral("\"device memory\"", token.STRING, 0)),
-		"ByProcessor": reflect.ValueOf(constant.MakeFromLiteral("\"processor\"", token.STRING, 0)),
-		"ByQueue":     reflect.ValueOf(constant.MakeFromLiteral("\"queued bytes\"", token.STRING, 0)),
-		"ByReady":     reflect.ValueOf(constant.MakeFromLiteral("\"copies ready\"", token.STRING, 0)),
-		"ByTurns":     reflect.ValueOf(constant.MakeFromLiteral("\"turns\"", token.STRING, 0)),
-		"Device":      reflect.ValueOf(constant.MakeFromLiteral("\"device\"", token.STRING, 0)),
 		"Elasticity":  reflect.ValueOf((*attribution.Elasticity)(nil)),
-		"Half":        reflect.ValueOf(constant.MakeFromLiteral("\"half\"", token.STRING, 0)),
-		"Little":      reflect.ValueOf(constant.MakeFromLiteral("\"small\"", token.STRING, 0)),
-		"Opposite":    reflect.ValueOf(constant.MakeFromLiteral("\"opposite\"", token.STRING, 0)),
 		"Part":        reflect.ValueOf((*attribution.Part)(nil)),
-		"Processor":   reflect.ValueOf(constant.MakeFromLiteral("\"processor\"", token.STRING, 0)),
-		"Reference":   reflect.ValueOf(constant.MakeFromLiteral("\"load\"", token.STRING, 0)),
-		"Single":      reflect.ValueOf(constant.MakeFromLiteral("\"one\"", token.STRING, 0)),
-		"Thread":      reflect.ValueOf(constant.MakeFromLiteral("\"thread\"", token.STRING, 0)),
-		"Twice":       reflect.ValueOf(constant.MakeFromLiteral("\"twice\"", token.STRING, 0)),
 	}
 }

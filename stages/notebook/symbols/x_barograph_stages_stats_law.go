@@ -4,8 +4,6 @@ package symbols
 
 import (
 	"barograph/stages/stats/law"
-	"go/constant"
-	"go/token"
 	"reflect"
 )
 
@@ -13,26 +11,14 @@ func x_barograph_stages_stats_law() map[string]reflect.Value {
 	return map[string]reflect.Value{
 		"Comparison":    reflect.ValueOf((*law.Comparison)(nil)),
 		"Confusion":     reflect.ValueOf((*law.Confusion)(nil)),
-		"Constant":      reflect.ValueOf(constant.MakeFromLiteral("\"constant\"", token.STRING, 0)),
 		"Design":        reflect.ValueOf((*law.Design)(nil)),
-		"Exponential":   reflect.ValueOf(constant.MakeFromLiteral("\"exponential\"", token.STRING, 0)),
 		"Fit":           reflect.ValueOf((*law.Fit)(nil)),
 		"Grow":          reflect.ValueOf(law.Grow),
 		"Growth":        reflect.ValueOf((*law.Growth)(nil)),
-		"HockeyStick":   reflect.ValueOf(constant.MakeFromLiteral("\"hockey stick\"", token.STRING, 0)),
-		"Identifiable":  reflect.ValueOf(constant.MakeFromLiteral("0.899999999999999999978315956550289911319850943982601165771484375", token.FLOAT, 0)),
-		"Line":          reflect.ValueOf(constant.MakeFromLiteral("\"line\"", token.STRING, 0)),
-		"Linear":        reflect.ValueOf(constant.MakeFromLiteral("\"linear\"", token.STRING, 0)),
-		"MD1":           reflect.ValueOf(constant.MakeFromLiteral("\"M/D/1\"", token.STRING, 0)),
-		"Margin":        reflect.ValueOf(constant.MakeFromLiteral("10", token.FLOAT, 0)),
 		"PlannedDesign": reflect.ValueOf(law.PlannedDesign),
 		"Point":         reflect.ValueOf((*law.Point)(nil)),
-		"Queue":         reflect.ValueOf(constant.MakeFromLiteral("\"queueing\"", token.STRING, 0)),
-		"QueuedBytes":   reflect.ValueOf(constant.MakeFromLiteral("\"queued bytes\"", token.STRING, 0)),
 		"Recovery":      reflect.ValueOf((*law.Recovery)(nil)),
-		"Saturated":     reflect.ValueOf(constant.MakeFromLiteral("0.9499999999999999999891579782751449556599254719913005828857421875", token.FLOAT, 0)),
 		"Split":         reflect.ValueOf((*law.Split)(nil)),
 		"Stairs":        reflect.ValueOf(law.Stairs),
-		"Turns":         reflect.ValueOf(constant.MakeFromLiteral("\"turns\"", token.STRING, 0)),
 	}
 }

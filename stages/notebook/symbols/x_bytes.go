@@ -4,8 +4,6 @@ package symbols
 
 import (
 	"bytes"
-	"go/constant"
-	"go/token"
 	"reflect"
 )
 
@@ -43,7 +41,6 @@ func x_bytes() map[string]reflect.Value {
 		"LastIndexFunc":   reflect.ValueOf(bytes.LastIndexFunc),
 		"Lines":           reflect.ValueOf(bytes.Lines),
 		"Map":             reflect.ValueOf(bytes.Map),
-		"MinRead":         reflect.ValueOf(constant.MakeFromLiteral("512", token.INT, 0)),
 		"NewBuffer":       reflect.ValueOf(bytes.NewBuffer),
 		"NewBufferString": reflect.ValueOf(bytes.NewBufferString),
 		"NewReader":       reflect.ValueOf(bytes.NewReader),

@@ -10,16 +10,13 @@ import (
 func x_gonum_org_v1_plot_font() map[string]reflect.Value {
 	return map[string]reflect.Value{
 		"Cache":        reflect.ValueOf((*font.Cache)(nil)),
-		"Centimeter":   reflect.ValueOf(font.Centimeter),
 		"Collection":   reflect.ValueOf((*font.Collection)(nil)),
 		"DefaultCache": reflect.ValueOf(&font.DefaultCache).Elem(),
 		"Extents":      reflect.ValueOf((*font.Extents)(nil)),
 		"Face":         reflect.ValueOf((*font.Face)(nil)),
 		"Font":         reflect.ValueOf((*font.Font)(nil)),
 		"From":         reflect.ValueOf(font.From),
-		"Inch":         reflect.ValueOf(font.Inch),
 		"Length":       reflect.ValueOf((*font.Length)(nil)),
-		"Millimeter":   reflect.ValueOf(font.Millimeter),
 		"NewCache":     reflect.ValueOf(font.NewCache),
 		"ParseLength":  reflect.ValueOf(font.ParseLength),
 		"Points":       reflect.ValueOf(font.Points),

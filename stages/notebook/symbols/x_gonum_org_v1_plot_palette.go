@@ -10,28 +10,22 @@ import (
 
 func x_gonum_org_v1_plot_palette() map[string]reflect.Value {
 	return map[string]reflect.Value{
-		"Blue":              reflect.ValueOf(palette.Blue),
 		"ColorMap":          reflect.ValueOf((*palette.ColorMap)(nil)),
-		"Cyan":              reflect.ValueOf(palette.Cyan),
 		"DivergingColorMap": reflect.ValueOf((*palette.DivergingColorMap)(nil)),
 		"_DivergingPalette": reflect.ValueOf((*x_gonum_org_v1_plot_palette_DivergingPalette)(nil)),
 		"DivergingPalette":  reflect.ValueOf((*palette.DivergingPalette)(nil)),
 		"ErrNaN":            reflect.ValueOf(&palette.ErrNaN).Elem(),
 		"ErrOverflow":       reflect.ValueOf(&palette.ErrOverflow).Elem(),
 		"ErrUnderflow":      reflect.ValueOf(&palette.ErrUnderflow).Elem(),
-		"Green":             reflect.ValueOf(palette.Green),
 		"HSVA":              reflect.ValueOf((*palette.HSVA)(nil)),
 		"HSVAModel":         reflect.ValueOf(&palette.HSVAModel).Elem(),
 		"Heat":              reflect.ValueOf(palette.Heat),
 		"Hue":               reflect.ValueOf((*palette.Hue)(nil)),
-		"Magenta":           reflect.ValueOf(palette.Magenta),
 		"_Palette":          reflect.ValueOf((*x_gonum_org_v1_plot_palette_Palette)(nil)),
 		"Palette":           reflect.ValueOf((*palette.Palette)(nil)),
 		"Radial":            reflect.ValueOf(palette.Radial),
 		"Rainbow":           reflect.ValueOf(palette.Rainbow),
-		"Red":               reflect.ValueOf(palette.Red),
 		"Reverse":           reflect.ValueOf(palette.Reverse),
-		"Yellow":            reflect.ValueOf(palette.Yellow),
 	}
 }
 

@@ -3,8 +3,6 @@
 package symbols
 
 import (
-	"go/constant"
-	"go/token"
 	"gonum.org/v1/plot/text"
 	"reflect"
 )
@@ -14,19 +12,8 @@ func x_gonum_org_v1_plot_text() map[string]reflect.Value {
 		"Handler":    reflect.ValueOf((*text.Handler)(nil)),
 		"Latex":      reflect.ValueOf((*text.Latex)(nil)),
 		"Plain":      reflect.ValueOf((*text.Plain)(nil)),
-		"PosBottom":  reflect.ValueOf(constant.MakeFromLiteral("-1", token.INT, 0)),
-		"PosCenter":  reflect.ValueOf(constant.MakeFromLiteral("0", token.INT, 0)),
-		"PosLeft":    reflect.ValueOf(constant.MakeFromLiteral("-1", token.INT, 0)),
-		"PosRight":   reflect.ValueOf(constant.MakeFromLiteral("1", token.INT, 0)),
-		"PosTop":     reflect.ValueOf(constant.MakeFromLiteral("1", token.INT, 0)),
 		"Style":      reflect.ValueOf((*text.Style)(nil)),
 		"XAlignment": reflect.ValueOf((*text.XAlignment)(nil)),
-		"XCenter":    reflect.ValueOf(text.XCenter),
-		"XLeft":      reflect.ValueOf(text.XLeft),
-		"XRight":     reflect.ValueOf(text.XRight),
 		"YAlignment": reflect.ValueOf((*text.YAlignment)(nil)),
-		"YBottom":    reflect.ValueOf(text.YBottom),
-		"YCenter":    reflect.ValueOf(text.YCenter),
-		"YTop":       reflect.ValueOf(text.YTop),
 	}
 }

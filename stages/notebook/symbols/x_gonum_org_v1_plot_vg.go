@@ -3,27 +3,17 @@
 package symbols
 
 import (
-	"go/constant"
-	"go/token"
 	"gonum.org/v1/plot/vg"
 	"reflect"
 )
 
 func x_gonum_org_v1_plot_vg() map[string]reflect.Value {
 	return map[string]reflect.Value{
-		"ArcComp":        reflect.ValueOf(constant.MakeFromLiteral("2", token.INT, 0)),
 		"Canvas":         reflect.ValueOf((*vg.Canvas)(nil)),
 		"CanvasSizer":    reflect.ValueOf((*vg.CanvasSizer)(nil)),
 		"CanvasWriterTo": reflect.ValueOf((*vg.CanvasWriterTo)(nil)),
-		"Centimeter":     reflect.ValueOf(vg.Centimeter),
-		"CloseComp":      reflect.ValueOf(constant.MakeFromLiteral("4", token.INT, 0)),
-		"CurveComp":      reflect.ValueOf(constant.MakeFromLiteral("3", token.INT, 0)),
-		"Inch":           reflect.ValueOf(vg.Inch),
 		"Initialize":     reflect.ValueOf(vg.Initialize),
 		"Length":         reflect.ValueOf((*vg.Length)(nil)),
-		"LineComp":       reflect.ValueOf(constant.MakeFromLiteral("1", token.INT, 0)),
-		"Millimeter":     reflect.ValueOf(vg.Millimeter),
-		"MoveComp":       reflect.ValueOf(constant.MakeFromLiteral("0", token.INT, 0)),
 		"MultiCanvas":    reflect.ValueOf(vg.MultiCanvas),
 		"ParseLength":    reflect.ValueOf(vg.ParseLength),
 		"Path":           reflect.ValueOf((*vg.Path)(nil)),

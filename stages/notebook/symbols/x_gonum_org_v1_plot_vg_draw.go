@@ -3,8 +3,6 @@
 package symbols
 
 import (
-	"go/constant"
-	"go/token"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"reflect"
@@ -27,11 +25,6 @@ func x_gonum_org_v1_plot_vg_draw() map[string]reflect.Value {
 		"NewFormattedCanvas": reflect.ValueOf(draw.NewFormattedCanvas),
 		"PlainTextHandler":   reflect.ValueOf((*draw.PlainTextHandler)(nil)),
 		"PlusGlyph":          reflect.ValueOf((*draw.PlusGlyph)(nil)),
-		"PosBottom":          reflect.ValueOf(constant.MakeFromLiteral("-1", token.INT, 0)),
-		"PosCenter":          reflect.ValueOf(constant.MakeFromLiteral("0", token.INT, 0)),
-		"PosLeft":            reflect.ValueOf(constant.MakeFromLiteral("-1", token.INT, 0)),
-		"PosRight":           reflect.ValueOf(constant.MakeFromLiteral("1", token.INT, 0)),
-		"PosTop":             reflect.ValueOf(constant.MakeFromLiteral("1", token.INT, 0)),
 		"PyramidGlyph":       reflect.ValueOf((*draw.PyramidGlyph)(nil)),
 		"RegisterFormat":     reflect.ValueOf(draw.RegisterFormat),
 		"RingGlyph":          reflect.ValueOf((*draw.RingGlyph)(nil)),
@@ -41,13 +34,7 @@ func x_gonum_org_v1_plot_vg_draw() map[string]reflect.Value {
 		"Tiles":              reflect.ValueOf((*draw.Tiles)(nil)),
 		"TriangleGlyph":      reflect.ValueOf((*draw.TriangleGlyph)(nil)),
 		"XAlignment":         reflect.ValueOf((*draw.XAlignment)(nil)),
-		"XCenter":            reflect.ValueOf(draw.XCenter),
-		"XLeft":              reflect.ValueOf(draw.XLeft),
-		"XRight":             reflect.ValueOf(draw.XRight),
 		"YAlignment":         reflect.ValueOf((*draw.YAlignment)(nil)),
-		"YBottom":            reflect.ValueOf(draw.YBottom),
-		"YCenter":            reflect.ValueOf(draw.YCenter),
-		"YTop":               reflect.ValueOf(draw.YTop),
 	}
 }
 

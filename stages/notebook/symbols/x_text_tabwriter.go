@@ -3,22 +3,13 @@
 package symbols
 
 import (
-	"go/constant"
-	"go/token"
 	"reflect"
 	"text/tabwriter"
 )
 
 func x_text_tabwriter() map[string]reflect.Value {
 	return map[string]reflect.Value{
-		"AlignRight":          reflect.ValueOf(tabwriter.AlignRight),
-		"Debug":               reflect.ValueOf(tabwriter.Debug),
-		"DiscardEmptyColumns": reflect.ValueOf(tabwriter.DiscardEmptyColumns),
-		"Escape":              reflect.ValueOf(constant.MakeFromLiteral("255", token.INT, 0)),
-		"FilterHTML":          reflect.ValueOf(tabwriter.FilterHTML),
-		"NewWriter":           reflect.ValueOf(tabwriter.NewWriter),
-		"StripEscape":         reflect.ValueOf(tabwriter.StripEscape),
-		"TabIndent":           reflect.ValueOf(tabwriter.TabIndent),
-		"Writer":              reflect.ValueOf((*tabwriter.Writer)(nil)),
+		"NewWriter": reflect.ValueOf(tabwriter.NewWriter),
+		"Writer":    reflect.ValueOf((*tabwriter.Writer)(nil)),
 	}
 }

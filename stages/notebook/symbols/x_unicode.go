@@ -3,8 +3,6 @@
 package symbols
 
 import (
-	"go/constant"
-	"go/token"
 	"reflect"
 	"unicode"
 )
@@ -35,28 +33,18 @@ func x_unicode() map[string]reflect.Value {
 		"IsSymbol":        reflect.ValueOf(unicode.IsSymbol),
 		"IsTitle":         reflect.ValueOf(unicode.IsTitle),
 		"IsUpper":         reflect.ValueOf(unicode.IsUpper),
-		"LowerCase":       reflect.ValueOf(constant.MakeFromLiteral("1", token.INT, 0)),
-		"MaxASCII":        reflect.ValueOf(constant.MakeFromLiteral("127", token.INT, 0)),
-		"MaxCase":         reflect.ValueOf(constant.MakeFromLiteral("3", token.INT, 0)),
-		"MaxLatin1":       reflect.ValueOf(constant.MakeFromLiteral("255", token.INT, 0)),
-		"MaxRune":         reflect.ValueOf(constant.MakeFromLiteral("1114111", token.INT, 0)),
 		"PrintRanges":     reflect.ValueOf(&unicode.PrintRanges).Elem(),
 		"Properties":      reflect.ValueOf(&unicode.Properties).Elem(),
 		"Range16":         reflect.ValueOf((*unicode.Range16)(nil)),
 		"Range32":         reflect.ValueOf((*unicode.Range32)(nil)),
 		"RangeTable":      reflect.ValueOf((*unicode.RangeTable)(nil)),
-		"ReplacementChar": reflect.ValueOf(constant.MakeFromLiteral("65533", token.INT, 0)),
 		"Scripts":         reflect.ValueOf(&unicode.Scripts).Elem(),
 		"SimpleFold":      reflect.ValueOf(unicode.SimpleFold),
 		"SpecialCase":     reflect.ValueOf((*unicode.SpecialCase)(nil)),
-		"TitleCase":       reflect.ValueOf(constant.MakeFromLiteral("2", token.INT, 0)),
 		"To":              reflect.ValueOf(unicode.To),
 		"ToLower":         reflect.ValueOf(unicode.ToLower),
 		"ToTitle":         reflect.ValueOf(unicode.ToTitle),
 		"ToUpper":         reflect.ValueOf(unicode.ToUpper),
 		"TurkishCase":     reflect.ValueOf(&unicode.TurkishCase).Elem(),
-		"UpperCase":       reflect.ValueOf(constant.MakeFromLiteral("0", token.INT, 0)),
-		"UpperLower":      reflect.ValueOf(constant.MakeFromLiteral("1114112", token.INT, 0)),
-		"Version":         reflect.ValueOf(constant.MakeFromLiteral("\"15.0.0\"", token.STRING, 0)),
 	}
 }
