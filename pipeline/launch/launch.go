@@ -48,7 +48,8 @@ type Command struct {
 type Process struct {
 	command     Command
 	ctx         context.Context
-	pid, pidfd  int
+	cmd         *exec.Cmd
+	pidfd       int
 	log, events *os.File
 	mu          sync.Mutex // guards stdin
 	stdin       *os.File
@@ -80,51 +81,39 @@ func (p *Process) fork() (pid int, err error) {
 	if p.ctx.Err() != nil {
 		return 0, context.Cause(p.ctx)
 	}
-	var theirs []uintptr
-	pipe := func(our int) *os.File {
-		var ends [2]int
-		if e := unix.Pipe2(ends[:], unix.O_CLOEXEC); e != nil {
-			err = errors.Join(err, e)
-			return nil
+	var theirs []*os.File
+	pipe := func(ours **os.File, theirsReads bool) *os.File {
+		read, write, e := os.Pipe()
+		if err = errors.Join(err, e); theirsReads {
+			read, write = write, read
 		}
-		_ = unix.SetNonblock(ends[our], true) // for the runtime's poller
-		theirs = append(theirs, uintptr(ends[1-our]))
-		return os.NewFile(uintptr(ends[our]), "pipe")
+		*ours, theirs = read, append(theirs, write)
+		return write
 	}
-	const read, write = 0, 1
-	p.log = pipe(read)
+	c := exec.Command(p.command.Argv[0], p.command.Argv[1:]...)
+	c.Stderr = pipe(&p.log, false)
+	c.Stdout = c.Stderr
 	if p.command.Spec != nil {
-		p.events, p.stdin = pipe(read), pipe(write)
+		c.Stdout, c.Stdin = pipe(&p.events, false), pipe(&p.stdin, true)
 	}
-	defer func() {
-		for _, fd := range theirs {
-			_ = unix.Close(int(fd))
-		}
-		if err != nil {
-			err = fmt.Errorf("start %s: %w", p.command.Argv[0], err)
-			p.close()
-		}
-	}()
-	null, e := devNull()
-	path, e2 := exec.LookPath(p.command.Argv[0])
-	if err = errors.Join(err, e, e2); err != nil {
-		return 0, err
-	}
-	standard := []uintptr{uintptr(null), theirs[0], theirs[0]}
-	if p.command.Spec != nil {
-		standard = []uintptr{theirs[2], theirs[1], theirs[0]}
-	}
-	env := slices.DeleteFunc(slices.Clone(p.command.Env), func(kv string) bool { return strings.HasPrefix(kv, folder+"=") })
+	c.Dir = p.command.Dir
+	c.Env = slices.DeleteFunc(slices.Clone(p.command.Env), func(kv string) bool { return strings.HasPrefix(kv, folder+"=") })
+	c.Env = append(c.Env, folder+"="+p.command.Dir)
 	p.pidfd = -1
-	p.pid, err = syscall.ForkExec(path, p.command.Argv, &syscall.ProcAttr{
-		Dir: p.command.Dir, Env: append(env, folder+"="+p.command.Dir), Files: standard,
-		Sys: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, PidFD: &p.pidfd},
-	})
-	return p.pid, err
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, PidFD: &p.pidfd}
+	if err == nil {
+		err = c.Start()
+	}
+	for _, f := range theirs {
+		f.Close()
+	}
+	if err != nil {
+		p.close()
+		return 0, fmt.Errorf("start %s: %w", p.command.Argv[0], err)
+	}
+	p.cmd = c
+	return c.Process.Pid, nil
 }
-
-// devNull is what a plain program reads.
-var devNull = sync.OnceValues(func() (int, error) { return unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
 
 func (p *Process) close() {
 	for _, f := range []*os.File{p.log, p.events, p.stdin} {
@@ -155,17 +144,12 @@ func (p *Process) attend() {
 	}
 	// The group's number stays ours until the leader is reaped, so what the
 	// leader leaves behind is killed in between.
-	await(p.pid, p.pidfd)
+	pid := p.cmd.Process.Pid
+	await(pid, p.pidfd)
 	p.kill(syscall.SIGKILL)
 	p.alone = alone(p.command.Dir)
-	var status unix.WaitStatus
-	var err error
-	for {
-		if _, err = unix.Wait4(p.pid, &status, 0, nil); err != unix.EINTR {
-			break
-		}
-	}
-	family.forget(p.pid)
+	err := p.cmd.Wait()
+	family.forget(pid)
 	close(ended)
 	unguard()
 	runtime.Gosched() // most often nothing else is missing to have heard all
@@ -179,7 +163,7 @@ func (p *Process) attend() {
 		}
 		<-heard
 	}
-	p.err = p.explain(status, err)
+	p.err = p.explain(err)
 }
 
 // listenLog passes on what the child writes to its log until it closes it.
@@ -239,7 +223,7 @@ func (p *Process) end(ended <-chan struct{}) {
 	}
 }
 
-func (p *Process) kill(sig syscall.Signal) { _ = syscall.Kill(-p.pid, sig) }
+func (p *Process) kill(sig syscall.Signal) { _ = syscall.Kill(-p.cmd.Process.Pid, sig) }
 
 // starter is one thread that starts every child: the kernel sends Pdeathsig
 // when the thread that forked ends, and this one ends with the process.
@@ -316,24 +300,27 @@ func (p *Process) Wait() error {
 	return p.err
 }
 
-func (p *Process) explain(status unix.WaitStatus, err error) error {
+func (p *Process) explain(err error) error {
+	exit := (*exec.ExitError)(nil)
 	switch {
 	case p.ctx.Err() != nil:
 		return context.Cause(p.ctx)
 	case p.fault != nil:
 		return p.fault
-	case err != nil:
+	case err == nil:
+		return nil
+	case !errors.As(err, &exit):
 		return fmt.Errorf("wait for %s: %w", p.command.Argv[0], err)
-	case status.Signaled():
-		err = fmt.Errorf("killed by signal %d (%s)", status.Signal(), status.Signal())
-		if status.Signal() == syscall.SIGKILL {
-			return &cell.Error{Err: p.tail.with(err), Hint: "something else killed it; the kernel does so when memory runs out (see dmesg)"}
-		}
-		return p.tail.with(err)
-	case status.ExitStatus() != 0:
+	}
+	status := exit.Sys().(syscall.WaitStatus)
+	if !status.Signaled() {
 		return p.tail.with(fmt.Errorf("exit status %d", status.ExitStatus()))
 	}
-	return nil
+	err = p.tail.with(fmt.Errorf("killed by signal %d (%s)", status.Signal(), status.Signal()))
+	if status.Signal() == syscall.SIGKILL {
+		return &cell.Error{Err: err, Hint: "something else killed it; the kernel does so when memory runs out (see dmesg)"}
+	}
+	return err
 }
 
 // tail keeps the end of a log.
