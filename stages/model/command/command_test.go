@@ -40,6 +40,7 @@ func TestCommands(t *testing.T) {
 		UpdateScripts: *update,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("BAROGRAPH_CACHE", e.WorkDir+"/cache")
+			e.Setenv("GORACE", "atexit_sleep_ms=0") // else every command under the race detector takes a second to end
 			dir := e.WorkDir + "/work/configs/models"
 			return errors.Join(os.MkdirAll(dir, 0o777), os.Mkdir(e.WorkDir+"/work/deep", 0o777),
 				os.WriteFile(dir+"/bert-small.yaml", config, 0o666))
