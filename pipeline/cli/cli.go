@@ -12,13 +12,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
+	"text/tabwriter"
 	"time"
 
 	"barograph/pipeline/cell"
@@ -178,6 +177,13 @@ func (a *app) writeJSON(v any) error {
 	return enc.Encode(v)
 }
 
+// table writes columns that cells separated by tabs fill.
+func (a *app) table(fill func(w io.Writer)) error {
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	fill(w)
+	return w.Flush()
+}
+
 // A selection is the flags that choose a study and how it is read.
 type selection struct {
 	set     []string
@@ -186,25 +192,26 @@ type selection struct {
 }
 
 func (s *selection) flags(c *cobra.Command) {
+	s.flagsFor(c, "run as `machine`, a file below configs/machines/", func(name string) { s.machine = name })
+}
+
+// flagsFor adds the flags, with what --machine does, whose empty value would pass
+// for none given.
+func (s *selection) flagsFor(c *cobra.Command, usage string, machine func(name string)) {
 	c.Flags().StringArrayVar(&s.set, "set", nil, "give a parameter another value, as `name=value`; repeatable")
-	machineFlag(c, "run as `machine`, a file below configs/machines/", func(name string) { s.machine = name })
+	c.Flags().Func("machine", usage, func(name string) error {
+		if name == "" {
+			return errors.New("no name: leave the flag out, or say auto, to have the machine detected")
+		}
+		machine(name)
+		return nil
+	})
 	c.Flags().StringVar(&s.replay, "replay", "", "let the recording in `dir` stand in for measuring")
 	c.Args = cobra.MaximumNArgs(1)
 	c.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		files, _ := filepath.Glob("configs/*.yaml") // completion: no match, no offer
 		return files, cobra.ShellCompDirectiveDefault
 	}
-}
-
-// machineFlag adds --machine, whose empty value would pass for none given.
-func machineFlag(c *cobra.Command, usage string, set func(name string)) {
-	c.Flags().Func("machine", usage, func(name string) error {
-		if name == "" {
-			return errors.New("no name: leave the flag out, or say auto, to have the machine detected")
-		}
-		set(name)
-		return nil
-	})
 }
 
 // options are how the study is read.
@@ -246,21 +253,6 @@ func studyPath(args []string) string {
 	return path
 }
 
-// nowhere is the error of a study that is not there, with the one that may be
-// meant.
-func nowhere(path string) error {
-	err := fmt.Errorf("load study %q: no such file", path)
-	files, _ := filepath.Glob(filepath.Join(configs, "*.yaml")) // the pattern is well formed
-	var names []string
-	for _, f := range files {
-		names = append(names, strings.TrimSuffix(filepath.Base(f), ".yaml"))
-	}
-	if len(names) == 0 {
-		return cell.Hint(err, "studies are YAML files under configs/, such as configs/paper.yaml")
-	}
-	return cell.Hint(err, "%s", source.Suggest(strings.TrimSuffix(filepath.Base(path), ".yaml"), names))
-}
-
 // plan reads a study and expands it.
 func (a *app) plan(args []string, s *selection) (*plan.Plan, error) {
 	opt := a.options(s)
@@ -278,9 +270,6 @@ func (a *app) plan(args []string, s *selection) (*plan.Plan, error) {
 		if len(args) == 0 {
 			path = filepath.Join(configs, rec.Study+".yaml")
 		}
-	}
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, cell.Usage(nowhere(path))
 	}
 	st, err := study.Load(path, opt)
 	if err != nil {
@@ -347,8 +336,10 @@ func (s *selection) proof(args []string) string {
 	}
 	h := sha256.New()
 	fmt.Fprintf(h, "%q %q %q %q", path, s.machine, s.set, os.Getenv(sharedStore))
-	return filepath.Join(state(root), "proofs", hex.EncodeToString(h.Sum(nil)))
+	return filepath.Join(proofs(root), hex.EncodeToString(h.Sum(nil)))
 }
+
+func proofs(root string) string { return filepath.Join(state(root), "proofs") }
 
 func storeDir(root string) string { return filepath.Join(state(root), "store") }
 
@@ -365,7 +356,7 @@ func (a *app) share(s *store.Store) {
 // checkStages refuses --fresh for stages that there are not.
 func checkStages(p *plan.Plan, fresh []string) error {
 	for _, name := range fresh {
-		if !slices.ContainsFunc(p.Study.Stages, func(st *study.Stage) bool { return st.Name == name }) {
+		if p.Study.Stage(name) == nil {
 			return cell.Usage(fmt.Errorf("--fresh %s: the study has no such stage", name))
 		}
 	}

@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -24,12 +23,8 @@ func (a *app) verifyCommand() *cobra.Command {
 then every object in the store. Damaged objects are removed: they would never
 have been used, and the next run that needs one makes it again.`,
 		RunE: func(_ *cobra.Command, dirs []string) error {
-			out := struct {
-				Recordings []string       `json:"recordings"`       // sound
-				Objects    int            `json:"objects"`          // sound
-				Damage     []store.Damage `json:"damage,omitempty"` // of both
-			}{Recordings: []string{}}
 			all := len(dirs) == 0
+			out := soundness{Recordings: []string{}}
 			if all {
 				var err error
 				if dirs, err = record.All("."); err != nil {
@@ -52,41 +47,12 @@ have been used, and the next run that needs one makes it again.`,
 					fmt.Fprintln(a.out, "ok", dir)
 				}
 			}
-			if all {
-				dir := storeDir(".")
-				if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-					if len(dirs) == 0 {
-						return cell.Usage(errors.New("no recording below data/ or results/ here, and no stored results"))
-					}
-				} else {
-					s, err := store.View(dir)
-					if err != nil {
-						return err
-					}
-					sound, damage, err := s.Verify()
-					if err != nil {
-						return fmt.Errorf("verify the store: %w", err)
-					}
-					out.Objects, out.Damage = sound, append(out.Damage, damage...)
-					if len(damage) > 0 { // so that the next run looks at what it lacks
-						if err := os.RemoveAll(filepath.Join(state("."), "proofs")); err != nil {
-							return err
-						}
-					}
-					for _, d := range damage {
-						fmt.Fprintf(a.msg, "damaged: %s: %s", filepath.Join(dir, d.Path), d.What)
-						if len(d.Cells) > 0 {
-							fmt.Fprintf(a.msg, "; of %s", d.Cells[0])
-						}
-						if len(d.Cells) > 1 {
-							fmt.Fprintf(a.msg, " and %d more", len(d.Cells)-1)
-						}
-						fmt.Fprintln(a.msg)
-					}
-					if !a.json {
-						fmt.Fprintf(a.out, "ok %s: %d objects\n", dir, sound)
-					}
+			if _, err := os.Stat(storeDir(".")); all && err == nil {
+				if err := a.verifyStore(&out); err != nil {
+					return err
 				}
+			} else if all && len(dirs) == 0 {
+				return cell.Usage(errors.New("no recording below data/ or results/ here, and no stored results"))
 			}
 			if a.json {
 				if err := a.writeJSON(out); err != nil {
@@ -99,6 +65,45 @@ have been used, and the next run that needs one makes it again.`,
 			return nil
 		},
 	}
+}
+
+// A soundness is what verify found.
+type soundness struct {
+	Recordings []string       `json:"recordings"`       // sound
+	Objects    int            `json:"objects"`          // sound
+	Damage     []store.Damage `json:"damage,omitempty"` // of both
+}
+
+func (a *app) verifyStore(out *soundness) error {
+	dir := storeDir(".")
+	s, err := store.View(dir)
+	if err != nil {
+		return err
+	}
+	sound, damage, err := s.Verify()
+	if err != nil {
+		return fmt.Errorf("verify the store: %w", err)
+	}
+	out.Objects, out.Damage = sound, append(out.Damage, damage...)
+	if len(damage) > 0 { // so that the next run looks at what it lacks
+		if err := os.RemoveAll(proofs(".")); err != nil {
+			return err
+		}
+	}
+	for _, d := range damage {
+		text := fmt.Sprintf("damaged: %s: %s", filepath.Join(dir, d.Path), d.What)
+		if len(d.Cells) > 0 {
+			text += "; of " + d.Cells[0]
+		}
+		if len(d.Cells) > 1 {
+			text += fmt.Sprintf(" and %d more", len(d.Cells)-1)
+		}
+		fmt.Fprintln(a.msg, text)
+	}
+	if !a.json {
+		fmt.Fprintf(a.out, "ok %s: %d objects\n", dir, sound)
+	}
+	return nil
 }
 
 func (a *app) gcCommand() *cobra.Command {
@@ -138,7 +143,7 @@ the others the newest, while the store takes no more than --keep.`,
 			}
 			swept, err := s.GC(roots, int64(budget), dry)
 			if err == nil && !dry {
-				err = os.RemoveAll(filepath.Join(state("."), "proofs")) // they may be of studies that are gone
+				err = os.RemoveAll(proofs(".")) // they may be of studies that are gone
 			}
 			if err = errors.Join(err, s.Close()); err != nil {
 				return err

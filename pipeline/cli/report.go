@@ -16,7 +16,6 @@ import (
 	"barograph/pipeline/store"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 )
 
 func (a *app) reportCommand() *cobra.Command {
@@ -76,16 +75,7 @@ Several machines stand side by side.`,
 			return nil
 		},
 	}
-	sel.flags(c)
-	// Here the flag may be repeated, which its kind elsewhere cannot.
-	all := c.Flags()
-	c.ResetFlags()
-	all.VisitAll(func(f *pflag.Flag) {
-		if f.Name != "machine" {
-			c.Flags().AddFlag(f)
-		}
-	})
-	machineFlag(c, "show what stands for `machine`; repeatable, for machines side by side", func(name string) { machines = append(machines, name) })
+	sel.flagsFor(c, "show what stands for `machine`; repeatable, for machines side by side", func(name string) { machines = append(machines, name) })
 	c.Flags().StringVarP(&to, "output", "o", to, "`file` to write")
 	return c
 }

@@ -148,10 +148,14 @@ type ending struct {
 	Again    string // the command that measures anew
 }
 
-func (a *app) begin(e *ending) {
-	for _, o := range e.Lowered {
+func (a *app) overrides(all []study.Override) {
+	for _, o := range all {
 		fmt.Fprintf(a.msg, "%s sets %s to %v (the study says %v)\n", o.By, o.Param, o.To, o.From)
 	}
+}
+
+func (a *app) begin(e *ending) {
+	a.overrides(e.Lowered)
 	if e.By != "" && !e.Replayed {
 		fmt.Fprintf(a.msg, "machine %s: %s\n", e.Machine.Name, e.By)
 	}

@@ -3,16 +3,16 @@ package cli
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/progress"
+	"barograph/pipeline/record"
 	"barograph/pipeline/store"
 	"barograph/pipeline/study"
 
@@ -35,17 +35,16 @@ func (a *app) planCommand() *cobra.Command {
 			if a.json {
 				return a.writeJSON(rows)
 			}
-			for _, o := range p.Study.Lowered {
-				fmt.Fprintf(a.msg, "%s sets %s to %v (the study says %v)\n", o.By, o.Param, o.To, o.From)
+			a.overrides(p.Study.Lowered)
+			err = a.table(func(w io.Writer) {
+				for _, r := range rows {
+					fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", r.Cell, r.Cells, r.State, r.Reason)
+				}
+			})
+			if err == nil {
+				err = a.foretell(p, d)
 			}
-			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-			for _, r := range rows {
-				fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", r.Cell, r.Cells, r.State, r.Reason)
-			}
-			if err := w.Flush(); err != nil {
-				return err
-			}
-			if err := a.foretell(p, d); err != nil || !power {
+			if err != nil || !power {
 				return err
 			}
 			return a.power(p)
@@ -296,20 +295,18 @@ func (a *app) statusCommand() *cobra.Command {
 			if a.json {
 				return a.writeJSON(stages)
 			}
-			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "stage\tkind\tcells\tstand\tto run\tfiles")
-			for _, s := range stages {
-				fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%s\n", s.Stage, s.Kind, s.Cells, s.Stands, s.Runs+s.Waits, strings.Join(s.Files, " "))
-			}
-			if err := w.Flush(); err != nil {
-				return err
-			}
+			err = a.table(func(w io.Writer) {
+				fmt.Fprintln(w, "stage\tkind\tcells\tstand\tto run\tfiles")
+				for _, s := range stages {
+					fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%s\n", s.Stage, s.Kind, s.Cells, s.Stands, s.Runs+s.Waits, strings.Join(s.Files, " "))
+				}
+			})
 			for _, s := range stages {
 				for _, to := range s.Strayed {
 					fmt.Fprintf(a.out, "%s is missing or changed; a run puts it back\n", to)
 				}
 			}
-			return nil
+			return err
 		},
 	}
 	sel.flags(c)
@@ -356,25 +353,21 @@ func (a *app) doctorCommand() *cobra.Command {
 				all = append(all, finding{ch.Name, err == nil, mark, found, hint})
 			}
 			if a.json {
-				if err := a.writeJSON(all); err != nil {
-					return err
-				}
+				err = a.writeJSON(all)
 			} else {
-				w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-				for _, f := range all {
-					fmt.Fprintf(w, "%s\t%s\t%s\n", f.mark, f.Check, f.Found)
-					if f.Hint != "" {
-						fmt.Fprintf(w, "\t\t  hint: %s\n", f.Hint)
+				err = a.table(func(w io.Writer) {
+					for _, f := range all {
+						fmt.Fprintf(w, "%s\t%s\t%s\n", f.mark, f.Check, f.Found)
+						if f.Hint != "" {
+							fmt.Fprintf(w, "\t\t  hint: %s\n", f.Hint)
+						}
 					}
-				}
-				if err := w.Flush(); err != nil {
-					return err
-				}
+				})
 			}
-			if failed {
+			if err == nil && failed {
 				return cell.Exit(cell.StatusFailed)
 			}
-			return nil
+			return err
 		},
 	}
 }
@@ -402,25 +395,10 @@ func (a *app) versionCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			v := struct {
-				Version  string `json:"version"`
-				Revision string `json:"revision,omitempty"`
-				Modified bool   `json:"modified,omitempty"`
+				record.Program
 				Go       string `json:"go"`
 				Platform string `json:"platform"`
-			}{"(devel)", "", false, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
-			if info, ok := debug.ReadBuildInfo(); ok {
-				if info.Main.Version != "" {
-					v.Version = info.Main.Version
-				}
-				for _, s := range info.Settings {
-					switch s.Key {
-					case "vcs.revision":
-						v.Revision = s.Value
-					case "vcs.modified":
-						v.Modified = s.Value == "true"
-					}
-				}
-			}
+			}{record.Build(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
 			if a.json {
 				return a.writeJSON(v)
 			}

@@ -89,15 +89,19 @@ var (
 // shows before anything runs. The error holds an *source.Error or [source.Errors] for an
 // invalid file, and the reason why a file could not be read.
 func Load(path string, opt Options) (*Study, error) {
-	text, err := read(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, cell.Hint(fmt.Errorf("load study %q: no such file", path), "studies are YAML files under configs/, such as configs/paper.yaml")
-	} else if err != nil {
-		return nil, fmt.Errorf("load study: %w", err)
-	}
 	root, err := Workspace(path)
 	if err != nil {
 		return nil, fmt.Errorf("load study %q: %w", path, err)
+	}
+	text, err := cell.Read(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		hint := "studies are YAML files under configs/, such as configs/paper.yaml"
+		if known := files(root, "configs"); len(known) > 0 {
+			hint = source.Suggest(strings.TrimSuffix(filepath.Base(path), ".yaml"), known)
+		}
+		return nil, cell.Usage(cell.Hint(fmt.Errorf("load study %q: no such file", path), "%s", hint))
+	} else if err != nil {
+		return nil, fmt.Errorf("load study: %w", err)
 	}
 	doc, bad := source.Parse(path, text)
 	if bad != nil {
@@ -111,12 +115,14 @@ func Load(path string, opt Options) (*Study, error) {
 	return l.study, nil
 }
 
-// read returns what a regular file holds.
-func read(path string) ([]byte, error) {
-	if _, err := cell.Regular(path); err != nil {
-		return nil, err
+// files lists the YAML files in a folder of a workspace by name, sorted.
+func files(root, folder string) []string {
+	// The pattern is well formed, which is Glob's only error.
+	found, _ := filepath.Glob(filepath.Join(root, folder, "*.yaml"))
+	for i, f := range found {
+		found[i] = strings.TrimSuffix(filepath.Base(f), ".yaml")
 	}
-	return os.ReadFile(path)
+	return found
 }
 
 // Workspace returns the workspace of a study file: the folder that holds the

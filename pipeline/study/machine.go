@@ -133,20 +133,12 @@ func (l *loader) fingerprint() {
 
 // machineNames lists the machine files of a workspace, sorted.
 func machineNames(root string) []string {
-	// The pattern is well formed, which is Glob's only error.
-	files, _ := filepath.Glob(filepath.Join(root, machineFolder, "*.yaml"))
-	var names []string
-	for _, f := range files {
-		if name := strings.TrimSuffix(filepath.Base(f), ".yaml"); name != auto {
-			names = append(names, name)
-		}
-	}
-	return names
+	return slices.DeleteFunc(files(root, machineFolder), func(name string) bool { return name == auto })
 }
 
 func readMachine(root, name string) (*machineFile, source.Errors) {
 	m := &machineFile{file: filepath.Join(machineFolder, name+".yaml")}
-	text, err := read(filepath.Join(root, m.file))
+	text, err := cell.Read(filepath.Join(root, m.file))
 	if err != nil {
 		if p := (*fs.PathError)(nil); errors.As(err, &p) {
 			err = p.Err

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+
+	"barograph/pipeline/cell"
 )
 
 // Sources are what [Load] read, besides its options. A study loaded from the
@@ -37,13 +39,13 @@ func (s Sources) Current(opt Options) bool {
 			return false
 		}
 	}
-	text, err := read(s.File)
+	text, err := cell.Read(s.File)
 	if err != nil {
 		return false
 	}
 	var machine []byte
 	if s.Machine != "" {
-		if machine, err = read(filepath.Join(root, machineFolder, s.Machine+".yaml")); err != nil {
+		if machine, err = cell.Read(filepath.Join(root, machineFolder, s.Machine+".yaml")); err != nil {
 			return false
 		}
 	}
