@@ -17,7 +17,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sort"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -315,17 +316,6 @@ type Check struct {
 	Disturbed func(root, device string) (what, hint string)
 }
 
-// From returns the inputs from one stage, in plan order.
-func (s *Spec) From(stage string) []Input {
-	var in []Input
-	for _, i := range s.Inputs {
-		if i.Stage == stage {
-			in = append(in, i)
-		}
-	}
-	return in
-}
-
 // OfKind returns the inputs of one kind, in plan order.
 func (s *Spec) OfKind(kind string) []Input {
 	var in []Input
@@ -445,10 +435,5 @@ func NewKinds(kinds ...*Kind) Kinds {
 
 // Names returns the kinds' names, sorted.
 func (k Kinds) Names() []string {
-	names := make([]string, 0, len(k))
-	for n := range k {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	return names
+	return slices.Sorted(maps.Keys(k))
 }

@@ -1,11 +1,14 @@
 package cell
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,6 +52,25 @@ func Read(path string) ([]byte, error) {
 	defer f.Close()
 	return io.ReadAll(f)
 }
+
+// Sum returns the SHA-256 of a regular file in hexadecimal.
+func Sum(path string) (string, error) {
+	f, _, err := Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	b := buffers.Get().(*[1 << 17]byte)
+	defer buffers.Put(b)
+	if _, err := io.CopyBuffer(h, struct{ io.Reader }{f}, b[:]); err != nil { // a file by itself takes no buffer
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// buffers are for reading files, thousands of which are small.
+var buffers = sync.Pool{New: func() any { return new([1 << 17]byte) }}
 
 // Irregular says what a file is that is no regular one; nil if it is one.
 func Irregular(path string, m fs.FileMode) error {

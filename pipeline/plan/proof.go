@@ -203,7 +203,7 @@ func Proven(file string, opt study.Options, result any) bool {
 			if !filepath.IsAbs(path) {
 				path = filepath.Join(pr.Sources.Root, path)
 			}
-			digest, err := store.HashFile(path)
+			digest, err := cell.Sum(path)
 			return lines[i], []byte(digest), err
 		}
 		o, err := store.ObserveAt(root, path)

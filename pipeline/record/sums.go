@@ -3,11 +3,9 @@ package record
 import (
 	"bufio"
 	"bytes"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -39,7 +37,7 @@ func WriteSums(dir string) error {
 	}
 	var b bytes.Buffer
 	for _, name := range names {
-		sum, err := hash(filepath.Join(dir, name))
+		sum, err := cell.Sum(filepath.Join(dir, name))
 		if err != nil {
 			return fmt.Errorf("write %s: %w", Sums, err)
 		}
@@ -65,11 +63,7 @@ func Sealed(dir string) error {
 
 func sums(dir string) ([]Sum, error) {
 	path := filepath.Join(dir, Sums)
-	_, err := cell.Regular(path)
-	var b []byte
-	if err == nil {
-		b, err = os.ReadFile(path)
-	}
+	b, err := cell.Read(path)
 	if err != nil {
 		return nil, cell.Hint(fmt.Errorf("verify %q: %w", dir, err), "a recording is a folder data/<study>/<machine> that holds %s", Sums)
 	}
@@ -95,7 +89,7 @@ func VerifyFile(path string) error {
 		if s.Name != name {
 			continue
 		}
-		sum, err := hash(path)
+		sum, err := cell.Sum(path)
 		if err == nil && sum != s.SHA {
 			err = s.damaged(sum)
 		}
@@ -131,7 +125,7 @@ func Verify(dir string) error {
 			wrong = append(wrong, fmt.Errorf("missing: %s", s.Name))
 			continue
 		}
-		switch sum, err := hash(filepath.Join(dir, s.Name)); {
+		switch sum, err := cell.Sum(filepath.Join(dir, s.Name)); {
 		case err != nil:
 			wrong = append(wrong, fmt.Errorf("unreadable: %w", err))
 		case sum != s.SHA:
@@ -212,20 +206,4 @@ func files(dir string) ([]string, error) {
 	})
 	slices.Sort(names)
 	return names, err
-}
-
-func hash(path string) (string, error) {
-	if _, err := cell.Regular(path); err != nil {
-		return "", err
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

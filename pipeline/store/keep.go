@@ -74,7 +74,7 @@ func (s *Store) Verify() (sound int, damage []Damage, err error) {
 	work.SetLimit(runtime.GOMAXPROCS(0))
 	for i, want := range digests {
 		work.Go(func() error {
-			got, err := HashFile(s.Object(want))
+			got, err := cell.Sum(s.Object(want))
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
 				wrong[i] = "missing"

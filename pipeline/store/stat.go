@@ -2,13 +2,10 @@ package store
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
 	"encoding/gob"
-	"encoding/hex"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"io/fs"
 	"os"
 	"sync"
@@ -153,22 +150,6 @@ func observation(info fs.FileInfo) Observation {
 
 // deviceOf returns the number of a file's device, which is not 0.
 func deviceOf(info fs.FileInfo) uint64 { return info.Sys().(*syscall.Stat_t).Dev }
-
-// HashFile returns the SHA-256 of a file in hexadecimal.
-func HashFile(path string) (string, error) {
-	f, _, err := cell.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	b := buffers.Get().(*[1 << 17]byte)
-	defer buffers.Put(b)
-	if _, err := io.CopyBuffer(h, struct{ io.Reader }{f}, b[:]); err != nil { // a file on its own would copy otherwise
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
 
 // buffers are for reading files, thousands of which are small.
 var buffers = sync.Pool{New: func() any { return new([1 << 17]byte) }}

@@ -385,7 +385,7 @@ func (s *Store) Put(path, name string) (File, error) {
 			f.Close()
 		}
 	}
-	digest, err := HashFile(path)
+	digest, err := cell.Sum(path)
 	if err != nil {
 		return File{}, err
 	}
@@ -687,7 +687,7 @@ func (s *Store) Digest(path string) (string, error) {
 	if err := cell.Irregular(path, st.Mode()); err != nil {
 		return "", err
 	}
-	if digest, err = HashFile(path); err != nil {
+	if digest, err = cell.Sum(path); err != nil {
 		return "", err
 	}
 	s.mu.Lock()

@@ -170,7 +170,7 @@ func (a Asset) unpack(wheels, dir string) error {
 		pinned[m[1]] = true
 	}
 	for _, name := range names {
-		sum, err := hashFile(name)
+		sum, err := cell.Sum(name)
 		if err != nil {
 			return err
 		}

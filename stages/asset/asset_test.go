@@ -52,7 +52,7 @@ func wheel(t *testing.T, dir string, members ...member) (sha string) {
 	if err := errors.Join(z.Close(), f.Close()); err != nil {
 		t.Fatal(err)
 	}
-	sha, err = hashFile(name)
+	sha, err = cell.Sum(name)
 	if err != nil {
 		t.Fatal(err)
 	}

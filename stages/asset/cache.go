@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -96,7 +95,7 @@ func Digest(path string) (string, error) {
 			}
 		}
 	}
-	if now.SHA, err = hashFile(path); err != nil {
+	if now.SHA, err = cell.Sum(path); err != nil {
 		return "", err
 	}
 	after, err := stat(path)
@@ -130,17 +129,4 @@ func remember(file string, m memo) {
 	if err != nil {
 		_ = os.Remove(tmp.Name())
 	}
-}
-
-func hashFile(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("hash %s: %w", path, err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

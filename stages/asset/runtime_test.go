@@ -59,7 +59,7 @@ func TestRuntime(t *testing.T) {
 	if v, err := LibraryVersion(lib); err != nil || v != version || v != RuntimeVersion {
 		t.Errorf("version %q, %v, want %s", v, err, version)
 	}
-	if sum, err := hashFile(lib); err != nil || sum != sha {
+	if sum, err := cell.Sum(lib); err != nil || sum != sha {
 		t.Errorf("digest %s, %v, want %s", sum, err, sha)
 	}
 	// The same file by way of the environment has the same identity.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -194,14 +193,12 @@ func Inputs(s *cell.Spec) ([]Content, error) {
 
 // Digest returns a file by its content.
 func Digest(path, name string) (f Content, err error) {
-	r, err := os.Open(path)
+	info, err := os.Stat(path)
 	if err != nil {
 		return f, err
 	}
-	defer r.Close()
-	h := sha256.New()
-	n, err := io.Copy(h, r)
-	return Content{Name: name, SHA: fmt.Sprintf("%x", h.Sum(nil)), Size: n}, err
+	sum, err := cell.Sum(path)
+	return Content{Name: name, SHA: sum, Size: info.Size()}, err
 }
 
 // A diary adds to a notebook's events what it prints and which cell it is in.

@@ -3,7 +3,6 @@ package command
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -102,16 +101,11 @@ func fetch(ctx context.Context, client *http.Client, url, path, sum string, log 
 	if err := download(ctx, client, url, part, log); err != nil {
 		return fmt.Errorf("fetch %s: %w", url, err)
 	}
-	f, err := os.Open(part)
+	got, err := cell.Sum(part)
 	if err != nil {
 		return fmt.Errorf("fetch %s: %w", url, err)
 	}
-	h := sha256.New()
-	_, err = io.Copy(h, f)
-	if err := errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("fetch %s: %w", url, err)
-	}
-	if got := hex.EncodeToString(h.Sum(nil)); !strings.EqualFold(got, sum) {
+	if !strings.EqualFold(got, sum) {
 		return cell.Hint(errors.Join(fmt.Errorf("fetch %s: the SHA-256 of what came is %s, not %s", url, got, strings.ToLower(sum)), os.Remove(part)),
 			"the file was changed, or the checksum is of another; ask the one who publishes it")
 	}
