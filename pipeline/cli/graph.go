@@ -25,7 +25,7 @@ func (a *app) graphCommand() *cobra.Command {
 			}
 			switch {
 			case a.json:
-				return a.graphJSON(p.Graph)
+				return a.writeJSON(p.Graph)
 			case format == "dot":
 				return dot(a.out, p.Graph)
 			case format == "mermaid":
@@ -52,30 +52,6 @@ func label(s cell.GraphStage) []string {
 		text = append(text, fmt.Sprintf("%s = %d cells", strings.Join(axes, ", "), s.Cells))
 	}
 	return text
-}
-
-func (a *app) graphJSON(g *cell.Graph) error {
-	type stage struct {
-		Stage  string   `json:"stage"`
-		Kind   string   `json:"kind"`
-		Cells  int      `json:"cells"`
-		Needs  []string `json:"needs,omitempty"`
-		During []string `json:"during,omitempty"`
-	}
-	stages := make([]stage, len(g.Stages))
-	for i, s := range g.Stages {
-		stages[i] = stage{Stage: s.Name, Kind: s.Kind, Cells: s.Cells}
-		for _, e := range g.Edges {
-			switch {
-			case e.To != s.Name:
-			case e.During:
-				stages[i].During = append(stages[i].During, e.From)
-			default:
-				stages[i].Needs = append(stages[i].Needs, e.From)
-			}
-		}
-	}
-	return a.writeJSON(stages)
 }
 
 func dot(w io.Writer, g *cell.Graph) error {

@@ -12,14 +12,9 @@ import (
 func (a *app) power(p *plan.Plan) error {
 	spec := cell.Spec{Study: p.Study.Name, Machine: p.Study.Machine, Seed: p.Study.Seed}
 	for _, c := range p.Cells {
-		if !c.Stage.Kind.Measured {
-			continue
+		if c.Stage.Kind.Measured {
+			spec.Inputs = append(spec.Inputs, c.Input())
 		}
-		in := cell.Input{Stage: c.Stage.Name, Kind: c.Stage.Kind.Name, ID: c.ID, Point: c.Point, With: c.With, Seed: c.Seed}
-		if c.Trial != nil {
-			in.During = c.Trial.ID
-		}
-		spec.Inputs = append(spec.Inputs, in)
 	}
 	seen := 0
 	for _, c := range p.Cells {

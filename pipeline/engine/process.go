@@ -104,23 +104,15 @@ func (r *run) spec(c *plan.Cell) *cell.Spec {
 	}
 	for _, g := range gang {
 		if g != c {
-			s.Gang = append(s.Gang, input(g))
+			s.Gang = append(s.Gang, g.Input())
 		}
 	}
 	r.rank(s)
 	return s
 }
 
-func input(c *plan.Cell) cell.Input {
-	in := cell.Input{Stage: c.Stage.Name, Kind: c.Stage.Kind.Name, ID: c.ID, Point: c.Point, With: c.With, Seed: c.Seed, Files: map[string]string{}}
-	if c.Trial != nil {
-		in.During = c.Trial.ID
-	}
-	return in
-}
-
 func (r *run) input(c *plan.Cell) cell.Input {
-	in := input(c)
+	in := c.Input()
 	dec := r.decider.Of(c)
 	if dec == nil || dec.Record == nil {
 		return in

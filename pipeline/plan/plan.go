@@ -92,6 +92,16 @@ func (c *Cell) identity() []store.Part {
 	return parts
 }
 
+// Input describes the cell to one that reads what it leaves; the files are not
+// there yet.
+func (c *Cell) Input() cell.Input {
+	in := cell.Input{Stage: c.Stage.Name, Kind: c.Stage.Kind.Name, ID: c.ID, Point: c.Point, With: c.With, Seed: c.Seed, Files: map[string]string{}}
+	if c.Trial != nil {
+		in.During = c.Trial.ID
+	}
+	return in
+}
+
 // Name returns the cell's name within all studies.
 func (p *Plan) Name(c *Cell) string { return p.Study.Name + "/" + c.ID }
 

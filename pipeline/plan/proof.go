@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -135,11 +134,7 @@ func (d *Decider) Prove(file string, result any) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
 		return err
 	}
-	aside := fmt.Sprintf("%s.%d~", file, os.Getpid())
-	if err := os.WriteFile(aside, append(sum[:], b.Bytes()...), 0o666); err != nil {
-		return errors.Join(err, os.Remove(aside))
-	}
-	return os.Rename(aside, file)
+	return cell.Leave(file, append(sum[:], b.Bytes()...))
 }
 
 // Proven tells whether a file proves that everything stands, and fills in the

@@ -47,12 +47,7 @@ func WriteSums(dir string) error {
 			fmt.Fprintf(&b, "%s  %s\n", sum, name)
 		}
 	}
-	aside := filepath.Join(dir, "."+Sums)
-	defer os.Remove(aside) // still there only after a failure
-	if err := os.WriteFile(aside, b.Bytes(), 0o666); err != nil {
-		return err
-	}
-	return os.Rename(aside, filepath.Join(dir, Sums))
+	return cell.Leave(filepath.Join(dir, Sums), b.Bytes())
 }
 
 // Sealed returns nil for a folder that holds checksums to check it by.
@@ -199,7 +194,7 @@ func files(dir string) ([]string, error) {
 			return err
 		}
 		name, err := filepath.Rel(dir, path)
-		if name != Sums && name != "."+Sums {
+		if name != Sums {
 			names = append(names, name)
 		}
 		return err

@@ -109,10 +109,7 @@ func (c *statCache) save(path string) error {
 		return err
 	}
 	sum := binary.BigEndian.AppendUint32(nil, crc32.Checksum(b.Bytes(), castagnoli))
-	if err := os.WriteFile(path+"~", append(sum, b.Bytes()...), 0o666); err != nil {
-		return err
-	}
-	return os.Rename(path+"~", path)
+	return cell.Leave(path, append(sum, b.Bytes()...))
 }
 
 // holds tells whether a file still has the stat with which it had a digest. That

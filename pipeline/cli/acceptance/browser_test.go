@@ -156,7 +156,6 @@ func (b *tab) look(t *testing.T, name string) {
 }
 
 func TestBrowser(t *testing.T) {
-	t.Chdir(project)
 	dir := pages(t)
 	for _, file := range []string{"one.html", "two.html", "figure2.html", "contention.html"} {
 		for _, theme := range []string{"light", "dark"} {

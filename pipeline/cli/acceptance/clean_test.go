@@ -11,7 +11,7 @@ import (
 // What runs make lies apart from what came with the repository, whatever is run:
 // version control has nothing to say afterwards.
 func TestRunsLeaveTheRepositoryClean(t *testing.T) {
-	t.Chdir(project)
+	t.Parallel()
 	root := t.TempDir()
 	in := func(name string, args ...string) string {
 		t.Helper()

@@ -124,7 +124,6 @@ func sentences(prose string) []string {
 var quantity = regexp.MustCompile(`[-+]?\d[\d,]*(\.\d+)?(e-?\d+)?(%| ?(ns|µs|ms|s|min|minutes?|hours?|[KMGT]i?B(/s)?|bytes?|times|calls?|samples?|replicates?|points?)\b)|\b\d+\.\d+(e-?\d+)?`)
 
 func TestDocumentsAreShort(t *testing.T) {
-	t.Chdir(project)
 	for _, d := range documents(t) {
 		limit := 500
 		if d.path == "README.md" {
@@ -163,7 +162,6 @@ func TestDocumentsAreShort(t *testing.T) {
 // What the documents link to is there, headings too; and the README leads to every
 // study and every other document.
 func TestDocumentsLink(t *testing.T) {
-	t.Chdir(project)
 	linked := map[string]bool{"README.md": true}
 	each(readDocument(t, "README.md"), func(n *ast.Link) {
 		file, _, _ := strings.Cut(string(n.Destination), "#")
@@ -243,7 +241,7 @@ func words(line string) (all []string) {
 // Every command that the documents name is one that the program, the Makefile or
 // the tree has, with those flags and files.
 func TestDocumentsCommand(t *testing.T) {
-	t.Chdir(project)
+	t.Parallel()
 	makefile, err := os.ReadFile("Makefile")
 	if err != nil {
 		t.Fatal(err)
@@ -349,7 +347,6 @@ func goCommand(t *testing.T, where string, args []string) {
 
 // A study that a document shows is one that a reader can paste and plan.
 func TestDocumentsStudies(t *testing.T) {
-	t.Chdir(project)
 	root := t.TempDir()
 	for _, dir := range []string{"configs", "notebooks"} {
 		if err := os.CopyFS(filepath.Join(root, dir), os.DirFS(dir)); err != nil {

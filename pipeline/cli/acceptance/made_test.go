@@ -16,11 +16,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	gast "github.com/yuin/goldmark/ast"
+	"golang.org/x/sync/errgroup"
 	"gopkg.in/yaml.v3"
 
 	"barograph/stages/link"
@@ -55,7 +57,7 @@ var makers = map[string]func(t *testing.T, args []string) table{
 // Every number that a document quotes from a recording is what the recording
 // gives: `go test ./pipeline/cli/acceptance -run TestDocumentsQuote -update` writes the tables.
 func TestDocumentsQuote(t *testing.T) {
-	t.Chdir(project)
+	t.Parallel()
 	n := 0
 	for _, d := range documents(t) {
 		text := madeTable.ReplaceAllStringFunc(string(d.source), func(block string) string {
@@ -88,7 +90,6 @@ func TestDocumentsQuote(t *testing.T) {
 // What data/README.md says of a recording in a sentence stands in a table of the
 // same section that is made from it.
 func TestSentencesQuoteTables(t *testing.T) {
-	t.Chdir(project)
 	d := readDocument(t, "data/README.md")
 	for _, section := range strings.Split(string(d.source), "\n## ")[1:] {
 		tables := ""
@@ -167,12 +168,44 @@ type interval struct {
 
 // judge judges "data/paper/h100 direction=h2d @outstanding": a recording, what
 // selects rows, and the column to compare by, which is level unless said.
-func judge(t *testing.T, what string) (j judgement) {
+func judge(t *testing.T, what string) judgement {
 	t.Helper()
+	return judges(t, []string{what})[0]
+}
+
+// judgements are what was judged, for the tables that show it too.
+var judgements = map[string]judgement{}
+
+// judges is judge for several, side by side.
+func judges(t *testing.T, all []string) []judgement {
+	t.Helper()
+	list := make([]judgement, len(all))
+	var work errgroup.Group
+	work.SetLimit(runtime.NumCPU())
+	for i, what := range all {
+		if known, ok := judgements[what]; ok {
+			list[i] = known
+			continue
+		}
+		work.Go(func() (err error) {
+			list[i], err = judgementOf(what)
+			return err
+		})
+	}
+	if err := work.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	for i, what := range all {
+		judgements[what] = list[i]
+	}
+	return list
+}
+
+func judgementOf(what string) (j judgement, err error) {
 	fields := strings.Fields(what)
 	samples, err := filepath.Glob(filepath.Join(fields[0], "samples.csv*"))
 	if err != nil || len(samples) != 1 {
-		t.Fatalf("%s: %d files of samples, %v", what, len(samples), err)
+		return j, fmt.Errorf("%s: %d files of samples, %v", what, len(samples), err)
 	}
 	args := []string{"judge", "--json", "--sets", "-1", samples[0]}
 	for _, where := range fields[1:] {
@@ -187,12 +220,9 @@ func judge(t *testing.T, what string) (j judgement) {
 	c.Stderr = &stderr
 	out, err := c.Output()
 	if exit, _ := err.(*exec.ExitError); err != nil && (exit == nil || exit.ExitCode() != 3) { // INVALID, and said so
-		t.Fatalf("barograph %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
+		return j, fmt.Errorf("barograph %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
 	}
-	if err := json.Unmarshal(out, &j); err != nil {
-		t.Fatal(err)
-	}
-	return j
+	return j, json.Unmarshal(out, &j)
 }
 
 func milliseconds(ns float64) string {
@@ -381,10 +411,14 @@ func requests(t *testing.T, dir string) map[string]traffic {
 
 // modelsOf returns a recording's models by their time without load.
 func modelsOf(t *testing.T, dir, direction string) (names []string, j map[string]judgement) {
+	names = slices.Collect(maps.Keys(requests(t, dir)))
+	var what []string
+	for _, name := range names {
+		what = append(what, fmt.Sprintf("%s model=%s batch=1 direction=%s", dir, name, direction))
+	}
 	j = map[string]judgement{}
-	for name := range requests(t, dir) {
-		j[name] = judge(t, fmt.Sprintf("%s model=%s batch=1 direction=%s", dir, name, direction))
-		names = append(names, name)
+	for i, one := range judges(t, what) {
+		j[names[i]] = one
 	}
 	slices.SortFunc(names, func(a, b string) int {
 		return cmp.Compare(j[a].Levels[0].Quantiles[0].Value, j[b].Levels[0].Quantiles[0].Value)

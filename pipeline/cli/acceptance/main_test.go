@@ -13,13 +13,18 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// project is the project's folder, seen from this one.
-const project = "../../.."
+const program = "barograph"
 
-// TestMain makes the test's own binary stand for the program on PATH.
+// TestMain makes the test's own binary stand for the program on PATH, and lets the
+// tests run in the project's folder.
 func TestMain(m *testing.M) {
 	os.Setenv("GORACE", "atexit_sleep_ms=0") // else every child under the race detector takes a second to end
-	testscript.Main(m, map[string]func(){"barograph": func() {
+	if filepath.Base(os.Args[0]) != program {
+		if err := os.Chdir("../../.."); err != nil {
+			panic(err)
+		}
+	}
+	testscript.Main(m, map[string]func(){program: func() {
 		os.Exit(cli.Main(os.Args[1:], stages.Kinds(), stages.GPUs, stages.Commands(), stages.Checks(), stages.Drawing()))
 	}})
 }
@@ -27,10 +32,6 @@ func TestMain(m *testing.M) {
 // Each script drives the program as a user does, with the project's own
 // studies, notebooks and models, and the real ONNX Runtime.
 func TestScripts(t *testing.T) {
-	root, err := filepath.Abs(project)
-	if err != nil {
-		t.Fatal(err)
-	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +42,7 @@ func TestScripts(t *testing.T) {
 		cache = filepath.Join(cache, "barograph")
 	}
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+		Dir:                 "pipeline/cli/acceptance/testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
@@ -50,7 +51,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("GORACE", os.Getenv("GORACE"))
 			env.Setenv("HOME", env.WorkDir)
 			for _, dir := range []string{"configs", "notebooks"} {
-				if err := os.CopyFS(filepath.Join(env.WorkDir, dir), os.DirFS(filepath.Join(root, dir))); err != nil {
+				if err := os.CopyFS(filepath.Join(env.WorkDir, dir), os.DirFS(dir)); err != nil {
 					return err
 				}
 			}

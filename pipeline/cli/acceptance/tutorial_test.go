@@ -67,7 +67,7 @@ func tutorialRun(t *testing.T, commands, file, content string) (root, out string
 // TestTutorialModel does what the README's section "Your own model" says, letter by
 // letter, with a file that PyTorch's exporter wrote.
 func TestTutorialModel(t *testing.T) {
-	t.Chdir(project)
+	t.Parallel()
 	yaml := tutorial(t, "Your own model", "yaml", 10)
 	root, out := tutorialRun(t, tutorial(t, "Your own model", "sh", 1), "configs/mine.yaml", yaml)
 	if n := len(regexp.MustCompile(`(?m)^ +[04] .* 100 `).FindAllString(out, -1)); n != 2 {
@@ -82,7 +82,7 @@ func TestTutorialModel(t *testing.T) {
 // TestTutorialNotebook does what the README's section "Your own notebook" says, and
 // holds the figure that it shows to the one that is drawn.
 func TestTutorialNotebook(t *testing.T) {
-	t.Chdir(project)
+	t.Parallel()
 	source := tutorial(t, "Your own notebook", "go", 15)
 	root, out := tutorialRun(t, tutorial(t, "Your own notebook", "sh", 2), "notebooks/steps/main.go", source)
 	drawn, err := os.ReadFile(filepath.Join(root, "steps.png"))
