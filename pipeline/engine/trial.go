@@ -18,8 +18,6 @@ import (
 	"barograph/pipeline/launch"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/store"
-
-	"golang.org/x/sys/unix"
 )
 
 // A trial is a foreground cell with its background cells, run as one gang; a
@@ -169,48 +167,24 @@ func folders(files ...[]string) []string {
 }
 
 // clear empties a member's private folder but for the folders that furnish made,
-// or returns an error where it is not what furnish left.
+// or returns an error where it is not what furnish left. Nobody is left who could
+// put a link in a folder's place meanwhile.
 func (m *member) clear() error {
 	for _, dir := range append([]string{"."}, m.shape...) {
-		if err := m.clearOne(dir); err != nil {
-			return err
+		st, err := os.Lstat(filepath.Join(m.dir, dir))
+		if err != nil || st.Mode()&(fs.ModeType|0o700) != fs.ModeDir|0o700 {
+			return errors.Join(err, errors.New("it is no folder, or its mode was changed"))
 		}
-	}
-	return nil
-}
-
-func (m *member) clearOne(dir string) error {
-	// A cell may have put a link in a folder's place: what that leads to is none
-	// of ours.
-	fd, err := unix.Open(filepath.Join(m.dir, dir), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return err
-	}
-	if st.Mode&0o700 != 0o700 {
-		return errors.New("its mode was changed")
-	}
-	var names []string
-	for b := make([]byte, 4096); ; {
-		n, err := unix.ReadDirent(fd, b)
+		entries, err := os.ReadDir(filepath.Join(m.dir, dir))
 		if err != nil {
 			return err
 		}
-		if n == 0 {
-			break
-		}
-		_, _, names = unix.ParseDirent(b[:n], -1, names)
-	}
-	for _, name := range names {
-		if slices.Contains(m.shape, filepath.Join(dir, name)) {
-			continue
-		}
-		if err := unix.Unlinkat(fd, name, 0); err != nil {
-			return err
+		for _, e := range entries {
+			if name := filepath.Join(dir, e.Name()); !slices.Contains(m.shape, name) {
+				if err := os.Remove(filepath.Join(m.dir, name)); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	return nil
