@@ -41,7 +41,7 @@ func TestRunsLeaveTheRepositoryClean(t *testing.T) {
 	in("git", "init", "-q")
 	in("git", "add", "-A")
 	in("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "as it came")
-	in("barograph", "run", "--machine", "sim", "--set", "calls=20")
+	in("barograph", "run", "--machine", "sim", "--set", "calls=20", "--set", "replicates=2")
 	in("barograph", "run", "configs/quick.yaml", "--machine", "sim")
 	in("barograph", "run", "configs/quick.yaml", "--machine", "host", "--set", "calls=20")
 	in("barograph", "run", "--replay", "data/paper/host") // what make figures does
