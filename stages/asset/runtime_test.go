@@ -152,20 +152,6 @@ func TestWrongLibrary(t *testing.T) {
 	}
 }
 
-func TestOlder(t *testing.T) {
-	for _, tt := range []struct {
-		a, b string
-		want bool
-	}{
-		{"1.29.0", "1.29.0", false}, {"1.28.9", "1.29.0", true}, {"1.30.0", "1.29.0", false}, {"1.9.0", "1.29.0", true},
-		{"2.0.0", "1.29.0", false}, {"1.29", "1.29.0", false}, {"1.29", "1.29.1", true}, {"x", "1.29.0", true},
-	} {
-		if got := older(tt.a, tt.b); got != tt.want {
-			t.Errorf("older(%q, %q) = %v", tt.a, tt.b, got)
-		}
-	}
-}
-
 func TestPythonPath(t *testing.T) {
 	path, err := PythonPath(t.Context(), func(line string) { t.Log(line) })
 	if err != nil {
