@@ -41,7 +41,7 @@ type asked struct {
 	graph                  bool
 	interval               time.Duration
 	burst                  int
-	trace, turn            string
+	trace, turn, learned   string
 	compute                time.Duration
 	measure, json          bool
 }
@@ -93,8 +93,8 @@ copy engines is not known, the prediction spans --turn.`,
 	f.StringVar(&a.block, "block", "", "`bytes` of one of the loads' copies (default 16MiB, below a full link 4MiB)")
 	f.BoolVar(&a.condition.Within, "same-process", false, "the loads are threads of the model's process")
 	f.BoolVar(&a.condition.MPS, "mps", false, "the processes share the GPU through MPS")
-	f.IntVar(&a.batch, "batch", 0, "of calls without load; 0: whatever was recorded")
-	f.IntVar(&a.sequence, "sequence", 0, "of calls without load; 0: whatever was recorded")
+	f.IntVar(&a.batch, "batch", 0, "of calls without load; 0: 1 if recorded, else another")
+	f.IntVar(&a.sequence, "sequence", 0, "of calls without load; 0: 128 if recorded, else another")
 	f.StringToInt64Var(&a.dims, "dims", nil, "with --measure: sizes of the model's other symbolic dimensions, `name=size,...`")
 	f.BoolVar(&a.graph, "cuda-graph", true, "with --measure on a GPU: replay a CUDA graph; false for models whose graph cannot be captured")
 	f.StringVar(&a.condition.Arrivals, "arrivals", "closed", "when calls are due: closed, constant, poisson, bursts, trace")
@@ -103,6 +103,7 @@ copy engines is not known, the prediction spans --turn.`,
 	f.StringVar(&a.trace, "trace", "", "arrivals trace: `FILE` with when each call is due, in nanoseconds")
 	f.StringVar(&a.turn, "turn", "", "`range` of the copy engines' turn where it was not measured, as in 500us..4ms")
 	f.DurationVar(&a.compute, "compute", 0, "what a call takes without load, where nobody measured it")
+	f.StringVar(&a.learned, "learned", "", "`machine` whose recordings teach how far predictions err (default: the link card's)")
 	f.BoolVar(&a.measure, "measure", false, "measure the model without load first, on this machine")
 	f.BoolVar(&a.json, "json", false, "write JSON")
 	c.AddCommand(scoreCommand())
@@ -113,6 +114,8 @@ copy engines is not known, the prediction spans --turn.`,
 type report struct {
 	Predicted bool      `json:"predicted"` // always: nothing under load was measured
 	Model     string    `json:"model"`
+	Batch     int       `json:"batch,omitempty"` // of the calls without load
+	Sequence  int       `json:"sequence,omitempty"`
 	Machine   string    `json:"machine"`
 	Condition Condition `json:"condition"`
 	P50       Estimate  `json:"p50_ns"`
@@ -153,16 +156,22 @@ func (a *asked) predict(c *cobra.Command, root, name string) (*report, error) {
 	if a.condition.Due, err = w.Schedule(root, 1); err != nil {
 		return nil, cell.Usage(err)
 	}
-	x, err := ReadLearned(root, m.Name)
+	x, err := ReadLearned(root, cmp.Or(a.learned, m.Name))
 	if err != nil {
 		return nil, err
+	}
+	if a.learned != "" && x == Unlearned {
+		return nil, cell.Usage(unlearned(a.learned))
 	}
 	p, err := Predict(m, own, &a.condition, x)
 	if err != nil {
 		return nil, err
 	}
-	r := &report{Predicted: true, Model: name, Machine: m.Name, Condition: a.condition, Card: card, Samples: within(root, own.From), Learned: x.From, Doubts: p.Doubts}
-	if x.Card != "" && x.Card != within(root, a.card) {
+	r := &report{Predicted: true, Model: name, Batch: own.Batch, Sequence: own.Sequence, Machine: m.Name, Condition: a.condition, Card: card, Samples: within(root, own.From), Learned: x.From, Doubts: p.Doubts}
+	switch {
+	case x.Machine != "" && x.Machine != m.Name:
+		r.Doubts = append(r.Doubts, "how far predictions err was learned on another machine, "+x.Machine)
+	case x.Card != "" && x.Card != within(root, a.card):
 		r.Doubts = append(r.Doubts, "how far predictions err was learned with another link card, "+x.Card)
 	}
 	r.P50, r.P90, r.P99 = p.Estimates[0], p.Estimates[1], p.Estimates[2]
@@ -353,8 +362,12 @@ func (r *report) text(w io.Writer) error {
 		where += ", under MPS"
 	}
 	words := &strings.Builder{}
+	model := r.Model
+	if r.Batch > 0 {
+		model += fmt.Sprintf(", batch %d, sequence %d,", r.Batch, r.Sequence)
+	}
 	fmt.Fprintf(words, "PREDICTED, not measured: %s on %s beside %s %s, %s, %.0f%% of the link, %d copies of %v in flight\n",
-		r.Model, r.Machine, loads, where, l.Direction, 100*l.Share, l.Threads*l.Outstanding, unit.Size(l.Block))
+		model, r.Machine, loads, where, l.Direction, 100*l.Share, l.Threads*l.Outstanding, unit.Size(l.Block))
 	for _, q := range []struct {
 		name  string
 		e     Estimate
@@ -386,15 +399,20 @@ func within(root, path string) string {
 	return path
 }
 
+func unlearned(machine string) error {
+	return cell.Hint(fmt.Errorf("nothing is kept of what machine %q teaches: no %s", machine, File(machine)), "`barograph predict score --link data/link/%s.json` learns it from the machine's recordings", machine)
+}
+
 func scoreCommand() *cobra.Command {
-	var card string
+	var card, learned string
 	c := &cobra.Command{
 		Use:   "score",
 		Short: "Predict a machine's recordings from one another, and keep what they teach",
 		Long: `Predict every load that the recordings of a machine hold, each without having seen
 its model, or its load; write data/twin/MACHINE.csv with each prediction beside what
 was measured and beside two naive ones, and data/twin/MACHINE.json with what all
-recordings teach; and print a summary.`,
+recordings teach; and print a summary. With --learned all is predicted by what another
+machine's recordings teach, and nothing is learned.`,
 		Args:         cobra.NoArgs,
 		SilenceUsage: true,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -406,15 +424,8 @@ recordings teach; and print a summary.`,
 			if err != nil {
 				return cell.Usage(err)
 			}
-			scores, x, err := ScoreAll(read, root, Recordings(root, read.Machine))
+			scores, err := score(root, card, read, learned)
 			if err != nil {
-				return err
-			}
-			x.Card = within(root, card)
-			if err := os.MkdirAll(filepath.Join(root, "data", "twin"), 0o777); err != nil {
-				return err
-			}
-			if err := result.Write(filepath.Join(root, File(read.Machine)), x); err != nil {
 				return err
 			}
 			f, err := os.Create(filepath.Join(root, "data", "twin", read.Machine+".csv"))
@@ -428,6 +439,32 @@ recordings teach; and print a summary.`,
 		},
 	}
 	c.Flags().StringVar(&card, "link", "", "the machine's link card")
+	c.Flags().StringVar(&learned, "learned", "", "`machine` whose recordings teach; the card's own otherwise")
 	_ = c.MarkFlagRequired("link")
 	return c
+}
+
+// score predicts the recordings of a card's machine, and keeps what they teach unless
+// another machine's taught it.
+func score(root, path string, card *link.Card, learned string) ([]*Score, error) {
+	dirs := Recordings(root, card.Machine)
+	if err := os.MkdirAll(filepath.Join(root, "data", "twin"), 0o777); err != nil {
+		return nil, err
+	}
+	if learned != "" && learned != card.Machine {
+		x, err := ReadLearned(root, learned)
+		if err != nil {
+			return nil, err
+		}
+		if x == Unlearned {
+			return nil, cell.Usage(unlearned(learned))
+		}
+		return ScoreTransfer(card, root, dirs, x)
+	}
+	scores, x, err := ScoreAll(card, root, dirs)
+	if err != nil {
+		return nil, err
+	}
+	x.Card = within(root, path)
+	return scores, result.Write(filepath.Join(root, File(card.Machine)), x)
 }

@@ -35,7 +35,7 @@ func TestCommand(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 	out, err = run("bert-base-uncased", "--link", card, "--direction", "d2h", "--arrivals", "poisson", "--interval", "20ms", "--loads", "2")
-	if err != nil || !strings.HasPrefix(out, "PREDICTED, not measured: bert-base-uncased on h100 beside 2 loads of other processes") {
+	if err != nil || !strings.HasPrefix(out, "PREDICTED, not measured: bert-base-uncased, batch 1, sequence 128, on h100 beside 2 loads of other processes") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	// A P100's turn is not known: the interval spans it, and what would settle it is named.

@@ -2,6 +2,7 @@ package prediction
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -166,9 +167,12 @@ func Find(root, machine, name, dir string, batch, sequence int) (*Own, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, o := range owns {
-			if o.fits(batch, sequence) {
-				return o, nil
+		// What is not said is as a study has it that does not say it.
+		for _, want := range [][2]int{{cmp.Or(batch, 1), cmp.Or(sequence, 128)}, {batch, sequence}} {
+			for _, o := range owns {
+				if o.fits(want[0], want[1]) {
+					return o, nil
+				}
 			}
 		}
 	}

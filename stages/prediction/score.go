@@ -24,7 +24,7 @@ import (
 // case's model, or its load.
 type Score struct {
 	*Case
-	HeldOut    string // model, load or recording
+	HeldOut    string // model, load, recording or machine
 	Measured   [3]float64
 	Prediction *Prediction
 	// Naive predictions: that nothing changes, and that a call waits for the bytes
@@ -99,7 +99,7 @@ func ScoreAll(card *link.Card, root string, dirs []string) ([]*Score, *Learned, 
 			}
 		}
 		scores[i] = s
-		g.Go(func() error { return s.predict(of, f.fit(like[i])) })
+		g.Go(func() error { return s.predict(of, &Learned{Parameters: f.fit(like[i])}) })
 	}
 	if err := g.Wait(); err != nil {
 		return nil, nil, err
@@ -126,8 +126,34 @@ func ScoreAll(card *link.Card, root string, dirs []string) ([]*Score, *Learned, 
 	return scores, x, nil
 }
 
-func (s *Score) predict(m *Machine, x Parameters) (err error) {
-	if s.Prediction, err = Predict(m, s.Own, &s.Condition, &Learned{Parameters: x}); err != nil {
+// ScoreTransfer predicts every case of recordings by what another machine's recordings
+// teach: of this machine it takes the card, and calls without load.
+func ScoreTransfer(card *link.Card, root string, dirs []string, x *Learned) (scores []*Score, err error) {
+	m, mps := FromCard(card, false), FromCard(card, true)
+	for _, dir := range dirs {
+		_, cases, err := Read(root, dir, "")
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range cases {
+			scores = append(scores, &Score{Case: c, HeldOut: "machine"})
+		}
+	}
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for _, s := range scores {
+		g.Go(func() error {
+			if s.Condition.MPS {
+				return s.predict(mps, x)
+			}
+			return s.predict(m, x)
+		})
+	}
+	return scores, g.Wait()
+}
+
+func (s *Score) predict(m *Machine, x *Learned) (err error) {
+	if s.Prediction, err = Predict(m, s.Own, &s.Condition, x); err != nil {
 		return fmt.Errorf("%s, %s beside %s: %w", s.Study, s.Own.Model, s.load(), err)
 	}
 	measured := pooled(s.Calls)

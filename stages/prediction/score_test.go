@@ -124,6 +124,46 @@ func TestKept(t *testing.T) {
 	}
 }
 
+// What the H100's recordings teach foretells an H200 of which nothing under load was
+// seen: its medians, and as data/README.md says.
+func TestTransfer(t *testing.T) {
+	_, x, err := theCard()
+	if err != nil {
+		t.Fatal(err)
+	}
+	card, err := link.Read(filepath.Join(root, "data/link/h200.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	scores, err := ScoreTransfer(card, root, Recordings(root, card.Machine), x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(scores) != 57 {
+		t.Errorf("%d loads recorded on the H200, want 57", len(scores))
+	}
+	for _, s := range scores {
+		if a, ok := s.allowed(0); !ok || math.Abs(s.Error(0)) > a || s.HeldOut != "machine" {
+			t.Errorf("%s %s: p50 is off by %.2f%%, held out: %s", s.Own.Model, s.Load(), 100*s.Error(0), s.HeldOut)
+		}
+	}
+	var table, summary bytes.Buffer
+	if err := WriteScores(&table, scores); err != nil {
+		t.Fatal(err)
+	}
+	const again = "run `barograph predict score --link data/link/h200.json --learned h100`"
+	if kept, err := os.ReadFile(filepath.Join(root, "data/twin/h200.csv")); err != nil || !bytes.Equal(kept, table.Bytes()) {
+		t.Errorf("data/twin/h200.csv is not what comes out (%v): %s", err, again)
+	}
+	if err := Summarise(&summary, scores); err != nil {
+		t.Fatal(err)
+	}
+	rows, _, _ := strings.Cut(summary.String(), "\n\n")
+	if readme, err := os.ReadFile(filepath.Join(root, "data/README.md")); err != nil || !strings.Contains(string(readme), rows) {
+		t.Errorf("data/README.md does not hold these rows (%v):\n%s", err, rows)
+	}
+}
+
 func TestFromCard(t *testing.T) {
 	card, err := link.Read("testdata/h100.json")
 	if err != nil {
