@@ -49,11 +49,11 @@ func startsWith(path, text string) bool {
 // Leave writes a file whole or not at all; what is no regular file, such as a
 // pipe, is written as it is, and a link leads to what is written.
 func Leave(path string, b []byte) (err error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return os.WriteFile(path, b, 0o666) // links to pipes, such as /dev/stdout, lead to no name
+	}
 	if path, err = led(path); err != nil {
 		return err
-	}
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return os.WriteFile(path, b, 0o666)
 	}
 	// Under a name that nothing has, such as an editor's copy of what was there.
 	aside := fmt.Sprintf("%s.%d.%x~", path, os.Getpid(), rand.Uint64())

@@ -70,7 +70,7 @@ func (a *app) foretell(p *plan.Plan, d *plan.Decider) error {
 		}
 	}
 	if text := progress.Foresee(p, s, cells).String(); text != "" {
-		fmt.Fprintf(a.msg, "%d cells to run: %s\n", len(cells), text)
+		fmt.Fprintln(a.msg, text)
 	}
 	return nil
 }
@@ -175,7 +175,10 @@ to say, the first is explained.`,
 			if err != nil {
 				return err
 			}
-			if c := p.Cell(args[last]); c != nil {
+			// A line of plan pasted whole is a name, two blanks and more; a name has none.
+			name, _, _ := strings.Cut(strings.TrimSpace(args[last]), "  ")
+			name = strings.ReplaceAll(name, " ", "")
+			if c := p.Cell(name); c != nil {
 				e, err := d.Explain(c)
 				if err == nil && a.json {
 					return a.writeJSON(e)
@@ -184,7 +187,7 @@ to say, the first is explained.`,
 				}
 				return err
 			}
-			cells := matching(p.Cells, args[last])
+			cells := matching(p.Cells, name)
 			if len(cells) == 0 {
 				return cell.Usage(cell.Hint(fmt.Errorf("study %q has no cell %q", p.Study.Name, args[last]), `"barograph plan --all" lists them`))
 			}

@@ -69,17 +69,21 @@ func Foresee(p *plan.Plan, s *store.Store, cells []*plan.Cell) Forecast {
 
 // String says it in one line; nothing where nothing is to run.
 func (f Forecast) String() string {
-	if len(f.wall)+f.unknown == 0 {
+	text := fmt.Sprintf("%d cells to run: ", len(f.wall)+f.unknown)
+	switch len(f.wall) + f.unknown {
+	case 0:
 		return ""
+	case 1:
+		text = "1 cell to run: "
 	}
 	var all time.Duration
 	for _, wall := range f.wall {
 		all += wall
 	}
 	if len(f.wall) == 0 {
-		return "how long this takes, and how much disk, is known once a first cell of each stage has ended"
+		return text + "how long this takes, and how much disk, is known once a first cell of each stage has ended"
 	}
-	text := fmt.Sprintf("about %s, and %v of disk, as the last time", about(all), unit.Size(f.disk))
+	text += fmt.Sprintf("about %s, and %v of disk, as the last time", about(all), unit.Size(f.disk))
 	if f.unknown > 0 {
 		text += fmt.Sprintf("; and %d cells of stages that never ran", f.unknown)
 	}

@@ -74,7 +74,7 @@ func (l *lines) Begin(p *plan.Plan, cells []*plan.Cell) {
 	f := l.foresee(cells)
 	l.estimate.begin(cells, f.wall)
 	if text := f.String(); text != "" {
-		fmt.Fprintf(l.w, "%d cells to run: %s\n", len(cells), text)
+		fmt.Fprintln(l.w, text)
 	}
 	go l.beat()
 }

@@ -34,6 +34,10 @@ func (s *Store) Share(dir string, warn func(error)) {
 	s.shared = &Shared{dir, func(err error) { warn(fmt.Errorf("shared store: %w", err)) }}
 }
 
+// maxRecord is more than a record and its detail can be: a thousand warnings, and
+// what a key is made of, which a study of at most 64 MiB says.
+const maxRecord = 256 << 20
+
 func (sh *Shared) object(digest string) string {
 	return filepath.Join(sh.dir, "objects", digest[:2], digest)
 }
@@ -44,7 +48,15 @@ func (sh *Shared) cell(key string) string { return filepath.Join(sh.dir, "cells"
 // the folder has none that is whole. The objects that it names are there, of the
 // right size, and not yet read.
 func (sh *Shared) read(key string, outputs []string) (*Record, *Detail) {
-	b, err := cell.Read(sh.cell(key))
+	f, info, err := cell.Open(sh.cell(key))
+	if err != nil {
+		return nil, nil
+	}
+	defer f.Close()
+	if info.Size() > maxRecord {
+		return nil, nil
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxRecord))
 	if err != nil {
 		return nil, nil
 	}

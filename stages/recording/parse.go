@@ -137,8 +137,8 @@ func possible(declared result.Type, field []byte) error {
 	case declared == result.Time && err == nil && v == v:
 		if _, ok := Whole(field); !ok {
 			hint := "round to whole nanoseconds; or are these milliseconds or seconds? then convert them"
-			if v >= 1e18 {
-				hint = "want less than 1e18, 31 years"
+			if v >= math.MaxInt64 {
+				hint = "want less than 9.2e18, 292 years"
 			}
 			return cell.Hint(fmt.Errorf("%q is no whole number of nanoseconds", clip(field)), "%s", hint)
 		}
