@@ -133,6 +133,9 @@ type Reported struct {
 	ID    string            // begins the ids of its elements
 	Files map[string]string // where its outputs lie, by name
 	Block string            // the axis on which trials are repeated
+	// Above is what other sections of the page show of it: the id of the section, by an
+	// output's name or a claim's id.
+	Above map[string]string
 }
 
 // A Page is what a cell adds to a study's report.

@@ -181,7 +181,11 @@ func Collect(name string, p *plan.Plan, d *plan.Decider, s *store.Store) (*Side,
 // add takes from a cell's outputs what a reader wants to see.
 func (s *Side) add(name string, c *plan.Cell, r *store.Record, files map[string]string) error {
 	kind := c.Stage.Kind
+	above := map[string]string{}
 	if path := files[kind.Verdicts]; path != "" {
+		for _, claim := range s.plan.Study.Claims {
+			above[claim.ID] = "claims"
+		}
 		var v []cell.Verdict
 		if err := readJSON(path, &v); err != nil {
 			return err
@@ -197,7 +201,7 @@ func (s *Side) add(name string, c *plan.Cell, r *store.Record, files map[string]
 		for _, v := range s.Verdicts { // which the table of claims says
 			text = strings.ReplaceAll(text, fmt.Sprintf("%s %s: %s\n", v.ID, v.Verdict, v.Because), "")
 		}
-		s.Summaries = append(s.Summaries, text)
+		s.Summaries, above[kind.Summary] = append(s.Summaries, text), "claims"
 	}
 	for _, out := range c.Outputs {
 		if path.Ext(out) != ".svg" || files[out] == "" {
@@ -223,12 +227,12 @@ func (s *Side) add(name string, c *plan.Cell, r *store.Record, files map[string]
 			}
 			fig.Files = append(fig.Files, f)
 		}
-		s.Figures = append(s.Figures, fig)
+		s.Figures, above[out] = append(s.Figures, fig), "figures"
 	}
 	if kind.Page == nil {
 		return nil
 	}
-	p, err := kind.Page(cell.Reported{ID: fmt.Sprintf("%s-%s", name, identifier(c.ID)), Files: files, Block: s.plan.Study.Order.Block})
+	p, err := kind.Page(cell.Reported{ID: fmt.Sprintf("%s-%s", name, identifier(c.ID)), Files: files, Block: s.plan.Study.Order.Block, Above: above})
 	if err != nil {
 		return err
 	}

@@ -193,6 +193,7 @@ func picture(t *testing.T, dir string) {
 	b := open(t, "file://"+filepath.Join(dir, "picture.html"), emulation.SetDeviceMetricsOverride(1000, 1900, 1, false))
 	b.run(t, chromedp.WaitVisible(".ecdf .u-over", chromedp.ByQuery))
 	sound(t, b)
+	phone(t, "file://"+filepath.Join(dir, "picture.html"))
 	if !*update {
 		return
 	}
@@ -216,6 +217,28 @@ func sound(t *testing.T, b *tab) {
 		"fields without a label":    `[...document.querySelectorAll("input")].filter(e => !e.labels.length).map(e => e.outerHTML)`,
 		"headings that skip a rank": `[...document.querySelectorAll("h1,h2,h3,h4,h5")].map(h => +h.tagName[1]).map((n, i, all) => i && n > all[i-1] + 1 ? n : 0).filter(Boolean)`,
 		"text that is hard to read": contrast,
+	} {
+		if found := value[[]any](t, b, expression); len(found) > 0 {
+			t.Errorf("%s: %v", what, found)
+		}
+	}
+}
+
+// phone looks at a report in a window of 390 pixels: all of a table of latencies, from
+// p50 to p99, is in view without scrolling sideways, and legible; and no two levels
+// have the same key in a legend.
+func phone(t *testing.T, address string) {
+	b := open(t, address, emulation.SetDeviceMetricsOverride(390, 800, 1, true))
+	b.run(t, chromedp.WaitVisible(".ecdf .u-over", chromedp.ByQuery))
+	b.look(t, "phone")
+	for what, expression := range map[string]string{
+		"a table without p50, p90 and p99": `[...document.querySelectorAll(".summary table")].map(e => e.rows[0].innerText).filter(s => !/p50[^]*p90[^]*p99/.test(s))`,
+		"no table":                         `document.querySelector(".summary table") ? [] : [document.querySelector(".summary")?.innerText.slice(0, 99) ?? "no summary"]`,
+		"cells out of view":                `[...document.querySelectorAll(".summary td")].filter(e => (r => r.left < 0 || r.right > innerWidth)(e.getBoundingClientRect())).map(e => e.innerText)`,
+		"what scrolls sideways":            `[...document.querySelectorAll(".summary, .summary *")].filter(e => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== "inline").map(e => e.outerHTML.slice(0, 99))`,
+		"letters below 10 pixels":          `[...document.querySelectorAll(".summary td")].filter(e => parseFloat(getComputedStyle(e).fontSize) < 10).map(e => e.innerText)`,
+		"levels that a legend does not tell apart": `(keys => keys.length < 2 ? ["no keys"] : keys.filter((k, i) => keys.indexOf(k) !== i))(
+			[...document.querySelectorAll(".ecdf label svg")].map(e => e.innerHTML + getComputedStyle(e.querySelector("*")).stroke))`,
 	} {
 		if found := value[[]any](t, b, expression); len(found) > 0 {
 			t.Errorf("%s: %v", what, found)

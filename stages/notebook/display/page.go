@@ -45,6 +45,9 @@ const (
 type view struct {
 	id     string // of the article, unique on its page
 	nested bool   // it stands below other headings, with its code folded
+	// above is what the page shows elsewhere, which is said once: the id of the section,
+	// by an output's name or a claim's id.
+	above map[string]string
 	// read returns an output's content, and link where the page's reader finds it:
 	// nil for within the page.
 	read   func(name string) ([]byte, error)
@@ -162,7 +165,7 @@ func (v view) cells(r *notebook.Record, id string) ([][]template.HTML, error) {
 		if err != nil {
 			return nil, fmt.Errorf("render %s: %w", r.Notebook, err)
 		}
-		if text != "" {
+		if n := len(shown[at]); text != "" && (n == 0 || shown[at][n-1] != text) {
 			shown[at] = append(shown[at], text)
 		}
 	}
@@ -173,6 +176,19 @@ func (v view) cells(r *notebook.Record, id string) ([][]template.HTML, error) {
 func (v view) said(e nb.Event, id string) (template.HTML, error) {
 	var b strings.Builder
 	var err error
+	names := slices.Clone(e.Files)
+	switch e.Type {
+	case "summary":
+		names = append(names, nb.SummaryFile)
+	case "verdict":
+		names = append(names, e.Verdict.ID)
+	}
+	for _, name := range names {
+		if section := v.above[name]; section != "" {
+			err = layout.ExecuteTemplate(&b, "above", section)
+			return template.HTML(b.String()), err
+		}
+	}
 	switch e.Type {
 	case "print":
 		err = layout.ExecuteTemplate(&b, "print", strings.TrimRight(e.Text, "\n"))
@@ -334,7 +350,7 @@ func Fragment(c cell.Reported) (*cell.Page, error) {
 		return nil, err
 	}
 	var b strings.Builder
-	err = render(&b, r, view{id: c.ID, nested: true, read: func(name string) ([]byte, error) {
+	err = render(&b, r, view{id: c.ID, nested: true, above: c.Above, read: func(name string) ([]byte, error) {
 		return os.ReadFile(c.Files[name])
 	}})
 	return &cell.Page{Sections: map[string]string{"notebooks": b.String()}}, err
