@@ -33,7 +33,7 @@ func parse(t testing.TB, text string) guard.Policy {
 // link of 55 GB/s. A victim in the same process waits for two chunks at most, and for
 // what the link's constant allows.
 func ExampleGuard_Copy() {
-	policy, err := guard.Parse("window chunk=2MiB streams=2")
+	policy, err := guard.Parse("window/2MiB/streams:2")
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -52,7 +52,7 @@ func ExampleGuard_Copy() {
 	err = g.Copy(context.Background(), []guard.Stream{memory, memory}, int64(len(from)))
 	fmt.Println(err, bytes.Equal(from, to), g.Report().Copies)
 
-	naive, err := guard.Parse("chunks chunk=2MiB")
+	naive, err := guard.Parse("chunks/2MiB")
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -118,7 +118,7 @@ func TestMillionCopies(t *testing.T) {
 	for _, tt := range []struct {
 		policy  string
 		process int
-	}{{"window chunk=2MiB streams=2", 0}, {"window chunk=2MiB", 1}, {"window chunk=2MiB streams=2 credit=1", 1}} {
+	}{{"window/2MiB/streams:2", 0}, {"window/2MiB", 1}, {"window/2MiB/streams:2/credit:1", 1}} {
 		of.Processes = tt.process
 		bound, err := parse(t, tt.policy).Bound(guard.Shape{Streams: 16, Chunk: 64 << 20, InFlight: 1}, of)
 		if err != nil {
@@ -136,11 +136,11 @@ func TestMillionCopies(t *testing.T) {
 // copies ready in another process cost a turn.
 func TestNoBound(t *testing.T) {
 	of := guard.Link{Capacity: 55e9, Queue: guard.Turns}
-	if _, calls, _ := trial(t, "chunks chunk=1MiB", h100(), of, 0, 1e9); calls > 10 {
+	if _, calls, _ := trial(t, "chunks/1MiB", h100(), of, 0, 1e9); calls > 10 {
 		t.Errorf("naive chunks let %d calls through in a second", calls)
 	}
 	of.Processes = 1
-	if largest, _, _ := trial(t, "window chunk=4MiB streams=2", h100(), of, 1, 1e9); largest < 900*time.Microsecond {
+	if largest, _, _ := trial(t, "window/4MiB/streams:2", h100(), of, 1, 1e9); largest < 900*time.Microsecond {
 		t.Errorf("two copies ready in another process held the victim up by %v at most, want a turn", largest)
 	}
 }
@@ -171,8 +171,8 @@ func TestLoopHoldsTarget(t *testing.T) {
 		link.Run([]twin.Load{l}, service, 4e9, 1)
 		return float64(sum) / 4 / 55e9, late
 	}
-	_, late := wait("window chunk=4MiB streams=2")
-	kept, loop := wait("loop target=1.4ms chunk=4MiB streams=2 cool_down=10s")
+	_, late := wait("window/4MiB/streams:2")
+	kept, loop := wait("loop/1.4ms/4MiB/streams:2/cool_down:10s")
 	if late < 1000 || loop != 0 || kept < 0.85 {
 		t.Errorf("%d calls came late under the window and %d under the loop, which kept %.2f of the link", late, loop, kept)
 	}
@@ -190,7 +190,7 @@ func TestSharedCredit(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer page.Close()
-		g, err := guard.New(parse(t, "window chunk=64KiB streams=2 credit=3"), guard.Shape{Streams: 2, Chunk: 1 << 20, InFlight: 1}, guard.Link{}, page)
+		g, err := guard.New(parse(t, "window/64KiB/streams:2/credit:3"), guard.Shape{Streams: 2, Chunk: 1 << 20, InFlight: 1}, guard.Link{}, page)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -222,7 +222,7 @@ func TestSharedCredit(t *testing.T) {
 
 // A rate is held by the clock, and no copy begins in a gap.
 func TestPaced(t *testing.T) {
-	g, err := guard.New(parse(t, "rate rate=100MB/s"), guard.Shape{Streams: 1, Chunk: 64 << 10, InFlight: 1}, guard.Link{}, nil)
+	g, err := guard.New(parse(t, "rate/100MB"), guard.Shape{Streams: 1, Chunk: 64 << 10, InFlight: 1}, guard.Link{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +241,7 @@ func TestPaced(t *testing.T) {
 		t.Errorf("%g bytes, and the rate allows %g", sum, want)
 	}
 
-	if g, err = guard.New(parse(t, "duty on=2ms off=8ms chunk=64KiB"), guard.Shape{}, guard.Link{}, nil); err != nil {
+	if g, err = guard.New(parse(t, "duty/2ms/8ms/64KiB"), guard.Shape{}, guard.Link{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	for now := int64(0); now < 30e6; now += 1e5 {
@@ -268,7 +268,7 @@ func (b *broken) Wait() error { return nil }
 
 // An error of a stream ends the others, and one that is cancelled ends early.
 func TestCopyEnds(t *testing.T) {
-	g, err := guard.New(parse(t, "window chunk=1 streams=2 in_flight=3"), guard.Shape{Streams: 1, Chunk: 1, InFlight: 1}, guard.Link{}, nil)
+	g, err := guard.New(parse(t, "window/1/streams:2/in_flight:3"), guard.Shape{Streams: 1, Chunk: 1, InFlight: 1}, guard.Link{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

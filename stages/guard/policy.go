@@ -16,7 +16,8 @@ import (
 
 // A Policy says how bulk copies are let onto a link. Its zero value is none. In a
 // study it is a mapping, {window: {chunk: 2MiB, streams: 2}}, or the same as a text,
-// window chunk=2MiB streams=2, which may be a value of an axis.
+// window/2MiB/streams:2, which may be a value of an axis: the values of keys that it
+// must have in their order, and others by their keys.
 type Policy struct {
 	Name string // none, chunks, window, rate, duty or loop; empty is none
 	Keys
@@ -28,6 +29,7 @@ type Keys struct {
 	Chunk    unit.Size     `json:"chunk,omitempty"`     // bytes of a copy; 0, where a policy allows it: the block that was asked for
 	InFlight int           `json:"in_flight,omitempty"` // copies that each stream has submitted and not seen done, at most
 	Streams  int           `json:"streams,omitempty"`   // of each process
+	Ahead    int           `json:"ahead,omitempty"`     // copies that each stream has submitted beside those, which become ready one after the other
 	Credit   int           `json:"credit,omitempty"`    // copies in flight of all processes together, at most; 0: each has its own
 	Rate     *unit.Rate    `json:"rate,omitempty"`      // of all streams together
 	On       unit.Duration `json:"on,omitempty"`        // in which copies may begin
@@ -50,7 +52,7 @@ var kinds = []kind{
 	{name: "none", doc: "every copy as it is asked for"},
 	{name: "chunks", doc: "blocks divided, and all chunks of a block submitted at once: the negative control", takes: []string{"chunk"}, required: []string{"chunk"}},
 	{
-		name: "window", doc: "few streams, and in each a fixed number of chunks in flight", takes: []string{"chunk", "in_flight", "streams", "credit"},
+		name: "window", doc: "few streams, and in each a fixed number of chunks in flight", takes: []string{"chunk", "in_flight", "streams", "ahead", "credit"},
 		required: []string{"chunk"}, defaults: Keys{InFlight: 1, Streams: 1},
 	},
 	{name: "rate", doc: "a token bucket for all streams", takes: []string{"rate", "chunk"}, required: []string{"rate"}},
@@ -89,17 +91,23 @@ func (p Policy) None() bool { return p.Name == "" || p.Name == "none" }
 // Loop tells whether the policy follows a victim.
 func (p Policy) Loop() bool { return p.Name == "loop" }
 
-// Parse reads a policy from its text, such as window chunk=2MiB streams=2.
+// Parse reads a policy from its text, such as window/2MiB/streams:2.
 func Parse(text string) (p Policy, err error) {
-	words := strings.Fields(text)
-	if len(words) == 0 {
-		return p, fmt.Errorf("policy %q: want one of %s", text, strings.Join(names(), ", "))
+	name, rest, some := strings.Cut(text, "/")
+	p.Name = name
+	k := p.kind()
+	if k == nil || name == "" || !some {
+		return p, p.set(name, nil)
 	}
 	keys := map[string]json.RawMessage{}
-	for _, word := range words[1:] {
-		key, value, ok := strings.Cut(word, "=")
-		if !ok {
-			return p, fmt.Errorf("policy %q: %q is no key=value", text, word)
+	for i, word := range strings.Split(rest, "/") {
+		key, value, named := strings.Cut(word, ":")
+		switch {
+		case named:
+		case i < len(k.required):
+			key, value = k.required[i], word
+		default:
+			return p, fmt.Errorf("policy %q: %q has no key: want key:value", text, word)
 		}
 		if _, twice := keys[key]; twice {
 			return p, fmt.Errorf("policy %q: two values for %s", text, key)
@@ -109,7 +117,7 @@ func Parse(text string) (p Policy, err error) {
 		}
 		keys[key] = json.RawMessage(value)
 	}
-	return p, p.set(words[0], keys)
+	return p, p.set(name, keys)
 }
 
 // set fills a policy in and checks it.
@@ -158,7 +166,7 @@ func (p *Policy) check(given map[string]json.RawMessage) error {
 		key   string
 		value int64
 	}{
-		{"chunk", int64(p.Chunk)}, {"in_flight", int64(p.InFlight)}, {"streams", int64(p.Streams)}, {"credit", int64(p.Credit)}, {"on", int64(p.On)},
+		{"chunk", int64(p.Chunk)}, {"in_flight", int64(p.InFlight)}, {"streams", int64(p.Streams)}, {"ahead", int64(p.Ahead)}, {"credit", int64(p.Credit)}, {"on", int64(p.On)},
 		{"off", int64(p.Off)}, {"target", int64(p.Target)}, {"dwell", int64(p.Dwell)}, {"cool_down", int64(p.CoolDown)},
 	} {
 		if _, ok := given[f.key]; ok && f.value <= 0 {
@@ -169,12 +177,14 @@ func (p *Policy) check(given map[string]json.RawMessage) error {
 	switch {
 	case p.Rate != nil && *p.Rate == unit.Rate{}:
 		return fmt.Errorf("policy %s: a rate of 0 lets nothing through: want a rate such as 10GB/s or 50%%", p.Name)
-	case p.Streams > most || p.InFlight > most:
-		return fmt.Errorf("policy %s: streams %d, in_flight %d: want at most %d", p.Name, p.Streams, p.InFlight, most)
+	case p.Streams > most || p.InFlight > most || p.Ahead > most:
+		return fmt.Errorf("policy %s: streams %d, in_flight %d, ahead %d: want at most %d", p.Name, p.Streams, p.InFlight, p.Ahead, most)
 	case p.Credit > slots:
 		return fmt.Errorf("policy %s: credit is %d: want at most %d", p.Name, p.Credit, slots)
-	case p.Credit > 0 && p.InFlight > 1:
-		return fmt.Errorf("policy %s: credit with in_flight %d: copies that share a credit are one in each stream", p.Name, p.InFlight)
+	case p.InFlight > 1 && (p.Credit > 0 || p.Ahead > 0):
+		return fmt.Errorf("policy %s: in_flight %d with credit or ahead: there each stream has one ready", p.Name, p.InFlight)
+	case p.Credit > 0 && p.Ahead > 0:
+		return fmt.Errorf("policy %s: credit with ahead: a copy that is queued ahead would hold a credit that others wait for", p.Name)
 	}
 	return nil
 }
@@ -184,32 +194,33 @@ func (p Policy) String() string {
 	if p.None() {
 		return "none"
 	}
-	chunk := ""
-	if p.Chunk > 0 {
-		chunk = strings.ReplaceAll(p.Chunk.String(), " ", "")
-	}
-	values := map[string]string{
-		"chunk": chunk, "in_flight": count(p.InFlight), "streams": count(p.Streams), "credit": count(p.Credit),
-		"on": p.On.String(), "off": p.Off.String(), "target": p.Target.String(), "dwell": p.Dwell.String(), "cool_down": p.CoolDown.String(),
-	}
-	if p.Rate != nil {
-		values["rate"] = p.Rate.String()
-	}
+	k := p.kind()
 	words := []string{p.Name}
-	for _, key := range p.kind().takes {
-		if values[key] != "" {
-			words = append(words, key+"="+values[key])
+	values, usual := p.Keys.values(), k.defaults.values()
+	for _, key := range k.required {
+		words = append(words, values[key])
+	}
+	for _, key := range k.takes {
+		if !slices.Contains(k.required, key) && values[key] != usual[key] {
+			words = append(words, key+":"+values[key])
 		}
 	}
-	return strings.Join(words, " ")
+	return strings.Join(words, "/")
 }
 
-func count(n int) string {
-	if n == 0 {
-		return ""
+// values writes each key.
+func (k Keys) values() map[string]string {
+	rate := ""
+	if k.Rate != nil {
+		rate = strings.TrimSuffix(k.Rate.String(), "/s")
 	}
-	return strconv.Itoa(n)
+	return map[string]string{
+		"chunk": strings.ReplaceAll(k.Chunk.String(), " ", ""), "in_flight": strconv.Itoa(k.InFlight), "streams": strconv.Itoa(k.Streams), "ahead": strconv.Itoa(k.Ahead),
+		"credit": strconv.Itoa(k.Credit), "rate": rate, "on": k.On.String(), "off": k.Off.String(), "target": k.Target.String(), "dwell": k.Dwell.String(),
+		"cool_down": k.CoolDown.String(),
+	}
 }
+
 
 // UnmarshalJSON takes a text or an object with one key, the policy's name.
 func (p *Policy) UnmarshalJSON(b []byte) (err error) {
@@ -244,8 +255,8 @@ func (p Policy) MarshalJSON() ([]byte, error) { return json.Marshal(p.String()) 
 // JSONSchema describes the forms a policy is written in.
 func (Policy) JSONSchema() map[string]any {
 	// Beside a text, which may be an expression.
-	types := map[string]string{"chunk": "number", "rate": "number", "in_flight": "integer", "streams": "integer", "credit": "integer"}
-	forms := []any{map[string]any{"type": "string", "description": "a policy's name, and its keys as key=value"}}
+	types := map[string]string{"chunk": "number", "rate": "number", "in_flight": "integer", "streams": "integer", "ahead": "integer", "credit": "integer"}
+	forms := []any{map[string]any{"type": "string", "description": "a policy's name and its keys, as in window/2MiB/streams:2"}}
 	for _, k := range kinds {
 		keys := map[string]any{}
 		for _, key := range k.takes {

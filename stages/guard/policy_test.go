@@ -13,12 +13,13 @@ import (
 func TestForms(t *testing.T) {
 	for _, tt := range []struct{ mapping, text string }{
 		{`{"none": {}}`, "none"},
-		{`{"chunks": {"chunk": "256KiB"}}`, "chunks chunk=256KiB"},
-		{`{"window": {"chunk": "2MiB", "streams": 2}}`, "window chunk=2MiB in_flight=1 streams=2"},
-		{`{"window": {"chunk": 4194304, "credit": 1}}`, "window chunk=4MiB in_flight=1 streams=1 credit=1"},
-		{`{"rate": {"rate": "50%"}}`, "rate rate=50%"},
-		{`{"duty": {"on": "200us", "off": "50us", "chunk": "1MiB"}}`, "duty on=200µs off=50µs chunk=1MiB streams=1"},
-		{`{"loop": {"target": "1.4ms", "chunk": "2MiB"}}`, "loop target=1.4ms chunk=2MiB streams=2 dwell=100ms cool_down=1s"},
+		{`{"chunks": {"chunk": "256KiB"}}`, "chunks/256KiB"},
+		{`{"window": {"chunk": "2MiB", "streams": 2}}`, "window/2MiB/streams:2"},
+		{`{"window": {"chunk": 4194304, "credit": 1}}`, "window/4MiB/credit:1"},
+		{`{"rate": {"rate": "50%"}}`, "rate/50%"},
+		{`{"rate": {"rate": "10GB/s"}}`, "rate/1e+10B"},
+		{`{"duty": {"on": "200us", "off": "50us", "chunk": "1MiB"}}`, "duty/200µs/50µs/1MiB"},
+		{`{"loop": {"target": "1.4ms", "chunk": "2MiB"}}`, "loop/1.4ms/2MiB"},
 	} {
 		var p Policy
 		if err := json.Unmarshal([]byte(tt.mapping), &p); err != nil || p.String() != tt.text {
@@ -33,24 +34,25 @@ func TestForms(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	for _, tt := range []struct{ text, want string }{
-		{`"windw chunk=1MiB"`, `did you mean "window"?`},
+		{`"windw/1MiB"`, `did you mean "window"?`},
 		{`{"windw": {"chunk": "1MiB"}}`, `did you mean "window"?`},
 		{`{"window": {"chunks": "1MiB"}}`, `no "chunks": did you mean "chunk"?`},
 		{`"window"`, "window has no chunk"},
-		{`"window chunk=0"`, "chunk is 0: want more than 0"},
-		{`"window chunk=1MiB streams=-1"`, "streams is -1"},
-		{`"window chunk=1MiB in_flight=2 credit=2"`, "credit with in_flight 2"},
-		{`"window chunk=1MiB credit=65"`, "at most 64"},
-		{`"window chunk=1XB"`, `unknown unit "XB"`},
-		{`"rate rate=0"`, "a rate of 0 lets nothing through"},
-		{`"rate rate=max"`, "a rate of 0 lets nothing through"},
-		{`"loop chunk=1MiB"`, "loop has no target"},
-		{`"none chunk=1MiB"`, `none takes no "chunk"`},
-		{`"window chunk"`, `"chunk" is no key=value`},
-		{`"window chunk=1MiB chunk=2MiB"`, "two values for chunk"},
+		{`"window/0"`, "chunk is 0: want more than 0"},
+		{`"window/1MiB/streams:-1"`, "streams is -1"},
+		{`"window/1MiB/in_flight:2/credit:2"`, "in_flight 2 with credit or ahead"},
+		{`"window/1MiB/ahead:2/credit:2"`, "credit with ahead"},
+		{`"window/1MiB/credit:65"`, "at most 64"},
+		{`"window/1XB"`, `unknown unit "XB"`},
+		{`"rate/0"`, "a rate of 0 lets nothing through"},
+		{`"rate/max"`, "a rate of 0 lets nothing through"},
+		{`{"loop": {"chunk": "1MiB"}}`, "loop has no target"},
+		{`"none/chunk:1MiB"`, `none takes no "chunk"`},
+		{`"window/1MiB/2"`, `"2" has no key`},
+		{`"window/1MiB/chunk:2MiB"`, "two values for chunk"},
 		{`{"none": {}, "chunks": {"chunk": "1MiB"}}`, "2 names"},
 		{`3`, "policy is 3"},
-		{`""`, "want one of none, chunks, window"},
+		{`""`, `policy "" is not one of none, chunks, window`},
 	} {
 		var p Policy
 		if err := json.Unmarshal([]byte(tt.text), &p); err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -75,17 +77,17 @@ func TestBound(t *testing.T) {
 		{"none", gen5, 0, "beside 16 streams"},
 		{"none", other, 0, "16 copies ready in other processes"},
 		{"none", fifo, 19572579, ""}, // 16 x 64 MiB / 55 GB/s, and 50 us
-		{"chunks chunk=1MiB", gen5, 0, "stays with a stream that has more ready, and each has 64 copies"},
-		{"window chunk=2MiB streams=2", gen5, 126261, ""}, // 4 MiB / 55 GB/s, and 50 us
-		{"window chunk=2MiB streams=2", other, 0, "2 copies ready in other processes"},
-		{"window chunk=4MiB", other, 126261, ""},
-		{"window chunk=2MiB streams=2 credit=1", other, 88131, ""},
-		{"window chunk=1MiB in_flight=2", gen5, 0, "stays with a stream"},
-		{"window chunk=1MiB streams=3", gen5, 0, "beside 3 streams"},
-		{"duty on=200us off=50us chunk=4MiB", other, 326261, ""},
-		{"window chunk=4MiB", Link{Capacity: 9e9, Queue: Shared}, 0, "all become slower"},
-		{"window chunk=4MiB", Link{}, 0, "capacity is not known"},
-		{"window chunk=7EiB", fifo, 0, "unknown unit"},
+		{"chunks/1MiB", gen5, 0, "stays with a stream that has more ready, and each has 64 copies"},
+		{"window/2MiB/streams:2", gen5, 126261, ""}, // 4 MiB / 55 GB/s, and 50 us
+		{"window/2MiB/streams:2", other, 0, "2 copies ready in other processes"},
+		{"window/4MiB", other, 126261, ""},
+		{"window/2MiB/streams:2/credit:1", other, 88131, ""},
+		{"window/1MiB/in_flight:2", gen5, 0, "stays with a stream"},
+		{"window/1MiB/streams:3", gen5, 0, "beside 3 streams"},
+		{"duty/200us/50us/4MiB", other, 326261, ""},
+		{"window/4MiB", Link{Capacity: 9e9, Queue: Shared}, 0, "all become slower"},
+		{"window/4MiB", Link{}, 0, "capacity is not known"},
+		{"window/7EiB", fifo, 0, "unknown unit"},
 	} {
 		p, err := Parse(tt.policy)
 		if err == nil {
@@ -102,7 +104,7 @@ func TestBound(t *testing.T) {
 
 // A control goes down at once, and up only after its cool-down.
 func TestControl(t *testing.T) {
-	p, err := Parse("loop target=1ms chunk=1MiB streams=3 dwell=100ms cool_down=1s")
+	p, err := Parse("loop/1ms/1MiB/streams:3/dwell:100ms/cool_down:1s")
 	if err != nil {
 		t.Fatal(err)
 	}

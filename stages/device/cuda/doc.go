@@ -6,12 +6,19 @@
 // no driver: the library it is linked with, written by the program in folder
 // link, opens the driver at run time.
 //
-// A lane has two streams of its own, one for each direction, that do not wait
+// A lane has two streams of its own (four where copies are queued ahead), one for each direction, that do not wait
 // for the default stream. All lanes, and an inference in the same process, share
 // the GPU's primary context. Of each copy the GPU notes when the lane's stream
 // reached it and when it was done; what lies between holds the wait for a copy
 // engine that is busy with another lane's copy. The GPU's times are put on the
-// host's clock by the least delay with which the host has learnt of a copy's end.
+// host's clock by the least delay with which the host has learnt of a copy's end. Of
+// the copies of a lean load it notes none of this, since each note takes the engine a
+// microsecond or more: they begin when they were submitted, or when the one before was
+// done, and end when the host learns of it.
+//
+// Copies queued ahead alternate between two streams, each waiting for an event behind
+// the one before: so only one is ready at a time, without the host having to be there
+// in between.
 //
 // # Copies beside the capture of a CUDA graph
 //
@@ -37,7 +44,11 @@
 // for its turn is part of its duration, as the wait within the driver was.
 package cuda
 
-import "barograph/stages/device"
+import (
+	"unsafe"
+
+	"barograph/stages/device"
+)
 
 // A GPU is an open device.
 type GPU interface {
@@ -53,6 +64,12 @@ type GPU interface {
 	// Pinned allocates page-locked host memory, which lives as long as the
 	// process, and which Go's garbage collector does not know.
 	Pinned(bytes int64) ([]byte, error)
+	// Address returns that by which kernels reach page-locked host memory.
+	Address(host unsafe.Pointer) (uintptr, error)
+	// Split makes room on the device for bytes of page-locked memory, and returns its
+	// address with a function that copies them there in pieces of a size, each once the
+	// one before is there: so that none of them finds anything pending.
+	Split(host unsafe.Pointer, bytes, piece int64) (address uintptr, send func() error, err error)
 	// Memory returns the bytes of device memory that are free, and all of them.
 	Memory() (free, total int64, err error)
 	// Occupy takes device memory for as long as the process lives.

@@ -12,6 +12,15 @@ package cuda
 //	return cuMemHostAlloc(p, bytes, CU_MEMHOSTALLOC_PORTABLE);
 // }
 //
+// static CUresult send_split(CUdeviceptr to, char *from, size_t bytes, size_t piece, CUstream stream) {
+//	for (size_t at = 0; at < bytes; at += piece) {
+//		CUresult r = cuMemcpyHtoDAsync(to + at, from + at, bytes - at < piece ? bytes - at : piece, stream);
+//		if (r == CUDA_SUCCESS) r = cuStreamSynchronize(stream);
+//		if (r != CUDA_SUCCESS) return r;
+//	}
+//	return CUDA_SUCCESS;
+// }
+//
 // static CUresult relax(void) {
 //	CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
 //	return cuThreadExchangeStreamCaptureMode(&mode);
@@ -198,6 +207,33 @@ func (g *gpu) Pinned(bytes int64) ([]byte, error) {
 		return nil, cell.Hint(err, "less can be locked than is asked for: see ulimit -l, a container's memory limit, and free memory; memory: pageable needs none")
 	}
 	return unsafe.Slice((*byte)(p), bytes), nil
+}
+
+func (g *gpu) Address(host unsafe.Pointer) (uintptr, error) {
+	var p C.CUdeviceptr
+	err := g.on(func() error {
+		return result(C.cuMemHostGetDevicePointer(&p, host, 0), "ask for the device's address of page-locked memory")
+	})
+	return uintptr(p), err
+}
+
+func (g *gpu) Split(host unsafe.Pointer, bytes, piece int64) (uintptr, func() error, error) {
+	var to cu.DevicePtr
+	var stream C.CUstream
+	if err := g.on(func() (err error) {
+		if to, err = allocate(bytes); err != nil {
+			return err
+		}
+		return result(C.cuStreamCreate(&stream, C.CU_STREAM_NON_BLOCKING), "make a stream")
+	}); err != nil {
+		return 0, nil, err
+	}
+	send := func() error {
+		return g.on(func() error {
+			return result(C.send_split(C.CUdeviceptr(to), (*C.char)(host), C.size_t(bytes), C.size_t(piece), stream), "send an input in pieces")
+		})
+	}
+	return uintptr(to), send, nil
 }
 
 func (g *gpu) Occupy(bytes int64) error {

@@ -41,8 +41,8 @@ func TestLane(t *testing.T) {
 	}
 	asked.Wait()
 	const block = 8 << 20
-	for _, pageable := range []bool{false, true} {
-		l := device.Load{Threads: 1, Block: block, Outstanding: 3, Directions: []device.Direction{device.H2D, device.D2H}, Pageable: pageable}
+	for _, l := range []device.Load{{}, {Pageable: true}, {Lean: true}, {Lean: true, Ahead: 2}} {
+		l.Threads, l.Block, l.Outstanding, l.Directions = 1, block, 3, []device.Direction{device.H2D, device.D2H}
 		lane, err := g.Lane(l, 0)
 		if err != nil {
 			t.Fatal(err)

@@ -51,7 +51,7 @@ type lane struct {
 	ms    [2]C.float
 }
 
-// A way is one direction of a lane: a stream, and a ring of copies in flight.
+// A way is one direction of a lane: a stream or two, and a ring of copies in flight.
 // The ring has one slot more than copies, so that the one that finished last
 // keeps its event.
 type way struct {
@@ -61,7 +61,9 @@ type way struct {
 	host      []byte
 	device    cu.DevicePtr
 	other     cu.DevicePtr // that a copy within the device goes to
-	stream    cu.Stream
+	lean      bool
+	streams   []cu.Stream // two where copies are queued ahead, by turns
+	made      int         // copies
 	ring      []slot
 	head      int // of the oldest in flight
 	flying    int
@@ -100,7 +102,7 @@ func (g *gpu) Lane(l device.Load, thread int) (_ device.Lane, err error) {
 		}
 	}()
 	for _, d := range l.Directions {
-		w := &way{direction: d, bytes: l.Block, ring: make([]slot, l.Outstanding+1)}
+		w := &way{direction: d, bytes: l.Block, lean: l.Lean, streams: make([]cu.Stream, 1+min(1, l.Ahead)), ring: make([]slot, l.Outstanding+1)}
 		x.ways = append(x.ways, w)
 		if err := w.open(g, l.Pageable); err != nil {
 			return nil, fmt.Errorf("stressor thread %d: %w", thread, err)
@@ -134,19 +136,25 @@ func (w *way) open(g *gpu, pageable bool) (err error) {
 	if w.device, err = allocate(w.bytes); err != nil {
 		return err
 	}
-	if w.stream, err = cu.MakeStream(cu.NonBlocking); err != nil {
-		return fmt.Errorf("make a stream: %w", err)
+	for i := range w.streams {
+		if w.streams[i], err = cu.MakeStream(cu.NonBlocking); err != nil {
+			return fmt.Errorf("make a stream: %w", err)
+		}
+	}
+	kind := cu.DefaultEvent
+	if w.lean {
+		kind = cu.DisableTiming
 	}
 	for i := range w.ring {
 		for _, e := range []*cu.Event{&w.ring[i].start, &w.ring[i].end} {
-			if *e, err = cu.MakeEvent(cu.DefaultEvent); err != nil {
+			if *e, err = cu.MakeEvent(kind); err != nil {
 				return fmt.Errorf("make an event: %w", err)
 			}
 		}
 	}
 	// Where the GPU's clock stands: the first copy is timed from here.
 	e := w.ring[len(w.ring)-1].end
-	if err = errors.Join(e.Record(w.stream), e.Synchronize()); err != nil {
+	if err = errors.Join(e.Record(w.streams[0]), e.Synchronize()); err != nil {
 		return fmt.Errorf("read the GPU's clock: %w", err)
 	}
 	w.clock.offset = float64(cell.Now())
@@ -169,28 +177,36 @@ func (x *lane) Submit(d device.Direction) error {
 	}
 	s := &w.ring[(w.head+w.flying)%len(w.ring)]
 	s.submitted = cell.Now()
-	err := s.start.Record(w.stream)
+	stream := w.streams[w.made%len(w.streams)]
+	var err error
+	switch {
+	case !w.lean:
+		err = s.start.Record(stream)
+	case len(w.streams) > 1: // a chain: ready once the copy before is done
+		err = stream.Wait(w.ring[(w.head+w.flying+len(w.ring)-1)%len(w.ring)].end, 0)
+	}
 	if w.turn != nil {
 		w.turn.Lock()
 	}
 	switch {
 	case err != nil:
 	case d == device.H2D:
-		err = cu.MemcpyHtoDAsync(w.device, unsafe.Pointer(&w.host[0]), w.bytes, w.stream)
+		err = cu.MemcpyHtoDAsync(w.device, unsafe.Pointer(&w.host[0]), w.bytes, stream)
 	case d == device.D2D:
-		err = cu.MemcpyDtoDAsync(w.other, w.device, w.bytes, w.stream)
+		err = cu.MemcpyDtoDAsync(w.other, w.device, w.bytes, stream)
 	default:
-		err = cu.MemcpyDtoHAsync(unsafe.Pointer(&w.host[0]), w.device, w.bytes, w.stream)
+		err = cu.MemcpyDtoHAsync(unsafe.Pointer(&w.host[0]), w.device, w.bytes, stream)
 	}
 	if w.turn != nil {
 		w.turn.Unlock()
 	}
 	if err == nil {
-		err = s.end.Record(w.stream)
+		err = s.end.Record(stream)
 	}
 	if err != nil {
 		return fmt.Errorf("submit a copy of %s %v: %w", unit.Size(w.bytes), d, err)
 	}
+	w.made++
 	w.flying++
 	return nil
 }
@@ -218,25 +234,35 @@ func (x *lane) Wait() (device.Copy, error) {
 func (w *way) finish(x *lane) (device.Copy, error) {
 	now := cell.Now()
 	s, before := &w.ring[w.head], &w.ring[(w.head+len(w.ring)-1)%len(w.ring)]
+	if w.lean {
+		start := max(s.submitted, w.last.End())
+		return w.over(start, max(now, start)), nil
+	}
 	if err := result(C.elapsed(handle(&before.end), handle(&s.start), handle(&s.end), &x.ms[0]), "time a copy"); err != nil {
 		return device.Copy{}, err
 	}
 	end := w.clock.tell(float64(x.ms[1])*1e6, now)
 	// No earlier than it can have been, nor out of order.
 	start := max(end-int64(float64(x.ms[0])*1e6), s.submitted, w.last.Start)
-	end = max(end, start, w.last.End())
+	return w.over(start, max(end, start, w.last.End())), nil
+}
+
+// over takes the oldest copy off the ring.
+func (w *way) over(start, end int64) device.Copy {
 	w.last = device.Copy{Start: start, Duration: end - start, Bytes: w.bytes, Direction: w.direction}
 	w.head = (w.head + 1) % len(w.ring)
 	w.flying--
-	return w.last, nil
+	return w.last
 }
 
 // Close releases the lane.
 func (x *lane) Close() error {
 	errs := []error{cu.SetCurrentContext(x.gpu.context)}
 	for _, w := range x.ways {
-		if w.stream != (cu.Stream{}) {
-			errs = append(errs, w.stream.Synchronize(), w.stream.Destroy())
+		for i := range w.streams {
+			if s := &w.streams[i]; *s != (cu.Stream{}) {
+				errs = append(errs, s.Synchronize(), s.Destroy())
+			}
 		}
 		for i := range w.ring {
 			for _, e := range []*cu.Event{&w.ring[i].start, &w.ring[i].end} {

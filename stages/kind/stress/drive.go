@@ -246,7 +246,7 @@ func (d *drive) leave(l *lot, c device.Copy) {
 	f := l.flights[0]
 	l.flights = l.flights[:copy(l.flights, l.flights[1:])]
 	since := f.submitted
-	if f.alone { // its stream reached it at once
+	if f.alone || d.load.Ahead > 0 { // its stream reached it at once, or once the one before was done
 		since = c.Start
 	}
 	d.guard.Leave(f.pass, since, c.End())

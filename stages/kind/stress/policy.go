@@ -35,12 +35,13 @@ func (w *With) shaped(l device.Load) device.Load {
 		return l
 	}
 	s := w.Policy.Shape(w.asked())
-	l.Threads, l.Block, l.Outstanding = s.Streams, s.Chunk, s.InFlight
+	l.Threads, l.Block, l.Outstanding = s.Streams, s.Chunk, s.InFlight+w.Policy.Ahead
+	l.Lean, l.Ahead = true, w.Policy.Ahead
 	return l
 }
 
 // checkPolicy reports what cannot be with a policy.
-func (w *With) checkPolicy() error {
+func (w *With) checkPolicy(on string) error {
 	capacity := w.Mode == "capacity"
 	switch p := w.Policy; {
 	case p.None():
@@ -49,6 +50,8 @@ func (w *With) checkPolicy() error {
 		return cell.Hint(fmt.Errorf("policy %s with mode capacity", p), "a capacity is calibrated without a policy")
 	case w.Rate.PerSecond > 0 || w.Rate.Share > 0:
 		return cell.Hint(fmt.Errorf("policy %s with a rate of %v", p, w.Rate), "the load's rate and a policy would both hold it back: leave one out, or take policy: {rate: ...}")
+	case p.Ahead > 0 && !strings.HasPrefix(on, "cuda"):
+		return cell.Hint(fmt.Errorf("policy %s on device %s: only a GPU's streams queue copies that become ready one after the other", p, on), "leave ahead out")
 	case w.Memory == "pageable":
 		return cell.Hint(fmt.Errorf("policy %s with memory: pageable", p), "the driver stages pageable copies itself, in pieces of its own: set memory: pinned")
 	}

@@ -37,7 +37,7 @@ func TestPolicy(t *testing.T) {
 		no              string
 		atLeast, atMost float64 // of the capacity, simulated
 	}{
-		{machine: hostMachine, policy: `"window chunk=1MiB streams=2"`, streams: 2, chunk: 1 << 20, no: "on a shared bus"},
+		{machine: hostMachine, policy: `"window/1MiB/streams:2"`, streams: 2, chunk: 1 << 20, no: "on a shared bus"},
 		{machine: hostMachine, policy: `{"chunks": {"chunk": "256KiB"}}`, streams: 3, chunk: 256 << 10, no: "on a shared bus"},
 		{machine: hostMachine, policy: `{"duty": {"on": "1ms", "off": "1ms", "chunk": "256KiB"}}`, streams: 1, chunk: 256 << 10, no: "on a shared bus"},
 		// 2 chunks of 2 MiB at 11.69 GB/s, 10 us for each copy, and 50 us.
@@ -85,7 +85,7 @@ func TestPolicy(t *testing.T) {
 func TestLoopWithoutCapacity(t *testing.T) {
 	page := filepath.Join(t.TempDir(), "page")
 	t.Setenv(pagePath, page)
-	c := serve(t, trial(hostMachine), `{"threads": 1, "block": "1MiB", "policy": "loop target=1ms chunk=1MiB"}`)
+	c := serve(t, trial(hostMachine), `{"threads": 1, "block": "1MiB", "policy": "loop/1ms/1MiB"}`)
 	defer c.in.Close()
 	if err := c.end(); err == nil || !strings.Contains(err.Error(), "rests on the link's capacity") {
 		t.Errorf("it ran: %v", err)
@@ -98,7 +98,7 @@ func TestLoopWithoutCapacity(t *testing.T) {
 // Only a policy that processes share has a page.
 func TestPageOf(t *testing.T) {
 	for policy, want := range map[string]bool{
-		`"none"`: false, `"window chunk=1MiB"`: false, `"window chunk=1MiB credit=1"`: true, `"loop target=1ms chunk=1MiB"`: true,
+		`"none"`: false, `"window/1MiB"`: false, `"window/1MiB/credit:1"`: true, `"loop/1ms/1MiB"`: true,
 	} {
 		spec := trial(hostMachine)
 		spec.Kind, spec.With = "stress", []byte(`{"policy": `+policy+`}`)
@@ -116,11 +116,11 @@ func TestPageOf(t *testing.T) {
 
 func TestCheckPolicy(t *testing.T) {
 	for _, tt := range []struct{ with, want string }{
-		{`{"threads": 1, "block": 1, "policy": "window chunk=1MiB"}`, ""},
+		{`{"threads": 1, "block": 1, "policy": "window/1MiB"}`, ""},
 		{`{"threads": 1, "block": 1, "policy": "none", "rate": "50%"}`, ""},
-		{`{"threads": 1, "block": 1, "policy": "window chunk=1MiB", "rate": "50%"}`, "policy window chunk=1MiB in_flight=1 streams=1 with a rate of 50%"},
-		{`{"mode": "capacity", "policy": "window chunk=1MiB"}`, "with mode capacity"},
-		{`{"threads": 1, "block": 1, "memory": "pageable", "policy": "window chunk=1MiB"}`, "with memory: pageable"},
+		{`{"threads": 1, "block": 1, "policy": "window/1MiB", "rate": "50%"}`, "policy window/1MiB with a rate of 50%"},
+		{`{"mode": "capacity", "policy": "window/1MiB"}`, "with mode capacity"},
+		{`{"threads": 1, "block": 1, "memory": "pageable", "policy": "window/1MiB"}`, "with memory: pageable"},
 	} {
 		with := Kind().With()
 		if err := json.Unmarshal([]byte(tt.with), with); err != nil {

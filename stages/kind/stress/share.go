@@ -172,6 +172,9 @@ func join(ctx context.Context, c *cell.Cell, load string, w *With) (_ *Guest, er
 	return g, nil
 }
 
+// Halt has the load begin no other copy.
+func (g *Guest) Halt() { g.drive.halt.Store(true) }
+
 // Leave ends the load and hands over what it copied, and how much of it within
 // a window.
 func (g *Guest) Leave(window [2]int64) (err error) {
