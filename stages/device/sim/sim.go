@@ -82,6 +82,9 @@ type Request struct {
 	Warmup int    // requests before the timed ones
 	Calls  int    // timed requests
 	Seed   uint64 // of the noise; the seed of the inference's cell
+	// Limit is the virtual time for all of them; 0: no limit. The last call is then one
+	// that was not answered within it, and lasts for as long as it had waited.
+	Limit int64
 }
 
 // A Call is one timed request, in nanoseconds of virtual time.
@@ -100,14 +103,22 @@ func Run(m cell.Machine, gang []cell.Input, req Request) ([]Call, error) {
 		return nil, err
 	}
 	calls := make([]Call, 0, req.Calls)
-	left := req.Warmup
+	left, next := req.Warmup, int64(t.param["lead_ns"])
 	service := t.service(req.Seed, func(c Call) bool {
+		next = c.Scheduled + c.Latency
 		if left--; left < 0 {
 			calls = append(calls, c)
 		}
 		return len(calls) < req.Calls
 	})
-	t.link.Run(t.loads, service, math.MaxInt64, req.Seed)
+	until := int64(math.MaxInt64)
+	if req.Limit > 0 {
+		until = int64(t.param["lead_ns"]) + req.Limit
+	}
+	t.link.Run(t.loads, service, until, req.Seed)
+	if len(calls) < req.Calls { // the one that was cut off
+		calls = append(calls, Call{Scheduled: next, Start: next, Latency: max(1, until-next)})
+	}
 	return calls, nil
 }
 

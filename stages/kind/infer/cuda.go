@@ -1,6 +1,7 @@
 package infer
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"barograph/stages/asset"
 	"barograph/stages/device/cuda"
 	"barograph/stages/device/nvml"
+	"barograph/stages/kind/infer/placed"
 	"barograph/stages/model"
 	"barograph/stages/model/onnx"
 	"barograph/stages/result"
@@ -30,6 +32,8 @@ type CUDA struct {
 	Arena      string   `json:"arena" enum:"exact,doubling" doc:"device cuda: how the library's device memory grows, by what is asked for or by powers of two"`
 	Memory     string   `json:"memory" enum:"pinned,pageable" doc:"device cuda: host memory of inputs and outputs"`
 	Outputs    []string `json:"outputs,omitempty" doc:"device cuda: the model's outputs that each call copies back to the host; none named: all"`
+	Inputs     string   `json:"inputs,omitempty" enum:"copied,mapped,split" doc:"device cuda: how inputs get to the model; copied by the copy engine; mapped: its kernels read them in page-locked host memory; split: sent ahead of the call in pieces that take the small path past the copy engine (default: copied)"`
+	Results    string   `json:"results,omitempty" enum:"copied,mapped" doc:"device cuda: how outputs get to the host; copied by the copy engine, or mapped: the model's kernels write them to page-locked host memory (default: copied)"`
 	Weights    string   `json:"weights" enum:"resident,swap" doc:"device cuda: swap moves as many bytes as the model's weights to the device before each call, as for a model that is not resident"`
 }
 
@@ -44,9 +48,52 @@ func (w *CUDA) check() error {
 		{"arena", w.Arena, []string{"exact", "doubling"}},
 		{"memory", w.Memory, []string{"pinned", "pageable"}},
 		{"weights", w.Weights, []string{"resident", "swap"}},
+		{"inputs", cmp.Or(w.Inputs, "copied"), []string{"copied", "mapped", "split"}},
+		{"results", cmp.Or(w.Results, "copied"), []string{"copied", "mapped"}},
 	} {
 		if !slices.Contains(f.known, f.value) {
 			return fmt.Errorf("%s %q is not one of %s", f.name, f.value, strings.Join(f.known, ", "))
+		}
+	}
+	return nil
+}
+
+// smallPath is the largest copy to the device that goes past the copy engine, of a
+// stream with nothing pending (`barograph link`, on an H100 and an H200).
+const smallPath = 24_576
+
+// placed returns by which names inputs and results get past the copy engine.
+func (w *CUDA) placed() (inputs, results string) {
+	return strings.TrimPrefix(w.Inputs, "copied"), strings.TrimPrefix(w.Results, "copied")
+}
+
+// checkPlaced reports why a model's inputs or outputs cannot get past the copy engine.
+func (w *With) checkPlaced(device string, c *model.Config) error {
+	inputs, results := w.CUDA.placed()
+	for _, f := range []struct{ name, value string }{{"inputs", inputs}, {"results", results}} {
+		switch {
+		case f.value == "":
+		case !strings.HasPrefix(device, "cuda"):
+			return cell.Hint(fmt.Errorf("%s %s on device %s: only a GPU's inference has a copy engine to get past", f.name, f.value, device), "leave %s out, or measure on a GPU", f.name)
+		case w.CUDA.Memory == "pageable":
+			return cell.Hint(fmt.Errorf("%s %s with memory: pageable: a GPU reaches page-locked memory only", f.name, f.value), "set memory: pinned")
+		}
+	}
+	if results == "" {
+		return nil
+	}
+	info, err := c.Info()
+	if err != nil {
+		return err
+	}
+	wanted, err := w.wanted(info.Outputs)
+	if err != nil {
+		return err
+	}
+	for _, out := range wanted {
+		if _, err := onnx.Resolve(out.Dims, w.Sizes(c)); out.Dims == nil || err != nil {
+			return cell.Hint(fmt.Errorf("results mapped of model %q: it does not tell the shape of output %q, and memory that is mapped has to be there before the call", c.Name, out.Name),
+				"name outputs: whose shapes it tells, or give their dimensions in dims:")
 		}
 	}
 	return nil
@@ -70,6 +117,9 @@ func (w *CUDA) recorded(ordinal int, outputs []string) map[string]string {
 	maps.Copy(m, w.provider(ordinal))
 	m["io_binding"] = "none: inputs from " + w.Memory + " host memory and outputs to it in each call"
 	m["outputs"] = strings.Join(outputs, " ")
+	if inputs, results := w.placed(); inputs+results != "" {
+		m["io_binding"] = fmt.Sprintf("none: inputs %s, results %s, in %s host memory", cmp.Or(inputs, "copied"), cmp.Or(results, "copied"), w.Memory)
+	}
 	m["weights"] = w.Weights
 	return m
 }
@@ -130,6 +180,11 @@ func openCUDA(gpu cuda.GPU, w *With, c *model.Config, file string, seed uint64) 
 		x.values = append(x.values, v)
 		x.in += size(t.Type, v)
 		x.cut = max(x.cut, t.Cut)
+		if how, _ := w.CUDA.placed(); how != "" {
+			if x.values[len(x.values)-1], err = x.place(gpu, how, v, size(t.Type, v)); err != nil {
+				return x, nil, fmt.Errorf("input %q: %w", name, err)
+			}
+		}
 	}
 	if err := x.fits(info, wanted, dims); err != nil {
 		return x, nil, err
@@ -144,6 +199,11 @@ func openCUDA(gpu cuda.GPU, w *With, c *model.Config, file string, seed uint64) 
 	}
 	for i, v := range results {
 		x.out += size(wanted[i].Type, v)
+		if _, how := w.CUDA.placed(); how != "" {
+			if x.values[len(names)+i], err = x.place(gpu, how, v, size(wanted[i].Type, v)); err != nil {
+				return x, nil, fmt.Errorf("output %q: %w", wanted[i].Name, err)
+			}
+		}
 	}
 	x.weights, x.outputs = info.InitialiserBytes, wanted
 	if x.idle, err = ort.NewRunOptions(); err != nil {
@@ -151,13 +211,52 @@ func openCUDA(gpu cuda.GPU, w *With, c *model.Config, file string, seed uint64) 
 	}
 	x.names = append(slices.Clone(names), outputs...)
 	in, out := x.values[:len(names)], x.values[len(names):]
-	x.run = func() error { return x.ort.Run(in, out) }
+	x.run = func() error {
+		for _, send := range x.sends {
+			if err := send(); err != nil {
+				return err
+			}
+		}
+		return x.ort.Run(in, out)
+	}
 	if w.CUDA.Weights == "swap" {
 		if x.swap, err = gpu.Transfer(x.weights); err != nil {
 			return x, nil, err
 		}
 	}
 	return x, outputs, nil
+}
+
+// place puts a tensor in page-locked memory where the model's kernels reach it: there,
+// or in the device's memory, to which it is then sent before each call.
+func (x *session) place(gpu cuda.GPU, how string, v ort.Value, bytes int64) (ort.Value, error) {
+	if bytes == 0 {
+		return v, nil
+	}
+	library, err := placed.Open(loaded.lib)
+	if err != nil {
+		return v, err
+	}
+	data, err := library.Data(v)
+	if err != nil {
+		return v, err
+	}
+	var address uintptr
+	if how == "split" {
+		var send func() error
+		address, send, err = gpu.Split(data, bytes, smallPath)
+		x.sends = append(x.sends, send)
+	} else {
+		address, err = gpu.Address(data)
+	}
+	if err != nil {
+		return v, err
+	}
+	t, err := library.Place("Cuda", gpu.Ordinal(), address, bytes, v)
+	if err != nil {
+		return v, err
+	}
+	return t, nil
 }
 
 // wanted returns the outputs that are copied back.

@@ -2,6 +2,7 @@ package infer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/stages/device/host"
 	"barograph/stages/guard"
+	"barograph/stages/kind/infer/placed"
 	"barograph/stages/result"
 
 	ort "github.com/yalue/onnxruntime_go"
@@ -32,6 +34,7 @@ type Harness struct {
 	moved   []int64                // how long weights took in each call of the last Time, in nanoseconds
 	due     []int64                // of the next timed calls, after the first is due; nil in a closed loop
 	percent int                    // of the garbage collector
+	limited bool                   // the last Time stopped at a limit
 	page    *guard.Page            // on which a load's guard hears of each latency, or nil
 }
 
@@ -153,8 +156,8 @@ func (h *Harness) Jitter(ctx context.Context) error {
 
 // Time makes and times n calls, and adds collections of garbage and time spent
 // waiting for a processor to About. Ten times a second it has another thread
-// call progress, which may be nil, with the number of calls done. It stops, with
-// ctx's error, between calls.
+// call progress, which may be nil, with the number of calls done. It stops between
+// calls, with ctx's error, or, where that is a limit, with those that were made.
 func (h *Harness) Time(ctx context.Context, n int, progress func(done int)) ([]Sample, error) {
 	samples := newSamples(n)
 	var done atomic.Int64
@@ -188,6 +191,9 @@ func (h *Harness) Time(ctx context.Context, n int, progress func(done int)) ([]S
 	ended := cell.Now()
 	after := observe()
 	h.About.GCs += after.gcs - before.gcs
+	if errors.Is(err, errLimit) && done.Load() > 0 {
+		samples, h.limited, err = samples[:done.Load()], true, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("call %d: %w", done.Load()+1, err)
 	}
@@ -213,7 +219,7 @@ func within(delay, begun, ended int64, samples []Sample) int64 {
 func (h *Harness) Tensors() map[string]any {
 	all := map[string]any{}
 	for i, v := range h.session.values {
-		switch t := v.(type) {
+		switch t := placed.Host(v).(type) {
 		case *ort.Tensor[int64]:
 			all[h.session.names[i]] = t.GetData()
 		case *ort.Tensor[float32]:
@@ -237,6 +243,9 @@ type count struct {
 	gcs   uint32
 	delay int64 // nanoseconds in which the calling thread could have run and did not
 }
+
+// errLimit ends a trial that takes longer than it may.
+var errLimit = errors.New("the limit is over")
 
 // observe counts for the calling thread. A kernel without schedstat tells of no
 // delay.

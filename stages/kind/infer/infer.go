@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/unit"
 	"barograph/pipeline/record"
 	"barograph/stages/asset"
 	"barograph/stages/device/cuda"
@@ -51,6 +52,7 @@ type With struct {
 	Precision string           `json:"precision,omitempty" enum:"float32,float16" doc:"weights and arithmetic of a model that is built here; inputs and outputs stay float32 and integers (default: the model's)"`
 	Warmup    int              `json:"warmup" min:"0" max:"10000000" doc:"calls before the timed ones"`
 	Calls     int              `json:"calls" min:"1" max:"10000000" doc:"timed calls"`
+	Limit     unit.Duration    `json:"limit,omitempty" doc:"how long warm-up and timed calls may take together, such as 20s, for a load that may let none through; then the load in its process ends, and the calls that were made stand, with a warning; 0: without limit"`
 	Threads   int              `json:"threads" min:"0" doc:"threads the model computes with; 0: one for each of its processors"`
 	Arrivals  string           `json:"arrivals" enum:"closed,constant,poisson,bursts,trace" doc:"when calls are due; closed: once the one before is complete"`
 	Open
@@ -85,7 +87,7 @@ func check(root, device string, with any) error {
 	for _, f := range []struct {
 		name       string
 		value, min int
-	}{{"batch", w.Batch, 1}, {"sequence", w.Sequence, 1}, {"warmup", w.Warmup, 0}, {"calls", w.Calls, 1}, {"threads", w.Threads, 0}} {
+	}{{"limit", int(w.Limit), 0}, {"batch", w.Batch, 1}, {"sequence", w.Sequence, 1}, {"warmup", w.Warmup, 0}, {"calls", w.Calls, 1}, {"threads", w.Threads, 0}} {
 		if f.value < f.min {
 			return fmt.Errorf("%s is %d: want at least %d", f.name, f.value, f.min)
 		}
@@ -101,6 +103,9 @@ func check(root, device string, with any) error {
 		return err
 	}
 	if err := w.CUDA.check(); err != nil {
+		return err
+	}
+	if err := w.checkPlaced(device, c); err != nil {
 		return err
 	}
 	names, _ := c.Dims()
@@ -249,7 +254,7 @@ func fetch(ctx context.Context, s Setup) (a assets, err error) {
 
 // onSim takes the calls from a simulation of the cell's trial.
 func onSim(_ context.Context, c *cell.Cell, w *With) ([]Sample, result.Infer, error) {
-	calls, err := sim.Run(c.Machine, c.Gang, sim.Request{Warmup: w.Warmup, Calls: w.Calls, Seed: c.Seed})
+	calls, err := sim.Run(c.Machine, c.Gang, sim.Request{Warmup: w.Warmup, Calls: w.Calls, Seed: c.Seed, Limit: int64(w.Limit)})
 	if err != nil {
 		return nil, result.Infer{}, err
 	}
@@ -270,12 +275,16 @@ func onSim(_ context.Context, c *cell.Cell, w *With) ([]Sample, result.Infer, er
 		samples[i] = Sample{call.Scheduled, call.Start, call.Scheduled + call.Latency}
 	}
 	c.Progress(w.Warmup+w.Calls, w.Warmup+w.Calls, "")
+	warnings := []string{"simulated: the machine's parameters say how long the model computes, whatever the model, batch and sequence"}
+	if len(calls) < w.Calls {
+		warnings = append(warnings, fmt.Sprintf("within the limit of %v, %d timed calls of %d were answered: the last latency is for how long one had waited", w.Limit, len(calls)-1, w.Calls))
+	}
 	return samples, result.Infer{
 		Model: w.Model.String(), Precision: m.Precision, Parameters: m.Parameters, Batch: w.Batch, Sequence: w.Sequence, Dims: w.Dims, Device: c.Machine.Device,
 		In: in, Out: max(out, 0), Weights: info.InitialiserBytes,
 		Simulated: true, Provider: "simulated", Library: "simulated",
-		Warmup: w.Warmup, Calls: w.Calls, Arrivals: w.Arrivals,
-		Warnings: []string{"simulated: the machine's parameters say how long the model computes, whatever the model, batch and sequence"},
+		Warmup: w.Warmup, Calls: len(calls), Arrivals: w.Arrivals,
+		Warnings: warnings,
 	}, nil
 }
 
@@ -352,12 +361,20 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 	if h.page, err = stress.Victim(); err != nil {
 		return nil, about, err
 	}
+	within, ended := limit(ctx, w, guest)
+	defer ended()
 	p := patience{last: -1}
-	if _, err := h.Time(ctx, w.Warmup, func(done int) {
+	warm, err := h.Time(within, w.Warmup, func(done int) {
 		p.watch(c.Say, done, total)
 		c.Progress(done, total, "warm-up calls")
-	}); err != nil {
+	})
+	if err != nil {
 		return nil, about, fmt.Errorf("warm up: %w", err)
+	}
+	if h.limited {
+		about = h.short(w, warm, "calls, all of them meant to warm up,")
+		about.Device = c.Machine.Device
+		return warm, about, nil
 	}
 	if err := h.Jitter(ctx); err != nil {
 		return nil, about, err
@@ -375,7 +392,7 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 		h.About.ArrivalSeed = c.Seed
 	}
 	h.About.Resident[0] = resident()
-	if samples, err = h.Time(ctx, w.Calls, func(done int) {
+	if samples, err = h.Time(within, w.Calls, func(done int) {
 		if h.due == nil { // else a call may be far off
 			p.watch(c.Say, w.Warmup+done, total)
 		}
@@ -390,6 +407,9 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 	c.Progress(total, total, "")
 
 	about = h.About
+	if h.limited {
+		about = h.short(w, samples, "timed calls")
+	}
 	about.Device = c.Machine.Device
 	if about.GCs > 0 {
 		about.Warnings = append(about.Warnings, fmt.Sprintf("the garbage collector ran %d times while calls were timed", about.GCs))
@@ -408,6 +428,32 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 			invalid+fmt.Sprintf("for %.1f%% of the time the inference waited for its processor, which ran something else", 100*share))
 	}
 	return samples, about, nil
+}
+
+// limit returns a context that ends when the calls have taken as long as they may. The
+// load in this process ends with it, since it may keep a call that has begun from ever
+// ending.
+func limit(ctx context.Context, w *With, guest *stress.Guest) (context.Context, func()) {
+	if w.Limit == 0 {
+		return ctx, func() {}
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Duration(w.Limit), errLimit)
+	stop := func() bool { return true }
+	if guest != nil {
+		stop = context.AfterFunc(ctx, guest.Halt)
+	}
+	return ctx, func() {
+		stop()
+		cancel()
+	}
+}
+
+// short describes a trial that its limit cut off.
+func (h *Harness) short(w *With, made []Sample, what string) result.Infer {
+	about := h.About
+	about.Calls = len(made)
+	about.Warnings = append(about.Warnings, fmt.Sprintf("within the limit of %v, %d %s of %d were made; the last one may have ended only because the load did", w.Limit, len(made), what, w.Calls))
+	return about
 }
 
 // A patience ends with a call that takes long: a load may starve it, and one who has

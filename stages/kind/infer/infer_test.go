@@ -22,10 +22,12 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"barograph/pipeline/cell"
 	"barograph/stages/asset"
 	"barograph/stages/device/host"
+	"barograph/stages/kind/infer/placed"
 	"barograph/stages/model"
 	"barograph/stages/model/onnx"
 	"barograph/stages/result"
@@ -619,5 +621,113 @@ func TestPrecision(t *testing.T) {
 	}
 	if len(keys) != 2 {
 		t.Errorf("float32, the model's, and float16 have the digests %v", keys)
+	}
+}
+
+// A trial whose load takes too long ends at its limit, and says how many calls that
+// left it.
+func TestLimit(t *testing.T) {
+	cmd, stdout := start(t, cell.Spec{Seed: 7}, map[string]any{"calls": 1_000_000, "limit": "1s"})
+	all, err := events(t, cmd, stdout)
+	if err != nil {
+		t.Fatalf("%v: %+v", err, ofType(all, "error"))
+	}
+	samples, about := outputs(t, cmd.Dir)
+	if n := len(samples); n < 5 || n > 999_999 || about.Calls != n || !strings.Contains(strings.Join(about.Warnings, "\n"), "within the limit of 1s, "+strconv.Itoa(n)+" timed calls of 1000000 were made") {
+		t.Errorf("%d calls, recorded as %d, warnings %q", len(samples), about.Calls, about.Warnings)
+	}
+}
+
+// A session reads and writes tensors where they were placed.
+func TestPlaced(t *testing.T) {
+	lib, err := asset.Runtime(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := loadLibrary(lib); err != nil {
+		t.Fatal(err)
+	}
+	c, err := model.Load("../../..", "bert-tiny")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache, err := cell.CacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := model.Ensure(t.Context(), c, cache, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := open(c, file, map[string]int64{"batch": 1, "sequence": 16}, 1, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.close()
+	library, err := placed.Open(lib)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, out := x.values[:len(c.Inputs)], slices.Clone(x.values[len(c.Inputs):])
+	first, ok := out[0].(*ort.Tensor[float32])
+	if !ok {
+		t.Fatalf("the first output is %T", out[0])
+	}
+	host, err := ort.NewEmptyTensor[float32](first.GetShape())
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := library.Data(host)
+	if err != nil || data != unsafe.Pointer(&host.GetData()[0]) {
+		t.Fatalf("the data lies at %v, %v", data, err)
+	}
+	bytes := int64(4 * len(host.GetData()))
+	there, err := library.Place("Cpu", 0, uintptr(data), bytes, host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out[0] = there
+	if err := x.ort.Run(in, out); err != nil {
+		t.Fatal(err)
+	}
+	if got := host.GetData(); !slices.Equal(got, first.GetData()) {
+		t.Errorf("placed, the output begins with %v, and %v otherwise", got[:4], first.GetData()[:4])
+	}
+	if placed.Host(there) != ort.Value(host) || placed.Host(first) != ort.Value(first) {
+		t.Error("the host tensors are others")
+	}
+	if _, err := library.Place("Cpu", 0, uintptr(data), bytes-1, first); err == nil {
+		t.Error("a tensor fits into memory that is too small")
+	}
+	if err := there.Destroy(); err != nil {
+		t.Error(err)
+	}
+	if _, err := placed.Open("/nowhere/libonnxruntime.so"); err == nil {
+		t.Error("opened a library that is not there")
+	}
+}
+
+// Only a GPU's inference with page-locked memory, and a model that tells its outputs'
+// shapes, can do without the copy engine.
+func TestCheckPlaced(t *testing.T) {
+	for _, tt := range []struct{ device, with, want string }{
+		{"cuda", `{"model": "bert-tiny", "results": "mapped", "inputs": "split"}`, ""},
+		{"cuda", `{"model": "bert-tiny", "results": "copied", "inputs": "copied", "memory": "pageable"}`, ""},
+		{"host", `{"model": "bert-tiny", "results": "mapped"}`, "results mapped on device host"},
+		{"sim", `{"model": "bert-tiny", "inputs": "split"}`, "inputs split on device sim"},
+		{"cuda", `{"model": "bert-tiny", "inputs": "mapped", "memory": "pageable"}`, "reaches page-locked memory only"},
+		{"cuda", `{"model": "bert-tiny", "inputs": "sent"}`, `inputs "sent" is not one of copied, mapped, split`},
+		{"cuda", `{"model": "pipeline/cli/acceptance/testdata/tutorial/nowhere.onnx", "results": "mapped"}`, "nowhere.onnx"},
+	} {
+		with := Kind().With()
+		if err := json.Unmarshal([]byte(tt.with), with); err != nil {
+			t.Fatal(err)
+		}
+		switch err := check("../../..", tt.device, with); {
+		case tt.want == "" && err != nil:
+			t.Errorf("%s, %s: %v", tt.device, tt.with, err)
+		case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+			t.Errorf("%s, %s: %v, want %q", tt.device, tt.with, err, tt.want)
+		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/stages/asset"
+	"barograph/stages/kind/infer/placed"
 	"barograph/stages/model"
 	"barograph/stages/model/input"
 	"barograph/stages/model/onnx"
@@ -59,11 +60,12 @@ type session struct {
 	names   []string    // of the values
 	options *ort.SessionOptions
 	idle    *ort.RunOptions
-	run     func() error // a call, where values are not bound
-	cut     int          // texts among the inputs that did not fit
-	outputs []onnx.Value // of which the last of values hold what a call gave
-	doubts  []string     // about those
-	swap    func() error // moves weights to the device before each call, or nil
+	run     func() error   // a call, where values are not bound
+	cut     int            // texts among the inputs that did not fit
+	outputs []onnx.Value   // of which the last of values hold what a call gave
+	doubts  []string       // about those
+	sends   []func() error // of inputs, before each call
+	swap    func() error   // moves weights to the device before each call, or nil
 	// Bytes of the inputs and outputs of a call, and of the model's weights.
 	in, out, weights int64
 }
@@ -143,7 +145,7 @@ func open(c *model.Config, file string, dims map[string]int64, threads int, seed
 // look notes what makes one doubt the outputs that a call left.
 func (x *session) look(values []ort.Value) {
 	for i, v := range values {
-		if why := doubt(x.outputs[i].Name, x.outputs[i].Type, v); why != "" {
+		if why := doubt(x.outputs[i].Name, x.outputs[i].Type, placed.Host(v)); why != "" {
 			x.doubts = append(x.doubts, why)
 		}
 	}
