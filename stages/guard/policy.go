@@ -221,7 +221,6 @@ func (k Keys) values() map[string]string {
 	}
 }
 
-
 // UnmarshalJSON takes a text or an object with one key, the policy's name.
 func (p *Policy) UnmarshalJSON(b []byte) (err error) {
 	if !bytes.HasPrefix(bytes.TrimSpace(b), []byte("{")) {
