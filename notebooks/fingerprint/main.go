@@ -49,28 +49,41 @@ func main() {
 		}
 	}
 	stamp := strings.Join(stamps, "; ")
-	requests := []string{}
-	for _, name := range points.Col("request").Records() {
-		if len(requests) == 0 || requests[len(requests)-1] != name {
-			requests = append(requests, name)
-		}
-	}
 
 	// %% Figure
-	lines, err := figure.PointLines(points, "series", slow.Series(), "bytes", "value", "low", "high")
-	nb.Check(err)
-	fig, err := figure.Points(figure.PointsSpec{
-		Title:  "Slowdown against the bytes of a request",
-		XLabel: "bytes in and out of one request",
-		YLabel: "slowdown under load",
-		XScale: "log",
+	//
+	// A panel for each direction, with the names of the models at the medians. Points
+	// that would hide one another stand side by side.
+	panels := []figure.PointsSpec{}
+	for _, direction := range nb.Groups(points, "direction") {
+		drawn := distinct(direction.Frame.Col("line").Records())
+		lines, err := figure.PointLines(direction.Frame, "line", drawn, "bytes", "value", "low", "high")
+		nb.Check(err)
+		for i := range lines {
+			for k := range lines[i].X {
+				lines[i].X[k] /= 1e6
+			}
+		}
+		lines[0].Names = nb.Filter(direction.Frame, "line", "==", drawn[0]).Col("name").Records()
+		panels = append(panels, figure.PointsSpec{
+			Heading: "Load " + headings[direction.Values[0]],
+			XLabel:  "In and out of one request (MB)",
+			YLabel:  "Slowdown under load",
+			XScale:  "log",
+			Dodge:   true,
+			Series:  lines,
+		})
+	}
+	fig, err := figure.Panels(figure.PanelsSpec{
+		Title:  "Slowdown of each model against the bytes of a request",
+		Panels: panels,
+		Width:  float64(85 * len(panels)),
+		Height: 75,
 		Caption: nb.Caption(append([]string{
-			"One point for each model and batch, on " + run.Machine.Name + "; bars: 95% intervals.",
-			"From left to right: " + strings.Join(requests, "; ") + ".",
+			"A quantile of inference time under load (" + strings.Join(levels(slow.Series()), ", ") + ") over the same without load, on " + run.Machine.Name + "; bars: 95% intervals. Points that would hide one another stand side by side.",
 		}, notes...)...),
 		Simulated: run.Simulated,
 		Invalid:   stamp,
-		Series:    lines,
 	})
 	nb.Check(err)
 	nb.Save(fig, "fingerprint")
@@ -101,4 +114,31 @@ func main() {
 	})
 	nb.Check(err)
 	nb.Save(picture, "heat")
+}
+
+// headings say where a load copies, by its direction.
+var headings = map[string]string{"h2d": "from host to device", "d2h": "from device to host", "both": "both ways", "": "on the link"}
+
+// levels returns the loads that series such as "p50, h2d, L=16" name.
+func levels(series []string) []string {
+	all := []string{}
+	for _, name := range series {
+		all = append(all, name[strings.LastIndex(name, "L="):])
+	}
+	return distinct(all)
+}
+
+// distinct returns each text once, in order.
+func distinct(texts []string) []string {
+	once := []string{}
+	for _, t := range texts {
+		known := false
+		for _, o := range once {
+			known = known || o == t
+		}
+		if !known {
+			once = append(once, t)
+		}
+	}
+	return once
 }

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"barograph/pipeline/cell"
+	"barograph/stages/figure"
 	"barograph/stages/judge"
 	"barograph/stages/recording"
 
@@ -503,4 +504,22 @@ func contents(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// The parameter captions is every notebook's that saves a figure.
+func TestCaptions(t *testing.T) {
+	fig, err := figure.Points(figure.PointsSpec{Caption: []string{"Below."}, Simulated: true, Series: []figure.PointSeries{{X: []float64{1, 2}, Y: []float64{1, 2}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for with, below := range map[string]bool{`{}`: true, `{"captions": true}`: true, `{"captions": false}`: false} {
+		enter(t, cell.Spec{With: json.RawMessage(with), Outputs: []string{"a.svg"}})
+		Save(fig)
+		_, drawn, _ := strings.Cut(contents(t, "a.svg"), "</desc>")
+		if strings.Contains(drawn, "Below.") != below || !strings.Contains(drawn, "SIMULATED") {
+			t.Errorf("%s: drawn %s", with, drawn)
+		}
+	}
+	enter(t, cell.Spec{With: json.RawMessage(`{"captions": "no"}`), Outputs: []string{"a.svg"}})
+	want(t, raised(func() { Save(fig, "a") }), `nb.Save(["a"]): the study gives "no", want true or false`)
 }

@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"barograph/pipeline/cell"
+	"barograph/stages/figure"
 	"barograph/stages/judge"
 
 	"github.com/go-gota/gota/dataframe"
@@ -289,9 +290,13 @@ type Figure interface {
 
 // Save writes a figure. A name with an extension is one declared output; a name
 // without stands for the declared outputs of that name in all formats, and no
-// name for all declared figures.
+// name for all declared figures. Where the study gives the parameter captions as
+// false, figures have no text below them; stamps stay.
 func Save(f Figure, names ...string) {
 	c := called("Save", names)
+	if drawn, is := f.(*figure.Figure); is && !c.truth("captions", true) {
+		f = drawn.WithoutCaption()
+	}
 	if len(names) == 0 {
 		names = []string{""}
 	}

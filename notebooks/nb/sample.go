@@ -69,6 +69,6 @@ func Sum(values []int64) int64 {
 // the notebook. It stands for Series.Min and Series.Max, which keep or lose NaN by
 // where it stands.
 func Range(values []float64) (low, high float64) {
-	b := try(stats.NewBox(values, stats.InvertedCDF, 0)).or("Range")
-	return b.Low, b.High
+	ends := try(stats.SampleQuantiles(values, stats.InvertedCDF, 0, 1)).or("Range")
+	return ends[0], ends[1]
 }

@@ -346,7 +346,7 @@ func (e *ecdf) traces(area draw.Canvas, p *plot.Plot) []chart.Trace {
 		rise(last, value)
 		if !e.spec.NoBand {
 			slices.Reverse(lower)
-			t.Band = append(upper, lower...)
+			t.Bands = [][]vg.Point{append(upper, lower...)}
 		}
 		t.Anchors = e.anchors(l, func(q float64) (vg.Point, bool) {
 			at := vg.Point{X: vg.Length(place(l.dist.Quantile(q))), Y: y(q)}

@@ -56,8 +56,17 @@ type Figure struct {
 // newFigure lays a chart out; title and description stand in where its frame has none.
 func newFigure(c *chart.Chart, title, description string, table func(io.Writer) error) *Figure {
 	c.Title, c.Description = cmp.Or(c.Title, chart.Clean(title)), cmp.Or(c.Description, chart.Clean(description))
-	c.LayOut()
+	if c.LayOut(); len(c.Unnamed) > 0 {
+		c.Caption = append(c.Caption, "Without room for a name: "+strings.Join(c.Unnamed, ", ")+".")
+		c.LayOut()
+	}
 	return &Figure{Caption: c.Caption, chart: c, table: table}
+}
+
+// WithoutCaption returns the figure without the text below it, for a paper that sets
+// its own. A stamp stays, and the text is kept for who cannot see the figure.
+func (f *Figure) WithoutCaption() *Figure {
+	return &Figure{chart: f.chart.WithoutCaption(), table: f.table}
 }
 
 // Write writes the figure in a format: svg, pdf, png or csv. It may be called for

@@ -249,7 +249,7 @@ func TestAnyLatencies(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, l := range f.chart.Traces {
-			for _, p := range slices.Concat(l.Line, l.Band) {
+			for _, p := range slices.Concat(l.Line, slices.Concat(l.Bands...)) {
 				if !axis.Known(float64(p.X)) || !axis.Known(float64(p.Y)) {
 					t.Fatalf("a line passes through %v", p)
 				}

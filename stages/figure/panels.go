@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -67,7 +68,7 @@ func Panels(spec PanelsSpec) (*Figure, error) {
 		}
 		shared.Add(f.y.Low, f.y.High)
 		d.points, d.parts = append(d.points, f), append(d.parts, part)
-		words = append(append(words, p.XLabel, p.YLabel), p.labels()...)
+		words = append(append(words, p.Heading, p.XLabel, p.YLabel), p.labels()...)
 	}
 	shared.Choose(yScale)
 	whole, err := chart.New(chart.Frame{
@@ -79,11 +80,14 @@ func Panels(spec PanelsSpec) (*Figure, error) {
 	tallest := vg.Length(0)
 	for i, f := range d.points {
 		f.y = shared
-		c := d.parts[i].chart
+		c := d.parts[i]
 		c.Caption, c.Stamp = nil, whole.Stamp
 		c.SetY(shared.Low, shared.High, shared.Position)
 		c.LayOut()
 		tallest = max(tallest, c.Height)
+		if len(c.Unnamed) > 0 {
+			whole.Caption = append(whole.Caption, fmt.Sprintf("Panel %d, without room for a name: %s.", i+1, strings.Join(c.Unnamed, ", ")))
+		}
 	}
 	whole.Stamp = "" // its parts bear it
 	whole.Resize(spec.Width, float64(tallest/vg.Millimeter))
@@ -95,7 +99,7 @@ func Panels(spec PanelsSpec) (*Figure, error) {
 type panels struct {
 	theme  *chart.Theme // with every character of its parts
 	points []*points
-	parts  []*Figure
+	parts  []*chart.Chart
 }
 
 func (d *panels) draw(area draw.Canvas) {
@@ -104,17 +108,17 @@ func (d *panels) draw(area draw.Canvas) {
 	area.FillText(d.theme.Text(chart.CaptionSize, chart.White), area.Min, " ")
 	for i, part := range d.parts {
 		area.Push()
-		area.Translate(vg.Point{X: vg.Length(i) * part.chart.Width, Y: area.Max.Y + chart.Margin - part.chart.Height})
-		part.chart.Draw(area.Canvas)
+		area.Translate(vg.Point{X: vg.Length(i) * part.Width, Y: area.Max.Y + chart.Margin - part.Height})
+		part.Draw(area.Canvas)
 		area.Pop()
 	}
 }
 
 func (d *panels) table(w io.Writer) error {
 	out := bufio.NewWriter(w)
-	for i, part := range d.parts {
+	for i, f := range d.points {
 		var b bytes.Buffer
-		if err := part.table(&b); err != nil {
+		if err := f.table(&b); err != nil {
 			return err
 		}
 		head, rows, _ := bytes.Cut(b.Bytes(), []byte("\n"))

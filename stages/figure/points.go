@@ -2,6 +2,7 @@ package figure
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +26,8 @@ type PointSeries struct {
 	Low, High   []float64 // the interval of Y; nil for none
 	XLow, XHigh []float64 // the interval of X; nil for none
 	Join        bool      // connect the points, in the order given
+	Band        bool      // the interval of Y as a band around the line, and not as bars
+	Names       []string  // written at the points; empty for none
 }
 
 // A Curve is a line without points of its own, such as a fitted law.
@@ -36,8 +39,10 @@ type Curve struct {
 // A PointsSpec describes a figure of estimates with their intervals.
 type PointsSpec struct {
 	Title, Description string // as in ECDFSpec
+	Heading            string // above the plot
 	XLabel, YLabel     string // with their units
 	XScale, YScale     string // auto, linear or log; auto where empty
+	Dodge              bool   // points that would hide one another stand side by side
 	Caption            []string
 	Simulated          bool
 	Invalid            string  // as in ECDFSpec
@@ -61,7 +66,12 @@ func Points(spec PointsSpec) (*Figure, error) {
 	if err := spec.check(); err != nil {
 		return nil, err
 	}
-	return (&points{spec: spec}).build(xScale, yScale)
+	f := &points{spec: spec}
+	c, err := f.build(xScale, yScale)
+	if err != nil {
+		return nil, err
+	}
+	return newFigure(c, spec.YLabel+" against "+spec.XLabel, f.holds, f.table), nil
 }
 
 // check refuses series whose slices do not fit one another.
@@ -71,6 +81,12 @@ func (spec PointsSpec) check() error {
 			if v != nil && len(v) != len(s.X) {
 				return fmt.Errorf("figure: series %q: %d values for %d points", s.Label, len(v), len(s.X))
 			}
+		}
+		if s.Names != nil && len(s.Names) != len(s.X) {
+			return fmt.Errorf("figure: series %q: %d names for %d points", s.Label, len(s.Names), len(s.X))
+		}
+		if s.Band && s.Low == nil {
+			return fmt.Errorf("figure: series %q: a band needs an interval of Y", s.Label)
 		}
 		if len(s.Y) != len(s.X) || (s.Low == nil) != (s.High == nil) || (s.XLow == nil) != (s.XHigh == nil) {
 			return fmt.Errorf("figure: series %q: an interval lacks an end", s.Label)
@@ -85,11 +101,13 @@ func (spec PointsSpec) check() error {
 }
 
 type points struct {
-	spec PointsSpec
-	x, y axis.Extent
+	spec  PointsSpec
+	x, y  axis.Extent
+	holds string // what, for who cannot see it
 }
 
-func (f *points) build(xScale, yScale string) (*Figure, error) {
+// build makes the chart, which is not laid out yet.
+func (f *points) build(xScale, yScale string) (*chart.Chart, error) {
 	f.x, f.y = axis.NewExtent(), axis.NewExtent()
 	missing, total := 0, 0
 	for _, s := range f.spec.Series {
@@ -114,6 +132,10 @@ func (f *points) build(xScale, yScale string) (*Figure, error) {
 	}
 	f.x.Choose(xScale)
 	f.y.Choose(yScale)
+	if slices.ContainsFunc(f.spec.Series, func(s PointSeries) bool { return s.Names != nil }) {
+		f.x.Widen(0.12) // for the names
+		f.y.Widen(0.06)
+	}
 	caption := slices.Clone(f.spec.Caption)
 	beyond := 0
 	for _, s := range f.spec.Series {
@@ -131,7 +153,7 @@ func (f *points) build(xScale, yScale string) (*Figure, error) {
 	}
 	s := &f.spec
 	c, err := chart.New(chart.Frame{
-		Title: s.Title, Description: s.Description, XLabel: s.XLabel, YLabel: s.YLabel, Caption: caption,
+		Title: s.Title, Description: s.Description, Heading: s.Heading, XLabel: s.XLabel, YLabel: s.YLabel, Caption: caption,
 		Simulated: s.Simulated, Invalid: s.Invalid, Width: s.Width, Height: s.Height,
 	}, s.labels()...)
 	if err != nil {
@@ -141,8 +163,8 @@ func (f *points) build(xScale, yScale string) (*Figure, error) {
 	c.SetY(f.y.Low, f.y.High, f.y.Position)
 	c.Grid = true
 	c.Trace = func(area draw.Canvas) []chart.Trace { return f.traces(area, c.Plot) }
-	description := fmt.Sprintf("%d points in %d series and %d curves.", total-missing-beyond, len(s.Series), len(s.Curves))
-	return newFigure(c, s.YLabel+" against "+s.XLabel, description, f.table), nil
+	f.holds = fmt.Sprintf("%d points in %d series and %d curves.", total-missing-beyond, len(s.Series), len(s.Curves))
+	return c, nil
 }
 
 // known tells whether a point has a value.
@@ -154,7 +176,7 @@ func (f *points) shows(s PointSeries, i int) bool { return f.x.Has(s.X[i]) && f.
 // labels returns those of series and curves.
 func (spec *PointsSpec) labels() (labels []string) {
 	for _, s := range spec.Series {
-		labels = append(labels, s.Label)
+		labels = append(append(labels, s.Label), s.Names...)
 	}
 	for _, c := range spec.Curves {
 		labels = append(labels, c.Label)
@@ -166,27 +188,49 @@ func (f *points) traces(area draw.Canvas, p *plot.Plot) (out []chart.Trace) {
 	toX, toY := p.Transforms(&area)
 	x := func(v float64) vg.Length { return toX(f.x.Of(v)) }
 	y := func(v float64) vg.Length { return toY(f.y.Of(v)) }
+	aside := f.dodged(x)
 	for i, s := range f.spec.Series {
 		t := chart.Trace{Label: s.Label, Style: chart.SeriesLine(i), Glyph: chart.Glyphs[i%len(chart.Glyphs)]}
+		var low, high []vg.Point // of the band, as far as it is known
+		closeBand := func() {
+			if len(low) > 1 {
+				slices.Reverse(low)
+				t.Bands = append(t.Bands, slices.Concat(high, low))
+			}
+			low, high = nil, nil
+		}
 		for k := range s.X {
 			if !s.known(k) || !f.shows(s, k) {
+				closeBand()
 				continue
 			}
-			at := vg.Point{X: x(s.X[k]), Y: y(s.Y[k])}
+			at := vg.Point{X: x(s.X[k]) + aside[[2]int{i, k}], Y: y(s.Y[k])}
 			t.Marks = append(t.Marks, at)
-			if s.Low != nil && axis.Known(s.Low[k]) && axis.Known(s.High[k]) {
+			if s.Names != nil {
+				t.Names = append(t.Names, s.Names[k])
+			}
+			switch {
+			case s.Low == nil || !axis.Known(s.Low[k]) || !axis.Known(s.High[k]) || s.Band && !f.y.Has(s.Low[k]):
+				closeBand()
+			case s.Band:
+				low, high = append(low, vg.Point{X: at.X, Y: y(s.Low[k])}), append(high, vg.Point{X: at.X, Y: y(s.High[k])})
+			default:
 				t.Bars = append(t.Bars, [2]vg.Point{{X: at.X, Y: y(s.Low[k])}, {X: at.X, Y: y(s.High[k])}})
 			}
 			if s.XLow != nil && axis.Known(s.XLow[k]) && axis.Known(s.XHigh[k]) {
 				t.Bars = append(t.Bars, [2]vg.Point{{X: x(s.XLow[k]), Y: at.Y}, {X: x(s.XHigh[k]), Y: at.Y}})
 			}
 		}
+		closeBand()
 		if s.Join {
 			t.Line = t.Marks
 		} else {
 			t.Style.Width = 0
 		}
 		t.Anchors = label.Around(t.Marks)
+		if s.Join && s.Band { // a line with its band says all that its points would
+			t.Marks = nil
+		}
 		out = append(out, t)
 	}
 	for i, c := range f.spec.Curves {
@@ -206,6 +250,43 @@ func (f *points) traces(area draw.Canvas, p *plot.Plot) (out []chart.Trace) {
 		out = append(out, t)
 	}
 	return out
+}
+
+// dodged returns how far each point, by its series and its place there, stands aside
+// of where it would hide another. What has one place in several series, such as the
+// quantiles of one model, stays together.
+func (f *points) dodged(x func(float64) vg.Length) map[[2]int]vg.Length {
+	const step = 3.4 // points
+	type place struct {
+		at        vg.Length
+		k, series int
+	}
+	var places []place
+	for i, s := range f.spec.Series {
+		for k := range s.X {
+			if f.spec.Dodge && s.known(k) && f.shows(s, k) {
+				places = append(places, place{x(s.X[k]), k, i})
+			}
+		}
+	}
+	slices.SortFunc(places, func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.k, b.k), cmp.Compare(a.series, b.series))
+	})
+	aside := map[[2]int]vg.Length{}
+	for start := 0; start < len(places); {
+		end := start + 1
+		middle := places[start].at
+		for end < len(places) && places[end].at-places[end-1].at < step {
+			middle += places[end].at
+			end++
+		}
+		middle /= vg.Length(end - start)
+		for n, p := range places[start:end] {
+			aside[[2]int{p.series, p.k}] = middle + step*(vg.Length(n)-vg.Length(end-start-1)/2) - p.at
+		}
+		start = end
+	}
+	return aside
 }
 
 func (f *points) table(w io.Writer) error {

@@ -160,16 +160,18 @@ func (f *Fingerprint) Rows() dataframe.DataFrame {
 }
 
 // Points returns the slowdowns as a figure draws them, a row for each quantile of
-// each: model with its batch, request with its bytes, series, bytes, value, low and
-// high; the lightest requests first. What is INVALID is left out, unless nothing
-// else is left.
+// each: model with its batch, name without the batch where all have one, request with
+// its bytes, direction, line (the quantile, with the level where there are several),
+// series (the three together), bytes, value, low and high; the lightest requests
+// first. What is INVALID is left out, unless nothing else is left.
 func (f *Fingerprint) Points() dataframe.DataFrame {
 	type point struct {
 		Slowdown
-		name string
-		at   stats.Interval
+		name, quantile string
+		at             stats.Interval
 	}
 	var points []point
+	batches, levels := map[string]bool{}, map[string]bool{}
 	for _, s := range f.Slowdowns {
 		if s.Drifted && f.Sound() {
 			continue
@@ -178,12 +180,26 @@ func (f *Fingerprint) Points() dataframe.DataFrame {
 			name string
 			at   stats.Interval
 		}{{"p50", s.P50}, {"p99", s.P99}} {
-			points = append(points, point{s, fmt.Sprintf("%s, %s, L=%s", q.name, s.Direction, s.Level), q.at})
+			points = append(points, point{s, fmt.Sprintf("%s, %s, L=%s", q.name, s.Direction, s.Level), q.name, q.at})
 		}
+		batches[s.Batch], levels[s.Level] = true, true
 	}
 	slices.SortStableFunc(points, func(a, b point) int { return cmp.Compare(a.In+a.Out, b.In+b.Out) })
 	return frame(
 		texts("model", points, func(p point) string { return p.Model + ", " + p.Batch }),
+		texts("name", points, func(p point) string {
+			if len(batches) == 1 {
+				return p.Model
+			}
+			return p.Model + ", " + p.Batch
+		}),
+		texts("direction", points, func(p point) string { return p.Direction }),
+		texts("line", points, func(p point) string {
+			if len(levels) == 1 {
+				return p.quantile
+			}
+			return p.quantile + ", L=" + p.Level
+		}),
 		texts("request", points, func(p point) string { return p.Model + ", " + p.Batch + ": " + size(p.In+p.Out) }),
 		texts("series", points, func(p point) string { return p.name }), floats("bytes", points, func(p point) float64 { return p.In + p.Out }),
 		floats("value", points, func(p point) float64 { return p.at.Value }), floats("low", points, func(p point) float64 { return p.at.Low }), floats("high", points, func(p point) float64 { return p.at.High }),

@@ -108,7 +108,7 @@ func checkNumbers(values []float64) error {
 type Box struct {
 	N              int
 	Q1, Median, Q3 float64
-	Low, High      float64   // where the whiskers end: values of the sample
+	Low, High      float64   // where the whiskers end
 	Outside        []float64 // values beyond the whiskers, ascending
 	Quartiles      Definition
 	Reach          float64 // of the whiskers, in interquartile ranges
@@ -117,7 +117,8 @@ type Box struct {
 // NewBox returns the box of values, with quartiles by a definition. Whiskers end at
 // the farthest values within reach interquartile ranges of the quartiles: 1.5 in
 // Tukey, "Exploratory Data Analysis" (1977), section 2C; with 0 they end at the
-// least and the greatest value.
+// least and the greatest value. Where no value lies between a quartile and the end of
+// its reach, there is no whisker: it ends at the quartile.
 func NewBox(values []float64, by Definition, reach float64) (Box, error) {
 	if !(reach >= 0) || math.IsInf(reach, 0) {
 		return Box{}, fmt.Errorf("whiskers reach %v interquartile ranges, which must not be negative", reach)
@@ -127,6 +128,9 @@ func NewBox(values []float64, by Definition, reach float64) (Box, error) {
 		return Box{}, err
 	}
 	sorted, err := sortedNumbers(values)
+	if math.IsInf(sorted[0], -1) || math.IsInf(sorted[len(sorted)-1], 1) {
+		return Box{}, errors.New("a value is infinite")
+	}
 	b := Box{N: len(sorted), Q1: quartiles[0], Median: quartiles[1], Q3: quartiles[2], Quartiles: by, Reach: reach}
 	first, last := 0, len(sorted)
 	if reach > 0 {
@@ -134,7 +138,9 @@ func NewBox(values []float64, by Definition, reach float64) (Box, error) {
 		first = sort.SearchFloat64s(sorted, b.Q1-width)
 		last = sort.Search(len(sorted), func(i int) bool { return sorted[i] > b.Q3+width })
 	}
-	b.Low, b.High = sorted[first], sorted[last-1]
+	if b.Low, b.High = b.Q1, b.Q3; first < last {
+		b.Low, b.High = min(sorted[first], b.Q1), max(sorted[last-1], b.Q3)
+	}
 	b.Outside = slices.Concat(sorted[:first], sorted[last:])
 	return b, err
 }

@@ -28,6 +28,7 @@ func TestDefinitions(t *testing.T) {
 		"quantile 50 is not between":             func() error { _, err := SampleQuantiles([]float64{1}, Linear, 50); return err },
 		"quantile NaN is not":                    func() error { _, err := SampleQuantiles([]float64{1}, Linear, math.NaN()); return err },
 		"whiskers reach -1 interquartile":        func() error { _, err := NewBox([]float64{1}, Linear, -1); return err },
+		"a value is infinite":                    func() error { _, err := NewBox([]float64{1, math.Inf(1)}, Linear, 1.5); return err },
 		"bins from 2 to 1":                       func() error { _, err := Edges(2, 1, 3); return err },
 		"0 bins":                                 func() error { _, err := Edges(1, 2, 0); return err },
 		"value 3 is outside the bins":            func() error { _, err := Histogram([]float64{1, 3}, []float64{0, 1, 2}); return err },
@@ -112,6 +113,7 @@ func TestBox(t *testing.T) {
 		{[]float64{3, 1, 2}, Linear, 1.5, [5]float64{1, 1.5, 2, 2.5, 3}, nil}, // as NumPy and R
 		{[]float64{3, 1, 2}, Weibull, 1.5, [5]float64{1, 1, 2, 3, 3}, nil},
 		{[]float64{9, 1, 2, 3, 4, 5, -3.0001}, Linear, 1.5, [5]float64{1, 1.5, 3, 4.5, 9}, []float64{-3.0001}}, // whiskers reach from -3 to 9
+		{[]float64{1, 2}, Linear, 0.001, [5]float64{1.25, 1.25, 1.5, 1.75, 1.75}, []float64{1, 2}},             // no value within reach
 		{[]float64{5, 5, 5, 5}, Linear, 1.5, [5]float64{5, 5, 5, 5, 5}, nil},
 		{[]float64{1, 2, 3, 4, 100, -100}, Linear, 0, [5]float64{-100, 1.25, 2.5, 3.75, 100}, nil},
 		{[]float64{1, 2, 3, 4, 100, -100}, Linear, 1.5, [5]float64{1, 1.25, 2.5, 3.75, 4}, []float64{-100, 100}},

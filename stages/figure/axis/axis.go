@@ -83,6 +83,17 @@ func (e *Extent) Choose(scale string) {
 	}
 }
 
+// Widen makes room on both sides: a share of the extent as it is drawn.
+func (e *Extent) Widen(share float64) {
+	if e.Log {
+		by := math.Pow(e.High/e.Low, share)
+		e.Low, e.High = e.Low/by, e.High*by
+		return
+	}
+	by := share * (e.High - e.Low)
+	e.Low, e.High = e.Low-by, e.High+by
+}
+
 // Has tells whether a value lies within the extent.
 func (e Extent) Has(v float64) bool { return v >= e.Low && v <= e.High }
 

@@ -7,6 +7,8 @@ package chart
 import (
 	"image/color"
 	"math"
+	"slices"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/text"
@@ -27,6 +29,7 @@ const (
 // A Frame is what a figure says around what it draws.
 type Frame struct {
 	Title, Description string   // for who cannot see it; not drawn
+	Heading            string   // above the plot
 	XLabel, YLabel     string   // with their units
 	Caption            []string // lines below the figure
 	Simulated          bool     // the numbers were not measured
@@ -50,6 +53,9 @@ type Chart struct {
 	Traces        []Trace
 	Labels        []label.Candidate // one a trace, or none at all when a legend stands in
 	Legend        Legend
+	Unnamed       []string // names of marks that found no room
+
+	names []label.Candidate // of the marks that have names, trace by trace
 
 	plotHeight vg.Length // of the plot with its axes
 	paint      func(draw.Canvas)
@@ -70,7 +76,7 @@ func New(f Frame, words ...string) (*Chart, error) {
 		c.Caption = append(c.Caption, simulatedNote)
 	}
 	var err error
-	if c.Theme, err = newTheme(append(append(words, f.XLabel, f.YLabel), c.Caption...)); err != nil {
+	if c.Theme, err = newTheme(append(append(words, f.Heading, f.XLabel, f.YLabel), c.Caption...)); err != nil {
 		return nil, err
 	}
 	if f.Width <= 0 {
@@ -81,7 +87,21 @@ func New(f Frame, words ...string) (*Chart, error) {
 	}
 	c.Resize(f.Width, f.Height)
 	c.Plot = c.Theme.plot(Clean(f.XLabel), Clean(f.YLabel))
+	if c.Plot.Title.Text = Clean(f.Heading); f.Heading != "" {
+		c.Plot.Title.TextStyle = c.Theme.Text(TitleSize, Black)
+		c.Plot.Title.TextStyle.XAlign, c.Plot.Title.TextStyle.YAlign, c.Plot.Title.Padding = text.XCenter, text.YTop, Margin
+	}
 	return c, nil
+}
+
+// WithoutCaption returns the chart without the text below it, which goes into its
+// description. A stamp stays.
+func (c *Chart) WithoutCaption() *Chart {
+	bare := *c
+	bare.Description = strings.TrimSpace(c.Description + " " + strings.Join(c.Caption, " "))
+	bare.Caption = nil
+	bare.LayOut()
+	return &bare
 }
 
 // SetX gives the X axis its range, and as many ticks as have room.
@@ -92,6 +112,60 @@ func (c *Chart) SetX(low, high float64, p axis.Position) {
 // SetY gives the Y axis its range, and as many ticks as have room.
 func (c *Chart) SetY(low, high float64, p axis.Position) {
 	axis.SetRange(&c.Plot.Y, low, high, p, int(c.plotHeight/22))
+}
+
+// SetCategories gives the X axis a place for each of some labels, from 0 on. They are
+// broken into lines, between words and behind hyphens, or where one has no room all are
+// written aslant; the plot grows by what that takes.
+func (c *Chart) SetCategories(labels []string) {
+	a := &c.Plot.X
+	a.Min, a.Max = -0.5, float64(len(labels))-0.5
+	a.Tick.LineStyle.Color = White // a place is no point
+	style := &a.Tick.Label
+	const left = 25 // points that the Y axis takes
+	slot := (c.Width - left) / vg.Length(len(labels))
+	ticks, broken := make(axis.Marks, len(labels)), make(axis.Marks, len(labels))
+	slant := math.Asin(min(1, 1.2*LabelSize/float64(slot)))
+	fits := true
+	for i, l := range labels {
+		l = Clean(l)
+		lines, ok := broke(*style, l, 0.94*slot)
+		fits = fits && ok
+		ticks[i] = plot.Tick{Value: float64(i), Label: l}
+		broken[i] = plot.Tick{Value: float64(i), Label: strings.Join(lines, "\n")}
+		slant = max(slant, math.Pi/6, math.Acos(min(1, float64((left+slot*(vg.Length(i)+0.5)-2*Margin)/style.Width(l)))))
+	}
+	if fits {
+		ticks = broken
+	} else {
+		style.Rotation, style.XAlign = slant, text.XRight
+	}
+	tallest := vg.Length(0)
+	for _, t := range ticks {
+		r := style.Rectangle(t.Label)
+		tallest = max(tallest, r.Max.Y-r.Min.Y)
+	}
+	c.plotHeight += tallest - style.Height("L")
+	a.Tick.Marker = ticks
+}
+
+// broke breaks a label into lines no wider than room, between words and behind
+// hyphens; not ok where a part of it is wider.
+func broke(style text.Style, label string, room vg.Length) (lines []string, ok bool) {
+	line, ok := "", true
+	for _, word := range strings.Fields(label) {
+		glue := " "
+		for _, part := range strings.SplitAfter(word, "-") {
+			ok = ok && style.Width(part) <= room
+			if longer := line + glue + part; line != "" && style.Width(longer) > room {
+				lines, line = append(lines, line), part
+			} else {
+				line = strings.TrimPrefix(longer, " ")
+			}
+			glue = ""
+		}
+	}
+	return append(lines, line), ok
 }
 
 // Paint lets a figure without axes draw its area itself, above the stamp.
@@ -105,12 +179,15 @@ func (c *Chart) Paint(paint func(area draw.Canvas)) {
 type Trace struct {
 	Label   string
 	Style   draw.LineStyle
-	Band    []vg.Point   // closed, filled translucently
+	Bands   [][]vg.Point // closed, filled translucently
+	Areas   [][]vg.Point // closed, filled and outlined
 	Ends    [][]vg.Point // what all lines share, drawn below the rest
 	Line    []vg.Point   // drawn as it is
 	Bars    [][2]vg.Point
 	Marks   []vg.Point
 	Glyph   draw.GlyphDrawer
+	Names   []string          // one a mark; empty for none
+	Over    func(draw.Canvas) // draws what else the trace has, above the rest of it
 	Anchors []label.Anchor
 }
 
@@ -133,7 +210,7 @@ func (c *Chart) LayOut() {
 	c.Labels, c.Legend = nil, Legend{}
 	if c.Trace != nil {
 		c.trace()
-		if len(c.Traces) != 1 || c.Traces[0].Label != "" { // one alone may do without
+		if slices.ContainsFunc(c.Traces, func(t Trace) bool { return t.Label != "" || t.Names != nil }) {
 			c.placeLabels()
 		}
 	}
@@ -144,32 +221,99 @@ func (c *Chart) LayOut() {
 func (c *Chart) trace() { c.Traces = c.Trace(c.Area()) }
 
 // placeLabels finds a place for each label at its line, or for a legend inside
-// the plot, or below it.
+// the plot, or below it. Where marks have names, these stand at them.
 func (c *Chart) placeLabels() {
-	lines := label.NewOccupancy(c.Area().Rectangle)
+	lines := c.occupied()
 	tags := make([]label.Tag, len(c.Traces))
 	style := c.Theme.Text(LabelSize, Black)
 	widest := vg.Length(0)
 	labels := make([]string, len(c.Traces))
+	named := false
 	for i, t := range c.Traces {
 		labels[i] = shorten(style, Clean(t.Label), c.Width-2*Margin-swatch-legendGap)
-		lines.Mark(i, t.Line)
-		for _, b := range t.Bars {
-			lines.Mark(i, b[:])
-		}
-		for _, m := range t.Marks {
-			for _, d := range []vg.Point{{X: 2}, {Y: 2}} {
-				lines.Mark(i, []vg.Point{m.Sub(d), m.Add(d)})
-			}
-		}
-		tags[i] = label.Tag{Width: style.Width(labels[i]), Height: capHeight, Anchors: t.Anchors}
+		tags[i] = label.Tag{Width: style.Width(labels[i]), Height: capHeight, Anchors: t.Anchors, Series: i}
 		widest = max(widest, tags[i].Width)
+		named = named || t.Names != nil
 	}
-	if c.Labels = label.Place(tags, lines); c.Labels == nil {
+	if named {
+		c.placeNames(lines)
+	} else {
+		c.Labels = label.Place(tags, lines)
+	}
+	if c.Labels == nil && widest > 0 {
 		c.placeLegend(lines, widest)
+	}
+	if c.Legend.Below && named { // they have moved up with the plot
+		c.placeNames(c.occupied())
 	}
 	for i := range c.Traces {
 		c.Traces[i].Label = labels[i]
+	}
+}
+
+// occupied returns where in the plot's area something is drawn. Of marks with names
+// each is a series of its own, with its bar, so that no leader crosses another.
+func (c *Chart) occupied() *label.Occupancy {
+	lines := label.NewOccupancy(c.Area().Rectangle)
+	next := len(c.Traces)
+	for i, t := range c.Traces {
+		series := func(mark int) int {
+			if t.Names == nil || mark < 0 {
+				return i
+			}
+			return next + mark
+		}
+		lines.Mark(i, t.Line)
+		for _, b := range t.Bars {
+			lines.Mark(series(slices.IndexFunc(t.Marks, func(m vg.Point) bool { return m.X == b[0].X })), b[:])
+		}
+		for _, a := range t.Areas {
+			lines.Fill(i, a)
+		}
+		for k, m := range t.Marks {
+			for _, d := range []vg.Point{{X: 2}, {Y: 2}} {
+				lines.Mark(series(k), []vg.Point{m.Sub(d), m.Add(d)})
+			}
+		}
+		next += len(t.Names)
+	}
+	return lines
+}
+
+// Names returns where the names of marks stand, trace by trace; an empty text is one
+// without room.
+func (c *Chart) Names() []label.Candidate { return c.names }
+
+// placeNames finds a place for the name of each mark that has one, as near to it as
+// there is room.
+func (c *Chart) placeNames(lines *label.Occupancy) {
+	style := c.Theme.Text(LabelSize, Black)
+	var tags []label.Tag
+	var unnamed []int
+	series := len(c.Traces)
+	for i, t := range c.Traces {
+		if t.Names == nil {
+			unnamed = append(unnamed, i)
+		}
+	}
+	for _, t := range c.Traces {
+		for i, name := range t.Names {
+			if name = Clean(name); name != "" {
+				tags = append(tags, label.Tag{
+					Width: style.Width(name), Height: capHeight, Anchors: label.Around(t.Marks[i : i+1]), Text: name,
+					Series: series, Through: unnamed, Far: true,
+				})
+			}
+			series++
+		}
+	}
+	c.names, c.Unnamed = label.PlaceMost(tags, lines), nil
+	for i, n := range c.names {
+		if n.Text == "" {
+			c.Unnamed = append(c.Unnamed, tags[i].Text)
+		} else {
+			lines.Fill(len(c.Traces), n.Corners())
+		}
 	}
 }
 
@@ -244,9 +388,9 @@ func (c *Chart) drawData(area draw.Canvas, p *plot.Plot) {
 		c.paint(area)
 	}
 	for _, t := range c.Traces {
-		if len(t.Band) > 0 {
-			area.SetColor(translucent(rgb(t.Style.Color)))
-			area.Fill(Path(t.Band))
+		area.SetColor(translucent(rgb(t.Style.Color)))
+		for _, b := range t.Bands {
+			area.Fill(Path(b))
 		}
 	}
 	for i := range c.Traces {
@@ -267,9 +411,17 @@ func (c *Chart) drawData(area draw.Canvas, p *plot.Plot) {
 	case c.Legend.Columns > 0 && !c.Legend.Below:
 		c.drawLegend(area)
 	}
+	for _, n := range c.names {
+		if n.Text != "" {
+			c.drawText(area, n.Text, Black, n)
+		}
+	}
 }
 
 func (c *Chart) drawTrace(area draw.Canvas, t Trace) {
+	for _, a := range t.Areas {
+		c.fill(area, t.Style, a)
+	}
 	if len(t.Line) > 1 && t.Style.Width > 0 {
 		area.SetLineStyle(t.Style)
 		area.Stroke(Path(t.Line))
@@ -290,24 +442,43 @@ func (c *Chart) drawTrace(area draw.Canvas, t Trace) {
 			area.DrawGlyph(draw.GlyphStyle{Color: t.Style.Color, Radius: 1.8, Shape: t.Glyph}, m)
 		}
 	}
+	if t.Over != nil {
+		t.Over(area)
+	}
+}
+
+// fill paints an area lightly in the colour of its style, and outlines it.
+func (c *Chart) fill(area draw.Canvas, style draw.LineStyle, around []vg.Point) {
+	pale := rgb(style.Color)
+	pale.A = 64 // so that a stamp behind it shows
+	area.SetColor(pale)
+	area.Fill(Path(around))
+	style.Width = 0.7
+	area.StrokeLines(style, append(slices.Clone(around), around[0]))
 }
 
 func (c *Chart) drawLabel(area draw.Canvas, t Trace, at label.Candidate) {
-	tint := Ink(rgb(t.Style.Color))
+	if t.Label != "" {
+		c.drawText(area, t.Label, Ink(rgb(t.Style.Color)), at)
+	}
+}
+
+// drawText writes a label where there is room for it.
+func (c *Chart) drawText(area draw.Canvas, text string, tint color.NRGBA, at label.Candidate) {
 	if at.Leader {
 		area.StrokeLines(draw.LineStyle{Color: tint, Width: 0.4}, []vg.Point{at.From, at.To})
 	}
 	halo := White
 	halo.A = 200
 	area.SetColor(halo)
-	area.Fill(Path([]vg.Point{at.Box.Min, {X: at.Box.Max.X, Y: at.Box.Min.Y}, at.Box.Max, {X: at.Box.Min.X, Y: at.Box.Max.Y}}))
+	area.Fill(Path(at.Corners()))
 	if !at.Turned {
-		c.write(area, at.Box.Min, t.Label, tint)
+		c.write(area, at.Box.Min, text, tint)
 		return
 	}
 	style := c.Theme.Text(LabelSize, tint)
 	style.Rotation = math.Pi / 2
-	area.FillText(style, vg.Point{X: at.Box.Max.X + style.FontExtents().Descent, Y: at.Box.Min.Y}, t.Label)
+	area.FillText(style, vg.Point{X: at.Box.Max.X + style.FontExtents().Descent, Y: at.Box.Min.Y}, text)
 }
 
 // write sets a label with its baseline at a point.
@@ -325,7 +496,10 @@ func (c *Chart) drawLegend(area draw.Canvas) {
 		at.X += vg.Length(i/rows) * c.Legend.Width
 		at.Y += vg.Length(rows-1-i%rows)*LabelSize*Leading + LabelSize*(Leading-1)
 		middle := at.Y + capHeight/2
-		if t.Style.Width > 0 {
+		switch {
+		case len(t.Areas) > 0:
+			c.fill(area, t.Style, []vg.Point{at, {X: at.X + swatch, Y: at.Y}, {X: at.X + swatch, Y: at.Y + capHeight}, {X: at.X, Y: at.Y + capHeight}})
+		case t.Style.Width > 0:
 			area.StrokeLine2(t.Style, at.X, middle, at.X+swatch, middle)
 		}
 		if t.Glyph != nil {

@@ -71,6 +71,12 @@ func translucent(c color.NRGBA) color.NRGBA {
 	return c
 }
 
+// Filled is the style of a series' areas: a solid outline in its colour. Neighbours
+// stand side by side, in the order of the legend.
+func Filled(i int) draw.LineStyle {
+	return draw.LineStyle{Color: Palette[i%len(Palette)], Width: LineWidth}
+}
+
 // Ink darkens a colour until text in it reads on white: a contrast of 4.5 to 1,
 // by the formula of WCAG 2.1.
 func Ink(c color.NRGBA) color.NRGBA {

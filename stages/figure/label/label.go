@@ -15,7 +15,8 @@ type Candidate struct {
 	Box      vg.Rectangle
 	From, To vg.Point // of the leader
 	Leader   bool
-	Turned   bool // reads upwards, along a steep line
+	Turned   bool   // reads upwards, along a steep line
+	Text     string // the tag's, of one that found a place
 	cost     float64
 }
 
@@ -45,14 +46,26 @@ func Around(line []vg.Point) (out []Anchor) {
 type Tag struct {
 	Width, Height vg.Length
 	Anchors       []Anchor
+	Series        int   // whose line a leader may cross
+	Through       []int // whose lines it may cross too, which is worse
+	Far           bool  // it may stand far away
+	Text          string
 }
 
 const (
+	fewSteps, manySteps = 20_000, 300_000 // of the search for places
+
 	cellSize  = 0.5 // points; the resolution at which lines are kept apart from labels
 	clearance = 1.3 // points between a label and a line or label
 )
 
-var gaps = []float64{2, 4, 7, 11, 16, 22} // points between a line and its label
+// Points between a line and its label, and those of one that may stand far away;
+// a leader through another line is as bad as so many points.
+var (
+	gaps     = []float64{2, 4, 7, 11, 16, 22}
+	farGaps  = append(slices.Clone(gaps), 28, 34, 40, 48)
+	crossing = 15.0
+)
 
 // Place finds a box for each tag that touches neither a line, nor another box,
 // nor the edge, and whose leader crosses no other line. It returns nil when
@@ -65,13 +78,38 @@ var gaps = []float64{2, 4, 7, 11, 16, 22} // points between a line and its label
 // Labels are level, or where that fails all turned to run along their lines,
 // which lets them stand between steep lines that are close to one another.
 func Place(tags []Tag, lines *Occupancy) []Candidate {
-	if level := placed(tags, lines, false); level != nil {
+	if level := placed(tags, lines, false, fewSteps); level != nil {
 		return level
 	}
-	return placed(tags, lines, true)
+	return placed(tags, lines, true, fewSteps)
 }
 
-func placed(tags []Tag, lines *Occupancy, turned bool) []Candidate {
+// PlaceMost places tags as Place does, level ones alone, and where not all have room
+// those that have, one after the other, with the fewest choices first. One without a
+// place is an empty Candidate.
+func PlaceMost(tags []Tag, lines *Occupancy) []Candidate {
+	if all := placed(tags, lines, false, manySteps); all != nil {
+		return all
+	}
+	chosen := make([]Candidate, len(tags))
+	options := make([][]Candidate, len(tags))
+	order := make([]int, len(tags))
+	for i, t := range tags {
+		order[i], options[i] = i, t.candidates(lines, false)
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return len(options[a]) - len(options[b]) })
+	for depth, i := range order {
+		at := slices.IndexFunc(options[i], func(c Candidate) bool {
+			return !slices.ContainsFunc(order[:depth], func(j int) bool { return chosen[j].Text != "" && c.conflicts(chosen[j]) })
+		})
+		if at >= 0 {
+			chosen[i] = options[i][at]
+		}
+	}
+	return chosen
+}
+
+func placed(tags []Tag, lines *Occupancy, turned bool, most int) []Candidate {
 	options := make([][]Candidate, len(tags))
 	order := make([]int, len(tags))
 	for i, t := range tags {
@@ -79,7 +117,7 @@ func placed(tags []Tag, lines *Occupancy, turned bool) []Candidate {
 			t.Width, t.Height = t.Height, t.Width
 		}
 		order[i] = i
-		options[i] = t.candidates(i, lines, turned)
+		options[i] = t.candidates(lines, turned)
 		if len(options[i]) == 0 {
 			return nil
 		}
@@ -95,7 +133,7 @@ func placed(tags []Tag, lines *Occupancy, turned bool) []Candidate {
 		i := order[depth]
 	next:
 		for _, c := range options[i] {
-			if steps++; steps > 20_000 {
+			if steps++; steps > most {
 				return false
 			}
 			for _, j := range order[:depth] {
@@ -116,15 +154,29 @@ func placed(tags []Tag, lines *Occupancy, turned bool) []Candidate {
 	return chosen
 }
 
-func (t Tag) candidates(series int, lines *Occupancy, turned bool) (all []Candidate) {
+func (t Tag) candidates(lines *Occupancy, turned bool) (all []Candidate) {
+	gaps, through := gaps, uint64(0)
+	if t.Far {
+		gaps = farGaps
+	}
+	for _, s := range t.Through {
+		through |= bit(s)
+	}
 	for _, a := range t.Anchors {
 		for _, side := range a.Sides {
 			for _, gap := range gaps {
-				c := Candidate{From: a.At, Leader: gap > 4, Turned: turned, cost: a.Cost + gap}
+				c := Candidate{From: a.At, Leader: gap > 4, Turned: turned, Text: t.Text, cost: a.Cost + gap}
 				c.To = vg.Point{X: a.At.X + side.X*vg.Length(gap), Y: a.At.Y + side.Y*vg.Length(gap)}
 				corner := vg.Point{X: c.To.X + (side.X-1)*t.Width/2, Y: c.To.Y + (side.Y-1)*t.Height/2}
 				c.Box = vg.Rectangle{Min: corner, Max: corner.Add(vg.Point{X: t.Width, Y: t.Height})}
-				if lines.inside(c.Box) && !lines.any(grown(c.Box, clearance)) && !lines.crosses(c.From, c.To, series) {
+				if !lines.inside(c.Box) || lines.any(grown(c.Box, clearance)) {
+					continue
+				}
+				crossed := lines.between(c.From, c.To) &^ bit(t.Series)
+				if crossed&through != 0 {
+					c.cost += crossing
+				}
+				if crossed&^through == 0 {
 					all = append(all, c)
 				}
 			}
@@ -139,6 +191,11 @@ func (c Candidate) conflicts(o Candidate) bool {
 	return overlap(grown(c.Box, clearance), o.Box) ||
 		o.Leader && overlap(grown(c.Box, clearance), span(o.From, o.To)) ||
 		c.Leader && overlap(grown(o.Box, clearance), span(c.From, c.To))
+}
+
+// Corners returns those of the box, one after the other.
+func (c Candidate) Corners() []vg.Point {
+	return []vg.Point{c.Box.Min, {X: c.Box.Max.X, Y: c.Box.Min.Y}, c.Box.Max, {X: c.Box.Min.X, Y: c.Box.Max.Y}}
 }
 
 func span(a, b vg.Point) vg.Rectangle {
@@ -179,13 +236,35 @@ func (o *Occupancy) cell(p vg.Point) (x, y int) {
 
 func bit(series int) uint64 { return 1 << min(series, 63) }
 
-// Mark records a line; all must be marked before the first question.
+// Mark records a line.
 func (o *Occupancy) Mark(series int, path []vg.Point) {
+	o.sum = nil
 	for i := 1; i < len(path); i++ {
 		o.walk(path[i-1], path[i], func(cell int) bool {
 			o.lines[cell] |= bit(series)
 			return true
 		})
+	}
+}
+
+// Fill records an area within a closed line.
+func (o *Occupancy) Fill(series int, around []vg.Point) {
+	low, high := around[0].Y, around[0].Y
+	for _, p := range around {
+		low, high = min(low, p.Y), max(high, p.Y)
+	}
+	for y := low; y <= high; y += cellSize {
+		var at []vg.Length // where the outline crosses this height
+		for i, p := range around {
+			q := around[(i+1)%len(around)]
+			if (p.Y <= y) != (q.Y <= y) {
+				at = append(at, p.X+(q.X-p.X)*(y-p.Y)/(q.Y-p.Y))
+			}
+		}
+		slices.Sort(at)
+		for i := 1; i < len(at); i += 2 {
+			o.Mark(series, []vg.Point{{X: at[i-1], Y: y}, {X: at[i], Y: y}})
+		}
 	}
 }
 
@@ -240,13 +319,13 @@ func (o *Occupancy) any(r vg.Rectangle) bool {
 	return o.sum[y1*width+x1]-o.sum[y0*width+x1]-o.sum[y1*width+x0]+o.sum[y0*width+x0] > 0
 }
 
-// crosses tells whether a line of another series passes between two points.
-func (o *Occupancy) crosses(a, b vg.Point, series int) (crossed bool) {
+// between returns the series whose lines pass between two points, a bit for each.
+func (o *Occupancy) between(a, b vg.Point) (series uint64) {
 	o.walk(a, b, func(cell int) bool {
-		crossed = o.lines[cell]&^bit(series) != 0
-		return !crossed
+		series |= o.lines[cell]
+		return true
 	})
-	return crossed
+	return series
 }
 
 // Vacant returns the lower left corner of a Place for a box free of lines, as

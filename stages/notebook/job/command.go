@@ -93,12 +93,14 @@ type Job struct {
 	compiled bool
 	timeout  time.Duration
 	seed     uint64
+	bare     bool // figures without captions
 }
 
 // Flags adds the flags of every command that runs one notebook.
 func (j *Job) Flags(c *cobra.Command, params *[]string) {
 	c.Flags().StringVar(&j.Data, "data", "", "`folder` whose files the notebook may read")
 	c.Flags().StringArrayVar(params, "param", nil, "parameter as `name=value`; may be repeated")
+	c.Flags().BoolVar(&j.bare, "no-captions", false, "draw figures without the text below them, which a paper sets itself; the same as --param captions=false")
 	c.Flags().Uint64Var(&j.seed, "seed", 0, "`number` that resampling draws from; a study's cell has one of its own")
 	c.Flags().DurationVar(&j.timeout, "timeout", defaultTimeout, "stop the notebook after this `time`; 0: never")
 }
@@ -113,6 +115,9 @@ func (j *Job) Open(name string, params []string) (err error) {
 	}
 	if j.Dir, err = find(j.Root, name); err != nil {
 		return err
+	}
+	if j.bare {
+		params = append(params, "captions=false")
 	}
 	j.With, err = parameters(params)
 	return err

@@ -9,6 +9,10 @@ import (
 
 func x_barograph_stages_figure() map[string]reflect.Value {
 	return map[string]reflect.Value{
+		"BarSeries":    reflect.ValueOf((*figure.BarSeries)(nil)),
+		"Bars":         reflect.ValueOf(figure.Bars),
+		"BarsSpec":     reflect.ValueOf((*figure.BarsSpec)(nil)),
+		"Boxes":        reflect.ValueOf(figure.Boxes),
 		"Cells":        reflect.ValueOf(figure.Cells),
 		"Curve":        reflect.ValueOf((*figure.Curve)(nil)),
 		"ECDF":         reflect.ValueOf(figure.ECDF),
@@ -24,9 +28,12 @@ func x_barograph_stages_figure() map[string]reflect.Value {
 		"PointSeries":  reflect.ValueOf((*figure.PointSeries)(nil)),
 		"Points":       reflect.ValueOf(figure.Points),
 		"PointsSpec":   reflect.ValueOf((*figure.PointsSpec)(nil)),
+		"Sample":       reflect.ValueOf((*figure.Sample)(nil)),
+		"SamplesSpec":  reflect.ValueOf((*figure.SamplesSpec)(nil)),
 		"Series":       reflect.ValueOf((*figure.Series)(nil)),
 		"Span":         reflect.ValueOf((*figure.Span)(nil)),
 		"Timeline":     reflect.ValueOf(figure.Timeline),
 		"TimelineSpec": reflect.ValueOf((*figure.TimelineSpec)(nil)),
+		"Violins":      reflect.ValueOf(figure.Violins),
 	}
 }
