@@ -18,6 +18,7 @@ import (
 // so the tests start themselves again for each.
 func TestMain(m *testing.M) {
 	if len(os.Args) < 3 || os.Args[1] != "notebook" {
+		os.Setenv("GORACE", "atexit_sleep_ms=0") // else every child under the race detector takes a second to end
 		os.Exit(m.Run())
 	}
 	c := job.Command(display.Commands()...)
