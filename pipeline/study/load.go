@@ -329,41 +329,37 @@ type override struct {
 
 // convert gives an override the type of the parameter's default.
 func (l *loader) convert(to, from any, o override, name string) (any, bool) {
-	refuse := func(got any) (any, bool) {
-		hint := ""
-		switch from.(type) {
-		case []any:
-			if _, isList := to.([]any); !isList {
-				hint = fmt.Sprintf("write a list: [%v]", to)
-			}
-		case string:
-			hint = fmt.Sprintf("quote it: %q", fmt.Sprint(got))
-		}
-		l.fail(o.to, hint, "parameter %q is %s; %s does not fit", name, typeName(from), source.Describe(got))
-		return nil, false
-	}
-	switch from := from.(type) {
-	case []any:
-		items, ok := to.([]any)
-		if !ok {
-			return refuse(to)
-		}
-		if len(from) == 0 || !uniform(from) {
+	like, ofList := from.([]any)
+	items, isList := to.([]any)
+	misfit, hint := to, ""
+	switch {
+	case ofList && !isList:
+		hint = fmt.Sprintf("write a list: [%v]", to)
+	case ofList:
+		if len(like) == 0 || !uniform(like) {
 			return items, true
 		}
-		out := make([]any, len(items))
-		for i, x := range items {
-			if out[i], ok = same(x, from[0]); !ok {
-				return refuse(x)
+		out := make([]any, 0, len(items))
+		for _, x := range items {
+			v, fits := same(x, like[0])
+			if misfit = x; !fits {
+				break
 			}
+			out = append(out, v)
 		}
-		return out, true
+		if len(out) == len(items) {
+			return out, true
+		}
 	default:
 		if v, ok := same(to, from); ok {
 			return v, true
 		}
+		if _, text := from.(string); text {
+			hint = fmt.Sprintf("quote it: %q", fmt.Sprint(to))
+		}
 	}
-	return refuse(to)
+	l.fail(o.to, hint, "parameter %q is %s; %s does not fit", name, typeName(from), source.Describe(misfit))
+	return nil, false
 }
 
 // same gives v the type of like; an integer may become a float.
@@ -377,12 +373,7 @@ func same(v, like any) (any, bool) {
 }
 
 func uniform(items []any) bool {
-	for _, x := range items {
-		if reflect.TypeOf(x) != reflect.TypeOf(items[0]) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(items, func(x any) bool { return reflect.TypeOf(x) != reflect.TypeOf(items[0]) })
 }
 
 func typeName(v any) string {

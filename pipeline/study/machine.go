@@ -68,44 +68,56 @@ func (l *loader) machine() *machineFile {
 		sources.Auto = by
 	}
 	l.study.MachineBy = by
-	if rec := l.opt.Recorded; rec != nil && rec.Name == name && !slices.Contains(names, name) {
+	m, known := &machineFile{}, slices.Contains(names, name)
+	if rec := l.opt.Recorded; rec != nil && rec.Name == name && !known {
 		l.study.Machine = *rec
-		return &machineFile{}
+		return m
 	}
-	if name == anyGPU && !slices.Contains(names, name) {
-		err := errors.New("this program cannot ask")
-		if ask := l.opt.gpus().Machine; ask != nil {
-			if l.study.Machine, err = ask("cuda"); err == nil {
-				l.study.MachineBy = fmt.Sprintf("%s: the driver says %s", by, l.study.Machine.Description)
-				l.fingerprint()
-				return &machineFile{}
-			}
-		}
-		if sources.Auto == "" {
-			l.fail(at, "device host needs no GPU", "machine: %v", err)
-		}
-		name = "host"
-		l.study.MachineBy = fmt.Sprintf("%s, and it cannot be asked: %v", by, err)
+	asked := name == anyGPU && !known
+	if asked && !l.anyGPU(at, by) {
+		name, asked, known = "host", false, slices.Contains(names, "host")
 	}
-	if !slices.Contains(names, name) {
+	switch {
+	case asked:
+	case known:
+		sources.Machine = name
+		var errs source.Errors
+		m, errs = readMachine(l.study.Root, name)
+		l.errs = append(l.errs, errs...)
+		l.checkSim(m)
+		l.study.Machine = cell.Machine{
+			Name: name, Device: m.Device.Text, Description: m.Description,
+			Link: cell.Link(m.Link), Sim: m.Sim,
+		}
+	default:
 		if at != nil && name != "host" {
 			l.fail(at, source.Suggest(name, append(names, auto)), "machine: no file %s", filepath.Join(machineFolder, name+".yaml"))
 		}
 		// Any folder can measure this computer, with nothing known of its bus.
 		l.study.Machine = cell.Machine{Name: "host", Device: "host"}
-		l.fingerprint()
-		return &machineFile{}
 	}
-	sources.Machine = name
-	m, errs := readMachine(l.study.Root, name)
-	l.errs = append(l.errs, errs...)
-	l.checkSim(m)
-	l.study.Machine = cell.Machine{
-		Name: name, Device: m.Device.Text, Description: m.Description,
-		Link: cell.Link(m.Link), Sim: m.Sim,
+	if l.opt.Fingerprint != nil {
+		l.study.Machine.Fingerprint = l.opt.Fingerprint(l.study.Machine.Device)
 	}
-	l.fingerprint()
 	return m
+}
+
+// anyGPU takes the machine of whatever GPU is here, for which there is no file. It
+// returns false where the driver does not say what that is, which is an error if
+// the machine was asked for.
+func (l *loader) anyGPU(at *source.Node, by string) bool {
+	err := errors.New("this program cannot ask")
+	if ask := l.opt.gpus().Machine; ask != nil {
+		if l.study.Machine, err = ask("cuda"); err == nil {
+			l.study.MachineBy = fmt.Sprintf("%s: the driver says %s", by, l.study.Machine.Description)
+			return true
+		}
+	}
+	if l.study.Sources.Auto == "" {
+		l.fail(at, "device host needs no GPU", "machine: %v", err)
+	}
+	l.study.MachineBy = fmt.Sprintf("%s, and it cannot be asked: %v", by, err)
+	return false
 }
 
 // checkSim holds what a machine says of device sim against what the kinds know.
@@ -122,12 +134,6 @@ func (l *loader) checkSim(m *machineFile) {
 				l.fail(p.Key, cell.HintOf(err), "sim: %v", err)
 			}
 		}
-	}
-}
-
-func (l *loader) fingerprint() {
-	if l.opt.Fingerprint != nil {
-		l.study.Machine.Fingerprint = l.opt.Fingerprint(l.study.Machine.Device)
 	}
 }
 
@@ -190,7 +196,6 @@ func (m *machineFile) overrides(study string, known []string, errs *source.Error
 	add(m.Params, false)
 	if m.Studies != nil && m.Studies.Kind != source.Mapping {
 		*errs = append(*errs, m.Studies.Errorf("", "studies: want a mapping of studies to their parameters"))
-		return out
 	}
 	add(m.Studies.Get(study), true)
 	return out
@@ -208,30 +213,24 @@ func choose(root string, names []string, gpus cell.GPUs) (name, why string) {
 			models = append(models, g.Name)
 		}
 	}
-	for _, name := range names {
-		m, errs := readMachine(root, name)
+	name, model := "", strings.Join(models, ", ")
+	for _, file := range names {
+		m, errs := readMachine(root, file)
 		if len(errs) > 0 || m.Match.Text == "" {
 			continue // its errors show when it is asked for
 		}
-		match := regexp.MustCompile(m.Match.Text)
-		for _, model := range models {
-			if !match.MatchString(model) {
-				continue
-			}
-			if gpus.Missing != nil {
-				return "host", unusable(model, gpus.Missing)
-			}
-			return name, fmt.Sprintf("auto: this computer has a GPU (%s)", model)
+		if i := slices.IndexFunc(models, regexp.MustCompile(m.Match.Text).MatchString); i >= 0 {
+			name, model = file, models[i]
+			break
 		}
 	}
-	if gpus.Missing != nil || len(models) == 0 {
-		return "host", unusable(strings.Join(models, ", "), gpus.Missing)
+	switch {
+	case gpus.Missing != nil || len(models) == 0:
+		return "host", fmt.Sprintf("auto: this computer has a GPU (%s), but not the program to use it: %v", model, gpus.Missing)
+	case name == "":
+		return anyGPU, "auto: no machine file matches the GPU " + model
 	}
-	return anyGPU, fmt.Sprintf("auto: no machine file matches the GPU %s", strings.Join(models, ", "))
-}
-
-func unusable(models string, missing error) string {
-	return fmt.Sprintf("auto: this computer has a GPU (%s), but not the program to use it: %v", models, missing)
+	return name, fmt.Sprintf("auto: this computer has a GPU (%s)", model)
 }
 
 // gpus returns those of this computer, if anybody looks.
