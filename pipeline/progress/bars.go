@@ -71,14 +71,14 @@ func (b *bars) End(c *plan.Cell, o engine.Outcome) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.running, c)
-	b.estimate.end(c, o)
+	may := b.estimate.end(c, o)
 	if o.Status == engine.Failed {
 		fmt.Fprintf(b.w, "%s failed\n", c.ID)
 	}
 	if o.Far != "" {
 		fmt.Fprintf(b.w, "%s %s: %s\n", c.ID, o.Status, o.Far)
 	}
-	if b.run != nil && b.estimate.counts(c) {
+	if b.run != nil && may {
 		b.run.Increment()
 	}
 }

@@ -10,22 +10,33 @@ import (
 )
 
 // An estimate tells how long a run will still take, from how long cells of the
-// same stage took, and what it does now. A bar's painter reads it while the run
-// writes it.
+// same stage took in it or, before one has ended, from the forecast; and what the
+// run does now. A bar's painter reads it while the run writes it.
 type estimate struct {
-	mu     sync.Mutex
-	todo   map[*plan.Cell]bool
-	took   map[string]time.Duration // by stage, in all
-	ended  map[string]int
-	last   map[*plan.Cell]time.Duration // that it is foreseen to take
-	now    string
-	since  time.Time
-	active *plan.Cell
+	mu       sync.Mutex
+	forecast Forecast
+	todo     map[*plan.Cell]bool
+	ended    map[string]mean // by stage
+	now      string
+	since    time.Time
+	active   *plan.Cell
 }
 
-func (e *estimate) begin(cells []*plan.Cell, last map[*plan.Cell]time.Duration) {
-	e.last = last
-	e.todo, e.took, e.ended = map[*plan.Cell]bool{}, map[string]time.Duration{}, map[string]int{}
+// A mean is of times and sizes.
+type mean struct {
+	wall time.Duration
+	size int64
+	n    int64
+}
+
+func (m mean) plus(wall time.Duration, size int64) mean {
+	return mean{m.wall + wall, m.size + size, m.n + 1}
+}
+
+func (m mean) of() (time.Duration, int64) { return m.wall / time.Duration(m.n), m.size / m.n }
+
+func (e *estimate) begin(cells []*plan.Cell, f Forecast) {
+	e.forecast, e.todo, e.ended = f, map[*plan.Cell]bool{}, map[string]mean{}
 	for _, c := range cells {
 		e.todo[c] = true
 	}
@@ -43,27 +54,19 @@ func (e *estimate) say(text string) {
 	e.now = text
 }
 
-// counts reports whether a cell was among those that may run.
-func (e *estimate) counts(c *plan.Cell) bool {
+// end tells whether the cell was among those that may run.
+func (e *estimate) end(c *plan.Cell, o engine.Outcome) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	_, ok := e.todo[c]
-	return ok
-}
-
-func (e *estimate) end(c *plan.Cell, o engine.Outcome) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if _, ok := e.todo[c]; ok {
-		e.todo[c] = false
-	}
+	may := e.todo[c]
+	delete(e.todo, c)
 	if o.Status == engine.Ran {
-		e.took[c.Stage.Name] += o.Wall
-		e.ended[c.Stage.Name]++
+		e.ended[c.Stage.Name] = e.ended[c.Stage.Name].plus(o.Wall, 0)
 	}
 	if c == e.active {
 		e.active = nil
 	}
+	return may
 }
 
 func (e *estimate) note() string {
@@ -77,29 +80,26 @@ func (e *estimate) left() string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var left time.Duration
-	known, unknown := 0, 0
-	for c, todo := range e.todo {
-		if !todo {
-			continue
+	known := 0
+	for c := range e.todo {
+		wall, ok := e.forecast.wall[c]
+		if ended := e.ended[c.Stage.Name]; ended.n > 0 {
+			wall, _ = ended.of()
+			ok = true
+			if c == e.active {
+				wall -= min(time.Since(e.since), wall)
+			}
 		}
-		if n := e.ended[c.Stage.Name]; n > 0 {
-			left += e.took[c.Stage.Name] / time.Duration(n)
+		if ok {
+			left += wall
 			known++
-		} else if last, ok := e.last[c]; ok {
-			left += last
-			known++
-		} else {
-			unknown++
 		}
 	}
 	if known == 0 {
 		return "time left: not known yet"
 	}
-	if e.active != nil && e.ended[e.active.Stage.Name] > 0 {
-		left -= min(time.Since(e.since), e.took[e.active.Stage.Name]/time.Duration(e.ended[e.active.Stage.Name]))
-	}
 	s := fmt.Sprintf("about %s left", about(left))
-	if unknown > known {
+	if len(e.todo)-known > known {
 		s = "at least " + s[len("about "):]
 	}
 	return s

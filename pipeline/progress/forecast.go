@@ -19,50 +19,42 @@ type Forecast struct {
 
 // Foresee returns the forecast of cells of a plan.
 func Foresee(p *plan.Plan, s *store.Store, cells []*plan.Cell) Forecast {
-	type past struct {
-		wall time.Duration
-		size int64
-	}
-	took := func(c *plan.Cell) (t past, ok bool) {
-		r := s.Latest(p.Name(c))
-		if r == nil {
-			return t, false
+	took := func(c *plan.Cell) (wall time.Duration, size int64, ok bool) {
+		last := s.Latest(p.Name(c))
+		if last == nil {
+			return 0, 0, false
 		}
 		for _, x := range append([]*plan.Cell{c}, c.Gang...) {
 			if r := s.Latest(p.Name(x)); r != nil {
 				for _, f := range r.Files {
-					t.size += f.Size
-				}
-				for _, f := range r.Files {
+					size += f.Size
 					if x.Publish[f.Name] != "" { // a copy in the workspace
-						t.size += f.Size
+						size += f.Size
 					}
 				}
 			}
 		}
-		t.wall = r.Wall
-		return t, true
+		return last.Wall, size, true
 	}
-	sum, n := map[string]past{}, map[string]int64{}
+	ended := map[string]mean{}
 	for _, c := range p.Cells {
-		if t, ok := took(c); ok && c.Trial == nil {
-			all := sum[c.Stage.Name]
-			sum[c.Stage.Name] = past{all.wall + t.wall, all.size + t.size}
-			n[c.Stage.Name]++
+		if wall, size, ok := took(c); ok && c.Trial == nil {
+			ended[c.Stage.Name] = ended[c.Stage.Name].plus(wall, size)
 		}
 	}
 	f := Forecast{wall: map[*plan.Cell]time.Duration{}}
 	for _, c := range cells {
-		t, ok := took(c)
-		if stage := c.Stage.Name; !ok && n[stage] > 0 {
-			t, ok = past{sum[stage].wall / time.Duration(n[stage]), sum[stage].size / n[stage]}, true
+		wall, size, ok := took(c)
+		if like := ended[c.Stage.Name]; !ok && like.n > 0 {
+			wall, size = like.of()
+			ok = true
 		}
 		if !ok {
 			f.unknown++
 			continue
 		}
-		f.wall[c] = t.wall
-		f.disk += t.size
+		f.wall[c] = wall
+		f.disk += size
 	}
 	return f
 }

@@ -72,7 +72,7 @@ func (l *lines) Begin(p *plan.Plan, cells []*plan.Cell) {
 		l.baseline = p.Baseline
 	}
 	f := l.foresee(cells)
-	l.estimate.begin(cells, f.wall)
+	l.estimate.begin(cells, f)
 	if text := f.String(); text != "" {
 		fmt.Fprintln(l.w, text)
 	}
