@@ -47,43 +47,6 @@ func (e entry) racy() bool { return e.Seen-max(e.Observation[mtime], e.Observati
 type statCache struct {
 	entries map[string]entry // by absolute path
 	dirty   bool
-	exact   uint64 // the device on which every change shows; 0 if none is known to be one
-}
-
-// probe returns the device of a folder, if its file system tells any two changes
-// of a file apart where it was asked in between: then nothing there is ever racy.
-// Linux has done so since 6.13, on some file systems. A clock that ticks gives
-// five changes within a tick's time two times at most. Otherwise, and where it
-// cannot find out, it returns 0.
-func probe(dir string) uint64 {
-	f, err := os.CreateTemp(dir, "probe")
-	if err != nil {
-		return 0
-	}
-	defer os.Remove(f.Name())
-	defer f.Close()
-	const tick = time.Millisecond // no kernel's is shorter
-	for range 3 {                 // it may be interrupted
-		times := map[int64]bool{}
-		start := time.Now()
-		var info fs.FileInfo
-		for range 5 {
-			if _, err = f.Write([]byte{0}); err == nil {
-				info, err = f.Stat()
-			}
-			if err != nil {
-				return 0
-			}
-			times[observation(info)[ctime]] = true
-		}
-		if time.Since(start) < tick {
-			if len(times) == 5 {
-				return deviceOf(info)
-			}
-			return 0
-		}
-	}
-	return 0
 }
 
 // load reads the cache. It only spares reading: one that is missing or damaged is
@@ -129,24 +92,14 @@ func (c *statCache) lookup(path string, info fs.FileInfo) (string, bool) {
 	return e.Digest, true
 }
 
-// shows tells whether every change of a file shows.
-func (c *statCache) shows(info fs.FileInfo) bool { return c.exact != 0 && c.exact == deviceOf(info) }
-
 func (c *statCache) remember(path string, info fs.FileInfo, digest string, seen time.Time) {
-	e := entry{observation(info), digest, seen.UnixNano()}
-	if c.shows(info) { // whatever changes it from now on will show
-		e.Seen = max(e.Seen, max(e.Observation[mtime], e.Observation[ctime])+grain)
-	}
-	c.entries[path], c.dirty = e, true
+	c.entries[path], c.dirty = entry{observation(info), digest, seen.UnixNano()}, true
 }
 
 func observation(info fs.FileInfo) Observation {
 	sys := info.Sys().(*syscall.Stat_t)
 	return Observation{info.Size(), sys.Mtim.Nano(), sys.Ctim.Nano(), int64(sys.Ino)}
 }
-
-// deviceOf returns the number of a file's device, which is not 0.
-func deviceOf(info fs.FileInfo) uint64 { return info.Sys().(*syscall.Stat_t).Dev }
 
 // buffers are for reading files, thousands of which are small.
 var buffers = sync.Pool{New: func() any { return new([1 << 17]byte) }}

@@ -132,7 +132,6 @@ func Open(dir string) (*Store, error) {
 	if err := errors.Join(cut(s.log), cut(s.detail)); err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
-	s.stats.exact = probe(aside)
 	return s, nil
 }
 
@@ -580,6 +579,7 @@ func (s *Store) Copy(f File, path string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	delete(s.stats.entries, path) // what was known of the file that stood there
 	s.due()
 	return nil
 }
@@ -599,17 +599,11 @@ func (s *Store) copy(f File, aside, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	before, err := fill(dst, src, f.Size)
-	if err = errors.Join(err, dst.Close()); err == nil {
+	if err = errors.Join(fill(dst, src, f.Size), dst.Close()); err == nil {
 		err = rename(name, path)
 	}
 	if err != nil {
 		os.Remove(name)
-		return err
-	}
-	after, err := os.Lstat(path) // renaming shows as a change
-	if err == nil {
-		s.know(path, f, before, after)
 	}
 	return err
 }
@@ -622,8 +616,8 @@ func rename(old, new string) error {
 	return nil
 }
 
-// fill copies a file, and returns what the copy looks like then.
-func fill(dst, src *os.File, size int64) (fs.FileInfo, error) {
+// fill copies a file.
+func fill(dst, src *os.File, size int64) error {
 	b := buffers.Get().(*[1 << 17]byte)
 	defer buffers.Put(b)
 	if size <= int64(len(b)) { // asking the kernel to do it takes longer
@@ -631,34 +625,20 @@ func fill(dst, src *os.File, size int64) (fs.FileInfo, error) {
 		if err == nil {
 			_, err = dst.Write(b[:size])
 		}
+		return err
+	}
+	if unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())) == nil {
+		return nil
+	}
+	for {
+		_, err := io.CopyN(dst, src, large)
+		if err == io.EOF {
+			return nil
+		}
 		if err != nil {
-			return nil, err
+			return err
 		}
-		return dst.Stat()
-	}
-	if unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())) != nil {
-		for {
-			_, err := io.CopyN(dst, src, large)
-			if err == io.EOF {
-				break
-			}
-			if err != nil {
-				return nil, err
-			}
-			startWriting(dst)
-		}
-	}
-	return dst.Stat()
-}
-
-// know notes what a file holds that was renamed to path between two looks at it.
-func (s *Store) know(path string, f File, before, after fs.FileInfo) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stats.shows(after) && os.SameFile(before, after) && before.ModTime().Equal(after.ModTime()) {
-		s.stats.remember(path, after, f.Digest, time.Now())
-	} else {
-		delete(s.stats.entries, path) // what was known of the file that stood there
+		startWriting(dst)
 	}
 }
 
