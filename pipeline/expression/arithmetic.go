@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/bits"
+	"math/big"
 	"reflect"
 	"strconv"
 	"strings"
@@ -31,16 +31,13 @@ func exact(c *conf.Config) {
 	c.Visitors = append(c.Visitors, exactVisitor{})
 }
 
-var add = operation("+", runtime.Add, func(a, b int64) bool { s := a + b; return b == 0 || (s > a) == (b > 0) })
+var add = operation("+", runtime.Add, (*big.Int).Add)
 
 // exactly are the functions by a name that no expression can spell.
 var exactly = []*builtin.Function{
 	add,
-	operation("-", runtime.Subtract, func(a, b int64) bool { d := a - b; return b == 0 || (d < a) == (b > 0) }),
-	operation("*", runtime.Multiply, func(a, b int64) bool {
-		high, low := bits.Mul64(magnitude(a), magnitude(b))
-		return high == 0 && (low <= math.MaxInt64 || low == 1<<63 && (a < 0) != (b < 0))
-	}),
+	operation("-", runtime.Subtract, (*big.Int).Sub),
+	operation("*", runtime.Multiply, (*big.Int).Mul),
 	{Name: "exact /", Types: signatures(new(func(any, any) float64)), Func: func(args ...any) (any, error) {
 		if q := runtime.Divide(args[0], args[1]); !math.IsInf(q, 0) && !math.IsNaN(q) {
 			return q, nil
@@ -89,9 +86,9 @@ var exactly = []*builtin.Function{
 	passing("mean", filled("mean")), passing("median", filled("median")), passing("min", filled("min")), passing("max", filled("max")),
 }
 
-// operation is an operator on numbers that fits tells the limits of. It does with
-// all else what expr-lang does.
-func operation(operator string, plain func(a, b any) any, fits func(a, b int64) bool) *builtin.Function {
+// operation is an operator on numbers, of which exact tells what is the result of
+// integers. It does with all else what expr-lang does.
+func operation(operator string, plain func(a, b any) any, exact func(z, a, b *big.Int) *big.Int) *builtin.Function {
 	return &builtin.Function{
 		Name: "exact " + operator,
 		Validate: func(args []reflect.Type) (reflect.Type, error) {
@@ -103,7 +100,7 @@ func operation(operator string, plain func(a, b any) any, fits func(a, b int64) 
 		Func: func(args ...any) (any, error) {
 			a, one := integer(args[0])
 			b, both := integer(args[1])
-			if one && both && !fits(a, b) {
+			if one && both && !exact(new(big.Int), big.NewInt(a), big.NewInt(b)).IsInt64() {
 				return nil, beyond("%v %s %v", args[0], operator, args[1])
 			}
 			return plain(args[0], args[1]), nil
@@ -153,13 +150,6 @@ func integer(v any) (int64, bool) {
 		return r.Int(), true
 	}
 	return 0, false
-}
-
-func magnitude(v int64) uint64 {
-	if v < 0 {
-		return -uint64(v)
-	}
-	return uint64(v)
 }
 
 func signatures(functions ...any) []reflect.Type {

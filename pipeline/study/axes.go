@@ -2,7 +2,6 @@ package study
 
 import (
 	"fmt"
-	"math/bits"
 	"reflect"
 	"slices"
 
@@ -19,28 +18,12 @@ const (
 	maxBound = 1 << 30
 )
 
-// A count is a number of cells, which may be any product.
-type count uint64
-
-func (c count) times(n count) count {
-	if high, low := bits.Mul64(uint64(c), uint64(n)); high == 0 {
-		return count(low)
-	}
-	return ^count(0)
-}
-
-func (c count) plus(n count) count {
-	if sum, carry := bits.Add64(uint64(c), uint64(n), 0); carry == 0 {
-		return count(sum)
-	}
-	return ^count(0)
-}
-
-// product is how many points axes have.
-func product(axes []Axis) count {
-	n := count(1)
+// product is how many points axes have, which may be any number: small ones are
+// exact.
+func product(axes []Axis) float64 {
+	n := 1.0
 	for _, a := range axes {
-		n = n.times(count(len(a.Values)))
+		n *= float64(len(a.Values))
 	}
 	return n
 }
@@ -48,21 +31,20 @@ func product(axes []Axis) count {
 // fits refuses a study of more cells, or pairs of them, than can be kept in mind,
 // before any of them is made. It looks at the axes only.
 func (l *loader) fits() bool {
-	total, before := count(0), len(l.errs)
+	total, before := 0.0, len(l.errs)
 	for _, st := range l.study.Stages {
-		cells := count(1)
-		for _, a := range st.Matrix {
-			if cells = cells.times(count(len(a.Values))); cells > MaxCells {
+		for i, a := range st.Matrix {
+			if product(st.Matrix[:i+1]) > MaxCells {
 				l.fail(st.axisAt(a.Name), "", "stage %q has more than %d cells", st.Name, MaxCells)
 				return false
 			}
 		}
-		if total = total.plus(cells); total > MaxCells {
+		if total += product(st.Matrix); total > MaxCells {
 			l.fail(st.axisAt(""), "", "the study has more than %d cells", MaxCells)
 			return false
 		}
 	}
-	pairs := count(0)
+	pairs := 0.0
 	for _, st := range l.study.Stages {
 		for _, w := range st.needs {
 			other := l.study.Stage(w.Text)
@@ -72,10 +54,10 @@ func (l *loader) fits() bool {
 			each := l.started(other)
 			for _, a := range other.Matrix {
 				if st.axis(a.Name) != nil {
-					each /= max(count(len(a.Values)), 1)
+					each /= max(float64(len(a.Values)), 1)
 				}
 			}
-			if pairs = pairs.plus(l.started(st).times(each)); pairs > maxPairs {
+			if pairs += l.started(st) * each; pairs > maxPairs {
 				l.fail(w.At, fmt.Sprintf("give both stages the axis on which their cells belong together, or gather those of %q in a stage between", w.Text),
 					"stage %q needs %q: more than %d pairs of cells", st.Name, w.Text, maxPairs)
 				return false
@@ -99,15 +81,15 @@ func (st *Stage) axisAt(name string) *source.Node {
 }
 
 // started is how many cells a stage has: of a background stage, one in each trial.
-func (l *loader) started(st *Stage) count {
+func (l *loader) started(st *Stage) float64 {
 	if !st.Background {
 		return product(st.Matrix)
 	}
-	n := count(0)
+	n := 0.0
 	for _, other := range l.study.Stages {
 		for _, w := range other.during {
 			if w.Text == st.Name {
-				n = n.plus(product(other.Matrix))
+				n += product(other.Matrix)
 			}
 		}
 	}
