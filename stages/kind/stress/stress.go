@@ -83,7 +83,7 @@ type With struct {
 	Direction   string        `json:"direction" enum:"h2d,d2h,both,d2d,h2h" doc:"mode load: host to device, device to host, or both at once; d2d and h2h copy within the device's or the host's memory and leave the link idle"`
 	Memory      string        `json:"memory" enum:"pinned,pageable" doc:"page-locked or pageable host memory"`
 	Rate        unit.Rate     `json:"rate" doc:"mode load: what all threads together are held to, such as 2GB/s or 50% of capacity; max is no limit"`
-	Policy      guard.Policy  `json:"policy,omitzero" doc:"mode load: how copies are let onto the link, such as {window: {chunk: 2MiB, streams: 2}}, or the text window/2MiB/streams:2: none, chunks, window, rate, duty or loop; its streams and chunks take the place of threads, block and outstanding"`
+	Policy      guard.Policy  `json:"policy,omitzero" doc:"mode load: how copies are let onto the link: none, chunks, window, rate, duty or loop, as in {window: {chunk: 2MiB, streams: 2}} or the text window/2MiB/streams:2. Its streams and chunks take the place of threads, block and outstanding"`
 	Sharing     string        `json:"sharing" enum:"separate,process,mps" doc:"mode load: threads in a process of their own, in the inference's process and GPU context, or in one of their own that shares the GPU through NVIDIA's MPS, whose daemon is the trial's own"`
 	Calls       int           `json:"calls,omitempty" min:"0" max:"33554432" doc:"mode load: copies that each thread makes in each direction, such as 300; 0: until its trial ends"`
 	Settle      unit.Duration `json:"settle" doc:"how long a load may take to become steady"`
