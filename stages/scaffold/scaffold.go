@@ -1,5 +1,5 @@
-// Package scaffold writes the beginnings of studies and models: commented files
-// that work as they are, to be changed from there.
+// Package scaffold writes the beginnings of studies, models, machines and notebooks:
+// commented files that work as they are, to be changed from there.
 package scaffold
 
 import (
@@ -30,23 +30,27 @@ var machineText string
 //go:embed model.yaml.tmpl
 var modelText string
 
+//go:embed notebook.go.tmpl
+var notebookText string
+
 var (
 	studyTemplate   = template.Must(template.New("study").Funcs(functions).Parse(studyText))
 	machineTemplate = template.Must(template.New("machine").Funcs(functions).Parse(machineText))
 	modelTemplate   = template.Must(template.New("model").Funcs(functions).Parse(modelText))
+	bookTemplate    = template.Must(template.New("notebook").Delims("[[", "]]").Parse(notebookText))
 	functions       = template.FuncMap{"flow": model.Flow}
 )
 
-// Command returns `new`, with study, model and machine. Each prints the path of the file
-// that it wrote, which must not exist before.
+// Command returns `new`, with study, model, machine and notebook. Each prints the path
+// of the file that it wrote, which must not exist before.
 func Command() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "new",
-		Short: "Begin a study, a model or a machine: a commented file that works as it is",
+		Short: "Begin a study, a model, a machine or a notebook: a commented file that works as it is",
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(studyCommand(), modelCommand(), machineCommand())
+	c.AddCommand(studyCommand(), modelCommand(), machineCommand(), notebookCommand())
 	return c
 }
 
@@ -169,6 +173,40 @@ func modelCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&name, "name", "", "`name` of the model (default: the file's)")
 	return c
+}
+
+func notebookCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "notebook NAME",
+		Short: "Write notebooks/NAME/main.go: a table and a figure of a recording",
+		Example: `  barograph new notebook mine
+  barograph notebook run mine --data data/paper/host -o results/mine`,
+		Args:         cobra.ExactArgs(1),
+		SilenceUsage: true,
+		RunE: func(c *cobra.Command, args []string) error {
+			name := args[0]
+			if !validName.MatchString(name) {
+				return cell.Usage(cell.Hint(fmt.Errorf("new notebook: %q is no name of a notebook", name), "use letters, digits, - and _"))
+			}
+			root, err := command.Workspace(c)
+			if err != nil {
+				return err
+			}
+			dir := filepath.Join("notebooks", name)
+			if _, err := os.Lstat(filepath.Join(root, dir)); err == nil { // such as nb, which is no notebook
+				return cell.Usage(cell.Hint(fmt.Errorf("new notebook: %s exists", dir), "choose another name"))
+			}
+			data := "data/STUDY/MACHINE"
+			if recorded, err := filepath.Glob(filepath.Join(root, "data", "*", "*", "samples.csv*")); err == nil && len(recorded) > 0 {
+				if rel, err := filepath.Rel(root, filepath.Dir(recorded[0])); err == nil {
+					data = filepath.ToSlash(rel)
+				}
+			}
+			return write(c, root, filepath.Join(dir, "main.go"), bookTemplate, struct{ Name, Title, Stage, Data string }{
+				name, strings.ToUpper(name[:1]) + name[1:], strings.ToLower(name), data,
+			})
+		},
+	}
 }
 
 // inWorkspace returns a path, relative to the current folder, as files name it:
