@@ -168,5 +168,3 @@ func lockable(string) (found, hint string, err error) {
 	}
 	return unit.Size(r.Cur).String(), "page-locked buffers may need more: ulimit -l unlimited", nil
 }
-
-func gib(bytes int64) string { return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30)) }

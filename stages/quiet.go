@@ -94,3 +94,5 @@ func quiet() []cell.Check {
 		{Name: "quiet GPU", Disturbed: busyGPU},
 	}
 }
+
+func gib(bytes int64) string { return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30)) }
