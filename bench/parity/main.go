@@ -89,7 +89,7 @@ type bench struct {
 	model   *model.Config
 	file    string
 	python  string // PYTHONPATH
-	placed  placed
+	placed  placement
 	version string // of Python's onnxruntime
 }
 

@@ -20,14 +20,14 @@ var script string
 // asPlayer makes this program be our side.
 const asPlayer = "BAROGRAPH_PARITY_PLAYER"
 
-// A job is what our side is told first; a placed is what it answers.
+// A job is what our side is told first; a placement is what it answers.
 type job struct {
 	Root string
 	With infer.With
 	Seed uint64
 }
 
-type placed struct {
+type placement struct {
 	Library string
 	Threads int
 	CPUs    []int
@@ -49,7 +49,7 @@ func play(ctx context.Context, in io.Reader, out io.Writer) (err error) {
 	if _, err := h.Time(ctx, j.With.Warmup, nil); err != nil {
 		return err
 	}
-	if err := answers.Encode(placed{h.About.Library, h.About.Threads, h.About.CPUs}); err != nil {
+	if err := answers.Encode(placement{h.About.Library, h.About.Threads, h.About.CPUs}); err != nil {
 		return err
 	}
 	for {

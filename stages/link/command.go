@@ -64,7 +64,7 @@ func measureStudy(c *cobra.Command, root, machine string, asJSON bool) error {
 	if err != nil {
 		var ended *exec.ExitError
 		if errors.As(err, &ended) {
-			return stopped{errors.New("the link was not measured"), max(1, ended.ExitCode())}
+			return statusError{errors.New("the link was not measured"), max(1, ended.ExitCode())}
 		}
 		return fmt.Errorf("measure the link: %w", err)
 	}
@@ -85,18 +85,18 @@ func measureStudy(c *cobra.Command, root, machine string, asJSON bool) error {
 		err = card.Text(c.OutOrStdout())
 	}
 	if err == nil && len(card.Invalid) > 0 {
-		err = stopped{fmt.Errorf("INVALID: %s", strings.Join(card.Invalid, "; ")), 3}
+		err = statusError{fmt.Errorf("INVALID: %s", strings.Join(card.Invalid, "; ")), 3}
 	}
 	return err
 }
 
-// A stopped command ends with a status of its own.
-type stopped struct {
+// A statusError ends the command with a status of its own.
+type statusError struct {
 	error
 	status int
 }
 
-func (s stopped) ExitStatus() int { return s.status }
+func (s statusError) ExitStatus() int { return s.status }
 
 func drawCommand() *cobra.Command {
 	return &cobra.Command{

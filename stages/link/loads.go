@@ -69,7 +69,7 @@ func (m *machine) time(c device.Call, latencies []int64, limit time.Duration) ([
 	return m.probe.Time(c, latencies, limit)
 }
 
-func (m *machine) alone(ctx context.Context, l loading) (float64, error) {
+func (m *machine) alone(ctx context.Context, l directedLoad) (float64, error) {
 	load := device.Load{Threads: l.Threads, Block: l.Block, Outstanding: l.Outstanding, Directions: []device.Direction{l.direction}}
 	if err := m.device.Fit(load); err != nil {
 		return 0, err
@@ -116,7 +116,7 @@ func calibrated(r *result.Stress) map[string]Estimate {
 	return found
 }
 
-func (m *machine) beside(ctx context.Context, l loading, f func() error) (each []float64, err error) {
+func (m *machine) beside(ctx context.Context, l directedLoad, f func() error) (each []float64, err error) {
 	w := stress.Kind().With().(*stress.With)
 	w.Threads, w.Block, w.Outstanding, w.Direction, w.Settle = l.Threads, unit.Size(l.Block), l.Outstanding, l.direction.String(), unit.Duration(2*time.Second)
 	if m.name == "host" { // where a CPU has one copy in flight

@@ -14,13 +14,13 @@ import (
 	"barograph/stages/stats"
 )
 
-// A loading is a load in a direction.
-type loading struct {
+// A directedLoad is a load in a direction.
+type directedLoad struct {
 	Load
 	direction device.Direction
 }
 
-func (l loading) String() string {
+func (l directedLoad) String() string {
 	return fmt.Sprintf("%v, %d x %d x %d of %v", l.direction, l.Processes, l.Threads, l.Outstanding, unit.Size(l.Block))
 }
 
@@ -30,9 +30,9 @@ type rig interface {
 	// capacity is a study's calibration.
 	capacity(ctx context.Context) (map[string]Estimate, error)
 	// alone returns the bandwidth of a load without victim, in this process.
-	alone(ctx context.Context, l loading) (float64, error)
+	alone(ctx context.Context, l directedLoad) (float64, error)
 	// beside keeps a load up while f runs, and returns the bandwidth of each process.
-	beside(ctx context.Context, l loading, f func() error) ([]float64, error)
+	beside(ctx context.Context, l directedLoad, f func() error) ([]float64, error)
 	// time makes and times a victim's calls beside whatever load there is.
 	time(c device.Call, latencies []int64, limit time.Duration) ([]int64, error)
 }
@@ -51,7 +51,7 @@ const (
 
 // A sample is one timed call, and beside what it was made.
 type sample struct {
-	loading
+	directedLoad
 	call    device.Call
 	latency int64
 }
@@ -70,7 +70,7 @@ type measurement struct {
 	card    *Card
 	say     func(string)
 	samples []sample
-	now     loading // beside which calls are made
+	now     directedLoad // beside which calls are made
 }
 
 // measure fills in what a card says of the link.
@@ -110,10 +110,10 @@ func (m *measurement) calls(c device.Call, n int) ([]int64, error) {
 }
 
 // beside measures beside a load.
-func (m *measurement) beside(ctx context.Context, l loading, f func() error) ([]float64, error) {
+func (m *measurement) beside(ctx context.Context, l directedLoad, f func() error) ([]float64, error) {
 	m.say("beside " + l.String())
 	m.now = l
-	defer func() { m.now = loading{} }()
+	defer func() { m.now = directedLoad{} }()
 	return m.rig.beside(ctx, l, f)
 }
 
@@ -171,7 +171,7 @@ func (m *measurement) way(ctx context.Context, d device.Direction, w *Way) error
 	var one int64 // median wait beside one load
 	for i, l := range full {
 		var waits []int64
-		each, err := m.beside(ctx, loading{l, d}, func() (err error) {
+		each, err := m.beside(ctx, directedLoad{l, d}, func() (err error) {
 			if waits, err = m.calls(small, 150); err != nil {
 				return err
 			}
@@ -201,7 +201,7 @@ func (m *measurement) way(ctx context.Context, d device.Direction, w *Way) error
 	for _, block := range []int64{fullBlock, largeBlock} {
 		l := Load{1, 1, 1, block}
 		var s Step
-		each, err := m.beside(ctx, loading{l, d}, func() error {
+		each, err := m.beside(ctx, directedLoad{l, d}, func() error {
 			waits, err := m.calls(victim, 300)
 			if err == nil {
 				s = step(l, victim, waits)
@@ -284,7 +284,7 @@ func (m *measurement) flight(ctx context.Context, d device.Direction, f *Flight)
 		depths []int
 	}{{256 << 10, []int{1, 2, 4}}, {1 << 20, []int{1, 2, 4}}, {fullBlock, []int{1, 2, 3, 4, 8}}, {largeBlock, []int{1, 2}}} {
 		for _, n := range x.depths {
-			v, err := m.rig.alone(ctx, loading{Load{1, 1, n, x.block}, d})
+			v, err := m.rig.alone(ctx, directedLoad{Load{1, 1, n, x.block}, d})
 			if err != nil {
 				return err
 			}

@@ -33,7 +33,7 @@ func (s *simulation) capacity(context.Context) (map[string]Estimate, error) {
 	return found, nil
 }
 
-func (s *simulation) load(l loading) ([]cell.Input, error) {
+func (s *simulation) load(l directedLoad) ([]cell.Input, error) {
 	w := stress.Kind().With().(*stress.With)
 	w.Threads, w.Block, w.Outstanding, w.Direction = l.Threads, unit.Size(l.Block), l.Outstanding, l.direction.String()
 	with, err := json.Marshal(w)
@@ -64,7 +64,7 @@ func (s *simulation) carried(gang []cell.Input) (each []float64, err error) {
 	return each, nil
 }
 
-func (s *simulation) alone(ctx context.Context, l loading) (float64, error) {
+func (s *simulation) alone(ctx context.Context, l directedLoad) (float64, error) {
 	gang, err := s.load(l)
 	if err != nil {
 		return 0, err
@@ -73,7 +73,7 @@ func (s *simulation) alone(ctx context.Context, l loading) (float64, error) {
 	return mean(each), err
 }
 
-func (s *simulation) beside(ctx context.Context, l loading, f func() error) (each []float64, err error) {
+func (s *simulation) beside(ctx context.Context, l directedLoad, f func() error) (each []float64, err error) {
 	if s.gang, err = s.load(l); err != nil {
 		return nil, err
 	}

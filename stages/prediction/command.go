@@ -30,8 +30,8 @@ import (
 // study is the one that measures a model without load.
 var study = filepath.Join("configs", "predict.yaml")
 
-// An asked prediction, as the command line has it.
-type asked struct {
+// A request is for a prediction, as the command line has it.
+type request struct {
 	card, machine, samples string
 	condition              Condition
 	share, block           string
@@ -48,7 +48,7 @@ type asked struct {
 
 // Command returns `predict`.
 func Command() *cobra.Command {
-	var a asked
+	var a request
 	c := &cobra.Command{
 		Use:   "predict MODEL",
 		Short: "Predict a model's latency beside a load, from the machine's link card",
@@ -132,7 +132,7 @@ type report struct {
 	Doubts  []string `json:"doubts,omitempty"`
 }
 
-func (a *asked) predict(c *cobra.Command, root, name string) (*report, error) {
+func (a *request) predict(c *cobra.Command, root, name string) (*report, error) {
 	if err := a.read(); err != nil {
 		return nil, cell.Usage(err)
 	}
@@ -156,7 +156,7 @@ func (a *asked) predict(c *cobra.Command, root, name string) (*report, error) {
 	if a.condition.Due, err = w.Schedule(root, 1); err != nil {
 		return nil, cell.Usage(err)
 	}
-	x, err := ReadLearned(root, cmp.Or(a.learned, m.Name))
+	x, err := ReadLesson(root, cmp.Or(a.learned, m.Name))
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +180,7 @@ func (a *asked) predict(c *cobra.Command, root, name string) (*report, error) {
 }
 
 // read reads what flags hold as text.
-func (a *asked) read() error {
+func (a *request) read() error {
 	rate, err := unit.ParseRate(a.share)
 	share := rate.Share
 	if err == nil && rate == (unit.Rate{}) { // max
@@ -217,7 +217,7 @@ func (a *asked) read() error {
 const unknownTurn = "500us..4ms"
 
 // link finds what is known of the link.
-func (a *asked) link(root string) (m *Machine, from string, err error) {
+func (a *request) link(root string) (m *Machine, from string, err error) {
 	switch {
 	case a.card == "" && a.machine == "":
 		return nil, "", cell.Hint(errors.New("no machine to predict for"), "name its link card with --link, or the machine with --machine")
@@ -301,13 +301,13 @@ func fromMachine(root, name string) (*Machine, error) {
 }
 
 // own finds or assumes what calls take without load.
-func (a *asked) own(root, name, machine string) (*Own, error) {
+func (a *request) own(root, name, machine string) (*Baseline, error) {
 	if a.compute > 0 {
 		in, out, err := Transfers(root, name, max(1, a.batch), cmp.Or(a.sequence, 128), nil)
 		if err != nil {
 			return nil, err
 		}
-		return &Own{Model: name, In: in, Out: out, Calls: [][]int64{{int64(a.compute)}}}, nil
+		return &Baseline{Model: name, In: in, Out: out, Calls: [][]int64{{int64(a.compute)}}}, nil
 	}
 	own, err := Find(root, machine, name, a.samples, a.batch, a.sequence)
 	if err == nil && own == nil {
@@ -318,7 +318,7 @@ func (a *asked) own(root, name, machine string) (*Own, error) {
 }
 
 // measureAlone has this program run the study that measures a model without load.
-func (a *asked) measureAlone(c *cobra.Command, root, name, machine string) error {
+func (a *request) measureAlone(c *cobra.Command, root, name, machine string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -452,7 +452,7 @@ func score(root, path string, card *link.Card, learned string) ([]*Score, error)
 		return nil, err
 	}
 	if learned != "" && learned != card.Machine {
-		x, err := ReadLearned(root, learned)
+		x, err := ReadLesson(root, learned)
 		if err != nil {
 			return nil, err
 		}

@@ -15,9 +15,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Learned is what a machine's recordings teach beyond its card, and by how much
+// A Lesson is what a machine's recordings teach beyond its card, and by how much
 // predictions of them err, each of a model or a load that was left out.
-type Learned struct {
+type Lesson struct {
 	Machine    string     `json:"machine"`
 	From       []string   `json:"from"` // recordings
 	Card       string     `json:"card"` // that predictions were made from
@@ -28,14 +28,14 @@ type Learned struct {
 }
 
 // Unlearned is for a machine without recordings.
-var Unlearned = &Learned{Parameters: Parameters{Late: 15e3}}
+var Unlearned = &Lesson{Parameters: Parameters{Late: 15e3}}
 
 // File returns where a machine's is kept, relative to the workspace.
 func File(machine string) string { return filepath.Join("data", "twin", machine+".json") }
 
-// ReadLearned reads what is kept for a machine; [Unlearned] where nothing is.
-func ReadLearned(root, machine string) (*Learned, error) {
-	x := &Learned{}
+// ReadLesson reads what is kept for a machine; [Unlearned] where nothing is.
+func ReadLesson(root, machine string) (*Lesson, error) {
+	x := &Lesson{}
 	err := result.Read(filepath.Join(root, File(machine)), x)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Unlearned, nil
@@ -48,7 +48,7 @@ const missed = 0.05 // of measured points on either side of an interval
 // errors bounds the logarithm of measured over predicted, by quantile: the interval
 // that nine in ten of another such point fall into, if points may be exchanged for one
 // another (Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005).
-func (x *Learned) errors(c *Condition) (bounds [3][2]float64, doubts []string) {
+func (x *Lesson) errors(c *Condition) (bounds [3][2]float64, doubts []string) {
 	of, ok := x.Errors[c.Class()]
 	if !ok {
 		return bounds, []string{"no recording of this machine tells how far predictions err (" + c.Class() + "): the interval holds what the simulation varies, and no more"}

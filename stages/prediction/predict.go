@@ -5,7 +5,7 @@
 //
 // What a card does not say, such as by how much a full link holds up a request's
 // commands, is learned from a machine's recordings, which also say by how much
-// predictions err there ([Learned]).
+// predictions err there ([Lesson]).
 package prediction
 
 import (
@@ -47,8 +47,8 @@ func (c *Condition) Class() string {
 	return "below a full link"
 }
 
-// Own is what a model's calls take without load.
-type Own struct {
+// A Baseline is what a model's calls take without load.
+type Baseline struct {
 	Model           string
 	Batch, Sequence int
 	In, Out         []int64   // bytes of each copy of a call
@@ -57,10 +57,10 @@ type Own struct {
 }
 
 // Quantile is of the own latencies, replicates together, in nanoseconds.
-func (o *Own) Quantile(q float64) float64 { return quantile(pooled(o.Calls), q) }
+func (o *Baseline) Quantile(q float64) float64 { return quantile(pooled(o.Calls), q) }
 
 // fits tells whether the calls were of a batch and a sequence; 0 asks for none.
-func (o *Own) fits(batch, sequence int) bool {
+func (o *Baseline) fits(batch, sequence int) bool {
 	return (batch == 0 || o.Batch == batch) && (sequence == 0 || o.Sequence == sequence)
 }
 
@@ -111,7 +111,7 @@ type Prediction struct {
 
 // Predict simulates a model beside a load on a machine. The same arguments give the
 // same prediction.
-func Predict(m *Machine, o *Own, c *Condition, x *Learned) (*Prediction, error) {
+func Predict(m *Machine, o *Baseline, c *Condition, x *Lesson) (*Prediction, error) {
 	if len(o.Calls) == 0 {
 		return nil, errors.New("predict: no calls without load")
 	}
@@ -191,7 +191,7 @@ func (m *Machine) loads(c *Condition, x *Parameters) ([]twin.Load, error) {
 }
 
 // simulate returns the latencies of one replicate.
-func (m *Machine) simulate(o *Own, c *Condition, x *Parameters, draw int) ([]int64, error) {
+func (m *Machine) simulate(o *Baseline, c *Condition, x *Parameters, draw int) ([]int64, error) {
 	loads, err := m.loads(c, x)
 	if err != nil {
 		return nil, err

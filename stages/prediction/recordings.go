@@ -19,7 +19,7 @@ import (
 // A Case is what was measured of a model beside one load.
 type Case struct {
 	Study     string
-	Own       *Own
+	Own       *Baseline
 	Condition Condition
 	Calls     [][]int64 // by replicate
 }
@@ -32,7 +32,7 @@ func (c *Case) load() string {
 
 // Read reads a recording: every model without load, and every case beside one.
 // Where only is set, other models are passed over.
-func Read(root, dir, only string) (owns []*Own, cases []*Case, err error) {
+func Read(root, dir, only string) (owns []*Baseline, cases []*Case, err error) {
 	run, err := recording.ReadRun(filepath.Join(dir, record.Run))
 	if err != nil {
 		return nil, nil, err
@@ -41,7 +41,7 @@ func Read(root, dir, only string) (owns []*Own, cases []*Case, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	byModel, byLoad := map[string]*Own{}, map[string]*Case{}
+	byModel, byLoad := map[string]*Baseline{}, map[string]*Case{}
 	for _, t := range run.Trials {
 		if t.Infer.Calls > len(latencies) {
 			return nil, nil, fmt.Errorf("read %s: fewer samples than the trials in %s made", dir, record.Run)
@@ -65,7 +65,7 @@ func Read(root, dir, only string) (owns []*Own, cases []*Case, err error) {
 		name := fmt.Sprintf("%s %d %d %v %s %v", t.Infer.Model, t.Infer.Batch, t.Infer.Sequence, t.Infer.Dims, t.Infer.Arrivals, mps)
 		own := byModel[name]
 		if own == nil {
-			own = &Own{Model: t.Infer.Model, Batch: t.Infer.Batch, Sequence: t.Infer.Sequence, From: dir}
+			own = &Baseline{Model: t.Infer.Model, Batch: t.Infer.Batch, Sequence: t.Infer.Sequence, From: dir}
 			own.In, own.Out = transfers(root, t)
 			byModel[name] = own
 			owns = append(owns, own)
@@ -91,7 +91,7 @@ func Read(root, dir, only string) (owns []*Own, cases []*Case, err error) {
 	if len(latencies) > 0 {
 		return nil, nil, fmt.Errorf("read %s: %d samples more than the trials in %s made", dir, len(latencies), record.Run)
 	}
-	owns = slices.DeleteFunc(owns, func(o *Own) bool { return len(o.Calls) == 0 })
+	owns = slices.DeleteFunc(owns, func(o *Baseline) bool { return len(o.Calls) == 0 })
 	cases = slices.DeleteFunc(cases, func(c *Case) bool { return len(c.Own.Calls) == 0 })
 	return owns, cases, nil
 }
@@ -138,7 +138,7 @@ func latencies(dir string) ([]int64, error) {
 // Find returns the calls without load of a model on a machine, of the recording that
 // was named or else the first below data, or else below results, that has it: that of
 // the study models before others.
-func Find(root, machine, name, dir string, batch, sequence int) (*Own, error) {
+func Find(root, machine, name, dir string, batch, sequence int) (*Baseline, error) {
 	dirs := []string{dir}
 	if dir == "" {
 		var all []string

@@ -50,10 +50,10 @@ const Unseen = "turns"
 // models without every case of its model, any other without every case beside the same
 // load, and those of the study Unseen without that study. It returns what all but the
 // last teach.
-func ScoreAll(card *link.Card, root string, dirs []string) ([]*Score, *Learned, error) {
+func ScoreAll(card *link.Card, root string, dirs []string) ([]*Score, *Lesson, error) {
 	var cases []*Case
 	m := FromCard(card, false)
-	x := &Learned{Machine: m.Name, Errors: map[string][3][]float64{}}
+	x := &Lesson{Machine: m.Name, Errors: map[string][3][]float64{}}
 	for _, dir := range dirs {
 		_, of, err := Read(root, dir, "")
 		if err != nil {
@@ -99,13 +99,13 @@ func ScoreAll(card *link.Card, root string, dirs []string) ([]*Score, *Learned, 
 			}
 		}
 		scores[i] = s
-		g.Go(func() error { return s.predict(of, &Learned{Parameters: f.fit(like[i])}) })
+		g.Go(func() error { return s.predict(of, &Lesson{Parameters: f.fit(like[i])}) })
 	}
 	if err := g.Wait(); err != nil {
 		return nil, nil, err
 	}
 	for i, s := range scores { // intervals, from how far the others err
-		others := &Learned{Errors: map[string][3][]float64{}}
+		others := &Lesson{Errors: map[string][3][]float64{}}
 		for _, o := range scores {
 			if !like[i](o.Case) && o.Study != Unseen {
 				others.add(o)
@@ -128,7 +128,7 @@ func ScoreAll(card *link.Card, root string, dirs []string) ([]*Score, *Learned, 
 
 // ScoreTransfer predicts every case of recordings by what another machine's recordings
 // teach: of this machine it takes the card, and calls without load.
-func ScoreTransfer(card *link.Card, root string, dirs []string, x *Learned) (scores []*Score, err error) {
+func ScoreTransfer(card *link.Card, root string, dirs []string, x *Lesson) (scores []*Score, err error) {
 	m, mps := FromCard(card, false), FromCard(card, true)
 	for _, dir := range dirs {
 		_, cases, err := Read(root, dir, "")
@@ -152,7 +152,7 @@ func ScoreTransfer(card *link.Card, root string, dirs []string, x *Learned) (sco
 	return scores, g.Wait()
 }
 
-func (s *Score) predict(m *Machine, x *Learned) (err error) {
+func (s *Score) predict(m *Machine, x *Lesson) (err error) {
 	if s.Prediction, err = Predict(m, s.Own, &s.Condition, x); err != nil {
 		return fmt.Errorf("%s, %s beside %s: %w", s.Study, s.Own.Model, s.load(), err)
 	}
@@ -178,7 +178,7 @@ func (m *Machine) capacity(c *Condition) float64 {
 	return m.Capacity[0] + m.Capacity[1]
 }
 
-func (x *Learned) add(s *Score) {
+func (x *Lesson) add(s *Score) {
 	of := x.Errors[s.Condition.Class()]
 	for i := range of {
 		of[i] = append(of[i], math.Round(1e5*math.Log(s.Measured[i]/s.Prediction.Estimates[i].Value))/1e5)
@@ -186,7 +186,7 @@ func (x *Learned) add(s *Score) {
 	x.Errors[s.Condition.Class()] = of
 }
 
-func (x *Learned) sort() {
+func (x *Lesson) sort() {
 	for _, of := range x.Errors {
 		for _, e := range of {
 			slices.Sort(e)

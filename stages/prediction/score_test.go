@@ -18,8 +18,8 @@ import (
 const root = "../.."
 
 // theCard is the one that what is kept was made from.
-func theCard() (*link.Card, *Learned, error) {
-	x, err := ReadLearned(root, "h100")
+func theCard() (*link.Card, *Lesson, error) {
+	x, err := ReadLesson(root, "h100")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -27,7 +27,7 @@ func theCard() (*link.Card, *Learned, error) {
 	return card, x, err
 }
 
-var scored = sync.OnceValues(func() ([]*Score, *Learned) {
+var scored = sync.OnceValues(func() ([]*Score, *Lesson) {
 	card, kept, err := theCard()
 	if err != nil {
 		panic(err)
@@ -183,8 +183,8 @@ func TestFromCard(t *testing.T) {
 }
 
 // own is a model with an output and three inputs of the size given.
-func own(ms float64, in int64) *Own {
-	return &Own{Model: "m", In: []int64{in, in, in}, Out: []int64{4096}, Calls: [][]int64{{int64(ms * 1e6)}}, From: "here"}
+func own(ms float64, in int64) *Baseline {
+	return &Baseline{Model: "m", In: []int64{in, in, in}, Out: []int64{4096}, Calls: [][]int64{{int64(ms * 1e6)}}, From: "here"}
 }
 
 func TestPredict(t *testing.T) {
@@ -196,7 +196,7 @@ func TestPredict(t *testing.T) {
 	full := Condition{Direction: "d2h", Share: 1, Loads: 1, Threads: 4, Outstanding: 1, Block: 16 << 20, Arrivals: "closed"}
 	with := func(change func(*Condition)) *Condition { c := full; change(&c); return &c }
 	for name, tt := range map[string]struct {
-		own       *Own
+		own       *Baseline
 		condition *Condition
 		p50       float64 // ms
 	}{
@@ -232,7 +232,7 @@ func TestPredict(t *testing.T) {
 // too few to tell.
 func TestErrors(t *testing.T) {
 	c := &Condition{Direction: "d2h", Share: 1, Loads: 1, Threads: 2, Outstanding: 1, Arrivals: "closed"}
-	x := &Learned{Errors: map[string][3][]float64{}}
+	x := &Lesson{Errors: map[string][3][]float64{}}
 	for i := range 39 {
 		of := x.Errors[c.Class()]
 		for q := range of {
@@ -265,7 +265,7 @@ func ExamplePredict() {
 		fmt.Println(err)
 		return
 	}
-	model := &Own{Model: "a model", In: []int64{1024}, Out: []int64{400_000}, Calls: [][]int64{{1_250_000}}, From: "a recording"}
+	model := &Baseline{Model: "a model", In: []int64{1024}, Out: []int64{400_000}, Calls: [][]int64{{1_250_000}}, From: "a recording"}
 	load := &Condition{Direction: "d2h", Share: 1, Loads: 1, Threads: 4, Outstanding: 1, Block: 16 << 20, Arrivals: "closed"}
 	p, err := Predict(FromCard(card, false), model, load, Unlearned)
 	if err != nil {

@@ -182,11 +182,11 @@ func (s *source) length(block []byte) float64 {
 // looks is into how many places of a file to look for the length of its lines.
 const looks = 16
 
-// inflated is a decompressed text. Where that ends early it says so, which is not
-// the end of a file.
-type inflated struct{ from io.Reader }
+// An inflater reads a decompressed text. Where that ends early it says so, which is
+// not the end of a file.
+type inflater struct{ from io.Reader }
 
-func (z inflated) Read(b []byte) (int, error) {
+func (z inflater) Read(b []byte) (int, error) {
 	n, err := z.from.Read(b)
 	if err != nil && err != io.EOF {
 		err = fmt.Errorf("decompress: %v", err)
@@ -217,7 +217,7 @@ func decompress(r io.Reader) (*source, error) {
 		if err != nil {
 			return nil, fmt.Errorf("decompress: %w", err)
 		}
-		s.Reader = inflated{z}
+		s.Reader = inflater{z}
 	}
 	return s, nil
 }

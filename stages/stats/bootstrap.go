@@ -194,7 +194,7 @@ type resampler struct {
 	// Of Harrell and Davis's deciles only.
 	origin []int32 // the replicate of each of all
 	upTo   []int   // for each of all, how many of the resample are at most it
-	beta   map[size]*cumulated
+	beta   map[size]*cumulation
 }
 
 func newResampler(replicates [][]int64, q float64, b Bootstrap) (*resampler, error) {

@@ -165,14 +165,14 @@ func (s *resampler) harrellDavis(q float64) float64 {
 	return sum
 }
 
-// A cumulated weight of the first k order statistics, for k from first to last;
-// 0 before and 1 after.
-type cumulated struct {
+// A cumulation is the weight of the first k order statistics, for k from first to
+// last; 0 before and 1 after.
+type cumulation struct {
 	first, last int
 	weight      []float64
 }
 
-func (c *cumulated) at(k int) float64 {
+func (c *cumulation) at(k int) float64 {
 	switch {
 	case k <= c.first:
 		return 0
@@ -188,18 +188,18 @@ type size struct {
 }
 
 // weights returns the beta distribution that weights order statistics.
-func (s *resampler) weights(q float64, total int) *cumulated {
+func (s *resampler) weights(q float64, total int) *cumulation {
 	if w := s.beta[size{q, total}]; w != nil {
 		return w
 	}
 	n := float64(total)
-	w := &cumulated{}
+	w := &cumulation{}
 	w.first, w.last = reach(q, n)
 	for k := w.first; k <= w.last; k++ {
 		w.weight = append(w.weight, mathext.RegIncBeta((n+1)*q, (n+1)*(1-q), float64(k)/n))
 	}
 	if s.beta == nil {
-		s.beta = map[size]*cumulated{}
+		s.beta = map[size]*cumulation{}
 	}
 	s.beta[size{q, total}] = w
 	return w

@@ -48,8 +48,8 @@ type simulation struct {
 	now     int64
 	engines [device.NumDirections]engine
 	streams []stream
-	loads   []loading
-	service *serving
+	loads   []loadProgress
+	service *serviceProgress
 	queue   events
 	order   uint64
 	over    bool
@@ -240,8 +240,8 @@ func (s *simulation) finish(d device.Direction) {
 	}
 }
 
-// A loading is a load with what it has done.
-type loading struct {
+// A loadProgress is a load with what it has done.
+type loadProgress struct {
 	*Load
 	pace    guard.Bucket
 	made    []int // copies, of each stream from first on
@@ -254,7 +254,7 @@ func (s *simulation) add(load *Load) {
 	if share == 0 {
 		share = 1
 	}
-	l := loading{Load: load, pace: guard.NewBucket(load.Rate, load.Block), first: int32(len(s.streams))}
+	l := loadProgress{Load: load, pace: guard.NewBucket(load.Rate, load.Block), first: int32(len(s.streams))}
 	for _, d := range load.Directions {
 		for i, both := range []bool{false, true} {
 			l.lengths[d][i] = s.link.length(d, load.Block, share, both) + load.Overhead
@@ -343,8 +343,8 @@ func (s *simulation) copied(id int32, c device.Copy) {
 	s.at(s.now+gap, going, id)
 }
 
-// A serving is a service with the request that it is at.
-type serving struct {
+// A serviceProgress is a service with the request that it is at.
+type serviceProgress struct {
 	*Service
 	streams   [2]int32 // of inputs and outputs
 	n         int      // requests answered
@@ -365,8 +365,8 @@ const (
 	outputs
 )
 
-func newServing(s *simulation, service *Service) *serving {
-	v := &serving{Service: service}
+func newServing(s *simulation, service *Service) *serviceProgress {
+	v := &serviceProgress{Service: service}
 	for i, d := range []device.Direction{device.H2D, device.D2H} {
 		process := service.Process
 		if s.engines[d].turn == 0 {
@@ -391,7 +391,7 @@ func newServing(s *simulation, service *Service) *serving {
 }
 
 // request sends the request's commands and inputs.
-func (v *serving) request(s *simulation) {
+func (v *serviceProgress) request(s *simulation) {
 	v.begun, v.phase = s.now, inputs
 	if s.link.Fetch > 0 && s.engines[device.H2D].process != none {
 		s.at(s.now+s.link.Fetch, fetched, 0)
@@ -400,7 +400,7 @@ func (v *serving) request(s *simulation) {
 	v.send(s)
 }
 
-func (v *serving) send(s *simulation) {
+func (v *serviceProgress) send(s *simulation) {
 	v.flying = len(v.large)
 	if v.flying == 0 {
 		v.flying = 1
@@ -415,7 +415,7 @@ func (v *serving) send(s *simulation) {
 }
 
 // copied goes on after one of the request's copies.
-func (v *serving) copied(s *simulation) {
+func (v *serviceProgress) copied(s *simulation) {
 	if v.flying--; v.flying > 0 {
 		return
 	}
@@ -428,7 +428,7 @@ func (v *serving) copied(s *simulation) {
 }
 
 // arrive has the process learn of the last output.
-func (v *serving) arrive(s *simulation) {
+func (v *serviceProgress) arrive(s *simulation) {
 	if v.Notice != nil && len(s.loads) > 0 {
 		s.at(s.now+v.Notice(), noticed, 0)
 		return
@@ -437,7 +437,7 @@ func (v *serving) arrive(s *simulation) {
 }
 
 // deliver sends the outputs.
-func (v *serving) deliver(s *simulation) {
+func (v *serviceProgress) deliver(s *simulation) {
 	v.phase, v.flying = outputs, len(v.Out)
 	if len(v.Out) == 0 {
 		v.arrive(s)
@@ -450,7 +450,7 @@ func (v *serving) deliver(s *simulation) {
 	}
 }
 
-func (v *serving) answer(s *simulation) {
+func (v *serviceProgress) answer(s *simulation) {
 	if v.Page != nil {
 		v.Page.Tell(s.now - v.scheduled)
 	}

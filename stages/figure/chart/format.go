@@ -94,12 +94,12 @@ func (c *Chart) writePDF(w io.Writer) (err error) {
 // colours without their opacity multiplied in, which vgpdf takes them to be.
 type pdfCanvas struct{ *vgpdf.Canvas }
 
-func (c pdfCanvas) SetColor(tint color.Color) { c.Canvas.SetColor(straight(rgb(tint))) }
+func (c pdfCanvas) SetColor(tint color.Color) { c.Canvas.SetColor(straightColor(rgb(tint))) }
 
-// straight is a colour whose RGBA leaves out the multiplication by its alpha.
-type straight color.NRGBA
+// A straightColor is one whose RGBA leaves out the multiplication by its alpha.
+type straightColor color.NRGBA
 
-func (s straight) RGBA() (r, g, b, a uint32) {
+func (s straightColor) RGBA() (r, g, b, a uint32) {
 	return uint32(s.R) * 0x101, uint32(s.G) * 0x101, uint32(s.B) * 0x101, uint32(s.A) * 0x101
 }
 

@@ -22,11 +22,11 @@ import (
 // A Manifest lists, for each claim on each recording, what an evaluator needs: the
 // verdict to expect and how far the effect may lie from the one on record.
 type Manifest struct {
-	Claims []Expected `json:"claims" required:"true"`
+	Claims []Expectation `json:"claims" required:"true"`
 }
 
-// An Expected is one claim on one recording.
-type Expected struct {
+// An Expectation is of one claim on one recording.
+type Expectation struct {
 	Claim     string   `json:"claim" required:"true"`     // C1 or C2, or of turns T1 to T4
 	Recording string   `json:"recording" required:"true"` // folder below the workspace; of T2 to T4 a link card
 	Link      string   `json:"link"`                      // T1: the machine's link card; T4: the one through MPS
@@ -70,7 +70,7 @@ func LoadManifest(path string) (*Manifest, error) {
 
 // A Judging judges a claim that is not one of the paper's, of a recording below the
 // current folder, and returns the effect that the verdict rests on.
-type Judging func(Expected) (verdict string, effect float64, err error)
+type Judging func(Expectation) (verdict string, effect float64, err error)
 
 // Claims returns `claims`, with what judges other claims than the paper's.
 func Claims(others map[string]Judging) *cobra.Command {
@@ -135,7 +135,7 @@ func (m *Manifest) Check(w io.Writer, others map[string]Judging) error {
 }
 
 // judge returns the verdict on a claim, and the change of the median.
-func (e Expected) judge(others map[string]Judging) (verdict string, effect float64, err error) {
+func (e Expectation) judge(others map[string]Judging) (verdict string, effect float64, err error) {
 	if _, err := os.Stat(e.Figure); err != nil {
 		return "", 0, cell.Hint(fmt.Errorf("its figure: %w", err), "draw it with make figures")
 	}

@@ -204,11 +204,11 @@ type uses struct {
 	apart  map[string]bool     // initialisers that no training adjusts
 	biases map[string]bool     // of 32 bit integers, which are parameters all the same
 	tables map[string][]string // name of an index -> what it chooses rows of
-	from   map[string]passed   // what an operator hands on from its first input, by its output
+	from   map[string]alias    // what an operator hands on from its first input, by its output
 }
 
-// A passed value has the elements of another, perhaps in another shape.
-type passed struct {
+// An alias is a value with the elements of another, perhaps in another shape.
+type alias struct {
 	before   string
 	reshaped bool
 }
@@ -238,7 +238,7 @@ var biases = map[string]int{"DequantizeLinear": 0, "QLinearConv": 8, "QGemm": 6}
 func (u *uses) see(op string, inputs []string, output string, axis int64) {
 	if u.apart == nil {
 		u.apart, u.biases = map[string]bool{}, map[string]bool{}
-		u.tables, u.from = map[string][]string{}, map[string]passed{}
+		u.tables, u.from = map[string][]string{}, map[string]alias{}
 	}
 	plain := strings.TrimPrefix(op, "com.microsoft.") // which has the same for more types
 	for _, i := range apart[plain] {
@@ -261,11 +261,11 @@ func (u *uses) see(op string, inputs []string, output string, axis int64) {
 		}
 	case "Cast", "Identity", "DequantizeLinear", "Clip":
 		if len(inputs) > 0 {
-			u.from[output] = passed{inputs[0], false}
+			u.from[output] = alias{inputs[0], false}
 		}
 	case "Reshape", "Flatten", "Squeeze", "Unsqueeze":
 		if len(inputs) > 0 {
-			u.from[output] = passed{inputs[0], true}
+			u.from[output] = alias{inputs[0], true}
 		}
 	}
 }

@@ -54,7 +54,7 @@ type view struct {
 	link   func(name string) template.URL
 	marks  []string // of parts, by index; nil for none
 	faults []fault  // what a run that did not end well says
-	last   *past    // what a run that did not end well is shown before
+	last   *history // what a run that did not end well is shown before
 }
 
 // A fault is an error where it belongs.
@@ -63,15 +63,15 @@ type fault struct {
 	text string
 }
 
-// A past is what a run of a watched notebook has left.
-type past struct {
+// A history is what a run of a watched notebook has left.
+type history struct {
 	run    string // its number, in links
 	record *notebook.Record
 	read   func(name string) ([]byte, error)
 }
 
 // view shows the run on the watcher's page.
-func (p past) view(id string) view {
+func (p history) view(id string) view {
 	return view{id: id, read: p.read, link: func(name string) template.URL {
 		return template.URL((&url.URL{Path: "files/" + p.run + "/" + name}).String())
 	}}

@@ -81,13 +81,13 @@ type watch struct {
 	next *notebook.Process // started ahead of its run; nil if there is none
 	tmp  string            // the folder that runs have theirs in
 	runs int               // begun
-	last *past             // the last good run
+	last *history          // the last good run
 	keys []string          // of its cells
 
 	mu      sync.Mutex
-	news    news            // what a new page is told
-	changed chan struct{}   // closed when there is other news
-	kept    map[string]past // what the page links to, by run
+	news    news               // what a new page is told
+	changed chan struct{}      // closed when there is other news
+	kept    map[string]history // what the page links to, by run
 }
 
 // News is what the page is told: a state in words and, unless only that is new,
@@ -102,7 +102,7 @@ type news struct {
 // serve answers on a listener and runs the notebook until the context ends.
 func (w *watch) serve(ctx context.Context, l net.Listener) error {
 	defer cell.Hold()() // the folder, and the processes that run in it
-	w.changed, w.kept = make(chan struct{}), map[string]past{}
+	w.changed, w.kept = make(chan struct{}), map[string]history{}
 	tmp, drop, err := scratch("barograph-watch-")
 	if err != nil {
 		return errors.Join(err, l.Close())
@@ -293,7 +293,7 @@ func (w *watch) result(ctx context.Context, p *notebook.Process, began time.Time
 	if err != nil {
 		return err
 	}
-	run := past{run: fmt.Sprint(w.runs), record: r}
+	run := history{run: fmt.Sprint(w.runs), record: r}
 	if run.read, err = readAll(p.Dir); err != nil {
 		return err
 	}
@@ -309,8 +309,8 @@ func (w *watch) result(ctx context.Context, p *notebook.Process, began time.Time
 }
 
 // draw writes the content of the page after a run, and keeps what it links to.
-func (w *watch) draw(run past, keys []string, failed error) (string, error) {
-	kept := map[string]past{run.run: run}
+func (w *watch) draw(run history, keys []string, failed error) (string, error) {
+	kept := map[string]history{run.run: run}
 	v := run.view("notebook")
 	if failed != nil {
 		v.faults, v.last = faults(failed, run.record), w.last

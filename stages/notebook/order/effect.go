@@ -41,13 +41,13 @@ type program struct {
 	guarded map[any]bool // a panic in them may come to one that recovers
 	methods map[string][]*types.Func
 	// valued are the functions that are values, by which a call of a value may go.
-	valued []valued
+	valued []functionValue
 	// closures are the variables that hold one function literal and nothing else.
 	closures map[*types.Var]*ast.FuncLit
 }
 
-// A valued function is one that is a value of a type.
-type valued struct {
+// A functionValue is a function that is a value of a type.
+type functionValue struct {
 	sig *types.Signature
 	key any
 }
@@ -199,7 +199,7 @@ func (p *program) note(n ast.Node, called map[ast.Expr]bool) {
 	switch n := n.(type) {
 	case *ast.FuncLit:
 		if sig, ok := p.typeOf(n).(*types.Signature); ok {
-			p.valued = append(p.valued, valued{sig, n})
+			p.valued = append(p.valued, functionValue{sig, n})
 		}
 	case *ast.Ident:
 		if f, ok := p.info.Uses[n].(*types.Func); ok && f.Signature().Recv() == nil && !called[n] {
@@ -220,7 +220,7 @@ func (p *program) note(n ast.Node, called map[ast.Expr]bool) {
 
 func (p *program) value(t types.Type, f *types.Func) {
 	if sig, ok := t.(*types.Signature); ok {
-		p.valued = append(p.valued, valued{sig, f.Origin()})
+		p.valued = append(p.valued, functionValue{sig, f.Origin()})
 	}
 }
 

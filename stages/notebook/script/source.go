@@ -214,7 +214,7 @@ func (s *Source) check() Errors {
 	}
 	config := types.Config{
 		GoVersion: Language,
-		Importer:  listed(packages),
+		Importer:  importer(packages),
 		Error: func(err error) {
 			e, ok := err.(types.Error)
 			switch {
@@ -252,10 +252,10 @@ func (s *Source) check() Errors {
 	return errs
 }
 
-// listed imports the packages of the list.
-type listed map[string]*types.Package
+// An importer imports the packages of the list.
+type importer map[string]*types.Package
 
-func (l listed) Import(path string) (*types.Package, error) {
+func (l importer) Import(path string) (*types.Package, error) {
 	if p := l[path]; p != nil {
 		return p, nil
 	}

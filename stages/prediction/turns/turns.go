@@ -259,7 +259,7 @@ func SmallCopies(cases []*prediction.Case, card *link.Card) Judgement {
 		}
 		least, most := math.Inf(1), math.Inf(-1)
 		for _, calls := range c.Calls {
-			change := (&prediction.Own{Calls: [][]int64{calls}}).Quantile(0.5)/c.Own.Quantile(0.5) - 1
+			change := (&prediction.Baseline{Calls: [][]int64{calls}}).Quantile(0.5)/c.Own.Quantile(0.5) - 1
 			least, most = min(least, change), max(most, change)
 		}
 		of := without
@@ -323,7 +323,7 @@ func invalid(card *link.Card) string {
 func Judgings() map[string]command.Judging {
 	of := map[string]command.Judging{}
 	for id := range Says {
-		of[id] = func(e command.Expected) (string, float64, error) {
+		of[id] = func(e command.Expectation) (string, float64, error) {
 			j, err := Judge(".", id, e.Recording, e.Link)
 			return j.Verdict.Verdict, j.Effect, err
 		}

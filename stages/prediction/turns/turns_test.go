@@ -49,7 +49,7 @@ func models(own []float64, law func(ms float64) float64) (cases []*prediction.Ca
 	}
 	for i, ms := range own {
 		cases = append(cases, &prediction.Case{
-			Own:       &prediction.Own{Model: string(rune('a' + i)), Out: []int64{4096}, Calls: draw(ms)},
+			Own:       &prediction.Baseline{Model: string(rune('a' + i)), Out: []int64{4096}, Calls: draw(ms)},
 			Condition: prediction.Condition{Direction: "d2h", Share: 1, Loads: 1, Threads: 4, Outstanding: 1},
 			Calls:     draw(law(ms)),
 		})

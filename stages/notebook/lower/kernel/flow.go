@@ -19,8 +19,8 @@ type Frame struct {
 	Recovered bool // a panic ended the function's body and was recovered
 }
 
-// A panicking is a panic on its way.
-type panicking struct {
+// A panicState is a panic on its way.
+type panicState struct {
 	value     any
 	frame     *Frame // whose deferred calls it runs
 	recovered bool
@@ -50,7 +50,7 @@ func Run(f *Frame, body func()) {
 
 // unwind makes the deferred calls of a function that panicked.
 func (f *Frame) unwind(value any) {
-	p := &panicking{value: value, frame: f}
+	p := &panicState{value: value, frame: f}
 	m := f.machine
 	if m.Failed == 0 {
 		m.Failed = m.Where()
@@ -124,11 +124,11 @@ func Panic(v any) {
 	if v == nil {
 		panic(new(runtime.PanicNilError))
 	}
-	panic(thrown{v})
+	panic(panicValue{v})
 }
 
-// thrown is what the notebook itself panics with.
-type thrown struct{ value any }
+// A panicValue is what the notebook itself panics with.
+type panicValue struct{ value any }
 
 // Missing is the panic of what is nil.
 var Missing any = Failure("invalid memory address or nil pointer dereference")
@@ -142,7 +142,7 @@ func Wrapped(receiver, method string) {
 // code.
 func Recovered(v any) any {
 	switch v := v.(type) {
-	case thrown:
+	case panicValue:
 		return Out(v.value)
 	case *reflect.ValueError:
 		return Failure("invalid memory address or nil pointer dereference")

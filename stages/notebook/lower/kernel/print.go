@@ -210,16 +210,16 @@ func (p printer) basic(v reflect.Value, t types.Type) {
 // bad prints a value that the verb does not fit.
 func (p printer) bad(v reflect.Value, t types.Type) {
 	p.text("%!" + string(p.verb) + "(" + TypeName(t) + "=")
-	printer{plain{p.State}, 'v'}.value(v, t, 0, false)
+	printer{plainState{p.State}, 'v'}.value(v, t, 0, false)
 	p.text(")")
 }
 
-// plain is a state without flags.
-type plain struct{ fmt.State }
+// A plainState is a state without flags.
+type plainState struct{ fmt.State }
 
-func (plain) Flag(int) bool          { return false }
-func (plain) Width() (int, bool)     { return 0, false }
-func (plain) Precision() (int, bool) { return 0, false }
+func (plainState) Flag(int) bool          { return false }
+func (plainState) Width() (int, bool)     { return 0, false }
+func (plainState) Precision() (int, bool) { return 0, false }
 
 func (p printer) table(v reflect.Value, t types.Type, u *types.Map, depth int, methods bool) {
 	end := "]"

@@ -38,8 +38,8 @@ type Box struct {
 // given in its place.
 type Error struct{ Box }
 
-// A joined is an Error that unwraps to several.
-type joined struct{ Box }
+// A joinedError is an Error that unwraps to several.
+type joinedError struct{ Box }
 
 // A Machine is what one lowered notebook needs while it runs.
 type Machine struct {
@@ -58,7 +58,7 @@ type Machine struct {
 	natural  typeutil.Map // types.Type -> reflect.Type
 	sets     typeutil.MethodSetCache
 	verdicts map[[2]any]bool
-	panics   []*panicking
+	panics   []*panicState
 	called   *Frame // of which a deferred call is just being made
 }
 
@@ -81,7 +81,7 @@ func In(e any) any {
 		return e
 	case Error:
 		return e.Box
-	case joined:
+	case joinedError:
 		return e.Box
 	case interface{ notebookValue() any }:
 		return e.notebookValue()
@@ -102,7 +102,7 @@ func Out(e any) any {
 	case !ok || !b.T.isError:
 		return e
 	case b.T.joined:
-		return joined{b}
+		return joinedError{b}
 	}
 	return Error{b}
 }
@@ -134,8 +134,8 @@ func AsError(e any) error {
 }
 
 // ErrorString calls Error of an error, as fmt does in compiled code.
-func (e Error) Error() string  { return current.text(e.Box, "Error") }
-func (e joined) Error() string { return current.text(e.Box, "Error") }
+func (e Error) Error() string       { return current.text(e.Box, "Error") }
+func (e joinedError) Error() string { return current.text(e.Box, "Error") }
 
 // Unwrap calls the error's own Unwrap, if it has one.
 func (e Error) Unwrap() error {
@@ -145,7 +145,7 @@ func (e Error) Unwrap() error {
 	return AsError(current.method(e.Box, "Unwrap")[0])
 }
 
-func (e joined) Unwrap() []error {
+func (e joinedError) Unwrap() []error {
 	list, _ := current.method(e.Box, "Unwrap")[0].([]error)
 	return list
 }
