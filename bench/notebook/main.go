@@ -204,7 +204,7 @@ func edit(ctx context.Context, self, data, dir string, saves int) error {
 			if strings.Contains(line, "failed after") {
 				return fmt.Errorf("watch: %.300s", line)
 			}
-			if strings.Contains(line, `"state":"ran in`) {
+			if strings.Contains(line, `"state":"ran in`) && strings.Contains(line, `"body":`) { // not news of how it compares
 				return nil
 			}
 		}

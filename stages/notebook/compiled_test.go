@@ -49,10 +49,36 @@ func TestCompared(t *testing.T) {
 		t.Errorf("kept %q, %v", kept, err)
 	}
 	if o := cell("\tm := map[int]bool{}\n\tfor i := range 1000 {\n\t\tm[i] = true\n\t}\n\ttext := \"\"\n\tfor i := range m {\n\t\ttext += fmt.Sprint(i, \" \")\n\t}\n\tnb.Text(\"a.txt\", text)"); o.err == nil ||
-		!strings.Contains(o.failure.Text, "leaves other outputs when it is compiled") || !strings.Contains(o.failure.Text, "a.txt: interpreted ") {
+		!strings.Contains(o.failure.Text, "leaves something else when it is compiled") || !strings.Contains(o.failure.Text, "a.txt differs from line 1 on: interpreted ") {
 		t.Errorf("%v: %+v", o.err, o.failure)
 	}
+	const shuffled = "\tm := map[int]bool{}\n\tfor i := range 1000 {\n\t\tm[i] = true\n\t}\n\tfor i := range m {\n\t\tfmt.Println(i)\n\t}\n\tnb.Text(\"a.txt\", \"x\")"
+	if o := cell(shuffled); o.err == nil || !strings.Contains(o.failure.Text, "what it prints differs from line 1 on: interpreted ") {
+		t.Errorf("%v: %+v", o.err, o.failure)
+	}
+	if got := record(cell("\tfmt.Print(\"a\\xff\\xfeb\")\n" + fixed)); !strings.HasPrefix(got, "the same when compiled (go1.") {
+		t.Errorf("compared: %q", got)
+	}
+
+	// By hand the figure comes first.
+	t.Chdir(workspace)
+	by := func(body string) (log string, err error) {
+		t.Helper()
+		write(t, filepath.Join("stages", "notebook", dir, "main.go"), program(body))
+		_, log, err = run(t, filepath.Join("stages", "notebook", dir), "-o", t.TempDir())
+		return log, err
+	}
+	if log, err := by(fixed); err != nil || !strings.Contains(log, "a.txt\n"+filepath.Base(dir)+": the same when compiled (go1.") {
+		t.Errorf("%v: %s", err, log)
+	}
+	if log, err := by(shuffled); err == nil || !strings.Contains(err.Error(), "what it prints differs from line 1 on: interpreted ") || !strings.Contains(log, "wrote ") {
+		t.Errorf("%v: %s", err, log)
+	}
 	t.Setenv("PATH", "")
+	if log, err := by(fixed); err != nil || !strings.Contains(log, ": not compiled: no Go here") {
+		t.Errorf("%v: %s", err, log)
+	}
+	t.Chdir(filepath.Join("stages", "notebook"))
 	if got := record(cell(fixed)); got != "not compiled: no Go here" {
 		t.Errorf("compared: %q", got)
 	}

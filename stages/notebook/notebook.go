@@ -88,7 +88,7 @@ func Run(ctx context.Context, c *cell.Cell) error {
 		return err
 	}
 	r.Compared = compared
-	return r.keep(".")
+	return r.Keep(".")
 }
 
 // interpret interprets the notebook of a cell in this process, which is confined

@@ -36,7 +36,7 @@ type Record struct {
 	Functions string `json:"functions"` // digest of what it can call
 	Go        string `json:"go"`
 	// Compared says how the compiled notebook's outputs compare with these, or why
-	// it was not compiled; empty for a run by hand, which is not compared.
+	// it was not compiled; empty while that is not known.
 	Compared string     `json:"compared,omitempty"`
 	Study    string     `json:"study,omitempty"`
 	Stage    string     `json:"stage"`
@@ -122,11 +122,11 @@ func (r *Record) write(dir string) error {
 		}
 		r.Outputs = append(r.Outputs, f)
 	}
-	return r.keep(dir)
+	return r.Keep(dir)
 }
 
-// keep writes the record.
-func (r *Record) keep(dir string) error {
+// Keep writes the record.
+func (r *Record) Keep(dir string) error {
 	b, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", RecordFile, err)
@@ -201,10 +201,21 @@ func Digest(path, name string) (f Content, err error) {
 	return Content{Name: name, SHA: sum, Size: info.Size()}, err
 }
 
+// prints is what the notebook printed, of which a part is kept.
+func (r *Record) prints() []byte {
+	text := []byte{}
+	for _, e := range r.Said {
+		if e.Type == "print" {
+			text = append(text, e.Text...)
+		}
+	}
+	return text
+}
+
 // A diary adds to a notebook's events what it prints and which cell it is in.
 type diary struct {
 	file    *os.File
-	printed int
+	printed limited
 	err     error
 }
 
@@ -216,20 +227,41 @@ func keepDiary(events string) (*diary, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare the notebook: %w", err)
 	}
-	return &diary{file: f}, nil
+	return &diary{file: f, printed: limited{most: maxPrinted}}, nil
 }
 
 // Write notes a print. It never fails: a print must not end the notebook.
 func (d *diary) Write(text []byte) (int, error) {
-	if d.printed += len(text); d.printed-len(text) < maxPrinted {
-		kept := string(text)
-		if over := d.printed - maxPrinted; over > 0 {
-			kept = string(text[:len(text)-over]) + "\n[more was printed]\n"
-		}
-		d.add(nb.Event{Type: "print", Text: kept})
+	d.printed.kept.Reset()
+	if d.printed.Write(text); d.printed.kept.Len() > 0 {
+		d.add(nb.Event{Type: "print", Text: d.printed.kept.String()})
 	}
 	return len(text), nil
 }
+
+// limited keeps the beginning of what is written to it, and says where it was too
+// much.
+type limited struct {
+	kept  bytes.Buffer
+	most  int
+	total int
+}
+
+func (l *limited) Write(text []byte) (int, error) {
+	if l.total < l.most {
+		n := min(len(text), l.most-l.total)
+		l.kept.Write(text[:n])
+		if n < len(text) {
+			l.kept.WriteString("\n[more was printed]\n")
+		}
+	}
+	l.total += len(text)
+	return len(text), nil
+}
+
+// text is what was kept, as an event in JSON keeps it: with the replacement
+// character for what is no rune. It is not nil.
+func (l *limited) text() []byte { return []byte(string([]rune(l.kept.String()))) }
 
 func (d *diary) enter(part int) { d.add(nb.Event{Type: "part", Text: strconv.Itoa(part)}) }
 

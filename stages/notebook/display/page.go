@@ -137,7 +137,11 @@ func render(w io.Writer, r *notebook.Record, v view) error {
 			}
 		}
 	}
-	return layout.ExecuteTemplate(w, "notebook", map[string]any{"ID": v.id, "Nested": v.nested, "Parts": shown})
+	compared := "" // else it stands below, with the rest of what is known of the run
+	if v.nested {
+		compared = r.Compared
+	}
+	return layout.ExecuteTemplate(w, "notebook", map[string]any{"ID": v.id, "Nested": v.nested, "Parts": shown, "Compared": compared})
 }
 
 // cells shows what a record says, by cell.

@@ -220,9 +220,10 @@ func (w *watch) attempt(watching, ctx context.Context) {
 	w.runs++
 	w.tell(news{State: "running"})
 	p, err := w.take(watching)
+	good := false
 	if err == nil {
 		defer os.RemoveAll(p.Dir)
-		err = w.result(ctx, p, began)
+		good, err = w.result(ctx, p, began)
 	}
 	if err != nil && ctx.Err() == nil { // it could not be run, or not be shown
 		w.show(began, template.HTMLEscapeString(err.Error()), err)
@@ -230,6 +231,35 @@ func (w *watch) attempt(watching, ctx context.Context) {
 	if watching.Err() == nil {
 		w.next, _ = w.take(watching) // tried again, and told, by the next attempt
 	}
+	if good {
+		w.compare(ctx, p.Dir, w.news.State)
+	}
+}
+
+// compare holds a run that has been shown against the compiled notebook's, and shows
+// how they compare. A newer run ends it.
+func (w *watch) compare(ctx context.Context, dir, state string) {
+	spec, err := w.Spec()
+	said := ""
+	if err == nil {
+		said, err = notebook.Compare(ctx, spec, dir).Result()
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		err = script.Hinted(err)
+		said = err.Error()
+		if hint := cell.HintOf(err); hint != "" {
+			said += "\nhint: " + hint
+		}
+		body := `<pre class="error" role="alert">` + template.HTMLEscapeString(said) + "</pre>\n" + *w.news.Body
+		fmt.Fprintln(w.Log, said)
+		w.tell(news{State: "failed: it differs when it is compiled", Title: filepath.Base(w.Dir) + ": failed", Body: &body})
+		return
+	}
+	fmt.Fprintf(w.Log, "%s: %s\n", filepath.Base(w.Dir), said)
+	w.tell(news{State: state + "; " + said})
 }
 
 // take returns the process that stands ready, or else starts one.
@@ -262,18 +292,19 @@ func (w *watch) show(began time.Time, body string, failed error) {
 }
 
 // result runs the notebook in a process and shows how it ended, with the error
-// where it belongs if there is one. The error it returns is not the notebook's.
-func (w *watch) result(ctx context.Context, p *notebook.Process, began time.Time) error {
+// where it belongs if there is one, and tells whether it ended well. The error it
+// returns is not the notebook's.
+func (w *watch) result(ctx context.Context, p *notebook.Process, began time.Time) (good bool, err error) {
 	name := notebook.SourceName(&cell.Spec{Root: w.Root, Notebook: w.Dir})
 	text, err := os.ReadFile(filepath.Join(w.Dir, script.File))
 	if err != nil {
 		p.Drop()
-		return err
+		return false, err
 	}
 	spec, err := w.Spec()
 	if err != nil {
 		p.Drop()
-		return err
+		return false, err
 	}
 	keys := make(chan []string, 1)
 	go func() { keys <- w.cells(spec, name) }() // beside the run, which checks the notebook itself
@@ -282,7 +313,7 @@ func (w *watch) result(ctx context.Context, p *notebook.Process, began time.Time
 	failed := p.Run(limited, spec, func(cell.Event) {})
 	now := <-keys
 	if ctx.Err() != nil {
-		return ctx.Err() // a newer run is on its way
+		return false, ctx.Err() // a newer run is on its way
 	}
 	r := &notebook.Record{Notebook: name, Source: string(text), Functions: symbols.Digest}
 	if failed == nil {
@@ -291,21 +322,21 @@ func (w *watch) result(ctx context.Context, p *notebook.Process, began time.Time
 		r.Said, err = p.Events()
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	run := history{run: fmt.Sprint(w.runs), record: r}
 	if run.read, err = readAll(p.Dir); err != nil {
-		return err
+		return false, err
 	}
 	body, err := w.draw(run, now, failed)
 	if err != nil {
-		return err
+		return false, err
 	}
 	w.show(began, body, failed)
 	if failed == nil {
 		w.last, w.keys = &run, now
 	}
-	return nil
+	return failed == nil, nil
 }
 
 // draw writes the content of the page after a run, and keeps what it links to.

@@ -7,9 +7,11 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"barograph/stages/notebook/display"
 	"barograph/stages/notebook/job"
@@ -96,7 +98,9 @@ func startWatch(t *testing.T, args ...string) *watching {
 		ended <- nil
 		t.Fatal(err)
 	}
-	r, err := http.NewRequestWithContext(t.Context(), "GET", w.url+"events", nil)
+	reading, give := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(give)
+	r, err := http.NewRequestWithContext(reading, "GET", w.url+"events", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,11 +119,11 @@ func (w *watching) until(state string) {
 	w.t.Helper()
 	for w.lines.Scan() {
 		var n news
-		if text, ok := strings.CutPrefix(w.lines.Text(), "data: "); ok && json.Unmarshal([]byte(text), &n) == nil && strings.HasPrefix(n.State, state) {
+		if text, ok := strings.CutPrefix(w.lines.Text(), "data: "); ok && json.Unmarshal([]byte(text), &n) == nil && strings.Contains(n.State, state) {
 			return
 		}
 	}
-	w.t.Fatalf("no news of %q: %v", state, w.lines.Err())
+	w.t.Fatalf("no news of %q: %v; log:\n%s", state, w.lines.Err(), w.log.written.String())
 }
 
 // next returns the page's content once a run has ended as asked for.
@@ -331,4 +335,28 @@ func TestWatchRefuses(t *testing.T) {
 	if answer.StatusCode != http.StatusForbidden {
 		t.Errorf("status %d for another host's name", answer.StatusCode)
 	}
+}
+
+// TestWatchCompared wants a run that has been shown to be held against the compiled
+// notebook's.
+func TestWatchCompared(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts the Go compiler")
+	}
+	t.Setenv("BAROGRAPH_CACHE", t.TempDir())
+	dir := t.TempDir()
+	t.Chdir("../../..") // where the sources are
+	save := func(statement string) {
+		t.Helper()
+		text := "package main\n\nimport \"barograph/notebooks/nb\"\n\nfunc main() {\n\t" + statement + "\n}\n"
+		if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save(`nb.Text("a.txt", "x")`)
+	w := startWatch(t, dir)
+	w.until("ran in ")
+	w.until("the same when compiled (go1.")
+	save("m := map[int]bool{}\n\tfor i := range 1000 {\n\t\tm[i] = true\n\t}\n\tfor i := range m {\n\t\tnb.Text(\"a.txt\", nb.Number(float64(i)))\n\t\tbreak\n\t}")
+	w.until("failed: it differs when it is compiled")
 }

