@@ -252,3 +252,38 @@ func TestShared(t *testing.T) {
 		t.Errorf("close: %v, warned %v", err, failed)
 	}
 }
+
+// On a full disk gc removes what frees room before it writes the logs anew, and
+// leaves a store that is whole. The kernel's /dev/full stands for the disk.
+func TestGCOnAFullDisk(t *testing.T) {
+	for _, log := range []string{"cells.log~", "details.log~"} {
+		dir := t.TempDir()
+		s := open(t, dir)
+		commit(t, s, "keep", "s/keep", "what is kept")
+		commit(t, s, "drop", "s/drop", "what is not")
+		if err := os.Symlink("/dev/full", filepath.Join(dir, log)); err != nil {
+			t.Fatal(err)
+		}
+		swept, err := s.GC(map[string]bool{"keep": true}, 0, false)
+		if err != nil || swept.Kept != 1 || swept.Removed != 1 || swept.Freed != int64(len("what is not")) {
+			t.Errorf("%s: %+v, %v", log, swept, err)
+		}
+		commit(t, s, "later", "s/later", "later")
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s = open(t, dir)
+		for key, want := range map[string]bool{"keep": true, "drop": false, "later": true} {
+			if r := s.Get(key, outTxt); (r != nil) != want {
+				t.Errorf("%s: %s is there: %v, want %v", log, key, r != nil, want)
+			}
+		}
+		if _, found, err := s.Verify(); err != nil || len(found) != 0 {
+			t.Errorf("%s: %+v, %v", log, found, err)
+		}
+		if objects, _ := filepath.Glob(filepath.Join(dir, "objects/*/*")); len(objects) != 2 {
+			t.Errorf("%s: objects %v", log, objects)
+		}
+		s.Close()
+	}
+}
