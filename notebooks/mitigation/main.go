@@ -1,0 +1,362 @@
+//go:build go1.21
+
+// Mitigation draws what policies do for a model, against what they leave its load of
+// the link, and judges whether one of them protects and costs next to nothing.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"sort"
+	"strings"
+
+	"barograph/notebooks/nb"
+	"barograph/stages/figure"
+)
+
+// An outcome is a model beside a load under a policy.
+type outcome struct {
+	policy string
+	set    *nb.Set
+	kept   float64 // share of the link's capacity
+	// The p99 beside the load over that without it. The interval's ends are quotients of
+	// the ends of both, and so it is wider than either's.
+	ratio, low, high float64
+}
+
+// A scene is a model with a load in one direction and place.
+type scene struct {
+	model, direction, sharing string
+	alone                     *nb.Set
+	outcomes                  []outcome
+}
+
+func (s scene) String() string { return s.model + " " + s.direction + " " + s.sharing }
+
+func main() {
+	// %% [markdown] What relieves a model, and at what price
+	//
+	// A load that fills the link is let onto it under policies. Each dot is a policy:
+	// across, what the load keeps of the link; up, the model's p99 over its p99 without
+	// load. The best lie at the lower right: those that no other beats in both are the
+	// front.
+	samples := nb.Samples("samples.csv", "replicate", "latency_ns", "policy", "model", "axis_direction", "sharing", "level", "utilisation")
+	run := nb.Recording("run.json")
+	scenes := stage(samples)
+	if len(scenes) == 0 {
+		nb.Check(errors.New("no calls beside a load: there is nothing to compare"))
+	}
+
+	// %% Table
+	rows := [][]string{{"model", "load", "in", "policy", "link kept", "p50", "p99", "p99 over alone", "front"}}
+	numbers := [][]string{{"model", "direction", "sharing", "policy", "calls", "share", "p50_ns", "p99_ns", "p99_ratio", "p99_ratio_low", "p99_ratio_high", "front"}}
+	for _, s := range scenes {
+		for _, o := range s.outcomes {
+			q := o.set.Quantiles(0.5, 0.99)
+			mark := ""
+			if s.front(o) {
+				mark = "*"
+			}
+			rows = append(rows, []string{s.model, s.direction, s.sharing, o.policy, nb.Percent(o.kept), tail(q[0].Value), tail(q[1].Value), o.times(), mark})
+			numbers = append(numbers, []string{s.model, s.direction, s.sharing, o.policy, fmt.Sprint(o.set.Len()), nb.Number(o.kept), nb.Number(q[0].Value), nb.Number(q[1].Value),
+				nb.Number(o.ratio), nb.Number(o.low), nb.Number(o.high), mark})
+		}
+	}
+	nb.Summary(nb.Title(run, "latencies in ms beside loads under policies; * no other policy has both a lower p99 and more of the link") + "\n\n" + nb.Align(rows))
+	nb.Table("summary.csv", numbers)
+
+	// %% Models and policies
+	within, keeps := nb.Float("within", 0.05), nb.Float("keeps", 0.95)
+	apart, share := nb.Float("within_apart", 0.06), nb.Float("keeps_apart", 0.93)
+	nb.Summary("p99 over that without load\n" + nb.Align(matrix(scenes)))
+	advice := []string{}
+	for _, s := range scenes {
+		limit := within
+		if s.sharing != "process" {
+			limit = apart
+		}
+		advice = append(advice, s.advise(limit))
+	}
+	nb.Summary(strings.Join(advice, "\n"))
+
+	// %% Verdicts
+	verdict, because := judge(scenes, true, within, keeps)
+	nb.Verdict("M1", verdict, because)
+	verdict, because = judge(scenes, false, apart, share)
+	nb.Verdict("M2", verdict, because)
+	verdict, because = paired(scenes, "chunks/1MiB", "none")
+	nb.Verdict("M3", verdict, because)
+	nb.Concluded()
+
+	// %% Front
+	panels := []figure.PointsSpec{}
+	for _, place := range places(scenes) {
+		panel := figure.PointsSpec{Heading: place, XLabel: "share of the link kept", YLabel: "p99 over alone", XScale: "linear"}
+		for _, s := range scenes {
+			if s.direction+" "+s.sharing != place {
+				continue
+			}
+			series := figure.PointSeries{Label: s.model}
+			for _, o := range s.outcomes {
+				if math.IsNaN(o.kept) {
+					continue
+				}
+				series.X, series.Y = append(series.X, o.kept), append(series.Y, o.ratio)
+				series.Low, series.High = append(series.Low, o.low), append(series.High, o.high)
+				series.Names = append(series.Names, o.policy)
+			}
+			panel.Series = append(panel.Series, series)
+		}
+		panels = append(panels, panel)
+	}
+	fig, err := figure.Panels(figure.PanelsSpec{
+		Title:  "A model's p99 against the share of the link that its load keeps, by policy",
+		Panels: panels, YScale: "log", Height: 90,
+		Caption:   nb.Caption("A dot is a policy, on " + run.Machine.Name + ": the p99 over that without load, where enough calls support one, and 95% intervals of both."),
+		Simulated: run.Simulated, Invalid: nb.WhyInvalid(),
+	})
+	nb.Check(err)
+	name := nb.String("figures", "figures/mitigation")
+	nb.Save(fig, name+"-front.svg", name+"-front.pdf", name+"-front.png", name+"-front.csv")
+
+	// %% The best policy beside none
+	s := scenes[0]
+	lines := []figure.Series{line("without load", s.alone)}
+	best, found := s.best(within)
+	for _, o := range s.outcomes {
+		if o.policy == "none" || found && o.policy == best.policy {
+			lines = append(lines, line(o.policy, o.set))
+		}
+	}
+	fig, err = figure.ECDF(figure.ECDFSpec{
+		Title:     "Inference time without load, beside one, and beside one under the best policy",
+		Series:    lines,
+		Caption:   nb.Caption(s.model + ", load " + s.direction + ", sharing " + s.sharing + ", on " + run.Machine.Name + "."),
+		Simulated: run.Simulated, Invalid: nb.WhyInvalid(),
+	})
+	nb.Check(err)
+	nb.Save(fig, name+"-ecdf.svg", name+"-ecdf.pdf", name+"-ecdf.png", name+"-ecdf.csv")
+}
+
+// stage sorts samples into scenes, in the order of the samples.
+func stage(samples *nb.Set) []scene {
+	scenes := []scene{}
+	for _, model := range samples.By("model") {
+		for _, direction := range model.By("axis_direction") {
+			alone := direction.Where("level", "0")
+			if alone.Len() == 0 {
+				nb.Warn("%s, load %s: it was not measured without load", model.Value, direction.Value)
+				continue
+			}
+			base := alone.Quantiles(0.99)[0]
+			for _, sharing := range direction.Where("level", "1").By("sharing") {
+				s := scene{model: model.Value, direction: direction.Value, sharing: sharing.Value, alone: alone}
+				for _, policy := range sharing.By("policy") {
+					p99 := policy.Quantiles(0.99)[0]
+					s.outcomes = append(s.outcomes, outcome{
+						policy: policy.Value, set: policy, kept: policy.Mean("utilisation"),
+						ratio: p99.Value / base.Value, low: p99.Low / base.High, high: p99.High / base.Low,
+					})
+				}
+				scenes = append(scenes, s)
+			}
+		}
+	}
+	return scenes
+}
+
+func line(label string, s *nb.Set) figure.Series {
+	_, n := s.Lag1()
+	return figure.Series{Label: label, Latencies: s.Ints("latency_ns"), EffectiveN: n}
+}
+
+// front tells whether no other outcome has both a lower p99 and more of the link.
+func (s scene) front(o outcome) bool {
+	if math.IsNaN(o.ratio) {
+		return false
+	}
+	for _, other := range s.outcomes {
+		if other.ratio < o.ratio && other.kept > o.kept {
+			return false
+		}
+	}
+	return true
+}
+
+// best is the outcome that keeps most of the link among those whose p99 lies within a
+// share of that without load.
+func (s scene) best(within float64) (best outcome, found bool) {
+	for _, o := range s.outcomes {
+		if o.policy != "none" && o.ratio <= 1+within && (!found || o.kept > best.kept) {
+			best, found = o, true
+		}
+	}
+	return best, found
+}
+
+// advise says which policy to use, and its price.
+func (s scene) advise(within float64) string {
+	if o, found := s.best(within); found {
+		return fmt.Sprintf("%v: %s keeps %s of the link, p99 %s", s, o.policy, nb.Percent(o.kept), o.times())
+	}
+	least := outcome{ratio: math.Inf(1)}
+	for _, o := range s.outcomes {
+		if o.ratio < least.ratio {
+			least = o
+		}
+	}
+	if math.IsInf(least.ratio, 1) {
+		return fmt.Sprintf("%v: too few calls for a p99", s)
+	}
+	return fmt.Sprintf("%v: no policy keeps p99 within %s; the lowest is that of %s, %s, with %s of the link", s, nb.Percent(within), least.policy, least.times(), nb.Percent(least.kept))
+}
+
+func (o outcome) times() string {
+	if math.IsNaN(o.ratio) {
+		return "n too small"
+	}
+	return fmt.Sprintf("%.2f [%.2f, %.2f]", o.ratio, o.low, o.high)
+}
+
+func tail(ns float64) string {
+	if math.IsNaN(ns) {
+		return "n too small"
+	}
+	return nb.Milliseconds(ns)
+}
+
+// matrix has a row for each scene and a column for each policy.
+func matrix(scenes []scene) [][]string {
+	policies := []string{}
+	known := map[string]bool{}
+	for _, s := range scenes {
+		for _, o := range s.outcomes {
+			if !known[o.policy] {
+				known[o.policy] = true
+				policies = append(policies, o.policy)
+			}
+		}
+	}
+	rows := [][]string{append([]string{"model"}, policies...)}
+	for _, s := range scenes {
+		row := []string{s.String()}
+		for _, p := range policies {
+			cell := ""
+			for _, o := range s.outcomes {
+				if o.policy == p && !math.IsNaN(o.ratio) {
+					cell = fmt.Sprintf("%.2f at %s", o.ratio, nb.Percent(o.kept))
+				}
+			}
+			row = append(row, cell)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// judge says whether each scene in one process, or in several, has a policy whose p99
+// lies within a share of that without load while it keeps so much of the link.
+func judge(scenes []scene, one bool, within, keeps float64) (verdict, because string) {
+	holds, fails, doubts := 0, []string{}, []string{}
+	for _, s := range scenes {
+		if (s.sharing == "process") != one {
+			continue
+		}
+		near, open := false, false
+		for _, o := range s.outcomes {
+			switch {
+			case o.policy == "none" || !(o.kept >= keeps) || math.IsNaN(o.ratio) || o.low > 1+within:
+			case o.high <= 1+within:
+				near = true
+			default:
+				open = true
+			}
+		}
+		switch {
+		case near:
+			holds++
+		case open:
+			doubts = append(doubts, s.String())
+		default:
+			fails = append(fails, s.String())
+		}
+	}
+	want := fmt.Sprintf("a policy keeps %s of the link and p99 within %s", nb.Percent(keeps), nb.Percent(within))
+	switch {
+	case holds+len(fails)+len(doubts) == 0:
+		return nb.NotIdentified, "no such load was measured"
+	case len(fails) > 0:
+		return nb.Refuted, fmt.Sprintf("%s for %d of %d, and none for %s", want, holds, holds+len(fails)+len(doubts), strings.Join(fails, ", "))
+	case len(doubts) > 0:
+		return nb.NotIdentified, fmt.Sprintf("%s for %d of %d; the intervals leave it open for %s", want, holds, holds+len(fails)+len(doubts), strings.Join(doubts, ", "))
+	}
+	return nb.Reproduced, fmt.Sprintf("%s for all %d (chosen among policies on the same calls)", want, holds)
+}
+
+// paired says whether calls beside one policy take longer than beside another, in one
+// process: by the median ratio of their means, a pair for each model, direction and
+// replicate, with the interval that its order statistics give (the sign test).
+func paired(scenes []scene, slow, fast string) (verdict, because string) {
+	ratios := []float64{}
+	for _, s := range scenes {
+		if s.sharing != "process" {
+			continue
+		}
+		a, b := s.means(slow), s.means(fast)
+		for i := range a {
+			if i < len(b) {
+				ratios = append(ratios, a[i]/b[i])
+			}
+		}
+	}
+	sort.Float64s(ratios)
+	n := len(ratios)
+	// Beyond the k-th ratio from either end the median lies with a chance of 5% at most.
+	k, beyond, term := 0, 0.0, math.Exp2(-float64(n))
+	for 2*(beyond+term) <= 0.05 {
+		beyond += term
+		term *= float64(n-k) / float64(k+1)
+		k++
+	}
+	if k == 0 {
+		return nb.NotIdentified, fmt.Sprintf("%d pairs of trials are too few: six would do", n)
+	}
+	middle, low, high := (ratios[(n-1)/2]+ratios[n/2])/2, ratios[k-1], ratios[n-k]
+	text := fmt.Sprintf("calls beside %s take %.3g times [%.3g, %.3g] as long as beside %s, over %d pairs of trials", slow, middle, low, high, fast, n)
+	switch {
+	case low > 1:
+		return nb.Reproduced, text
+	case high < 1:
+		return nb.Refuted, text
+	}
+	return nb.NotIdentified, text
+}
+
+// means are the mean latencies of a policy's replicates.
+func (s scene) means(policy string) []float64 {
+	means := []float64{}
+	for _, o := range s.outcomes {
+		if o.policy != policy {
+			continue
+		}
+		for _, r := range o.set.Replicates("latency_ns") {
+			means = append(means, float64(nb.Sum(r))/float64(len(r)))
+		}
+	}
+	return means
+}
+
+// places are the directions and sharings of scenes, each once.
+func places(scenes []scene) []string {
+	list := []string{}
+	known := map[string]bool{}
+	for _, s := range scenes {
+		place := s.direction + " " + s.sharing
+		if !known[place] {
+			known[place] = true
+			list = append(list, place)
+		}
+	}
+	return list
+}
