@@ -53,6 +53,20 @@ func (c *Config) Dims() (names []string, limits map[string]int64) {
 	return names, limits
 }
 
+// Sizes gives symbolic dimensions their values: batch and sequence, which a model
+// need not have, beside others. CheckDims names those without a value.
+func (c *Config) Sizes(batch, sequence int, others map[string]int64) map[string]int64 {
+	sizes := map[string]int64{}
+	maps.Copy(sizes, others)
+	names, _ := c.Dims()
+	for name, n := range map[string]int{"batch": batch, "sequence": sequence} {
+		if _, ok := sizes[name]; !ok && slices.Contains(names, name) {
+			sizes[name] = int64(n)
+		}
+	}
+	return sizes
+}
+
 // CheckDims tells whether dims gives every symbolic dimension a value that the
 // model takes, and no other a value.
 func (c *Config) CheckDims(dims map[string]int64) error {

@@ -18,7 +18,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
 	"barograph/pipeline/record"
-	"barograph/stages/kind/infer"
+	"barograph/stages/arrival"
 	"barograph/stages/link"
 	models "barograph/stages/model/command"
 	"barograph/stages/result"
@@ -152,8 +152,8 @@ func (a *request) predict(c *cobra.Command, root, name string) (*report, error) 
 	if err != nil {
 		return nil, err
 	}
-	w := infer.With{Arrivals: a.condition.Arrivals, Calls: warm + calls, Open: infer.Open{Interval: unit.Duration(a.interval), Burst: a.burst, Trace: a.trace}}
-	if a.condition.Due, err = w.Schedule(root, 1); err != nil {
+	arrivals := arrival.Pattern{Arrivals: a.condition.Arrivals, Interval: unit.Duration(a.interval), Burst: a.burst, Trace: a.trace}
+	if a.condition.Due, err = arrivals.Schedule(root, warm+calls, 1); err != nil {
 		return nil, cell.Usage(err)
 	}
 	x, err := ReadLesson(root, cmp.Or(a.learned, m.Name))

@@ -11,7 +11,6 @@ import (
 	"slices"
 
 	"barograph/pipeline/record"
-	"barograph/stages/kind/infer"
 	"barograph/stages/model"
 	"barograph/stages/recording"
 )
@@ -122,8 +121,7 @@ func Transfers(root, name string, batch, sequence int, others map[string]int64) 
 	if err != nil {
 		return nil, nil, err
 	}
-	w := infer.With{Batch: batch, Sequence: sequence, Dims: others}
-	return c.Transfers(info, w.Sizes(c))
+	return c.Transfers(info, c.Sizes(batch, sequence, others))
 }
 
 // latencies reads one column of a recording's samples.

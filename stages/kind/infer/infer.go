@@ -22,7 +22,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,6 +32,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
 	"barograph/pipeline/record"
+	"barograph/stages/arrival"
 	"barograph/stages/asset"
 	"barograph/stages/device/cuda"
 	"barograph/stages/device/gpu"
@@ -54,8 +54,7 @@ type With struct {
 	Calls     int              `json:"calls" min:"1" max:"10000000" doc:"timed calls"`
 	Limit     unit.Duration    `json:"limit,omitempty" doc:"how long warm-up and timed calls may take together, such as 20s, for a load that may let none through; then the load in its process ends, and the calls that were made stand, with a warning; 0: without limit"`
 	Threads   int              `json:"threads" min:"0" doc:"threads the model computes with; 0: one for each of its processors"`
-	Arrivals  string           `json:"arrivals" enum:"closed,constant,poisson,bursts,trace" doc:"when calls are due; closed: once the one before is complete"`
-	Open
+	arrival.Pattern
 	CUDA
 }
 
@@ -67,7 +66,7 @@ func Kind() *cell.Kind {
 		Inherits: []string{"ONNXRUNTIME_LIB", "CUDA_VISIBLE_DEVICES"},
 		Doc:      "measure a model's inference time, call by call",
 		With: func() any {
-			return &With{Batch: 1, Sequence: 128, Warmup: 30, Calls: 300, Arrivals: "closed", CUDA: defaultCUDA}
+			return &With{Batch: 1, Sequence: 128, Warmup: 30, Calls: 300, Pattern: arrival.Pattern{Arrivals: "closed"}, CUDA: defaultCUDA}
 		},
 		Measured: true,
 		Outputs:  func(any) []string { return []string{result.CallsFile, result.InferFile} },
@@ -95,7 +94,7 @@ func check(root, device string, with any) error {
 	if device == "sim" && w.Arrivals != "closed" {
 		return cell.Hint(fmt.Errorf("arrivals %s on device sim: the simulated inference is a closed loop", w.Arrivals), "measure on another device, or set arrivals: closed")
 	}
-	if err := w.checkArrivals(root); err != nil {
+	if _, err := w.Schedule(root, w.Calls, 0); err != nil {
 		return err
 	}
 	c, err := w.Load(root)
@@ -124,21 +123,8 @@ func (w *With) Load(root string) (*model.Config, error) {
 	return c.WithPrecision(w.Precision)
 }
 
-// Sizes gives the model's symbolic dimensions their values. A model need not
-// have batch and sequence; CheckDims names those without a value.
-func (w *With) Sizes(c *model.Config) map[string]int64 {
-	sizes := maps.Clone(w.Dims)
-	if sizes == nil {
-		sizes = map[string]int64{}
-	}
-	names, _ := c.Dims()
-	for name, n := range map[string]int{"batch": w.Batch, "sequence": w.Sequence} {
-		if _, ok := sizes[name]; !ok && slices.Contains(names, name) {
-			sizes[name] = int64(n)
-		}
-	}
-	return sizes
-}
+// Sizes gives the model's symbolic dimensions their values.
+func (w *With) Sizes(c *model.Config) map[string]int64 { return c.Sizes(w.Batch, w.Sequence, w.Dims) }
 
 // identify names the model and the library; device and machine are the engine's.
 func identify(root string, with any) (map[string]string, error) {
@@ -383,7 +369,7 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 	if h.look != nil {
 		h.About.GPU = &result.GPU{Before: h.look()}
 	}
-	h.due, err = w.Schedule(c.Root, c.Seed)
+	h.due, err = w.Schedule(c.Root, w.Calls, c.Seed)
 	if err != nil {
 		return nil, about, err
 	}

@@ -4,6 +4,9 @@ import (
 	"context"
 	"slices"
 	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"barograph/pipeline/cell"
 )
@@ -19,7 +22,7 @@ func (s Sample) Latency() int64 { return s.End - s.Scheduled }
 
 // loop makes and times len(samples) calls. It allocates nothing; done counts
 // the calls for whoever watches. It stops, with ctx's error, between calls.
-func loop(ctx context.Context, samples []Sample, at arrival, done *atomic.Int64, call func() error) error {
+func loop(ctx context.Context, samples []Sample, at schedule, done *atomic.Int64, call func() error) error {
 	begin := cell.Now()
 	previous := begin
 	for i := range samples {
@@ -65,4 +68,37 @@ func latencies(samples []Sample) []int64 {
 	}
 	slices.Sort(l)
 	return l
+}
+
+// A schedule says when call i is scheduled, given when the loop began and when
+// the call before was complete.
+type schedule func(i int, begin, previous int64) int64
+
+// closed is the closed loop: a call is due once the one before is complete.
+func closed(_ int, _, previous int64) int64 { return previous }
+
+// at returns arrivals at fixed times after the beginning; a closed loop for nil.
+func at(due []int64) schedule {
+	if due == nil {
+		return closed
+	}
+	return func(i int, begin, _ int64) int64 { return begin + due[i] }
+}
+
+// await returns the time once a call is due: asleep while that is far off, in
+// slices, to notice that ctx ends, and watching the clock at the end, since a
+// sleeper wakes late.
+func await(ctx context.Context, due int64) int64 {
+	const awake = int64(200 * time.Microsecond)
+	for {
+		now := cell.Now()
+		left := due - now
+		if left <= 0 || ctx.Err() != nil {
+			return now
+		}
+		if left > awake {
+			ts := unix.NsecToTimespec(min(left-awake, int64(20*time.Millisecond)))
+			_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &ts, nil) // EINTR only wakes early
+		}
+	}
 }

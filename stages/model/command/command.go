@@ -218,19 +218,11 @@ type traffic struct {
 
 // weigh fills in Traffic.
 func (r *report) weigh(c *model.Config, dims map[string]int64) error {
-	t := &traffic{Dims: maps.Clone(dims), Weights: r.InitialiserBytes}
-	if t.Dims == nil {
-		t.Dims = map[string]int64{}
+	sequence := 128
+	if _, limits := c.Dims(); limits["sequence"] > 0 {
+		sequence = min(sequence, int(limits["sequence"]))
 	}
-	names, limits := c.Dims()
-	for name, size := range map[string]int64{"batch": 1, "sequence": 128} {
-		if limit := limits[name]; limit > 0 {
-			size = min(size, limit)
-		}
-		if _, ok := t.Dims[name]; !ok && slices.Contains(names, name) {
-			t.Dims[name] = size
-		}
-	}
+	t := &traffic{Dims: c.Sizes(1, sequence, dims), Weights: r.InitialiserBytes}
 	var err error
 	t.In, t.Out, err = c.Traffic(r.Info, t.Dims)
 	if err == nil {
