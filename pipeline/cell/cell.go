@@ -121,15 +121,15 @@ type Kind struct {
 
 	// Page says what a cell adds to a study's report, from its outputs, running
 	// nothing.
-	Page func(Reported) (*Page, error)
+	Page func(Exhibit) (*Page, error)
 
 	// Run is the cell itself, called in the child process; nil for a Script, whose
 	// shell line needs no child of this program.
 	Run func(ctx context.Context, c *Cell) error
 }
 
-// A Reported cell is one that a report shows.
-type Reported struct {
+// An Exhibit is a cell that a report shows.
+type Exhibit struct {
 	ID    string            // begins the ids of its elements
 	Files map[string]string // where its outputs lie, by name
 	Block string            // the axis on which trials are repeated

@@ -203,10 +203,10 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 	runtime.GOMAXPROCS(procs)
 	show.Close()
 	e.Result = res
-	var untold error
+	var traceErr error
 	if trace != nil {
-		if untold = trace.Write(p.Study.Name); untold != nil {
-			a.complain(untold)
+		if traceErr = trace.Write(p.Study.Name); traceErr != nil {
+			a.complain(traceErr)
 		}
 	}
 	if err == nil && more.proof != "" && res.Whole() {
@@ -226,7 +226,7 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 	if err != nil {
 		return err
 	}
-	if err := a.conclude(e); err != nil || untold == nil {
+	if err := a.conclude(e); err != nil || traceErr == nil {
 		return err
 	}
 	return cell.Exit(cell.StatusFailed)

@@ -518,7 +518,7 @@ func (r *run) launch(ctx context.Context, c *plan.Cell, free func()) {
 		if err == nil && t.detail.Unsteady != "" {
 			switch {
 			case !last:
-				err = unsteady{errors.New("not steady: " + t.detail.Unsteady)}
+				err = unsteadiness{errors.New("not steady: " + t.detail.Unsteady)}
 			case was != nil: // no better than before, on which other results rest
 				t.records = []*store.Record{was}
 			}
@@ -558,9 +558,9 @@ const (
 	longestWait = time.Minute
 )
 
-// Unsteady is why a measurement that did not come to rest is tried again; the last of
+// Unsteadiness is why a measurement that did not come to rest is tried again; the last of
 // so many further tries is a result, but not one for later runs.
-type unsteady struct{ error }
+type unsteadiness struct{ error }
 
 const steadyAgain = 2
 
@@ -568,7 +568,7 @@ const steadyAgain = 2
 // cell keeps its place in the order.
 func (r *run) retry(c *plan.Cell, err error) bool {
 	n, most := r.failed[c], c.Stage.Retries
-	if errors.As(err, new(unsteady)) {
+	if errors.As(err, new(unsteadiness)) {
 		most = max(most, steadyAgain)
 	}
 	if n >= most || r.halt {

@@ -29,7 +29,7 @@ type trial struct {
 	inputs    map[string]string            // digests by path, of which the key is made
 	seen      map[string]store.Observation // of the inputs, before it starts
 	detail    store.Detail
-	untold    int // warnings that detail has no room for
+	unkept    int // warnings that detail has no room for
 	window    cell.Control
 	reached   string          // how far it has come, as far as it told
 	mu        sync.Mutex      // guards detail's warnings, window and reached
@@ -382,7 +382,7 @@ const (
 // warn notes a warning; t.mu is held.
 func (t *trial) warn(text string) {
 	if len(t.detail.Warnings) == mostWarnings {
-		t.untold++
+		t.unkept++
 		return
 	}
 	if len(text) > longestWarns {
@@ -463,8 +463,8 @@ func (t *trial) keep(began time.Time) error {
 		}
 		records = append(records, record)
 	}
-	if t.untold > 0 {
-		t.detail.Warnings = append(t.detail.Warnings, fmt.Sprintf("%d more warnings are not kept", t.untold))
+	if t.unkept > 0 {
+		t.detail.Warnings = append(t.detail.Warnings, fmt.Sprintf("%d more warnings are not kept", t.unkept))
 	}
 	wall := time.Since(began)
 	for _, record := range records {

@@ -63,12 +63,12 @@ type Cell struct {
 	// Given maps outputs to files of a recording; such a cell never runs.
 	Given map[string]string
 
-	common  *common
+	basis   *basis
 	missing []string
 }
 
-// Common is what cells of one stage with the same parameters have in common.
-type common struct {
+// A basis is what cells of one stage with the same parameters have in common.
+type basis struct {
 	with   json.RawMessage
 	claims []cell.Claim
 	parts  []store.Part // of their keys, by name
@@ -77,9 +77,9 @@ type common struct {
 
 // identity returns the parts of a cell's key that no other cell's result decides.
 func (c *Cell) identity() []store.Part {
-	parts := make([]store.Part, len(c.common.parts), len(c.common.parts)+2)
-	copy(parts, c.common.parts)
-	if i := c.common.seed; i >= 0 {
+	parts := make([]store.Part, len(c.basis.parts), len(c.basis.parts)+2)
+	copy(parts, c.basis.parts)
+	if i := c.basis.seed; i >= 0 {
 		parts[i].Value = strconv.FormatUint(c.Seed, 10)
 	}
 	if c.Graph != nil {
@@ -115,7 +115,7 @@ func (c *Cell) Same(other *Cell) bool {
 
 // Build expands a study. Its errors are source.Errors: all there are, positioned.
 func Build(s *study.Study) (*Plan, error) {
-	b := builder{study: s, cells: map[string][]*Cell{}, alike: map[*study.Bound]*common{}, globs: map[string][]string{}, settings: map[*cell.Kind]map[string]string{}}
+	b := builder{study: s, cells: map[string][]*Cell{}, alike: map[*study.Binding]*basis{}, globs: map[string][]string{}, settings: map[*cell.Kind]map[string]string{}}
 	order, err := sorted(s)
 	if err != nil {
 		return nil, err
@@ -155,7 +155,7 @@ type builder struct {
 	study *study.Study
 	cells map[string][]*Cell // by stage; of a background stage, all its trials'
 	index map[indexKey]map[string][]*Cell
-	alike map[*study.Bound]*common
+	alike map[*study.Binding]*basis
 	globs map[string][]string
 	errs  source.Errors
 
@@ -199,19 +199,19 @@ func (b *builder) make(st *study.Stage, pt cell.Point, id string) *Cell {
 		c.Outputs = append(c.Outputs, path)
 		c.Publish[path] = record.Place(b.study.Name, b.study.Machine.Name, path)
 	}
-	if c.common = b.alike[bound]; c.common == nil {
-		c.common = b.share(c, bound)
-		b.alike[bound] = c.common
+	if c.basis = b.alike[bound]; c.basis == nil {
+		c.basis = b.share(c, bound)
+		b.alike[bound] = c.basis
 	}
-	c.With, c.Claims = c.common.with, c.common.claims
+	c.With, c.Claims = c.basis.with, c.basis.claims
 	b.files(c, bound.Inputs)
 	return c
 }
 
 // share collects what decides a cell's result besides its inputs and seed.
-func (b *builder) share(c *Cell, bound *study.Bound) *common {
+func (b *builder) share(c *Cell, bound *study.Binding) *basis {
 	kind := c.Stage.Kind
-	sh := &common{claims: b.claims(c.Stage), seed: -1}
+	sh := &basis{claims: b.claims(c.Stage), seed: -1}
 	add := func(name, value string) { sh.parts = append(sh.parts, store.Part{Name: name, Value: value}) }
 	var err error
 	if sh.with, err = json.Marshal(bound.With); err != nil {

@@ -232,7 +232,7 @@ func (s *Side) add(name string, c *plan.Cell, r *store.Record, files map[string]
 	if kind.Page == nil {
 		return nil
 	}
-	p, err := kind.Page(cell.Reported{ID: fmt.Sprintf("%s-%s", name, identifier(c.ID)), Files: files, Block: s.plan.Study.Order.Block, Above: above})
+	p, err := kind.Page(cell.Exhibit{ID: fmt.Sprintf("%s-%s", name, identifier(c.ID)), Files: files, Block: s.plan.Study.Order.Block, Above: above})
 	if err != nil {
 		return err
 	}
@@ -307,28 +307,28 @@ func once[T comparable](all, more []T) []T {
 	return all
 }
 
-// A verdict is shown as one of a simulation where the side is.
-type shown struct {
+// A sideVerdict is shown as one of a simulation where the side is.
+type sideVerdict struct {
 	cell.Verdict
 	Simulated bool
 }
 
-// A judged claim holds a verdict for each side, zero where there is none.
-type judged struct {
+// A claimRow holds a verdict for each side, zero where there is none.
+type claimRow struct {
 	cell.Claim
-	Verdicts []shown
+	Verdicts []sideVerdict
 }
 
-func claims(all []cell.Claim, sides []*Side) (list []judged) {
+func claims(all []cell.Claim, sides []*Side) (list []claimRow) {
 	for _, c := range all {
-		j := judged{Claim: c}
+		j := claimRow{Claim: c}
 		for _, s := range sides {
 			i := slices.IndexFunc(s.Verdicts, func(v cell.Verdict) bool { return v.ID == c.ID })
 			v := cell.Verdict{Verdict: "not judged", Because: "stage " + c.JudgedBy + " has no standing result here"}
 			if i >= 0 {
 				v = s.Verdicts[i]
 			}
-			j.Verdicts = append(j.Verdicts, shown{v, s.Simulated()})
+			j.Verdicts = append(j.Verdicts, sideVerdict{v, s.Simulated()})
 		}
 		list = append(list, j)
 	}

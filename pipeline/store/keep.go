@@ -42,22 +42,22 @@ func (s *Store) Verify() (sound int, damage []Damage, err error) {
 			}
 		}
 	}
-	type named struct {
+	type object struct {
 		File
 		cells []string
 	}
-	objects := map[string]*named{}
+	objects := map[string]*object{}
 	for _, r := range s.records {
 		for _, f := range r.Files {
 			if objects[f.Digest] == nil {
-				objects[f.Digest] = &named{File: f}
+				objects[f.Digest] = &object{File: f}
 			}
 			objects[f.Digest].cells = append(objects[f.Digest].cells, r.Cell)
 		}
 	}
 	err = s.eachObject(func(path string, d fs.DirEntry) error {
 		if name := d.Name(); objects[name] == nil && isDigest(name) {
-			objects[name] = &named{File: File{Digest: name}} // of no record; damaged all the same if it is
+			objects[name] = &object{File: File{Digest: name}} // of no record; damaged all the same if it is
 		}
 		return nil
 	})
@@ -119,8 +119,8 @@ func (s *Store) eachObject(f func(path string, d fs.DirEntry) error) error {
 	})
 }
 
-// Swept is what [Store.GC] kept and removed; sizes are those of objects.
-type Swept struct {
+// Collection is what [Store.GC] kept and removed; sizes are those of objects.
+type Collection struct {
 	Kept    int   `json:"kept"` // records
 	Removed int   `json:"removed"`
 	Bytes   int64 `json:"bytes"`
@@ -131,14 +131,14 @@ type Swept struct {
 // record names any more. Records that no root names stay too, newest first,
 // while all objects kept take at most budget bytes. With dry set, nothing is
 // removed. The store is open for writing.
-func (s *Store) GC(roots map[string]bool, budget int64, dry bool) (Swept, error) {
+func (s *Store) GC(roots map[string]bool, budget int64, dry bool) (Collection, error) {
 	if err := s.Sync(); err != nil {
-		return Swept{}, err
+		return Collection{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.indexDetails(); err != nil {
-		return Swept{}, err
+		return Collection{}, err
 	}
 	all := make([]*Record, 0, len(s.records))
 	for _, r := range s.records {
@@ -153,7 +153,7 @@ func (s *Store) GC(roots map[string]bool, budget int64, dry bool) (Swept, error)
 		}
 		return cmp.Or(cmp.Compare(b.Started, a.Started), cmp.Compare(a.Key, b.Key))
 	})
-	var swept Swept
+	var swept Collection
 	objects := map[string]bool{}
 	var kept []*Record
 	for _, r := range all {

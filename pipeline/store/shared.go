@@ -13,7 +13,7 @@ import (
 	"barograph/pipeline/cell"
 )
 
-// A Shared folder stands behind the stores of several workspaces, machines or
+// A depot is a folder that stands behind the stores of several workspaces, machines or
 // people. It holds one file per record and the objects they name:
 //
 //	objects/ab/abcdef...  as in a store
@@ -23,7 +23,7 @@ import (
 // what comes from it is checked whole before it is believed, so that it needs no
 // trust in the disk. Its members do need to trust one another: a record says what a key's
 // result is.
-type Shared struct {
+type depot struct {
 	dir  string
 	warn func(error)
 }
@@ -31,23 +31,23 @@ type Shared struct {
 // Share puts a folder behind the store. What goes wrong there fails no run: warn
 // is told.
 func (s *Store) Share(dir string, warn func(error)) {
-	s.shared = &Shared{dir, func(err error) { warn(fmt.Errorf("shared store: %w", err)) }}
+	s.shared = &depot{dir, func(err error) { warn(fmt.Errorf("shared store: %w", err)) }}
 }
 
 // maxRecord is more than a record and its detail can be: a thousand warnings, and
 // what a key is made of, which a study of at most 64 MiB says.
 const maxRecord = 256 << 20
 
-func (sh *Shared) object(digest string) string {
+func (sh *depot) object(digest string) string {
 	return filepath.Join(sh.dir, "objects", digest[:2], digest)
 }
 
-func (sh *Shared) cell(key string) string { return filepath.Join(sh.dir, "cells", key[:2], key) }
+func (sh *depot) cell(key string) string { return filepath.Join(sh.dir, "cells", key[:2], key) }
 
 // read returns the record of a cell with these outputs and its detail; nil where
 // the folder has none that is whole. The objects that it names are there, of the
 // right size, and not yet read.
-func (sh *Shared) read(key string, outputs []string) (*Record, *Detail) {
+func (sh *depot) read(key string, outputs []string) (*Record, *Detail) {
 	f, info, err := cell.Open(sh.cell(key))
 	if err != nil {
 		return nil, nil

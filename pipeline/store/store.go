@@ -18,7 +18,7 @@
 // hold what its name says; otherwise it is read again, and a damaged one is no
 // result. Stats are kept only after a Sync, so whatever a dying machine made of a
 // record's objects shows before the record is used. [Store.Verify] reads all of them whatever their stat, and [Store.GC]
-// removes what no root names. A [Shared] folder can stand behind a store.
+// removes what no root names. A folder that is shared can stand behind a store.
 package store
 
 import (
@@ -88,7 +88,7 @@ type Part struct {
 type Store struct {
 	dir string
 
-	shared *Shared
+	shared *depot
 
 	mu      sync.Mutex
 	records map[string]*Record // by key

@@ -20,7 +20,7 @@ type body struct {
 
 	axes  []Axis // that its expressions use
 	env   map[string]any
-	bound map[string]*Bound // by the values on those axes
+	bound map[string]*Binding // by the values on those axes
 }
 
 // Errorf returns an error at the stage, for what only a plan can see.
@@ -31,7 +31,7 @@ func (st *Stage) Errorf(hint, format string, args ...any) *source.Error {
 // Bind returns a stage's parameters, shell line, inputs and outputs at one
 // point of its matrix. Load has bound every point already, so that this is a
 // look-up; only a point outside the matrix is evaluated anew.
-func (s *Study) Bind(st *Stage, p cell.Point) (*Bound, error) {
+func (s *Study) Bind(st *Stage, p cell.Point) (*Binding, error) {
 	for _, a := range st.body.axes {
 		if _, ok := p.Get(a.Name); !ok {
 			return nil, fmt.Errorf("bind stage %q: the point %s has no value for axis %q", st.Name, p, a.Name)
@@ -62,7 +62,7 @@ func (b *body) key(p cell.Point) string {
 
 // bind evaluates and checks a stage at a point. The words are its outputs with
 // their places.
-func (s *Study) bind(st *Stage, p cell.Point) (*Bound, []source.Word, source.Errors) {
+func (s *Study) bind(st *Stage, p cell.Point) (*Binding, []source.Word, source.Errors) {
 	env := st.body.env
 	if len(st.body.axes) > 0 {
 		env = maps.Clone(env)
@@ -71,7 +71,7 @@ func (s *Study) bind(st *Stage, p cell.Point) (*Bound, []source.Word, source.Err
 		}
 	}
 	d := source.Decoder{Env: env}
-	b := &Bound{With: st.Kind.With()}
+	b := &Binding{With: st.Kind.With()}
 	with := st.body.with
 	if with == nil {
 		with = st.at.Empty("with")
@@ -149,7 +149,7 @@ func paths(d *source.Decoder, n *source.Node) ([]string, []source.Word) {
 // expressions can tell apart. What is wrong in one place is reported for the
 // first point only.
 func (l *loader) bindAll(st *Stage) {
-	st.body.bound = map[string]*Bound{}
+	st.body.bound = map[string]*Binding{}
 	reported := map[source.Pos]bool{}
 	for p := range Points(st.body.axes) {
 		b, outputs, errs := l.study.bind(st, p)

@@ -114,9 +114,9 @@ type Axis struct {
 	Values []any // bool, int64, float64 or string
 }
 
-// A Bound stage is a stage at one point, with nothing left to evaluate. Points
-// at which a stage's expressions agree share one Bound: do not change it.
-type Bound struct {
+// A Binding is a stage at one point, with nothing left to evaluate. Points
+// at which a stage's expressions agree share one Binding: do not change it.
+type Binding struct {
 	With    any      // what Kind.With returned, filled in and checked
 	Script  string   // uses: command
 	Inputs  []string // globs, relative to the workspace

@@ -195,7 +195,7 @@ func TestLoad(t *testing.T) {
 	check("position", infer.Pos, source.Pos{File: path, Line: 29, Col: 3})
 	check("notebook", s.Stages[3].Notebook, "notebooks/judge")
 
-	bind := func(stage int, p cell.Point) *Bound {
+	bind := func(stage int, p cell.Point) *Binding {
 		t.Helper()
 		b, err := s.Bind(s.Stages[stage], p)
 		if err != nil {
@@ -215,7 +215,7 @@ func TestLoad(t *testing.T) {
 	check("infer", a.With, &measureWith{"bert-whole", 150})
 	check("infer is shared", a == b, true)
 	check("judge", bind(3, nil).With, &map[string]any{"raw": 15.754, "list": []any{int64(1), int64(1)}})
-	check("copy", bind(4, cell.Point{{Axis: "level", Value: int64(1)}}), &Bound{
+	check("copy", bind(4, cell.Point{{Axis: "level", Value: int64(1)}}), &Binding{
 		With: &struct{}{}, Script: `cp a "out-1" '${{ level }}'`, Inputs: []string{"data/*.csv"}, Outputs: []string{"out/1.txt"}})
 	check("a point outside the matrix", bind(4, cell.Point{{Axis: "level", Value: int64(9)}}).Outputs, []string{"out/9.txt"})
 	if _, err := s.Bind(s.Stages[1], nil); err == nil || !strings.Contains(err.Error(), `no value for axis "level"`) {

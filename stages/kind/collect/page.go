@@ -46,7 +46,7 @@ type view struct {
 
 // page says what a recording adds to a report: the distributions of latency, when
 // each trial measured, what the link was calibrated to carry, and doubts.
-func page(c cell.Reported) (*cell.Page, error) {
+func page(c cell.Exhibit) (*cell.Page, error) {
 	v := view{block: c.Block}
 	samples, err := "", error(nil)
 	for name, file := range c.Files {

@@ -348,7 +348,7 @@ func title(name string) string {
 
 // Fragment is what a cell of kind analyse or plot did, for a page that holds
 // several: cell.Kind's Page.
-func Fragment(c cell.Reported) (*cell.Page, error) {
+func Fragment(c cell.Exhibit) (*cell.Page, error) {
 	r, err := notebook.ReadRecord(c.Files[notebook.RecordFile])
 	if err != nil {
 		return nil, err
