@@ -19,9 +19,13 @@ import (
 // process starts a member: a shell line as it is, any other kind as a cell of
 // this program.
 func (r *run) process(ctx context.Context, m *member, event func(cell.Event)) (*launch.Process, error) {
-	c := launch.Command{Dir: m.dir, Log: m.log, Event: event, Env: r.environment(m.cell.Stage.Env)}
+	c := launch.Command{Dir: m.dir, Log: m.log, Event: event, Env: slices.Clone(r.env)}
+	more := []map[string]string{m.cell.Stage.Env}
 	if environ := m.cell.Stage.Kind.Environ; environ != nil {
-		for name, v := range environ(m.spec) {
+		more = append(more, environ(m.spec))
+	}
+	for _, variables := range more { // of two by one name the last counts
+		for name, v := range variables {
 			c.Env = append(c.Env, name+"="+v)
 		}
 	}
@@ -59,19 +63,6 @@ func environment(p *plan.Plan) []string {
 		if slices.Contains(passed, name) || strings.HasPrefix(name, "PIP_") {
 			env = append(env, kv)
 		}
-	}
-	return env
-}
-
-// environment is what a cell is given, with variables of its own.
-func (r *run) environment(own map[string]string) []string {
-	env := slices.DeleteFunc(slices.Clone(r.env), func(kv string) bool {
-		name, _, _ := strings.Cut(kv, "=")
-		_, ok := own[name]
-		return ok
-	})
-	for name, v := range own {
-		env = append(env, name+"="+v)
 	}
 	return env
 }
@@ -130,18 +121,18 @@ func (r *run) input(c *plan.Cell) cell.Input {
 // rank numbers the measured inputs, trials in the order in which they were
 // measured, and lists them.
 func (r *run) rank(s *cell.Spec) {
-	type measured struct {
+	type measurement struct {
 		id      string
 		started int64
 	}
-	var trials []measured
+	var trials []measurement
 	for _, in := range s.Inputs {
 		c := r.plan.Cell(in.ID)
 		if dec := r.decider.Of(c); c.Trial == nil && c.Stage.Kind.Measured && dec != nil && dec.Record != nil {
-			trials = append(trials, measured{in.ID, dec.Record.Started})
+			trials = append(trials, measurement{in.ID, dec.Record.Started})
 		}
 	}
-	slices.SortStableFunc(trials, func(a, b measured) int {
+	slices.SortStableFunc(trials, func(a, b measurement) int {
 		return cmp.Or(cmp.Compare(a.started, b.started), strings.Compare(a.id, b.id))
 	})
 	seq := make(map[string]int, len(trials))

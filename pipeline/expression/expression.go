@@ -39,7 +39,7 @@ import (
 type part struct {
 	text string
 	expr bool
-	off  int // of text in the string, in bytes
+	off  int // of an expression in the string, in bytes
 
 	program *vm.Program
 	axes    []string // that the expression uses
@@ -57,40 +57,38 @@ func (e *scanError) Error() string { return e.msg }
 // not end one, and "$${{" stands for the text "${{".
 func scan(s string) ([]part, *scanError) {
 	var parts []part
-	var text strings.Builder
-	textAt := 0
-	flush := func(next int) {
-		if text.Len() > 0 {
-			parts = append(parts, part{text: text.String(), off: textAt})
-			text.Reset()
+	text := ""
+	add := func(p ...part) {
+		if text != "" {
+			parts = append(parts, part{text: text})
 		}
-		textAt = next
+		parts, text = append(parts, p...), ""
 	}
-	for i := 0; i < len(s); {
+	for at := 0; ; {
+		i := strings.Index(s[at:], "${{")
+		if i < 0 {
+			text += s[at:]
+			add()
+			return parts, nil
+		}
+		i += at
+		if i > at && s[i-1] == '$' {
+			text += s[at:i-1] + "${{"
+			at = i + len("${{")
+			continue
+		}
+		text += s[at:i]
+		start := i + len("${{")
+		end := closing(s, start)
 		switch {
-		case strings.HasPrefix(s[i:], "$${{"):
-			text.WriteString("${{")
-			i += len("$${{")
-		case strings.HasPrefix(s[i:], "${{"):
-			flush(i)
-			start := i + len("${{")
-			end := closing(s, start)
-			if end < 0 {
-				return nil, &scanError{i, "an expression without its closing }}", "write $${{ for the text ${{"}
-			}
-			if strings.TrimSpace(s[start:end]) == "" {
-				return nil, &scanError{i, "an empty expression", ""}
-			}
-			parts = append(parts, part{text: s[start:end], expr: true, off: start})
-			i = end + len("}}")
-			textAt = i
-		default:
-			text.WriteByte(s[i])
-			i++
+		case end < 0:
+			return nil, &scanError{i, "an expression without its closing }}", "write $${{ for the text ${{"}
+		case strings.TrimSpace(s[start:end]) == "":
+			return nil, &scanError{i, "an empty expression", ""}
 		}
+		add(part{text: s[start:end], expr: true, off: start})
+		at = end + len("}}")
 	}
-	flush(len(s))
-	return parts, nil
 }
 
 // closing returns the index of the "}}" that ends the expression at i, or -1.

@@ -97,8 +97,7 @@ func (p *Process) fork() (pid int, err error) {
 		c.Stdout, c.Stdin = pipe(&p.events, false), pipe(&p.stdin, true)
 	}
 	c.Dir = p.command.Dir
-	c.Env = slices.DeleteFunc(slices.Clone(p.command.Env), func(kv string) bool { return strings.HasPrefix(kv, folder+"=") })
-	c.Env = append(c.Env, folder+"="+p.command.Dir)
+	c.Env = append(slices.Clone(p.command.Env), folder+"="+p.command.Dir) // of two by one name the last counts
 	p.pidfd = -1
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, PidFD: &p.pidfd}
 	if err == nil {

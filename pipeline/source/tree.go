@@ -175,27 +175,9 @@ func (t *Text) errorf(at Pos, hint, format string, args ...any) *Error {
 
 // Lines splits a text where YAML does, so that line numbers agree with the
 // parser's.
-func Lines(text string) []string {
-	var lines []string
-	start := 0
-	for i := 0; i < len(text); {
-		r, size := utf8.DecodeRuneInString(text[i:])
-		end := i
-		i += size
-		switch r {
-		case '\r':
-			if strings.HasPrefix(text[i:], "\n") {
-				i++
-			}
-		case '\n', '\u0085', '\u2028', '\u2029':
-		default:
-			continue
-		}
-		lines = append(lines, text[start:end])
-		start = i
-	}
-	return append(lines, text[start:])
-}
+func Lines(text string) []string { return breaks.Split(text, -1) }
+
+var breaks = regexp.MustCompile("\r\n|[\r\n\u0085\u2028\u2029]")
 
 // ErrorAt returns an error at the byte at off in a string scalar's value.
 func (n *Node) ErrorAt(off int, hint, format string, args ...any) *Error {
