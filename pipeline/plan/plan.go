@@ -116,12 +116,8 @@ func (c *Cell) Same(other *Cell) bool {
 // Build expands a study. Its errors are source.Errors: all there are, positioned.
 func Build(s *study.Study) (*Plan, error) {
 	b := builder{study: s, cells: map[string][]*Cell{}, alike: map[*study.Binding]*basis{}, globs: map[string][]string{}, settings: map[*cell.Kind]map[string]string{}}
-	order, err := sorted(s)
-	if err != nil {
-		return nil, err
-	}
 	p := &Plan{Study: s, byID: map[string]*Cell{}, globs: b.globs}
-	for _, st := range order {
+	for _, st := range s.Sorted {
 		if st.Background {
 			continue // made with the foreground cells they run during
 		}
@@ -473,49 +469,6 @@ func (b *builder) background(fg *Cell, stage string) []*Cell {
 		}
 	}
 	return made
-}
-
-// sorted returns the stages so that each stands after those it needs, the
-// file's order otherwise. study.Load has refused cycles.
-func sorted(s *study.Study) ([]*study.Stage, error) {
-	trials := map[string][]string{} // by background stage, the stages that run with it
-	for _, st := range s.Stages {
-		for _, name := range st.During {
-			trials[name] = append(trials[name], st.Name)
-		}
-	}
-	var order []*study.Stage
-	const visiting, done = 1, 2
-	state := map[*study.Stage]int{}
-	var visit func(st *study.Stage) error
-	visit = func(st *study.Stage) error {
-		if state[st] == done {
-			return nil
-		} else if state[st] == visiting {
-			return st.Errorf("", "stage %q needs itself", st.Name)
-		}
-		state[st] = visiting
-		before := slices.Concat(st.Needs, st.During)
-		for _, name := range st.Needs { // what needs a background stage reads what its trials left
-			before = append(before, trials[name]...)
-		}
-		for _, name := range before {
-			if next := s.Stage(name); next != st {
-				if err := visit(next); err != nil {
-					return err
-				}
-			}
-		}
-		state[st] = done
-		order = append(order, st)
-		return nil
-	}
-	for _, st := range s.Stages {
-		if err := visit(st); err != nil {
-			return nil, err
-		}
-	}
-	return order, nil
 }
 
 // Replay lets a recording stand in for measuring: cells that write into the

@@ -45,7 +45,7 @@ func (l *loader) graph() {
 			l.fail(st.at, "name it in the during: of the stage to run beside", "no stage runs during the background stage %q", st.Name)
 		}
 	}
-	l.cycles()
+	l.sort()
 }
 
 func (l *loader) references(st *Stage, key string, words []source.Word) {
@@ -84,29 +84,44 @@ func (l *loader) aligned(st, background *Stage, at *source.Node) {
 	}
 }
 
-// cycles reports each chain of stages that wait for one another, at the
-// reference that closes it.
-func (l *loader) cycles() {
+// sort puts the stages in an order in which each stands after those it needs, the
+// file's otherwise. It reports each chain of stages that wait for one another, at
+// the reference that closes it.
+func (l *loader) sort() {
+	trials := map[string][]string{} // by background stage, the stages that run with it
+	for _, st := range l.study.Stages {
+		for _, name := range st.During {
+			trials[name] = append(trials[name], st.Name)
+		}
+	}
 	const visiting, done = 1, 2
 	state := map[*Stage]int{}
 	var chain []string
 	var visit func(st *Stage)
+	follow := func(st *Stage, name string, at *source.Node) {
+		switch next := l.study.Stage(name); {
+		case next == nil || next == st:
+		case state[next] == visiting:
+			from := slices.Index(chain, next.Name)
+			l.fail(at, "", "cycle: %s -> %s", strings.Join(chain[from:], " -> "), next.Name)
+		case state[next] == 0:
+			visit(next)
+		}
+	}
 	visit = func(st *Stage) {
 		state[st] = visiting
 		chain = append(chain, st.Name)
 		for _, w := range slices.Concat(st.needs, st.during) {
-			next := l.study.Stage(w.Text)
-			switch {
-			case next == nil || next == st:
-			case state[next] == visiting:
-				from := slices.Index(chain, next.Name)
-				l.fail(w.At, "", "cycle: %s -> %s", strings.Join(chain[from:], " -> "), next.Name)
-			case state[next] == 0:
-				visit(next)
+			follow(st, w.Text, w.At)
+		}
+		for _, w := range st.needs { // what needs a background stage reads what its trials left
+			for _, name := range trials[w.Text] {
+				follow(st, name, w.At)
 			}
 		}
 		chain = chain[:len(chain)-1]
 		state[st] = done
+		l.study.Sorted = append(l.study.Sorted, st)
 	}
 	for _, st := range l.study.Stages {
 		if state[st] == 0 {

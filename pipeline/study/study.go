@@ -46,6 +46,7 @@ type Study struct {
 	Seed    uint64
 	Order   Order
 	Stages  []*Stage // in the file's order
+	Sorted  []*Stage // the same, each after those whose cells it waits for
 	Claims  []cell.Claim
 
 	Sources Sources
