@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -34,7 +35,7 @@ type claims struct {
 	boot         string
 	mu           sync.Mutex
 	held         map[string]claim
-	told         map[string]string // digests by path, as the file beside has them
+	told         map[string]claim // as the file beside has them
 	dirty        bool
 }
 
@@ -57,10 +58,7 @@ func readClaims(file, beside string) (*claims, error) {
 	c.held = parseClaims(string(b))
 	if beside != "" {
 		b, _ := cell.Read(beside) // a help where it is there
-		c.told = map[string]string{}
-		for path, cl := range parseClaims(string(b)) {
-			c.told[path] = cl.digest
-		}
+		c.told = parseClaims(string(b))
 	}
 	return c, nil
 }
@@ -110,7 +108,7 @@ func (c *claims) own(s *store.Store, path, to, name string) (aside bool, err err
 	}
 	c.mu.Lock()
 	had, known := c.held[to]
-	told := c.told[to]
+	told := c.told[to].digest
 	c.mu.Unlock()
 	switch {
 	case digest == had.digest || digest == told || s.Made(name, digest):
@@ -179,28 +177,19 @@ func (c *claims) close() error {
 		return err
 	}
 	if c.beside != "" {
-		maps.Copy(c.told, digests(c.held))
-		text := lines(c.told, func(digest string) string { return digest + "\t-" })
+		maps.Copy(c.told, c.held)
 		if os.MkdirAll(filepath.Dir(c.beside), 0o777) == nil { // or it is known here alone
-			_ = cell.Leave(c.beside, []byte(text))
+			_ = cell.Leave(c.beside, []byte(lines(c.told)))
 		}
 	}
 	return nil
 }
 
-func digests(held map[string]claim) map[string]string {
-	all := map[string]string{}
-	for to, cl := range held {
-		all[to] = cl.digest
-	}
-	return all
-}
-
 // lines writes a line for each path, sorted.
-func lines[T any](held map[string]T, text func(T) string) string {
+func lines(held map[string]claim) string {
 	var b strings.Builder
 	for _, path := range slices.Sorted(maps.Keys(held)) {
-		b.WriteString(text(held[path]) + "\t" + path + "\n")
+		fmt.Fprintf(&b, "%s\t%s\t%s\n", cmp.Or(held[path].digest, "-"), cmp.Or(held[path].boot, "-"), path)
 	}
 	return b.String()
 }
@@ -213,12 +202,11 @@ func (c *claims) keep() error {
 	if !c.dirty {
 		return nil
 	}
-	text := lines(c.held, func(cl claim) string { return orDash(cl.digest) + "\t" + orDash(cl.boot) })
 	f, err := os.Create(c.file + "~")
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(text)
+	_, err = f.WriteString(lines(c.held))
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
 		err = os.Rename(c.file+"~", c.file)
 	}
@@ -229,13 +217,6 @@ func (c *claims) keep() error {
 func undash(s string) string {
 	if s == "-" {
 		return ""
-	}
-	return s
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
 	}
 	return s
 }

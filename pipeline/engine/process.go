@@ -3,9 +3,9 @@ package engine
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"hash/fnv"
 	"os"
 	"path/filepath"
 	"slices"
@@ -156,21 +156,9 @@ func readVerdicts(path string) (v []cell.Verdict, err error) {
 
 // fileName makes a cell's ID fit for a file: infer[level=4] -> infer.level=4.
 func fileName(id string) string {
-	name := strings.Map(func(r rune) rune {
-		switch r {
-		case '[', ',', '@':
-			return '.'
-		case ']':
-			return -1
-		case '/', ' ':
-			return '_'
-		}
-		return r
-	}, id)
+	name := strings.NewReplacer("[", ".", ",", ".", "@", ".", "]", "", "/", "_", " ", "_").Replace(id)
 	if len(name) > 200 {
-		sum := fnv.New64a()
-		sum.Write([]byte(id))
-		name = fmt.Sprintf("%s-%x", name[:180], sum.Sum64())
+		name = fmt.Sprintf("%s-%x", name[:180], sha256.Sum256([]byte(id)))[:200]
 	}
 	return name
 }

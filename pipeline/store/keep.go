@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -42,33 +43,22 @@ func (s *Store) Verify() (sound int, damage []Damage, err error) {
 			}
 		}
 	}
-	type object struct {
-		File
-		cells []string
-	}
-	objects := map[string]*object{}
+	cells := map[string][]string{} // by object
 	for _, r := range s.records {
 		for _, f := range r.Files {
-			if objects[f.Digest] == nil {
-				objects[f.Digest] = &object{File: f}
-			}
-			objects[f.Digest].cells = append(objects[f.Digest].cells, r.Cell)
+			cells[f.Digest] = append(cells[f.Digest], r.Cell)
 		}
 	}
 	err = s.eachObject(func(path string, d fs.DirEntry) error {
-		if name := d.Name(); objects[name] == nil && isDigest(name) {
-			objects[name] = &object{File: File{Digest: name}} // of no record; damaged all the same if it is
+		if name := d.Name(); isDigest(name) && cells[name] == nil {
+			cells[name] = nil // of no record; damaged all the same if it is
 		}
 		return nil
 	})
 	if err != nil {
 		return 0, nil, err
 	}
-	digests := make([]string, 0, len(objects))
-	for d := range objects {
-		digests = append(digests, d)
-	}
-	slices.Sort(digests)
+	digests := slices.Sorted(maps.Keys(cells))
 	wrong := make([]string, len(digests))
 	var work errgroup.Group
 	work.SetLimit(runtime.GOMAXPROCS(0))
@@ -96,9 +86,7 @@ func (s *Store) Verify() (sound int, damage []Damage, err error) {
 			continue
 		}
 		path, _ := filepath.Rel(s.dir, s.Object(digests[i]))
-		cells := objects[digests[i]].cells
-		slices.Sort(cells)
-		damage = append(damage, Damage{path, what, slices.Compact(cells)})
+		damage = append(damage, Damage{path, what, slices.Compact(slices.Sorted(slices.Values(cells[digests[i]])))})
 	}
 	return sound, damage, nil
 }
