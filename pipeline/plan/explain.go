@@ -34,6 +34,10 @@ func (d *Decider) Explain(c *Cell) (*Explanation, error) {
 		c = c.Trial
 	}
 	dec := d.made[c]
+	if dec == nil { // of a replay, whose recording is decided in place of what it holds
+		e.State, e.Reason = Stands.String(), "a recording stands in for measuring it"
+		return e, nil
+	}
 	e.State, e.Key = dec.State.String(), dec.Key
 	if e.Reason == "" {
 		e.Reason = dec.Reason

@@ -1,6 +1,7 @@
 package nvml
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"strings"
@@ -27,7 +28,7 @@ func (p *Probe) machine(device string) (m cell.Machine, err error) {
 	if r != nvml.SUCCESS {
 		return m, fmt.Errorf("ask the driver for the name of device %s: %w", device, r)
 	}
-	m = cell.Machine{Name: slug(name), Device: device}
+	m = cell.Machine{Name: cmp.Or(slug(name), "gpu"), Device: device}
 	generation, r1 := p.device.GetMaxPcieLinkGeneration()
 	width, r2 := p.device.GetMaxPcieLinkWidth()
 	if r1 == nvml.SUCCESS && r2 == nvml.SUCCESS { // else nothing is known of the link, and it is calibrated all the same

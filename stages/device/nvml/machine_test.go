@@ -21,6 +21,8 @@ func TestMachine(t *testing.T) {
 		{"NVIDIA RTX A6000", 4, 16, "nvidia-rtx-a6000", "PCIe Gen4 x16", 31.508e9},
 		{"Quadro P400", 1, 8, "quadro-p400", "PCIe Gen1 x8", 2e9},
 		{"NVIDIA B200", 6, 16, "nvidia-b200", "PCIe Gen6 x16", 121e9},
+		{"(?) \u975e", 3, 16, "gpu", "PCIe Gen3 x16", 15.754e9},
+		{"../NVIDIA/A10-24Q\n", 4, 16, "nvidia-a10-24q", "PCIe Gen4 x16", 31.508e9},
 		{"NVIDIA X", 9, 16, "nvidia-x", "PCIe Gen9 x16", 0},
 		{"NVIDIA X", 0, 0, "nvidia-x", "", 0},
 	} {
