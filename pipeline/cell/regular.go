@@ -79,6 +79,8 @@ func Irregular(path string, m fs.FileMode) error {
 	}
 	kind := m.Type().String()
 	switch {
+	case m&fs.ModeSymlink != 0:
+		kind = "a link"
 	case m.IsDir():
 		kind = "a folder"
 	case m&fs.ModeNamedPipe != 0:

@@ -431,7 +431,7 @@ func check(m *member) error {
 		case err != nil:
 			return err
 		case !st.Mode().IsRegular():
-			return fmt.Errorf("%s left %s, which is no regular file but %s", m.cell.ID, name, st.Mode().Type())
+			return fmt.Errorf("what %s left: %w", m.cell.ID, cell.Irregular(name, st.Mode()))
 		}
 	}
 	if m.cell.Stage.Kind.Script {
