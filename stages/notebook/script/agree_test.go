@@ -23,7 +23,6 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
-	"barograph/stages/notebook/lower/generator"
 	"barograph/stages/notebook/script"
 	"barograph/stages/notebook/symbols"
 )
@@ -292,7 +291,7 @@ func TestAgree(t *testing.T) {
 // and if so compares it.
 func agree(t *testing.T, c *compiler, seed uint64, functions int) bool {
 	t.Helper()
-	text := generator.Program(seed, functions)
+	text := randomProgram(seed, functions)
 	if refusal := script.Refused(text); refusal != nil && strings.Contains(refusal.Error(), "Go leaves") {
 		return false
 	}

@@ -1,6 +1,4 @@
-// Package generator writes random notebooks, for a comparison of the interpreter
-// with the compiler: what they compute is fixed by Go, and they print all of it.
-package generator
+package script_test
 
 import (
 	"fmt"
@@ -128,9 +126,9 @@ var _, _, _, _ = errors.As, math.Sqrt, sort.Ints, strings.ToUpper
 
 `
 
-// Program writes a random notebook with functions of which each prints what it
+// randomProgram writes a random notebook with functions of which each prints what it
 // computes. The same seed writes the same program.
-func Program(seed uint64, functions int) string {
+func randomProgram(seed uint64, functions int) string {
 	g := &generator{random: rand.New(rand.NewPCG(seed, 1))}
 	g.out.WriteString(prelude)
 	for i := range functions {
