@@ -18,14 +18,16 @@ import (
 	"github.com/go-gota/gota/dataframe"
 )
 
-// Frame reads a CSV input as a data frame. It suits tables that a person would
+// Frame reads a CSV input as a data frame, decompressed as Samples is. It suits tables that a person would
 // read; for raw samples [Samples] is several times faster.
 func Frame(name string) dataframe.DataFrame {
 	c := called("Frame", name)
 	f, err := os.Open(c.input(name))
 	c.check(err)
 	defer f.Close()
-	df := dataframe.ReadCSV(f)
+	text, err := recording.Unpack(f)
+	c.check(err)
+	df := dataframe.ReadCSV(text)
 	c.check(df.Err)
 	return df
 }

@@ -1,6 +1,8 @@
 package nb
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -180,6 +182,11 @@ func TestInputs(t *testing.T) {
 func TestFrame(t *testing.T) {
 	path := file(t, filepath.Join(t.TempDir(), "x.csv"), table)
 	enter(t, cell.Spec{Inputs: []cell.Input{{Files: map[string]string{"x.csv": path}}}, Outputs: []string{"y.csv"}})
+	packed := file(t, filepath.Join(t.TempDir(), "y.csv.gz"), compressed(t, table))
+	opened(t).Spec.Inputs = append(opened(t).Spec.Inputs, cell.Input{Files: map[string]string{"y.csv.gz": packed}})
+	if df := Frame("y.csv"); df.Nrow() != 4 {
+		t.Errorf("decompressed %v", df)
+	}
 	df := Frame("x.csv")
 	if df.Nrow() != 4 || df.Col("latency_ns").Type() != series.Int {
 		t.Errorf("frame %v", df)
@@ -522,4 +529,13 @@ func TestCaptions(t *testing.T) {
 	}
 	enter(t, cell.Spec{With: json.RawMessage(`{"captions": "no"}`), Outputs: []string{"a.svg"}})
 	want(t, raised(func() { Save(fig, "a") }), `nb.Save(["a"]): the study gives "no", want true or false`)
+}
+
+func compressed(t *testing.T, text string) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := recording.Pack(&b, func(w *bufio.Writer) error { _, err := w.WriteString(text); return err }); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
 }

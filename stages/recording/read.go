@@ -222,6 +222,15 @@ func decompress(r io.Reader) (*source, error) {
 	return s, nil
 }
 
+// Unpack returns the text of a file, which may be compressed by gzip.
+func Unpack(r io.Reader) (io.Reader, error) {
+	s, err := decompress(r)
+	if err != nil {
+		return nil, err
+	}
+	return s.Reader, nil
+}
+
 // Pack writes a text compressed by gzip, in the same bytes whenever it is the same.
 func Pack(to io.Writer, write func(*bufio.Writer) error) error {
 	z, err := gzip.NewWriterLevel(to, gzip.BestCompression)
