@@ -1,0 +1,218 @@
+//go:build go1.21
+
+// Bypass compares what a victim can do about contention by itself: p99 beside loads
+// over that of a victim that copies without load, and what the loads still carry.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+
+	"barograph/notebooks/nb"
+	"barograph/stages/figure"
+)
+
+// A means is a victim with its inputs and results taken one way, beside loads.
+type means struct {
+	victim, level string
+	set           *nb.Set
+	// The p99 over that of a victim that copies and has no load; the interval's ends are
+	// quotients of the ends of both.
+	ratio, low, high float64
+	kept             float64 // of what the loads carry beside a victim that copies
+}
+
+// A scene is a model with loads in one direction, sharing the GPU in one way.
+type scene struct {
+	model, direction, sharing string
+	all                       []means
+}
+
+func (s scene) String() string { return s.model + " " + s.direction + " " + s.sharing }
+
+func main() {
+	// %% [markdown] What a victim does by itself
+	//
+	// A copy that waits behind the loads of other processes waits for whole turns of
+	// the copy engine. A victim can go past the engine: its last kernel writes results
+	// to host memory, its first reads inputs there, or inputs are sent in small pieces.
+	samples := nb.Samples("samples.csv", "replicate", "latency_ns", "victim", "model", "axis_direction", "sharing", "level", "achieved_bytes_per_s")
+	run := nb.Recording("run.json")
+	scenes := stage(samples)
+	if len(scenes) == 0 {
+		nb.Check(errors.New("no victim that copies was measured without load: there is nothing to compare with"))
+	}
+
+	// %% Table
+	rows := [][]string{{"model", "loads", "sharing", "victim", "number", "p50", "p99", "p99 over alone", "loads keep"}}
+	numbers := [][]string{{"model", "direction", "sharing", "victim", "level", "calls", "p50_ns", "p99_ns", "p99_ratio", "p99_ratio_low", "p99_ratio_high", "kept"}}
+	for _, s := range scenes {
+		for _, m := range s.all {
+			q := m.set.Quantiles(0.5, 0.99)
+			kept := ""
+			if m.level != "0" {
+				kept = nb.Percent(m.kept)
+			}
+			rows = append(rows, []string{s.model, s.direction, s.sharing, m.victim, m.level, tell(q[0].Value), tell(q[1].Value), m.times(), kept})
+			numbers = append(numbers, []string{s.model, s.direction, s.sharing, m.victim, m.level, fmt.Sprint(m.set.Len()), nb.Number(q[0].Value), nb.Number(q[1].Value),
+				nb.Number(m.ratio), nb.Number(m.low), nb.Number(m.high), nb.Number(m.kept)})
+		}
+	}
+	nb.Summary(nb.Title(run, "latencies in ms beside loads of other processes, by how inputs and results go") + "\n\n" + nb.Align(rows))
+	nb.Table("summary.csv", numbers)
+
+	// %% Verdict
+	within, keeps := nb.Float("within", 0.05), nb.Float("keeps", 0.98)
+	verdict, because := judge(scenes, within, keeps)
+	nb.Verdict("B1", verdict, because)
+	nb.Concluded()
+
+	// %% Figure
+	panels := []figure.PointsSpec{}
+	known := map[string]bool{}
+	for _, s := range scenes {
+		place := s.direction + " " + s.sharing
+		if known[place] {
+			continue
+		}
+		known[place] = true
+		panels = append(panels, panel(scenes, place))
+	}
+	fig, err := figure.Panels(figure.PanelsSpec{
+		Title:  "A victim's p99 beside loads of other processes, by how its inputs and results go",
+		Panels: panels, YScale: "log", Height: 90,
+		Caption:   nb.Caption("A dot is a model, on " + run.Machine.Name + ": the p99 over that of a victim that copies and has no load, with 95% intervals of both."),
+		Simulated: run.Simulated, Invalid: nb.WhyInvalid(),
+	})
+	nb.Check(err)
+	nb.Save(fig)
+}
+
+// stage sorts samples into scenes, in the order of the samples.
+func stage(samples *nb.Set) []scene {
+	scenes := []scene{}
+	for _, model := range samples.By("model") {
+		for _, direction := range model.By("axis_direction") {
+			for _, sharing := range direction.By("sharing") {
+				copied := sharing.Where("victim", "copied")
+				alone := copied.Where("level", "0")
+				if alone.Len() == 0 {
+					continue
+				}
+				base := alone.Quantiles(0.99)[0]
+				s := scene{model: model.Value, direction: direction.Value, sharing: sharing.Value}
+				for _, victim := range sharing.By("victim") {
+					for _, level := range victim.By("level") {
+						p99 := level.Quantiles(0.99)[0]
+						m := means{victim: victim.Value, level: level.Value, set: level, ratio: p99.Value / base.Value, low: p99.Low / base.High, high: p99.High / base.Low, kept: math.NaN()}
+						if beside := copied.Where("level", level.Value); level.Value != "0" && beside.Len() > 0 {
+							m.kept = level.Mean("achieved_bytes_per_s") / beside.Mean("achieved_bytes_per_s")
+						}
+						s.all = append(s.all, m)
+					}
+				}
+				scenes = append(scenes, s)
+			}
+		}
+	}
+	return scenes
+}
+
+// panel shows the scenes of a direction and a sharing.
+func panel(scenes []scene, place string) figure.PointsSpec {
+	p := figure.PointsSpec{Heading: place, XLabel: "loads", YLabel: "p99 over alone", XScale: "linear", Dodge: true}
+	victims := []string{}
+	series := map[string]figure.PointSeries{}
+	for _, s := range scenes {
+		if s.direction+" "+s.sharing != place {
+			continue
+		}
+		for _, m := range s.all {
+			one, ok := series[m.victim]
+			if !ok {
+				victims = append(victims, m.victim)
+				one.Label = m.victim
+			}
+			x := 0.0
+			fmt.Sscan(m.level, &x)
+			one.X, one.Y = append(one.X, x), append(one.Y, m.ratio)
+			one.Low, one.High = append(one.Low, m.low), append(one.High, m.high)
+			series[m.victim] = one
+		}
+	}
+	for _, v := range victims {
+		p.Series = append(p.Series, series[v])
+	}
+	return p
+}
+
+func (m means) times() string {
+	if math.IsNaN(m.ratio) {
+		return "n too small"
+	}
+	return fmt.Sprintf("%.2f [%.2f, %.2f]", m.ratio, m.low, m.high)
+}
+
+func tell(ns float64) string {
+	if math.IsNaN(ns) {
+		return "n too small"
+	}
+	return nb.Milliseconds(ns)
+}
+
+// judge says whether beside every load of a scene some means keep p99 within a share of
+// that without load, while the loads keep what they carry beside a victim that copies.
+func judge(scenes []scene, within, keeps float64) (verdict, because string) {
+	holds, fails, doubts := []string{}, []string{}, []string{}
+	for _, s := range scenes {
+		levels := []string{}
+		known := map[string]bool{"0": true}
+		for _, m := range s.all {
+			if !known[m.level] {
+				known[m.level] = true
+				levels = append(levels, m.level)
+			}
+		}
+		for _, level := range levels {
+			near, open, others := "", false, 0
+			for _, m := range s.all {
+				if m.level != level || m.victim == "copied" {
+					continue
+				}
+				others++
+				switch {
+				case math.IsNaN(m.ratio) || math.IsNaN(m.kept):
+					open = true
+				case m.low > 1+within || m.kept < keeps:
+				case m.high <= 1+within:
+					near = m.victim
+				default:
+					open = true
+				}
+			}
+			name := s.String() + " beside " + level
+			switch {
+			case others == 0:
+			case near != "":
+				holds = append(holds, name)
+			case open:
+				doubts = append(doubts, name)
+			default:
+				fails = append(fails, name)
+			}
+		}
+	}
+	want := fmt.Sprintf("p99 lies within %s of that without load, and the loads keep %s of what they carry beside a victim that copies,", nb.Percent(within), nb.Percent(keeps))
+	n := len(holds) + len(fails) + len(doubts)
+	switch {
+	case n == 0:
+		return nb.NotIdentified, "no victim was measured beside a load that does anything but copy"
+	case len(fails) > 0:
+		return nb.Refuted, fmt.Sprintf("%s for %d of %d, and not for %s", want, len(holds), n, strings.Join(fails, ", "))
+	case len(doubts) > 0:
+		return nb.NotIdentified, fmt.Sprintf("%s for %d of %d; the intervals leave it open for %s", want, len(holds), n, strings.Join(doubts, ", "))
+	}
+	return nb.Reproduced, fmt.Sprintf("%s for all %d", want, n)
+}
