@@ -13,6 +13,7 @@ import (
 	"barograph/stages/kind/graph"
 	"barograph/stages/kind/infer"
 	"barograph/stages/kind/plot"
+	"barograph/stages/kind/search"
 	"barograph/stages/kind/stress"
 	"barograph/stages/link"
 	models "barograph/stages/model/command"
@@ -28,7 +29,7 @@ import (
 
 // Kinds returns every stage kind.
 func Kinds() cell.Kinds {
-	kinds := cell.NewKinds(stress.Kind(), infer.Kind(), collect.Kind(), analyse.Kind(), plot.Kind(), link.Kind(), graph.Kind(), command.Kind())
+	kinds := cell.NewKinds(stress.Kind(), infer.Kind(), collect.Kind(), analyse.Kind(), plot.Kind(), link.Kind(), graph.Kind(), search.Kind(), command.Kind())
 	for _, c := range recording.Columns {
 		if k := kinds[c.Stage]; k != nil {
 			k.Columns = append(k.Columns, c.Name)

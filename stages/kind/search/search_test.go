@@ -1,0 +1,85 @@
+package search
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/unit"
+	"barograph/stages/guard"
+)
+
+var h100 = cell.Machine{Name: "sim-h100", Device: "sim", Sim: map[string]float64{
+	"bandwidth_h2d": 54.7e9, "bandwidth_d2h": 55.1e9, "turn_h2d_ns": 1.05e6, "turn_d2h_ns": 1.05e6, "overhead_ns": 4941, "gap_ns": 7600, "behind": 1,
+	"bytes_in": 3072, "bytes_out": 396288, "noise": 0.01,
+}}
+
+// A score is better for more of the link only while the p99 is near enough.
+func TestBetter(t *testing.T) {
+	near, nearer, far, farther := score{p99: 1.04, kept: 0.9}, score{p99: 1.01, kept: 0.8}, score{p99: 1.5, kept: 1}, score{p99: 2, kept: 1}
+	for i, order := range [][2]score{{near, nearer}, {nearer, far}, {near, farther}, {far, farther}} {
+		if !order[0].better(order[1], 0.05) || order[1].better(order[0], 0.05) {
+			t.Errorf("%d: %+v does not beat %+v", i, order[0], order[1])
+		}
+	}
+}
+
+// On a link with turns, a trial sees what the reference saw: two streams of one chunk
+// protect a victim in their process, and cost one in another a turn.
+func TestTry(t *testing.T) {
+	p, err := guard.Parse("window/2MiB/streams:2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := Kind().With().(*With)
+	w.Calls = 300
+	for _, tt := range []struct {
+		sharing     string
+		least, most float64
+		bound       string
+	}{{"process", 1, 1.08, "136µs"}, {"separate", 1.5, 3, "none"}} {
+		w.Sharing = tt.sharing
+		c := &cell.Cell{Spec: cell.Spec{Machine: h100, Seed: 1}}
+		x, err := newTrial(c, w, []unit.Duration{unit.Duration(1200 * time.Microsecond)}, 16)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := x.try(p)
+		if err != nil || s.p99 < tt.least || s.p99 > tt.most || s.kept < 0.85 || s.kept > 1 || s.bound != tt.bound {
+			t.Errorf("%s: %+v, %v", tt.sharing, s, err)
+		}
+		again, err := x.try(p)
+		if err != nil || again != s {
+			t.Errorf("%s: %+v, and once more %+v, %v", tt.sharing, s, again, err)
+		}
+	}
+}
+
+// What is drawn can be kept, whatever it was changed from.
+func TestDraw(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	p := draw(rng, nil)
+	for range 2000 {
+		p = draw(rng, &p)
+		if again, err := guard.Parse(p.String()); err != nil || again.String() != p.String() {
+			t.Fatalf("drew %s: %v", p, err)
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	w := Kind().With().(*With)
+	if err := lacks("host", w); err == nil || !strings.Contains(err.Error(), "only a simulation has the time") {
+		t.Errorf("on the host: %v", err)
+	}
+	w.Policies = []string{"windw/1MiB"}
+	if err := check(w); err == nil || !strings.Contains(err.Error(), `did you mean "window"`) {
+		t.Errorf("a misspelt policy: %v", err)
+	}
+	w.Policies, w.Held = nil, nil
+	if err := check(w); err == nil || !strings.Contains(err.Error(), "held 0") {
+		t.Errorf("no victims held out: %v", err)
+	}
+}
