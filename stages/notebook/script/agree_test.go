@@ -112,9 +112,13 @@ func interpreted(ctx context.Context, file string) (ending, error) {
 	return execute(ctx, os.Args[0], "interpret", file)
 }
 
-// execute runs a program for at most some seconds.
+// execute runs a program for at most some seconds, some minutes beside other work.
 func execute(ctx context.Context, program string, args ...string) (ending, error) {
-	ctx, stop := context.WithTimeout(ctx, 20*time.Second)
+	limit := 20 * time.Second
+	if *agreeing > 0 {
+		limit = 5 * time.Minute
+	}
+	ctx, stop := context.WithTimeout(ctx, limit)
 	defer stop()
 	var out, said bytes.Buffer
 	p := exec.CommandContext(ctx, program, args...)
