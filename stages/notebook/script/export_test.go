@@ -2,7 +2,9 @@ package script
 
 import (
 	"context"
+	"maps"
 	"os"
+	"slices"
 )
 
 // Run runs a program that is in a file of its own, with no confinement. The
@@ -24,3 +26,6 @@ func Refused(text string) error {
 	_, err := parse([]byte(text), "main.go")
 	return err
 }
+
+// Surprises are the names of what compiled packages do unlike the textbook.
+func Surprises() []string { return slices.Sorted(maps.Keys(surprises)) }

@@ -16,7 +16,7 @@ type reporter func(n ast.Node, hint, format string, args ...any)
 // not use, and what the interpreter would do otherwise than the compiler, most
 // of it in silence.
 func traps(file *ast.File, pkg *types.Package, info *types.Info, report reporter) {
-	t := trapper{pkg: pkg, info: info, report: report}
+	t := trapper{pkg: pkg, info: info, report: report, fine: map[*ast.Ident]bool{}}
 	ast.Inspect(file, t.node)
 	for _, d := range order.Find(file, info) {
 		call, read := short(d.Call), short(d.Read)
@@ -41,6 +41,7 @@ type trapper struct {
 	pkg    *types.Package
 	info   *types.Info
 	report reporter
+	fine   map[*ast.Ident]bool // of functions that surprise, where they do not
 }
 
 func (t *trapper) node(n ast.Node) bool {
@@ -49,6 +50,10 @@ func (t *trapper) node(n ast.Node) bool {
 		t.report(n, "loops over samples belong in the functions of nb, which are compiled", "a notebook runs in one goroutine")
 	case *ast.TypeSpec:
 		t.implements(n)
+	case *ast.CallExpr:
+		t.call(n)
+	case *ast.InterfaceType:
+		t.interfaces(n)
 	case *ast.Ident:
 		t.use(n)
 	}
@@ -56,6 +61,9 @@ func (t *trapper) node(n ast.Node) bool {
 }
 
 func (t *trapper) use(id *ast.Ident) {
+	if f, ok := t.info.Uses[id].(*types.Func); ok {
+		t.surprised(id, f)
+	}
 	switch o := t.info.Uses[id].(type) {
 	case *types.Func, *types.TypeName, *types.Var, *types.Const:
 		if o.Pkg() != nil && o.Parent() == o.Pkg().Scope() {
