@@ -70,7 +70,11 @@ func (p *pattern) UnmarshalJSON(b []byte) error {
 	case y.String != nil && *y.String != "":
 		p.text = *y.String
 	case y.Regex != nil:
-		regex, err := regexp2.Compile(*y.Regex)
+		flat, err := flatten(*y.Regex)
+		if err != nil {
+			return err
+		}
+		regex, err := regexp2.Compile(flat)
 		if err != nil {
 			return fmt.Errorf("its pattern is not known here: %w", err)
 		}
@@ -79,6 +83,34 @@ func (p *pattern) UnmarshalJSON(b []byte) error {
 		return fmt.Errorf("its pattern %s is not known here", b)
 	}
 	return nil
+}
+
+// flatten writes the classes within a class, which Oniguruma's patterns may have, as
+// one: BLOOM's [^(\s|[.,!?])] is [^(\s|.,!?)]. What they may have besides, and would
+// be read as something else, is refused.
+func flatten(text string) (string, error) {
+	var b strings.Builder
+	depth := 0
+	for i := 0; i < len(text); i++ {
+		switch rest := text[i:]; {
+		case rest[0] == '\\' && len(rest) > 1:
+			b.WriteString(rest[:2])
+			i++
+			continue
+		case depth > 0 && (strings.HasPrefix(rest, "[:") || strings.HasPrefix(rest, "[^") || strings.HasPrefix(rest, "&&")):
+			return "", fmt.Errorf("its pattern is not known here: %q within a class of %q", rest[:2], text)
+		case rest[0] == '[':
+			if depth++; depth > 1 {
+				continue
+			}
+		case rest[0] == ']' && depth > 0:
+			if depth--; depth > 0 {
+				continue
+			}
+		}
+		b.WriteByte(text[i])
+	}
+	return b.String(), nil
 }
 
 // find returns where the pattern matches, from and to which byte.

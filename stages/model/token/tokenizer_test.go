@@ -156,3 +156,22 @@ func TestRefused(t *testing.T) {
 		}
 	}
 }
+
+// Classes within a class are one, and what else Oniguruma knows there is refused.
+func TestFlatten(t *testing.T) {
+	for text, want := range map[string]string{
+		` ?[^(\s|[.,!?…])]+`: ` ?[^(\s|.,!?…)]+`,
+		`[a[b[c]]d]e]`:       `[abcd]e]`,
+		`[\[a]\[[\]b]`:       `[\[a]\[[\]b]`,
+		`[^\r\n\p{L}]?\p{L}`: `[^\r\n\p{L}]?\p{L}`,
+	} {
+		if got, err := flatten(text); err != nil || got != want {
+			t.Errorf("%s: %s, %v, want %s", text, got, err, want)
+		}
+	}
+	for _, text := range []string{`[a[^b]]`, `[[:alpha:]_]`, `[a-z&&[aeiou]]`} {
+		if got, err := flatten(text); err == nil || !strings.Contains(err.Error(), "within a class") {
+			t.Errorf("%s: %s, %v", text, got, err)
+		}
+	}
+}

@@ -172,6 +172,9 @@ def build():
                 N.Sequence([N.NFD(), N.StripAccents(), N.Lowercase()]), P.Sequence([P.Whitespace(), P.Digits()]))
     t.add_tokens([AddedToken("Fox", single_word=True), AddedToken("ta", rstrip=True, normalized=False)])
     yield "words", t
+    t = bytelevel(["<pad>", "</s>"], P.Sequence([P.Split(Regex(" ?[^(\\s|[.,!?…。，、।۔،])]+"), "isolated"), P.ByteLevel(add_prefix_space=False, use_regex=False)]))
+    t.post_processor = R.ByteLevel(trim_offsets=False)
+    yield "bloom", t
 
 
 def encoded(t, lines):
