@@ -456,16 +456,28 @@ type draft struct {
 	file  stageFile
 	inner *expression.Scope // of the stage's own expressions
 	whole bool              // every axis is known
+	known bool              // no unknown key may stand for the matrix
+	meant []string          // keys that are there, misspelt
 }
 
 // draft reads all of a stage but what its points may change.
 func (l *loader) draft(st *Stage, n *source.Node) *draft {
+	var f stageFile
+	var keys []string
+	for _, field := range source.Fields(reflect.TypeFor[stageFile]()) {
+		keys = append(keys, field.Key)
+	}
+	d := &draft{Stage: st, known: true}
 	for _, p := range n.Pairs {
-		if key := p.Key.Val.(string); key != "matrix" && !perPoint[key] {
+		switch key := p.Key.Val.(string); {
+		case !slices.Contains(keys, key):
+			near := source.Nearest(key, keys)
+			d.known = d.known && near != "matrix" && (near != "" || n.Get("matrix") != nil)
+			d.meant = append(d.meant, near)
+		case key != "matrix" && !perPoint[key]:
 			l.scope.Compile(p.Val, &l.errs)
 		}
 	}
-	var f stageFile
 	l.decode(&f, n)
 	st.Background, st.Resources, st.Retries, st.Env = f.Background, f.Resources, f.Retries, f.Env
 	st.Needs, st.During = texts(f.Needs), texts(f.During)
@@ -478,13 +490,18 @@ func (l *loader) draft(st *Stage, n *source.Node) *draft {
 		st.Timeout = d
 	}
 	st.matrix = f.Matrix
-	inner, whole := l.matrix(st, f.Matrix)
-	return &draft{st, f, inner, whole}
+	d.file = f
+	d.inner, d.whole = l.matrix(st, f.Matrix)
+	return d
 }
 
 // complete compiles and, where it fits, binds what a stage's points may change.
 func (l *loader) complete(d *draft, fits bool) {
 	st, f := d.Stage, d.file
+	if !d.known {
+		st.Kind = l.opt.Kinds[f.Uses.Text]
+		return
+	}
 	st.body = body{with: f.With, run: f.Run, inputs: f.Inputs, outputs: f.Outputs, env: d.inner.Values}
 	axes := map[string]bool{}
 	for _, part := range []*source.Node{f.With, f.Run, f.Inputs, f.Outputs} {
@@ -503,7 +520,7 @@ func (l *loader) complete(d *draft, fits bool) {
 		l.fail(f.Uses.At, source.Suggest(f.Uses.Text, l.opt.Kinds.Names()), "unknown kind of stage %q", f.Uses.Text)
 		return
 	}
-	l.kind(st, f)
+	l.kind(d)
 	if d.whole {
 		l.overwrites(st, f.Outputs)
 	}
@@ -513,8 +530,9 @@ func (l *loader) complete(d *draft, fits bool) {
 }
 
 // kind checks the keys that only some kinds have.
-func (l *loader) kind(st *Stage, f stageFile) {
-	k := st.Kind
+func (l *loader) kind(d *draft) {
+	st, f, k := d.Stage, d.file, d.Kind
+	lacks := func(key string) bool { return !slices.Contains(d.meant, key) }
 	if st.Background && !k.Background {
 		var can []string
 		for _, name := range l.opt.Kinds.Names() {
@@ -528,11 +546,11 @@ func (l *loader) kind(st *Stage, f stageFile) {
 		l.fail(f.During[0].At, "", "stage %q: a background stage cannot itself run during another", st.Name)
 	}
 	switch {
-	case k.Notebook && f.Notebook.At == nil:
+	case k.Notebook && f.Notebook.At == nil && lacks("notebook"):
 		l.fail(st.at, "add notebook: and the notebook's folder", "stage %q: kind %q needs a notebook", st.Name, k.Name)
 	case !k.Notebook && f.Notebook.At != nil:
 		l.fail(f.Notebook.At, "", "stage %q: kind %q takes no notebook", st.Name, k.Name)
-	case k.Notebook:
+	case k.Notebook && f.Notebook.At != nil:
 		st.Notebook = filepath.Clean(f.Notebook.Text)
 		if !filepath.IsLocal(f.Notebook.Text) {
 			l.fail(f.Notebook.At, "write a path relative to the workspace", "notebook %q is not inside the workspace", f.Notebook.Text)
@@ -541,7 +559,7 @@ func (l *loader) kind(st *Stage, f stageFile) {
 		}
 	}
 	switch {
-	case k.Script && f.Run == nil:
+	case k.Script && f.Run == nil && lacks("run"):
 		l.fail(st.at, "add run: and a shell line", "stage %q: kind %q needs run:", st.Name, k.Name)
 	case !k.Script && f.Run != nil:
 		l.fail(f.Run, "", "stage %q: kind %q takes no run:", st.Name, k.Name)
@@ -665,6 +683,7 @@ func (l *loader) overwrites(st *Stage, outputs *source.Node) {
 		for _, a := range st.Matrix {
 			if len(a.Values) > 1 && !used[a.Name] && !item.Bad {
 				l.fail(item, fmt.Sprintf("put ${{ %s }} into the path", a.Name), "stage %q: its %d cells along %q would all write this file", st.Name, len(a.Values), a.Name)
+				item.Bad = true
 				break
 			}
 		}
