@@ -122,7 +122,7 @@ func SetRange(a *plot.Axis, low, high float64, p Position, most int) {
 	if low >= 0 {
 		a.Min = math.Max(a.Min, 0) // times and shares have no negative half
 	}
-	a.Tick.Marker = Marks(linearTicks(a.Min, a.Max, most))
+	a.Tick.Marker = Marks(LinearTicks(a.Min, a.Max, most))
 }
 
 // Marks are ticks that have been chosen already.
@@ -130,9 +130,9 @@ type Marks []plot.Tick
 
 func (m Marks) Ticks(float64, float64) []plot.Tick { return m }
 
-// linearTicks returns ticks at multiples of 1, 2 or 5 times a power of ten, at
+// LinearTicks returns ticks at multiples of 1, 2 or 5 times a power of ten, at
 // most most of them labelled, with minor ones between.
-func linearTicks(low, high float64, most int) (ticks []plot.Tick) {
+func LinearTicks(low, high float64, most int) (ticks []plot.Tick) {
 	span := high - low
 	power := math.Floor(math.Log10(span / float64(most)))
 	step, minor, digits := 0.0, 0, 0
@@ -202,7 +202,7 @@ func logTicks(low, high float64, most int) (ticks []plot.Tick) {
 		}
 	}
 	if labels < 2 { // less than a factor of two: tick it as a linear axis is
-		return linearTicks(low, high, most)
+		return LinearTicks(low, high, most)
 	}
 	return ticks
 }

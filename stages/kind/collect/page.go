@@ -15,6 +15,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
+	"barograph/stages/figure/axis"
 	"barograph/stages/recording"
 )
 
@@ -184,11 +185,12 @@ func (v view) Timeline() template.HTML {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg class="timeline" viewBox="0 0 %g %g" role="img" aria-label="When each of %d trials measured; the table below holds the numbers">`, width, height, len(r.Trials))
 	bottom := top + lane*float64(len(lanes))
-	step := niceStep(span / 1e9 / 6)
-	for s := 0.0; s <= span/1e9; s += step {
-		at := x(start + int64(s*1e9))
-		fmt.Fprintf(&b, `<line class="rule" x1="%.1f" x2="%.1f" y1="%g" y2="%g"/><text x="%.1f" y="%g" text-anchor="middle">%s s</text>`,
-			at, at, top, bottom, at, bottom+16, strconv.FormatFloat(s, 'g', 6, 64))
+	for _, t := range axis.LinearTicks(0, span/1e9, 7) {
+		if !t.IsMinor() {
+			at := x(start + int64(t.Value*1e9))
+			fmt.Fprintf(&b, `<line class="rule" x1="%.1f" x2="%.1f" y1="%g" y2="%g"/><text x="%.1f" y="%g" text-anchor="middle">%s s</text>`,
+				at, at, top, bottom, at, bottom+16, t.Label)
+		}
 	}
 	fmt.Fprintf(&b, `<text x="%.1f" y="%g" text-anchor="middle">since the first call</text>`, (left+width)/2, bottom+32)
 	for i, name := range lanes {
@@ -234,20 +236,6 @@ func natural(a, b string) bool {
 
 func digits(s string) int {
 	return len(s) - len(strings.TrimLeft(s, "0123456789"))
-}
-
-// niceStep is the smallest of 1, 2 or 5 times a power of ten that is not below v.
-func niceStep(v float64) float64 {
-	if v <= 0 {
-		return 1
-	}
-	power := math.Pow(10, math.Floor(math.Log10(v)))
-	for _, m := range []float64{1, 2, 5} {
-		if m*power >= v*(1-1e-9) {
-			return m * power
-		}
-	}
-	return 10 * power
 }
 
 // Curves are the distributions of latency of a recording, a curve for each

@@ -33,7 +33,7 @@ func (r *run) header(inputs []cell.Input) error {
 		return err
 	}
 	for i, otherwise := range []string{"0", "1"} {
-		r.columns = append(r.columns, column{recording.Axes[i], axis(recording.Axes[i].Name, otherwise)})
+		r.columns = append(r.columns, column{recording.Axes[i], onAxis(recording.Axes[i].Name, otherwise)})
 	}
 	for _, c := range calls {
 		r.columns = append(r.columns, column{c, nil})
@@ -61,7 +61,7 @@ func (r *run) header(inputs []cell.Input) error {
 			for taken(name) {
 				name = "axis_" + name
 			}
-			r.columns = append(r.columns, column{result.Column{Name: name, Doc: "the study's matrix axis " + c.Axis, Role: result.Place}, axis(c.Axis, "")})
+			r.columns = append(r.columns, column{result.Column{Name: name, Doc: "the study's matrix axis " + c.Axis, Role: result.Place}, onAxis(c.Axis, "")})
 		}
 	}
 	for _, c := range r.columns {
@@ -106,7 +106,7 @@ func callNames(s *bufio.Scanner) ([]string, error) {
 	return names, s.Err()
 }
 
-func axis(name, otherwise string) func(*recording.Trial) any {
+func onAxis(name, otherwise string) func(*recording.Trial) any {
 	return func(t *recording.Trial) any {
 		if v, ok := t.Point.Get(name); ok {
 			return v
