@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -53,5 +54,41 @@ func TestRunsLeaveTheRepositoryClean(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(root, "results", made)); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// Beside each SVG there is a PNG, for who cannot use the other: among the figures that
+// are committed, and among the outputs that studies, also new ones, list.
+func TestPNGBesideSVG(t *testing.T) {
+	drawn, err := filepath.Glob("figures/*/*/*.svg")
+	if err != nil || len(drawn) < 40 {
+		t.Fatalf("%d figures, %v", len(drawn), err)
+	}
+	for _, svg := range drawn {
+		if _, err := os.Stat(strings.TrimSuffix(svg, ".svg") + ".png"); err != nil {
+			t.Error(err)
+		}
+	}
+	studies, err := filepath.Glob("configs/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lists := 0
+	listed := regexp.MustCompile(`figures/[^\s,]*?(\$\{\{.*?\}\})?[^\s,]*\.svg`)
+	for _, file := range append(studies, "stages/scaffold/study.yaml.tmpl", "stages/scaffold/notebook.go.tmpl") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := listed.FindAllString(string(text), -1)
+		lists += len(found)
+		for _, svg := range found {
+			if png := strings.TrimSuffix(svg, ".svg") + ".png"; !strings.Contains(string(text), png) {
+				t.Errorf("%s lists %s and not %s", file, svg, png)
+			}
+		}
+	}
+	if lists < 20 {
+		t.Errorf("%d outputs were found", lists)
 	}
 }

@@ -388,8 +388,8 @@ func (c *Chart) drawData(area draw.Canvas, p *plot.Plot) {
 		c.paint(area)
 	}
 	for _, t := range c.Traces {
-		area.SetColor(translucent(rgb(t.Style.Color)))
 		for _, b := range t.Bands {
+			area.SetColor(translucent(rgb(t.Style.Color)))
 			area.Fill(Path(b))
 		}
 	}
