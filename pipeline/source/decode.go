@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -36,6 +37,16 @@ var (
 // Fail adds an error at a node.
 func (d *Decoder) Fail(n *Node, hint, format string, args ...any) {
 	d.Errs = append(d.Errs, n.Errorf(hint, format, args...))
+}
+
+// Files lists the YAML files in a folder of a workspace by name, sorted.
+func Files(root, folder string) []string {
+	// The pattern is well formed, which is Glob's only error.
+	found, _ := filepath.Glob(filepath.Join(root, folder, "*.yaml"))
+	for i, f := range found {
+		found[i] = strings.TrimSuffix(filepath.Base(f), ".yaml")
+	}
+	return found
 }
 
 // Unmarshal reads a YAML document into what v points to. Errors call it name.

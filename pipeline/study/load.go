@@ -15,6 +15,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
 	"barograph/pipeline/expression"
+	"barograph/pipeline/machine"
 	"barograph/pipeline/source"
 )
 
@@ -96,7 +97,7 @@ func Load(path string, opt Options) (*Study, error) {
 	text, err := cell.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		hint := "studies are YAML files under configs/, such as configs/paper.yaml"
-		if known := files(root, "configs"); len(known) > 0 {
+		if known := source.Files(root, "configs"); len(known) > 0 {
 			hint = source.Suggest(strings.TrimSuffix(filepath.Base(path), ".yaml"), known)
 		}
 		return nil, cell.Usage(cell.Hint(fmt.Errorf("load study %q: no such file", path), "%s", hint))
@@ -113,16 +114,6 @@ func Load(path string, opt Options) (*Study, error) {
 		return nil, cell.Usage(err)
 	}
 	return l.study, nil
-}
-
-// files lists the YAML files in a folder of a workspace by name, sorted.
-func files(root, folder string) []string {
-	// The pattern is well formed, which is Glob's only error.
-	found, _ := filepath.Glob(filepath.Join(root, folder, "*.yaml"))
-	for i, f := range found {
-		found[i] = strings.TrimSuffix(filepath.Base(f), ".yaml")
-	}
-	return found
 }
 
 // Workspace returns the workspace of a study file: the folder that holds the
@@ -164,13 +155,13 @@ func (l *loader) load(text []byte) {
 		return
 	}
 	l.study.Name, _ = scalarText(l.doc.Get("study"))
-	machine := l.machine()
-	l.study.Digest = digest(text, machine.text)
+	m := l.machine()
+	l.study.Digest = digest(text, m.Text)
 	l.study.Sources.Root, l.study.Sources.File, l.study.Sources.Digest = l.study.Root, l.study.File, l.study.Digest
 	l.study.Sources.Device, l.study.Sources.Fingerprint = l.study.Machine.Device, l.study.Machine.Fingerprint
 
 	l.scope = newScope(l.study.Name, l.study.Machine)
-	l.params(machine)
+	l.params(m)
 	for _, p := range l.doc.Pairs {
 		if p.Key.Val != "params" && p.Key.Val != "stages" {
 			l.scope.Compile(p.Val, &l.errs)
@@ -226,7 +217,7 @@ func scalarText(n *source.Node) (string, bool) {
 
 // params evaluates the parameters in their order, each after the machine's and
 // the command line's overrides.
-func (l *loader) params(machine *machineFile) {
+func (l *loader) params(m *machine.File) {
 	l.study.Params = map[string]any{}
 	params := l.doc.Get("params")
 	if params != nil && params.Kind != source.Mapping {
@@ -240,7 +231,10 @@ func (l *loader) params(machine *machineFile) {
 			l.scope.Later[p.Key.Val.(string)] = true
 		}
 	}
-	overrides := machine.overrides(l.study.Name, known, &l.errs)
+	overrides := map[string]override{}
+	for name, to := range m.Overrides(l.study.Name, known, &l.errs) {
+		overrides[name] = override{to, m.Path}
+	}
 	maps.Copy(overrides, l.sets(known))
 	if params == nil {
 		return

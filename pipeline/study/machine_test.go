@@ -11,42 +11,6 @@ import (
 	"barograph/pipeline/cell"
 )
 
-func TestChooseMachine(t *testing.T) {
-	missing := errors.New("barograph-cuda, which is nowhere")
-	tests := []struct {
-		name    string
-		models  []string
-		missing error
-		want    string
-		why     string
-	}{
-		{"no GPU", nil, nil, "host", "no NVIDIA GPU"},
-		{"a GPU that is known", []string{"Tesla P100-PCIE-16GB"}, nil, "p100", "Tesla P100-PCIE-16GB"},
-		{"the second one is known", []string{"NVIDIA T4", "NVIDIA H100 80GB HBM3"}, nil, "h100", "NVIDIA H100 80GB HBM3"},
-		{"no file matches", []string{"NVIDIA T4"}, nil, "gpu", "no machine file matches the GPU NVIDIA T4"},
-		{"nothing matches, and no program", []string{"NVIDIA T4"}, missing, "host", "not the program to use it: barograph-cuda"},
-		{"no program for it", []string{"Tesla P100-PCIE-16GB"}, missing, "host", "not the program to use it: barograph-cuda"},
-	}
-	root := workspace(t, map[string]string{
-		"configs/machines/broken.yaml": "match: P100\n",
-		"configs/machines/h100.yaml":   "device: cuda\nmatch: H100\n",
-		"configs/machines/host.yaml":   "device: host\n",
-		"configs/machines/p100.yaml":   "device: cuda\nmatch: P100\n",
-	})
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			gpus := cell.GPUs{Make: "NVIDIA GPU", Missing: tt.missing}
-			for _, model := range tt.models {
-				gpus.List = append(gpus.List, cell.GPU{Name: model})
-			}
-			got, why := choose(root, machineNames(root), gpus)
-			if got != tt.want || !strings.Contains(why, tt.why) {
-				t.Errorf("choose: %s, %q; want %s, ...%q...", got, why, tt.want, tt.why)
-			}
-		})
-	}
-}
-
 // A GPU that no file matches is one to measure on, by what its driver says; only
 // where that cannot be asked is the memory bus measured, and it is said why. A
 // recording's machine needs no file.

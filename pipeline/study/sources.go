@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/machine"
 )
 
 // Sources are what [Load] read, besides its options. A study loaded from the
@@ -30,12 +31,12 @@ func (s Sources) Current(opt Options) bool {
 	if err != nil || root != s.Root {
 		return false
 	}
-	names := machineNames(root)
+	names := machine.Names(root)
 	if !slices.Equal(names, s.Names) {
 		return false
 	}
 	if s.Auto != "" {
-		if name, why := choose(root, names, opt.gpus()); why != s.Auto || s.Machine != "" && name != s.Machine {
+		if name, why := machine.Choose(root, names, opt.gpus()); why != s.Auto || s.Machine != "" && name != s.Machine {
 			return false
 		}
 	}
@@ -43,13 +44,13 @@ func (s Sources) Current(opt Options) bool {
 	if err != nil {
 		return false
 	}
-	var machine []byte
+	var own []byte
 	if s.Machine != "" {
-		if machine, err = cell.Read(filepath.Join(root, machineFolder, s.Machine+".yaml")); err != nil {
+		if own, err = cell.Read(filepath.Join(root, machine.Folder, s.Machine+".yaml")); err != nil {
 			return false
 		}
 	}
-	if digest(text, machine) != s.Digest {
+	if digest(text, own) != s.Digest {
 		return false
 	}
 	return opt.Fingerprint == nil || opt.Fingerprint(s.Device) == s.Fingerprint
