@@ -42,7 +42,7 @@ func main() {
 	nb.Summary(fmt.Sprintf("%sstudy %s on %s: p50 without load %s ms\n\n%s", simulated, run.Study, run.Machine.Name, nb.Milliseconds(a.Alone), nb.Align(a.Table())))
 	nb.Summary(fmt.Sprintf("cause: %s (%s)", cause, a.Because))
 	for _, untold := range a.Untold {
-		nb.Warn("not told apart, for want of an experiment: %s", untold)
+		nb.Warn("no experiment tells %s", untold)
 	}
 	nb.Summary("elasticities: percent of latency for a percent of the knob, or of two positions the logarithm of the ratio\n" + nb.Align(a.Knobs()))
 

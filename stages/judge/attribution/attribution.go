@@ -36,6 +36,7 @@ const (
 	ByMemory    = "device memory"   //
 	ByProcessor = "processor"       //
 	ByReady     = "copies ready"    // turns or queued bytes, not told apart
+	ByAny       = "any load"        // device memory, processor or commands, not told apart
 )
 
 // A Part is one cause's share of a slowdown, in nanoseconds, with its interval.
@@ -71,7 +72,7 @@ type Attribution struct {
 	// than what matters; empty if there is none, and why.
 	Cause   string `json:"cause,omitempty"`
 	Because string `json:"because"`
-	// Untold are causes whose experiment is missing: their part stands in others.
+	// Untold are causes that no experiment tells from others: their part stands in those.
 	Untold []string `json:"untold,omitempty"`
 }
 
@@ -186,7 +187,15 @@ func (x *contrasts) parts(a *Attribution) (parts []Part) {
 	if lowest == Single {
 		cause = ByCopy
 	}
-	parts = append(parts, x.sum(cause, rest, lowest+from))
+	left := x.sum(cause, rest, lowest+from)
+	if len(rest) > 2 && left.High < 0 {
+		// A resource alone was stressed by more than a light load is of it: copies within a
+		// device, for one, are made by its multiprocessors. What it took is no part then.
+		parts = slices.DeleteFunc(parts, func(p Part) bool { return p.Cause == ByMemory || p.Cause == ByProcessor })
+		a.Untold = append(a.Untold, fmt.Sprintf("which of %s, %s and %s, since each alone was stressed more than a light load does", ByMemory, ByProcessor, ByCommands))
+		left = x.part(ByAny, lowest, Alone)
+	}
+	parts = append(parts, left)
 	ready := x.part(x.kind(), Reference, Single)
 	if ready.Cause == ByReady {
 		a.Untold = append(a.Untold, "which of "+ByTurns+" and "+ByQueue)

@@ -170,13 +170,19 @@ func TestAttribute(t *testing.T) {
 				m[k] = of(1.6, 1.601, 1.599)
 			}
 		}), ByMemory, ""},
-		{"a control that slows by more", with(func(m map[string][]float64) { m[Device] = of(1.6, 1.601, 1.599) }), "", "do not belong together"},
+		{"a control that slows by more", with(func(m map[string][]float64) { m[Device] = of(1.6, 1.601, 1.599) }), ByTurns, ""},
+		{"a light load that speeds up", with(func(m map[string][]float64) { m[Little] = of(0.9, 0.901, 0.899) }), "", "do not belong together"},
 		{"two halves", with(func(m map[string][]float64) { m[Single] = of(1.673, 1.674, 1.672) }), "", "may be less than half"},
 	} {
 		a, err := Attribute(tt.medians, 0.05)
 		if err != nil || a.Cause != tt.cause || !strings.Contains(a.Because, tt.says) {
 			t.Errorf("%s: %+v, %v; want %q, %q", tt.name, a, err, tt.cause, tt.says)
 		}
+	}
+	// A resource that was stressed more than a light load does is no part of the sum.
+	more, _ := Attribute(with(func(m map[string][]float64) { m[Device] = of(1.6, 1.601, 1.599) }), 0.05)
+	if slices.ContainsFunc(more.Parts, func(p Part) bool { return p.Cause == ByMemory }) || !slices.ContainsFunc(more.Parts, func(p Part) bool { return p.Cause == ByAny }) || len(more.Untold) != 1 {
+		t.Errorf("%+v", more)
 	}
 	a, _ := Attribute(with(func(m map[string][]float64) { delete(m, Device); delete(m, Little) }), 0.05)
 	if !slices.Equal(a.Untold, []string{ByMemory, ByCommands}) || len(a.Table()) != 1+len(a.Parts)+1 {
