@@ -830,7 +830,7 @@ func TestBadCalibrationIsInvalid(t *testing.T) {
 		t.Errorf("without run.json: %v", err)
 	}
 	text(t, filepath.Join(dir, record.Run), "{}")
-	if _, _, err := Load(file, Selection{}); err != nil {
-		t.Errorf("beside run.json: %v", err)
+	if _, run, err := Load(dir, Selection{}); err != nil || run == nil {
+		t.Errorf("beside run.json, by the folder: %v", err)
 	}
 }

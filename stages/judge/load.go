@@ -12,9 +12,12 @@ import (
 	"barograph/stages/recording"
 )
 
-// Load reads a file of samples, and the run.json beside it if there is one. What
-// is not as checksums beside it say is refused.
+// Load reads a file of samples, or that of a recording's folder, and the run.json
+// beside it if there is one. What is not as checksums beside it say is refused.
 func Load(path string, sel Selection) (*Samples, *recording.Run, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		path = filepath.Join(path, record.Samples)
+	}
 	path = record.Path(path)
 	beside := filepath.Join(filepath.Dir(path), record.Run)
 	for _, p := range []string{path, beside} {
