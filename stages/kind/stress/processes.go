@@ -172,6 +172,10 @@ func (t *task) copies(loads []*Child) (err error) {
 		start int64
 		text  string
 	}
+	of, err := t.with.load(t.with.Direction)
+	if err != nil {
+		return err
+	}
 	var all []line
 	head := ""
 	for i, c := range loads {
@@ -188,7 +192,7 @@ func (t *task) copies(loads []*Child) (err error) {
 			if err := errors.Join(wrong, bad); err != nil {
 				return fmt.Errorf("join the copies of a load: %w", err)
 			}
-			all = append(all, line{at, strconv.Itoa(n+i*t.with.Threads) + "," + rest})
+			all = append(all, line{at, strconv.Itoa(n+i*of.Threads) + "," + rest})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b line) int { return cmp.Compare(a.start, b.start) })

@@ -3,6 +3,7 @@ package stress
 import (
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -52,6 +53,35 @@ func TestProcesses(t *testing.T) {
 	}
 	if !slices.IsSortedFunc(copies, func(a, b sim.Copy) int { return int(a.Start - b.Start) }) {
 		t.Error("copies are out of order")
+	}
+}
+
+// Processes that share one credit never copy at once, however many streams they have.
+func TestProcessesShareCredit(t *testing.T) {
+	page := filepath.Join(t.TempDir(), "page")
+	t.Setenv(pagePath, page)
+	c := serve(t, calibrated(t, hostMachine, 10e9), `{"processes": 2, "threads": 1, "block": "8MiB", "policy": "window/1MiB/streams:2/credit:1"}`)
+	c.until("ready")
+	from := cell.Now()
+	time.Sleep(200 * time.Millisecond)
+	c.control(cell.Control{Type: "window", Start: from, End: cell.Now()})
+	c.control(cell.Control{Type: "stop"})
+	if err := c.end(); err != nil {
+		t.Fatal(err)
+	}
+	r, copies := results(t)
+	threads := map[int]int{}
+	for i, x := range copies {
+		threads[x.Thread]++
+		if i > 0 && x.Start < copies[i-1].End() {
+			t.Fatalf("copy %d of thread %d begins before copy %d of thread %d is done", i, x.Thread, i-1, copies[i-1].Thread)
+		}
+	}
+	if len(threads) != 4 || r.Guard == nil || r.Guard.Streams != 2 || r.Guard.Share <= 0 {
+		t.Errorf("%d copies of threads %v, guard %+v", len(copies), threads, r.Guard)
+	}
+	if _, err := os.Stat(page); err == nil {
+		t.Error("the page is still there")
 	}
 }
 
