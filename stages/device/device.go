@@ -59,8 +59,8 @@ type Load struct {
 	Directions  []Direction // each thread keeps copies in flight in all of them
 	Pageable    bool        // host memory is pageable rather than page-locked
 	Calls       int         // copies of each thread in each direction; 0: without end
-	// Lean has a device note no more of a copy than that it is done: its time is then
-	// that at which the host learnt of it, which costs the link less.
+	// Lean has a device note when a copy is done and not when its stream reached it: that
+	// is then when it was submitted, or the one before was done. It costs the link less.
 	Lean bool
 	// Ahead is how many of Outstanding are queued so that each becomes ready only once
 	// the one before is done. Only a GPU can, and then all but one are.

@@ -12,9 +12,8 @@
 // reached it and when it was done; what lies between holds the wait for a copy
 // engine that is busy with another lane's copy. The GPU's times are put on the
 // host's clock by the least delay with which the host has learnt of a copy's end. Of
-// the copies of a lean load it notes none of this, since each note takes the engine a
-// microsecond or more: they begin when they were submitted, or when the one before was
-// done, and end when the host learns of it.
+// the copies of a lean load it notes the ends alone: they begin when they were
+// submitted, or when the one before was done.
 //
 // Copies queued ahead alternate between two streams, each waiting for an event behind
 // the one before: so only one is ready at a time, without the host having to be there

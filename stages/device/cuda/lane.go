@@ -141,13 +141,9 @@ func (w *way) open(g *gpu, pageable bool) (err error) {
 			return fmt.Errorf("make a stream: %w", err)
 		}
 	}
-	kind := cu.DefaultEvent
-	if w.lean {
-		kind = cu.DisableTiming
-	}
 	for i := range w.ring {
 		for _, e := range []*cu.Event{&w.ring[i].start, &w.ring[i].end} {
-			if *e, err = cu.MakeEvent(kind); err != nil {
+			if *e, err = cu.MakeEvent(cu.DefaultEvent); err != nil {
 				return fmt.Errorf("make an event: %w", err)
 			}
 		}
@@ -234,16 +230,19 @@ func (x *lane) Wait() (device.Copy, error) {
 func (w *way) finish(x *lane) (device.Copy, error) {
 	now := cell.Now()
 	s, before := &w.ring[w.head], &w.ring[(w.head+len(w.ring)-1)%len(w.ring)]
-	if w.lean {
-		start := max(s.submitted, w.last.End())
-		return w.over(start, max(now, start)), nil
+	first := &s.start
+	if w.lean { // of which there is no event
+		first = &before.end
 	}
-	if err := result(C.elapsed(handle(&before.end), handle(&s.start), handle(&s.end), &x.ms[0]), "time a copy"); err != nil {
+	if err := result(C.elapsed(handle(&before.end), handle(first), handle(&s.end), &x.ms[0]), "time a copy"); err != nil {
 		return device.Copy{}, err
 	}
 	end := w.clock.tell(float64(x.ms[1])*1e6, now)
 	// No earlier than it can have been, nor out of order.
 	start := max(end-int64(float64(x.ms[0])*1e6), s.submitted, w.last.Start)
+	if w.lean {
+		start = max(s.submitted, w.last.End())
+	}
 	return w.over(start, max(end, start, w.last.End())), nil
 }
 
