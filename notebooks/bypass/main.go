@@ -130,10 +130,11 @@ func panel(scenes []scene, place string) figure.PointsSpec {
 			continue
 		}
 		for _, m := range s.all {
-			one, ok := series[m.victim]
-			if !ok {
+			one := figure.PointSeries{Label: m.victim}
+			if before, ok := series[m.victim]; ok {
+				one = before
+			} else {
 				victims = append(victims, m.victim)
-				one.Label = m.victim
 			}
 			x := 0.0
 			fmt.Sscan(m.level, &x)

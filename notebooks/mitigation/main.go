@@ -25,6 +25,29 @@ type outcome struct {
 	ratio, low, high float64
 }
 
+// A trial is what run.json says of a cell, as far as it matters here.
+type trial struct {
+	Point []struct {
+		Axis  string `json:"axis"`
+		Value any    `json:"value"`
+	} `json:"point"`
+	Stress struct {
+		Guard struct {
+			Bound      float64 `json:"bound_ns"`
+			NoBound    string  `json:"no_bound"`
+			Longest    float64 `json:"longest_ns"`
+			Violations float64 `json:"violations"`
+		} `json:"guard"`
+		Copies float64 `json:"copies"`
+	} `json:"stress"`
+}
+
+// A promise is what guards said of a policy in one direction and place, and kept.
+type promise struct {
+	bound, longest, copies, violations float64
+	none                               string // why there is no bound
+}
+
 // A scene is a model with a load in one direction and place.
 type scene struct {
 	model, direction, sharing string
@@ -70,15 +93,25 @@ func main() {
 	within, keeps := nb.Float("within", 0.05), nb.Float("keeps", 0.95)
 	apart, share := nb.Float("within_apart", 0.06), nb.Float("keeps_apart", 0.93)
 	nb.Summary("p99 over that without load\n" + nb.Align(matrix(scenes)))
-	advice := []string{}
+	var recording struct {
+		Trials []trial `json:"trials"`
+	}
+	nb.JSON("run.json", &recording)
+	told := promises(recording.Trials)
+	seen := "measured"
+	if run.Simulated {
+		seen = "simulated"
+	}
+	advice := []string{"an architecture, by what was " + seen + " here: which policy to let copies go under, and its price"}
 	for _, s := range scenes {
 		limit := within
 		if s.sharing != "process" {
 			limit = apart
 		}
-		advice = append(advice, s.advise(limit))
+		advice = append(advice, s.advise(limit, told))
 	}
 	nb.Summary(strings.Join(advice, "\n"))
+	nb.Summary("what guards promised and saw\n" + nb.Align(kept(told)))
 
 	// %% Verdicts
 	verdict, because := judge(scenes, true, within, keeps)
@@ -91,10 +124,10 @@ func main() {
 
 	// %% Front
 	panels := []figure.PointsSpec{}
-	for _, place := range places(scenes) {
-		panel := figure.PointsSpec{Heading: place, XLabel: "share of the link kept", YLabel: "p99 over alone", XScale: "linear"}
+	for _, where := range places(scenes) {
+		panel := figure.PointsSpec{Heading: where, XLabel: "share of the link kept", YLabel: "p99 over alone", XScale: "linear"}
 		for _, s := range scenes {
-			if s.direction+" "+s.sharing != place {
+			if s.direction+" "+s.sharing != where {
 				continue
 			}
 			series := figure.PointSeries{Label: s.model}
@@ -195,10 +228,25 @@ func (s scene) best(within float64) (best outcome, found bool) {
 	return best, found
 }
 
-// advise says which policy to use, and its price.
-func (s scene) advise(within float64) string {
+// advise says which policy to use, why, its bound, and its price.
+func (s scene) advise(within float64, told map[string]promise) string {
+	none := outcome{ratio: math.NaN()}
+	for _, o := range s.outcomes {
+		if o.policy == "none" {
+			none = o
+		}
+	}
+	if none.ratio <= 1+within {
+		return fmt.Sprintf("%v: none is needed: p99 %s beside a load that keeps %s", s, none.times(), nb.Percent(none.kept))
+	}
 	if o, found := s.best(within); found {
-		return fmt.Sprintf("%v: %s keeps %s of the link, p99 %s", s, o.policy, nb.Percent(o.kept), o.times())
+		bound := "no copy waits for one behind it"
+		if p, ok := told[place(o.policy, s.direction, s.sharing)]; ok && p.bound > 0 {
+			bound = "a copy waits for " + nb.Milliseconds(p.bound) + " ms at most"
+		} else if ok {
+			bound = p.none
+		}
+		return fmt.Sprintf("%v: %s: p99 %s, and %s without; %s; the load gives up %s of the link", s, o.policy, o.times(), none.times(), bound, nb.Percent(1-o.kept))
 	}
 	least := outcome{ratio: math.Inf(1)}
 	for _, o := range s.outcomes {
@@ -209,7 +257,52 @@ func (s scene) advise(within float64) string {
 	if math.IsInf(least.ratio, 1) {
 		return fmt.Sprintf("%v: too few calls for a p99", s)
 	}
-	return fmt.Sprintf("%v: no policy keeps p99 within %s; the lowest is that of %s, %s, with %s of the link", s, nb.Percent(within), least.policy, least.times(), nb.Percent(least.kept))
+	return fmt.Sprintf("%v: no policy keeps p99 within %s: past the copy engine, if anything (study bypass); the lowest is that of %s, %s, with %s of the link",
+		s, nb.Percent(within), least.policy, least.times(), nb.Percent(least.kept))
+}
+
+func place(policy, direction, sharing string) string { return policy + " " + direction + " " + sharing }
+
+// promises joins what guards said, by policy, direction and place.
+func promises(trials []trial) map[string]promise {
+	told := map[string]promise{}
+	for _, t := range trials {
+		at := map[string]string{}
+		for _, c := range t.Point {
+			at[c.Axis] = fmt.Sprint(c.Value)
+		}
+		g := t.Stress.Guard
+		if at["policy"] == "" || g.Bound == 0 && g.NoBound == "" {
+			continue
+		}
+		name := place(at["policy"], at["direction"], at["sharing"])
+		p := told[name]
+		p.bound, p.none = math.Max(p.bound, g.Bound), g.NoBound
+		p.longest = math.Max(p.longest, g.Longest)
+		p.copies += t.Stress.Copies
+		p.violations += g.Violations
+		told[name] = p
+	}
+	return told
+}
+
+// kept has a row for each promise.
+func kept(told map[string]promise) [][]string {
+	names := []string{}
+	for name := range told {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	rows := [][]string{{"policy, load, sharing", "bound, ms", "longest in flight, ms", "copies", "beyond"}}
+	for _, name := range names {
+		p := told[name]
+		bound, beyond := "none", ""
+		if p.bound > 0 {
+			bound, beyond = nb.Milliseconds(p.bound), nb.Number(p.violations)
+		}
+		rows = append(rows, []string{name, bound, nb.Milliseconds(p.longest), nb.Number(p.copies), beyond})
+	}
+	return rows
 }
 
 func (o outcome) times() string {
@@ -352,10 +445,10 @@ func places(scenes []scene) []string {
 	list := []string{}
 	known := map[string]bool{}
 	for _, s := range scenes {
-		place := s.direction + " " + s.sharing
-		if !known[place] {
-			known[place] = true
-			list = append(list, place)
+		where := s.direction + " " + s.sharing
+		if !known[where] {
+			known[where] = true
+			list = append(list, where)
 		}
 	}
 	return list
