@@ -23,6 +23,7 @@ type writer struct {
 	zeros    map[string]string // type -> a variable that is never assigned
 	temps    int
 	last     token.Pos // what the position is known to be
+	lost     bool      // its deferred calls are made nowhere
 	frame    string    // the variable of the kernel's frame, if the function defers
 	packed   map[ssa.Value][]ssa.Value
 	folded   map[ssa.Value]bool
@@ -99,6 +100,9 @@ func (e *emitter) emit(f *ssa.Function) {
 	})
 	var returned []string
 	if defers {
+		w.lost = !slices.ContainsFunc(f.Blocks, func(b *ssa.BasicBlock) bool {
+			return slices.ContainsFunc(b.Instrs, func(i ssa.Instruction) bool { _, runs := i.(*ssa.RunDefers); return runs })
+		})
 		w.frame = w.declare("*" + kern + ".Frame")
 		for i := range f.Signature.Results().Len() {
 			returned = append(returned, w.declare(e.typ(f.Signature.Results().At(i).Type())))
@@ -278,6 +282,9 @@ func (w *writer) block(b *ssa.BasicBlock, first bool, returned []string) {
 			for k, v := range list {
 				w.line("%s = %s", returned[k], v)
 			}
+			if w.lost {
+				w.runLost(returned)
+			}
 			w.line("return")
 		case *ssa.Panic:
 			w.mark(i.Pos())
@@ -285,6 +292,25 @@ func (w *writer) block(b *ssa.BasicBlock, first bool, returned []string) {
 			w.line("goto b%d", w.anyLabel(b))
 		default:
 			w.instruction(instr)
+		}
+	}
+}
+
+// runLost makes the deferred calls of a function that returns where go/ssa has left
+// them out: it does so where only loops over functions defer (x/tools v0.51.0). They
+// may change the results, which the block for a recovered panic loads.
+func (w *writer) runLost(returned []string) {
+	w.line("%s.RunDefers(%s)", kern, w.frame)
+	if w.f.Recover == nil {
+		return
+	}
+	last, ok := w.f.Recover.Instrs[len(w.f.Recover.Instrs)-1].(*ssa.Return)
+	if !ok {
+		return
+	}
+	for k, r := range last.Results {
+		if load, ok := r.(*ssa.UnOp); ok && load.Op == token.MUL {
+			w.line("%s = %s", returned[k], w.place(load.X))
 		}
 	}
 }

@@ -342,7 +342,7 @@ func (e *emitter) form(t types.Type) string {
 		}
 		return types.Default(t).(*types.Basic).Name()
 	case *types.Named:
-		if t.Obj().Pkg() == nil && t.Obj().Name() == "deferStack" {
+		if t.Underlying() == types.Typ[types.UnsafePointer] { // no notebook's type: what deferred calls are kept in
 			return "*" + kern + ".Frame"
 		}
 		if !e.own(t) {

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
+	"encoding/gob"
 	"errors"
 	"flag"
 	"fmt"
@@ -55,7 +55,7 @@ func newCompiler(t *testing.T) *compiler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &compiler{packages: filepath.Join(t.TempDir(), "packages"), cache: filepath.Join(cache, "agree", runtime.Version())}
+	c := &compiler{packages: filepath.Join(t.TempDir(), "packages"), cache: filepath.Join(cache, "agree-gob", runtime.Version())}
 	list := exec.CommandContext(t.Context(), "go", append([]string{"list", "-export", "-deps", "-f", "{{if .Export}}packagefile {{.ImportPath}}={{.Export}}{{end}}"}, standard()...)...)
 	list.Env = append(os.Environ(), "CGO_ENABLED=0")
 	text, err := list.Output()
@@ -80,7 +80,7 @@ func (c *compiler) run(ctx context.Context, file string) (r ending, err error) {
 		return r, err
 	}
 	kept := filepath.Join(c.cache, fmt.Sprintf("%x", sha256.Sum256(text)))
-	if b, err := os.ReadFile(kept); err == nil && json.Unmarshal(b, &r) == nil {
+	if b, err := os.ReadFile(kept); err == nil && gob.NewDecoder(bytes.NewReader(b)).Decode(&r) == nil {
 		return r, nil
 	}
 	dir, err := os.MkdirTemp("", "barograph-agree-")
@@ -100,9 +100,9 @@ func (c *compiler) run(ctx context.Context, file string) (r ending, err error) {
 	if r, err = execute(ctx, program); err != nil {
 		return r, err
 	}
-	b, err := json.Marshal(r)
-	if err == nil {
-		err = os.WriteFile(kept, b, 0o666)
+	var b bytes.Buffer // gob, which unlike JSON keeps what is no UTF-8
+	if err = gob.NewEncoder(&b).Encode(r); err == nil {
+		err = os.WriteFile(kept, b.Bytes(), 0o666)
 	}
 	return r, err
 }

@@ -317,9 +317,10 @@ func Size(n, c int) {
 	}
 }
 
-// Min and Max know NaN and the sign of zero.
-func Min(a, b float64) float64 { return math.Min(a, b) }
-func Max(a, b float64) float64 { return math.Max(a, b) }
+// Min and Max are the built-in functions, which the interpreter lacks: NaN where
+// either is.
+func Min(a, b float64) float64 { return min(a, b) }
+func Max(a, b float64) float64 { return max(a, b) }
 
 // Negative is -v, of zero as well.
 func Negative(v complex128) complex128 { return -v }
