@@ -3,6 +3,7 @@ package nb
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,6 +28,22 @@ func TestColumn(t *testing.T) {
 		t.Errorf("wrote %q, want %q", got, want)
 	}
 	want(t, raised(func() { Column("x", []any{1}) }), `nb.Column("x"): a column is of []int64, []int, []float64, []string or []bool, not of []interface {}`)
+}
+
+// A data frame holds whole numbers of 19 digits, beside gaps too; among fractions,
+// which do not, it is an error.
+func TestFrameOfWholeNumbers(t *testing.T) {
+	in := t.TempDir()
+	enter(t, cell.Spec{Inputs: []cell.Input{{Files: map[string]string{
+		"gaps.csv":  file(t, in+"/gaps.csv", fmt.Sprintf("at,x\n%d,0.5\n,007\n%d,9007199254740992\n", unix, unix+1)),
+		"mixed.csv": file(t, in+"/mixed.csv", fmt.Sprintf("at,x\n1,0.5\n2,-%d\n", unix)),
+		"empty.csv": file(t, in+"/empty.csv", ""),
+	}}}})
+	if got := Frame("gaps.csv").Col("at").Records(); !slices.Equal(got, []string{fmt.Sprint(unix), "NaN", fmt.Sprint(unix + 1)}) {
+		t.Errorf("read %q", got)
+	}
+	want(t, raised(func() { Frame("mixed.csv") }), fmt.Sprintf(`nb.Frame("mixed.csv"): column "x" holds fractions, and in row 2 -%d, which has more digits`, unix))
+	want(t, raised(func() { Frame("empty.csv") }), `nb.Frame("empty.csv"): `)
 }
 
 func TestGroups(t *testing.T) {

@@ -1,6 +1,7 @@
 package nb
 
 import (
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"sort"
+	"strconv"
 	"strings"
 
 	"barograph/pipeline/cell"
@@ -16,6 +18,7 @@ import (
 	"barograph/stages/recording"
 
 	"github.com/go-gota/gota/dataframe"
+	"github.com/go-gota/gota/series"
 )
 
 // Frame reads a CSV input as a data frame, decompressed as Samples is. It suits tables that a person would
@@ -27,9 +30,29 @@ func Frame(name string) dataframe.DataFrame {
 	defer f.Close()
 	text, err := recording.Unpack(f)
 	c.check(err)
-	df := dataframe.ReadCSV(text)
+	records, err := csv.NewReader(text).ReadAll()
+	c.check(err)
+	df := dataframe.LoadRecords(records)
 	c.check(df.Err)
+	for i, name := range df.Names() {
+		if df.Types()[i] == series.Float {
+			c.check(wholeAmongFractions(name, records, i))
+		}
+	}
 	return df
+}
+
+// wholeAmongFractions refuses a column of fractions that holds a whole number with more
+// digits than they do.
+func wholeAmongFractions(name string, records [][]string, column int) error {
+	const exact = 15 // digits that every float64 holds
+	for row, fields := range records[1:] {
+		field := strings.TrimLeft(strings.TrimSpace(fields[column]), "-0")
+		if f, err := strconv.ParseFloat(field, 64); err == nil && len(field) > exact && strings.Trim(field, "0123456789") == "" && Number(f) != field {
+			return fmt.Errorf("column %q holds fractions, and in row %d %s, which has more digits than they hold", name, row+1, fields[column])
+		}
+	}
+	return nil
 }
 
 // Samples reads a CSV input, such as collect's samples.csv, column by column; one
