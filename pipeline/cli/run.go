@@ -110,7 +110,7 @@ func (a *app) watch(ctx context.Context, args []string, sel *selection, opt engi
 		if err == nil {
 			err = a.runOnce(ctx, args, sel, opt, more)
 		}
-		opt.Fresh = nil // asked for once
+		opt.Fresh = nil // --fresh counts for the first run only
 		if err != nil {
 			a.complain(err)
 		}
@@ -175,7 +175,7 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 	opt.Hold = a.hold(p, more.wait)
 	defer cell.Hold()() // the engine stops its cells and keeps what is done
 	opt.Program = a.program(p.Study.Machine.Device)
-	e := &ending{Study: p.Study.Name, By: thought(p.Study), Machine: p.Study.Machine, Lowered: p.Study.Lowered, Replayed: p.Replayed != "", Again: more.again(p)}
+	e := &ending{Study: p.Study.Name, By: choice(p.Study), Machine: p.Study.Machine, Lowered: p.Study.Lowered, Replayed: p.Replayed != "", Again: more.again(p)}
 	a.begin(e)
 	dir := state(p.Study.Root)
 	lock, err := a.lock(ctx, p.Study.Root)
@@ -195,9 +195,9 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 		show = trace
 	}
 	opt.Observer = show
-	// The engine waits for its children most of the time. On one processor it hands
-	// over between its goroutines without waking another thread for each; but
-	// starting a child takes that from all others.
+	// The engine mostly waits for its children. With few processors its goroutines
+	// hand over to each other without waking a thread each time; a second one is for
+	// starting children.
 	procs := runtime.GOMAXPROCS(min(opt.Jobs, 2, runtime.NumCPU()))
 	res, err := engine.Run(ctx, p, s, dir, opt)
 	runtime.GOMAXPROCS(procs)
@@ -232,9 +232,9 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 	return cell.Exit(cell.StatusFailed)
 }
 
-// thought says why a machine was chosen, where that is no matter of course: where
-// there is a GPU, used or not.
-func thought(st *study.Study) string {
+// choice says why the machine was chosen, on a computer that has a GPU: elsewhere it
+// is a matter of course.
+func choice(st *study.Study) string {
 	if strings.Contains(st.MachineBy, "GPU") && !strings.HasSuffix(st.MachineBy, " GPU here") {
 		return st.MachineBy
 	}

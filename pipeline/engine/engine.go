@@ -132,8 +132,8 @@ const readyTimeout = 2 * time.Minute
 func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Options) (*Result, error) {
 	r := &run{
 		plan: p, store: s, opt: opt, decider: plan.NewDecider(p, s, opt.Fresh),
-		// Of this run alone, so that the guard of one that was killed, should it come
-		// late, takes our cells for none of its own.
+		// A folder of its own for each run: the guard of a killed run, which may come
+		// late, sweeps that run's folder and finds no cell of ours in it.
 		tmp:  filepath.Join(state, "tmp", strconv.FormatInt(time.Now().UnixNano(), 36)),
 		logs: filepath.Join(state, "logs", p.Study.Name),
 		env:  environment(p),
@@ -152,8 +152,8 @@ func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Op
 		return nil, err
 	}
 	r.found = filepath.Join(state, "found")
-	// Nothing here is wanted: whoever left it is dead, for we hold the lock, and
-	// what that one left running is so before long.
+	// An earlier run left this behind. It is dead, for we hold the lock; the cells
+	// that it left running are killed here.
 	tmp := filepath.Dir(r.tmp)
 	if _, err := os.Stat(tmp); err == nil {
 		launch.Sweep(tmp)
@@ -505,7 +505,7 @@ func (r *run) launch(ctx context.Context, c *plan.Cell, free func()) {
 		return
 	}
 	r.running++
-	last, was := r.failed[c] >= max(c.Stage.Retries, steadyAgain), r.decider.Of(c).Unsteady
+	last, unsteady := r.failed[c] >= max(c.Stage.Retries, steadyAgain), r.decider.Of(c).Unsteady
 	go func() {
 		err := t.run(ctx)
 		if err == nil && !c.Stage.Kind.Measured { // nothing runs beside a measured one before all is done
@@ -519,8 +519,8 @@ func (r *run) launch(ctx context.Context, c *plan.Cell, free func()) {
 			switch {
 			case !last:
 				err = unsteadiness{errors.New("not steady: " + t.detail.Unsteady)}
-			case was != nil: // no better than before, on which other results rest
-				t.records = []*store.Record{was}
+			case unsteady != nil: // other results rest on the last one, which was as good
+				t.records = []*store.Record{unsteady}
 			}
 		}
 		if err == nil && t.records == nil {

@@ -29,7 +29,7 @@ type trial struct {
 	inputs    map[string]string            // digests by path, of which the key is made
 	seen      map[string]store.Observation // of the inputs, before it starts
 	detail    store.Detail
-	unkept    int // warnings that detail has no room for
+	unkept    int // number of warnings that detail has no room for
 	window    cell.Control
 	reached   string          // how far it has come, as far as it told
 	mu        sync.Mutex      // guards detail's warnings, window and reached

@@ -154,7 +154,7 @@ func (p *Process) attend() {
 	runtime.Gosched() // most often nothing else is missing to have heard all
 	select {
 	case <-heard:
-	default: // one that hid and kept a pipe cannot hold us
+	default: // a process that hid and kept a pipe must not hold us
 		limit := time.Now().Add(time.Second)
 		_ = p.log.SetReadDeadline(limit)
 		if p.events != nil {

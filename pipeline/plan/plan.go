@@ -57,7 +57,7 @@ type Cell struct {
 	// Publish maps an output to where it goes in the workspace; see [record.Place].
 	Publish map[string]string
 	Seed    uint64
-	Design  string       // of a cell that records: a digest of all it rests on
+	Design  string       // digest of all that a cell that records rests on
 	Claims  []cell.Claim // those its stage judges
 	Graph   *cell.Graph  // of the other stages, for a kind that draws it
 	// Given maps outputs to files of a recording; such a cell never runs.
