@@ -1,6 +1,7 @@
 package lower
 
 import (
+	"barograph/stages/notebook/lower/form"
 	"fmt"
 	"go/constant"
 	"go/token"
@@ -48,7 +49,7 @@ func (w *writer) declare(typ string) string {
 
 // zero returns a variable that holds the zero value of a type.
 func (w *writer) zero(t types.Type) string {
-	typ := w.typ(t)
+	typ := w.Type(t)
 	if z := w.zeros[typ]; z != "" {
 		return z
 	}
@@ -64,14 +65,14 @@ func (e *emitter) emit(f *ssa.Function) {
 		emitter: e, f: f, names: map[ssa.Value]string{}, zeros: map[string]string{}, packed: map[ssa.Value][]ssa.Value{},
 		folded: map[ssa.Value]bool{}, skipped: map[ssa.Instruction]bool{}, fused: map[ssa.Value]bool{},
 	}
-	e.pos = f.Pos()
+	e.Pos = f.Pos()
 	if f.Blocks == nil {
-		e.refuse(f.Pos(), "", "function %s has no body", f.Name())
+		e.Refuse(f.Pos(), "", "function %s has no body", f.Name())
 	}
 	var params, bindings []string
 	for i, p := range f.Params {
 		w.names[p] = fmt.Sprintf("p%d", i)
-		text := e.typ(p.Type())
+		text := e.Type(p.Type())
 		if i == len(f.Params)-1 {
 			text = e.variadic(f, text)
 		}
@@ -79,10 +80,10 @@ func (e *emitter) emit(f *ssa.Function) {
 	}
 	for i, v := range f.FreeVars {
 		w.names[v] = fmt.Sprintf("v%d", i)
-		bindings = append(bindings, w.names[v]+" "+e.typ(v.Type()))
+		bindings = append(bindings, w.names[v]+" "+e.Type(v.Type()))
 	}
 	w.plan()
-	results := e.results(f.Signature)
+	results := e.Results(f.Signature)
 	begin, end := "", ""
 	defers := f.Recover != nil || slices.ContainsFunc(f.Blocks, func(b *ssa.BasicBlock) bool {
 		return slices.ContainsFunc(b.Instrs, func(i ssa.Instruction) bool {
@@ -105,7 +106,7 @@ func (e *emitter) emit(f *ssa.Function) {
 		})
 		w.frame = w.declare("*" + kern + ".Frame")
 		for i := range f.Signature.Results().Len() {
-			returned = append(returned, w.declare(e.typ(f.Signature.Results().At(i).Type())))
+			returned = append(returned, w.declare(e.Type(f.Signature.Results().At(i).Type())))
 		}
 		begin = fmt.Sprintf("\t%s = %s.NewFrame()\n\t%s.Run(%s, func() {\n", w.frame, kern, kern, w.frame)
 		end = "\t})\n"
@@ -252,7 +253,7 @@ func (w *writer) block(b *ssa.BasicBlock, first bool, returned []string) {
 			continue
 		}
 		if p := instr.Pos(); p.IsValid() {
-			w.pos = p
+			w.Pos = p
 		}
 		switch i := instr.(type) {
 		case *ssa.Phi, *ssa.DebugRef:
@@ -351,7 +352,7 @@ func (w *writer) jump(from, to *ssa.BasicBlock) {
 	}
 	for i := range list {
 		if hazard {
-			t := w.declare(w.typ(list[i].typ))
+			t := w.declare(w.Type(list[i].typ))
 			w.line("%s = %s", t, list[i].from)
 			list[i].from = t
 		}
@@ -365,7 +366,7 @@ func (w *writer) jump(from, to *ssa.BasicBlock) {
 // mark sets the position of what comes next, which may fail.
 func (w *writer) mark(pos token.Pos) {
 	if !pos.IsValid() {
-		pos = w.pos
+		pos = w.Pos
 	}
 	if pos.IsValid() && pos != w.last {
 		w.line("%s = %d", Position, pos)
@@ -378,7 +379,7 @@ func (w *writer) name(v ssa.Value) string {
 	if n := w.names[v]; n != "" {
 		return n
 	}
-	n := w.declare(w.typ(v.Type()))
+	n := w.declare(w.Type(v.Type()))
 	w.names[v] = n
 	return n
 }
@@ -396,7 +397,7 @@ func (w *writer) parts(v ssa.Value) []string {
 			list = append(list, "_")
 			continue
 		}
-		list = append(list, w.declare(w.typ(c)))
+		list = append(list, w.declare(w.Type(c)))
 	}
 	w.names[v] = strings.Join(list, ", ")
 	return list
@@ -409,16 +410,16 @@ func (w *writer) value(v ssa.Value) string {
 		return w.constant(v)
 	case *ssa.Global:
 		if v.Pkg != w.main {
-			return "(&" + w.pkg(v.Pkg.Pkg) + "." + v.Name() + ")"
+			return "(&" + w.Package(v.Pkg.Pkg) + "." + v.Name() + ")"
 		}
 		return w.global(v)
 	case *ssa.Function:
 		if v.Blocks == nil && v.Pkg != w.main && v.Synthetic == "" || w.external(v) {
-			return w.pkg(v.Object().Pkg()) + "." + v.Name()
+			return w.Package(v.Object().Pkg()) + "." + v.Name()
 		}
 		return w.functionValue(v)
 	case *ssa.Builtin:
-		w.refuse(w.pos, "", "%s has no value", v.Name())
+		w.Refuse(w.Pos, "", "%s has no value", v.Name())
 	}
 	if w.folded[v] {
 		return "(&" + w.place(v) + ")"
@@ -440,7 +441,7 @@ func (w *writer) functionValue(f *ssa.Function) string {
 		w.valued[name] = true
 		var params, args []string
 		for i, p := range f.Params {
-			text := w.typ(p.Type())
+			text := w.Type(p.Type())
 			arg := fmt.Sprintf("p%d", i)
 			if i == len(f.Params)-1 {
 				text = w.variadic(f, text)
@@ -453,7 +454,7 @@ func (w *writer) functionValue(f *ssa.Function) string {
 			params = append(params, arg+" "+text)
 			args = append(args, arg)
 		}
-		sig := fmt.Sprintf("(%s)%s", strings.Join(params, ", "), w.results(f.Signature))
+		sig := fmt.Sprintf("(%s)%s", strings.Join(params, ", "), w.Results(f.Signature))
 		ret := ""
 		if f.Signature.Results().Len() > 0 {
 			ret = "return "
@@ -465,7 +466,7 @@ func (w *writer) functionValue(f *ssa.Function) string {
 
 // variadic writes the type of a function's last parameter.
 func (e *emitter) variadic(f *ssa.Function, text string) string {
-	if f.Signature.Variadic() && !e.own(f.Signature) && f.Signature.Recv() == nil {
+	if f.Signature.Variadic() && !e.Own(f.Signature) && f.Signature.Recv() == nil {
 		return "..." + strings.TrimPrefix(text, "[]")
 	}
 	return text
@@ -490,7 +491,7 @@ func (w *writer) place(v ssa.Value) string {
 	switch v := v.(type) {
 	case *ssa.Global:
 		if v.Pkg != w.main {
-			return w.pkg(v.Pkg.Pkg) + "." + v.Name()
+			return w.Package(v.Pkg.Pkg) + "." + v.Name()
 		}
 	case *ssa.FieldAddr:
 		if !w.folded[v] {
@@ -538,10 +539,10 @@ func (w *writer) index(v ssa.Value) string {
 
 // field names a struct's field.
 func (w *writer) field(s types.Type, i int) string {
-	if !w.own(s) {
+	if !w.Own(s) {
 		return s.Underlying().(*types.Struct).Field(i).Name()
 	}
-	return field(s.Underlying().(*types.Struct), i)
+	return form.Field(s.Underlying().(*types.Struct), i)
 }
 
 // condition writes the condition of a branch.
@@ -557,7 +558,7 @@ func (w *writer) constant(c *ssa.Const) string {
 	if c.Value == nil {
 		return w.zero(c.Type())
 	}
-	typ := w.typ(c.Type())
+	typ := w.Type(c.Type())
 	b, ok := c.Type().Underlying().(*types.Basic)
 	if !ok {
 		return w.zero(c.Type())
@@ -649,7 +650,7 @@ func isNil(v ssa.Value) bool {
 // interpreter computes with constants as if they had no type.
 func (w *writer) operand(v ssa.Value) string {
 	if c, ok := v.(*ssa.Const); ok && c.Value != nil {
-		t := w.declare(w.typ(c.Type()))
+		t := w.declare(w.Type(c.Type()))
 		w.line("%s = %s", t, w.constant(c))
 		return t
 	}
@@ -667,7 +668,7 @@ func (w *writer) binary(b *ssa.BinOp) string {
 			not = "!"
 		}
 		if p, ok := b.X.Type().Underlying().(*types.Pointer); ok && !isNil(b.X) && !isNil(b.Y) && w.size(p.Elem()) == 0 {
-			w.refuse(b.Pos(), "compare what they stand for", "pointers to variables of no size are compared, which Go does not define")
+			w.Refuse(b.Pos(), "compare what they stand for", "pointers to variables of no size are compared, which Go does not define")
 		}
 		if isNil(b.X) && isNil(b.Y) {
 			return strconv.FormatBool(b.Op == token.EQL)

@@ -19,7 +19,7 @@ func (w *writer) set(v ssa.Value, format string, args ...any) {
 func (w *writer) instruction(instr ssa.Instruction) {
 	switch i := instr.(type) {
 	case *ssa.Alloc:
-		w.set(i, "new(%s)", w.typ(i.Type().Underlying().(*types.Pointer).Elem()))
+		w.set(i, "new(%s)", w.Type(i.Type().Underlying().(*types.Pointer).Elem()))
 	case *ssa.BinOp:
 		if w.fused[i] {
 			return
@@ -42,14 +42,14 @@ func (w *writer) instruction(instr ssa.Instruction) {
 	case *ssa.Convert:
 		w.convert(i)
 	case *ssa.MultiConvert:
-		w.refuse(i.Pos(), "write it for the types you use", "a conversion of a type parameter")
+		w.Refuse(i.Pos(), "write it for the types you use", "a conversion of a type parameter")
 	case *ssa.ChangeInterface:
 		w.set(i, "%s", w.changeInterface(w.value(i.X), i.X.Type(), i.Type()))
 	case *ssa.MakeInterface:
 		w.set(i, "%s", w.makeInterface(w.value(i.X), i))
 	case *ssa.SliceToArrayPointer:
 		w.mark(i.Pos())
-		w.set(i, "%s.Array(%s, %s).(%s)", kern, w.value(i.X), w.zero(i.Type()), w.typ(i.Type()))
+		w.set(i, "%s.Array(%s, %s).(%s)", kern, w.value(i.X), w.zero(i.Type()), w.Type(i.Type()))
 	case *ssa.MakeClosure:
 		var list []string
 		for _, b := range i.Bindings {
@@ -57,10 +57,10 @@ func (w *writer) instruction(instr ssa.Instruction) {
 		}
 		w.set(i, "%s(%s)", w.value(i.Fn), strings.Join(list, ", "))
 	case *ssa.MakeMap:
-		w.set(i, "make(%s)", w.typ(i.Type()))
+		w.set(i, "make(%s)", w.Type(i.Type()))
 	case *ssa.MakeChan:
 		w.mark(i.Pos())
-		w.set(i, "make(chan %s, %s)", w.typ(i.Type().Underlying().(*types.Chan).Elem()), w.index(i.Size))
+		w.set(i, "make(chan %s, %s)", w.Type(i.Type().Underlying().(*types.Chan).Elem()), w.index(i.Size))
 	case *ssa.MakeSlice:
 		w.mark(i.Pos())
 		n, c := w.index(i.Len), w.index(i.Cap)
@@ -68,19 +68,19 @@ func (w *writer) instruction(instr ssa.Instruction) {
 		if _, ok := i.Cap.(*ssa.Const); !fixed || !ok {
 			w.line("%s.Size(%s, %s)", kern, n, c)
 		}
-		w.set(i, "make(%s, %s, %s)", w.typ(i.Type()), n, c)
+		w.set(i, "make(%s, %s, %s)", w.Type(i.Type()), n, c)
 	case *ssa.Slice:
 		w.slice(i)
 	case *ssa.FieldAddr:
 		if !w.folded[i] {
 			if w.erasedAddress(i) {
-				w.refuse(i.Pos(), "copy the field into a variable and back", "the address of a field that leads back to its own struct cannot be interpreted")
+				w.Refuse(i.Pos(), "copy the field into a variable and back", "the address of a field that leads back to its own struct cannot be interpreted")
 			}
 			w.mark(i.Pos())
 			w.set(i, "&%s.%s", w.base(i.X), w.field(i.X.Type().Underlying().(*types.Pointer).Elem(), i.Field))
 		}
 	case *ssa.Field:
-		if w.erased(i.X.Type(), i.Field) {
+		if w.Erased(i.X.Type(), i.Field) {
 			e := w.declare("interface{}")
 			w.line("%s = %s.%s", e, w.value(i.X), w.field(i.X.Type(), i.Field))
 			w.unpackErased(w.name(i), e, i.Type())
@@ -149,18 +149,18 @@ func (w *writer) instruction(instr ssa.Instruction) {
 	case *ssa.Defer:
 		w.deferred(i)
 	case *ssa.RunDefers:
-		w.mark(w.pos)
+		w.mark(w.Pos)
 		w.line("%s.RunDefers(%s)", kern, w.frame)
 		w.last = token.NoPos
 	case *ssa.Go:
-		w.refuse(i.Pos(), "loops over samples belong in the functions of nb, which are compiled", "a notebook runs in one goroutine")
+		w.Refuse(i.Pos(), "loops over samples belong in the functions of nb, which are compiled", "a notebook runs in one goroutine")
 	case *ssa.Send:
 		w.mark(i.Pos())
 		w.line("%s.Send(%s, %s)", kern, w.value(i.Chan), w.value(i.X))
 	case *ssa.Select:
 		w.selection(i)
 	default:
-		w.refuse(instr.Pos(), "", "%T cannot be interpreted", instr)
+		w.Refuse(instr.Pos(), "", "%T cannot be interpreted", instr)
 	}
 }
 
@@ -194,10 +194,10 @@ func (w *writer) unary(i *ssa.UnOp) {
 		w.line("%s = %s", parts[1], ok)
 	case token.SUB:
 		if b := i.X.Type().Underlying().(*types.Basic); b.Info()&types.IsComplex != 0 {
-			w.set(i, "%s(%s.Negative(complex128(%s)))", w.typ(i.Type()), kern, w.operand(i.X))
+			w.set(i, "%s(%s.Negative(complex128(%s)))", w.Type(i.Type()), kern, w.operand(i.X))
 			return
 		} else if b.Info()&types.IsFloat != 0 {
-			w.set(i, "%s * %s(-1.0)", w.operand(i.X), w.typ(i.Type())) // of zero as well
+			w.set(i, "%s * %s(-1.0)", w.operand(i.X), w.Type(i.Type())) // of zero as well
 			return
 		}
 		w.set(i, "-%s", w.operand(i.X))
@@ -229,7 +229,7 @@ func (w *writer) unpack(to, from string, t types.Type) {
 	if to == "_" {
 		return
 	}
-	typ := w.typ(t)
+	typ := w.Type(t)
 	switch {
 	case typ == "interface{}":
 		w.line("%s = %s", to, from)
@@ -242,17 +242,17 @@ func (w *writer) unpack(to, from string, t types.Type) {
 
 // unpackErased gives a variable the value of a field that is held as any.
 func (w *writer) unpackErased(to, from string, t types.Type) {
-	w.line("if %s == nil {\n\t\t%s = %s\n\t} else {\n\t\t%s = %s.(%s)\n\t}", from, to, w.zero(t), to, from, w.typ(t))
+	w.line("if %s == nil {\n\t\t%s = %s\n\t} else {\n\t\t%s = %s.(%s)\n\t}", from, to, w.zero(t), to, from, w.Type(t))
 }
 
 // erasedAddress tells whether an address is that of a field that is held as any.
 func (w *writer) erasedAddress(v ssa.Value) bool {
 	f, ok := v.(*ssa.FieldAddr)
-	return ok && w.erased(f.X.Type().Underlying().(*types.Pointer).Elem(), f.Field)
+	return ok && w.Erased(f.X.Type().Underlying().(*types.Pointer).Elem(), f.Field)
 }
 
 func (w *writer) changeType(i *ssa.ChangeType) {
-	from, to := w.typ(i.X.Type()), w.typ(i.Type())
+	from, to := w.Type(i.X.Type()), w.Type(i.Type())
 	_, structs := i.Type().Underlying().(*types.Struct)
 	switch {
 	case from == to:
@@ -261,10 +261,10 @@ func (w *writer) changeType(i *ssa.ChangeType) {
 			return
 		}
 		w.names[i] = w.value(i.X)
-	case structs, strings.HasPrefix(to, "func"), isChan(i.Type()), !w.own(i.Type()) || !w.own(i.X.Type()):
+	case structs, strings.HasPrefix(to, "func"), isChan(i.Type()), !w.Own(i.Type()) || !w.Own(i.X.Type()):
 		w.set(i, "(%s)(%s)", to, w.value(i.X))
 	default:
-		w.refuse(i.Pos(), "give both the same type", "a conversion of %s to %s cannot be interpreted", i.X.Type(), i.Type())
+		w.Refuse(i.Pos(), "give both the same type", "a conversion of %s to %s cannot be interpreted", i.X.Type(), i.Type())
 	}
 }
 
@@ -275,10 +275,10 @@ func isChan(t types.Type) bool {
 
 func (w *writer) convert(i *ssa.Convert) {
 	if b, ok := i.Type().Underlying().(*types.Basic); ok && b.Kind() == types.UnsafePointer {
-		w.refuse(i.Pos(), "", "a notebook may not use package unsafe")
+		w.Refuse(i.Pos(), "", "a notebook may not use package unsafe")
 	}
 	from, ok := i.X.Type().Underlying().(*types.Basic)
-	typ := w.typ(i.Type())
+	typ := w.Type(i.Type())
 	x := w.operand(i.X)
 	if ok && from.Info()&types.IsInteger != 0 && isText(i.Type()) && from.Kind() != types.Int32 {
 		// Of any integer: what is no rune is the replacement character.
@@ -314,7 +314,7 @@ func conversion(typ string) string {
 
 // changeInterface writes a value of one interface type as one of another.
 func (w *writer) changeInterface(x string, from, to types.Type) string {
-	a, b := w.typ(from), w.typ(to)
+	a, b := w.Type(from), w.Type(to)
 	switch {
 	case a == b:
 		return x
@@ -329,12 +329,12 @@ func (w *writer) changeInterface(x string, from, to types.Type) string {
 // wrap writes a value as one of a compiled interface type.
 func (w *writer) wrap(x string, to types.Type) string {
 	w.implement(to)
-	if w.typ(to) == "error" {
+	if w.Type(to) == "error" {
 		return kern + ".AsError(" + x + ")"
 	}
 	e := w.declare("interface{}")
-	out := w.declare(w.typ(to))
-	w.line("%s = %s.Wrap(%d, %s)", e, kern, w.id(to), x)
+	out := w.declare(w.Type(to))
+	w.line("%s = %s.Wrap(%d, %s)", e, kern, w.ID(to), x)
 	w.unpack(out, e, to)
 	return out
 }
@@ -351,23 +351,23 @@ func (e *emitter) implement(t types.Type) {
 // makeInterface writes a value as one in an interface.
 func (w *writer) makeInterface(x string, i *ssa.MakeInterface) string {
 	t, to := i.X.Type(), i.Type()
-	if !w.own(t) {
+	if !w.Own(t) {
 		return x
 	}
 	n := w.box(t)
 	boxed := fmt.Sprintf("%s.Box(%d, %s)", kern, n, x)
-	if w.typ(to) == "interface{}" {
+	if w.Type(to) == "interface{}" {
 		return boxed
 	}
-	if w.typ(to) != "error" && w.machine.Wrapper(to) == nil {
-		w.refuse(i.Pos(), "hand over a type of a package that has the methods", "a notebook's own type, %s, cannot stand in for %s", types.TypeString(t, types.RelativeTo(w.main.Pkg)), to)
+	if w.Type(to) != "error" && w.Machine.Wrapper(to) == nil {
+		w.Refuse(i.Pos(), "hand over a type of a package that has the methods", "a notebook's own type, %s, cannot stand in for %s", types.TypeString(t, types.RelativeTo(w.main.Pkg)), to)
 	}
 	return w.wrap(boxed, to)
 }
 
 // hashable checks a key where the panic might be recovered.
 func (w *writer) hashable(key ssa.Value) {
-	if w.recovers && w.typ(key.Type()) == "interface{}" {
+	if w.recovers && w.Type(key.Type()) == "interface{}" {
 		w.line("%s.Hashable(%s)", kern, w.value(key))
 	}
 }
@@ -482,12 +482,12 @@ func (w *writer) next(i *ssa.Next) {
 
 func (w *writer) assert(i *ssa.TypeAssert) {
 	x := w.value(i.X)
-	if w.typ(i.X.Type()) != "interface{}" {
+	if w.Type(i.X.Type()) != "interface{}" {
 		x = kern + ".In(" + x + ")"
 	}
 	e := w.declare("interface{}")
 	w.line("%s = %s", e, x)
-	n := w.id(i.AssertedType)
+	n := w.ID(i.AssertedType)
 	ok, to := "", ""
 	if i.CommaOk {
 		parts := w.parts(i)
@@ -509,15 +509,15 @@ func (w *writer) assert(i *ssa.TypeAssert) {
 		w.line("if %s {", ok)
 	} else {
 		w.mark(i.Pos())
-		w.line("if !%s {\n\t\t%s.Refuse(%d, %d, %s)\n\t}", ok, kern, w.id(i.X.Type()), n, e)
+		w.line("if !%s {\n\t\t%s.Refuse(%d, %d, %s)\n\t}", ok, kern, w.ID(i.X.Type()), n, e)
 	}
-	typ := w.typ(i.AssertedType)
+	typ := w.Type(i.AssertedType)
 	switch {
 	case isInterface && typ == "interface{}":
 		w.line("%s = %s", to, e)
 	case isInterface:
 		w.line("%s = %s", to, w.wrap(e, i.AssertedType))
-	case w.own(i.AssertedType):
+	case w.Own(i.AssertedType):
 		w.line("%s = %s.Unbox(%s).(%s)", to, kern, e, typ)
 	default:
 		w.line("%s = %s.(%s)", to, e, typ)
@@ -602,7 +602,7 @@ func (w *writer) call(i *ssa.Call) {
 	case 0:
 		w.line("%s", text)
 	case 1:
-		if out := w.typ(results.At(0).Type()); out == "interface{}" && w.compiled(&i.Call) {
+		if out := w.Type(results.At(0).Type()); out == "interface{}" && w.compiled(&i.Call) {
 			text = kern + ".In(" + text + ")"
 		}
 		w.set(i, "%s", text)
@@ -610,7 +610,7 @@ func (w *writer) call(i *ssa.Call) {
 		parts := w.parts(i)
 		w.line("%s = %s", strings.Join(parts, ", "), text)
 		for k, p := range parts {
-			if w.typ(results.At(k).Type()) == "interface{}" && w.compiled(&i.Call) {
+			if w.Type(results.At(k).Type()) == "interface{}" && w.compiled(&i.Call) {
 				w.line("%s = %s.In(%s)", p, kern, p)
 			}
 		}
@@ -666,11 +666,11 @@ func (w *writer) plainClosure(v ssa.Value) bool {
 // compiled tells whether a call leaves the notebook.
 func (w *writer) compiled(c *ssa.CallCommon) bool {
 	if c.IsInvoke() {
-		return w.typ(c.Value.Type()) != "interface{}"
+		return w.Type(c.Value.Type()) != "interface{}"
 	}
 	f, ok := c.Value.(*ssa.Function)
 	if !ok {
-		return !w.own(c.Value.Type())
+		return !w.Own(c.Value.Type())
 	}
 	return w.external(f)
 }
@@ -680,19 +680,19 @@ func (w *writer) callText(c *ssa.CallCommon, target string, args []string) (stri
 	sig := c.Signature()
 	spread := func(list []string) string {
 		text := strings.Join(list, ", ")
-		if sig.Variadic() && (w.compiled(c) || !w.own(sig)) {
+		if sig.Variadic() && (w.compiled(c) || !w.Own(sig)) {
 			text += "..."
 		}
 		return text
 	}
 	if c.IsInvoke() {
-		if w.typ(c.Value.Type()) != "interface{}" {
+		if w.Type(c.Value.Type()) != "interface{}" {
 			return target + "." + c.Method.Name() + "(" + spread(w.outward(c, args)) + ")", sig.Results()
 		}
 		i := w.invoke(c.Method)
 		list := append([]string{target}, args...)
 		text := strings.Join(list, ", ")
-		if sig.Variadic() && !w.own(sig) {
+		if sig.Variadic() && !w.Own(sig) {
 			text += "..."
 		}
 		return i + "(" + text + ")", sig.Results()
@@ -703,13 +703,13 @@ func (w *writer) callText(c *ssa.CallCommon, target string, args []string) (stri
 	}
 	if !w.external(f) {
 		text := strings.Join(args, ", ")
-		if sig.Variadic() && !w.own(f.Signature) && f.Signature.Recv() == nil {
+		if sig.Variadic() && !w.Own(f.Signature) && f.Signature.Recv() == nil {
 			text += "..."
 		}
 		return w.function(f) + "(" + text + ")", sig.Results()
 	}
 	if f.TypeArgs() != nil || f.TypeParams().Len() > 0 {
-		w.refuse(c.Pos(), "write the loop", "the generic function %s.%s cannot be interpreted", f.Pkg.Pkg.Name(), f.Name())
+		w.Refuse(c.Pos(), "write the loop", "the generic function %s.%s cannot be interpreted", f.Pkg.Pkg.Name(), f.Name())
 	}
 	if sig.Recv() != nil {
 		return args[0] + "." + f.Name() + "(" + spread(w.outward(c, args[1:])) + ")", sig.Results()
@@ -720,12 +720,12 @@ func (w *writer) callText(c *ssa.CallCommon, target string, args []string) (stri
 		return kern + ".As(" + strings.Join(args, ", ") + ")", sig.Results()
 	case strings.HasSuffix(path, "/nb") && sig.Variadic() && sig.Params().Len() == 2 && isText(sig.Params().At(0).Type()):
 		if s, ok := sig.Params().At(1).Type().(*types.Slice); ok && types.IsInterface(s.Elem()) {
-			return fmt.Sprintf("%s.%s(\"%%s\", %s.Sprintf(%s...))", w.pkg(f.Object().Pkg()), f.Name(), kern, strings.Join(args, ", ")), sig.Results()
+			return fmt.Sprintf("%s.%s(\"%%s\", %s.Sprintf(%s...))", w.Package(f.Object().Pkg()), f.Name(), kern, strings.Join(args, ", ")), sig.Results()
 		}
 	case path == "fmt":
-		return w.pkg(f.Object().Pkg()) + "." + f.Name() + "(" + spread(args) + ")", sig.Results()
+		return w.Package(f.Object().Pkg()) + "." + f.Name() + "(" + spread(args) + ")", sig.Results()
 	}
-	return w.pkg(f.Object().Pkg()) + "." + f.Name() + "(" + spread(w.outward(c, args)) + ")", sig.Results()
+	return w.Package(f.Object().Pkg()) + "." + f.Name() + "(" + spread(w.outward(c, args)) + ")", sig.Results()
 }
 
 // outward gives arguments of type any the form that compiled code works on.
@@ -734,9 +734,9 @@ func (w *writer) outward(c *ssa.CallCommon, args []string) []string {
 	out := slices.Clone(args)
 	for i := range sig.Params().Len() {
 		switch t := sig.Params().At(i).Type(); {
-		case w.typ(t) == "interface{}":
+		case w.Type(t) == "interface{}":
 			out[i] = kern + ".Plain(" + args[i] + ")"
-		case w.typ(t) == "[]interface{}" && sig.Variadic() && i == sig.Params().Len()-1:
+		case w.Type(t) == "[]interface{}" && sig.Variadic() && i == sig.Params().Len()-1:
 			out[i] = kern + ".Outs(" + args[i] + ")"
 		}
 	}
@@ -752,7 +752,7 @@ func (w *writer) deferred(i *ssa.Defer) {
 	var params, names, values []string
 	take := func(v ssa.Value) string {
 		name := fmt.Sprintf("a%d", len(params))
-		params = append(params, name+" "+w.typ(v.Type()))
+		params = append(params, name+" "+w.Type(v.Type()))
 		values = append(values, w.value(v))
 		return name
 	}
@@ -795,7 +795,7 @@ func (w *writer) deferredBuiltin(i *ssa.Defer, b *ssa.Builtin, names []string) s
 	case "clear":
 		return kern + ".Clear(" + names[0] + ")"
 	}
-	w.refuse(i.Pos(), "call it in a function literal", "a deferred %s cannot be interpreted", b.Name())
+	w.Refuse(i.Pos(), "call it in a function literal", "a deferred %s cannot be interpreted", b.Name())
 	return ""
 }
 
@@ -884,13 +884,13 @@ func (w *writer) builtin(i *ssa.Call, b *ssa.Builtin) {
 	case "ssa:deferstack":
 		w.set(i, "%s", w.frame)
 	default:
-		w.refuse(i.Pos(), "", "%s cannot be interpreted", b.Name())
+		w.Refuse(i.Pos(), "", "%s cannot be interpreted", b.Name())
 	}
 }
 
 // extreme writes min and max.
 func (w *writer) extreme(i *ssa.Call, name string, args []string) {
-	typ := w.typ(i.Type())
+	typ := w.Type(i.Type())
 	to := w.name(i)
 	t := w.declare(typ)
 	w.line("%s = %s", t, args[0])

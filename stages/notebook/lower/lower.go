@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strings"
 
+	"barograph/stages/notebook/lower/form"
 	"barograph/stages/notebook/lower/kernel"
 
 	"golang.org/x/tools/go/ssa"
@@ -31,7 +32,7 @@ import (
 // the constants that have no simple form.
 const (
 	Kernel = "barograph.kernel"
-	kern   = "h"
+	kern   = form.Kernel
 )
 
 // Position is the variable that holds the position of what is being done.
@@ -51,12 +52,7 @@ type Program struct {
 func (p *Program) Failed() token.Pos { return token.Pos(p.machine.Failed) }
 
 // A Refusal is what cannot be lowered.
-type Refusal struct {
-	Pos           token.Pos
-	Message, Hint string
-}
-
-func (r *Refusal) Error() string { return r.Message }
+type Refusal = form.Refusal
 
 // File lowers a notebook that the type checker has passed. Packages are those it
 // may import, and exports their values in the interpreter's form. The error is of
@@ -93,9 +89,9 @@ func File(fset *token.FileSet, file *ast.File, pkg *types.Package, info *types.I
 	main.Build()
 
 	e := &emitter{
-		prog: prog, main: main, machine: machine,
-		functions: map[*ssa.Function]string{}, imports: map[string]string{}, ids: &typeutil.Map{}, boxes: &typeutil.Map{}, parts: &typeutil.Map{}, structs: &typeutil.Map{},
-		names: &typeutil.Map{}, invoked: map[string]*invocation{}, valued: map[string]bool{}, foreign: map[string]reflect.Value{}, erasures: map[[2]any]bool{}, globals: map[*ssa.Global]string{}, recovers: uses(file, info, "recover"), measured: measured(file),
+		prog: prog, main: main, Forms: form.New(machine),
+		functions: map[*ssa.Function]string{}, boxes: &typeutil.Map{}, parts: &typeutil.Map{},
+		invoked: map[string]*invocation{}, valued: map[string]bool{}, globals: map[*ssa.Global]string{}, recovers: uses(file, info, "recover"), measured: measured(file),
 	}
 	return e.program(), nil
 }
@@ -138,31 +134,22 @@ func uses(file *ast.File, info *types.Info, name string) bool {
 
 // An emitter writes a program.
 type emitter struct {
-	prog    *ssa.Program
-	main    *ssa.Package
-	machine *kernel.Machine
+	prog *ssa.Program
+	main *ssa.Package
+	*form.Forms
 
 	out       strings.Builder
-	types     strings.Builder          // declarations of struct types
 	functions map[*ssa.Function]string // their names
 	queue     []*ssa.Function
 	globals   map[*ssa.Global]string
-	imports   map[string]string // path -> name
-	ids       *typeutil.Map     // types.Type -> number of a kernel.Type
-	boxed     []types.Type      // own types that are put into interfaces
-	boxes     *typeutil.Map     // the same, as a set
-	parts     *typeutil.Map     // types that such are made of
-	structs   *typeutil.Map     // *types.Struct -> name
-	names     *typeutil.Map     // types.Type -> its form
-	building  []types.Type      // named types whose form is being made
+	boxed     []types.Type  // own types that are put into interfaces
+	boxes     *typeutil.Map // the same, as a set
+	parts     *typeutil.Map // types that such are made of
 	invoked   map[string]*invocation
 	order     []*invocation
-	valued    map[string]bool          // functions that are values
-	erasures  map[[2]any]bool          // by struct and field
-	foreign   map[string]reflect.Value // types of compiled packages that are not listed
-	measured  map[token.Pos]bool       // where arrays are not read
-	recovers  bool                     // some function recovers
-	pos       token.Pos
+	valued    map[string]bool    // functions that are values
+	measured  map[token.Pos]bool // where arrays are not read
+	recovers  bool               // some function recovers
 	counter   int
 }
 
@@ -173,14 +160,6 @@ type invocation struct {
 	done           int // of the boxed types
 	sig            *types.Signature
 	cases          []string
-}
-
-// refuse ends the lowering.
-func (e *emitter) refuse(pos token.Pos, hint, format string, args ...any) {
-	if !pos.IsValid() {
-		pos = e.pos
-	}
-	panic(&Refusal{pos, fmt.Sprintf(format, args...), hint})
 }
 
 func (e *emitter) program() *Program {
@@ -195,23 +174,23 @@ func (e *emitter) program() *Program {
 
 	var b strings.Builder
 	b.WriteString("package main\n\n")
-	paths := make([]string, 0, len(e.imports))
-	for path := range e.imports {
+	paths := make([]string, 0, len(e.Imports))
+	for path := range e.Imports {
 		paths = append(paths, path)
 	}
 	slices.Sort(paths)
 	for _, path := range paths {
-		fmt.Fprintf(&b, "import %s %q\n", e.imports[path], path)
+		fmt.Fprintf(&b, "import %s %q\n", e.Imports[path], path)
 	}
 	fmt.Fprintf(&b, "import %s %q\n\nvar %s int\n\n", kern, Kernel, Position)
 	var globals []string
 	for g, name := range e.globals {
-		typ := e.typ(g.Type().(*types.Pointer).Elem())
+		typ := e.Type(g.Type().(*types.Pointer).Elem())
 		fmt.Fprintf(&b, "var %s *%s\n", name, typ)
 		globals = append(globals, fmt.Sprintf("\t%s = new(%s)\n", name, typ))
 	}
 	slices.Sort(globals)
-	b.WriteString(e.types.String())
+	b.WriteString(e.Declared.String())
 	b.WriteString(e.out.String())
 	fmt.Fprintf(&b, "\nfunc main() {\n\t%s.Where(func() int { return %s })\n%s", kern, Position, strings.Join(globals, ""))
 	for _, i := range e.order {
@@ -220,12 +199,12 @@ func (e *emitter) program() *Program {
 		}
 	}
 	fmt.Fprintf(&b, "\t%s()\n\t%s()\n}\n", init, main)
-	return &Program{Text: b.String(), Imports: paths, Exports: e.exports(), machine: e.machine}
+	return &Program{Text: b.String(), Imports: paths, Exports: e.exports(), machine: e.Machine}
 }
 
 // exports are the functions that the program calls.
 func (e *emitter) exports() map[string]reflect.Value {
-	m := e.machine
+	m := e.Machine
 	functions := map[string]any{
 		"Box": m.Box, "Unbox": kernel.Unbox, "In": kernel.In, "Out": kernel.Out, "Plain": kernel.Plain, "AsError": kernel.AsError,
 		"Outs": kernel.Outs, "Equal": kernel.Equal, "Is": m.Is, "Implements": m.Implements, "Refuse": m.Refuse, "Method": kernel.Method,
@@ -245,30 +224,14 @@ func (e *emitter) exports() map[string]reflect.Value {
 	for name, f := range functions {
 		values[name] = reflect.ValueOf(f)
 	}
-	maps.Copy(values, e.foreign)
+	maps.Copy(values, e.Foreign)
 	return values
-}
-
-// id returns the number of a type that matters at run time.
-func (e *emitter) id(t types.Type) int {
-	if n := e.ids.At(t); n != nil {
-		return n.(int)
-	}
-	n := e.machine.Add(t)
-	e.ids.Set(t, n)
-	return n
-}
-
-// own tells whether values of a type are boxed in interfaces.
-func (e *emitter) own(t types.Type) bool {
-	_, err := e.machine.Natural(t)
-	return err != nil
 }
 
 // box notes that values of an own type are put into interfaces, and returns its
 // number. What it is made of may be printed with it.
 func (e *emitter) box(t types.Type) int {
-	n := e.id(t)
+	n := e.ID(t)
 	if e.boxes.At(t) != nil {
 		return n
 	}
@@ -287,7 +250,7 @@ func (e *emitter) box(t types.Type) int {
 // have methods.
 func (e *emitter) boxParts(t types.Type) {
 	part := func(t types.Type) {
-		if !e.own(t) || types.IsInterface(t) || e.boxes.At(t) != nil {
+		if !e.Own(t) || types.IsInterface(t) || e.boxes.At(t) != nil {
 			return
 		}
 		if e.prog.MethodSets.MethodSet(t).Len() > 0 {
@@ -319,241 +282,6 @@ func (e *emitter) boxParts(t types.Type) {
 // printing lists the methods that fmt and errors ask values for.
 var printing = []string{"Error", "String", "GoString", "Format", "Unwrap", "Is"}
 
-// typ writes the form of a type.
-func (e *emitter) typ(t types.Type) string {
-	if s := e.names.At(t); s != nil {
-		return s.(string)
-	}
-	s := e.form(t)
-	e.names.Set(t, s)
-	return s
-}
-
-func (e *emitter) form(t types.Type) string {
-	switch t := types.Unalias(t).(type) {
-	case *types.Basic:
-		switch t.Kind() {
-		case types.UnsafePointer:
-			e.refuse(token.NoPos, "", "a notebook may not use package unsafe")
-		case types.Byte, types.Rune: // in the names that reflection has
-			return types.Typ[t.Kind()].Name()
-		case types.UntypedNil:
-			return "interface{}"
-		}
-		return types.Default(t).(*types.Basic).Name()
-	case *types.Named:
-		if t.Underlying() == types.Typ[types.UnsafePointer] { // no notebook's type: what deferred calls are kept in
-			return "*" + kern + ".Frame"
-		}
-		if !e.own(t) {
-			if t.Obj().Pkg() == nil {
-				return t.Obj().Name() // error
-			}
-			if r, _ := e.machine.Natural(t); e.machine.Unlisted(t) {
-				name := fmt.Sprintf("X%d_%s", e.id(t), t.Obj().Name())
-				e.foreign[name] = reflect.Zero(reflect.PointerTo(r))
-				return kern + "." + name
-			}
-			return e.pkg(t.Obj().Pkg()) + "." + t.Obj().Name()
-		}
-		if _, is := t.Underlying().(*types.Struct); is {
-			return e.structure(t.Underlying().(*types.Struct))
-		}
-		if types.IsInterface(t) {
-			return "interface{}"
-		}
-		for _, b := range e.building {
-			if types.Identical(b, t) {
-				e.refuse(t.Obj().Pos(), "put it into a struct", "type %s contains itself, and the interpreter has no such types but structs", t.Obj().Name())
-			}
-		}
-		e.building = append(e.building, t)
-		defer func() { e.building = e.building[:len(e.building)-1] }()
-		return e.typ(t.Underlying())
-	case *types.Struct:
-		return e.structure(t)
-	case *types.Interface:
-		return "interface{}"
-	case *types.Pointer:
-		return "*" + e.typ(t.Elem())
-	case *types.Slice:
-		return "[]" + e.typ(t.Elem())
-	case *types.Array:
-		if t.Len() > 1<<31 {
-			e.refuse(token.NoPos, "", "an array of %d elements", t.Len())
-		}
-		return fmt.Sprintf("[%d]%s", t.Len(), e.typ(t.Elem()))
-	case *types.Map:
-		return "map[" + e.typ(t.Key()) + "]" + e.typ(t.Elem())
-	case *types.Chan:
-		if !e.own(t) && t.Dir() != types.SendRecv {
-			return map[types.ChanDir]string{types.SendOnly: "chan<- ", types.RecvOnly: "<-chan "}[t.Dir()] + e.typ(t.Elem())
-		}
-		return "chan " + e.typ(t.Elem())
-	case *types.Signature:
-		return "func" + e.signature(t, nil)
-	case *types.TypeParam:
-		e.refuse(t.Obj().Pos(), "write it for the types you use", "type parameter %s has no type here", t)
-	case *types.Tuple:
-		return "tuple"
-	}
-	e.refuse(token.NoPos, "", "type %s cannot be interpreted", t)
-	return ""
-}
-
-// signature writes parameters and results. A receiver comes first.
-func (e *emitter) signature(t *types.Signature, names []string) string {
-	var b strings.Builder
-	b.WriteString("(")
-	for i := range t.Params().Len() {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		if names != nil {
-			b.WriteString(names[i] + " ")
-		}
-		text := e.typ(t.Params().At(i).Type())
-		if t.Variadic() && i == t.Params().Len()-1 && !e.own(t) {
-			text = "..." + strings.TrimPrefix(text, "[]")
-		}
-		b.WriteString(text)
-	}
-	b.WriteString(")" + e.results(t))
-	return b.String()
-}
-
-func (e *emitter) results(t *types.Signature) string {
-	var list []string
-	for i := range t.Results().Len() {
-		list = append(list, e.typ(t.Results().At(i).Type()))
-	}
-	switch len(list) {
-	case 0:
-		return ""
-	case 1:
-		return " " + list[0]
-	}
-	return " (" + strings.Join(list, ", ") + ")"
-}
-
-// structure declares a struct type, and returns its name.
-func (e *emitter) structure(t *types.Struct) string {
-	if s := e.structs.At(t); s != nil {
-		return s.(string)
-	}
-	name := fmt.Sprintf("S%d", e.structs.Len())
-	e.structs.Set(t, name)
-	building := e.building
-	e.building = nil // a struct may contain itself
-	var b strings.Builder
-	fmt.Fprintf(&b, "type %s struct {\n", name)
-	for i := range t.NumFields() {
-		form := "interface{}"
-		if !e.erased(t, i) {
-			form = e.typ(t.Field(i).Type())
-		}
-		fmt.Fprintf(&b, "\t%s %s", field(t, i), form)
-		if tag := t.Tag(i); tag != "" {
-			fmt.Fprintf(&b, " %q", tag)
-		}
-		b.WriteString("\n")
-	}
-	if t.NumFields() == 0 {
-		b.WriteString("\tNothing bool\n") // the interpreter has no values of no size
-	}
-	b.WriteString("}\n\n")
-	e.building = building
-	e.types.WriteString(b.String())
-	return name
-}
-
-// erased tells whether a field of a struct is held as any: the interpreter has
-// structs that contain themselves, but none that do so by way of another.
-func (e *emitter) erased(t types.Type, i int) bool {
-	if !e.own(t) {
-		return false
-	}
-	s := t.Underlying().(*types.Struct)
-	switch s.Field(i).Type().Underlying().(type) {
-	case *types.Pointer, *types.Slice, *types.Map, *types.Signature, *types.Chan:
-	default:
-		return false
-	}
-	key := [2]any{s, i}
-	if known, ok := e.erasures[key]; ok {
-		return known
-	}
-	seen := &typeutil.Map{}
-	var leads func(t types.Type, other bool) bool
-	leads = func(t types.Type, other bool) bool {
-		u := t.Underlying()
-		if types.Identical(u, s) {
-			return other
-		}
-		if types.IsInterface(u) || !e.own(t) || seen.At(t) != nil {
-			return false
-		}
-		seen.Set(t, true)
-		switch u := u.(type) {
-		case *types.Pointer:
-			return leads(u.Elem(), other)
-		case *types.Slice:
-			return leads(u.Elem(), other)
-		case *types.Array:
-			return leads(u.Elem(), other)
-		case *types.Chan:
-			return leads(u.Elem(), other)
-		case *types.Map:
-			return leads(u.Key(), other) || leads(u.Elem(), other)
-		case *types.Signature:
-			for _, list := range []*types.Tuple{u.Params(), u.Results()} {
-				for i := range list.Len() {
-					if leads(list.At(i).Type(), other) {
-						return true
-					}
-				}
-			}
-		case *types.Struct:
-			for i := range u.NumFields() {
-				if leads(u.Field(i).Type(), true) {
-					return true
-				}
-			}
-		}
-		return false
-	}
-	e.erasures[key] = leads(s.Field(i).Type(), false)
-	return e.erasures[key]
-}
-
-// field is how a field of an own struct is called.
-func field(t *types.Struct, i int) string {
-	if f := t.Field(i); f.Exported() {
-		return f.Name()
-	}
-	return fmt.Sprintf("F%d_%s", i, t.Field(i).Name())
-}
-
-// pkg imports a compiled package, and returns its name.
-func (e *emitter) pkg(p *types.Package) string {
-	if name := e.imports[p.Path()]; name != "" {
-		return name
-	}
-	name := "q" + p.Name()
-	for i := 2; slices.Contains(valuesOf(e.imports), name); i++ {
-		name = fmt.Sprintf("q%s%d", p.Name(), i)
-	}
-	e.imports[p.Path()] = name
-	return name
-}
-
-func valuesOf(m map[string]string) (list []string) {
-	for _, v := range m {
-		list = append(list, v)
-	}
-	return list
-}
-
 // function returns the name of a function of the notebook, which will be written.
 func (e *emitter) function(f *ssa.Function) string {
 	if name := e.functions[f]; name != "" {
@@ -574,7 +302,7 @@ func (e *emitter) function(f *ssa.Function) string {
 // interface.
 func (e *emitter) invoke(m *types.Func) string {
 	sig := m.Signature()
-	key := m.Id() + " " + e.signature(sig, nil)
+	key := m.Id() + " " + e.Signature(sig, nil)
 	if i := e.invoked[key]; i != nil {
 		return i.function
 	}
@@ -595,7 +323,7 @@ func (e *emitter) dispatch() bool {
 			if sel == nil || !types.Identical(sel.Type(), i.sig) { // receivers do not count
 				continue
 			}
-			i.cases = append(i.cases, fmt.Sprintf("%d %s", e.id(t), e.callMethod(sel, t, i)))
+			i.cases = append(i.cases, fmt.Sprintf("%d %s", e.ID(t), e.callMethod(sel, t, i)))
 		}
 	}
 	return len(e.queue) > 0
@@ -605,9 +333,9 @@ func (e *emitter) dispatch() bool {
 func (e *emitter) callMethod(sel *types.Selection, t types.Type, i *invocation) string {
 	f := e.prog.MethodValue(sel)
 	if f == nil {
-		e.refuse(sel.Obj().Pos(), "", "method %s of %s cannot be interpreted", sel.Obj().Name(), t)
+		e.Refuse(sel.Obj().Pos(), "", "method %s of %s cannot be interpreted", sel.Obj().Name(), t)
 	}
-	return e.function(f) + " " + e.typ(t)
+	return e.function(f) + " " + e.Type(t)
 }
 
 // dispatchers writes the functions that call methods of values in interfaces.
@@ -619,19 +347,19 @@ func (e *emitter) dispatchers() {
 		}
 		var params []string
 		for k, n := range names {
-			text := e.typ(i.sig.Params().At(k).Type())
-			if i.sig.Variadic() && k == len(names)-1 && !e.own(i.sig) {
+			text := e.Type(i.sig.Params().At(k).Type())
+			if i.sig.Variadic() && k == len(names)-1 && !e.Own(i.sig) {
 				text = "..." + strings.TrimPrefix(text, "[]")
 			}
 			params = append(params, n+" "+text)
 		}
-		results := e.results(i.sig)
+		results := e.Results(i.sig)
 		fmt.Fprintf(&e.out, "func %s(%s)%s {\n", i.function, strings.Join(append([]string{"e interface{}"}, params...), ", "), results)
 		n := i.sig.Results().Len()
 		if n > 0 {
 			var vars []string
 			for k := range n {
-				fmt.Fprintf(&e.out, "\tvar r%d %s\n", k, e.typ(i.sig.Results().At(k).Type()))
+				fmt.Fprintf(&e.out, "\tvar r%d %s\n", k, e.Type(i.sig.Results().At(k).Type()))
 				vars = append(vars, fmt.Sprintf("r%d", k))
 			}
 			results = strings.Join(vars, ", ")
@@ -658,7 +386,7 @@ func (e *emitter) dispatchers() {
 		fmt.Fprintf(&e.out, "\tall = %s.Method(e, %q%s)\n", kern, i.method.Name(), tail)
 		for k := range n {
 			t := i.sig.Results().At(k).Type()
-			switch typ := e.typ(t); {
+			switch typ := e.Type(t); {
 			case typ == "interface{}":
 				fmt.Fprintf(&e.out, "\tr%d = all[%d]\n", k, k)
 			case types.IsInterface(t):
