@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/constant"
 	"go/types"
+	"slices"
 	"strings"
 
 	"barograph/stages/notebook/symbols"
@@ -164,8 +165,8 @@ func (t *trapper) surprised(id *ast.Ident, f *types.Func) {
 // called.
 func (t *trapper) interfaces(i *ast.InterfaceType) {
 	all, err := symbols.Types()
-	if err != nil {
-		return // which the check has said
+	if err != nil || !slices.ContainsFunc(t.pkg.Imports(), func(p *types.Package) bool { return strings.Contains(p.Path(), "/") }) {
+		return // an error that the check has said, or a notebook that has nothing of theirs
 	}
 	for _, field := range i.Methods.List {
 		for _, id := range field.Names {
