@@ -234,14 +234,14 @@ func (c *Comparison) kept(version string) (string, error) {
 // Compile runs the notebook as the Go compiler makes it, confined as the
 // interpreter is. What it and the compiler say goes to the log.
 func Compile(ctx context.Context, spec *cell.Spec, dir string, log io.Writer) error {
-	return compilation{out: log, log: log}.run(ctx, spec, dir)
+	return compilation{log: log}.run(ctx, spec, dir)
 }
 
 // A compilation is how a notebook is compiled and run.
 type compilation struct {
 	low bool      // at the lowest priority
-	out io.Writer // for what the notebook prints
-	log io.Writer // for what is said to standard error; nil for nowhere
+	out io.Writer // for what the notebook prints, if there is no log
+	log io.Writer // for all that is said; nil for nowhere
 }
 
 func (how compilation) run(ctx context.Context, spec *cell.Spec, dir string) error {
@@ -267,8 +267,9 @@ func (how compilation) run(ctx context.Context, spec *cell.Spec, dir string) err
 	var trace tail
 	run := exec.CommandContext(ctx, self, "notebook", "confined", program)
 	run.Dir, run.Stdout, run.Stderr = dir, how.out, &trace
-	if how.log != nil {
+	if how.log != nil { // one writer for both, which then keep their order
 		run.Stderr = io.MultiWriter(how.log, &trace)
+		run.Stdout = run.Stderr
 	}
 	run.Env = append(os.Environ(), "GOTRACEBACK=single")
 	for name, value := range environment(".") {

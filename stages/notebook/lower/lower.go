@@ -69,18 +69,11 @@ func File(fset *token.FileSet, file *ast.File, pkg *types.Package, info *types.I
 		}
 	}()
 	prog := ssa.NewProgram(fset, ssa.InstantiateGenerics|ssa.BuildSerially|ssa.BareInits)
-	created := map[*types.Package]bool{}
-	var create func(list []*types.Package)
-	create = func(list []*types.Package) {
-		for _, p := range list {
-			if !created[p] {
-				created[p] = true
-				prog.CreatePackage(p, nil, nil, true)
-				create(p.Imports())
-			}
-		}
+	// A function or variable that a file names is of a package that it imports;
+	// methods of others are made when they are met.
+	for _, p := range pkg.Imports() {
+		prog.CreatePackage(p, nil, nil, true)
 	}
-	create(pkg.Imports())
 	machine := kernel.New(packages, exports)
 	for _, p := range pkg.Imports() {
 		machine.Roots = append(machine.Roots, p.Path())
