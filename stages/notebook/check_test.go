@@ -32,8 +32,13 @@ func TestShipped(t *testing.T) {
 		args := []string{"check", name}
 		if _, err := os.Stat(filepath.Join("notebooks", name, "testdata")); err != nil {
 			from := data
-			if name == "attribution" {
+			switch name {
+			case "attribution":
 				from = knobs(t)
+			case "bypass":
+				from = extended(t, "victim,axis_direction,sharing", func(int) string { return "copied,d2h,none" })
+			case "mitigation":
+				from = extended(t, "policy,axis_direction,sharing", func(int) string { return "none,d2h,none" })
 			}
 			if shipped, err := filepath.Glob(filepath.Join("data", name, "*", "run.json")); err == nil && len(shipped) > 0 {
 				from = filepath.Dir(shipped[0])
@@ -54,17 +59,22 @@ func TestShipped(t *testing.T) {
 
 // knobs returns a recording whose levels are the knobs of an attribution.
 func knobs(t *testing.T) string {
-	data := recording(t, 300, func(u float64) float64 { return 3e6 * math.Exp(1.5*u) }, 0)
 	names := []string{"none", "small", "one", "load", "twice", "device", "processor"}
+	return extended(t, "knob", func(level int) string { return names[level] })
+}
+
+// extended returns a recording with columns more, whose values hang on the level.
+func extended(t *testing.T, columns string, values func(level int) string) string {
+	data := recording(t, 300, func(u float64) float64 { return 3e6 * math.Exp(1.5*u) }, 0)
 	samples := filepath.Join(data, "samples.csv")
 	var b strings.Builder
 	for line := range strings.Lines(read(t, samples)) {
 		level, _, _ := strings.Cut(line, ",")
-		knob := "knob"
+		more := columns
 		if i, err := strconv.Atoi(level); err == nil {
-			knob = names[i]
+			more = values(i)
 		}
-		b.WriteString(strings.TrimSuffix(line, "\n") + "," + knob + "\n")
+		b.WriteString(strings.TrimSuffix(line, "\n") + "," + more + "\n")
 	}
 	write(t, samples, b.String())
 	return data
