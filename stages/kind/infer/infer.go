@@ -39,6 +39,7 @@ import (
 	"barograph/stages/device/setting"
 	"barograph/stages/device/sim"
 	"barograph/stages/kind/stress"
+	"barograph/stages/kind/stress/page"
 	"barograph/stages/model"
 	"barograph/stages/result"
 )
@@ -344,7 +345,7 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 			err = errors.Join(err, guest.Leave(window))
 		}()
 	}
-	if h.page, err = stress.Victim(); err != nil {
+	if h.page, err = page.Open(); err != nil {
 		return nil, about, err
 	}
 	within, ended := limit(ctx, w, guest)

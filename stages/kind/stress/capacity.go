@@ -15,6 +15,7 @@ import (
 	"barograph/stages/device"
 	"barograph/stages/device/host"
 	"barograph/stages/device/sim"
+	"barograph/stages/kind/stress/tape"
 	"barograph/stages/result"
 )
 
@@ -219,6 +220,6 @@ func Bandwidth(ctx context.Context, dev device.Device, l device.Load, cpus []int
 func warm(while time.Duration) int64 { return cell.Now() + int64(while/5) }
 
 func (d *drive) bandwidth(from, to int64) float64 {
-	sum := within(d.tapes, from, to)
+	sum := tape.Within(d.tapes, from, to)
 	return floats.Sum(sum[:]) / (float64(to-from) / 1e9)
 }

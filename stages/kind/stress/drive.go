@@ -17,6 +17,7 @@ import (
 	"barograph/stages/device"
 	"barograph/stages/device/host"
 	"barograph/stages/guard"
+	"barograph/stages/kind/stress/tape"
 )
 
 // A drive is a load while its threads copy.
@@ -30,9 +31,9 @@ type drive struct {
 		sync.Mutex
 		guard.Bucket
 	}
-	tapes     []*tape        // of each thread, one per direction
+	tapes     []*tape.Tape   // of each thread, one per direction
 	frontiers []atomic.Int64 // per thread: no copy that is still to be recorded starts before
-	spare     <-chan *reel
+	spare     <-chan *tape.Reel
 	halt      atomic.Bool
 	broken    chan struct{} // closed once a thread has failed
 	once      sync.Once
@@ -61,8 +62,8 @@ func start(ctx context.Context, dev device.Device, load device.Load, g *guard.Gu
 		}
 	}
 	d.pace.Bucket = guard.NewBucket(rate, load.Block)
-	d.tapes = newTapes(load, limit)
-	d.spare = spares(load.Threads, limit, d.ended)
+	d.tapes = tape.New(load, limit)
+	d.spare = tape.Spares(load.Threads, limit, d.ended)
 	gc, procs := debug.SetGCPercent(-1), runtime.GOMAXPROCS(0)
 	runtime.GOMAXPROCS(procs + load.Threads)
 	d.restore = func() {
@@ -164,7 +165,7 @@ func (d *drive) thread(dev device.Device, i, cpu int, opened func(), begin <-cha
 
 // A lot is the copies of one direction in a lane.
 type lot struct {
-	*tape
+	*tape.Tape
 	direction device.Direction
 	made      int   // submitted
 	flying    int   // of those, not done
@@ -181,14 +182,14 @@ type flight struct {
 
 // copy keeps copies in flight until the drive halts, and records each. Nothing
 // in it allocates, but a guard's list of what is in flight at first.
-func (d *drive) copy(lane device.Lane, tapes []*tape, frontier *atomic.Int64) error {
+func (d *drive) copy(lane device.Lane, tapes []*tape.Tape, frontier *atomic.Int64) error {
 	var two [2]lot
 	lots := two[:len(tapes)]
 	now := cell.Now()
 	frontier.Store(now)
 	var by [device.NumDirections]*lot
 	for i, dir := range d.load.Directions {
-		lots[i] = lot{tape: tapes[i], direction: dir, latest: now}
+		lots[i] = lot{Tape: tapes[i], direction: dir, latest: now}
 		if d.guard != nil {
 			lots[i].flights = make([]flight, 0, d.load.Outstanding)
 		}
@@ -211,8 +212,8 @@ func (d *drive) copy(lane device.Lane, tapes []*tape, frontier *atomic.Int64) er
 		flying--
 		l.flying--
 		d.leave(l, c)
-		if err := l.add(c, d.spare); err != nil {
-			return full(d.limit)
+		if err := l.Add(c, d.spare); err != nil {
+			return tape.Full(d.limit)
 		}
 		// A direction's copies finish in order, so those still in flight were
 		// not submitted before this one started.
@@ -303,7 +304,7 @@ const (
 
 // window returns the length of a steady rule's window in nanoseconds.
 func (d *drive) window() int64 {
-	w := max(int64(shortestWindow), 2*longest(d.tapes))
+	w := max(int64(shortestWindow), 2*tape.Longest(d.tapes))
 	if d.rate > 0 {
 		w = max(w, int64(4e9*float64(d.load.Block)/d.rate))
 	}
@@ -331,7 +332,7 @@ func (d *drive) steady(since int64) (from, to int64, ok bool) {
 	var bytes [steadyWindows]float64
 	for i := range bytes {
 		start := from + int64(i)*w
-		sum := within(d.tapes, start, start+w)
+		sum := tape.Within(d.tapes, start, start+w)
 		bytes[i] = floats.Sum(sum[:])
 	}
 	least, most, mean := bytes[0], bytes[0], 0.0

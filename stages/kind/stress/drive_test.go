@@ -19,18 +19,19 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/stages/device"
+	"barograph/stages/kind/stress/tape"
 )
 
 // taped returns tapes that hold these copies, one per thread and direction.
-func taped(t interface{ Fatal(...any) }, threads ...[]device.Copy) []*tape {
+func taped(t interface{ Fatal(...any) }, threads ...[]device.Copy) []*tape.Tape {
 	stop := make(chan struct{})
 	defer close(stop)
-	spare := spares(1, 1<<20, stop)
+	spare := tape.Spares(1, 1<<20, stop)
 	all := []device.Direction{device.H2D, device.D2H, device.D2D, device.H2H}
-	tapes := newTapes(device.Load{Threads: len(threads), Directions: all}, 1<<20)
+	tapes := tape.New(device.Load{Threads: len(threads), Directions: all}, 1<<20)
 	for i, copies := range threads {
 		for _, c := range copies {
-			if err := tapes[len(all)*i+int(c.Direction)].add(c, spare); err != nil {
+			if err := tapes[len(all)*i+int(c.Direction)].Add(c, spare); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -68,7 +69,7 @@ func TestAdjacentWindowsHoldEverything(t *testing.T) {
 		edge := int64(0)
 		for edge < end {
 			next := edge + rapid.Int64Range(1, 2000).Draw(t, "window")
-			for d, v := range within(tapes, edge, next) {
+			for d, v := range tape.Within(tapes, edge, next) {
 				sum[d] += v
 			}
 			edge = next
@@ -87,10 +88,10 @@ func TestWrite(t *testing.T) {
 		tapes := taped(t, threads...)
 		want := 0
 		for _, tp := range tapes {
-			want += tp.len()
+			want += tp.Len()
 		}
 		var b bytes.Buffer
-		if err := write(&b, tapes); err != nil {
+		if err := tape.Write(&b, tapes); err != nil {
 			t.Fatal(err)
 		}
 		z, err := gzip.NewReader(&b)
@@ -123,7 +124,7 @@ func TestWrite(t *testing.T) {
 			}
 		}
 	})
-	if err := write(brokenWriter{}, nil); err == nil {
+	if err := tape.Write(brokenWriter{}, nil); err == nil {
 		t.Error("a full disk went unnoticed")
 	}
 }
@@ -289,7 +290,7 @@ func TestOutstanding(t *testing.T) {
 		if err := d.sleep(t.Context(), 150*time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
-		sum := within(d.tapes, from, d.frontier())
+		sum := tape.Within(d.tapes, from, d.frontier())
 		for _, dir := range load.Directions {
 			share := sum[dir] / (2 * float64(d.frontier()-from) / 5e6 * (1 << 20))
 			busy[dir] = max(busy[dir], share)
@@ -363,7 +364,7 @@ func TestBrokenLanes(t *testing.T) {
 
 func TestRecordIsFull(t *testing.T) {
 	load := device.Load{Threads: 1, Block: 1, Outstanding: 1, Directions: []device.Direction{device.H2D}}
-	d, err := start(t.Context(), wire{}, load, nil, 0, 2*reelLength, cpu(t))
+	d, err := start(t.Context(), wire{}, load, nil, 0, 2*tape.ReelLength, cpu(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -372,8 +373,8 @@ func TestRecordIsFull(t *testing.T) {
 	if !errors.As(err, &hint) || !strings.Contains(err.Error(), "more than 8192") || !strings.Contains(hint.Hint, "larger blocks") {
 		t.Errorf("%v", err)
 	}
-	if d.stop(); d.tapes[0].len() != 2*reelLength {
-		t.Errorf("%d copies recorded", d.tapes[0].len())
+	if d.stop(); d.tapes[0].Len() != 2*tape.ReelLength {
+		t.Errorf("%d copies recorded", d.tapes[0].Len())
 	}
 }
 
@@ -428,11 +429,11 @@ func TestCopyAllocatesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &drive{load: load, limit: 1 << 20, tapes: newTapes(load, 1<<20), frontiers: make([]atomic.Int64, 1)}
+	d := &drive{load: load, limit: 1 << 20, tapes: tape.New(load, 1<<20), frontiers: make([]atomic.Int64, 1)}
 	if n := testing.AllocsPerRun(runs, func() { err = errors.Join(err, d.copy(lane, d.tapes, &d.frontiers[0])) }); n != 0 {
 		t.Errorf("%d copies allocated %v times", calls, n)
 	}
-	if err := errors.Join(err, lane.Close()); err != nil || d.tapes[0].len() != (runs+1)*calls {
-		t.Errorf("%d copies, %v", d.tapes[0].len(), err)
+	if err := errors.Join(err, lane.Close()); err != nil || d.tapes[0].Len() != (runs+1)*calls {
+		t.Errorf("%d copies, %v", d.tapes[0].Len(), err)
 	}
 }

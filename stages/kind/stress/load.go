@@ -10,6 +10,7 @@ import (
 	"barograph/stages/device"
 	"barograph/stages/device/host"
 	"barograph/stages/guard"
+	"barograph/stages/kind/stress/tape"
 	"barograph/stages/result"
 )
 
@@ -114,7 +115,7 @@ func (t *task) measure(ctx context.Context, d *drive) error {
 		if err := d.finished(ctx); err != nil {
 			return err
 		}
-		t.result.Window = span(d.tapes)
+		t.result.Window = tape.Span(d.tapes)
 	} else {
 		if err := d.sleep(ctx, time.Duration(t.with.Duration)); err != nil {
 			return err
@@ -154,7 +155,7 @@ func (t *task) trial(ctx context.Context, broken <-chan struct{}, cause *error) 
 }
 
 // finish computes what was achieved over the window and writes the copies.
-func (t *task) finish(tapes []*tape, saw guard.Report) error {
+func (t *task) finish(tapes []*tape.Tape, saw guard.Report) error {
 	if err := t.account(tapes); err != nil {
 		return err
 	}
@@ -164,11 +165,11 @@ func (t *task) finish(tapes []*tape, saw guard.Report) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(write(f, tapes), f.Close())
+	return errors.Join(tape.Write(f, tapes), f.Close())
 }
 
 // account computes what was achieved over the window.
-func (t *task) account(tapes []*tape) error {
+func (t *task) account(tapes []*tape.Tape) error {
 	start, end := t.result.Window[0], t.result.Window[1]
 	t.result.AchievedBy = map[string]float64{}
 	directions, err := device.Directions(t.with.Direction)
@@ -176,17 +177,17 @@ func (t *task) account(tapes []*tape) error {
 		return err
 	}
 	if end > start {
-		sum := within(tapes, start, end)
+		sum := tape.Within(tapes, start, end)
 		for _, d := range directions {
 			v := sum[d] / (float64(end-start) / 1e9)
 			t.result.AchievedBy[d.String()] = v
 			t.result.Achieved += v
 		}
 	}
-	for _, tape := range tapes {
-		t.result.Copies += int64(tape.len())
+	for _, of := range tapes {
+		t.result.Copies += int64(of.Len())
 	}
-	if last := max(start, span(tapes)[1]); t.with.Calls > 0 && t.with.Threads > 0 && last < end {
+	if last := max(start, tape.Span(tapes)[1]); t.with.Calls > 0 && t.with.Threads > 0 && last < end {
 		t.warn("the load's copies were over after %.0f%% of the time that was timed: give it more calls, or none", 100*float64(last-start)/float64(end-start))
 	}
 	if r := t.result.Rate; t.with.Threads > 0 && r > 0 && t.result.Achieved < 0.98*r {

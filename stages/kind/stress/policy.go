@@ -1,14 +1,9 @@
 package stress
 
 import (
-	"cmp"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +13,7 @@ import (
 	"barograph/stages/device/host"
 	"barograph/stages/device/sim"
 	"barograph/stages/guard"
+	"barograph/stages/kind/stress/page"
 	"barograph/stages/result"
 )
 
@@ -137,14 +133,14 @@ func (t *task) guarded() (g *guard.Guard, closing func() error, err error) {
 	if link.Capacity = t.result.Capacity[w.Direction]; w.Direction == "both" { // each way has a queue of its own
 		link.Capacity = min(t.result.Capacity["h2d"], t.result.Capacity["d2h"])
 	}
-	page, err := shared()
+	shared, err := page.Open()
 	if err != nil {
 		return nil, closing, err
 	}
-	if page != nil {
-		closing = page.Close
+	if shared != nil {
+		closing = shared.Close
 	}
-	if g, err = guard.New(w.Policy, w.asked(), link, page); err != nil {
+	if g, err = guard.New(w.Policy, w.asked(), link, shared); err != nil {
 		return nil, closing, cell.Hint(errors.Join(err, closing()), "add a stage {uses: stress, with: {mode: capacity, directions: [%s]}} and name it in needs:", w.Direction)
 	}
 	s := g.Shape()
@@ -171,42 +167,5 @@ func (t *task) guarding(saw guard.Report) {
 	}
 }
 
-// Variables that tell the processes of a trial their page, and those of a load how many
-// they are.
-const (
-	pagePath       = "BAROGRAPH_GUARD_PAGE"
-	guardProcesses = "BAROGRAPH_GUARD_PROCESSES"
-)
-
-// pageOf returns the path of a trial's page, where its policy wants one. The calling
-// process is the one that starts all of the trial's.
-func pageOf(s *cell.Spec) string {
-	for _, in := range append(slices.Clone(s.Gang), cell.Input{Kind: s.Kind, With: s.With}) {
-		var w struct{ Policy guard.Policy }
-		if in.Kind == "stress" && json.Unmarshal(in.With, &w) == nil && (w.Policy.Loop() || w.Policy.Credit > 0) {
-			sum := sha256.Sum256([]byte(cmp.Or(s.During, s.ID)))
-			return filepath.Join(os.TempDir(), fmt.Sprintf("barograph-guard-%d-%x", os.Getpid(), sum[:4]))
-		}
-	}
-	return ""
-}
-
-// removePage removes the trial's page, which those who have it open keep.
-func removePage() {
-	if path := os.Getenv(pagePath); path != "" {
-		_ = os.Remove(path) // or nobody made it
-	}
-}
-
-// shared opens the trial's page; nil where there is none.
-func shared() (*guard.Page, error) {
-	path := os.Getenv(pagePath)
-	if path == "" {
-		return nil, nil
-	}
-	return guard.OpenPage(path)
-}
-
-// Victim returns the page on which the inference of a trial tells its latencies; nil
-// where no load follows them.
-func Victim() (*guard.Page, error) { return shared() }
+// guardProcesses is the variable that tells the processes of a load how many they are.
+const guardProcesses = "BAROGRAPH_GUARD_PROCESSES"

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/stages/kind/stress/page"
 	"barograph/stages/result"
 )
 
@@ -83,14 +84,14 @@ func TestPolicy(t *testing.T) {
 
 // A loop rests on a capacity, and leaves no page behind.
 func TestLoopWithoutCapacity(t *testing.T) {
-	page := filepath.Join(t.TempDir(), "page")
-	t.Setenv(pagePath, page)
+	path := filepath.Join(t.TempDir(), "page")
+	t.Setenv(page.Variable, path)
 	c := serve(t, trial(hostMachine), `{"threads": 1, "block": "1MiB", "policy": "loop/1ms/1MiB"}`)
 	defer c.in.Close()
 	if err := c.end(); err == nil || !strings.Contains(err.Error(), "rests on the link's capacity") {
 		t.Errorf("it ran: %v", err)
 	}
-	if _, err := os.Stat(page); err == nil {
+	if _, err := os.Stat(path); err == nil {
 		t.Error("the page is still there")
 	}
 }
@@ -102,13 +103,13 @@ func TestPageOf(t *testing.T) {
 	} {
 		spec := trial(hostMachine)
 		spec.Kind, spec.With = "stress", []byte(`{"policy": `+policy+`}`)
-		mine := pageOf(&spec)
+		mine := page.Of(&spec)
 		if (mine != "") != want {
 			t.Errorf("%s: page %q", policy, mine)
 		}
 		// The inference of the trial finds the same.
 		victim := cell.Spec{Kind: "infer", ID: spec.During, Gang: []cell.Input{{Kind: "stress", With: spec.With}}}
-		if got := pageOf(&victim); got != mine {
+		if got := page.Of(&victim); got != mine {
 			t.Errorf("%s: the load's page is %q, the victim's %q", policy, mine, got)
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
 	"barograph/stages/device/mps"
+	"barograph/stages/kind/stress/page"
 	"barograph/stages/result"
 )
 
@@ -30,8 +31,8 @@ func Environ(s *cell.Spec) map[string]string {
 	if strings.HasPrefix(s.Machine.Device, "cuda") {
 		by = mps.Environ(cmp.Or(s.During, s.ID), sharesMPS(s))
 	}
-	if page := pageOf(s); page != "" {
-		by[pagePath] = page
+	if path := page.Of(s); path != "" {
+		by[page.Variable] = path
 	}
 	return by
 }

@@ -11,6 +11,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/stages/device/sim"
+	"barograph/stages/kind/stress/page"
 )
 
 // The test binary is also the program that loads of several processes are started
@@ -58,8 +59,8 @@ func TestProcesses(t *testing.T) {
 
 // Processes that share one credit never copy at once, however many streams they have.
 func TestProcessesShareCredit(t *testing.T) {
-	page := filepath.Join(t.TempDir(), "page")
-	t.Setenv(pagePath, page)
+	path := filepath.Join(t.TempDir(), "page")
+	t.Setenv(page.Variable, path)
 	c := serve(t, calibrated(t, hostMachine, 10e9), `{"processes": 2, "threads": 1, "block": "8MiB", "policy": "window/1MiB/streams:2/credit:1"}`)
 	c.until("ready")
 	from := cell.Now()
@@ -80,7 +81,7 @@ func TestProcessesShareCredit(t *testing.T) {
 	if len(threads) != 4 || r.Guard == nil || r.Guard.Streams != 2 || r.Guard.Share <= 0 {
 		t.Errorf("%d copies of threads %v, guard %+v", len(copies), threads, r.Guard)
 	}
-	if _, err := os.Stat(page); err == nil {
+	if _, err := os.Stat(path); err == nil {
 		t.Error("the page is still there")
 	}
 }

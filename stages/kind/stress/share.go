@@ -16,6 +16,7 @@ import (
 	"barograph/stages/device"
 	"barograph/stages/device/host"
 	"barograph/stages/guard"
+	"barograph/stages/kind/stress/tape"
 	"barograph/stages/result"
 )
 
@@ -192,5 +193,5 @@ func (g *Guest) Leave(window [2]int64) (err error) {
 	if err := json.NewEncoder(g.conn).Encode(&g.task.result); err != nil {
 		return fmt.Errorf("hand the load's result over: %w", err)
 	}
-	return write(g.conn, g.drive.tapes)
+	return tape.Write(g.conn, g.drive.tapes)
 }

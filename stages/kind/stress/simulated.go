@@ -3,7 +3,7 @@ package stress
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"time"
@@ -12,6 +12,7 @@ import (
 	"barograph/pipeline/cell/unit"
 	"barograph/stages/device"
 	"barograph/stages/device/sim"
+	"barograph/stages/kind/stress/tape"
 )
 
 // simulatedLoad is a load on the simulated link. No time passes: it is ready at
@@ -60,12 +61,12 @@ func (t *task) simulatedLoad(ctx context.Context) error {
 	}
 	load.Threads *= max(1, t.with.Processes)
 	t.result.Processes = t.with.Processes
-	tapes, err := record(copies, load)
+	tapes, err := tape.Record(threads(copies), len(copies), load)
 	if err != nil {
 		return err
 	}
 	if byCalls {
-		t.result.Window = span(tapes)
+		t.result.Window = tape.Span(tapes)
 	}
 	return t.finish(tapes, saw)
 }
@@ -100,22 +101,13 @@ func (t *task) simulatedCapacity(ctx context.Context) error {
 	})
 }
 
-// record puts simulated copies on their threads' tapes.
-func record(copies []sim.Copy, l device.Load) ([]*tape, error) {
-	ended := make(chan struct{})
-	defer close(ended)
-	// The last reel of each tape is used in part.
-	spare := spares(1, len(copies)+l.Threads*len(l.Directions)*reelLength, ended)
-	tapes := newTapes(l, len(copies))
-	for _, c := range copies {
-		for i, d := range l.Directions {
-			if d != c.Direction {
-				continue
-			}
-			if err := tapes[c.Thread*len(l.Directions)+i].add(c.Copy, spare); err != nil {
-				return nil, fmt.Errorf("record simulated copies: %w", err)
+// threads gives each copy with its thread's number.
+func threads(copies []sim.Copy) iter.Seq2[int, device.Copy] {
+	return func(yield func(int, device.Copy) bool) {
+		for _, c := range copies {
+			if !yield(c.Thread, c.Copy) {
+				return
 			}
 		}
 	}
-	return tapes, nil
 }

@@ -69,6 +69,7 @@ import (
 	"barograph/stages/device/setting"
 	"barograph/stages/device/sim"
 	"barograph/stages/guard"
+	"barograph/stages/kind/stress/page"
 	"barograph/stages/result"
 )
 
@@ -240,7 +241,7 @@ func run(ctx context.Context, c *cell.Cell) error {
 		Direction: w.Direction, Memory: w.Memory, Steady: true,
 	}}
 	if t.Background {
-		defer removePage()
+		defer page.Remove()
 	}
 	var err error
 	switch capacity, simulated := w.Mode == "capacity", c.Machine.Device == "sim"; {
