@@ -110,7 +110,14 @@ func (w *writer) instruction(instr ssa.Instruction) {
 		w.mark(i.Pos())
 		w.hashable(i.Index)
 		if i.CommaOk {
-			w.line("%s = %s[%s]", strings.Join(w.parts(i), ", "), w.value(i.X), w.value(i.Index))
+			// Of a key that is not there the interpreter would leave what the variable held.
+			parts := w.parts(i)
+			if parts[0] != "_" {
+				w.line("%s = %s[%s]", parts[0], w.value(i.X), w.value(i.Index))
+			}
+			if parts[1] != "_" {
+				w.line("_, %s = %s[%s]", parts[1], w.value(i.X), w.value(i.Index))
+			}
 			return
 		}
 		w.set(i, "%s[%s]", w.value(i.X), w.value(i.Index))

@@ -38,6 +38,11 @@ func (p point) area() float64  { return p.b + float64(p.a) }
 func (p *point) move(n int)    { p.a += n; p.s += "m" }
 func (p point) sum(n int) int  { return p.a + n }
 
+type group struct {
+	rows []int
+	sum  float64
+}
+
 type box struct {
 	point
 	l    level
@@ -329,6 +334,11 @@ func (g *generator) statement() {
 			g.line("%s[%s]%s", m, key(), g.pick("++", " = 4", " += 2"))
 		}
 		g.line("%s, ok%s := %s[%s]\n\tfmt.Println(%s, ok%s, len(%s))", k, k, m, key(), k, k, m)
+		// Rows are grouped by a key, which may be new.
+		groups := g.name()
+		g.line("%s := map[%s]group{}", groups, typ)
+		g.line("for i, k := range []%s{%s, %s, %s, %s} {\n\t\tone, there := %s[k]\n\t\tone.rows, one.sum = append(one.rows, i), one.sum+float64(i)\n\t\t%s[k] = one\n\t\tn, ok := %s[k]\n\t\tn += 3\n\t\tfmt.Println(one, there, n, ok)\n\t}",
+			typ, key(), key(), key(), key(), groups, groups, m)
 		g.line("for k, v := range %s {\n\t\ttotal += v\n\t\tif v > 3 {\n\t\t\tdelete(%s, k)\n\t\t}\n\t}\n\tfmt.Println(total, len(%s))", m, m, m)
 	case 12:
 		// What fails says so.
