@@ -290,7 +290,7 @@ func (w *writer) block(b *ssa.BasicBlock, first bool, returned []string) {
 		case *ssa.Panic:
 			w.mark(i.Pos())
 			w.line("%s.Panic(%s)", kern, w.value(i.X))
-			w.line("goto b%d", w.anyLabel(b))
+			w.line("goto b%d", b.Index) // which is not reached
 		default:
 			w.instruction(instr)
 		}
@@ -323,9 +323,6 @@ func (w *writer) anchor() string {
 	}
 	return w.anchored
 }
-
-// anyLabel returns a block to jump to where nothing is reached.
-func (w *writer) anyLabel(b *ssa.BasicBlock) int { return b.Index }
 
 // jump goes to a block, giving its phis their values.
 func (w *writer) jump(from, to *ssa.BasicBlock) {
