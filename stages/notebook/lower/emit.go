@@ -149,7 +149,7 @@ func (e *emitter) emit(f *ssa.Function) {
 
 // takesFloats tells whether a negative zero may be passed to a function.
 func takesFloats(f *ssa.Function) bool {
-	return slices.ContainsFunc(f.Params, func(p *ssa.Parameter) bool { return holdsFloat(p.Type()) })
+	return slices.ContainsFunc(f.Params, func(p *ssa.Parameter) bool { return form.HoldsFloat(p.Type()) })
 }
 
 // plan finds what needs no variable: addresses that are only read and written
@@ -579,29 +579,16 @@ func (w *writer) constant(c *ssa.Const) string {
 			return text
 		}
 	case info&types.IsFloat != 0:
-		text = floatText(c.Value, b.Kind() == types.Float32)
+		text = form.Float(c.Value, b.Kind() == types.Float32)
 	case info&types.IsComplex != 0:
 		single := b.Kind() == types.Complex64
-		text = "complex(" + floatText(constant.Real(c.Value), single) + ", " + floatText(constant.Imag(c.Value), single) + ")"
+		text = "complex(" + form.Float(constant.Real(c.Value), single) + ", " + form.Float(constant.Imag(c.Value), single) + ")"
 	}
 	switch typ {
 	case "bool", "string":
 		return text
 	}
 	return typ + "(" + text + ")"
-}
-
-func floatText(v constant.Value, single bool) string {
-	f, _ := constant.Float64Val(constant.ToFloat(v))
-	if single {
-		s, _ := constant.Float32Val(constant.ToFloat(v))
-		f = float64(s)
-	}
-	text := strconv.FormatFloat(f, 'g', -1, 64)
-	if !strings.ContainsAny(text, ".e") {
-		text += ".0"
-	}
-	return text
 }
 
 // mayFail tells whether an operation may panic.

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/tools/go/ssa"
+
+	"barograph/stages/notebook/lower/form"
 )
 
 // set writes that a value's variable gets an expression.
@@ -268,16 +270,11 @@ func (w *writer) changeType(i *ssa.ChangeType) {
 			return
 		}
 		w.names[i] = w.value(i.X)
-	case structs, strings.HasPrefix(to, "func"), isChan(i.Type()), !w.Own(i.Type()) || !w.Own(i.X.Type()):
+	case structs, strings.HasPrefix(to, "func"), form.IsChan(i.Type()), !w.Own(i.Type()) || !w.Own(i.X.Type()):
 		w.set(i, "(%s)(%s)", to, w.value(i.X))
 	default:
 		w.Refuse(i.Pos(), "give both the same type", "a conversion of %s to %s cannot be interpreted", i.X.Type(), i.Type())
 	}
-}
-
-func isChan(t types.Type) bool {
-	_, ok := t.Underlying().(*types.Chan)
-	return ok
 }
 
 func (w *writer) convert(i *ssa.Convert) {
@@ -287,7 +284,7 @@ func (w *writer) convert(i *ssa.Convert) {
 	from, ok := i.X.Type().Underlying().(*types.Basic)
 	typ := w.Type(i.Type())
 	x := w.operand(i.X)
-	if ok && from.Info()&types.IsInteger != 0 && isText(i.Type()) && from.Kind() != types.Int32 {
+	if ok && from.Info()&types.IsInteger != 0 && form.IsText(i.Type()) && from.Kind() != types.Int32 {
 		// Of any integer: what is no rune is the replacement character.
 		r := w.declare("rune")
 		w.line("%s = 0xFFFD", r)
@@ -304,19 +301,7 @@ func (w *writer) convert(i *ssa.Convert) {
 		}
 		x = r
 	}
-	w.set(i, "%s(%s)", conversion(typ), x)
-}
-
-func isText(t types.Type) bool {
-	b, ok := t.Underlying().(*types.Basic)
-	return ok && b.Info()&types.IsString != 0
-}
-
-func conversion(typ string) string {
-	if strings.ContainsAny(typ, "*<[(") && !strings.HasPrefix(typ, "[]") {
-		return "(" + typ + ")"
-	}
-	return typ
+	w.set(i, "%s(%s)", form.Parenthesised(typ), x)
 }
 
 // changeInterface writes a value of one interface type as one of another.
@@ -444,10 +429,10 @@ func (w *writer) slice(i *ssa.Slice) {
 		}
 		length := "len(" + x + ")"
 		capacity := "cap(" + x + ")"
-		if isText(i.X.Type()) {
+		if form.IsText(i.X.Type()) {
 			capacity = length
 		}
-		w.line("%s.Bounds(%s, %s, %s, %v)", kern, strings.Join(list, ", "), length, capacity, isText(i.X.Type()))
+		w.line("%s.Bounds(%s, %s, %s, %v)", kern, strings.Join(list, ", "), length, capacity, form.IsText(i.X.Type()))
 	}
 	text := bound(i.Low) + ":" + bound(i.High)
 	if i.Max != nil {
@@ -632,7 +617,7 @@ func (w *writer) negativeZeros(c *ssa.CallCommon, args []string) (slow string) {
 		return ""
 	}
 	for k, a := range c.Args {
-		if _, ok := a.(*ssa.Const); ok || !holdsFloat(a.Type()) {
+		if _, ok := a.(*ssa.Const); ok || !form.HoldsFloat(a.Type()) {
 			continue
 		}
 		if slow == "" {
@@ -646,23 +631,6 @@ func (w *writer) negativeZeros(c *ssa.CallCommon, args []string) (slow string) {
 		w.line("%s = %[1]s || %s.HoldsNegativeZero(%s)", slow, kern, args[k])
 	}
 	return slow
-}
-
-// holdsFloat tells whether a value of a type holds floating-point numbers itself.
-func holdsFloat(t types.Type) bool {
-	switch u := t.Underlying().(type) {
-	case *types.Basic:
-		return u.Info()&(types.IsFloat|types.IsComplex) != 0
-	case *types.Array:
-		return holdsFloat(u.Elem())
-	case *types.Struct:
-		for i := range u.NumFields() {
-			if holdsFloat(u.Field(i).Type()) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func (w *writer) plainClosure(v ssa.Value) bool {
@@ -725,7 +693,7 @@ func (w *writer) callText(c *ssa.CallCommon, target string, args []string) (stri
 	switch {
 	case path == "errors" && f.Name() == "As":
 		return kern + ".As(" + strings.Join(args, ", ") + ")", sig.Results()
-	case strings.HasSuffix(path, "/nb") && sig.Variadic() && sig.Params().Len() == 2 && isText(sig.Params().At(0).Type()):
+	case strings.HasSuffix(path, "/nb") && sig.Variadic() && sig.Params().Len() == 2 && form.IsText(sig.Params().At(0).Type()):
 		if s, ok := sig.Params().At(1).Type().(*types.Slice); ok && types.IsInterface(s.Elem()) {
 			return fmt.Sprintf("%s.%s(\"%%s\", %s.Sprintf(%s...))", w.Package(f.Object().Pkg()), f.Name(), kern, strings.Join(args, ", ")), sig.Results()
 		}
