@@ -32,7 +32,7 @@ claims: $(program) ## judge every recorded claim again; fail if a verdict change
 # built for the race detector, takes a minute of processor time.
 test: lint assets test-cuda test-p100 ## check and test everything, with the race detector
 	go test -race -vet=off -timeout 30m $(packages)
-	go test -vet=off -run '^(TestSimulated|TestBuildMemory|TestDistribution)' ./stages/stats/... ./stages/judge ./stages/model ./stages/notebook/script
+	go test -vet=off -run '^(TestSimulated|TestBuildMemory|TestDistribution|TestRecordedClaims)' ./stages/stats/... ./stages/judge ./stages/model ./stages/notebook/script ./stages/prediction/turns
 
 browser: assets ## look at the pages in headless Chromium, which must be installed
 	go vet -tags browser ./pipeline/cli/acceptance

@@ -194,6 +194,17 @@ func TestDocumentsLink(t *testing.T) {
 			}
 		}
 	}
+	sources := regexp.MustCompile("`([a-z]+(?:/[a-z]+)*/[a-z0-9_]+\\.go)`")
+	for _, d := range documents(t) {
+		for _, m := range sources.FindAllStringSubmatch(string(d.source), -1) {
+			if _, err := os.Stat(m[1]); err == nil || d.path == "README.md" { // which tells what to write
+				continue
+			}
+			if _, err := os.Stat(path.Join(path.Dir(d.path), m[1])); err != nil {
+				t.Errorf("%s names %s, which is not there", d.path, m[1])
+			}
+		}
+	}
 	follow := func(d document, destination string) {
 		if strings.Contains(destination, "://") {
 			return

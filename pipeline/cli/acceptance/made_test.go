@@ -321,15 +321,15 @@ func claimTable(t *testing.T, _ []string) table {
 	}
 	var manifest struct {
 		Claims []struct {
-			Claim, Recording, Figure string
-			Where                    []string
+			Claim, Recording, Verdict, Figure string
+			Where                             []string
 		}
 	}
 	if err := yaml.Unmarshal(b, &manifest); err != nil {
 		t.Fatal(err)
 	}
 	rows := table{{"recording", "C1", "C2", "change of p50 [95%]", "figures"}}
-	at := map[string]int{}
+	at, verdicts := map[string]int{}, map[string]map[string]string{}
 	for _, c := range manifest.Claims {
 		if !strings.HasPrefix(c.Claim, "C") {
 			continue // of turns, which are judged in tables of their own
@@ -338,20 +338,24 @@ func claimTable(t *testing.T, _ []string) table {
 		name := strings.TrimPrefix(what, "data/")
 		name = regexp.MustCompile(`( \w+=)(\s|$)`).ReplaceAllString(name, "$2")
 		link := fmt.Sprintf("[%s](../%s)", strings.TrimSuffix(filepath.Base(c.Figure), ".svg"), c.Figure)
+		if verdicts[what] == nil {
+			verdicts[what] = map[string]string{}
+			for _, v := range judge(t, what).Verdicts {
+				verdicts[what][v.ID] = v.Verdict
+			}
+		}
+		if is := verdicts[what][c.Claim]; is != c.Verdict {
+			t.Errorf("data/claims.yaml says that %s of %s is %s: it is %s", c.Claim, what, c.Verdict, is)
+		}
 		if i := at[what]; i > 0 {
 			if !strings.Contains(rows[i][4], link) {
 				rows[i][4] += ", " + link
 			}
 			continue
 		}
-		j := judge(t, what)
-		verdict := map[string]string{}
-		for _, v := range j.Verdicts {
-			verdict[v.ID] = v.Verdict
-		}
 		at[what] = len(rows)
-		r := j.Effect.Ratio
-		rows = append(rows, []string{strings.TrimSpace(name), verdict["C1"], verdict["C2"],
+		r := judge(t, what).Effect.Ratio
+		rows = append(rows, []string{strings.TrimSpace(name), verdicts[what]["C1"], verdicts[what]["C2"],
 			fmt.Sprintf("%s [%s, %s]", change(r.Value), change(r.Low), change(r.High)), link})
 	}
 	return rows

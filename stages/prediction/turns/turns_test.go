@@ -3,12 +3,16 @@ package turns
 import (
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"barograph/pipeline/cell"
 	"barograph/stages/link"
 	"barograph/stages/prediction"
+
+	"gopkg.in/yaml.v3"
 )
 
 const root = "../../.."
@@ -30,6 +34,37 @@ func TestRecordedModels(t *testing.T) {
 	}
 	if !strings.Contains(j.Because, "would show turns in 100%") {
 		t.Errorf("what the design could tell: %s", j.Because)
+	}
+}
+
+// What data/claims.yaml says of turns is what the recordings and cards give.
+func TestRecordedClaims(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join(root, "data/claims.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var manifest struct {
+		Claims []struct {
+			Claim, Recording, Link, Verdict string
+			Effect, Tolerance               float64
+		}
+	}
+	if err := yaml.Unmarshal(b, &manifest); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, c := range manifest.Claims {
+		if Says[c.Claim] == "" || slow && c.Claim == "T1" {
+			continue
+		}
+		n++
+		j, err := Judge(root, c.Claim, c.Recording, c.Link)
+		if err != nil || j.Verdict.Verdict != c.Verdict || math.Abs(j.Effect-c.Effect) > c.Tolerance {
+			t.Errorf("%s of %s: %+v, %v; want %s, %v within %v", c.Claim, c.Recording, j, err, c.Verdict, c.Effect, c.Tolerance)
+		}
+	}
+	if n < 6 {
+		t.Errorf("%d claims of turns in data/claims.yaml", n)
 	}
 }
 
