@@ -47,6 +47,14 @@ func (w *writer) declare(typ string) string {
 	return name
 }
 
+// variable returns a variable that holds a constant number: the interpreter would
+// refuse some where the compiler's program fails when it comes to them.
+func (w *writer) variable(number string) string {
+	name := w.declare("int")
+	w.line("%s = %s", name, number)
+	return name
+}
+
 // zero returns a variable that holds the zero value of a type.
 func (w *writer) zero(t types.Type) string {
 	typ := w.Type(t)
@@ -501,9 +509,9 @@ func (w *writer) place(v ssa.Value) string {
 			break
 		}
 		if _, ok := v.X.Type().Underlying().(*types.Slice); ok {
-			return w.value(v.X) + "[" + w.index(v.Index) + "]"
+			return w.value(v.X) + "[" + w.elem(v.X, v.Index) + "]"
 		}
-		return w.place(v.X) + "[" + w.index(v.Index) + "]"
+		return w.place(v.X) + "[" + w.elem(v.X, v.Index) + "]"
 	}
 	return "(*" + w.value(v) + ")"
 }
@@ -532,6 +540,28 @@ func (w *writer) index(v ssa.Value) string {
 		return "int(" + w.value(v) + ")"
 	}
 	return w.value(v)
+}
+
+// elem writes the index of an element.
+func (w *writer) elem(x, index ssa.Value) string {
+	if outside(x, index) {
+		return w.variable(w.index(index))
+	}
+	return w.index(index)
+}
+
+// outside tells whether an index always lies out of bounds, though a variable held it.
+func outside(x, index ssa.Value) bool {
+	c, ok := index.(*ssa.Const)
+	if !ok {
+		return false
+	}
+	t := x.Type().Underlying()
+	if p, ok := t.(*types.Pointer); ok {
+		t = p.Elem().Underlying()
+	}
+	a, ok := t.(*types.Array)
+	return c.Int64() < 0 || ok && c.Int64() >= a.Len()
 }
 
 // field names a struct's field.

@@ -2,6 +2,7 @@ package lower
 
 import (
 	"fmt"
+	"go/constant"
 	"go/token"
 	"go/types"
 	"slices"
@@ -31,8 +32,10 @@ func (w *writer) instruction(instr ssa.Instruction) {
 		}
 		if i.Op == token.SHL || i.Op == token.SHR {
 			if b := i.Y.Type().Underlying().(*types.Basic); b.Info()&types.IsUnsigned == 0 {
-				if _, ok := i.Y.(*ssa.Const); !ok {
+				if c, ok := i.Y.(*ssa.Const); !ok {
 					w.line("if %s < 0 {\n\t\t%s.Shift(-1)\n\t}", w.value(i.Y), kern)
+				} else if constant.Sign(c.Value) < 0 { // of a variable that always holds it
+					w.line("%s.Shift(-1)", kern)
 				}
 			}
 		}
@@ -62,12 +65,20 @@ func (w *writer) instruction(instr ssa.Instruction) {
 		w.set(i, "make(%s)", w.Type(i.Type()))
 	case *ssa.MakeChan:
 		w.mark(i.Pos())
-		w.set(i, "make(chan %s, %s)", w.Type(i.Type().Underlying().(*types.Chan).Elem()), w.index(i.Size))
+		n := w.index(i.Size)
+		if c, ok := i.Size.(*ssa.Const); !ok || c.Int64() < 0 {
+			n = w.variable(n)
+			w.line("if %s < 0 {\n\t\t%s.Room(%[1]s)\n\t}", n, kern)
+		}
+		w.set(i, "make(chan %s, %s)", w.Type(i.Type().Underlying().(*types.Chan).Elem()), n)
 	case *ssa.MakeSlice:
 		w.mark(i.Pos())
 		n, c := w.index(i.Len), w.index(i.Cap)
-		_, fixed := i.Len.(*ssa.Const)
-		if _, ok := i.Cap.(*ssa.Const); !fixed || !ok {
+		length, fixed := i.Len.(*ssa.Const)
+		if most, ok := i.Cap.(*ssa.Const); !fixed || !ok {
+			w.line("%s.Size(%s, %s)", kern, n, c)
+		} else if length.Int64() < 0 || length.Int64() > most.Int64() { // of variables that always hold it
+			n, c = w.variable(n), w.variable(c)
 			w.line("%s.Size(%s, %s)", kern, n, c)
 		}
 		w.set(i, "make(%s, %s, %s)", w.Type(i.Type()), n, c)
@@ -100,14 +111,14 @@ func (w *writer) instruction(instr ssa.Instruction) {
 		w.mark(i.Pos())
 		w.bounds(i.X, i.Index)
 		if _, ok := i.X.Type().Underlying().(*types.Slice); ok {
-			w.set(i, "&%s[%s]", w.value(i.X), w.index(i.Index))
+			w.set(i, "&%s[%s]", w.value(i.X), w.elem(i.X, i.Index))
 			return
 		}
-		w.set(i, "&%s[%s]", w.place(i.X), w.index(i.Index))
+		w.set(i, "&%s[%s]", w.place(i.X), w.elem(i.X, i.Index))
 	case *ssa.Index:
 		w.mark(i.Pos())
 		w.bounds(i.X, i.Index)
-		w.set(i, "%s[%s]", w.operand(i.X), w.index(i.Index))
+		w.set(i, "%s[%s]", w.operand(i.X), w.elem(i.X, i.Index))
 	case *ssa.Lookup:
 		w.mark(i.Pos())
 		w.hashable(i.Index)
@@ -301,6 +312,14 @@ func (w *writer) convert(i *ssa.Convert) {
 		}
 		x = r
 	}
+	if to, is := i.Type().Underlying().(*types.Basic); ok && is && to.Kind() == types.Float32 && from.Info()&types.IsInteger != 0 && w.size(from) == 8 {
+		// The interpreter would round twice.
+		name, wide := "Single", "int64"
+		if from.Info()&types.IsUnsigned != 0 {
+			name, wide = "SingleUnsigned", "uint64"
+		}
+		x = fmt.Sprintf("%s.%s(%s(%s))", kern, name, wide, x)
+	}
 	w.set(i, "%s(%s)", form.Parenthesised(typ), x)
 }
 
@@ -373,12 +392,12 @@ func (w *writer) bounds(x, index ssa.Value) {
 	n := ""
 	switch t := x.Type().Underlying().(type) {
 	case *types.Pointer:
-		if _, ok := index.(*ssa.Const); ok {
+		if _, ok := index.(*ssa.Const); ok && !outside(x, index) {
 			return
 		}
 		n = fmt.Sprint(t.Elem().Underlying().(*types.Array).Len())
 	case *types.Array:
-		if _, ok := index.(*ssa.Const); ok {
+		if _, ok := index.(*ssa.Const); ok && !outside(x, index) {
 			return
 		}
 		n = fmt.Sprint(t.Len())
@@ -409,9 +428,7 @@ func (w *writer) slice(i *ssa.Slice) {
 			return ""
 		}
 		if c, ok := v.(*ssa.Const); ok && c.Int64() > 0 {
-			n := w.declare("int") // or the interpreter would refuse what is out of bounds
-			w.line("%s = %s", n, w.index(v))
-			return n
+			return w.variable(w.index(v)) // or the interpreter would refuse what is out of bounds
 		}
 		return w.index(v)
 	}
@@ -739,6 +756,9 @@ func (w *writer) deferred(i *ssa.Defer) {
 	for _, a := range i.Call.Args {
 		names = append(names, take(a))
 	}
+	if b, ok := i.Call.Value.(*ssa.Builtin); ok && b.Name() == "recover" && w.names[nil] != "" {
+		params, values, names = []string{"a0 *" + kern + ".Frame"}, []string{w.names[nil]}, []string{"a0"}
+	}
 	w.mark(i.Pos())
 	if i.Call.IsInvoke() {
 		w.line("if %s == nil {\n\t\t%s.Panic(%s.Missing())\n\t}", values[0], kern, kern)
@@ -760,7 +780,10 @@ func (w *writer) deferredBuiltin(i *ssa.Defer, b *ssa.Builtin, names []string) s
 	case "panic":
 		return kern + ".Panic(" + names[0] + ")"
 	case "recover":
-		return kern + ".Recover(" + kern + ".Enter())"
+		if len(names) == 0 {
+			return kern + ".Recover(nil)"
+		}
+		return kern + ".Recover(" + names[0] + ")" // as if the function that defers it called it
 	case "delete":
 		return "delete(" + strings.Join(names, ", ") + ")"
 	case "print", "println":

@@ -205,7 +205,7 @@ func (e *emitter) exports() map[string]reflect.Value {
 		"Recovered": func(f *kernel.Frame) bool { return f.Recovered },
 		"Enter":     m.Enter, "Recover": m.Recover, "Panic": kernel.Panic, "Range": kernel.Range, "Rune": kernel.Rune, "Clear": kernel.Clear,
 		"Next": (*kernel.Iterator).Next, "At": (*kernel.Iterator).At, "Held": (*kernel.Iterator).Held,
-		"Array": kernel.Array, "Bounds": kernel.Bounds, "Index": kernel.Index, "Shift": kernel.Shift, "Size": kernel.Size, "Min": kernel.Min, "Max": kernel.Max,
+		"Array": kernel.Array, "Bounds": kernel.Bounds, "Index": kernel.Index, "Shift": kernel.Shift, "Size": kernel.Size, "Room": kernel.Room, "Single": kernel.Single, "SingleUnsigned": kernel.SingleUnsigned, "Min": kernel.Min, "Max": kernel.Max,
 		"HoldsNegativeZero": kernel.HoldsNegativeZero, "Call": kernel.Call, "Hashable": kernel.Hashable, "Negative": kernel.Negative, "Send": kernel.Send, "Receive": kernel.Receive, "Select": kernel.Select, "Print": kernel.Print, "Sprintf": kernel.Sprintf,
 		"Open":    kernel.Open,
 		"Where":   func(f func() int) { m.Where = f },

@@ -257,9 +257,10 @@ func (e *Forms) Erased(t types.Type, i int) bool {
 			return leads(u.Elem(), other)
 		case *types.Chan:
 			return leads(u.Elem(), other)
-		case *types.Map:
-			return leads(u.Key(), other) || leads(u.Elem(), other)
-		case *types.Signature:
+		case *types.Map: // nor with themselves as keys
+			return leads(u.Key(), true) || leads(u.Elem(), other)
+		case *types.Signature: // nor as parameters of functions in something else
+			other = other || u != s.Field(i).Type().Underlying()
 			for _, list := range []*types.Tuple{u.Params(), u.Results()} {
 				for i := range list.Len() {
 					if leads(list.At(i).Type(), other) {

@@ -148,6 +148,8 @@ func Recovered(v any) any {
 		return Failure("invalid memory address or nil pointer dereference")
 	case string: // the interpreter works by reflection, which panics with texts
 		switch {
+		case !strings.HasPrefix(v, "reflect"): // of a compiled package itself
+			return v
 		case strings.Contains(v, "slice index out of bounds"), strings.Contains(v, "Slice3: "), strings.Contains(v, "string slice index"):
 			return Failure("slice bounds out of range")
 		case strings.Contains(v, "out of range"), strings.Contains(v, "out of bounds"):
@@ -306,6 +308,13 @@ func Shift(n int) {
 		panic(Failure("negative shift amount"))
 	}
 }
+
+// Room panics if a channel cannot hold a number of values.
+func Room(n int) { _ = make(chan bool, n) }
+
+// Single and SingleUnsigned round a number once.
+func Single(n int64) float32          { return float32(n) }
+func SingleUnsigned(n uint64) float32 { return float32(n) }
 
 // Size panics if a slice cannot have a length and a capacity.
 func Size(n, c int) {
