@@ -260,6 +260,9 @@ func (c call) declared(name string) {
 	if name == SummaryFile || name == VerdictsFile {
 		hint = "a stage with uses: analyse leaves it; another lists it in its outputs:"
 	}
+	if i := slices.IndexFunc(b.Outputs, func(o string) bool { return path.Base(o) == path.Base(name) }); i >= 0 {
+		hint = fmt.Sprintf("write the path that the study declares: %q", b.Outputs[i])
+	}
 	c.check(cell.Hint(among("the study does not declare the output", name, b.Outputs), "%s", hint))
 }
 

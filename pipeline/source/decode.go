@@ -89,7 +89,7 @@ func (d *Decoder) Decode(dst reflect.Value, n *Node, tag reflect.StructTag) {
 	}
 	switch {
 	case dst.Kind() == reflect.Interface:
-		if v := d.Plain(n); v != nil {
+		if v := exponents(d.Plain(n)); v != nil {
 			dst.Set(reflect.ValueOf(v))
 		}
 	case n.Kind == Scalar && v == nil:
@@ -279,6 +279,26 @@ func Integer(v any) (int64, bool) {
 		return int64(v), v == math.Trunc(v) && math.Abs(v) < 1<<53
 	}
 	return 0, false
+}
+
+// exponents has floats that may be rounded whole numbers written with an exponent in
+// JSON, where they would look like the integers that they are not.
+func exponents(v any) any {
+	switch v := v.(type) {
+	case float64:
+		if v == math.Trunc(v) && math.Abs(v) >= 1<<53 && !math.IsInf(v, 0) {
+			return json.Number(strconv.FormatFloat(v, 'e', -1, 64))
+		}
+	case []any:
+		for i := range v {
+			v[i] = exponents(v[i])
+		}
+	case map[string]any:
+		for k := range v {
+			v[k] = exponents(v[k])
+		}
+	}
+	return v
 }
 
 func unquote(v any) string {

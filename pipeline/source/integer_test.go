@@ -1,6 +1,7 @@
 package source
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 )
@@ -45,5 +46,13 @@ func TestNumbersAsText(t *testing.T) {
 	}
 	if err == nil || !strings.Contains(err.Error(), `f:3:7: name: want a string, got the integer 5`) {
 		t.Error(err)
+	}
+}
+
+// A float that may be a rounded whole number does not look like one in JSON.
+func TestExponents(t *testing.T) {
+	b, err := json.Marshal(exponents(map[string]any{"a": 1234567890123456789.0, "b": []any{3.0, 0.5, int64(1234567890123456789)}}))
+	if want := `{"a":1.2345678901234568e+18,"b":[3,0.5,1234567890123456789]}`; err != nil || string(b) != want {
+		t.Errorf("%s, %v; want %s", b, err, want)
 	}
 }
