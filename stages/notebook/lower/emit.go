@@ -150,14 +150,9 @@ func (e *emitter) emit(f *ssa.Function) {
 		return
 	}
 	fmt.Fprintf(&e.out, "func %s%s\n\n", name, inner)
-	if takesFloats(f) {
+	if form.TakesFloats(f) {
 		fmt.Fprintf(&e.out, "func v%s() func(%s)%s {\n\treturn func%s\n}\n\n", name, strings.Join(params, ", "), results, inner)
 	}
-}
-
-// takesFloats tells whether a negative zero may be passed to a function.
-func takesFloats(f *ssa.Function) bool {
-	return slices.ContainsFunc(f.Params, func(p *ssa.Parameter) bool { return form.HoldsFloat(p.Type()) })
 }
 
 // plan finds what needs no variable: addresses that are only read and written
@@ -169,11 +164,11 @@ func (w *writer) plan() {
 			case *ssa.Slice:
 				w.pack(v)
 			case *ssa.FieldAddr:
-				w.folded[v] = direct(v)
+				w.folded[v] = form.Direct(v)
 			case *ssa.IndexAddr:
-				w.folded[v] = direct(v)
+				w.folded[v] = form.Direct(v)
 			case *ssa.BinOp:
-				if refs := *v.Referrers(); len(refs) == 1 && i+1 < len(b.Instrs) && refs[0] == b.Instrs[i+1] && !mayFail(v) {
+				if refs := *v.Referrers(); len(refs) == 1 && i+1 < len(b.Instrs) && refs[0] == b.Instrs[i+1] && !form.MayFail(v) {
 					if _, ok := refs[0].(*ssa.If); ok {
 						w.fused[v] = true
 					}
@@ -181,30 +176,6 @@ func (w *writer) plan() {
 			}
 		}
 	}
-}
-
-// direct tells whether an address is only used where the variable itself can stand.
-func direct(v ssa.Value) bool {
-	for _, r := range *v.Referrers() {
-		switch r := r.(type) {
-		case *ssa.UnOp:
-			if r.Op != token.MUL {
-				return false
-			}
-		case *ssa.Store:
-			if r.Addr != v || r.Val == v {
-				return false
-			}
-		case *ssa.FieldAddr:
-		case *ssa.IndexAddr:
-			if r.X != v {
-				return false
-			}
-		default:
-			return false
-		}
-	}
-	return true
 }
 
 // pack finds the elements of a slice that is made for a call's last parameter.
@@ -442,7 +413,7 @@ func (w *writer) functionValue(f *ssa.Function) string {
 	if len(f.FreeVars) > 0 {
 		return name // called at once, for a closure
 	}
-	if !w.valued[name] && !takesFloats(f) {
+	if !w.valued[name] && !form.TakesFloats(f) {
 		w.valued[name] = true
 		var params, args []string
 		for i, p := range f.Params {
@@ -621,45 +592,6 @@ func (w *writer) constant(c *ssa.Const) string {
 	return typ + "(" + text + ")"
 }
 
-// mayFail tells whether an operation may panic.
-func mayFail(b *ssa.BinOp) bool {
-	switch b.Op {
-	case token.QUO, token.REM, token.SHL, token.SHR:
-		return true
-	case token.EQL, token.NEQ:
-		return compares(b)
-	}
-	return false
-}
-
-// compares tells whether operands are compared by the kernel.
-func compares(b *ssa.BinOp) bool {
-	if isNil(b.X) || isNil(b.Y) {
-		return false
-	}
-	switch b.X.Type().Underlying().(type) {
-	case *types.Interface, *types.Struct, *types.Array:
-		return true
-	}
-	switch b.Y.Type().Underlying().(type) {
-	case *types.Interface:
-		return true
-	}
-	return false
-}
-
-func isNil(v ssa.Value) bool {
-	c, ok := v.(*ssa.Const)
-	if !ok || c.Value != nil {
-		return false
-	}
-	switch c.Type().Underlying().(type) {
-	case *types.Struct, *types.Array, *types.Basic:
-		return false
-	}
-	return true
-}
-
 // operand writes the operand of an operation: a constant in a variable, since the
 // interpreter computes with constants as if they had no type.
 func (w *writer) operand(v ssa.Value) string {
@@ -681,19 +613,19 @@ func (w *writer) binary(b *ssa.BinOp) string {
 		if b.Op == token.NEQ {
 			not = "!"
 		}
-		if p, ok := b.X.Type().Underlying().(*types.Pointer); ok && !isNil(b.X) && !isNil(b.Y) && w.size(p.Elem()) == 0 {
+		if p, ok := b.X.Type().Underlying().(*types.Pointer); ok && !form.IsNil(b.X) && !form.IsNil(b.Y) && w.size(p.Elem()) == 0 {
 			w.Refuse(b.Pos(), "compare what they stand for", "pointers to variables of no size are compared, which Go does not define")
 		}
-		if isNil(b.X) && isNil(b.Y) {
+		if form.IsNil(b.X) && form.IsNil(b.Y) {
 			return strconv.FormatBool(b.Op == token.EQL)
 		}
-		if isNil(b.X) {
+		if form.IsNil(b.X) {
 			return w.value(b.Y) + " " + b.Op.String() + " nil"
 		}
-		if isNil(b.Y) {
+		if form.IsNil(b.Y) {
 			return w.value(b.X) + " " + b.Op.String() + " nil"
 		}
-		if compares(b) {
+		if form.Compares(b) {
 			return fmt.Sprintf("%s%s.Equal(%s, %s)", not, kern, w.value(b.X), w.value(b.Y))
 		}
 	}

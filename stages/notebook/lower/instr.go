@@ -27,7 +27,7 @@ func (w *writer) instruction(instr ssa.Instruction) {
 		if w.fused[i] {
 			return
 		}
-		if mayFail(i) {
+		if form.MayFail(i) {
 			w.mark(i.Pos())
 		}
 		if i.Op == token.SHL || i.Op == token.SHR {
