@@ -25,23 +25,6 @@ type outcome struct {
 	ratio, low, high float64
 }
 
-// A trial is what run.json says of a cell, as far as it matters here.
-type trial struct {
-	Point []struct {
-		Axis  string `json:"axis"`
-		Value any    `json:"value"`
-	} `json:"point"`
-	Stress struct {
-		Guard struct {
-			Bound      float64 `json:"bound_ns"`
-			NoBound    string  `json:"no_bound"`
-			Longest    float64 `json:"longest_ns"`
-			Violations float64 `json:"violations"`
-		} `json:"guard"`
-		Copies float64 `json:"copies"`
-	} `json:"stress"`
-}
-
 // A promise is what guards said of a policy in one direction and place, and kept.
 type promise struct {
 	bound, longest, copies, violations float64
@@ -93,11 +76,7 @@ func main() {
 	within, keeps := nb.Float("within", 0.05), nb.Float("keeps", 0.95)
 	apart, share := nb.Float("within_apart", 0.06), nb.Float("keeps_apart", 0.93)
 	nb.Summary("p99 over that without load\n" + nb.Align(matrix(scenes)))
-	var recording struct {
-		Trials []trial `json:"trials"`
-	}
-	nb.JSON("run.json", &recording)
-	told := promises(recording.Trials)
+	told := promises(run.Trials)
 	seen := "measured"
 	if run.Simulated {
 		seen = "simulated"
@@ -264,23 +243,23 @@ func (s scene) advise(within float64, told map[string]promise) string {
 func place(policy, direction, sharing string) string { return policy + " " + direction + " " + sharing }
 
 // promises joins what guards said, by policy, direction and place.
-func promises(trials []trial) map[string]promise {
+func promises(trials []*nb.Trial) map[string]promise {
 	told := map[string]promise{}
 	for _, t := range trials {
 		at := map[string]string{}
 		for _, c := range t.Point {
 			at[c.Axis] = fmt.Sprint(c.Value)
 		}
-		g := t.Stress.Guard
-		if at["policy"] == "" || g.Bound == 0 && g.NoBound == "" {
+		if at["policy"] == "" || t.Stress == nil || t.Stress.Guard == nil {
 			continue
 		}
+		g := t.Stress.Guard
 		name := place(at["policy"], at["direction"], at["sharing"])
 		p := told[name]
-		p.bound, p.none = math.Max(p.bound, g.Bound), g.NoBound
-		p.longest = math.Max(p.longest, g.Longest)
-		p.copies += t.Stress.Copies
-		p.violations += g.Violations
+		p.bound, p.none = math.Max(p.bound, float64(g.Bound)), g.NoBound
+		p.longest = math.Max(p.longest, float64(g.Longest))
+		p.copies += float64(t.Stress.Copies)
+		p.violations += float64(g.Violations)
 		told[name] = p
 	}
 	return told

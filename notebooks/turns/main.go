@@ -13,18 +13,6 @@ import (
 	"barograph/stages/figure"
 )
 
-// A trial is what run.json says of one infer cell, as far as it matters here.
-type trial struct {
-	Point []struct {
-		Axis  string `json:"axis"`
-		Value any    `json:"value"`
-	} `json:"point"`
-	Infer struct {
-		In  float64 `json:"in_bytes"`
-		Out float64 `json:"out_bytes"`
-	} `json:"infer"`
-}
-
 func main() {
 	// %% [markdown] Rounded up to a turn
 	//
@@ -34,26 +22,15 @@ func main() {
 	// and a sequence: across, the median of its calls alone; up, beside loads.
 	samples := nb.Samples("samples.csv", "replicate", "latency_ns", "point", "direction", "level", "share", "sharing")
 	run := nb.Recording("run.json")
-	var recording struct {
-		Trials       []trial `json:"trials"`
-		Calibrations []struct {
-			Result struct {
-				Capacity map[string]float64 `json:"capacity_bytes_per_s"`
-			} `json:"result"`
-		} `json:"calibrations"`
-	}
-	nb.JSON("run.json", &recording)
 	bytes := map[string]map[string]float64{"h2d": {}, "d2h": {}}
-	for _, t := range recording.Trials {
-		for _, c := range t.Point {
-			if c.Axis == "point" {
-				name := fmt.Sprint(c.Value)
-				bytes["h2d"][name], bytes["d2h"][name] = t.Infer.In, t.Infer.Out
-			}
+	for _, t := range run.Trials {
+		if point, ok := t.Point.Get("point"); ok {
+			name := fmt.Sprint(point)
+			bytes["h2d"][name], bytes["d2h"][name] = float64(t.Infer.In), float64(t.Infer.Out)
 		}
 	}
 	capacity := map[string]float64{}
-	for _, c := range recording.Calibrations {
+	for _, c := range run.Calibrations {
 		for d, v := range c.Result.Capacity {
 			capacity[d] = v
 		}
