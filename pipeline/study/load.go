@@ -162,8 +162,10 @@ func (l *loader) load(text []byte) {
 
 	l.scope = newScope(l.study.Name, l.study.Machine)
 	l.params(m)
+	keys := source.Fields(reflect.TypeFor[studyFile]())
 	for _, p := range l.doc.Pairs {
-		if p.Key.Val != "params" && p.Key.Val != "stages" {
+		known := slices.ContainsFunc(keys, func(f source.Field) bool { return f.Key == p.Key.Val })
+		if known && p.Key.Val != "params" && p.Key.Val != "stages" {
 			l.scope.Compile(p.Val, &l.errs)
 		}
 	}
@@ -173,10 +175,11 @@ func (l *loader) load(text []byte) {
 		l.fail(file.Study.At, nameHint, "study: %q is not a name", l.study.Name)
 	}
 	l.study.Doc, l.study.Seed = file.Description, file.Seed
-	if file.Stages != nil {
-		l.stages(file.Stages)
-		l.graph()
+	if file.Stages == nil { // which has been said, and the rest is about them
+		return
 	}
+	l.stages(file.Stages)
+	l.graph()
 	l.order(file.Order)
 	if len(l.errs) == 0 {
 		l.axes()
