@@ -156,12 +156,9 @@ func (a *request) predict(c *cobra.Command, root, name string) (*report, error) 
 	if a.condition.Due, err = arrivals.Schedule(root, warm+calls, 1); err != nil {
 		return nil, cell.Usage(err)
 	}
-	x, err := ReadLesson(root, cmp.Or(a.learned, m.Name))
+	x, err := taught(root, m.Name, a.learned)
 	if err != nil {
 		return nil, err
-	}
-	if a.learned != "" && x == Unlearned {
-		return nil, cell.Usage(unlearned(a.learned))
 	}
 	p, err := Predict(m, own, &a.condition, x)
 	if err != nil {
@@ -399,8 +396,15 @@ func within(root, path string) string {
 	return path
 }
 
-func unlearned(machine string) error {
-	return cell.Hint(fmt.Errorf("nothing is kept of what machine %q teaches: no %s", machine, File(machine)), "`barograph predict score --link data/link/%s.json` learns it from the machine's recordings", machine)
+// taught is what the recordings of a machine teach, or of another that was asked for,
+// of which something must be kept.
+func taught(root, machine, other string) (*Lesson, error) {
+	x, err := ReadLesson(root, cmp.Or(other, machine))
+	if err == nil && x == Unlearned && other != "" {
+		return nil, cell.Usage(cell.Hint(fmt.Errorf("nothing is kept of what machine %q teaches: no %s", other, File(other)),
+			"`barograph predict score --link data/link/%s.json` learns it from the machine's recordings", other))
+	}
+	return x, err
 }
 
 func scoreCommand() *cobra.Command {
@@ -448,16 +452,10 @@ machine's recordings teach, and nothing is learned.`,
 // another machine's taught it.
 func score(root, path string, card *link.Card, learned string) ([]*Score, error) {
 	dirs := Recordings(root, card.Machine)
-	if err := os.MkdirAll(filepath.Join(root, "data", "twin"), 0o777); err != nil {
-		return nil, err
-	}
 	if learned != "" && learned != card.Machine {
-		x, err := ReadLesson(root, learned)
+		x, err := taught(root, card.Machine, learned)
 		if err != nil {
 			return nil, err
-		}
-		if x == Unlearned {
-			return nil, cell.Usage(unlearned(learned))
 		}
 		return ScoreTransfer(card, root, dirs, x)
 	}
@@ -466,5 +464,8 @@ func score(root, path string, card *link.Card, learned string) ([]*Score, error)
 		return nil, err
 	}
 	x.Card = within(root, path)
+	if err := os.MkdirAll(filepath.Join(root, "data", "twin"), 0o777); err != nil {
+		return nil, err
+	}
 	return scores, result.Write(filepath.Join(root, File(card.Machine)), x)
 }
