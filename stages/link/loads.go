@@ -16,6 +16,7 @@ import (
 	"barograph/stages/device/cuda"
 	"barograph/stages/device/host"
 	"barograph/stages/kind/stress"
+	"barograph/stages/kind/stress/drive"
 	"barograph/stages/result"
 )
 
@@ -74,7 +75,7 @@ func (m *machine) alone(ctx context.Context, l directedLoad) (float64, error) {
 	if err := m.device.Fit(load); err != nil {
 		return 0, err
 	}
-	return stress.Bandwidth(ctx, m.device, load, m.stress, 100*time.Millisecond)
+	return drive.Bandwidth(ctx, m.device, load, m.stress, 100*time.Millisecond)
 }
 
 func (m *machine) capacity(ctx context.Context) (map[string]Estimate, error) {

@@ -15,7 +15,7 @@ import (
 	"barograph/stages/device"
 	"barograph/stages/device/host"
 	"barograph/stages/device/sim"
-	"barograph/stages/kind/stress/tape"
+	"barograph/stages/kind/stress/drive"
 	"barograph/stages/result"
 )
 
@@ -33,7 +33,7 @@ func (t *task) capacity(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	limit, err := maxCopies()
+	limit, err := drive.MaxCopies()
 	if err != nil {
 		return err
 	}
@@ -46,26 +46,26 @@ func (t *task) capacity(ctx context.Context) error {
 	var taken []float64 // share of the CPUs that others had, by load
 	err = t.calibrate(directions, own, all, dev.Fit, func(l device.Load, cpus []int, while time.Duration) (float64, error) {
 		t.result.Notes = dev.Notes(l)
-		d, err := start(ctx, dev, l, nil, 0, limit, cpus)
+		d, err := drive.Start(ctx, dev, l, nil, 0, limit, cpus)
 		if err != nil {
 			return 0, err
 		}
 		watch, err := host.NewWatch(own)
 		if err != nil {
-			return 0, errors.Join(err, d.stop())
+			return 0, errors.Join(err, d.Stop())
 		}
 		from, to, err := t.hold(ctx, d, while)
 		if share, failed := watch.Others(); len(cpus) == len(own) {
 			taken = append(taken, share)
 			err = errors.Join(err, failed)
 		}
-		if stopped := d.stop(); err == nil {
+		if stopped := d.Stop(); err == nil {
 			err = stopped
 		}
 		if err != nil || to <= from {
 			return 0, err
 		}
-		return d.bandwidth(from, to), nil
+		return d.Bandwidth(from, to), nil
 	})
 	if err != nil {
 		return err
@@ -87,20 +87,20 @@ func (t *task) capacity(ctx context.Context) error {
 
 // hold keeps a load up as a gauge wants it, and returns the interval to judge
 // it by.
-func (t *task) hold(ctx context.Context, d *drive, while time.Duration) (from, to int64, err error) {
+func (t *task) hold(ctx context.Context, d *drive.Drive, while time.Duration) (from, to int64, err error) {
 	if while == 0 {
-		from, to, ok, err := d.settle(ctx, time.Duration(t.with.Settle), nil)
+		from, to, ok, err := d.Settle(ctx, time.Duration(t.with.Settle), nil)
 		if err == nil && !ok {
 			t.result.Steady = false
-			said := fmt.Sprintf("%d threads with blocks of %v were not steady after %v", d.load.Threads, unit.Size(d.load.Block), t.with.Settle)
+			said := fmt.Sprintf("%d threads with blocks of %v were not steady after %v", d.Load.Threads, unit.Size(d.Load.Block), t.with.Settle)
 			t.result.Warnings = append(t.result.Warnings, said)
 			t.Unsteady("%s", said)
 		}
 		return from, to, err
 	}
-	from = warm(while)
-	err = d.sleep(ctx, while)
-	return from, d.frontier(), err
+	from = drive.Warm(while)
+	err = d.Sleep(ctx, while)
+	return from, d.Frontier(), err
 }
 
 // calibrate sweeps each direction, and measures the fastest point again, until
@@ -193,33 +193,4 @@ func (w *With) sweep(direction string, cpus int) ([]device.Load, error) {
 		}
 	}
 	return loads, nil
-}
-
-// Bandwidth returns what a load carries that is kept up for a while by threads of
-// this process, spread over CPUs, in bytes per second.
-func Bandwidth(ctx context.Context, dev device.Device, l device.Load, cpus []int, while time.Duration) (float64, error) {
-	limit, err := maxCopies()
-	if err != nil {
-		return 0, err
-	}
-	d, err := start(ctx, dev, l, nil, 0, limit, cpus)
-	if err != nil {
-		return 0, err
-	}
-	from := warm(while)
-	err = d.sleep(ctx, while)
-	to := d.frontier()
-	if err = errors.Join(err, d.stop()); err != nil || to <= from {
-		return 0, err
-	}
-	return d.bandwidth(from, to), nil
-}
-
-// warm is from when a load counts: the first fifth is for page tables and clocks to
-// warm.
-func warm(while time.Duration) int64 { return cell.Now() + int64(while/5) }
-
-func (d *drive) bandwidth(from, to int64) float64 {
-	sum := tape.Within(d.tapes, from, to)
-	return floats.Sum(sum[:]) / (float64(to-from) / 1e9)
 }

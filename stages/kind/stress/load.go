@@ -10,6 +10,7 @@ import (
 	"barograph/stages/device"
 	"barograph/stages/device/host"
 	"barograph/stages/guard"
+	"barograph/stages/kind/stress/drive"
 	"barograph/stages/kind/stress/tape"
 	"barograph/stages/result"
 )
@@ -32,7 +33,7 @@ func (t *task) load(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	limit, err := maxCopies()
+	limit, err := drive.MaxCopies()
 	if err != nil {
 		return err
 	}
@@ -45,28 +46,28 @@ func (t *task) load(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closing()) }()
-	d, err := start(ctx, dev, load, g, rate, limit, slices.Concat(own[before:], own[:before]))
+	d, err := drive.Start(ctx, dev, load, g, rate, limit, slices.Concat(own[before:], own[:before]))
 	if err != nil {
 		return err
 	}
 	err = t.follow(ctx, d)
-	if stopped := d.stop(); err == nil {
+	if stopped := d.Stop(); err == nil {
 		err = stopped
 	}
 	if err != nil {
 		return err
 	}
-	return t.finish(d.tapes, g.Report())
+	return t.finish(d.Tapes, g.Report())
 }
 
 // follow takes a running load through its trial, or through its duration where
 // it belongs to none, and fills in the window.
-func (t *task) follow(ctx context.Context, d *drive) error {
+func (t *task) follow(ctx context.Context, d *drive.Drive) error {
 	var controls <-chan cell.Control
 	if t.Background {
 		controls = t.Controls()
 	}
-	if d.load.Threads > 0 && d.load.Calls == 0 {
+	if d.Load.Threads > 0 && d.Load.Calls == 0 {
 		if err := t.settle(ctx, d, controls); err != nil {
 			return err
 		}
@@ -79,21 +80,21 @@ func (t *task) follow(ctx context.Context, d *drive) error {
 		return err
 	}
 	share, err := watch.Others()
-	if d.load.Threads > 0 {
+	if d.Load.Threads > 0 {
 		t.crowded(share)
 	}
 	return err
 }
 
 // settle waits until a load is steady, and warns where it never was.
-func (t *task) settle(ctx context.Context, d *drive, controls <-chan cell.Control) error {
-	_, _, ok, err := d.settle(ctx, time.Duration(t.with.Settle), controls)
+func (t *task) settle(ctx context.Context, d *drive.Drive, controls <-chan cell.Control) error {
+	_, _, ok, err := d.Settle(ctx, time.Duration(t.with.Settle), controls)
 	if err != nil {
 		return err
 	}
 	if t.result.Steady = ok; !ok {
 		t.warn("bandwidth was not steady after %v: three windows of %v never lay within 5%% of their mean",
-			t.with.Settle, time.Duration(d.window()).Round(time.Millisecond))
+			t.with.Settle, time.Duration(d.Window()).Round(time.Millisecond))
 	}
 	return nil
 }
@@ -106,18 +107,18 @@ func (t *task) crowded(share float64) {
 }
 
 // measure holds a load until its trial, its calls or its duration are over.
-func (t *task) measure(ctx context.Context, d *drive) error {
+func (t *task) measure(ctx context.Context, d *drive.Drive) error {
 	if t.Background {
-		return t.trial(ctx, d.broken, &d.err)
+		return t.trial(ctx, d.Broken(), d.Err())
 	}
 	start := cell.Now()
-	if d.load.Threads > 0 && d.load.Calls > 0 {
-		if err := d.finished(ctx); err != nil {
+	if d.Load.Threads > 0 && d.Load.Calls > 0 {
+		if err := d.Finished(ctx); err != nil {
 			return err
 		}
-		t.result.Window = tape.Span(d.tapes)
+		t.result.Window = tape.Span(d.Tapes)
 	} else {
-		if err := d.sleep(ctx, time.Duration(t.with.Duration)); err != nil {
+		if err := d.Sleep(ctx, time.Duration(t.with.Duration)); err != nil {
 			return err
 		}
 		t.result.Window = [2]int64{start, cell.Now()}

@@ -16,6 +16,7 @@ import (
 	"barograph/stages/device"
 	"barograph/stages/device/host"
 	"barograph/stages/guard"
+	"barograph/stages/kind/stress/drive"
 	"barograph/stages/kind/stress/tape"
 	"barograph/stages/result"
 )
@@ -103,7 +104,7 @@ func (t *task) receive(listener *net.UnixListener, told result.Stress) (r result
 // A Guest is a load in the process of an inference.
 type Guest struct {
 	task    *task
-	drive   *drive
+	drive   *drive.Drive
 	guard   *guard.Guard
 	closing func() error // of the guard's page
 	conn    net.Conn
@@ -154,7 +155,7 @@ func join(ctx context.Context, c *cell.Cell, load string, w *With) (_ *Guest, er
 	if _, r.CPUs, err = host.Split(); err != nil {
 		return nil, err
 	}
-	limit, err := maxCopies()
+	limit, err := drive.MaxCopies()
 	if err != nil {
 		return nil, err
 	}
@@ -162,29 +163,29 @@ func join(ctx context.Context, c *cell.Cell, load string, w *With) (_ *Guest, er
 	if g.guard, g.closing, err = g.task.guarded(); err != nil {
 		return nil, err
 	}
-	if g.drive, err = start(ctx, dev, l, g.guard, r.Rate, limit, r.CPUs); err != nil {
+	if g.drive, err = drive.Start(ctx, dev, l, g.guard, r.Rate, limit, r.CPUs); err != nil {
 		return nil, err
 	}
 	if l.Threads > 0 && l.Calls == 0 {
 		if err := g.task.settle(ctx, g.drive, nil); err != nil {
-			return nil, errors.Join(err, g.drive.stop())
+			return nil, errors.Join(err, g.drive.Stop())
 		}
 	}
 	return g, nil
 }
 
 // Halt has the load begin no other copy.
-func (g *Guest) Halt() { g.drive.halt.Store(true) }
+func (g *Guest) Halt() { g.drive.Halt() }
 
 // Leave ends the load and hands over what it copied, and how much of it within
 // a window.
 func (g *Guest) Leave(window [2]int64) (err error) {
 	defer func() { err = errors.Join(err, g.conn.Close()) }()
-	if err := g.drive.stop(); err != nil {
+	if err := g.drive.Stop(); err != nil {
 		return err
 	}
 	g.task.result.Window = window
-	if err := g.task.account(g.drive.tapes); err != nil {
+	if err := g.task.account(g.drive.Tapes); err != nil {
 		return err
 	}
 	if g.task.guarding(g.guard.Report()); g.closing() != nil {
@@ -193,5 +194,5 @@ func (g *Guest) Leave(window [2]int64) (err error) {
 	if err := json.NewEncoder(g.conn).Encode(&g.task.result); err != nil {
 		return fmt.Errorf("hand the load's result over: %w", err)
 	}
-	return tape.Write(g.conn, g.drive.tapes)
+	return tape.Write(g.conn, g.drive.Tapes)
 }

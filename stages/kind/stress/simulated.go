@@ -12,6 +12,7 @@ import (
 	"barograph/pipeline/cell/unit"
 	"barograph/stages/device"
 	"barograph/stages/device/sim"
+	"barograph/stages/kind/stress/drive"
 	"barograph/stages/kind/stress/tape"
 )
 
@@ -45,7 +46,7 @@ func (t *task) simulatedLoad(ctx context.Context) error {
 	if byCalls {
 		v.Until = math.MaxInt64
 	}
-	if v.Limit, err = maxCopies(); err != nil {
+	if v.Limit, err = drive.MaxCopies(); err != nil {
 		return err
 	}
 	if _, _, err := t.guarded(); err != nil { // for what it promises; those of the simulation keep it

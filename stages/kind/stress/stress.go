@@ -292,16 +292,6 @@ func place() (own, all []int, err error) {
 	return own, all, host.Pin(own)
 }
 
-// maxCopies returns how many copies may be recorded: 2^25, or what fits an
-// eighth of available memory.
-func maxCopies() (int, error) {
-	m, err := host.Open()
-	if err != nil {
-		return 0, err
-	}
-	return int(min(1<<25, m.Available/8/32)), nil
-}
-
 // rate returns the load's rate in bytes per second, 0 for none, and notes the
 // capacity that it is a share of.
 func (t *task) rate() (float64, error) {

@@ -1,4 +1,4 @@
-package stress
+package drive
 
 import (
 	"bytes"
@@ -19,6 +19,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/stages/device"
+	"barograph/stages/device/host"
 	"barograph/stages/kind/stress/tape"
 )
 
@@ -172,7 +173,7 @@ func TestSteadyRule(t *testing.T) {
 			for i := range tt.copies {
 				tt.copies[i].Direction = direction
 			}
-			d := &drive{load: device.Load{Threads: 1, Block: 1000}, rate: tt.rate, tapes: taped(t, tt.copies), frontiers: make([]atomic.Int64, 1)}
+			d := &Drive{Load: device.Load{Threads: 1, Block: 1000}, rate: tt.rate, Tapes: taped(t, tt.copies), frontiers: make([]atomic.Int64, 1)}
 			d.frontiers[0].Store(400 * ms)
 			from, to, ok := d.steady(tt.since)
 			if ok != tt.want {
@@ -183,12 +184,12 @@ func TestSteadyRule(t *testing.T) {
 }
 
 func TestWindowIsLongEnough(t *testing.T) {
-	d := &drive{load: device.Load{Block: 64 << 20}, tapes: taped(t, []device.Copy{{Duration: 3}, {Start: 10, Duration: 7e8}, {Start: 8e8, Duration: 1}})}
-	if got := d.window(); got != 14e8 {
+	d := &Drive{Load: device.Load{Block: 64 << 20}, Tapes: taped(t, []device.Copy{{Duration: 3}, {Start: 10, Duration: 7e8}, {Start: 8e8, Duration: 1}})}
+	if got := d.Window(); got != 14e8 {
 		t.Errorf("with a copy of 700 ms a window has %d ns", got)
 	}
 	d.rate = 64 << 20
-	if got := d.window(); got != 4e9 {
+	if got := d.Window(); got != 4e9 {
 		t.Errorf("with a block a second a window has %d ns", got)
 	}
 }
@@ -265,7 +266,7 @@ func (l *wireLane) Close() error {
 
 // cpu is one this process may use.
 func cpu(t *testing.T) []int {
-	own, _, err := place()
+	_, own, err := host.Split()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,7 +279,7 @@ func TestOutstanding(t *testing.T) {
 	load := device.Load{Threads: 2, Block: 1 << 20, Outstanding: 3, Directions: []device.Direction{device.H2D, device.D2H}}
 	procs := runtime.GOMAXPROCS(0)
 	var peak atomic.Int64
-	d, err := start(t.Context(), wire{each: 5 * time.Millisecond, peak: &peak}, load, nil, 0, 1<<20, cpu(t))
+	d, err := Start(t.Context(), wire{each: 5 * time.Millisecond, peak: &peak}, load, nil, 0, 1<<20, cpu(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,19 +288,19 @@ func TestOutstanding(t *testing.T) {
 	busy := map[device.Direction]float64{}
 	for try := 0; try < 10 && (busy[device.H2D] < 0.5 || busy[device.D2H] < 0.5); try++ {
 		from := cell.Now()
-		if err := d.sleep(t.Context(), 150*time.Millisecond); err != nil {
+		if err := d.Sleep(t.Context(), 150*time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
-		sum := tape.Within(d.tapes, from, d.frontier())
+		sum := tape.Within(d.Tapes, from, d.Frontier())
 		for _, dir := range load.Directions {
-			share := sum[dir] / (2 * float64(d.frontier()-from) / 5e6 * (1 << 20))
+			share := sum[dir] / (2 * float64(d.Frontier()-from) / 5e6 * (1 << 20))
 			busy[dir] = max(busy[dir], share)
 			if share > 1.01 {
 				t.Errorf("%v: %g of what the wire carries", dir, share)
 			}
 		}
 	}
-	if err := d.stop(); err != nil {
+	if err := d.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	if busy[device.H2D] < 0.5 || busy[device.D2H] < 0.5 {
@@ -317,30 +318,30 @@ func TestOutstanding(t *testing.T) {
 // long copy does.
 func TestFrontier(t *testing.T) {
 	load := device.Load{Threads: 1, Block: 1 << 20, Outstanding: 1, Directions: []device.Direction{device.H2D}}
-	d, err := start(t.Context(), wire{each: time.Millisecond}, load, nil, 10<<20, 1<<20, cpu(t)) // one copy in 100 ms
+	d, err := Start(t.Context(), wire{each: time.Millisecond}, load, nil, 10<<20, 1<<20, cpu(t)) // one copy in 100 ms
 	if err != nil {
 		t.Fatal(err)
 	}
 	least := int64(math.MaxInt64)
 	for range 50 {
 		time.Sleep(2 * time.Millisecond)
-		least = min(least, cell.Now()-d.frontier())
+		least = min(least, cell.Now()-d.Frontier())
 	}
 	if least > 1e6 {
 		t.Errorf("while the thread waits for its tokens the frontier is %d ns behind", least)
 	}
-	if err := d.stop(); err != nil {
+	if err := d.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	d, err = start(t.Context(), wire{each: time.Second}, load, nil, 0, 1<<20, cpu(t))
+	d, err = Start(t.Context(), wire{each: time.Second}, load, nil, 0, 1<<20, cpu(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(50 * time.Millisecond)
-	if lag := cell.Now() - d.frontier(); lag < 40e6 {
+	if lag := cell.Now() - d.Frontier(); lag < 40e6 {
 		t.Errorf("with a copy in flight for 50 ms the frontier is %d ns behind", lag)
 	}
-	if err := d.stop(); err != nil {
+	if err := d.Stop(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -349,14 +350,14 @@ func TestBrokenLanes(t *testing.T) {
 	boom := errors.New("boom")
 	load := device.Load{Threads: 3, Block: 1, Outstanding: 1, Directions: []device.Direction{device.H2D}}
 	for _, breaks := range []int{0, 1, 20} {
-		d, err := start(t.Context(), wire{each: 100 * time.Microsecond, breaks: breaks, fails: boom}, load, nil, 0, 1<<20, cpu(t))
+		d, err := Start(t.Context(), wire{each: 100 * time.Microsecond, breaks: breaks, fails: boom}, load, nil, 0, 1<<20, cpu(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, _, _, err := d.settle(t.Context(), 10*time.Second, nil); !errors.Is(err, boom) || !strings.Contains(err.Error(), "stressor thread") {
+		if _, _, _, err := d.Settle(t.Context(), 10*time.Second, nil); !errors.Is(err, boom) || !strings.Contains(err.Error(), "stressor thread") {
 			t.Errorf("breaking at copy %d: settle says %v", breaks, err)
 		}
-		if err := d.stop(); !errors.Is(err, boom) {
+		if err := d.Stop(); !errors.Is(err, boom) {
 			t.Errorf("breaking at copy %d: stop says %v", breaks, err)
 		}
 	}
@@ -364,33 +365,33 @@ func TestBrokenLanes(t *testing.T) {
 
 func TestRecordIsFull(t *testing.T) {
 	load := device.Load{Threads: 1, Block: 1, Outstanding: 1, Directions: []device.Direction{device.H2D}}
-	d, err := start(t.Context(), wire{}, load, nil, 0, 2*tape.ReelLength, cpu(t))
+	d, err := Start(t.Context(), wire{}, load, nil, 0, 2*tape.ReelLength, cpu(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = d.sleep(t.Context(), 20*time.Second)
+	err = d.Sleep(t.Context(), 20*time.Second)
 	var hint *cell.Error
 	if !errors.As(err, &hint) || !strings.Contains(err.Error(), "more than 8192") || !strings.Contains(hint.Hint, "larger blocks") {
 		t.Errorf("%v", err)
 	}
-	if d.stop(); d.tapes[0].Len() != 2*tape.ReelLength {
-		t.Errorf("%d copies recorded", d.tapes[0].Len())
+	if d.Stop(); d.Tapes[0].Len() != 2*tape.ReelLength {
+		t.Errorf("%d copies recorded", d.Tapes[0].Len())
 	}
 }
 
 func TestCancel(t *testing.T) {
 	load := device.Load{Threads: 2, Block: 1 << 20, Outstanding: 1, Directions: []device.Direction{device.H2D}}
 	ctx, cancel := context.WithCancel(t.Context())
-	d, err := start(ctx, wire{each: time.Millisecond}, load, nil, 1, 1<<20, cpu(t)) // tokens for the second copy come in days
+	d, err := Start(ctx, wire{each: time.Millisecond}, load, nil, 1, 1<<20, cpu(t)) // tokens for the second copy come in days
 	if err != nil {
 		t.Fatal(err)
 	}
 	cancel()
-	if err := d.sleep(ctx, time.Hour); !errors.Is(err, context.Canceled) {
+	if err := d.Sleep(ctx, time.Hour); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	begun := time.Now()
-	if err := d.stop(); err != nil || time.Since(begun) > time.Minute {
+	if err := d.Stop(); err != nil || time.Since(begun) > time.Minute {
 		t.Errorf("stopping took %v, %v", time.Since(begun), err)
 	}
 }
@@ -403,7 +404,7 @@ func TestCancelBeforeLanesAreOpen(t *testing.T) {
 		cancel()
 		gate, ended := make(chan struct{}), make(chan error)
 		go func() {
-			d, err := start(ctx, wire{gate: gate}, load, nil, 0, 1<<20, cpu(t))
+			d, err := Start(ctx, wire{gate: gate}, load, nil, 0, 1<<20, cpu(t))
 			if d != nil {
 				t.Error("a load began")
 			}
@@ -419,7 +420,7 @@ func TestCancelBeforeLanesAreOpen(t *testing.T) {
 
 // The loop that copies allocates nothing, so it calls for no collection.
 func TestCopyAllocatesNothing(t *testing.T) {
-	dev, err := open("host")
+	dev, err := host.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -429,11 +430,11 @@ func TestCopyAllocatesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &drive{load: load, limit: 1 << 20, tapes: tape.New(load, 1<<20), frontiers: make([]atomic.Int64, 1)}
-	if n := testing.AllocsPerRun(runs, func() { err = errors.Join(err, d.copy(lane, d.tapes, &d.frontiers[0])) }); n != 0 {
+	d := &Drive{Load: load, limit: 1 << 20, Tapes: tape.New(load, 1<<20), frontiers: make([]atomic.Int64, 1)}
+	if n := testing.AllocsPerRun(runs, func() { err = errors.Join(err, d.copy(lane, d.Tapes, &d.frontiers[0])) }); n != 0 {
 		t.Errorf("%d copies allocated %v times", calls, n)
 	}
-	if err := errors.Join(err, lane.Close()); err != nil || d.tapes[0].Len() != (runs+1)*calls {
-		t.Errorf("%d copies, %v", d.tapes[0].Len(), err)
+	if err := errors.Join(err, lane.Close()); err != nil || d.Tapes[0].Len() != (runs+1)*calls {
+		t.Errorf("%d copies, %v", d.Tapes[0].Len(), err)
 	}
 }

@@ -1,4 +1,6 @@
-package stress
+// Package drive keeps a load up: threads that copy blocks over a device in a closed
+// loop, each copy on tape, and the rule by which a load is steady.
+package drive
 
 import (
 	"context"
@@ -20,9 +22,9 @@ import (
 	"barograph/stages/kind/stress/tape"
 )
 
-// A drive is a load while its threads copy.
-type drive struct {
-	load  device.Load
+// A Drive is a load while its threads copy.
+type Drive struct {
+	Load  device.Load
 	rate  float64 // bytes per second; 0: no limit
 	limit int     // copies of all threads together
 	guard *guard.Guard
@@ -31,7 +33,7 @@ type drive struct {
 		sync.Mutex
 		guard.Bucket
 	}
-	tapes     []*tape.Tape   // of each thread, one per direction
+	Tapes     []*tape.Tape   // of each thread, one per direction
 	frontiers []atomic.Int64 // per thread: no copy that is still to be recorded starts before
 	spare     <-chan *tape.Reel
 	halt      atomic.Bool
@@ -45,15 +47,15 @@ type drive struct {
 // idle is the frontier of a thread with nothing in flight.
 const idle = math.MaxInt64
 
-// start begins a load with one operating system thread per stressor thread,
+// Start begins a load with one operating system thread per stressor thread,
 // spread over the CPUs. It returns once all have their buffers and copy.
 //
 // While a drive runs, nothing collects garbage, and every thread has a
 // processor of the Go scheduler to itself, so that only the kernel divides CPUs
 // between them. A guard, where there is one, lets each copy go.
-func start(ctx context.Context, dev device.Device, load device.Load, g *guard.Guard, rate float64, limit int, cpus []int) (*drive, error) {
-	d := &drive{
-		load: load, guard: g, rate: rate, limit: limit, frontiers: make([]atomic.Int64, load.Threads),
+func Start(ctx context.Context, dev device.Device, load device.Load, g *guard.Guard, rate float64, limit int, cpus []int) (*Drive, error) {
+	d := &Drive{
+		Load: load, guard: g, rate: rate, limit: limit, frontiers: make([]atomic.Int64, load.Threads),
 		broken: make(chan struct{}), ended: make(chan struct{}),
 	}
 	if load.Threads > 0 {
@@ -62,7 +64,7 @@ func start(ctx context.Context, dev device.Device, load device.Load, g *guard.Gu
 		}
 	}
 	d.pace.Bucket = guard.NewBucket(rate, load.Block)
-	d.tapes = tape.New(load, limit)
+	d.Tapes = tape.New(load, limit)
 	d.spare = tape.Spares(load.Threads, limit, d.ended)
 	gc, procs := debug.SetGCPercent(-1), runtime.GOMAXPROCS(0)
 	runtime.GOMAXPROCS(procs + load.Threads)
@@ -98,13 +100,22 @@ func start(ctx context.Context, dev device.Device, load device.Load, g *guard.Gu
 	case <-ctx.Done():
 		d.halt.Store(true)
 		close(begin)
-		return nil, errors.Join(ctx.Err(), d.stop())
+		return nil, errors.Join(ctx.Err(), d.Stop())
 	}
 	return d, nil
 }
 
+// Broken is closed once a thread has failed, by the error that Err points to.
+func (d *Drive) Broken() <-chan struct{} { return d.broken }
+
+// Err points to the error of the first thread that failed, once Broken is closed.
+func (d *Drive) Err() *error { return &d.err }
+
+// Halt has the load begin no other copy.
+func (d *Drive) Halt() { d.halt.Store(true) }
+
 // fail stops every thread; the first failure is the drive's.
-func (d *drive) fail(err error) {
+func (d *Drive) fail(err error) {
 	d.halt.Store(true)
 	d.once.Do(func() {
 		d.err = err
@@ -112,17 +123,17 @@ func (d *drive) fail(err error) {
 	})
 }
 
-// stop ends the load, waits for what is in flight, and returns the first
+// Stop ends the load, waits for what is in flight, and returns the first
 // failure, if any.
-func (d *drive) stop() error {
+func (d *Drive) Stop() error {
 	d.halt.Store(true)
 	<-d.ended
 	d.restore()
 	return d.err
 }
 
-// finished waits until a load of so many calls has made them.
-func (d *drive) finished(ctx context.Context) error {
+// Finished waits until a load of so many calls has made them.
+func (d *Drive) Finished(ctx context.Context) error {
 	select {
 	case <-d.ended:
 		return d.err
@@ -131,8 +142,8 @@ func (d *drive) finished(ctx context.Context) error {
 	}
 }
 
-// sleep lets the load go on for a while.
-func (d *drive) sleep(ctx context.Context, while time.Duration) error {
+// Sleep lets the load go on for a while.
+func (d *Drive) Sleep(ctx context.Context, while time.Duration) error {
 	over := time.NewTimer(while)
 	defer over.Stop()
 	select {
@@ -146,21 +157,21 @@ func (d *drive) sleep(ctx context.Context, while time.Duration) error {
 }
 
 // thread is the life of one stressor thread.
-func (d *drive) thread(dev device.Device, i, cpu int, opened func(), begin <-chan struct{}) (err error) {
+func (d *Drive) thread(dev device.Device, i, cpu int, opened func(), begin <-chan struct{}) (err error) {
 	lane, err := func() (device.Lane, error) {
 		defer opened()
 		if err := host.PinThread([]int{cpu}); err != nil {
 			return nil, err
 		}
-		return dev.Lane(d.load, i)
+		return dev.Lane(d.Load, i)
 	}()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, lane.Close()) }()
 	<-begin
-	n := len(d.load.Directions)
-	return d.copy(lane, d.tapes[i*n:(i+1)*n], &d.frontiers[i])
+	n := len(d.Load.Directions)
+	return d.copy(lane, d.Tapes[i*n:(i+1)*n], &d.frontiers[i])
 }
 
 // A lot is the copies of one direction in a lane.
@@ -182,21 +193,21 @@ type flight struct {
 
 // copy keeps copies in flight until the drive halts, and records each. Nothing
 // in it allocates, but a guard's list of what is in flight at first.
-func (d *drive) copy(lane device.Lane, tapes []*tape.Tape, frontier *atomic.Int64) error {
+func (d *Drive) copy(lane device.Lane, tapes []*tape.Tape, frontier *atomic.Int64) error {
 	var two [2]lot
 	lots := two[:len(tapes)]
 	now := cell.Now()
 	frontier.Store(now)
 	var by [device.NumDirections]*lot
-	for i, dir := range d.load.Directions {
+	for i, dir := range d.Load.Directions {
 		lots[i] = lot{Tape: tapes[i], direction: dir, latest: now}
 		if d.guard != nil {
-			lots[i].flights = make([]flight, 0, d.load.Outstanding)
+			lots[i].flights = make([]flight, 0, d.Load.Outstanding)
 		}
 		by[dir] = &lots[i]
 	}
 	flying := 0
-	for range d.load.Outstanding {
+	for range d.Load.Outstanding {
 		for i := range lots {
 			if err := d.submit(lane, &lots[i], &flying, frontier); err != nil {
 				return err
@@ -224,7 +235,7 @@ func (d *drive) copy(lane device.Lane, tapes []*tape.Tape, frontier *atomic.Int6
 		}
 		frontier.Store(at)
 		for i := range lots { // whichever the guard held back
-			for lots[i].flying < d.load.Outstanding {
+			for lots[i].flying < d.Load.Outstanding {
 				before := flying
 				if err := d.submit(lane, &lots[i], &flying, frontier); err != nil {
 					return err
@@ -240,14 +251,14 @@ func (d *drive) copy(lane device.Lane, tapes []*tape.Tape, frontier *atomic.Int6
 }
 
 // leave tells the guard of a copy that is done.
-func (d *drive) leave(l *lot, c device.Copy) {
+func (d *Drive) leave(l *lot, c device.Copy) {
 	if d.guard == nil {
 		return
 	}
 	f := l.flights[0]
 	l.flights = l.flights[:copy(l.flights, l.flights[1:])]
 	since := f.submitted
-	if f.alone || d.load.Ahead > 0 { // its stream reached it at once, or once the one before was done
+	if f.alone || d.Load.Ahead > 0 { // its stream reached it at once, or once the one before was done
 		since = c.Start
 	}
 	d.guard.Leave(f.pass, since, c.End())
@@ -255,8 +266,8 @@ func (d *drive) leave(l *lot, c device.Copy) {
 
 // submit puts the next copy of a lot in flight, unless the load has made its calls,
 // halts, or is held back by its guard.
-func (d *drive) submit(lane device.Lane, l *lot, flying *int, frontier *atomic.Int64) error {
-	if d.halt.Load() || d.load.Calls > 0 && l.made == d.load.Calls {
+func (d *Drive) submit(lane device.Lane, l *lot, flying *int, frontier *atomic.Int64) error {
+	if d.halt.Load() || d.Load.Calls > 0 && l.made == d.Load.Calls {
 		return nil
 	}
 	waits := d.rate > 0 || d.guard != nil
@@ -267,7 +278,7 @@ func (d *drive) submit(lane device.Lane, l *lot, flying *int, frontier *atomic.I
 		return nil
 	}
 	if d.guard != nil {
-		pass, ok := d.guard.Enter(d.load.Block, *flying == 0, &d.halt)
+		pass, ok := d.guard.Enter(d.Load.Block, *flying == 0, &d.halt)
 		if !ok {
 			return nil
 		}
@@ -284,9 +295,9 @@ func (d *drive) submit(lane device.Lane, l *lot, flying *int, frontier *atomic.I
 
 // wait sleeps until the bucket lets the next copy go; false means that the drive
 // halted first.
-func (d *drive) wait() bool {
+func (d *Drive) wait() bool {
 	d.pace.Lock()
-	at := d.pace.Reserve(cell.Now(), d.load.Block)
+	at := d.pace.Reserve(cell.Now(), d.Load.Block)
 	d.pace.Unlock()
 	return guard.Sleep(at, &d.halt)
 }
@@ -302,17 +313,17 @@ const (
 	shortestWindow  = 100 * time.Millisecond
 )
 
-// window returns the length of a steady rule's window in nanoseconds.
-func (d *drive) window() int64 {
-	w := max(int64(shortestWindow), 2*tape.Longest(d.tapes))
+// Window returns the length of a steady rule's window in nanoseconds.
+func (d *Drive) Window() int64 {
+	w := max(int64(shortestWindow), 2*tape.Longest(d.Tapes))
 	if d.rate > 0 {
-		w = max(w, int64(4e9*float64(d.load.Block)/d.rate))
+		w = max(w, int64(4e9*float64(d.Load.Block)/d.rate))
 	}
 	return w
 }
 
-// frontier returns the latest time of which every copy is recorded.
-func (d *drive) frontier() int64 {
+// Frontier returns the latest time of which every copy is recorded.
+func (d *Drive) Frontier() int64 {
 	at := cell.Now()
 	for i := range d.frontiers {
 		at = min(at, d.frontiers[i].Load())
@@ -322,9 +333,9 @@ func (d *drive) frontier() int64 {
 
 // steady applies the rule to the time since a moment, and returns the interval
 // of the three windows.
-func (d *drive) steady(since int64) (from, to int64, ok bool) {
-	w := d.window()
-	to = d.frontier()
+func (d *Drive) steady(since int64) (from, to int64, ok bool) {
+	w := d.Window()
+	to = d.Frontier()
 	from = to - steadyWindows*w
 	if from < since {
 		return from, to, false
@@ -332,7 +343,7 @@ func (d *drive) steady(since int64) (from, to int64, ok bool) {
 	var bytes [steadyWindows]float64
 	for i := range bytes {
 		start := from + int64(i)*w
-		sum := tape.Within(d.tapes, start, start+w)
+		sum := tape.Within(d.Tapes, start, start+w)
 		bytes[i] = floats.Sum(sum[:])
 	}
 	least, most, mean := bytes[0], bytes[0], 0.0
@@ -341,14 +352,14 @@ func (d *drive) steady(since int64) (from, to int64, ok bool) {
 	}
 	allowed := steadyTolerance * mean
 	if d.rate > 0 {
-		allowed += float64(d.load.Block)
+		allowed += float64(d.Load.Block)
 	}
 	return from, to, mean > 0 && most-least <= allowed
 }
 
-// settle waits until the load is steady, at most for a time, and returns the
+// Settle waits until the load is steady, at most for a time, and returns the
 // interval in which it was; ok is false if it never was.
-func (d *drive) settle(ctx context.Context, most time.Duration, interrupt <-chan cell.Control) (from, to int64, ok bool, err error) {
+func (d *Drive) Settle(ctx context.Context, most time.Duration, interrupt <-chan cell.Control) (from, to int64, ok bool, err error) {
 	begun := cell.Now()
 	tick := time.NewTicker(shortestWindow / 4)
 	defer tick.Stop()
@@ -361,7 +372,7 @@ func (d *drive) settle(ctx context.Context, most time.Duration, interrupt <-chan
 				return from, to, true, nil
 			}
 		case <-timeout.C:
-			return begun, d.frontier(), false, nil
+			return begun, d.Frontier(), false, nil
 		case <-d.broken:
 			return 0, 0, false, d.err
 		case <-ctx.Done():
@@ -374,3 +385,43 @@ func (d *drive) settle(ctx context.Context, most time.Duration, interrupt <-chan
 
 // errInterrupted says that the engine ended a trial before the load was ready.
 var errInterrupted = errors.New("stopped before the load was steady")
+
+// Bandwidth returns what a load carries that is kept up for a while by threads of
+// this process, spread over CPUs, in bytes per second.
+func Bandwidth(ctx context.Context, dev device.Device, l device.Load, cpus []int, while time.Duration) (float64, error) {
+	limit, err := MaxCopies()
+	if err != nil {
+		return 0, err
+	}
+	d, err := Start(ctx, dev, l, nil, 0, limit, cpus)
+	if err != nil {
+		return 0, err
+	}
+	from := Warm(while)
+	err = d.Sleep(ctx, while)
+	to := d.Frontier()
+	if err = errors.Join(err, d.Stop()); err != nil || to <= from {
+		return 0, err
+	}
+	return d.Bandwidth(from, to), nil
+}
+
+// Warm is from when a load counts: the first fifth is for page tables and clocks to
+// warm.
+func Warm(while time.Duration) int64 { return cell.Now() + int64(while/5) }
+
+// Bandwidth returns what the load carried between two times, in bytes per second.
+func (d *Drive) Bandwidth(from, to int64) float64 {
+	sum := tape.Within(d.Tapes, from, to)
+	return floats.Sum(sum[:]) / (float64(to-from) / 1e9)
+}
+
+// MaxCopies returns how many copies may be recorded: 2^25, or what fits an
+// eighth of available memory.
+func MaxCopies() (int, error) {
+	m, err := host.Open()
+	if err != nil {
+		return 0, err
+	}
+	return int(min(1<<25, m.Available/8/32)), nil
+}
