@@ -1,4 +1,4 @@
-package command
+package download
 
 import (
 	"bytes"
@@ -39,7 +39,7 @@ func TestFetchResumes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "models", "m.onnx")
 	var lines []string
 	try := func(sum string) error {
-		return fetch(t.Context(), server.Client(), server.URL, path, sum, func(l string) { lines = append(lines, l) })
+		return File(t.Context(), server.Client(), server.URL, path, sum, func(l string) { lines = append(lines, l) })
 	}
 	err := try(want)
 	if err == nil || !strings.Contains(err.Error(), "after 300000 bytes: unexpected EOF") || !strings.Contains(cell.HintOf(err), "goes on from there") {
@@ -104,7 +104,7 @@ func TestFetchOnce(t *testing.T) {
 	errs := make(chan error, 4)
 	for range cap(errs) {
 		go func() {
-			errs <- fetch(t.Context(), server.Client(), server.URL, path, sum, func(string) {})
+			errs <- File(t.Context(), server.Client(), server.URL, path, sum, func(string) {})
 		}()
 	}
 	for range cap(errs) {
@@ -146,7 +146,7 @@ func TestFetchWithoutRanges(t *testing.T) {
 		}
 		interrupt()
 	}()
-	err := fetch(ctx, server.Client(), server.URL+"/old", path, sum, func(string) {})
+	err := File(ctx, server.Client(), server.URL+"/old", path, sum, func(string) {})
 	if !errors.Is(err, context.Canceled) || !strings.Contains(cell.HintOf(err), "goes on from there") {
 		t.Errorf("interrupted: %v, hint %q", err, cell.HintOf(err))
 	}
@@ -156,7 +156,7 @@ func TestFetchWithoutRanges(t *testing.T) {
 	if fi, err := os.Stat(path + ".part"); err != nil || fi.Size() == 0 {
 		t.Errorf("nothing is kept of the first try: %v", err)
 	}
-	if err := fetch(t.Context(), server.Client(), server.URL+"/old", path, sum, func(string) {}); err != nil {
+	if err := File(t.Context(), server.Client(), server.URL+"/old", path, sum, func(string) {}); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, content) {
@@ -171,7 +171,7 @@ func TestFetchErrors(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "m.onnx")
 	sum := strings.Repeat("0", 64)
 	try := func() (hint string, err error) {
-		err = fetch(t.Context(), server.Client(), url, path, sum, func(string) {})
+		err = File(t.Context(), server.Client(), url, path, sum, func(string) {})
 		var h *cell.Error
 		if errors.As(err, &h) {
 			return h.Hint, err
