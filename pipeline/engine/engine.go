@@ -51,6 +51,10 @@ type Options struct {
 	// closed once all is.
 	Hold     func(context.Context) (io.Closer, error)
 	Observer Observer
+	// Elsewhere, if any, runs the cells that it takes on other computers.
+	Elsewhere Elsewhere
+
+	told map[*plan.Cell]*Task // of cells that another run decided
 }
 
 // An Observer is told what happens, from one goroutine.
@@ -169,6 +173,9 @@ func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Op
 			r.guard.Dismiss()
 		}
 	}()
+	for c, t := range opt.told {
+		r.decider.Told(c, t.keys())
+	}
 	if err := r.fits(); err != nil {
 		return r.result, err
 	}
@@ -207,7 +214,10 @@ type run struct {
 	failed  map[*plan.Cell]int          // attempts that failed
 	ready   queue                       // pure cells to start
 	order   []*plan.Cell                // measured cells not started yet, in order
-	running int                         // cells that run, or whose outputs are being kept
+	running int                         // cells that run here, or whose outputs are being kept
+	sent    int                         // cells that are elsewhere
+	there   context.Context             // of those
+	recall  context.CancelCauseFunc     // ends it
 	pure    int                         // pure cells that run
 	alone   bool                        // a measured cell is running, or is about to be tried again
 	paused  int                         // failed cells that wait to be tried again
@@ -254,6 +264,9 @@ func (r *run) prepare(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	for _, c := range may {
+		if r.away(c) {
+			continue
+		}
 		for _, m := range append(slices.Clone(c.Gang), c) {
 			key := m.Stage.Kind.Name + string(m.With) + m.Stage.Notebook
 			if m.Stage.Kind.Prepare == nil || prepared[key] {
@@ -338,8 +351,10 @@ func writable(path string) error {
 }
 
 func (r *run) prepareCell(ctx context.Context, c *plan.Cell) error {
-	m := &member{cell: c, spec: r.spec(c), dir: r.tmp, log: &logFile{path: filepath.Join(r.logs, "prepare-"+c.Stage.Name+".log")}}
-	m.spec.Prepare = true
+	m := &member{cell: c, Member: Member{Spec: r.spec(c)}, dir: r.tmp, log: &logFile{path: filepath.Join(r.logs, "prepare-"+c.Stage.Name+".log")}}
+	prepare := *m.Spec
+	prepare.Prepare = true
+	m.Spec = &prepare
 	defer m.log.close()
 	proc, err := r.process(ctx, m, func(e cell.Event) {
 		r.telling.Lock() // others are prepared meanwhile
@@ -354,7 +369,10 @@ func (r *run) prepareCell(ctx context.Context, c *plan.Cell) error {
 
 // loop starts what can be started and waits for what was, until all is done.
 func (r *run) loop(ctx context.Context) error {
-	r.order = slices.Clone(r.plan.Order)
+	r.order = slices.DeleteFunc(slices.Clone(r.plan.Order), r.away)
+	there, recall := context.WithCancelCause(ctx)
+	defer recall(nil)
+	r.recall, r.there = recall, there
 	r.ready.urgency = r.urgency()
 	var settled []*plan.Cell
 	for _, c := range r.plan.Cells {
@@ -384,7 +402,7 @@ func (r *run) loop(ctx context.Context) error {
 			r.startMeasured(ctx)
 			r.startPure(ctx)
 		}
-		if r.running == 0 && (r.halt || r.paused == 0) {
+		if r.running+r.sent == 0 && (r.halt || r.paused == 0) {
 			break
 		}
 		select {
@@ -435,7 +453,10 @@ func (r *run) settle(ctx context.Context, c *plan.Cell) error {
 		r.finish(ctx, c, Outcome{Status: Stood})
 		return nil
 	}
-	if !c.Stage.Kind.Measured {
+	switch {
+	case r.away(c):
+		r.send(ctx, c)
+	case !c.Stage.Kind.Measured:
 		r.ready.add(c)
 	}
 	return nil
@@ -662,6 +683,7 @@ func (r *run) fail(ctx context.Context, c *plan.Cell, err error, log string, wal
 	r.result.Failures = append(r.result.Failures, Failure{c, err, log})
 	if !r.opt.KeepGoing {
 		r.halt = true
+		r.recall(ErrHalted)
 	}
 	r.finish(ctx, c, Outcome{Status: Failed, Err: err, Log: log, Wall: wall})
 }
@@ -687,7 +709,7 @@ func (r *run) finish(ctx context.Context, c *plan.Cell, o Outcome) {
 func (r *run) hold(ctx context.Context, may []*plan.Cell) (err error) {
 	r.measure = map[*plan.Cell]bool{}
 	for _, c := range may {
-		if c.Stage.Kind.Measured {
+		if c.Stage.Kind.Measured && !r.away(c) {
 			r.measure[c] = true
 		}
 	}

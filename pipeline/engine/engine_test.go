@@ -162,8 +162,9 @@ var kinds = cell.NewKinds(
 
 // A workspace is a folder with a study in it.
 type workspace struct {
-	t    failer
-	root string
+	t     failer
+	root  string
+	store *store.Store // of the run that goes on
 }
 
 // A failer is a test, or one case of a property.
@@ -174,7 +175,7 @@ type failer interface {
 }
 
 func newWorkspace(t *testing.T, yaml string) *workspace {
-	w := &workspace{t, t.TempDir()}
+	w := &workspace{t: t, root: t.TempDir()}
 	w.write("configs/machines/host.yaml", "name: host\ndevice: host\n")
 	w.write("configs/s.yaml", "study: s\nmachine: host\n"+yaml)
 	return w
@@ -241,6 +242,7 @@ func (w *workspace) runIn(ctx context.Context, opt engine.Options, on func(strin
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.store = s
 	sight := &seen{ends: map[string]engine.Outcome{}, on: on}
 	opt.Program = func(*plan.Cell) (string, error) { return os.Executable() }
 	opt.Jobs, opt.Observer = max(opt.Jobs, 2), sight

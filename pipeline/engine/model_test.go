@@ -114,7 +114,7 @@ func TestIncrementalEqualsClean(t *testing.T) {
 			rt.Fatal(err)
 		}
 		defer os.RemoveAll(dir)
-		w := &workspace{rt, dir}
+		w := &workspace{t: rt, root: dir}
 		w.write("configs/machines/host.yaml", "name: host\ndevice: host\n")
 		g := drawGraph(rt)
 		ended := map[string]bool{} // by what decided the node

@@ -175,7 +175,7 @@ func TestDiskFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer syscall.Unmount(dir, syscall.MNT_DETACH)
-	w := &workspace{t, dir}
+	w := &workspace{t: t, root: dir}
 	w.write("configs/machines/host.yaml", "name: host\ndevice: host\n")
 	w.write("configs/s.yaml", `
 study: s

@@ -22,7 +22,7 @@ func (r *run) process(ctx context.Context, m *member, event func(cell.Event)) (*
 	c := launch.Command{Dir: m.dir, Log: m.log, Event: event, Env: slices.Clone(r.env)}
 	more := []map[string]string{m.cell.Stage.Env}
 	if environ := m.cell.Stage.Kind.Environ; environ != nil {
-		more = append(more, environ(m.spec))
+		more = append(more, environ(m.Spec))
 	}
 	for _, variables := range more { // of two by one name the last counts
 		for name, v := range variables {
@@ -30,13 +30,13 @@ func (r *run) process(ctx context.Context, m *member, event func(cell.Event)) (*
 		}
 	}
 	if m.cell.Stage.Kind.Script {
-		c.Argv = shell(m.spec.Script)
+		c.Argv = shell(m.Spec.Script)
 	} else {
 		program, err := r.opt.Program(m.cell)
 		if err != nil {
 			return nil, err
 		}
-		c.Argv, c.Spec = []string{program, "cell"}, m.spec
+		c.Argv, c.Spec = []string{program, "cell"}, m.Spec
 	}
 	return launch.Start(ctx, c), nil
 }
@@ -70,6 +70,9 @@ func environment(p *plan.Plan) []string {
 // spec resolves a cell's specification. Inputs that have no result yet, as
 // when it is only prepared, have no files.
 func (r *run) spec(c *plan.Cell) *cell.Spec {
+	if t := r.opt.told[foreground(c)]; t != nil {
+		return t.of(c).Spec
+	}
 	st := r.plan.Study
 	s := &cell.Spec{
 		Study: st.Name, Stage: c.Stage.Name, Kind: c.Stage.Kind.Name, ID: c.ID, Point: c.Point,

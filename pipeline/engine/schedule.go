@@ -86,6 +86,9 @@ func capacity(more map[string]int64) map[string]int64 {
 // fits refuses, before anything runs, cells that could never start.
 func (r *run) fits() error {
 	for _, c := range r.plan.Cells {
+		if r.away(c) {
+			continue
+		}
 		for _, name := range slices.Sorted(maps.Keys(c.Stage.Resources)) {
 			have, known := r.free[name]
 			if want := c.Stage.Resources[name]; want > have {

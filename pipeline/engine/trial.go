@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,9 +40,8 @@ type trial struct {
 
 // A member is one process of a trial.
 type member struct {
+	Member
 	cell  *plan.Cell
-	key   string
-	spec  *cell.Spec
 	dir   string
 	spare bool     // its folder can be used again
 	shape []string // the folders in dir
@@ -50,25 +50,19 @@ type member struct {
 	proc  *launch.Process
 }
 
-// trial makes the folders of a trial and resolves its specifications.
+// trial makes the folders of a trial.
 func (r *run) trial(c *plan.Cell) (t *trial, err error) {
-	dec := r.decider.Of(c)
-	t = &trial{engine: r, cell: c, inputs: dec.Inputs, detail: store.Detail{Parts: dec.Parts, Texts: r.decider.Texts(c)}}
-	for _, pc := range append(slices.Clone(c.Gang), c) {
-		for _, n := range pc.Needs {
-			if !pc.Stage.Kind.Script { // it reads what is stored, and not what is published
-				break
-			}
-			if err := r.publish(n); err != nil { // another cell may have trampled on it
-				return t, err
-			}
-		}
+	t = &trial{engine: r, cell: c}
+	task, err := r.task(c)
+	if err != nil {
+		return t, err
 	}
+	t.inputs, t.detail = task.Inputs, task.Detail
 	if t.seen, err = t.look(); err != nil {
 		return t, err
 	}
-	for _, pc := range append(slices.Clone(c.Gang), c) {
-		m := &member{cell: pc, key: r.decider.Of(pc).Key, spec: r.spec(pc), ready: make(chan struct{})}
+	for i, pc := range append(slices.Clone(c.Gang), c) {
+		m := &member{cell: pc, Member: task.Members[i], ready: make(chan struct{})}
 		m.log = &logFile{path: filepath.Join(r.logs, fileName(pc.ID)+".log")}
 		t.members = append(t.members, m)
 		if err := r.furnish(m); err != nil {
@@ -82,7 +76,7 @@ func (r *run) trial(c *plan.Cell) (t *trial, err error) {
 // inputs under their workspace paths. A folder that an earlier cell left empty
 // serves as well as a new one.
 func (r *run) furnish(m *member) error {
-	m.shape = folders(m.cell.Outputs, m.spec.Files)
+	m.shape = folders(m.cell.Outputs, m.Spec.Files)
 	alike := strings.Join(m.shape, "\x00")
 	if spare := r.spare[alike]; len(spare) > 0 {
 		m.dir, r.spare[alike] = spare[len(spare)-1], spare[:len(spare)-1]
@@ -95,23 +89,12 @@ func (r *run) furnish(m *member) error {
 			}
 		}
 	}
-	for _, name := range m.spec.Files {
-		if err := os.Symlink(filepath.Join(r.plan.Study.Root, placed(m.cell, name)), filepath.Join(m.dir, name)); err != nil {
+	for _, name := range m.Spec.Files {
+		if err := os.Symlink(filepath.Join(r.plan.Study.Root, cmp.Or(m.Links[name], name)), filepath.Join(m.dir, name)); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// placed returns where in the workspace a file lies that a shell line reads: what
-// it needs has its place, and anything else lies where it is called.
-func placed(c *plan.Cell, name string) string {
-	for _, n := range c.Needs {
-		if to := n.Publish[name]; to != "" && c.Stage.Kind.Script {
-			return to
-		}
-	}
-	return name
 }
 
 // look observes the inputs of a trial, which must hold what its key says. A cell
@@ -227,8 +210,8 @@ func (t *trial) run(parent context.Context) error {
 		}
 	}
 	var early <-chan struct{} // closed once a foreground cell beside them has ended
-	if beside := t.cell.Stage.Kind.Beside; len(background) > 0 && beside != nil && beside(fg.spec) {
-		fg.spec.Beside = true
+	if beside := t.cell.Stage.Kind.Beside; len(background) > 0 && beside != nil && beside(fg.Spec) {
+		fg.Spec.Beside = true
 		if err := t.start(ctx, fg); err != nil {
 			return err
 		}
@@ -262,7 +245,7 @@ func (t *trial) run(parent context.Context) error {
 		}()
 	}
 	t.reach("")
-	if fg.spec.Beside {
+	if fg.Spec.Beside {
 		_ = fg.proc.Send(cell.Control{Type: "begin"}) // a lost cell shows in Wait
 	} else if err := t.start(ctx, fg); err != nil {
 		return err
@@ -419,7 +402,7 @@ func (t *trial) far() string {
 // check holds a member's folder against what it declared.
 func check(m *member) error {
 	declared := map[string]bool{}
-	for _, name := range m.spec.Files {
+	for _, name := range m.Spec.Files {
 		declared[name] = true // a link that furnish made
 	}
 	for _, name := range m.cell.Outputs {
@@ -453,7 +436,7 @@ func check(m *member) error {
 func (t *trial) keep(began time.Time) error {
 	var records []*store.Record
 	for _, m := range t.members {
-		record := &store.Record{Key: m.key, Cell: t.engine.plan.Name(m.cell), Started: began.UnixNano()}
+		record := &store.Record{Key: m.Key, Cell: t.engine.plan.Name(m.cell), Started: began.UnixNano()}
 		for _, name := range m.cell.Outputs {
 			f, err := t.engine.store.Put(filepath.Join(m.dir, name), name)
 			if err != nil {

@@ -52,6 +52,7 @@ type Decider struct {
 	// that is measured now.
 	refused map[*Cell]bool
 	files   map[string]string // digests of the inputs that keys were made of
+	told    map[*Cell][]string
 }
 
 // NewDecider returns a decider. Stages named in fresh run once, whatever is
@@ -62,6 +63,15 @@ func NewDecider(p *Plan, s *store.Store, fresh []string) *Decider {
 		d.fresh[name] = true
 	}
 	return d
+}
+
+// Told has a cell run whatever is stored, since another decider said so: with the
+// keys of its gang, and its own last.
+func (d *Decider) Told(c *Cell, keys []string) {
+	if d.told == nil {
+		d.told = map[*Cell][]string{}
+	}
+	d.told[c] = keys
 }
 
 // All decides every cell.
@@ -97,6 +107,12 @@ func (d *Decider) Of(c *Cell) *Decision { return d.made[c] }
 // Decide decides a cell: a cell that needs one that is to run waits. Background
 // cells are decided with their foreground.
 func (d *Decider) Decide(c *Cell) (*Decision, error) {
+	if keys := d.told[c]; keys != nil {
+		for i, g := range append(slices.Clone(c.Gang), c) {
+			d.set(g, &Decision{State: Runs, Key: keys[i], Reason: "decided elsewhere"})
+		}
+		return d.made[c], nil
+	}
 	if c.Given != nil {
 		r := &store.Record{Cell: d.plan.Name(c)}
 		for _, name := range c.Outputs {

@@ -68,15 +68,20 @@ func (sh *depot) read(key string, outputs []string) (*Record, *Detail) {
 		return nil, nil
 	}
 	var d Detail
-	if json.Unmarshal(detail, &d) != nil || len(d.Warnings) != r.Warned {
+	if json.Unmarshal(detail, &d) != nil || len(d.Warnings) != r.Warned || !sh.holds(r) {
 		return nil, nil
 	}
+	return r, &d
+}
+
+// holds tells whether the objects of a record are there, of the right size.
+func (sh *depot) holds(r *Record) bool {
 	for _, f := range r.Files {
 		if st, err := os.Stat(sh.object(f.Digest)); err != nil || !st.Mode().IsRegular() || st.Size() != f.Size {
-			return nil, nil
+			return false
 		}
 	}
-	return r, &d
+	return true
 }
 
 // fetch brings a record and its objects into the store, where it is open for
@@ -87,7 +92,7 @@ func (s *Store) fetch(key string, outputs []string) *Record {
 	}
 	r, detail := s.shared.read(key, outputs)
 	if r != nil {
-		r = s.bring(r, *detail)
+		r = s.bring(s.shared, r, *detail)
 	}
 	if r == nil {
 		s.mu.Lock()
@@ -97,19 +102,20 @@ func (s *Store) fetch(key string, outputs []string) *Record {
 	return r
 }
 
-func (s *Store) bring(r *Record, detail Detail) *Record {
+// bring takes a record and its objects from a folder.
+func (s *Store) bring(from *depot, r *Record, detail Detail) *Record {
 	for _, f := range r.Files {
 		if s.sound(f) {
 			continue
 		}
 		if s.log == nil { // a look: nothing is brought, but a run would be told the same
-			if digest, err := s.Digest(s.shared.object(f.Digest)); err != nil || digest != f.Digest {
+			if digest, err := s.Digest(from.object(f.Digest)); err != nil || digest != f.Digest {
 				return nil
 			}
 			continue
 		}
 		aside := filepath.Join(s.dir, "objects", "."+f.Digest+"~")
-		digest, err := copyFile(s.shared.object(f.Digest), aside)
+		digest, err := copyFile(from.object(f.Digest), aside)
 		if err == nil && digest != f.Digest {
 			err = fmt.Errorf("object %s is damaged: its SHA-256 is %s", f.Digest, digest)
 		}
@@ -118,7 +124,7 @@ func (s *Store) bring(r *Record, detail Detail) *Record {
 		}
 		if err != nil {
 			os.Remove(aside)
-			s.shared.warn(err)
+			from.warn(err)
 			return nil
 		}
 	}
@@ -126,7 +132,7 @@ func (s *Store) bring(r *Record, detail Detail) *Record {
 		return r
 	}
 	if err := s.commit(detail, false, r); err != nil {
-		s.shared.warn(err)
+		from.warn(err)
 		return nil
 	}
 	return r

@@ -64,6 +64,7 @@ type Record struct {
 	Wall    time.Duration `json:"wall"`             // in nanoseconds
 	Warned  int           `json:"warned,omitempty"` // how many warnings its detail holds
 	Files   []File        `json:"files,omitempty"`
+	By      string        `json:"by,omitempty"` // the attempt on another computer that made it
 }
 
 // Detail is what a record keeps for people.

@@ -1,0 +1,161 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"barograph/pipeline/cell"
+)
+
+// A parcel is the records of one trial in a folder that computers share, in one file
+// below cells/ that is named by the key of the foreground cell; objects lie as in a
+// store. Whoever comes first has sent it, so that a trial is never of two attempts.
+
+// Send puts the records of a trial, the foreground's last, and their objects into a
+// folder. Where there is a parcel of the trial already, that one stands: Send returns its
+// records, and keeps these as the file aside if their outputs differ.
+func (s *Store) Send(dir string, records []*Record, aside string) (standing []*Record, err error) {
+	to := &depot{dir: dir}
+	var text strings.Builder
+	for _, r := range records {
+		for _, f := range r.Files {
+			if st, err := os.Stat(to.object(f.Digest)); err == nil && st.Size() == f.Size {
+				continue
+			}
+			digest, err := copyFile(s.Object(f.Digest), to.object(f.Digest))
+			if err == nil && digest != f.Digest {
+				err = fmt.Errorf("object %s was damaged while it was read", f.Digest)
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		d, err := s.Detail(r)
+		if err != nil {
+			return nil, err
+		}
+		text.WriteString(keyed(r.Key, r) + keyed(r.Key, d))
+	}
+	name := to.cell(records[len(records)-1].Key)
+	err = writeNew(name, text.String())
+	if !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	standing, _, err = to.parcel(name)
+	if err != nil { // it was damaged, and is worth nothing
+		return nil, errors.Join(os.Remove(name), writeNew(name, text.String()))
+	}
+	if !agree(records, standing) {
+		err = writeNew(aside, text.String())
+	}
+	return standing, err
+}
+
+// agree tells whether records of one trial say the same of its outputs.
+func agree(a, b []*Record) bool {
+	return slices.EqualFunc(a, b, func(x, y *Record) bool { return x.Key == y.Key && slices.Equal(x.Files, y.Files) })
+}
+
+// writeNew makes a file that appears with everything in it, where there is none.
+func writeNew(path, text string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".*~")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Chmod(0o444), f.Close()); err != nil {
+		return err
+	}
+	err = os.Link(f.Name(), path)
+	if err == nil || !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	// A network's file system may have done it, lost the answer and tried again.
+	mine, e1 := os.Stat(f.Name())
+	there, e2 := os.Stat(path)
+	if e1 == nil && e2 == nil && os.SameFile(mine, there) {
+		return nil
+	}
+	return err
+}
+
+// parcel reads the records of one file and their details.
+func (sh *depot) parcel(name string) (records []*Record, details []Detail, err error) {
+	f, info, err := cell.Open(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	if info.Size() > maxRecord {
+		return nil, nil, errRecord
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxRecord))
+	if err != nil {
+		return nil, nil, err
+	}
+	for text := string(b); text != ""; {
+		first, rest, _ := strings.Cut(text, "\n")
+		second, more, whole := strings.Cut(rest, "\n")
+		r, err := parseRecord(first)
+		of, detail, ok := unkeyed(second)
+		var d Detail
+		if err != nil || !whole || !ok || of != r.Key || json.Unmarshal(detail, &d) != nil || len(d.Warnings) != r.Warned || !sh.holds(r) {
+			return nil, nil, errRecord
+		}
+		records, details, text = append(records, r), append(details, d), more
+	}
+	if len(records) == 0 {
+		return nil, nil, errRecord
+	}
+	return records, details, nil
+}
+
+// Receive brings the records of a trial, by the key of its foreground cell, from a
+// folder into the store; nil where there is nothing whole. The file is opened anew:
+// what a network's file system knows of names may be old.
+func (s *Store) Receive(dir, key string, warn func(error)) []*Record {
+	from := &depot{dir, warn}
+	records, details, err := from.parcel(from.cell(key))
+	if err != nil || records[len(records)-1].Key != key {
+		return nil
+	}
+	for i, r := range records {
+		if s.bring(from, r, details[i]) == nil {
+			return nil
+		}
+	}
+	return records
+}
+
+// Reject moves the parcel of a trial away, whose result is not wanted any more.
+func Reject(dir, key, aside string) error {
+	from := &depot{dir: dir}
+	if err := os.MkdirAll(filepath.Dir(aside), 0o777); err != nil {
+		return err
+	}
+	err := os.Rename(from.cell(key), aside)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// Peek returns what a parcel that was kept aside, or one that stands, says of a trial.
+func Peek(dir, file string) ([]*Record, error) {
+	records, _, err := (&depot{dir: dir}).parcel(file)
+	return records, err
+}
+
+// Parcel is the file of a trial in a folder, by the key of its foreground cell.
+func Parcel(dir, key string) string { return (&depot{dir: dir}).cell(key) }
