@@ -6,7 +6,7 @@ packages ?= ./...
 fuzztime ?= 2m
 
 .DELETE_ON_ERROR:
-.PHONY: help reproduce figures claims test browser bench soak lint build cuda bundle test-cuda p100 test-p100 assets clean
+.PHONY: help reproduce figures claims test test-slurm browser bench soak lint build cuda bundle test-cuda p100 test-p100 assets clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ claims: $(program) ## judge every recorded claim again; fail if a verdict change
 test: lint assets test-cuda test-p100 ## check and test everything, with the race detector
 	go test -race -vet=off -timeout 30m $(packages)
 	go test -vet=off -run '^(TestSimulated|TestBuildMemory|TestDistribution|TestRecordedClaims)' ./stages/stats/... ./stages/judge ./stages/model ./stages/notebook/script ./stages/prediction/turns
+
+test-slurm: ## run studies on a real Slurm of two nodes, unpacked from Debian 12's packages
+	go vet -tags slurm ./pipeline/cli/acceptance/slurm
+	go test -tags slurm -count=1 -timeout 10m ./pipeline/cli/acceptance/slurm
 
 browser: assets ## look at the pages in headless Chromium, which must be installed
 	go vet -tags browser ./pipeline/cli/acceptance
