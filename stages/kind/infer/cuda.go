@@ -62,6 +62,9 @@ func (w *CUDA) check() error {
 // stream with nothing pending (`barograph link`, on an H100 and an H200).
 const smallPath = 24_576
 
+// handsOn are operators that the CUDA provider does by a copy.
+var handsOn = []string{"Identity", "Dropout", "Reshape", "Flatten", "Squeeze", "Unsqueeze"}
+
 // placed returns by which names inputs and results get past the copy engine.
 func (w *CUDA) placed() (inputs, results string) {
 	return strings.TrimPrefix(w.Inputs, "copied"), strings.TrimPrefix(w.Results, "copied")
@@ -94,6 +97,10 @@ func (w *With) checkPlaced(device string, c *model.Config) error {
 		if _, err := onnx.Resolve(out.Dims, w.Sizes(c)); out.Dims == nil || err != nil {
 			return cell.Hint(fmt.Errorf("results mapped of model %q: it does not tell the shape of output %q, and memory that is mapped has to be there before the call", c.Name, out.Name),
 				"name outputs: whose shapes it tells, or give their dimensions in dims:")
+		}
+		if op := info.Makers[out.Name]; slices.Contains(handsOn, op) {
+			return cell.Hint(fmt.Errorf("results mapped of model %q: output %q is made by %s, which computes nothing: the CUDA provider copies it, by the copy engine where one end is host memory", c.Name, out.Name, op),
+				"name other outputs:, or export the model without that last operator")
 		}
 	}
 	return nil

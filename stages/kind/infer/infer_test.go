@@ -711,6 +711,14 @@ func TestPlaced(t *testing.T) {
 // Only a GPU's inference with page-locked memory, and a model that tells its outputs'
 // shapes, can do without the copy engine.
 func TestCheckPlaced(t *testing.T) {
+	reshaped := onnx.New("test", "test", 8, 12)
+	reshaped.OpAs("y", "Reshape", []string{reshaped.Input("x", onnx.Float32, "2", "4"), reshaped.Shape(8)})
+	reshaped.Output("y", onnx.Float32, "8")
+	file := filepath.Join(t.TempDir(), "reshaped.onnx")
+	var b bytes.Buffer
+	if err := errors.Join(reshaped.Write(&b), os.WriteFile(file, b.Bytes(), 0o600)); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct{ device, with, want string }{
 		{"cuda", `{"model": "bert-tiny", "results": "mapped", "inputs": "split"}`, ""},
 		{"cuda", `{"model": "bert-tiny", "results": "copied", "inputs": "copied", "memory": "pageable"}`, ""},
@@ -719,6 +727,10 @@ func TestCheckPlaced(t *testing.T) {
 		{"cuda", `{"model": "bert-tiny", "inputs": "mapped", "memory": "pageable"}`, "reaches page-locked memory only"},
 		{"cuda", `{"model": "bert-tiny", "inputs": "sent"}`, `inputs "sent" is not one of copied, mapped, split`},
 		{"cuda", `{"model": "pipeline/cli/acceptance/testdata/tutorial/nowhere.onnx", "results": "mapped"}`, "nowhere.onnx"},
+		{"cuda", fmt.Sprintf(`{"model": %q, "results": "mapped"}`, file), `output "y" is made by Reshape`},
+		{"cuda", fmt.Sprintf(`{"model": %q, "results": "copied"}`, file), ""},
+		{"cuda", `{"model": "gpt2-decode", "sequence": 1, "dims": {"past": 127}, "outputs": ["logits"], "results": "mapped"}`, ""},
+		{"cuda", `{"model": "resnet50", "results": "mapped", "inputs": "mapped"}`, ""},
 	} {
 		with := Kind().With()
 		if err := json.Unmarshal([]byte(tt.with), with); err != nil {

@@ -108,7 +108,8 @@ func (b *BERT) half(n *Network, ids, mask, types string) string {
 		h = n.transposedProduct(scope+".output.dense", h, b.Intermediate, b.Hidden)
 		x = n.skipNorm(scope+".output.LayerNorm", h, x, scope+".output.dense.bias", b.Hidden, b.Epsilon)
 	}
-	return n.result("last_hidden_state", "Identity", []string{x})
+	n.OpAs("last_hidden_state", "Cast", []string{x}, onnx.Int("to", int64(onnx.Float32)))
+	return x
 }
 
 // embed sums the embeddings of tokens, positions and types, normalised:

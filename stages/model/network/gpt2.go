@@ -63,12 +63,10 @@ func (g *GPT2) Build(w Weights) *Network {
 		x, present = g.decoder(n, x, past, bias)
 	}
 
-	// The embeddings are the last layer's weights too. Gemm takes them as they
-	// lie, where a transposed copy would be as large as they are.
-	rows := n.Op("lm_head", "Reshape", []string{x, n.Shape(-1, g.Hidden)})
-	scores := n.Op("lm_head", "Gemm", []string{rows, tokens}, onnx.Int("transB", 1))
-	shape := n.Op("lm_head", "Concat", []string{n.Op("lm_head", "Shape", []string{ids}), n.Shape(g.Vocabulary)}, onnx.Int("axis", 0))
-	n.result("logits", "Reshape", []string{scores, shape})
+	// The embeddings are the last layer's weights too. This operator takes them as they
+	// lie, where a transposed copy would be as large as they are, and gives the output
+	// itself, where Gemm's would have to be given its shape by a copy.
+	n.result("logits", onnx.Microsoft+"FusedMatMul", []string{x, tokens}, onnx.Int("transB", 1))
 	n.Output("logits", onnx.Float32, "batch", "sequence", num(g.Vocabulary))
 	n.result("present", "Concat", present, onnx.Int("axis", 1))
 	n.Output("present", onnx.Float32, "batch", num(g.Layers), "2", num(g.Heads), total, num(g.Hidden/g.Heads))

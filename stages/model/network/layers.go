@@ -19,6 +19,18 @@ func (n *Network) projection(scope, x string, in, out int64) string {
 	return n.Op(scope, "Add", []string{y, n.parameter(scope+".bias", 0, out)})
 }
 
+// scores is linear of x, [batch, in], as the output logits. ONNX Runtime would make one
+// operator of the product and the sum, were they next to each other, and cuBLAS then
+// does not write an output that is host memory by a kernel alone; a sum does.
+func (n *Network) scores(scope, x string, in, out int64) {
+	n.Transposed[scope+".weight"] = true
+	row := n.Op(scope, "Unsqueeze", []string{x}, onnx.Ints("axes", 1))
+	y := n.Op(scope, "MatMul", []string{row, n.parameter(scope+".weight", 0, in, out)})
+	y = n.Op(scope, "Squeeze", []string{y}, onnx.Ints("axes", 1))
+	n.result("logits", "Add", []string{y, n.parameter(scope+".bias", 0, out)})
+	n.Output("logits", onnx.Float32, "batch", fmt.Sprint(out))
+}
+
 // norm is layer normalisation over the last axis (Ba et al. 2016), spelt out: the
 // operator came with operator set 17.
 func (n *Network) norm(scope, x string, size int64, epsilon float64) string {
@@ -118,8 +130,7 @@ func (n *Network) maxPool(name, x string, kernel, stride int64) string {
 func (n *Network) classify(name, x string, features, classes int64) {
 	x = n.Op(name, "GlobalAveragePool", []string{x})
 	x = n.Op(name, "Flatten", []string{x})
-	n.result("logits", "Identity", []string{n.linear(name, x, features, classes)})
-	n.Output("logits", onnx.Float32, "batch", fmt.Sprint(classes))
+	n.scores(name, x, features, classes)
 }
 
 // first returns the first fault there is.

@@ -47,8 +47,7 @@ func (v *ViT) Build(w Weights) *Network {
 		x = v.encoder(n, x)
 	}
 	class := n.Op("classifier", "Gather", []string{x, n.Index(0)}, onnx.Int("axis", 1))
-	n.result("logits", "Identity", []string{n.linear("classifier", class, v.Hidden, v.Classes)})
-	n.Output("logits", onnx.Float32, "batch", strconv.FormatInt(v.Classes, 10))
+	n.scores("classifier", class, v.Hidden, v.Classes)
 	return n
 }
 

@@ -160,6 +160,8 @@ type Info struct {
 	// Rows tells of inputs that choose rows of initialisers how many rows there
 	// are to choose from: of token numbers, the size of the vocabulary.
 	Rows map[string]int64 `json:"rows,omitempty"`
+	// Makers names the operator that makes each output, where it makes that first.
+	Makers map[string]string `json:"-"`
 }
 
 // add takes in an initialiser.
@@ -205,6 +207,7 @@ type uses struct {
 	biases map[string]bool     // of 32 bit integers, which are parameters all the same
 	tables map[string][]string // name of an index -> what it chooses rows of
 	from   map[string]alias    // what an operator hands on from its first input, by its output
+	makers map[string]string   // operators, by their first output
 }
 
 // An alias is a value with the elements of another, perhaps in another shape.
@@ -238,8 +241,9 @@ var biases = map[string]int{"DequantizeLinear": 0, "QLinearConv": 8, "QGemm": 6}
 func (u *uses) see(op string, inputs []string, output string, axis int64) {
 	if u.apart == nil {
 		u.apart, u.biases = map[string]bool{}, map[string]bool{}
-		u.tables, u.from = map[string][]string{}, map[string]alias{}
+		u.tables, u.from, u.makers = map[string][]string{}, map[string]alias{}, map[string]string{}
 	}
+	u.makers[output] = op
 	plain := strings.TrimPrefix(op, "com.microsoft.") // which has the same for more types
 	for _, i := range apart[plain] {
 		if i < len(inputs) {
@@ -294,6 +298,12 @@ func (i *Info) settle(u *uses) {
 		if len(t.Dims) > 0 {
 			rows[t.Name] = t.Dims[0]
 		}
+	}
+	for _, out := range i.Outputs {
+		if i.Makers == nil {
+			i.Makers = map[string]string{}
+		}
+		i.Makers[out.Name] = u.makers[out.Name]
 	}
 	inputs := map[string]bool{}
 	for _, in := range i.Inputs {

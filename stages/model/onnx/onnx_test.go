@@ -53,8 +53,9 @@ func TestRoundTrip(t *testing.T) {
 		Inputs:     []Value{{"x", Float32, []string{"batch", "4"}}},
 		Outputs:    []Value{{"y", Float32, []string{"batch", "3"}}},
 		Parameters: 12, InitialiserBytes: 48,
-		Ops:   map[string]int{"MatMul": 1, "Add": 2, "Reshape": 1, "Constant": 2},
-		Bytes: int64(len(b)),
+		Ops:    map[string]int{"MatMul": 1, "Add": 2, "Reshape": 1, "Constant": 2},
+		Makers: map[string]string{"y": "Reshape"},
+		Bytes:  int64(len(b)),
 	}
 	tensors := got.Initialisers
 	got.Initialisers = nil
