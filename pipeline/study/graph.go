@@ -18,12 +18,12 @@ func (l *loader) stageNames() []string {
 
 // graph checks what the stages say of one another.
 func (l *loader) graph() {
-	accompanied := map[string]bool{}
+	trials := map[string][]*Stage{} // by background stage, the stages that run beside it
 	for _, st := range l.study.Stages {
 		l.references(st, "needs", st.needs)
 		l.references(st, "during", st.during)
 		for _, w := range st.during {
-			accompanied[w.Text] = true
+			trials[w.Text] = append(trials[w.Text], st)
 			if w.At == nil {
 				continue
 			}
@@ -41,8 +41,12 @@ func (l *loader) graph() {
 		}
 	}
 	for _, st := range l.study.Stages {
-		if st.Background && !accompanied[st.Name] {
+		switch beside := trials[st.Name]; {
+		case !st.Background:
+		case beside == nil:
 			l.fail(st.at, "name it in the during: of the stage to run beside", "no stage runs during the background stage %q", st.Name)
+		default:
+			l.accompanied(st, beside)
 		}
 	}
 	l.sort()
@@ -80,6 +84,26 @@ func (l *loader) aligned(st, background *Stage, at *source.Node) {
 		}
 		if i := slices.IndexFunc(a.Values, func(v any) bool { return !has[fmt.Sprint(v)] }); i >= 0 {
 			l.fail(at, "give both stages the same values", "stage %q has %s=%v, which %q has not", st.Name, b.Name, a.Values[i], background.Name)
+		}
+	}
+}
+
+// accompanied checks that some stage runs beside each value of a background stage, which
+// would be left out in silence otherwise.
+func (l *loader) accompanied(background *Stage, beside []*Stage) {
+	for _, b := range background.Matrix {
+		runs := map[string]bool{}
+		for _, st := range beside {
+			a := st.axis(b.Name)
+			if a == nil {
+				return // aligned has said so
+			}
+			for _, v := range a.Values {
+				runs[fmt.Sprint(v)] = true
+			}
+		}
+		if i := slices.IndexFunc(b.Values, func(v any) bool { return !runs[fmt.Sprint(v)] }); i >= 0 {
+			l.fail(background.at, "give both stages the same values", "background stage %q has %s=%v, and no stage that runs during it has", background.Name, b.Name, b.Values[i])
 		}
 	}
 }
