@@ -324,7 +324,7 @@ func (d *Decider) reason(c *Cell, parts []store.Part) string {
 		return fmt.Sprintf("has no result that can be read (%d of all are damaged, or another version kept them)", n)
 	}
 	if last == nil {
-		return "never ran"
+		return "has no result yet"
 	}
 	if last.Key == keyOf(parts) {
 		return "its stored result is missing or damaged"

@@ -217,13 +217,13 @@ stages:
 		}
 	}
 	d := decide()
-	is(d["a"], plan.Runs, "never ran")
+	is(d["a"], plan.Runs, "has no result yet")
 	is(d["b"], plan.Waits, "needs a, which runs")
 	commit(d["a"], "a")
 	commit(d["c"], "c")
 	d = decide()
 	is(d["a"], plan.Stands, "")
-	is(d["b"], plan.Runs, "never ran")
+	is(d["b"], plan.Runs, "has no result yet")
 	commit(d["b"], "b")
 	d = decide("word=two")
 	is(d["a"], plan.Runs, "run changed: echo one -> echo two")

@@ -77,7 +77,7 @@ func (f Forecast) String() string {
 	}
 	text += fmt.Sprintf("about %s, and %v of disk, as the last time", about(all), unit.Size(f.disk))
 	if f.unknown > 0 {
-		text += fmt.Sprintf("; and %d cells of stages that never ran", f.unknown)
+		text += fmt.Sprintf("; and %d cells of stages that have no time yet", f.unknown)
 	}
 	return text
 }
