@@ -297,7 +297,7 @@ func outputs(s *cell.Spec, dir string) error {
 
 // missing says that a notebook has not written an output, and how it would.
 func missing(name string) error {
-	hint := "call nb.Text(%[1]q, ...), or take it from the stage's outputs:"
+	by, hint := "the study", "call nb.Text(%[1]q, ...), or take it from the stage's outputs:"
 	switch filepath.Ext(name) {
 	case ".svg", ".pdf", ".png":
 		hint = "call nb.Save(figure, %[1]q), or take it from the stage's outputs:"
@@ -305,9 +305,9 @@ func missing(name string) error {
 		hint = "call nb.Table(%[1]q, ...), or nb.Save for the numbers behind a figure"
 	}
 	if name == "summary.csv" {
-		hint = "a stage of kind analyse leaves a table: call nb.Table(%[1]q, ...); one that only draws is of kind plot"
+		by, hint = "kind analyse", "a stage of kind analyse leaves a table: call nb.Table(%[1]q, ...); one that only draws is of kind plot"
 	}
-	return cell.Hint(fmt.Errorf("the notebook ended without writing %q, which the study declares", name), hint, name)
+	return cell.Hint(fmt.Errorf("the notebook ended without writing %q, which %s declares", name, by), hint, name)
 }
 
 // FilesBelow returns the names of the files below a folder, sorted.
