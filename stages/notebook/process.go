@@ -14,6 +14,8 @@ import (
 
 	"barograph/notebooks/nb"
 	"barograph/pipeline/cell"
+	"barograph/stages/figure"
+	"barograph/stages/notebook/script"
 	"barograph/stages/notebook/symbols"
 
 	"github.com/spf13/cobra"
@@ -129,6 +131,23 @@ func Children() []*cobra.Command { return []*cobra.Command{cellCommand(), confin
 // ByHand names the stage, the kind and the cell of a notebook that runs in no study.
 const ByHand = "notebook"
 
+// ahead is for how long a process waits until it takes itself to be one that was
+// started before there was a notebook for it.
+const ahead = 100 * time.Millisecond
+
+// warm readies what a notebook takes a while for at first: how it is lowered, and
+// the fonts of its figure. What fails here fails where it is needed.
+func warm() {
+	_ = script.Warm()
+	f, err := figure.ECDF(figure.ECDFSpec{Title: "warm", Series: []figure.Series{{Label: "warm", Latencies: []int64{1, 2}}}})
+	if err != nil {
+		return
+	}
+	for _, format := range []string{"pdf", "png"} {
+		_ = f.Write(io.Discard, format)
+	}
+}
+
 // cellCommand is the child's side.
 func cellCommand() *cobra.Command {
 	return &cobra.Command{
@@ -137,7 +156,12 @@ func cellCommand() *cobra.Command {
 		Args:   cobra.NoArgs,
 		Run: func(*cobra.Command, []string) {
 			go symbols.Types() // while the specification is on its way
-			if cell.Serve(cell.NewKinds(&cell.Kind{Name: ByHand, With: NewWith, Run: interpret}), os.Stdin, os.Stdout) != nil {
+			idle := time.AfterFunc(ahead, warm)
+			kind := &cell.Kind{Name: ByHand, With: NewWith, Run: func(ctx context.Context, c *cell.Cell) error {
+				idle.Stop()
+				return interpret(ctx, c)
+			}}
+			if cell.Serve(cell.NewKinds(kind), os.Stdin, os.Stdout) != nil {
 				os.Exit(1) // the error was told as an event, and is not to be printed twice
 			}
 		},
