@@ -4,6 +4,7 @@ package stages
 
 import (
 	"barograph/pipeline/cell"
+	traces "barograph/stages/arrival/trace/command"
 	"barograph/stages/device/gpu"
 	"barograph/stages/device/nvml"
 	judging "barograph/stages/judge/command"
@@ -43,7 +44,7 @@ func Kinds() cell.Kinds {
 
 // Commands returns the commands that are about stages and not about studies.
 func Commands() []*cobra.Command {
-	return []*cobra.Command{models.Command(), job.Command(display.Commands()...), judging.Command(), judging.Claims(turns.Judgings()), prediction.Command(), scaffold.Command(), link.Command()}
+	return []*cobra.Command{models.Command(), job.Command(display.Commands()...), judging.Command(), judging.Claims(turns.Judgings()), prediction.Command(), scaffold.Command(), link.Command(), traces.Command()}
 }
 
 // GPUs returns the GPUs of this computer and what serves them.

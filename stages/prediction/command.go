@@ -100,7 +100,7 @@ copy engines is not known, the prediction spans --turn.`,
 	f.StringVar(&a.condition.Arrivals, "arrivals", "closed", "when calls are due: closed, constant, poisson, bursts, trace")
 	f.DurationVar(&a.interval, "interval", 0, "mean time from one arrival to the next")
 	f.IntVar(&a.burst, "burst", 0, "arrivals bursts: calls that are due at once")
-	f.StringVar(&a.trace, "trace", "", "arrivals trace: `FILE` with when each call is due, in nanoseconds")
+	f.StringVar(&a.trace, "trace", "", "arrivals trace: `FILE` or name of a trace with when each call is due")
 	f.StringVar(&a.turn, "turn", "", "`range` of the copy engines' turn where it was not measured, as in 500us..4ms")
 	f.DurationVar(&a.compute, "compute", 0, "what a call takes without load, where nobody measured it")
 	f.StringVar(&a.learned, "learned", "", "`machine` whose recordings teach how far predictions err (default: the link card's)")
@@ -153,7 +153,7 @@ func (a *request) predict(c *cobra.Command, root, name string) (*report, error) 
 		return nil, err
 	}
 	arrivals := arrival.Pattern{Arrivals: a.condition.Arrivals, Interval: unit.Duration(a.interval), Burst: a.burst, Trace: a.trace}
-	if a.condition.Due, err = arrivals.Schedule(root, warm+calls, 1); err != nil {
+	if a.condition.Due, _, err = arrivals.Schedule(root, warm+calls, 1); err != nil {
 		return nil, cell.Usage(err)
 	}
 	x, err := taught(root, m.Name, a.learned)

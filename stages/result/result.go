@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"barograph/pipeline/record"
+	"barograph/stages/arrival"
 	"barograph/stages/device"
 )
 
@@ -109,14 +110,11 @@ type Infer struct {
 	Options    map[string]string `json:"options,omitempty"`
 	Warmup     int               `json:"warmup"`
 	Calls      int               `json:"calls"`
-	Arrivals   string            `json:"arrivals"` // closed, constant, poisson, bursts or trace
-	// How arrivals that do not wait for one another were made; the times themselves
-	// stand in CallsFile.
-	Interval    int64    `json:"interval_ns,omitempty"`
-	Burst       int      `json:"burst,omitempty"`
-	Trace       string   `json:"trace,omitempty"`
-	ArrivalSeed uint64   `json:"arrival_seed,omitempty"` // of poisson
-	Window      [2]int64 `json:"window_ns"`
+	Arrivals   string            `json:"arrivals"` // closed, constant, poisson, ...
+	// Schedule is how arrivals that do not wait for one another were made; the times
+	// themselves stand in CallsFile.
+	Schedule *arrival.Made `json:"schedule,omitempty"`
+	Window   [2]int64      `json:"window_ns"`
 	// Jitter holds quantiles, in nanoseconds, of the harness timing an empty call.
 	Jitter map[string]int64 `json:"jitter_ns"`
 	GCs    uint32           `json:"gcs_in_window"`

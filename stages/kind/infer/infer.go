@@ -23,7 +23,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -95,7 +94,7 @@ func check(root, device string, with any) error {
 	if device == "sim" && w.Arrivals != "closed" {
 		return cell.Hint(fmt.Errorf("arrivals %s on device sim: the simulated inference is a closed loop", w.Arrivals), "measure on another device, or set arrivals: closed")
 	}
-	if _, err := w.Schedule(root, w.Calls, 0); err != nil {
+	if _, _, err := w.Schedule(root, w.Calls, 0); err != nil {
 		return err
 	}
 	c, err := w.Load(root)
@@ -146,11 +145,11 @@ func identify(root string, with any) (map[string]string, error) {
 		"inputs":      string(inputs),
 		"onnxruntime": version + " sha256:" + sha,
 	}
-	if trace := with.(*With).Trace; trace != "" {
-		sum, err := asset.Digest(filepath.Join(root, trace))
-		if err != nil {
-			return nil, fmt.Errorf("arrivals trace: %w", err)
-		}
+	sum, err := with.(*With).Digest(root)
+	if err != nil {
+		return nil, fmt.Errorf("arrivals %s: %w", with.(*With).Arrivals, err)
+	}
+	if sum != "" {
 		by["trace"] = "sha256:" + sum
 	}
 	return by, nil
@@ -370,13 +369,9 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 	if h.look != nil {
 		h.About.GPU = &result.GPU{Before: h.look()}
 	}
-	h.due, err = w.Schedule(c.Root, w.Calls, c.Seed)
+	h.due, h.About.Schedule, err = w.Schedule(c.Root, w.Calls, c.Seed)
 	if err != nil {
 		return nil, about, err
-	}
-	h.About.Interval, h.About.Burst, h.About.Trace = int64(w.Interval), w.Burst, w.Trace
-	if w.Arrivals == "poisson" {
-		h.About.ArrivalSeed = c.Seed
 	}
 	h.About.Resident[0] = resident()
 	if samples, err = h.Time(within, w.Calls, func(done int) {

@@ -27,7 +27,7 @@ func TestArrivalsOnSim(t *testing.T) {
 func TestOpenLoopShowsStall(t *testing.T) {
 	const stall, every = 100 * time.Millisecond, 10 * time.Millisecond
 	w := arrival.Pattern{Arrivals: "constant", Interval: unit.Duration(every)}
-	due, err := w.Schedule("", 30, 1)
+	due, _, err := w.Schedule("", 30, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
