@@ -117,8 +117,10 @@ type Lane interface {
 	// copies carries it out before it returns.
 	Submit(Direction) error
 	// Wait blocks until a copy in flight is done, and returns it. Copies of one
-	// direction finish in the order of their submission.
-	Wait() (Copy, error)
+	// direction finish in the order of their submission. Before the copy's times are
+	// read, done is called with its direction, unless it is nil: by then the copy is
+	// no longer in flight, and the link idles until another is submitted.
+	Wait(done func(Direction) error) (Copy, error)
 	// Close releases the lane; nothing is in flight.
 	Close() error
 }

@@ -167,10 +167,30 @@ func Sleep(at int64, halt *atomic.Bool) bool {
 	return false
 }
 
+// EnterNow is [Guard.Enter] for whoever would rather not wait: false too where the
+// policy may hold a copy back for a time.
+func (g *Guard) EnterNow(bytes int64) (Pass, bool) {
+	if g.policy.Rate != nil || g.policy.On > 0 || g.policy.Loop() {
+		return Pass{}, false
+	}
+	p, _, ok := g.Try(0, bytes)
+	return p, ok
+}
+
 // Leave tells that a copy is done, which stood in its stream, with nothing before it,
 // from a time to another.
 func (g *Guard) Leave(p Pass, since, end int64) {
-	g.drop(p)
+	g.Done(p)
+	g.Saw(since, end)
+}
+
+// Done tells that a copy is done, so that another may go; what is known of its times is
+// told by [Guard.Saw].
+func (g *Guard) Done(p Pass) { g.drop(p) }
+
+// Saw tells from when to when a copy that is done stood in its stream with nothing
+// before it.
+func (g *Guard) Saw(since, end int64) {
 	wait := end - since
 	if g.bound > 0 && wait > int64(g.bound) {
 		g.violations.Add(1)

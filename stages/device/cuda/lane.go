@@ -52,8 +52,8 @@ type lane struct {
 }
 
 // A way is one direction of a lane: a stream or two, and a ring of copies in flight.
-// The ring has one slot more than copies, so that the one that finished last
-// keeps its event.
+// The ring has two slots more than copies: one that is done is read after the next
+// was submitted, and until then the one before it keeps its event.
 type way struct {
 	direction device.Direction
 	bytes     int64
@@ -102,7 +102,7 @@ func (g *gpu) Lane(l device.Load, thread int) (_ device.Lane, err error) {
 		}
 	}()
 	for _, d := range l.Directions {
-		w := &way{direction: d, bytes: l.Block, lean: l.Lean, streams: make([]cu.Stream, 1+min(1, l.Ahead)), ring: make([]slot, l.Outstanding+1)}
+		w := &way{direction: d, bytes: l.Block, lean: l.Lean, streams: make([]cu.Stream, 1+min(1, l.Ahead)), ring: make([]slot, l.Outstanding+2)}
 		x.ways = append(x.ways, w)
 		if err := w.open(g, l.Pageable); err != nil {
 			return nil, fmt.Errorf("stressor thread %d: %w", thread, err)
@@ -208,7 +208,7 @@ func (x *lane) Submit(d device.Direction) error {
 }
 
 // Wait returns the copy that is done first.
-func (x *lane) Wait() (device.Copy, error) {
+func (x *lane) Wait(done func(device.Direction) error) (device.Copy, error) {
 	var flying [2]*way
 	n := 0
 	for _, w := range x.ways {
@@ -223,12 +223,18 @@ func (x *lane) Wait() (device.Copy, error) {
 	if err := result(C.first_of(&x.heads[0], C.int(n), &x.which), "wait for a copy"); err != nil {
 		return device.Copy{}, err
 	}
-	return flying[x.which].finish(x)
+	w, now := flying[x.which], cell.Now()
+	if done != nil {
+		if err := done(w.direction); err != nil {
+			return device.Copy{}, err
+		}
+	}
+	return w.finish(x, now)
 }
 
-// finish takes the oldest copy off the ring, and reads its times.
-func (w *way) finish(x *lane) (device.Copy, error) {
-	now := cell.Now()
+// finish takes the oldest copy off the ring, of whose end the host learnt at a time,
+// and reads its times.
+func (w *way) finish(x *lane, learnt int64) (device.Copy, error) {
 	s, before := &w.ring[w.head], &w.ring[(w.head+len(w.ring)-1)%len(w.ring)]
 	first := &s.start
 	if w.lean { // of which there is no event
@@ -237,7 +243,7 @@ func (w *way) finish(x *lane) (device.Copy, error) {
 	if err := result(C.elapsed(handle(&before.end), handle(first), handle(&s.end), &x.ms[0]), "time a copy"); err != nil {
 		return device.Copy{}, err
 	}
-	end := w.clock.tell(float64(x.ms[1])*1e6, now)
+	end := w.clock.tell(float64(x.ms[1])*1e6, learnt)
 	// No earlier than it can have been, nor out of order.
 	start := max(end-int64(float64(x.ms[0])*1e6), s.submitted, w.last.Start)
 	if w.lean {

@@ -102,12 +102,15 @@ func (l *lane) Submit(d device.Direction) error {
 	return nil
 }
 
-func (l *lane) Wait() (device.Copy, error) {
+func (l *lane) Wait(done func(device.Direction) error) (device.Copy, error) {
 	if len(l.done) == 0 {
 		return device.Copy{}, fmt.Errorf("wait for a copy on the host: none was submitted")
 	}
 	c := l.done[0]
 	l.done = l.done[:copy(l.done, l.done[1:])]
+	if done != nil {
+		return c, done(c.Direction)
+	}
 	return c, nil
 }
 

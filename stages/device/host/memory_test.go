@@ -28,7 +28,7 @@ func TestLaneCopiesEveryBlock(t *testing.T) {
 	for i := range ln.from {
 		ln.from[i] = byte(i*7 + i>>8)
 	}
-	if _, err := ln.Wait(); err == nil {
+	if _, err := ln.Wait(nil); err == nil {
 		t.Error("waited for a copy that nobody submitted")
 	}
 	for i := range 4 {
@@ -40,7 +40,7 @@ func TestLaneCopiesEveryBlock(t *testing.T) {
 		if i < 3 && string(ln.to[(i+1)*block:]) == string(ln.from[(i+1)*block:]) {
 			t.Errorf("after copy %d the blocks after it are there already", i)
 		}
-		c, err := ln.Wait()
+		c, err := ln.Wait(nil)
 		if err != nil || c.Start < before || c.End() > cell.Now() || c.Duration <= 0 || c.Bytes != block || c.Direction != d {
 			t.Errorf("copy %d: %+v, %v", i, c, err)
 		}
@@ -63,7 +63,7 @@ func TestLaneAllocatesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if n := testing.AllocsPerRun(100, func() { _ = l.Submit(device.H2D); _, _ = l.Wait() }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { _ = l.Submit(device.H2D); _, _ = l.Wait(nil) }); n != 0 {
 		t.Errorf("%g allocations a copy", n)
 	}
 }

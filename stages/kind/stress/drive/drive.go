@@ -171,7 +171,18 @@ func (d *Drive) thread(dev device.Device, i, cpu int, opened func(), begin <-cha
 	defer func() { err = errors.Join(err, lane.Close()) }()
 	<-begin
 	n := len(d.Load.Directions)
-	return d.copy(lane, d.Tapes[i*n:(i+1)*n], &d.frontiers[i])
+	return d.haul(lane, d.Tapes[i*n:(i+1)*n], &d.frontiers[i]).copy()
+}
+
+// A haul is the copies of one stressor thread.
+type haul struct {
+	*Drive
+	lane     device.Lane
+	lots     []lot                        // of each direction
+	by       [device.NumDirections]*lot   // the same
+	flying   int                          // copies in flight
+	frontier *atomic.Int64                // the thread's
+	next     func(device.Direction) error // early
 }
 
 // A lot is the copies of one direction in a lane.
@@ -180,117 +191,152 @@ type lot struct {
 	direction device.Direction
 	made      int   // submitted
 	flying    int   // of those, not done
-	latest    int64 // start of the one that finished last
+	latest    int64 // start of the one that was recorded last
 	flights   []flight
 }
 
-// A flight is a copy in flight.
+// A flight is a copy in flight, or done and still to be recorded.
 type flight struct {
 	pass      guard.Pass
 	submitted int64
 	alone     bool // when it was submitted, in its stream
 }
 
-// copy keeps copies in flight until the drive halts, and records each. Nothing
-// in it allocates, but a guard's list of what is in flight at first.
-func (d *Drive) copy(lane device.Lane, tapes []*tape.Tape, frontier *atomic.Int64) error {
-	var two [2]lot
-	lots := two[:len(tapes)]
-	now := cell.Now()
-	frontier.Store(now)
-	var by [device.NumDirections]*lot
+func (d *Drive) haul(lane device.Lane, tapes []*tape.Tape, frontier *atomic.Int64) *haul {
+	h := &haul{Drive: d, lane: lane, lots: make([]lot, len(tapes)), frontier: frontier}
 	for i, dir := range d.Load.Directions {
-		lots[i] = lot{Tape: tapes[i], direction: dir, latest: now}
+		h.lots[i] = lot{Tape: tapes[i], direction: dir}
 		if d.guard != nil {
-			lots[i].flights = make([]flight, 0, d.Load.Outstanding)
+			h.lots[i].flights = make([]flight, 0, d.Load.Outstanding+1)
 		}
-		by[dir] = &lots[i]
+		h.by[dir] = &h.lots[i]
 	}
-	flying := 0
-	for range d.Load.Outstanding {
-		for i := range lots {
-			if err := d.submit(lane, &lots[i], &flying, frontier); err != nil {
+	h.next = h.early
+	return h
+}
+
+// copy keeps copies in flight until the drive halts, and records each. Nothing
+// in it allocates.
+func (h *haul) copy() error {
+	now := cell.Now()
+	h.frontier.Store(now)
+	for i := range h.lots {
+		h.lots[i].latest, h.lots[i].made = now, 0
+	}
+	for range h.Load.Outstanding {
+		for i := range h.lots {
+			if err := h.submit(&h.lots[i]); err != nil {
 				return err
 			}
 		}
 	}
-	for flying > 0 {
-		c, err := lane.Wait()
+	for h.flying > 0 {
+		c, err := h.lane.Wait(h.next)
 		if err != nil {
 			return err
 		}
-		l := by[c.Direction]
-		flying--
-		l.flying--
-		d.leave(l, c)
-		if err := l.Add(c, d.spare); err != nil {
-			return tape.Full(d.limit)
+		l := h.by[c.Direction]
+		h.saw(l, c)
+		if err := l.Add(c, h.spare); err != nil {
+			return tape.Full(h.limit)
 		}
 		// A direction's copies finish in order, so those still in flight were
 		// not submitted before this one started.
 		l.latest = c.Start
 		at := int64(idle)
-		for i := range lots {
-			at = min(at, lots[i].latest)
+		for i := range h.lots {
+			at = min(at, h.lots[i].latest)
 		}
-		frontier.Store(at)
-		for i := range lots { // whichever the guard held back
-			for lots[i].flying < d.Load.Outstanding {
-				before := flying
-				if err := d.submit(lane, &lots[i], &flying, frontier); err != nil {
+		h.frontier.Store(at)
+		for i := range h.lots { // whichever the guard held back
+			for h.lots[i].flying < h.Load.Outstanding {
+				before := h.flying
+				if err := h.submit(&h.lots[i]); err != nil {
 					return err
 				}
-				if flying == before {
+				if h.flying == before {
 					break
 				}
 			}
 		}
 	}
-	frontier.Store(idle)
+	h.frontier.Store(idle)
 	return nil
 }
 
-// leave tells the guard of a copy that is done.
-func (d *Drive) leave(l *lot, c device.Copy) {
-	if d.guard == nil {
-		return
+// early takes note of a copy that is done, and puts the next in flight before its times
+// are read, if nothing has to be waited for: the sooner it is there, the less the link
+// idles.
+func (h *haul) early(dir device.Direction) error {
+	l := h.by[dir]
+	h.flying--
+	l.flying--
+	if h.guard != nil {
+		h.guard.Done(l.flights[0].pass)
 	}
-	f := l.flights[0]
-	l.flights = l.flights[:copy(l.flights, l.flights[1:])]
-	since := f.submitted
-	if f.alone || d.Load.Ahead > 0 { // its stream reached it at once, or once the one before was done
-		since = c.Start
-	}
-	d.guard.Leave(f.pass, since, c.End())
-}
-
-// submit puts the next copy of a lot in flight, unless the load has made its calls,
-// halts, or is held back by its guard.
-func (d *Drive) submit(lane device.Lane, l *lot, flying *int, frontier *atomic.Int64) error {
-	if d.halt.Load() || d.Load.Calls > 0 && l.made == d.Load.Calls {
+	if h.rate > 0 || h.over(l) {
 		return nil
 	}
-	waits := d.rate > 0 || d.guard != nil
-	if waits && *flying == 0 { // no copy is still to be recorded
-		frontier.Store(idle)
-	}
-	if d.rate > 0 && !d.wait() {
-		return nil
-	}
-	if d.guard != nil {
-		pass, ok := d.guard.Enter(d.Load.Block, *flying == 0, &d.halt)
+	if h.guard != nil {
+		pass, ok := h.guard.EnterNow(h.Load.Block)
 		if !ok {
 			return nil
 		}
 		l.flights = append(l.flights, flight{pass, cell.Now(), l.flying == 0})
 	}
-	if waits && *flying == 0 {
-		frontier.Store(cell.Now())
+	return h.launch(l)
+}
+
+// over tells whether a lot has no more copies to make.
+func (h *haul) over(l *lot) bool {
+	return h.halt.Load() || h.Load.Calls > 0 && l.made == h.Load.Calls
+}
+
+// saw tells the guard of the times of a copy that is done.
+func (h *haul) saw(l *lot, c device.Copy) {
+	if h.guard == nil {
+		return
 	}
+	f := l.flights[0]
+	l.flights = l.flights[:copy(l.flights, l.flights[1:])]
+	since := f.submitted
+	if f.alone || h.Load.Ahead > 0 { // its stream reached it at once, or once the one before was done
+		since = c.Start
+	}
+	h.guard.Saw(since, c.End())
+}
+
+// submit puts the next copy of a lot in flight, unless the load has made its calls,
+// halts, or is held back by its guard.
+func (h *haul) submit(l *lot) error {
+	if h.over(l) {
+		return nil
+	}
+	waits := h.rate > 0 || h.guard != nil
+	if waits && h.flying == 0 { // no copy is still to be recorded
+		h.frontier.Store(idle)
+	}
+	if h.rate > 0 && !h.wait() {
+		return nil
+	}
+	if h.guard != nil {
+		pass, ok := h.guard.Enter(h.Load.Block, h.flying == 0, &h.halt)
+		if !ok {
+			return nil
+		}
+		l.flights = append(l.flights, flight{pass, cell.Now(), l.flying == 0})
+	}
+	if waits && h.flying == 0 {
+		h.frontier.Store(cell.Now())
+	}
+	return h.launch(l)
+}
+
+func (h *haul) launch(l *lot) error {
 	l.made++
 	l.flying++
-	*flying++
-	return lane.Submit(l.direction)
+	h.flying++
+	return h.lane.Submit(l.direction)
 }
 
 // wait sleeps until the bucket lets the next copy go; false means that the drive

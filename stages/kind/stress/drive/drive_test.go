@@ -20,6 +20,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/stages/device"
 	"barograph/stages/device/host"
+	"barograph/stages/guard"
 	"barograph/stages/kind/stress/tape"
 )
 
@@ -201,6 +202,7 @@ type wire struct {
 	breaks int // a lane fails at this copy
 	fails  error
 	peak   *atomic.Int64 // most copies in flight in a direction
+	idled  *atomic.Int64 // copies after which nothing was in flight before their times were known
 	gate   chan struct{} // opens lanes once it is closed, if there is one
 }
 
@@ -242,7 +244,7 @@ func (l *wireLane) Submit(d device.Direction) error {
 	return nil
 }
 
-func (l *wireLane) Wait() (device.Copy, error) {
+func (l *wireLane) Wait(done func(device.Direction) error) (device.Copy, error) {
 	d := device.H2D
 	if len(l.flying[0]) == 0 || len(l.flying[1]) > 0 && l.flying[1][0] < l.flying[0][0] {
 		d = device.D2H
@@ -253,7 +255,12 @@ func (l *wireLane) Wait() (device.Copy, error) {
 	end := l.flying[d][0]
 	l.flying[d] = l.flying[d][1:]
 	time.Sleep(time.Duration(end - cell.Now()))
-	return device.Copy{Start: end - int64(l.each), Duration: int64(l.each), Bytes: l.block, Direction: d}, nil
+	c := device.Copy{Start: end - int64(l.each), Duration: int64(l.each), Bytes: l.block, Direction: d}
+	err := done(d)
+	if l.idled != nil && len(l.flying[d]) == 0 {
+		l.idled.Add(1)
+	}
+	return c, err
 }
 
 func (l *wireLane) Close() error {
@@ -418,6 +425,49 @@ func TestCancelBeforeLanesAreOpen(t *testing.T) {
 	})
 }
 
+// The next copy is in flight before the times of the one before are read, unless the
+// load's pace or its policy may hold it back.
+func TestNextCopyGoesFirst(t *testing.T) {
+	const calls = 10
+	for _, tt := range []struct {
+		policy string
+		rate   float64
+		idled  int64
+	}{
+		{"none", 0, 1}, // after the last
+		{"window/64KiB", 0, 1},
+		{"window/64KiB/credit:1", 0, 1},
+		{"rate/100GB", 0, calls},
+		{"none", 1e12, calls},
+	} {
+		policy, err := guard.Parse(tt.policy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var g *guard.Guard
+		load := device.Load{Threads: 1, Block: 64 << 10, Outstanding: 1, Directions: []device.Direction{device.H2D}, Calls: calls}
+		if !policy.None() {
+			if g, err = guard.New(policy, guard.Shape{Streams: 1, Chunk: load.Block, InFlight: 1}, guard.Link{Capacity: 1e9}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var idled atomic.Int64
+		d, err := Start(t.Context(), wire{each: time.Millisecond, idled: &idled}, load, g, tt.rate, 1<<20, cpu(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Finished(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := d.Stop(); err != nil || idled.Load() != tt.idled || d.Tapes[0].Len() != calls {
+			t.Errorf("%s at %g: %v; after %d of %d copies the link idled, want %d", tt.policy, tt.rate, err, idled.Load(), d.Tapes[0].Len(), tt.idled)
+		}
+		if saw := g.Report().Copies; g != nil && saw != calls {
+			t.Errorf("%s: the guard saw %d copies", tt.policy, saw)
+		}
+	}
+}
+
 // The loop that copies allocates nothing, so it calls for no collection.
 func TestCopyAllocatesNothing(t *testing.T) {
 	dev, err := host.Open()
@@ -431,7 +481,8 @@ func TestCopyAllocatesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := &Drive{Load: load, limit: 1 << 20, Tapes: tape.New(load, 1<<20), frontiers: make([]atomic.Int64, 1)}
-	if n := testing.AllocsPerRun(runs, func() { err = errors.Join(err, d.copy(lane, d.Tapes, &d.frontiers[0])) }); n != 0 {
+	h := d.haul(lane, d.Tapes, &d.frontiers[0])
+	if n := testing.AllocsPerRun(runs, func() { err = errors.Join(err, h.copy()) }); n != 0 {
 		t.Errorf("%d copies allocated %v times", calls, n)
 	}
 	if err := errors.Join(err, lane.Close()); err != nil || d.Tapes[0].Len() != (runs+1)*calls {
