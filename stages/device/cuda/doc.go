@@ -69,6 +69,8 @@ type GPU interface {
 	// address with a function that copies them there in pieces of a size, each once the
 	// one before is there: so that none of them finds anything pending.
 	Split(host unsafe.Pointer, bytes, piece int64) (address uintptr, send func() error, err error)
+	// Carrier returns what carries tensors past the copy engine.
+	Carrier() (Carrier, error)
 	// Memory returns the bytes of device memory that are free, and all of them.
 	Memory() (free, total int64, err error)
 	// Occupy takes device memory for as long as the process lives.
@@ -76,6 +78,19 @@ type GPU interface {
 	// Transfer returns a function that copies bytes from page-locked host
 	// memory to the device, and returns when they are there.
 	Transfer(bytes int64) (func() error, error)
+}
+
+// A Carrier has a kernel of its own carry bytes between page-locked memory and the
+// device's, which it makes room in.
+type Carrier interface {
+	// In returns the device's address of what Send brings there from page-locked
+	// memory.
+	In(host unsafe.Pointer, bytes int64) (address uintptr, err error)
+	// Out returns that of what Fetch brings to page-locked memory.
+	Out(host unsafe.Pointer, bytes int64) (address uintptr, err error)
+	// Send and Fetch return once all is there.
+	Send() error
+	Fetch() error
 }
 
 // About is what a driver says of itself.

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"barograph/stages/device"
 )
@@ -110,6 +111,42 @@ func TestLane(t *testing.T) {
 	}
 	if err := g.Fit(device.Load{Threads: 1 << 20, Block: 1 << 30, Directions: []device.Direction{device.H2D}}); err == nil {
 		t.Error("a petabyte fits")
+	}
+}
+
+// What a kernel carries is the same at both ends, of any length.
+func TestCarrier(t *testing.T) {
+	g, err := Open("cuda")
+	if err != nil {
+		t.Skip(err) // TestLane looks at why
+	}
+	for _, bytes := range []int64{1, 15, 16, 4000, 4100, 3<<20 + 7} {
+		c, err := g.Carrier()
+		if err != nil {
+			t.Fatal(err)
+		}
+		there, err := g.Pinned(bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := g.Pinned(bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range there {
+			there[i], back[i] = byte(i*7+i>>8), 0
+		}
+		x := c.(*carrier)
+		if _, err := x.In(unsafe.Pointer(&there[0]), bytes); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := x.Out(unsafe.Pointer(&back[0]), bytes); err != nil {
+			t.Fatal(err)
+		}
+		x.out[0].from = x.ins[0].to // what was sent is fetched
+		if err := errors.Join(c.Send(), c.Fetch()); err != nil || string(back) != string(there) {
+			t.Errorf("%d bytes came back as others: %v", bytes, err)
+		}
 	}
 }
 

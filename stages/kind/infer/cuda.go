@@ -32,8 +32,8 @@ type CUDA struct {
 	Arena      string   `json:"arena" enum:"exact,doubling" doc:"device cuda: how the library's device memory grows, by what is asked for or by powers of two"`
 	Memory     string   `json:"memory" enum:"pinned,pageable" doc:"device cuda: host memory of inputs and outputs"`
 	Outputs    []string `json:"outputs,omitempty" doc:"device cuda: the model's outputs that each call copies back to the host; none named: all"`
-	Inputs     string   `json:"inputs,omitempty" enum:"copied,mapped,split" doc:"device cuda: how inputs get to the model; copied by the copy engine (default); mapped: its kernels read them in page-locked host memory; split: sent ahead of the call in pieces that go past the copy engine"`
-	Results    string   `json:"results,omitempty" enum:"copied,mapped" doc:"device cuda: how outputs get to the host; copied by the copy engine (default); mapped: the model's kernels write them to page-locked host memory"`
+	Inputs     string   `json:"inputs,omitempty" enum:"copied,mapped,split,carried" doc:"device cuda: how inputs get to the model; copied by the copy engine (default); mapped: its kernels read them in page-locked host memory; split: sent ahead of the call in pieces that go past the copy engine; carried: by a kernel ahead of the model's"`
+	Results    string   `json:"results,omitempty" enum:"copied,mapped,carried" doc:"device cuda: how outputs get to the host; copied by the copy engine (default); mapped: the model's kernels write them to page-locked host memory; carried: a kernel after them does"`
 	Weights    string   `json:"weights" enum:"resident,swap" doc:"device cuda: swap moves as many bytes as the model's weights to the device before each call, as for a model that is not resident"`
 }
 
@@ -48,8 +48,8 @@ func (w *CUDA) check() error {
 		{"arena", w.Arena, []string{"exact", "doubling"}},
 		{"memory", w.Memory, []string{"pinned", "pageable"}},
 		{"weights", w.Weights, []string{"resident", "swap"}},
-		{"inputs", cmp.Or(w.Inputs, "copied"), []string{"copied", "mapped", "split"}},
-		{"results", cmp.Or(w.Results, "copied"), []string{"copied", "mapped"}},
+		{"inputs", cmp.Or(w.Inputs, "copied"), []string{"copied", "mapped", "split", "carried"}},
+		{"results", cmp.Or(w.Results, "copied"), []string{"copied", "mapped", "carried"}},
 	} {
 		if !slices.Contains(f.known, f.value) {
 			return fmt.Errorf("%s %q is not one of %s", f.name, f.value, strings.Join(f.known, ", "))
@@ -95,12 +95,12 @@ func (w *With) checkPlaced(device string, c *model.Config) error {
 	}
 	for _, out := range wanted {
 		if _, err := onnx.Resolve(out.Dims, w.Sizes(c)); out.Dims == nil || err != nil {
-			return cell.Hint(fmt.Errorf("results mapped of model %q: it does not tell the shape of output %q, and memory that is mapped has to be there before the call", c.Name, out.Name),
+			return cell.Hint(fmt.Errorf("results %s of model %q: it does not tell the shape of output %q, and the memory has to be there before the call", results, c.Name, out.Name),
 				"name outputs: whose shapes it tells, or give their dimensions in dims:")
 		}
-		if op := info.Makers[out.Name]; slices.Contains(handsOn, op) {
+		if op := info.Makers[out.Name]; results == "mapped" && slices.Contains(handsOn, op) {
 			return cell.Hint(fmt.Errorf("results mapped of model %q: output %q is made by %s, which computes nothing: the CUDA provider copies it, by the copy engine where one end is host memory", c.Name, out.Name, op),
-				"name other outputs:, or export the model without that last operator")
+				"set results: carried, or name other outputs:")
 		}
 	}
 	return nil
@@ -188,7 +188,7 @@ func openCUDA(gpu cuda.GPU, w *With, c *model.Config, file string, seed uint64) 
 		x.in += size(t.Type, v)
 		x.cut = max(x.cut, t.Cut)
 		if how, _ := w.CUDA.placed(); how != "" {
-			if x.values[len(x.values)-1], err = x.place(gpu, how, v, size(t.Type, v)); err != nil {
+			if x.values[len(x.values)-1], err = x.place(gpu, how, true, v, size(t.Type, v)); err != nil {
 				return x, nil, fmt.Errorf("input %q: %w", name, err)
 			}
 		}
@@ -207,7 +207,7 @@ func openCUDA(gpu cuda.GPU, w *With, c *model.Config, file string, seed uint64) 
 	for i, v := range results {
 		x.out += size(wanted[i].Type, v)
 		if _, how := w.CUDA.placed(); how != "" {
-			if x.values[len(names)+i], err = x.place(gpu, how, v, size(wanted[i].Type, v)); err != nil {
+			if x.values[len(names)+i], err = x.place(gpu, how, false, v, size(wanted[i].Type, v)); err != nil {
 				return x, nil, fmt.Errorf("output %q: %w", wanted[i].Name, err)
 			}
 		}
@@ -224,7 +224,10 @@ func openCUDA(gpu cuda.GPU, w *With, c *model.Config, file string, seed uint64) 
 				return err
 			}
 		}
-		return x.ort.Run(in, out)
+		if err := x.ort.Run(in, out); err != nil || x.carrier == nil {
+			return err
+		}
+		return x.carrier.Fetch()
 	}
 	if w.CUDA.Weights == "swap" {
 		if x.swap, err = gpu.Transfer(x.weights); err != nil {
@@ -235,8 +238,8 @@ func openCUDA(gpu cuda.GPU, w *With, c *model.Config, file string, seed uint64) 
 }
 
 // place puts a tensor in page-locked memory where the model's kernels reach it: there,
-// or in the device's memory, to which it is then sent before each call.
-func (x *session) place(gpu cuda.GPU, how string, v ort.Value, bytes int64) (ort.Value, error) {
+// or in the device's memory, to which it is sent before each call, or fetched after it.
+func (x *session) place(gpu cuda.GPU, how string, input bool, v ort.Value, bytes int64) (ort.Value, error) {
 	if bytes == 0 {
 		return v, nil
 	}
@@ -249,11 +252,24 @@ func (x *session) place(gpu cuda.GPU, how string, v ort.Value, bytes int64) (ort
 		return v, err
 	}
 	var address uintptr
-	if how == "split" {
+	switch how {
+	case "split":
 		var send func() error
 		address, send, err = gpu.Split(data, bytes, smallPath)
 		x.sends = append(x.sends, send)
-	} else {
+	case "carried":
+		if x.carrier == nil {
+			if x.carrier, err = gpu.Carrier(); err != nil {
+				return v, err
+			}
+			x.sends = append(x.sends, x.carrier.Send)
+		}
+		if input {
+			address, err = x.carrier.In(data, bytes)
+		} else {
+			address, err = x.carrier.Out(data, bytes)
+		}
+	default:
 		address, err = gpu.Address(data)
 	}
 	if err != nil {

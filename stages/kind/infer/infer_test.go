@@ -725,10 +725,12 @@ func TestCheckPlaced(t *testing.T) {
 		{"host", `{"model": "bert-tiny", "results": "mapped"}`, "results mapped on device host"},
 		{"sim", `{"model": "bert-tiny", "inputs": "split"}`, "inputs split on device sim"},
 		{"cuda", `{"model": "bert-tiny", "inputs": "mapped", "memory": "pageable"}`, "reaches page-locked memory only"},
-		{"cuda", `{"model": "bert-tiny", "inputs": "sent"}`, `inputs "sent" is not one of copied, mapped, split`},
+		{"cuda", `{"model": "bert-tiny", "inputs": "sent"}`, `inputs "sent" is not one of copied, mapped, split, carried`},
 		{"cuda", `{"model": "pipeline/cli/acceptance/testdata/tutorial/nowhere.onnx", "results": "mapped"}`, "nowhere.onnx"},
 		{"cuda", fmt.Sprintf(`{"model": %q, "results": "mapped"}`, file), `output "y" is made by Reshape`},
 		{"cuda", fmt.Sprintf(`{"model": %q, "results": "copied"}`, file), ""},
+		{"cuda", fmt.Sprintf(`{"model": %q, "results": "carried", "inputs": "carried"}`, file), ""},
+		{"host", `{"model": "bert-tiny", "results": "carried"}`, "results carried on device host"},
 		{"cuda", `{"model": "gpt2-decode", "sequence": 1, "dims": {"past": 127}, "outputs": ["logits"], "results": "mapped"}`, ""},
 		{"cuda", `{"model": "resnet50", "results": "mapped", "inputs": "mapped"}`, ""},
 	} {

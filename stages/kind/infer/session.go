@@ -12,6 +12,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/stages/asset"
+	"barograph/stages/device/cuda"
 	"barograph/stages/kind/infer/placed"
 	"barograph/stages/model"
 	"barograph/stages/model/input"
@@ -65,6 +66,7 @@ type session struct {
 	outputs []onnx.Value   // of which the last of values hold what a call gave
 	doubts  []string       // about those
 	sends   []func() error // of inputs, before each call
+	carrier cuda.Carrier   // of inputs and outputs, or nil
 	swap    func() error   // moves weights to the device before each call, or nil
 	// Bytes of the inputs and outputs of a call, and of the model's weights.
 	in, out, weights int64
