@@ -7,12 +7,14 @@ import (
 	traces "barograph/stages/arrival/trace/command"
 	"barograph/stages/device/gpu"
 	"barograph/stages/device/nvml"
+	"barograph/stages/device/sim"
 	judging "barograph/stages/judge/command"
 	"barograph/stages/kind/analyse"
 	"barograph/stages/kind/collect"
 	"barograph/stages/kind/command"
 	"barograph/stages/kind/graph"
 	"barograph/stages/kind/infer"
+	"barograph/stages/kind/neighbours"
 	"barograph/stages/kind/plot"
 	"barograph/stages/kind/search"
 	"barograph/stages/kind/stress"
@@ -30,7 +32,7 @@ import (
 
 // Kinds returns every stage kind.
 func Kinds() cell.Kinds {
-	kinds := cell.NewKinds(stress.Kind(), infer.Kind(), collect.Kind(), analyse.Kind(), plot.Kind(), link.Kind(), graph.Kind(), search.Kind(), command.Kind())
+	kinds := cell.NewKinds(stress.Kind(), infer.Kind(), collect.Kind(), analyse.Kind(), plot.Kind(), link.Kind(), graph.Kind(), search.Kind(), neighbours.Kind(), command.Kind())
 	for _, c := range recording.Columns {
 		if k := kinds[c.Stage]; k != nil {
 			k.Columns = append(k.Columns, c.Name)
@@ -51,6 +53,15 @@ func Commands() []*cobra.Command {
 func GPUs() cell.GPUs {
 	g := gpu.Here()
 	g.Machine = nvml.Machine
+	g.Of = func(m cell.Machine) []cell.GPU {
+		switch cell.Family(m.Device) {
+		case "sim":
+			return sim.GPUs(m)
+		case "cuda":
+			return gpu.Visible(g.List)
+		}
+		return nil
+	}
 	return g
 }
 

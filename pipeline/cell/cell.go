@@ -223,6 +223,10 @@ type GPUs struct {
 	// Machine describes the machine of a device (cuda, cuda:1) for which there is no
 	// file; nil where there is no way to ask.
 	Machine func(device string) (Machine, error)
+	// Of returns the GPUs of a machine that a run may use: those of this computer that
+	// the environment leaves, by PCI address, those of a simulated one, or none; nil
+	// where nobody can tell.
+	Of func(Machine) []GPU
 	// Program is the build that measures on them; Missing says, where there is none,
 	// what is missing.
 	Program string

@@ -26,7 +26,7 @@ func deviceLock(physical string) string {
 // quiet enough to measure; with wait, only once it is.
 func (a *app) hold(p *plan.Plan, wait bool) func(context.Context) (io.Closer, error) {
 	device := p.Study.Machine.Device
-	if device == "sim" {
+	if p.Study.Machine.Simulated() {
 		return nil
 	}
 	return func(ctx context.Context) (io.Closer, error) {

@@ -159,7 +159,7 @@ func (a *app) begin(e *ending) {
 	if e.By != "" && !e.Replayed {
 		fmt.Fprintf(a.msg, "machine %s: %s\n", e.Machine.Name, e.By)
 	}
-	if !e.Replayed && e.Machine.Device == "sim" {
+	if !e.Replayed && e.Machine.Simulated() {
 		fmt.Fprintln(a.msg, "device sim: every number of this run is simulated, none is measured")
 	}
 }

@@ -80,6 +80,9 @@ func (r *run) spec(c *plan.Cell) *cell.Spec {
 		Seed: c.Seed, Machine: st.Machine, Claims: c.Claims, Digest: c.Design, StudySeed: st.Seed, Background: c.Trial != nil,
 		Files: slices.Clone(c.Files), Graph: c.Graph,
 	}
+	if on := foreground(c).GPU; on != nil {
+		s.Machine = st.Machine.On(*on)
+	}
 	if c.Stage.Notebook != "" {
 		s.Notebook = filepath.Join(st.Root, c.Stage.Notebook)
 	}

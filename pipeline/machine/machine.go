@@ -52,7 +52,7 @@ const (
 	Any = "gpu"
 )
 
-var deviceForm = regexp.MustCompile(`^(host|sim|cuda(:[0-9]+)?)$`)
+var deviceForm = regexp.MustCompile(`^(host|(sim|cuda)(:[0-9]+)?)$`)
 
 // Names lists the machines of a workspace, sorted.
 func Names(root string) []string {

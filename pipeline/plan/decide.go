@@ -201,6 +201,9 @@ func (d *Decider) Decide(c *Cell) (*Decision, error) {
 
 // lacks says what this computer misses for a cell and its gang to run.
 func (d *Decider) lacks(c *Cell) error {
+	if have, device := len(d.plan.Study.GPUs), d.plan.Study.Machine.Device; c.GPU != nil && (have > 0 && *c.GPU >= have || device == "host") {
+		return cell.Usage(c.Stage.Errorf("they are counted from 0; --machine sim-gpus simulates several", "stage %q: gpu is %d, and there are %d to use on device %s", c.Stage.Name, *c.GPU, have, device))
+	}
 	for _, x := range append(slices.Clone(c.Gang), c) {
 		k := x.Stage.Kind
 		if k.Lacks == nil {

@@ -49,6 +49,7 @@ type Cell struct {
 	Point   cell.Point
 	With    json.RawMessage
 	Script  string
+	GPU     *int     // that it is measured on; nil: any
 	Files   []string // workspace files it reads, relative to the workspace
 	Needs   []*Cell
 	Gang    []*Cell // of a foreground cell: its background cells
@@ -176,7 +177,7 @@ func (b *builder) make(st *study.Stage, pt cell.Point, id string) *Cell {
 		b.add(st, err)
 		return c
 	}
-	c.Script = bound.Script
+	c.Script, c.GPU = bound.Script, bound.GPU
 	for _, need := range st.Needs {
 		c.Needs = append(c.Needs, b.matching(c, need)...)
 	}
@@ -228,6 +229,9 @@ func (b *builder) share(c *Cell, bound *study.Binding) *basis {
 		add(ownSeed, "")
 		m, _ := json.Marshal(b.study.Machine)
 		add("machine", string(m))
+	}
+	if c.GPU != nil {
+		add("gpu", strconv.Itoa(*c.GPU))
 	}
 	for name, v := range c.Stage.Env {
 		add("env "+name, v)

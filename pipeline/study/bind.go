@@ -16,7 +16,7 @@ import (
 
 // A body is what a stage evaluates at each point.
 type body struct {
-	with, run, inputs, outputs *source.Node
+	with, gpu, run, inputs, outputs *source.Node
 
 	axes  []Axis // that its expressions use
 	env   map[string]any
@@ -77,6 +77,9 @@ func (s *Study) bind(st *Stage, p cell.Point) (*Binding, []source.Word, source.E
 		with = st.at.Empty("with")
 	}
 	d.Decode(reflect.ValueOf(b.With).Elem(), with, "")
+	if st.body.gpu != nil {
+		d.Decode(reflect.ValueOf(&b.GPU).Elem(), st.body.gpu, `min:"0"`)
+	}
 	if st.body.run != nil {
 		d.Decode(reflect.ValueOf(&b.Script).Elem(), st.body.run, "")
 	}

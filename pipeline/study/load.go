@@ -66,6 +66,7 @@ type stageFile struct {
 	Needs      []source.Word     `json:"needs" doc:"Stages whose cells must have ended."`
 	During     []source.Word     `json:"during" doc:"Background stages that run at the same time."`
 	Matrix     *source.Node      `json:"matrix" doc:"Axes by name: a list of values, or a number N for 1 to N. One cell for each point."`
+	GPU        *source.Node      `json:"gpu" doc:"Which of the computer's GPUs its cells are measured on, counted from 0 by PCI address."`
 	With       *source.Node      `json:"with" doc:"The kind's parameters."`
 	Notebook   source.Word       `json:"notebook" doc:"The notebook's folder, holding its main.go."`
 	Run        *source.Node      `json:"run" doc:"A shell line."`
@@ -78,7 +79,7 @@ type stageFile struct {
 }
 
 // perPoint are the stage's keys whose expressions see the matrix.
-var perPoint = map[string]bool{"with": true, "run": true, "inputs": true, "outputs": true}
+var perPoint = map[string]bool{"with": true, "gpu": true, "run": true, "inputs": true, "outputs": true}
 
 var (
 	nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
@@ -160,7 +161,11 @@ func (l *loader) load(text []byte) {
 	l.study.Sources.Root, l.study.Sources.File, l.study.Sources.Digest = l.study.Root, l.study.File, l.study.Digest
 	l.study.Sources.Device, l.study.Sources.Fingerprint = l.study.Machine.Device, l.study.Machine.Fingerprint
 
-	l.scope = newScope(l.study.Name, l.study.Machine)
+	if of := l.opt.gpus().Of; of != nil {
+		l.study.GPUs = of(l.study.Machine)
+	}
+	l.study.Sources.GPUs = len(l.study.GPUs)
+	l.scope = newScope(l.study.Name, l.study.Machine, max(1, len(l.study.GPUs)))
 	l.params(m)
 	keys := source.Fields(reflect.TypeFor[studyFile]())
 	for _, p := range l.doc.Pairs {
@@ -188,7 +193,7 @@ func (l *loader) load(text []byte) {
 }
 
 // newScope holds what every expression of a study sees.
-func newScope(study string, m cell.Machine) *expression.Scope {
+func newScope(study string, m cell.Machine, gpus int) *expression.Scope {
 	sim := make(map[string]any, len(m.Sim))
 	for name, v := range m.Sim {
 		sim[name] = v
@@ -196,7 +201,7 @@ func newScope(study string, m cell.Machine) *expression.Scope {
 	s := expression.NewScope()
 	s.Set("study", study)
 	s.Set("machine", map[string]any{
-		"name": m.Name, "device": m.Device, "description": m.Description, "sim": sim,
+		"name": m.Name, "device": m.Device, "description": m.Description, "sim": sim, "gpus": gpus,
 		"link": map[string]any{"name": m.Link.Name, "raw": m.Link.Raw, "model": m.Link.Model},
 	})
 	return s
@@ -499,9 +504,9 @@ func (l *loader) complete(d *draft, fits bool) {
 		st.Kind = l.opt.Kinds[f.Uses.Text]
 		return
 	}
-	st.body = body{with: f.With, run: f.Run, inputs: f.Inputs, outputs: f.Outputs, env: d.inner.Values}
+	st.body = body{with: f.With, gpu: f.GPU, run: f.Run, inputs: f.Inputs, outputs: f.Outputs, env: d.inner.Values}
 	axes := map[string]bool{}
-	for _, part := range []*source.Node{f.With, f.Run, f.Inputs, f.Outputs} {
+	for _, part := range []*source.Node{f.With, f.GPU, f.Run, f.Inputs, f.Outputs} {
 		d.inner.Compile(part, &l.errs)
 		expression.Axes(part, axes)
 	}
@@ -541,6 +546,13 @@ func (l *loader) kind(d *draft) {
 	}
 	if st.Background && len(st.During) > 0 {
 		l.fail(f.During[0].At, "", "stage %q: a background stage cannot itself run during another", st.Name)
+	}
+	switch {
+	case f.GPU == nil:
+	case !k.Measured:
+		l.fail(f.GPU, "", "stage %q: kind %q measures nothing, on no GPU", st.Name, k.Name)
+	case st.Background:
+		l.fail(f.GPU, "a load of other GPUs names them as gpus: in with:", "stage %q: a background stage runs on the GPU of its trial", st.Name)
 	}
 	switch {
 	case k.Notebook && f.Notebook.At == nil && lacks("notebook"):

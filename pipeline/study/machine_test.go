@@ -75,3 +75,48 @@ func TestHostNeedsNoFile(t *testing.T) {
 		t.Errorf("root %s, want %s", s.Root, root)
 	}
 }
+
+// A stage says which GPU its cells are measured on, at each of its points; expressions
+// know how many there are.
+func TestGPU(t *testing.T) {
+	four := func() cell.GPUs {
+		return cell.GPUs{Of: func(m cell.Machine) []cell.GPU {
+			if cell.Family(m.Device) != "sim" {
+				return nil
+			}
+			return make([]cell.GPU, 4)
+		}}
+	}
+	load := func(device, gpu, more string) (*Study, error) {
+		root := workspace(t, map[string]string{
+			"configs/machines/m.yaml": "device: " + device + "\n",
+			"configs/s.yaml":          "study: s\nmachine: m\nstages:\n  a: {uses: load, background: true, " + more + "}\n  b: {uses: measure, during: [a], gpu: " + gpu + ", matrix: {replicate: 6}, with: {model: x}}\n",
+		})
+		return Load(filepath.Join(root, "configs/s.yaml"), Options{Kinds: kinds(), GPUs: four})
+	}
+	s, err := load("sim", `"${{ (replicate + 1) % machine.gpus }}"`, "with: {threads: 2}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int{2, 3, 0, 1, 2, 3} {
+		b, err := s.Bind(s.Stage("b"), cell.Point{{Axis: "replicate", Value: int64(i + 1)}})
+		if err != nil || b.GPU == nil || *b.GPU != want {
+			t.Errorf("replicate %d: %+v, %v; want GPU %d", i+1, b, err, want)
+		}
+	}
+	if b, err := s.Bind(s.Stage("a"), nil); err != nil || b.GPU != nil {
+		t.Errorf("a stage without gpu: %+v, %v", b, err)
+	}
+	if _, err := load("cuda", "7", "with: {threads: 2}"); err != nil { // which is said where it is to be measured
+		t.Error(err)
+	}
+	for _, tt := range []struct{ device, gpu, more, want string }{
+		{"sim", "-1", "with: {threads: 2}", `gpu: want at least 0, got -1`},
+		{"sim", "first", "with: {threads: 2}", `gpu: want`},
+		{"sim", "0", "gpu: 1", `s.yaml:4:42: stage "a": a background stage runs on the GPU of its trial`},
+	} {
+		if _, err := load(tt.device, tt.gpu, tt.more); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("gpu: %s on %s: %v", tt.gpu, tt.device, err)
+		}
+	}
+}

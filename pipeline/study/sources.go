@@ -23,6 +23,7 @@ type Sources struct {
 	Auto        string `json:",omitempty"`
 	Device      string
 	Fingerprint string
+	GPUs        int // of the machine
 }
 
 // Current tells whether the sources are what they were.
@@ -52,6 +53,11 @@ func (s Sources) Current(opt Options) bool {
 	}
 	if digest(text, own) != s.Digest {
 		return false
+	}
+	if cell.Family(s.Device) == "cuda" { // of others the machine's file says it
+		if of := opt.gpus().Of; of != nil && len(of(cell.Machine{Device: s.Device})) != s.GPUs {
+			return false
+		}
 	}
 	return opt.Fingerprint == nil || opt.Fingerprint(s.Device) == s.Fingerprint
 }

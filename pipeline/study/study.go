@@ -15,7 +15,8 @@
 //   - the parameters; a parameter sees those above it
 //   - the axes of the stage's matrix, within with, run, inputs and outputs
 //   - machine.name, .device, .description, .link.name, .link.raw, .link.model
-//     and .sim, of the machine file; study, the study's name
+//     and .sim, of the machine file; machine.gpus, how many GPUs there are to use, at
+//     least 1; study, the study's name
 //   - B, kB, MB, GB, TB, KiB, MiB, GiB and TiB, in bytes
 //   - expr-lang's functions, but those that ask for the time or place
 //
@@ -42,6 +43,7 @@ type Study struct {
 	Digest  string // sha256:... of the study's bytes and the machine file's
 	Params  map[string]any
 	Machine cell.Machine
+	GPUs    []cell.GPU // of the machine, that may be used; none where there are none, or nobody can tell
 	Lowered []Override // what the machine file or --set changed, in order
 	Seed    uint64
 	Order   Order
@@ -119,6 +121,7 @@ type Axis struct {
 // at which a stage's expressions agree share one Binding: do not change it.
 type Binding struct {
 	With    any      // what Kind.With returned, filled in and checked
+	GPU     *int     // that the cell is measured on; nil: any
 	Script  string   // uses: command
 	Inputs  []string // globs, relative to the workspace
 	Outputs []string // paths, relative to the workspace

@@ -58,6 +58,7 @@ type Load struct {
 	Outstanding int         // copies in flight per thread and direction, at least 1
 	Directions  []Direction // each thread keeps copies in flight in all of them
 	Pageable    bool        // host memory is pageable rather than page-locked
+	Node        *int        // NUMA node of host memory; nil: as the kernel places it
 	Calls       int         // copies of each thread in each direction; 0: without end
 	// Lean has a device note when a copy is done and not when its stream reached it: that
 	// is then when it was submitted, or the one before was done. It costs the link less.

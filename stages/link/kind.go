@@ -40,6 +40,7 @@ func Kind() *cell.Kind {
 		},
 		CheckSim: sim.Check,
 		Setting:  setting.Of,
+		Environ:  func(s *cell.Spec) map[string]string { return gpu.Environ(s.Machine.Device) },
 		Summary:  summary,
 		Run:      run,
 	}
@@ -51,7 +52,7 @@ func callsFile(machine string) string { return filepath.Join("data", "link", mac
 func run(ctx context.Context, c *cell.Cell) (err error) {
 	begun := time.Now()
 	card := &Card{
-		Schema: Schema, Machine: c.Machine.Name, Device: c.Machine.Device, Simulated: c.Machine.Device == "sim",
+		Schema: Schema, Machine: c.Machine.Name, Device: c.Machine.Device, Simulated: c.Machine.Simulated(),
 		Day: begun.UTC().Format(time.DateOnly), Environment: record.Environment(gpu.Here()),
 	}
 	directions := []device.Direction{device.H2D, device.D2H}

@@ -28,8 +28,10 @@ type Run struct {
 	Simulated    bool            `json:"simulated"` // whether any row is
 	Utilisation  Utilisation     `json:"utilisation"`
 	Calibrations []Calibration   `json:"calibrations,omitempty"`
-	Trials       []*Trial        `json:"trials"`             // in the order of samples.csv
-	Warnings     []string        `json:"warnings,omitempty"` // the cells' and collect's own
+	// Neighbours is what several GPUs leave of one another, where that was measured.
+	Neighbours *result.Neighbours `json:"neighbours,omitempty"`
+	Trials     []*Trial           `json:"trials"`             // in the order of samples.csv
+	Warnings   []string           `json:"warnings,omitempty"` // the cells' and collect's own
 }
 
 // Utilisation says what a share of the link is a share of.

@@ -42,6 +42,8 @@ type Stress struct {
 	Achieved float64 `json:"achieved_bytes_per_s"`
 	// AchievedBy divides Achieved by direction: h2d, d2h, d2d, h2h.
 	AchievedBy map[string]float64 `json:"achieved_bytes_per_s_by_direction,omitempty"`
+	// Links divides Achieved by GPU, where the load names GPUs.
+	Links []Link `json:"links,omitempty"`
 	// Capacity holds, by direction, the best steady bandwidth found by
 	// calibration (mode capacity), or the one this cell was told (mode load).
 	Capacity map[string]float64 `json:"capacity_bytes_per_s,omitempty"`
@@ -56,6 +58,14 @@ type Stress struct {
 	Steady   bool     `json:"steady"`
 	Notes    []string `json:"notes,omitempty"` // what a reader must know of this device; no doubt
 	Warnings []string `json:"warnings,omitempty"`
+}
+
+// A Link is what a load did on the link of one of several GPUs, in bytes per second.
+type Link struct {
+	Device     string             `json:"device"`
+	PCI        string             `json:"pci"`
+	Achieved   float64            `json:"achieved_bytes_per_s"`
+	AchievedBy map[string]float64 `json:"achieved_bytes_per_s_by_direction"`
 }
 
 // A Guard is a policy under which copies were let go, and what came of it. Streams,

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -74,6 +75,33 @@ func text(root fs.FS, name string) string {
 		return "" // what cannot be read is not known
 	}
 	return strings.TrimSpace(string(b))
+}
+
+// Environ returns the variables with which a cell on a device is started: GPUs are
+// counted by PCI address, and not the fastest first.
+func Environ(device string) map[string]string {
+	if cell.Family(device) != "cuda" {
+		return map[string]string{}
+	}
+	return map[string]string{"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+}
+
+// Visible returns those GPUs of a list that CUDA_VISIBLE_DEVICES leaves, if it is set, in
+// its order: CUDA passes over what follows one that there is not.
+func Visible(list []cell.GPU) (left []cell.GPU) {
+	visible, set := os.LookupEnv("CUDA_VISIBLE_DEVICES")
+	if !set {
+		return list
+	}
+	for n := range strings.Split(visible, ",") {
+		pci := physical(list, "cuda:"+strconv.Itoa(n), visible, true)
+		i := slices.IndexFunc(list, func(g cell.GPU) bool { return g.PCI == pci })
+		if i < 0 {
+			break
+		}
+		left = append(left, list[i])
+	}
+	return left
 }
 
 // physical counts a GPU among those that visible leaves, if it is set, in the order

@@ -75,6 +75,13 @@ var Defaults = map[string]float64{
 	"memory":         0, // share by which copies to, from or within the device's memory slow computing
 	"processor":      0, // share by which a load over the link or within host memory slows computing
 	"copies_out":     1,
+	// The computer of several GPUs; see [Neighbours].
+	"gpus":     1,
+	"root_h2d": 0, // bytes per second that all GPUs share towards the devices; 0: each has a root of its own
+	"root_d2h": 0,
+	"nodes":    1, // NUMA nodes, over which GPUs are spread in order
+	"remote":   1, // bandwidth of host memory of another node, as a share of that of the GPU's
+	"unlike":   0, // which GPU is another card, counted from 1; 0: none
 }
 
 // A Request is what the inference is asked to do in one trial.
@@ -224,6 +231,11 @@ func Capacity(m cell.Machine, direction string, block int64) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
+	for _, d := range directions {
+		if root := p["root_"+d.String()]; root > 0 {
+			p["bandwidth_"+d.String()] = min(p["bandwidth_"+d.String()], root)
+		}
+	}
 	of := 1.0
 	if alone := p["bandwidth_h2d"] + p["bandwidth_d2h"]; len(directions) > 1 && p["bandwidth_both"] > 0 {
 		of = min(1, p["bandwidth_both"]/alone)
@@ -259,8 +271,12 @@ func Check(parameter string, v float64) error {
 		return cell.Hint(fmt.Errorf("unknown parameter %q of device sim", parameter),
 			"the parameters are %s", strings.Join(slices.Sorted(maps.Keys(Defaults)), ", "))
 	}
-	positive := strings.HasPrefix(parameter, "bandwidth") || parameter == "pageable" || parameter == "compute_ns"
-	if math.IsNaN(v) || math.IsInf(v, 0) || v < 0 || positive && v == 0 || v > 1e18 {
+	positive := strings.HasPrefix(parameter, "bandwidth") || slices.Contains([]string{"pageable", "compute_ns", "gpus", "nodes", "remote"}, parameter)
+	whole, most := slices.Contains([]string{"gpus", "nodes", "unlike"}, parameter), 1e18
+	if whole {
+		most = mostGPUs
+	}
+	if whole && v != math.Trunc(v) || math.IsNaN(v) || math.IsInf(v, 0) || v < 0 || positive && v == 0 || v > most {
 		return fmt.Errorf("parameter %s of device sim is %g", parameter, v)
 	}
 	return nil
@@ -304,7 +320,11 @@ func newTrial(m cell.Machine, gang []cell.Input) (*trial, error) {
 	stressors = slices.DeleteFunc(stressors, func(in cell.Input) bool { return in.Kind != "stress" })
 	// Every process that simulates the trial sees the same order.
 	slices.SortStableFunc(stressors, func(a, b cell.Input) int { return strings.Compare(a.ID, b.ID) })
-	for _, in := range stressors {
+	nearby, err := t.nearby(m, stressors)
+	if err != nil {
+		return nil, err
+	}
+	for _, in := range nearby {
 		l, processes, err := t.load(m, in)
 		if err != nil {
 			return nil, fmt.Errorf("simulate %s: %w", in.ID, err)
@@ -369,6 +389,7 @@ func (t *trial) load(m cell.Machine, in cell.Input) (l twin.Load, processes int,
 		Rate        unit.Rate `json:"rate"`
 		Calls       int       `json:"calls"`
 		Sharing     string    `json:"sharing"`
+		Node        *int      `json:"node"`
 	}{Outstanding: 1, Direction: "h2d", Memory: "pinned"}
 	if err := json.Unmarshal(in.With, &with); err != nil {
 		return l, 0, fmt.Errorf("read its parameters: %w", err)
@@ -394,6 +415,9 @@ func (t *trial) load(m cell.Machine, in cell.Input) (l twin.Load, processes int,
 	}
 	if with.Memory == "pageable" {
 		l.Share = t.param["pageable"]
+	}
+	if with.Node != nil && *with.Node != t.node(cell.Ordinal(m.Device)) {
+		l.Share = cmp.Or(l.Share, 1) * t.param["remote"]
 	}
 	if with.Sharing == "process" {
 		l.Process = 0

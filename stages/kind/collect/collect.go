@@ -150,6 +150,9 @@ func join(s *cell.Spec) (*run, error) {
 			loads[in.During] = append(loads[in.During], load{in.ID, in.With, stress, in.Files[result.CopiesFile]})
 		}
 	}
+	if err := r.neighbours(s.OfKind("neighbours")); err != nil {
+		return nil, err
+	}
 	inputs := s.OfKind("infer")
 	if len(inputs) == 0 {
 		return nil, cell.Hint(errors.New("no infer cell among the inputs"), "name the infer stage in the needs: of %s", s.Stage)
@@ -171,6 +174,20 @@ func join(s *cell.Spec) (*run, error) {
 	}
 	r.environment()
 	return r, r.header(inputs)
+}
+
+// neighbours takes over what the one cell of that kind found.
+func (r *run) neighbours(inputs []cell.Input) error {
+	switch len(inputs) {
+	case 0:
+		return nil
+	case 1:
+		r.Neighbours = &result.Neighbours{}
+		err := read(inputs[0], result.NeighboursFile, r.Neighbours)
+		r.repeat(inputs[0].ID, r.Neighbours.Warnings)
+		return err
+	}
+	return cell.Hint(fmt.Errorf("%s and %s measured neighbours; a recording has room for one", inputs[0].ID, inputs[1].ID), "measure all directions and replicates in one cell")
 }
 
 // A load is what ran in the background of a trial.
@@ -231,7 +248,10 @@ func (r *run) capacity(t *recording.Trial) {
 		}
 	}
 	link := func(v float64) float64 {
-		return along(map[string]float64{"h2d": v, "d2h": v}, t.Stress.Direction)
+		return along(map[string]float64{"h2d": v, "d2h": v}, t.Stress.Direction) * float64(max(1, len(t.Stress.Links)))
+	}
+	if n := len(t.Stress.Links); n > 0 { // those that the load is on, together
+		t.Capacity *= float64(n)
 	}
 	t.OfRaw = share(t.Stress.Achieved, link(r.Machine.Link.Raw))
 	t.OfModel = share(t.Stress.Achieved, link(r.Machine.Link.Model))

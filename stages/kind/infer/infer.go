@@ -25,7 +25,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"barograph/pipeline/cell"
@@ -91,7 +90,7 @@ func check(root, device string, with any) error {
 			return fmt.Errorf("%s is %d: want at least %d", f.name, f.value, f.min)
 		}
 	}
-	if device == "sim" && w.Arrivals != "closed" {
+	if cell.Family(device) == "sim" && w.Arrivals != "closed" {
 		return cell.Hint(fmt.Errorf("arrivals %s on device sim: the simulated inference is a closed loop", w.Arrivals), "measure on another device, or set arrivals: closed")
 	}
 	if _, _, err := w.Schedule(root, w.Calls, 0); err != nil {
@@ -157,7 +156,7 @@ func identify(root string, with any) (map[string]string, error) {
 
 // device returns what the cell's device is: host, sim, or cuda.
 func device(c *cell.Cell) (string, error) {
-	switch name, _, _ := strings.Cut(c.Machine.Device, ":"); name {
+	switch name := cell.Family(c.Machine.Device); name {
 	case "host", "sim", "cuda":
 		return name, nil
 	}

@@ -73,7 +73,7 @@ func Kind() *cell.Kind {
 
 // lacks refuses what is no simulation.
 func lacks(device string, _ any) error {
-	if device == "sim" {
+	if cell.Family(device) == "sim" {
 		return nil
 	}
 	return cell.Hint(fmt.Errorf("a search on device %s: it tries thousands of trials, and only a simulation has the time", device), "run it with --machine sim-h100, and measure what it finds")

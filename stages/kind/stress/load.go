@@ -141,7 +141,7 @@ func (t *task) trial(ctx context.Context, broken <-chan struct{}, cause *error) 
 			case m.Type == "window":
 				t.result.Window = [2]int64{m.Start, m.End}
 			case m.Type == "stop":
-				if t.result.Window == [2]int64{} && t.Machine.Device != "sim" {
+				if t.result.Window == [2]int64{} && !t.Machine.Simulated() {
 					t.result.Window = [2]int64{ready, cell.Now()}
 					t.warn("the trial told no window: achieved bandwidth is over the whole time from ready to stop")
 				}

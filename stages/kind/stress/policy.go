@@ -48,6 +48,8 @@ func (w *With) checkPolicy(on string) error {
 		return cell.Hint(fmt.Errorf("policy %s with a rate of %v", p, w.Rate), "the load's rate and a policy would both hold it back: leave one out, or take policy: {rate: ...}")
 	case p.Ahead > 0 && !strings.HasPrefix(on, "cuda"):
 		return cell.Hint(fmt.Errorf("policy %s on device %s: only a GPU's streams queue copies that become ready one after the other", p, on), "leave ahead out")
+	case len(w.GPUs) > 0:
+		return cell.Hint(fmt.Errorf("policy %s with gpus %v", p, w.GPUs), "a policy guards the trial's own link: leave gpus out")
 	case w.Memory == "pageable":
 		return cell.Hint(fmt.Errorf("policy %s with memory: pageable", p), "the driver stages pageable copies itself, in pieces of its own: set memory: pinned")
 	}
@@ -95,7 +97,7 @@ func (w *With) link(m cell.Machine) (guard.Link, error) {
 	if w.Sharing == "process" {
 		l.Processes = 0
 	}
-	switch family, _, _ := strings.Cut(m.Device, ":"); family {
+	switch cell.Family(m.Device) {
 	case "host":
 		l.Queue = guard.Shared
 	case "sim":

@@ -20,6 +20,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
+	"barograph/stages/device/gpu"
 	"barograph/stages/device/mps"
 	"barograph/stages/kind/stress/page"
 	"barograph/stages/result"
@@ -27,9 +28,9 @@ import (
 
 // Environ returns the variables that a cell of a trial is started with.
 func Environ(s *cell.Spec) map[string]string {
-	by := map[string]string{}
+	by := gpu.Environ(s.Machine.Device)
 	if strings.HasPrefix(s.Machine.Device, "cuda") {
-		by = mps.Environ(cmp.Or(s.During, s.ID), sharesMPS(s))
+		maps.Copy(by, mps.Environ(cmp.Or(s.During, s.ID), sharesMPS(s)))
 	}
 	if path := page.Of(s); path != "" {
 		by[page.Variable] = path
@@ -74,9 +75,11 @@ func (t *task) several(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	n := max(1, t.with.Processes)
+	each := max(1, t.with.Processes) // of a link
+	on := t.devices()
+	n := each * len(on)
 	w := *t.with
-	w.Processes, w.Sharing, w.Rate = 0, "separate", unit.Rate{PerSecond: rate / float64(n)}
+	w.Processes, w.Sharing, w.GPUs, w.Rate = 0, "separate", nil, unit.Rate{PerSecond: rate / float64(each)}
 	var loads []*Child
 	defer func() {
 		for _, c := range loads {
@@ -85,7 +88,8 @@ func (t *task) several(ctx context.Context) (err error) {
 	}()
 	for i := range n {
 		spec := cell.Spec{Stage: t.Stage, ID: fmt.Sprintf("%s process %d", t.ID, i+1), Machine: t.Machine, Background: t.Background, Seed: t.Seed, Seq: i + 1, Inputs: t.Inputs}
-		c, err := Begin(ctx, filepath.Join(folder, strconv.Itoa(i)), &w, spec, guardProcesses+"="+strconv.Itoa(n))
+		spec.Machine.Device = on[i/each]
+		c, err := Begin(ctx, filepath.Join(folder, strconv.Itoa(i)), &w, spec, guardProcesses+"="+strconv.Itoa(each))
 		if err != nil {
 			return err
 		}
@@ -135,7 +139,36 @@ func (t *task) several(ctx context.Context) (err error) {
 		return err
 	}
 	t.join(results)
+	if len(t.with.GPUs) > 0 {
+		for i, device := range on {
+			t.result.Links = append(t.result.Links, link(device, gpu.Here().Physical(device), results[i*each:(i+1)*each]))
+		}
+	}
 	return t.copies(loads)
+}
+
+// devices are those that the load is on.
+func (t *task) devices() []string {
+	if len(t.with.GPUs) == 0 {
+		return []string{t.Machine.Device}
+	}
+	var on []string
+	for _, gpu := range t.with.GPUs {
+		on = append(on, t.Machine.On(gpu).Device)
+	}
+	return on
+}
+
+// link adds up what the processes of one link did.
+func link(device, address string, of []*result.Stress) result.Link {
+	l := result.Link{Device: device, PCI: address, AchievedBy: map[string]float64{}}
+	for _, r := range of {
+		l.Achieved += r.Achieved
+		for d, v := range r.AchievedBy {
+			l.AchievedBy[d] += v
+		}
+	}
+	return l
 }
 
 // join adds up what the processes did.
@@ -143,7 +176,7 @@ func (t *task) join(of []*result.Stress) {
 	r := &t.result
 	told := *r
 	*r = *of[0]
-	r.Capacity, r.Processes, r.Rate = told.Capacity, len(of), 0
+	r.Device, r.Capacity, r.Processes, r.Rate = told.Device, told.Capacity, len(of), 0
 	r.Warnings = told.Warnings
 	r.AchievedBy = map[string]float64{}
 	r.Achieved, r.Copies = 0, 0

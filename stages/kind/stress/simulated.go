@@ -12,8 +12,10 @@ import (
 	"barograph/pipeline/cell/unit"
 	"barograph/stages/device"
 	"barograph/stages/device/sim"
+	"barograph/stages/guard"
 	"barograph/stages/kind/stress/drive"
 	"barograph/stages/kind/stress/tape"
+	"barograph/stages/result"
 )
 
 // simulatedLoad is a load on the simulated link. No time passes: it is ready at
@@ -52,16 +54,17 @@ func (t *task) simulatedLoad(ctx context.Context) error {
 	if _, _, err := t.guarded(); err != nil { // for what it promises; those of the simulation keep it
 		return err
 	}
-	copies, saw, err := sim.Copies(t.Machine, gang, v)
-	if err != nil {
-		return err
-	}
 	load, err := t.with.load(t.with.Direction)
 	if err != nil {
 		return err
 	}
 	load.Threads *= max(1, t.with.Processes)
 	t.result.Processes = t.with.Processes
+	copies, links, saw, err := t.onLinks(gang, v, load.Threads)
+	if err != nil {
+		return err
+	}
+	load.Threads *= len(links)
 	tapes, err := tape.Record(threads(copies), len(copies), load)
 	if err != nil {
 		return err
@@ -69,7 +72,54 @@ func (t *task) simulatedLoad(ctx context.Context) error {
 	if byCalls {
 		t.result.Window = tape.Span(tapes)
 	}
+	if len(t.with.GPUs) > 0 {
+		for _, l := range links {
+			t.result.Links = append(t.result.Links, t.carried(l.Device, l.copies))
+		}
+	}
 	return t.finish(tapes, saw)
+}
+
+// A simulatedLink is what a load copied on one of the links it is on.
+type simulatedLink struct {
+	cell.Machine
+	copies []sim.Copy
+}
+
+// onLinks simulates each link that the load is on. Threads are numbered on from link
+// to link.
+func (t *task) onLinks(gang []cell.Input, v sim.View, threads int) (all []sim.Copy, links []simulatedLink, saw guard.Report, err error) {
+	for i, device := range t.devices() {
+		l := simulatedLink{Machine: t.Machine}
+		l.Device = device
+		beside := v
+		beside.Serve = v.Serve && device == t.Machine.Device
+		var report guard.Report
+		if l.copies, report, err = sim.Copies(l.Machine, gang, beside); err != nil {
+			return nil, nil, saw, err
+		}
+		saw = saw.Join(report)
+		for _, c := range l.copies {
+			c.Thread += i * threads
+			all = append(all, c)
+		}
+		links = append(links, l)
+	}
+	return all, links, saw, nil
+}
+
+// carried is what a simulated link carried within the window.
+func (t *task) carried(device string, copies []sim.Copy) result.Link {
+	l := result.Link{Device: device, PCI: device, AchievedBy: map[string]float64{}}
+	start, end := t.result.Window[0], t.result.Window[1]
+	for _, c := range copies {
+		if end > start {
+			v := c.Within(start, end) / (float64(end-start) / 1e9)
+			l.Achieved += v
+			l.AchievedBy[c.Direction.String()] += v
+		}
+	}
+	return l
 }
 
 // simulatedCapacity calibrates the simulated link by the same sweep as a real

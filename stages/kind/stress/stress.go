@@ -39,6 +39,9 @@
 // is none, and for how long copies were in flight. The capacity comes from a
 // calibration among the inputs.
 //
+// With gpus the load is on the links of those GPUs, whichever the trial runs on: what
+// was achieved is told of each, and of all together.
+//
 // With sharing: process the threads are the inference's process's own, and use
 // its GPU context; the cell tells that process the rate, and is told what was
 // copied. With sharing: mps the trial's processes share the GPU through a server of
@@ -57,6 +60,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -85,6 +89,8 @@ type With struct {
 	Memory      string        `json:"memory" enum:"pinned,pageable" doc:"page-locked or pageable host memory"`
 	Rate        unit.Rate     `json:"rate" doc:"mode load: what all threads together are held to, such as 2GB/s or 50% of capacity; max is no limit"`
 	Policy      guard.Policy  `json:"policy,omitzero" doc:"mode load: how copies are let onto the link: none, chunks, window, rate, duty or loop, as in {window: {chunk: 2MiB, streams: 2}} or the text window/2MiB/streams:2. Its streams and chunks take the place of threads, block and outstanding"`
+	GPUs        []int         `json:"gpus,omitempty" min:"0" max:"63" doc:"mode load: the computer's GPUs whose links are loaded, counted from 0 by PCI address, each by processes of its own; none named: the GPU that the trial runs on. threads and rate are of each link"`
+	Node        *int          `json:"node,omitempty" min:"0" max:"1023" doc:"NUMA node of the copies' host memory (default: where the kernel places it)"`
 	Sharing     string        `json:"sharing" enum:"separate,process,mps" doc:"mode load: threads in a process of their own, in the inference's process and GPU context, or in one of their own that shares the GPU through NVIDIA's MPS, whose daemon is the trial's own"`
 	Calls       int           `json:"calls,omitempty" min:"0" max:"33554432" doc:"mode load: copies that each thread makes in each direction, such as 300; 0: until its trial ends"`
 	Settle      unit.Duration `json:"settle" doc:"how long a load may take to become steady"`
@@ -146,7 +152,7 @@ func prepare(_ context.Context, c *cell.Cell) error {
 	if err != nil || w.Mode != "load" || l.Threads == 0 {
 		return err
 	}
-	switch c.Machine.Device {
+	switch cell.Family(c.Machine.Device) {
 	case "sim":
 		return sim.Fit(c.Machine, l)
 	case "host":
@@ -192,6 +198,12 @@ func (w *With) check(on string) error {
 		return cell.Hint(fmt.Errorf("processes is %d with mode %s and sharing: %s", w.Processes, w.Mode, w.Sharing), "several processes belong to mode load, and are their own")
 	case capacity && w.Calls > 0:
 		return cell.Hint(fmt.Errorf("mode capacity with calls of %d", w.Calls), "calls belong to mode load; duration: says how long a point is measured")
+	case len(w.GPUs) > 0 && (capacity || w.Sharing != "separate"):
+		return cell.Hint(fmt.Errorf("gpus %v with mode %s and sharing: %s", w.GPUs, w.Mode, w.Sharing), "loads of other GPUs are processes of their own; the stage's key gpu: says which GPU is calibrated")
+	case len(w.GPUs) > 0 && on == "host":
+		return cell.Hint(fmt.Errorf("gpus %v on device host: its memory bus has no neighbours", w.GPUs), "choose a machine with GPUs, or --machine sim-gpus to see a simulation")
+	case len(slices.Compact(slices.Sorted(slices.Values(w.GPUs)))) < len(w.GPUs):
+		return fmt.Errorf("gpus %v names one twice", w.GPUs)
 	case w.Calls < 0:
 		return fmt.Errorf("calls is %d: want at least 0", w.Calls)
 	case w.Threads < 0 || w.Block < 0 || w.Outstanding < 1:
@@ -215,7 +227,7 @@ func (w *With) load(direction string) (device.Load, error) {
 	directions, err := device.Directions(direction)
 	return w.shaped(device.Load{
 		Threads: w.Threads, Block: int64(w.Block), Outstanding: w.Outstanding,
-		Directions: directions, Pageable: w.Memory == "pageable", Calls: w.Calls,
+		Directions: directions, Pageable: w.Memory == "pageable", Node: w.Node, Calls: w.Calls,
 	}), err
 }
 
@@ -244,7 +256,7 @@ func run(ctx context.Context, c *cell.Cell) error {
 		defer page.Remove()
 	}
 	var err error
-	switch capacity, simulated := w.Mode == "capacity", c.Machine.Device == "sim"; {
+	switch capacity, simulated := w.Mode == "capacity", c.Machine.Simulated(); {
 	case capacity && simulated:
 		err = t.simulatedCapacity(ctx)
 	case capacity:
@@ -253,7 +265,7 @@ func run(ctx context.Context, c *cell.Cell) error {
 		err = t.simulatedLoad(ctx)
 	case t.Background && w.Sharing == "process":
 		err = t.host(ctx)
-	case w.Processes > 1 || w.Sharing == "mps":
+	case w.Processes > 1 || w.Sharing == "mps" || len(w.GPUs) > 0:
 		err = t.several(ctx)
 	default:
 		err = t.load(ctx)
@@ -270,7 +282,7 @@ func run(ctx context.Context, c *cell.Cell) error {
 
 // open returns the device of that name.
 func open(name string) (device.Device, error) {
-	switch family, _, _ := strings.Cut(name, ":"); family {
+	switch cell.Family(name) {
 	case "host":
 		return host.Open()
 	case "cuda":
@@ -304,7 +316,7 @@ func (t *task) rate() (float64, error) {
 		if err := result.Read(path, &r); err != nil {
 			return 0, err
 		}
-		if r.Mode != "capacity" || r.Device != t.Machine.Device {
+		if r.Mode != "capacity" || cell.Family(r.Device) != cell.Family(t.Machine.Device) { // of a pool, whose GPUs are alike
 			continue
 		}
 		if t.result.Capacity == nil {

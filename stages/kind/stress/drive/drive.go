@@ -163,6 +163,11 @@ func (d *Drive) thread(dev device.Device, i, cpu int, opened func(), begin <-cha
 		if err := host.PinThread([]int{cpu}); err != nil {
 			return nil, err
 		}
+		if node := d.Load.Node; node != nil {
+			if err := host.BindMemory(*node); err != nil {
+				return nil, err
+			}
+		}
 		return dev.Lane(d.Load, i)
 	}()
 	if err != nil {
