@@ -20,8 +20,20 @@ func main() {
 	// before it serves the model's copy. So a model whose calls follow one another
 	// takes its own time, rounded up to a number of turns. Each dot is a model, a batch
 	// and a sequence: across, the median of its calls alone; up, beside loads.
-	samples := nb.Samples("samples.csv", "replicate", "latency_ns", "point", "direction", "level", "share", "sharing")
 	run := nb.Recording("run.json")
+	columns, others := []string{"replicate", "latency_ns", "point", "direction", "level"}, []string{}
+	for _, axis := range []string{"share", "sharing"} { // of trials that are no stairs
+		for _, t := range run.Trials {
+			if _, has := t.Point.Get(axis); has {
+				columns, others = append(columns, axis), append(others, axis)
+				break
+			}
+		}
+	}
+	full := nb.Samples("samples.csv", columns...)
+	for _, axis := range others {
+		full = full.Where(axis, "")
+	}
 	bytes := map[string]map[string]float64{"h2d": {}, "d2h": {}}
 	for _, t := range run.Trials {
 		if point, ok := t.Point.Get("point"); ok {
@@ -37,7 +49,6 @@ func main() {
 	}
 
 	// %% Alone
-	full := samples.Where("share", "").Where("sharing", "")
 	alone := map[string]float64{}
 	for _, p := range full.Where("level", "0").By("point") {
 		alone[p.Value] = p.Quantiles(0.5)[0].Value

@@ -50,6 +50,7 @@ var makers = map[string]func(t *testing.T, args []string) table{
 	"keys":    keyTable,
 	"models":  modelTable,
 	"turns":   turnTable,
+	"halves":  halfTable,
 	"cards":   cardTable,
 	"nb":      notebookTable,
 }
@@ -492,10 +493,7 @@ func turnTable(t *testing.T, args []string) table {
 		levels := j[name].Levels
 		heaviest := levels[len(levels)-1]
 		alone, loaded := levels[0].Quantiles[0].Value/1e6, heaviest.Quantiles[0].Value/1e6
-		capacity := heaviest.Achieved / *heaviest.Utilisation
-		copies := bytes / capacity * 1e3
-		turns := math.Ceil((alone - copies) / turn)
-		law := turns*turn + copies
+		turns, law := rounded(j[name], bytes, turn)
 		row := []string{"`" + name + "`", size(bytes), fmt.Sprintf("%.3f", alone), fmt.Sprint(turns), fmt.Sprintf("%.3f", loaded)}
 		if direction == "h2d" && bytes <= 24576 {
 			row[3] = "0, the small path"
@@ -507,6 +505,52 @@ func turnTable(t *testing.T, args []string) table {
 	}
 	if worst > 0.01 {
 		t.Errorf("the law of turns is off by %.1f%% in %s: it no longer stands, say so", 100*worst, dir)
+	}
+	return rows
+}
+
+// rounded is a model's time beside a load that fills the link by the law of turns, in
+// milliseconds, and the turns that it takes. It copies so many bytes the load's way.
+func rounded(j judgement, bytes, turn float64) (turns, law float64) {
+	heaviest := j.Levels[len(j.Levels)-1]
+	copies := bytes / (heaviest.Achieved / *heaviest.Utilisation) * 1e3
+	turns = math.Ceil((j.Levels[0].Quantiles[0].Value/1e6 - copies) / turn)
+	return turns, turns*turn + copies
+}
+
+// halfTable has medians in float32 and in float16, alone and beside a load from device
+// to host, and what the law of turns says of the latter. Arguments: a recording, and
+// the turn in milliseconds.
+func halfTable(t *testing.T, args []string) table {
+	var turn float64
+	if _, err := fmt.Sscanf(args[1], "%g ms", &turn); err != nil {
+		t.Fatalf("%q: %v", args[1], err)
+	}
+	rows := table{{"model", "float32 alone, ms", "beside a load, ms", "float16 alone, ms", "beside a load, ms", "by the law, ms", "error"}}
+	moves := requests(t, args[0])
+	names := slices.Sorted(maps.Keys(moves))
+	var what []string
+	for _, name := range names {
+		for _, precision := range []string{"float32", "float16"} {
+			what = append(what, fmt.Sprintf("%s point=%s/1/128/%s", args[0], name, precision))
+		}
+	}
+	found, worst := judges(t, what), 0.0
+	for i, name := range names {
+		row := []string{"`" + name + "`"}
+		for _, j := range found[2*i:][:2] {
+			for _, level := range j.Levels {
+				row = append(row, fmt.Sprintf("%.3f", level.Quantiles[0].Value/1e6))
+			}
+		}
+		half := found[2*i+1]
+		_, law := rounded(half, moves[name].out, turn)
+		off := law/(half.Levels[1].Quantiles[0].Value/1e6) - 1
+		worst = max(worst, math.Abs(off))
+		rows = append(rows, append(row, fmt.Sprintf("%.3f", law), fmt.Sprintf("%+.1f%%", 100*off)))
+	}
+	if worst > 0.01 {
+		t.Errorf("the law of turns is off by %.1f%% in %s: it no longer stands, say so", 100*worst, args[0])
 	}
 	return rows
 }
