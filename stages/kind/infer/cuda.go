@@ -32,7 +32,7 @@ type CUDA struct {
 	Arena      string   `json:"arena" enum:"exact,doubling" doc:"device cuda: how the library's device memory grows, by what is asked for or by powers of two"`
 	Memory     string   `json:"memory" enum:"pinned,pageable" doc:"device cuda: host memory of inputs and outputs"`
 	Outputs    []string `json:"outputs,omitempty" doc:"device cuda: the model's outputs that each call copies back to the host; none named: all"`
-	Inputs     string   `json:"inputs,omitempty" enum:"copied,mapped,split,carried" doc:"device cuda: how inputs get to the model; copied by the copy engine (default); mapped: its kernels read them in page-locked host memory; split: sent ahead of the call in pieces that go past the copy engine; carried: by a kernel ahead of the model's"`
+	Inputs     string   `json:"inputs,omitempty" enum:"copied,mapped,split,carried" doc:"device cuda: how inputs get to the model; copied by the copy engine (default); mapped: its kernels read page-locked host memory; split: sent ahead in pieces that go past the engine; carried: by a kernel ahead of the model's"`
 	Results    string   `json:"results,omitempty" enum:"copied,mapped,carried" doc:"device cuda: how outputs get to the host; copied by the copy engine (default); mapped: the model's kernels write them to page-locked host memory; carried: a kernel after them does"`
 	Weights    string   `json:"weights" enum:"resident,swap" doc:"device cuda: swap moves as many bytes as the model's weights to the device before each call, as for a model that is not resident"`
 }
