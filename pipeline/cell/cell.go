@@ -20,6 +20,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A Kind is what `uses` names in a study: the behaviour of a stage.
@@ -123,9 +124,29 @@ type Kind struct {
 	// nothing.
 	Page func(Exhibit) (*Page, error)
 
+	// Recorded says which cells a recording tells of, from the files of the cell that
+	// publishes it, by the names of its outputs.
+	Recorded func(files map[string]string) ([]Recorded, error)
+
 	// Run is the cell itself, called in the child process; nil for a Script, whose
 	// shell line needs no child of this program.
 	Run func(ctx context.Context, c *Cell) error
+}
+
+// A Recorded is a cell that a recording tells of.
+type Recorded struct {
+	ID, Stage string
+	With      json.RawMessage
+	Timed     time.Duration // its window; a recording says how long that was, and not when
+	Software  []Software    // libraries that it called and files that it loaded
+	Facts     [][2]string   // about what it ran on: a name, and a value
+}
+
+// A Software is something that a cell ran and did not bring itself.
+type Software struct {
+	Name    string `json:"name"`
+	Version string `json:"version,omitempty"`
+	Digest  string `json:"sha256,omitempty"`
 }
 
 // An Exhibit is a cell that a report shows.

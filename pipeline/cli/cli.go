@@ -89,7 +89,7 @@ A study that is not named is configs/paper.yaml.`,
 	}
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "write results as JSON, for machines")
 	root.AddCommand(a.runCommand(), a.planCommand(), a.whyCommand(), a.statusCommand(), a.graphCommand(),
-		a.doctorCommand(), a.schemaCommand(), a.verifyCommand(), a.gcCommand(), a.versionCommand(), a.reportCommand())
+		a.doctorCommand(), a.schemaCommand(), a.verifyCommand(), a.gcCommand(), a.versionCommand(), a.reportCommand(), a.exportCommand())
 	root.AddCommand(more...)
 	root.InitDefaultHelpCmd()
 	if help, _, err := root.Find([]string{"help"}); err == nil {

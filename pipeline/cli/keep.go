@@ -8,6 +8,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
+	"barograph/pipeline/crate"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/record"
 	"barograph/pipeline/store"
@@ -16,36 +17,43 @@ import (
 )
 
 func (a *app) verifyCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "verify [RECORDING...]",
-		Short: "Read recordings and stored results again, and name what is damaged",
+	var again judging
+	c := &cobra.Command{
+		Use:   "verify [RECORDING|CRATE...]",
+		Short: "Read recordings, stored results and crates again, and name what is damaged",
 		Long: `Check recordings against their checksums; if none is named, all below data/ and results/, and
 then every object in the store. Damaged objects are removed: they would never
-have been used, and the next run that needs one makes it again.`,
-		RunE: func(_ *cobra.Command, dirs []string) error {
-			all := len(dirs) == 0
+have been used, and the next run that needs one makes it again.
+
+A crate, which "barograph export" wrote, is read whole: what is missing, changed or
+added is named, and what its metadata says and its provenance does not. --claim
+judges a claim again, by the recording in the crate and nothing else; --measure
+measures on this computer, and sets the verdicts beside the crate's. --add keeps
+what came of it in the crate.`,
+		Example: `  barograph verify paper.zip --claim C1
+  barograph verify paper.zip --measure --add --agent "Ada Lovelace <https://orcid.org/0000-0001-2345-6789>"`,
+		RunE: func(c *cobra.Command, names []string) error {
+			all := len(names) == 0
 			out := soundness{Recordings: []string{}}
+			var dirs, crates []string
+			for _, name := range names {
+				if crate.Is(name) {
+					crates = append(crates, name)
+				} else {
+					dirs = append(dirs, name)
+				}
+			}
+			if err := again.check(crates, dirs); err != nil {
+				return err
+			}
 			if all {
 				var err error
 				if dirs, err = record.All("."); err != nil {
 					return err
 				}
 			}
-			for _, dir := range dirs {
-				if err := record.Sealed(dir); err != nil && !all { // no recording at all
-					return cell.Usage(err)
-				}
-			}
-			for _, dir := range dirs {
-				if err := record.Verify(dir); err != nil {
-					out.Damage = append(out.Damage, store.Damage{Path: dir, What: err.Error()})
-					a.complain(fmt.Errorf("recording %s: %w", dir, err))
-					continue
-				}
-				out.Recordings = append(out.Recordings, dir)
-				if !a.json {
-					fmt.Fprintln(a.out, "ok", dir)
-				}
+			if err := a.verifyRecordings(dirs, all, &out); err != nil {
+				return err
 			}
 			if _, err := os.Stat(storeDir(".")); all && err == nil {
 				if err := a.verifyStore(&out); err != nil {
@@ -53,6 +61,12 @@ have been used, and the next run that needs one makes it again.`,
 				}
 			} else if all && len(dirs) == 0 {
 				return cell.Usage(errors.New("no recording below data/ or results/ here, and no stored results"))
+			}
+			status, err := 0, error(nil)
+			for _, name := range crates {
+				if status, err = a.verifyCrate(c.Context(), name, again, &out); err != nil {
+					return err
+				}
 			}
 			if a.json {
 				if err := a.writeJSON(out); err != nil {
@@ -62,16 +76,45 @@ have been used, and the next run that needs one makes it again.`,
 			if len(out.Damage) > 0 {
 				return cell.Exit(cell.StatusFailed)
 			}
+			if status != 0 {
+				return cell.Exit(status)
+			}
 			return nil
 		},
 	}
+	again.flags(c)
+	return c
+}
+
+// verifyRecordings checks recordings; one that was named must be one.
+func (a *app) verifyRecordings(dirs []string, all bool, out *soundness) error {
+	for _, dir := range dirs {
+		if err := record.Sealed(dir); err != nil && !all { // no recording at all
+			return cell.Usage(err)
+		}
+	}
+	for _, dir := range dirs {
+		if err := record.Verify(dir); err != nil {
+			out.Damage = append(out.Damage, store.Damage{Path: dir, What: err.Error()})
+			a.complain(fmt.Errorf("recording %s: %w", dir, err))
+			continue
+		}
+		out.Recordings = append(out.Recordings, dir)
+		if !a.json {
+			fmt.Fprintln(a.out, "ok", dir)
+		}
+	}
+	return nil
 }
 
 // A soundness is what verify found.
 type soundness struct {
 	Recordings []string       `json:"recordings"`       // sound
+	Crates     []string       `json:"crates,omitempty"` // sound
 	Objects    int            `json:"objects"`          // sound
-	Damage     []store.Damage `json:"damage,omitempty"` // of both
+	Damage     []store.Damage `json:"damage,omitempty"` // of all
+	// Assessments are of crates whose claims were judged again.
+	Assessments []crate.Assessment `json:"assessments,omitempty"`
 }
 
 func (a *app) verifyStore(out *soundness) error {

@@ -80,26 +80,9 @@ Several machines stand side by side.`,
 	return c
 }
 
-// side gathers what stands for one machine. Where nothing was measured here, a
-// recording of that machine is taken in its place.
+// side gathers what stands for one machine.
 func (a *app) side(args []string, sel selection, name string) (*plan.Plan, *report.Side, error) {
-	p, d, err := a.decide(args, &sel, nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	if sel.replay == "" && !measured(p, d) {
-		for _, top := range []string{record.Results, ""} { // what was measured here, before what came along
-			dir := filepath.Join(p.Study.Root, top, record.Dir(p.Study.Name, p.Study.Machine.Name))
-			if _, err := os.Stat(filepath.Join(dir, record.Sums)); err == nil {
-				sel.replay = dir
-				if p, d, err = a.decide(args, &sel, nil); err != nil {
-					return nil, nil, err
-				}
-				break
-			}
-		}
-	}
-	s, err := store.View(storeDir(p.Study.Root))
+	p, d, s, err := a.standing(args, sel)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -107,11 +90,37 @@ func (a *app) side(args []string, sel selection, name string) (*plan.Plan, *repo
 	if err != nil {
 		return nil, nil, err
 	}
+	return p, side, nil
+}
+
+// standing reads a study and what stands of it on a machine. Where nothing was
+// measured here, a recording of that machine is taken in its place.
+func (a *app) standing(args []string, sel selection) (*plan.Plan, *plan.Decider, *store.Store, error) {
+	p, d, err := a.decide(args, &sel, nil)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if sel.replay == "" && !measured(p, d) {
+		for _, top := range []string{record.Results, ""} { // what was measured here, before what came along
+			dir := filepath.Join(p.Study.Root, top, record.Dir(p.Study.Name, p.Study.Machine.Name))
+			if _, err := os.Stat(filepath.Join(dir, record.Sums)); err == nil {
+				sel.replay = dir
+				if p, d, err = a.decide(args, &sel, nil); err != nil {
+					return nil, nil, nil, err
+				}
+				break
+			}
+		}
+	}
+	s, err := store.View(storeDir(p.Study.Root))
+	if err != nil {
+		return nil, nil, nil, err
+	}
 	if !slices.ContainsFunc(p.Cells, func(c *plan.Cell) bool { return d.Of(c).State == plan.Stands }) {
-		return nil, nil, cell.Hint(fmt.Errorf("nothing of study %s stands on machine %s", p.Study.Name, p.Study.Machine.Name),
+		return nil, nil, nil, cell.Hint(fmt.Errorf("nothing of study %s stands on machine %s", p.Study.Name, p.Study.Machine.Name),
 			"barograph run %s --machine %s", strings.Join(args, " "), p.Study.Machine.Name)
 	}
-	return p, side, nil
+	return p, d, s, nil
 }
 
 // measured tells whether a measured cell of the plan has a standing result.

@@ -164,28 +164,41 @@ func (a *app) begin(e *ending) {
 	}
 }
 
-func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more extras) (err error) {
-	if err := checkStages(p, opt.Fresh); err != nil {
+func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more extras) error {
+	e, late, err := a.execute(ctx, p, opt, more)
+	if err != nil {
 		return err
 	}
-	if err := checkResources(p, opt.Capacity); err != nil {
+	if err := a.conclude(e); err != nil || late == nil {
 		return err
+	}
+	return cell.Exit(cell.StatusFailed)
+}
+
+// execute runs a plan to its end, of which it returns what there is to say. What went
+// wrong with the timeline has been said, and is late.
+func (a *app) execute(ctx context.Context, p *plan.Plan, opt engine.Options, more extras) (e *ending, late, err error) {
+	if err := checkStages(p, opt.Fresh); err != nil {
+		return nil, nil, err
+	}
+	if err := checkResources(p, opt.Capacity); err != nil {
+		return nil, nil, err
 	}
 	opt.Cache, _ = cell.CacheDir() // empty where there is no home
 	opt.Hold = a.hold(p, more.wait)
 	defer cell.Hold()() // the engine stops its cells and keeps what is done
 	opt.Program = a.program(p.Study.Machine.Device)
-	e := &ending{Study: p.Study.Name, By: choice(p.Study), Machine: p.Study.Machine, Lowered: p.Study.Lowered, Replayed: p.Replayed != "", Again: more.again(p)}
+	e = &ending{Study: p.Study.Name, By: choice(p.Study), Machine: p.Study.Machine, Lowered: p.Study.Lowered, Replayed: p.Replayed != "", Again: more.again(p)}
 	a.begin(e)
 	dir := state(p.Study.Root)
 	lock, err := a.lock(ctx, p.Study.Root)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	defer lock.Close()
 	s, err := store.Open(storeDir(p.Study.Root))
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	a.share(s)
 	show := progress.New(a.msg, !a.json, func(cells []*plan.Cell) progress.Forecast { return progress.Foresee(p, s, cells) })
@@ -203,10 +216,9 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 	runtime.GOMAXPROCS(procs)
 	show.Close()
 	e.Result = res
-	var traceErr error
 	if trace != nil {
-		if traceErr = trace.Write(p.Study.Name); traceErr != nil {
-			a.complain(traceErr)
+		if late = trace.Write(p.Study.Name); late != nil {
+			a.complain(late)
 		}
 	}
 	if err == nil && more.proof != "" && res.Whole() {
@@ -221,15 +233,9 @@ func (a *app) run(ctx context.Context, p *plan.Plan, opt engine.Options, more ex
 	}
 	if errors.Is(err, context.Canceled) {
 		fmt.Fprintf(a.msg, "interrupted: %s; the next run goes on from here\n", counts(res))
-		return cell.Exit(cell.StatusInterrupted)
+		err = cell.Exit(cell.StatusInterrupted)
 	}
-	if err != nil {
-		return err
-	}
-	if err := a.conclude(e); err != nil || traceErr == nil {
-		return err
-	}
-	return cell.Exit(cell.StatusFailed)
+	return e, late, err
 }
 
 // choice says why the machine was chosen, on a computer that has a GPU: elsewhere it

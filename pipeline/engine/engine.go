@@ -669,10 +669,15 @@ func (r *run) setAside(c *plan.Cell, path, to, why string) error {
 	if err := os.Rename(path, kept); err != nil {
 		return err
 	}
+	r.warn(c, fmt.Sprintf("%s %s; what was there is kept as %s", to, why, kept))
+	return nil
+}
+
+// warn adds what the engine itself has to say of a cell.
+func (r *run) warn(c *plan.Cell, text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.moved = append(r.moved, Warning{c.ID, fmt.Sprintf("%s %s; what was there is kept as %s", to, why, kept)})
-	return nil
+	r.moved = append(r.moved, Warning{c.ID, text})
 }
 
 func (r *run) fail(ctx context.Context, c *plan.Cell, err error, log string, wall time.Duration) {
@@ -681,6 +686,12 @@ func (r *run) fail(ctx context.Context, c *plan.Cell, err error, log string, wal
 		err = fmt.Errorf("after %d attempts: %w", n+1, err)
 	}
 	r.result.Failures = append(r.result.Failures, Failure{c, err, log})
+	if dec := r.decider.Of(c); dec != nil && dec.Key != "" {
+		f := store.Failure{Cell: r.plan.Name(c), Started: time.Now().Add(-wall).UnixNano(), Wall: wall, Error: err.Error()}
+		if err := r.store.Fail(dec.Key, f); err != nil {
+			r.warn(c, fmt.Sprintf("that it failed could not be noted: %v", err))
+		}
+	}
 	if !r.opt.KeepGoing {
 		r.halt = true
 		r.recall(ErrHalted)

@@ -35,19 +35,28 @@ func WriteSums(dir string) error {
 	if len(names) == 0 {
 		return fmt.Errorf("write %s: no file in %q", Sums, dir)
 	}
-	var b bytes.Buffer
+	var all []Sum
 	for _, name := range names {
 		sum, err := cell.Sum(filepath.Join(dir, name))
 		if err != nil {
 			return fmt.Errorf("write %s: %w", Sums, err)
 		}
-		if quoted := quote.Replace(name); quoted != name {
-			fmt.Fprintf(&b, "\\%s  %s\n", sum, quoted)
+		all = append(all, Sum{name, sum})
+	}
+	return cell.Leave(filepath.Join(dir, Sums), FormatSums(all))
+}
+
+// FormatSums writes the lines of [Sums].
+func FormatSums(all []Sum) []byte {
+	var b bytes.Buffer
+	for _, s := range all {
+		if quoted := quote.Replace(s.Name); quoted != s.Name {
+			fmt.Fprintf(&b, "\\%s  %s\n", s.SHA, quoted)
 		} else {
-			fmt.Fprintf(&b, "%s  %s\n", sum, name)
+			fmt.Fprintf(&b, "%s  %s\n", s.SHA, s.Name)
 		}
 	}
-	return cell.Leave(filepath.Join(dir, Sums), b.Bytes())
+	return b.Bytes()
 }
 
 // Sealed returns nil for a folder that holds checksums to check it by.

@@ -26,13 +26,12 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/citation"
 	"barograph/pipeline/page"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/record"
 	"barograph/pipeline/store"
 	"barograph/pipeline/study"
-
-	"gopkg.in/yaml.v3"
 )
 
 var (
@@ -274,7 +273,7 @@ func Write(w io.Writer, sides []*Side, graph []byte) error {
 	if err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
-	works, err := citation(filepath.Join(st.Root, "CITATION.cff"))
+	cited, err := works(st.Root)
 	if err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
@@ -287,7 +286,7 @@ func Write(w io.Writer, sides []*Side, graph []byte) error {
 	var b bytes.Buffer
 	if err := layout.Execute(&b, map[string]any{
 		"Study": st, "File": nameOf(st), "Source": source, "Graph": page.Picture(graph), "Sides": sides,
-		"Claims": claims(st.Claims, sides), "Facts": facts(sides), "Works": works, "Licences": licences, "Wide": len(sides) > 1,
+		"Claims": claims(st.Claims, sides), "Facts": facts(sides), "Works": cited, "Licences": licences, "Wide": len(sides) > 1,
 	}); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
@@ -480,44 +479,17 @@ func nameOf(st *study.Study) string {
 // A Work is something to cite.
 type Work struct{ Text, Note string }
 
-// citation reads a CITATION.cff: the software first, then its references. A
-// project without one has nothing to cite.
-func citation(file string) ([]Work, error) {
-	b, err := os.ReadFile(file)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
+// works lists what there is to cite: the software first, then its references. A
+// project without a CITATION.cff has nothing.
+func works(root string) (list []Work, err error) {
+	f, err := citation.Read(root)
+	if err != nil || f.Title == "" {
 		return nil, err
 	}
-	type entry struct {
-		Title   string `yaml:"title"`
-		Version string `yaml:"version"`
-		Date    string `yaml:"date-released"`
-		Year    string `yaml:"year"`
-		DOI     string `yaml:"doi"`
-		Notes   string `yaml:"notes"`
-		Authors []struct {
-			Name   string `yaml:"name"`
-			Given  string `yaml:"given-names"`
-			Family string `yaml:"family-names"`
-		} `yaml:"authors"`
-		Institution struct {
-			Name string `yaml:"name"`
-		} `yaml:"institution"`
-	}
-	var f struct {
-		entry      `yaml:",inline"`
-		References []entry `yaml:"references"`
-	}
-	if err := yaml.Unmarshal(b, &f); err != nil {
-		return nil, fmt.Errorf("read %s: %w", file, err)
-	}
-	var works []Work
-	for _, e := range append([]entry{f.entry}, f.References...) {
+	for _, e := range append([]citation.Work{f.Work}, f.References...) {
 		var names []string
 		for _, a := range e.Authors {
-			names = append(names, strings.TrimSpace(strings.TrimSpace(a.Given+" "+a.Family)+" "+a.Name))
+			names = append(names, a.String())
 		}
 		var text []string
 		for _, part := range []string{strings.Join(names, ", "), e.Title, e.Version, e.Institution.Name, e.Date, e.Year, e.DOI} {
@@ -525,7 +497,7 @@ func citation(file string) ([]Work, error) {
 				text = append(text, part)
 			}
 		}
-		works = append(works, Work{strings.Join(text, ". ") + ".", e.Notes})
+		list = append(list, Work{strings.Join(text, ". ") + ".", e.Notes})
 	}
-	return works, nil
+	return list, nil
 }

@@ -12,11 +12,11 @@ import (
 )
 
 func TestCitation(t *testing.T) {
-	works, err := citation("../../CITATION.cff")
-	if err != nil || len(works) != 2 || !strings.HasPrefix(works[1].Text, "Aiza Maksutova. GPU resources management") {
-		t.Errorf("%+v, %v", works, err)
+	cited, err := works("../..")
+	if err != nil || len(cited) != 2 || !strings.HasPrefix(cited[1].Text, "Aiza Maksutova. GPU resources management") {
+		t.Errorf("%+v, %v", cited, err)
 	}
-	if works, err := citation("none.cff"); err != nil || works != nil {
+	if works, err := works("none"); err != nil || works != nil {
 		t.Errorf("%+v, %v", works, err)
 	}
 }

@@ -228,6 +228,9 @@ func (s *Store) rewrite(kept []*Record) error {
 	if err := errors.Join(replace(&s.log, "cells.log", lines.String()), replace(&s.detail, "details.log", details.String())); err != nil {
 		return err
 	}
+	if err := os.Remove(filepath.Join(s.dir, failures)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	s.records, s.latest = map[string]*Record{}, map[string]*Record{}
 	for _, r := range kept {
 		s.index(r)

@@ -48,6 +48,10 @@ func fetch(ctx context.Context, gpu, python bool) error {
 			return err
 		}
 		fmt.Println(path)
+		if path, _, err = asset.Validator(ctx, log); err != nil {
+			return err
+		}
+		fmt.Println(path)
 	}
 	return nil
 }

@@ -69,8 +69,9 @@ func Kind() *cell.Kind {
 			dir := record.Dir(study, machine)
 			return []string{path.Join(dir, with.(*With).file()), path.Join(dir, record.Run), path.Join(dir, record.Sums)}
 		},
-		Page: page,
-		Run:  collect,
+		Page:     page,
+		Recorded: recording.Recorded,
+		Run:      collect,
 	}
 }
 

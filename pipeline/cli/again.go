@@ -1,0 +1,250 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/citation"
+	"barograph/pipeline/crate"
+	"barograph/pipeline/engine"
+	"barograph/pipeline/record"
+	"barograph/pipeline/store"
+
+	"github.com/spf13/cobra"
+)
+
+// A judging says what of a crate is done again.
+type judging struct {
+	claims  []string // empty for all, where anything is judged at all
+	measure bool
+	machine string
+	set     []string
+	add     bool
+	agent   string
+}
+
+func (j *judging) flags(c *cobra.Command) {
+	c.Flags().StringArrayVar(&j.claims, "claim", nil, "judge claim `ID` of the crate again, or all; repeatable")
+	c.Flags().BoolVar(&j.measure, "measure", false, "measure on this computer, and set the verdicts beside the crate's")
+	c.Flags().StringVar(&j.machine, "machine", "", "with --measure, measure as `machine`, a file in the crate's configs/machines/")
+	c.Flags().StringArrayVar(&j.set, "set", nil, "with --measure, give a parameter another value, as `name=value`; repeatable")
+	c.Flags().BoolVar(&j.add, "add", false, "add what came of it to the crate, as one more action")
+	c.Flags().StringVar(&j.agent, "agent", "", "with --add, who did it, as `\"Name\"` of an organisation or \"Name <URL>\" of a person")
+}
+
+// asked tells whether claims are to be judged.
+func (j *judging) asked() bool { return j.measure || len(j.claims) > 0 }
+
+func (j *judging) check(crates, others []string) error {
+	switch {
+	case j.asked() && (len(crates) != 1 || len(others) > 0):
+		return cell.Usage(errors.New("--claim and --measure are for one crate: a .zip that barograph export wrote, or its folder"))
+	case j.add && !j.asked():
+		return cell.Usage(errors.New("--add keeps verdicts: say which with --claim, or --measure"))
+	case j.add && j.agent == "":
+		return cell.Usage(errors.New("--add says who judged: give --agent a name"))
+	case !j.measure && (j.machine != "" || len(j.set) > 0):
+		return cell.Usage(errors.New("--machine and --set are for --measure: a recording is as it was measured"))
+	}
+	return nil
+}
+
+// verifyCrate reads a crate, and judges its claims again if that is asked for. The
+// status is not 0 where a verdict says so.
+func (a *app) verifyCrate(ctx context.Context, name string, again judging, out *soundness) (status int, err error) {
+	c, err := crate.Open(name)
+	if err != nil {
+		return 0, cell.Usage(err)
+	}
+	defer c.Close()
+	sound, wrong, err := c.Check()
+	if err != nil {
+		return 0, fmt.Errorf("verify %q: %w", name, err)
+	}
+	for _, d := range wrong {
+		out.Damage = append(out.Damage, store.Damage{Path: filepath.Join(name, d.Path), What: d.What})
+		fmt.Fprintf(a.msg, "%s: %s\n", name, d)
+	}
+	if len(wrong) > 0 {
+		return 0, nil // what is not as it was written is not judged
+	}
+	out.Crates = append(out.Crates, name)
+	if !a.json {
+		fmt.Fprintf(a.out, "ok %s: %d files\n", name, sound)
+	}
+	if !again.asked() {
+		return 0, nil
+	}
+	found, err := a.judge(ctx, c, again)
+	if err != nil {
+		return 0, err
+	}
+	out.Assessments = append(out.Assessments, *found)
+	if again.add {
+		path, err := c.Add(*found)
+		if err != nil {
+			return 0, fmt.Errorf("add to %q: %w", name, err)
+		}
+		fmt.Fprintf(a.msg, "added %s to %s\n", path, name)
+	}
+	return verdictStatus(found), nil
+}
+
+// verdictStatus is that of the program after claims were judged again: another
+// verdict by the same recording is a failure, and by another measurement none.
+func verdictStatus(found *crate.Assessment) int {
+	for _, o := range found.Claims {
+		switch {
+		case found.Means == judged && !o.Same():
+			return cell.StatusFailed
+		case found.Means == measuredAnew && o.Verdict == cell.Invalid:
+			return cell.StatusInvalid
+		}
+	}
+	return 0
+}
+
+// How claims can be judged again.
+const (
+	judged       = "judged"
+	measuredAnew = "measured"
+)
+
+// judge runs a crate's study in a folder of its own, and takes the verdicts.
+func (a *app) judge(ctx context.Context, c *crate.Crate, again judging) (*crate.Assessment, error) {
+	s := c.State
+	if err := again.known(s); err != nil {
+		return nil, err
+	}
+	if !again.measure && s.Recording == "" {
+		return nil, cell.Usage(cell.Hint(fmt.Errorf("crate %q holds no recording to judge by", c.Path), "--measure measures on this computer"))
+	}
+	who, err := named(again.agent, &citation.File{})
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "barograph-crate-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	if err := c.Unpack(dir); err != nil {
+		return nil, err
+	}
+	found := &crate.Assessment{Agent: who, Started: now(), Means: judged, Host: record.Environment(a.gpus()), Program: record.Build()}
+	sel := selection{replay: filepath.Join(dir, filepath.FromSlash(s.Recording))}
+	run := *a // what is run within says nothing, unless it is measured
+	run.out, run.json = io.Discard, false
+	if again.measure {
+		found.Means = measuredAnew
+		sel = selection{machine: again.machine, set: again.set}
+	} else {
+		run.msg = io.Discard
+	}
+	p, err := run.plan([]string{s.StudyFile(dir)}, &sel)
+	if err != nil {
+		return nil, err
+	}
+	e, _, err := run.execute(ctx, p, engine.Options{Jobs: runtime.NumCPU(), Overwrite: true}, extras{})
+	if err != nil {
+		return nil, err
+	}
+	if len(e.Result.Failures) > 0 {
+		f := e.Result.Failures[0]
+		return nil, fmt.Errorf("%s of crate %q failed: %w", f.Cell.ID, c.Path, f.Err)
+	}
+	found.Machine, found.Ended = p.Study.Machine, now()
+	for _, claim := range s.Claims {
+		if len(again.claims) > 0 && !slices.Contains(again.claims, claim.ID) && !slices.Contains(again.claims, "all") {
+			continue
+		}
+		o := crate.Outcome{ID: claim.ID, Crate: claim.Verdict, Verdict: "not judged"}
+		for _, v := range e.Result.Verdicts {
+			if v.ID == claim.ID {
+				o.Verdict, o.Because = v.Verdict, v.Because
+			}
+		}
+		found.Claims = append(found.Claims, o)
+	}
+	if a.json {
+		return found, nil
+	}
+	if err := a.beside(s, found); err != nil || again.measure {
+		return found, err
+	}
+	return found, a.redrawn(c, dir)
+}
+
+// now is the time as a crate writes it.
+func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
+
+// known refuses claims that the crate does not have.
+func (j *judging) known(s *crate.State) error {
+	var ids []string
+	for _, c := range s.Claims {
+		ids = append(ids, c.ID)
+	}
+	if len(ids) == 0 {
+		return cell.Usage(fmt.Errorf("study %s has no claims", s.Study.Name))
+	}
+	for _, id := range j.claims {
+		if id != "all" && !slices.Contains(ids, id) {
+			return cell.Usage(cell.Hint(fmt.Errorf("--claim %s: the crate has no such claim", id), "it has %s", strings.Join(ids, ", ")))
+		}
+	}
+	return nil
+}
+
+// beside writes the crate's verdicts and those found now next to each other.
+func (a *app) beside(s *crate.State, found *crate.Assessment) error {
+	err := a.table(func(w io.Writer) {
+		fmt.Fprintf(w, "CLAIM\tCRATE (%s)\t%s (%s)\t\n", s.Machine.Name, strings.ToUpper(found.Means), found.Machine.Name)
+		for _, o := range found.Claims {
+			word := "the same"
+			if !o.Same() {
+				word = "DIFFERENT"
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", o.ID, cmp.Or(o.Crate, "not judged"), o.Verdict, word)
+		}
+	})
+	for _, o := range found.Claims {
+		if o.Because != "" {
+			fmt.Fprintf(a.out, "%s %s: %s\n", o.ID, o.Verdict, o.Because)
+		}
+	}
+	if found.Machine.Device == "sim" && found.Means == measuredAnew {
+		fmt.Fprintln(a.out, "device sim: simulated, not measured")
+	}
+	return err
+}
+
+// redrawn says which of the crate's figures came out in the same bytes.
+func (a *app) redrawn(c *crate.Crate, dir string) error {
+	figures, other := 0, []string{}
+	for _, f := range c.State.Files {
+		if !strings.HasPrefix(f.Path, "figures/") {
+			continue
+		}
+		figures++
+		if sum, err := cell.Sum(filepath.Join(dir, filepath.FromSlash(f.Path))); err != nil || sum != f.Digest {
+			other = append(other, f.Path)
+		}
+	}
+	if figures > 0 {
+		fmt.Fprintf(a.out, "%d of %d files of figures were drawn again to the same bytes\n", figures-len(other), figures)
+	}
+	for _, name := range other {
+		fmt.Fprintln(a.msg, "drawn otherwise:", name)
+	}
+	return nil
+}

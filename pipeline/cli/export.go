@@ -1,0 +1,132 @@
+package cli
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/citation"
+	"barograph/pipeline/crate"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) exportCommand() *cobra.Command {
+	var sel selection
+	var to, agent, licence string
+	opt := crate.Options{}
+	c := &cobra.Command{
+		Use:   "export [STUDY]",
+		Short: "Write what stands of a study, and what made it, for others to check",
+		Long: `Write the results that stand, and what made them, as a Workflow Run RO-Crate: a
+folder, or one file if the name ends in .zip. It holds the study, its machine
+files, models' descriptions, notebooks and recording, and what was published;
+"barograph verify" checks it, and judges its claims again. Nothing is run, and one
+state gives the same bytes. For a machine that this is not, the results of its
+recording are taken.`,
+		Example: `  barograph run --replay data/paper/h100 && barograph export --replay data/paper/h100 --crate paper.zip
+  barograph verify paper.zip --claim C1`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if to == "" {
+				return cell.Usage(errors.New("what to write is not said: give --crate a name"))
+			}
+			if err := check(opt); err != nil {
+				return err
+			}
+			if err := room("--crate", to); err != nil {
+				return err
+			}
+			return a.export(args, sel, to, agent, licence, opt)
+		},
+	}
+	sel.flags(c)
+	c.Flags().StringVar(&to, "crate", "", "write a crate as `name`, a new folder or a .zip")
+	c.Flags().StringVar(&opt.Profile, "profile", crate.Profiles()[0], "`version` of the Workflow Run RO-Crate profiles: "+strings.Join(crate.Profiles(), " or "))
+	c.Flags().StringVar(&opt.With, "with", crate.WithFigures, "what it holds beside the recording: `objects` (every output), figures (what was published) or none")
+	c.Flags().StringVar(&agent, "agent", "", "who made the results, as `\"Name\"` of an organisation or \"Name <URL>\" of a person; as CITATION.cff says, if it is not given")
+	c.Flags().StringVar(&licence, "license", "", "the `SPDX` identifier of their licence; that of CITATION.cff, if it is not given")
+	return c
+}
+
+// check refuses options that mean nothing.
+func check(opt crate.Options) error {
+	if !slices.Contains(crate.Profiles(), opt.Profile) {
+		return cell.Usage(fmt.Errorf("--profile %s: there is %s", opt.Profile, strings.Join(crate.Profiles(), " and ")))
+	}
+	if with := []string{crate.WithNone, crate.WithFigures, crate.WithObjects}; !slices.Contains(with, opt.With) {
+		return cell.Usage(fmt.Errorf("--with %s: there is %s", opt.With, strings.Join(with, ", ")))
+	}
+	return nil
+}
+
+// room refuses a name that is taken by what is no crate, before any work is done for
+// it. A folder is never written over.
+func room(flag, name string) error {
+	if crate.IsZip(name) {
+		return cell.Place(flag, name, crate.Zipped)
+	}
+	entries, err := os.ReadDir(name)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return cell.Place(flag, name, "")
+	case err != nil:
+		return cell.Usage(fmt.Errorf("%s %s: %w", flag, name, err))
+	case len(entries) > 0:
+		return cell.Usage(cell.Hint(fmt.Errorf("%s %s: the folder holds something", flag, name), "remove it first, or name another; a name that ends in .zip makes one file"))
+	}
+	return nil
+}
+
+func (a *app) export(args []string, sel selection, to, agent, licence string, opt crate.Options) error {
+	p, d, s, err := a.standing(args, sel)
+	if err != nil {
+		return err
+	}
+	cited, err := citation.Read(p.Study.Root)
+	if err != nil {
+		return err
+	}
+	if opt.Agent, err = named(agent, cited); err != nil {
+		return err
+	}
+	opt.Licence = cmp.Or(licence, cited.Licence, "NOASSERTION")
+	opt.Site = strings.TrimSuffix(cmp.Or(cited.Repository, cited.URL, crate.Site), "/")
+	state, docs, err := crate.Gather(p, d, s, opt)
+	if err != nil {
+		return err
+	}
+	if err := crate.Write(filepath.Clean(to), state, docs); err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	for _, one := range state.NotRun {
+		fmt.Fprintf(a.msg, "%s has no result: %s\n", one.ID, one.Reason)
+	}
+	fmt.Fprintf(a.msg, "wrote %s: %d files of %d cells\n", to, len(state.Files), len(state.Cells))
+	return nil
+}
+
+var person = regexp.MustCompile(`^([^<>]*[^<> ]) *<(https?://[^<> ]+)>$`)
+
+// named reads who is meant by --agent, or whoever the project cites first.
+func named(agent string, cited *citation.File) (crate.Agent, error) {
+	if m := person.FindStringSubmatch(agent); m != nil {
+		return crate.Agent{Name: m[1], ID: m[2], Person: true}, nil
+	}
+	if strings.ContainsAny(agent, "<>") {
+		return crate.Agent{}, cell.Usage(fmt.Errorf("--agent %q: want a name, or a name and a URL in angle brackets", agent))
+	}
+	if agent != "" {
+		return crate.Agent{Name: agent}, nil
+	}
+	if len(cited.Authors) > 0 {
+		first := cited.Authors[0]
+		return crate.Agent{Name: first.String(), ID: first.ORCID, Person: first.Person()}, nil
+	}
+	return crate.Agent{Name: "not named"}, nil
+}
