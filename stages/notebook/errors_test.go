@@ -135,6 +135,7 @@ func TestTraps(t *testing.T) {
 		{name: "deferred recover", printed: "1 <nil>\n", text: program("\tdefer func() { fmt.Println(recover()) }()\n\tfunc() {\n\t\tdefer func() { fmt.Print(recover(), \" \") }()\n\t\tdefer recover()\n\t\tpanic(1)\n\t}()\n\tdefer func() { defer recover() }()\n\tpanic(2)")},
 		{name: "functions of their own struct in a map", printed: "2 1 1\n", text: program("\tt := &T{n: 1, f: map[string]func(*T) int{}, seen: map[*T]int{}}\n\tt.f[\"a\"] = func(t *T) int { t.n++; return t.n }\n\tt.seen[t]++\n\tfmt.Println(t.f[\"a\"](t), len(t.f), t.seen[t])") + "\ntype T struct {\n\tf    map[string]func(*T) int\n\tseen map[*T]int\n\tn    int\n}\n"},
 		{name: "io.Writer", printed: "  a\n", text: strings.Replace(program("\tvar b bytes.Buffer\n\tw := tabwriter.NewWriter(&b, 3, 8, 1, ' ', tabwriter.AlignRight)\n\tfmt.Fprintln(w, \"a\\t\")\n\tnb.Check(w.Flush())\n\tfmt.Print(b.String())"), "import", "import \"text/tabwriter\"\nimport", 1)},
+		{name: "array of what leads back", refused: "main.go:11:23: an array of what leads back to its own struct", text: program("\tfmt.Println(T{n: 1}.n)") + "\ntype T struct{ n int; f [2]func(*T) int }\n"},
 		{name: "recursion", refused: "call themselves without end", text: program("\tfmt.Println(f(1))") + "\nfunc f(n int) int { return f(n + 1) }\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -228,8 +228,11 @@ func (e *Forms) Erased(t types.Type, i int) bool {
 		return false
 	}
 	s := t.Underlying().(*types.Struct)
+	array := false
 	switch s.Field(i).Type().Underlying().(type) {
 	case *types.Pointer, *types.Slice, *types.Map, *types.Signature, *types.Chan:
+	case *types.Array:
+		array = true
 	default:
 		return false
 	}
@@ -278,6 +281,9 @@ func (e *Forms) Erased(t types.Type, i int) bool {
 		return false
 	}
 	e.erasures[key] = leads(s.Field(i).Type(), false)
+	if array && e.erasures[key] {
+		e.Refuse(s.Field(i).Pos(), "make it a slice", "an array of what leads back to its own struct cannot be interpreted")
+	}
 	return e.erasures[key]
 }
 
