@@ -202,9 +202,10 @@ type lot struct {
 
 // A flight is a copy in flight, or done and still to be recorded.
 type flight struct {
-	pass      guard.Pass
-	submitted int64
-	alone     bool // when it was submitted, in its stream
+	pass guard.Pass
+	sent int64 // when its submission returned
+	// Whether, when it was submitted, its stream had nothing before it.
+	alone bool
 }
 
 func (d *Drive) haul(lane device.Lane, tapes []*tape.Tape, frontier *atomic.Int64) *haul {
@@ -287,7 +288,7 @@ func (h *haul) early(dir device.Direction) error {
 		if !ok {
 			return nil
 		}
-		l.flights = append(l.flights, flight{pass, cell.Now(), l.flying == 0})
+		l.flights = append(l.flights, flight{pass: pass, alone: l.flying == 0})
 	}
 	return h.launch(l)
 }
@@ -304,11 +305,14 @@ func (h *haul) saw(l *lot, c device.Copy) {
 	}
 	f := l.flights[0]
 	l.flights = l.flights[:copy(l.flights, l.flights[1:])]
-	since := f.submitted
+	since := f.sent
 	if f.alone || h.Load.Ahead > 0 { // its stream reached it at once, or once the one before was done
 		since = c.Start
 	}
-	h.guard.Saw(since, c.End())
+	if f.sent < c.End() { // what held the host up before is none of the link's
+		since = max(since, f.sent)
+	}
+	h.guard.Saw(min(since, c.End()), c.End())
 }
 
 // submit puts the next copy of a lot in flight, unless the load has made its calls,
@@ -329,7 +333,7 @@ func (h *haul) submit(l *lot) error {
 		if !ok {
 			return nil
 		}
-		l.flights = append(l.flights, flight{pass, cell.Now(), l.flying == 0})
+		l.flights = append(l.flights, flight{pass: pass, alone: l.flying == 0})
 	}
 	if waits && h.flying == 0 {
 		h.frontier.Store(cell.Now())
@@ -341,7 +345,11 @@ func (h *haul) launch(l *lot) error {
 	l.made++
 	l.flying++
 	h.flying++
-	return h.lane.Submit(l.direction)
+	err := h.lane.Submit(l.direction)
+	if h.guard != nil {
+		l.flights[len(l.flights)-1].sent = cell.Now()
+	}
+	return err
 }
 
 // wait sleeps until the bucket lets the next copy go; false means that the drive
