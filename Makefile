@@ -9,7 +9,7 @@ fuzztime ?= 2m
 .PHONY: help reproduce figures claims test test-slurm browser bench soak lint build cuda bundle test-cuda p100 test-p100 assets clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 reproduce: $(program) ## measure the paper's study on this machine; draw Figure 2; judge the claims
 	@echo $(program) run configs/paper.yaml

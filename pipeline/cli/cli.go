@@ -57,6 +57,9 @@ func Main(args []string, kinds cell.Kinds, gpus func() cell.GPUs, commands []*co
 		launch.Stand(args[1], os.Stdin)
 		return cell.StatusDone
 	}
+	if len(args) > 1 && args[0] == "cell-agent" {
+		return a.agent(args[1:])
+	}
 	ctx, stop := a.interruptible()
 	defer stop()
 	root := a.tree(commands)
@@ -89,7 +92,8 @@ A study that is not named is configs/paper.yaml.`,
 	}
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "write results as JSON, for machines")
 	root.AddCommand(a.runCommand(), a.planCommand(), a.whyCommand(), a.statusCommand(), a.graphCommand(),
-		a.doctorCommand(), a.schemaCommand(), a.verifyCommand(), a.gcCommand(), a.versionCommand(), a.reportCommand(), a.exportCommand())
+		a.doctorCommand(), a.schemaCommand(), a.verifyCommand(), a.gcCommand(), a.versionCommand(), a.reportCommand(), a.exportCommand(),
+		a.topCommand(), a.stopCommand())
 	root.AddCommand(more...)
 	root.InitDefaultHelpCmd()
 	if help, _, err := root.Find([]string{"help"}); err == nil {
@@ -189,6 +193,8 @@ type selection struct {
 	set     []string
 	machine string
 	replay  string
+	on      string // a cluster
+	there   *there // which it is, once it was asked
 }
 
 func (s *selection) flags(c *cobra.Command) {
@@ -207,6 +213,7 @@ func (s *selection) flagsFor(c *cobra.Command, usage string, machine func(name s
 		return nil
 	})
 	c.Flags().StringVar(&s.replay, "replay", "", "let the recording in `dir` stand in for measuring")
+	c.Flags().StringVar(&s.on, "on", os.Getenv(onVariable), "run cells on a `cluster`, a file below configs/clusters/")
 	c.Args = cobra.MaximumNArgs(1)
 	c.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		files, _ := filepath.Glob("configs/*.yaml") // completion: no match, no offer
@@ -271,9 +278,19 @@ func (a *app) plan(args []string, s *selection) (*plan.Plan, error) {
 			path = filepath.Join(configs, rec.Study+".yaml")
 		}
 	}
+	if s.on != "" {
+		if err := a.plannedFor(path, s, &opt); err != nil {
+			return nil, err
+		}
+	}
 	st, err := study.Load(path, opt)
 	if err != nil {
 		return nil, cell.Usage(err)
+	}
+	if s.on != "" {
+		if err := onDevice(s, st); err != nil {
+			return nil, err
+		}
 	}
 	if rec != nil {
 		if rec.Study != st.Name {
@@ -331,7 +348,7 @@ func state(root string) string { return filepath.Join(root, ".barograph") }
 func (s *selection) proof(args []string) string {
 	path := studyPath(args)
 	root, err := study.Workspace(path)
-	if err != nil || s.replay != "" {
+	if err != nil || s.replay != "" || s.on != "" {
 		return ""
 	}
 	h := sha256.New()

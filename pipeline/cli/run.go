@@ -50,7 +50,13 @@ INVALID, 130 interrupted.`,
 			if more.trace == "" && len(opt.Fresh) == 0 && len(opt.Capacity) == 0 {
 				more.proof = sel.proof(args)
 			}
-			more.args = slices.Clone(args)
+			if sel.on != "" {
+				if err := onAlone(&sel, watch, more.wait); err != nil {
+					return err
+				}
+				more.args = append(more.args, "--on", sel.on)
+			}
+			more.args = append(slices.Clone(args), more.args...)
 			if sel.machine != "" {
 				more.args = append(more.args, "--machine", sel.machine)
 			}
@@ -81,6 +87,7 @@ type extras struct {
 	wait  bool     // for the machine to be quiet
 	args  []string // that choose what is run, as they were given
 	proof string   // a file for the proof that everything stands
+	on    *there   // the cluster that runs cells, if any
 }
 
 func (a *app) runOnce(ctx context.Context, args []string, sel *selection, opt engine.Options, more extras) error {
@@ -89,10 +96,16 @@ func (a *app) runOnce(ctx context.Context, args []string, sel *selection, opt en
 		a.begin(&e)
 		return a.conclude(&e)
 	}
+	if sel.on != "" {
+		if err := a.reach(ctx, args, sel); err != nil {
+			return err
+		}
+	}
 	p, err := a.plan(args, sel)
 	if err != nil {
 		return err
 	}
+	more.on = sel.there
 	return a.run(ctx, p, opt, more)
 }
 
@@ -208,6 +221,11 @@ func (a *app) execute(ctx context.Context, p *plan.Plan, opt engine.Options, mor
 		show = trace
 	}
 	opt.Observer = show
+	if more.on != nil {
+		if err := more.on.start(a, p, s, &opt); err != nil {
+			return nil, nil, errors.Join(err, s.Close())
+		}
+	}
 	// The engine mostly waits for its children. With few processors its goroutines
 	// hand over to each other without waking a thread each time; a second one is for
 	// starting children.
@@ -215,6 +233,9 @@ func (a *app) execute(ctx context.Context, p *plan.Plan, opt engine.Options, mor
 	res, err := engine.Run(ctx, p, s, dir, opt)
 	runtime.GOMAXPROCS(procs)
 	show.Close()
+	if more.on != nil {
+		more.on.end(a, res)
+	}
 	e.Result = res
 	if trace != nil {
 		if late = trace.Write(p.Study.Name); late != nil {

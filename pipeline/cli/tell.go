@@ -317,62 +317,79 @@ func (a *app) statusCommand() *cobra.Command {
 }
 
 func (a *app) doctorCommand() *cobra.Command {
-	return &cobra.Command{
+	on := ""
+	c := &cobra.Command{
 		Use:   "doctor",
-		Short: "Look at this machine: what is there, what is missing, what to do",
+		Short: "Look at this machine, or a cluster: what is there, what is missing, what to do",
 		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			root, err := os.Getwd()
 			if err != nil {
 				return err
 			}
-			type finding struct {
-				Check string `json:"check"`
-				OK    bool   `json:"ok"`
-				mark  string // for people
-				Found string `json:"found"`
-				Hint  string `json:"hint,omitempty"`
+			if on != "" {
+				return a.report(a.lookAt(cmd.Context(), root, on))
 			}
-			var all []finding
-			failed := false
-			noise := append(a.disturbances(root, ""), measuring()...)
-			for _, d := range noise {
-				all = append(all, finding{d.check, false, "BUSY", d.what, d.hint})
-			}
-			if len(noise) == 0 {
-				all = append(all, finding{"quiet", true, "ok", "nothing here would disturb a measurement now", ""})
-			}
-			for _, ch := range a.checks {
-				if ch.Run == nil {
-					continue
-				}
-				found, hint, err := ch.Run(root)
-				mark := "ok"
-				if err != nil {
-					failed, mark = true, "MISSING"
-					found = err.Error()
-					hint = cmp.Or(hint, cell.HintOf(err))
-				}
-				all = append(all, finding{ch.Name, err == nil, mark, found, hint})
-			}
-			if a.json {
-				err = a.writeJSON(all)
-			} else {
-				err = a.table(func(w io.Writer) {
-					for _, f := range all {
-						fmt.Fprintf(w, "%s\t%s\t%s\n", f.mark, f.Check, f.Found)
-						if f.Hint != "" {
-							fmt.Fprintf(w, "\t\t  hint: %s\n", f.Hint)
-						}
-					}
-				})
-			}
-			if err == nil && failed {
-				return cell.Exit(cell.StatusFailed)
-			}
-			return err
+			return a.report(a.lookAround(root))
 		},
 	}
+	c.Flags().StringVar(&on, "on", "", "look at a `cluster`, a file below configs/clusters/, and at one of its nodes")
+	return c
+}
+
+// A finding is a line of doctor.
+type finding struct {
+	Check string `json:"check"`
+	OK    bool   `json:"ok"`
+	mark  string // for people
+	Found string `json:"found"`
+	Hint  string `json:"hint,omitempty"`
+}
+
+// found is the finding of a check that fails with an error.
+func found(check, what, hint string, err error) finding {
+	if err != nil {
+		return finding{check, false, "MISSING", err.Error(), cmp.Or(hint, cell.HintOf(err))}
+	}
+	return finding{check, true, "ok", what, hint}
+}
+
+// lookAround asks every check of this machine.
+func (a *app) lookAround(root string) (all []finding) {
+	noise := append(a.disturbances(root, ""), measuring()...)
+	for _, d := range noise {
+		all = append(all, finding{d.check, false, "BUSY", d.what, d.hint})
+	}
+	if len(noise) == 0 {
+		all = append(all, finding{"quiet", true, "ok", "nothing here would disturb a measurement now", ""})
+	}
+	for _, ch := range a.checks {
+		if ch.Run != nil {
+			what, hint, err := ch.Run(root)
+			all = append(all, found(ch.Name, what, hint, err))
+		}
+	}
+	return all
+}
+
+// report prints findings, and fails if anything is missing.
+func (a *app) report(all []finding) (err error) {
+	if a.json {
+		err = a.writeJSON(all)
+	} else {
+		err = a.table(func(w io.Writer) {
+			for _, f := range all {
+				fmt.Fprintf(w, "%s\t%s\t%s\n", f.mark, f.Check, f.Found)
+				if f.Hint != "" {
+					fmt.Fprintf(w, "\t\t  hint: %s\n", f.Hint)
+				}
+			}
+		})
+	}
+	if err == nil && slices.ContainsFunc(all, func(f finding) bool { return f.mark == "MISSING" }) {
+		return cell.Exit(cell.StatusFailed)
+	}
+	return err
 }
 
 func (a *app) schemaCommand() *cobra.Command {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"barograph/pipeline/cell"
@@ -54,10 +55,11 @@ func (t *Task) keys() (keys []string) {
 type Elsewhere interface {
 	// Takes tells whether a foreground cell is to run there.
 	Takes(c *plan.Cell) bool
-	// Run has a task run there. It calls began once it does, and returns the records
-	// of the task's members when they are in the store. When ctx ends because of
-	// [ErrHalted], nobody wants the result any more.
-	Run(ctx context.Context, t *Task, began func()) ([]*store.Record, error)
+	// Run has a task run there, and returns the records of its members when they are
+	// in the store. What it tells meanwhile is for the observer; "ready" says that the
+	// cell has started. When ctx ends because of [ErrHalted], nobody wants the result
+	// any more.
+	Run(ctx context.Context, t *Task, tell func(cell.Event)) ([]*store.Record, error)
 }
 
 // ErrHalted is why tasks that are elsewhere are given up: another cell failed.
@@ -103,21 +105,22 @@ func (r *run) send(ctx context.Context, c *plan.Cell) {
 	}
 	r.sent++
 	go func() {
-		begun := false
-		began := func() {
-			if !begun {
-				begun = true
-				r.deliver(func() { r.opt.Observer.Start(c, r.decider.Of(c).Reason) })
+		var once sync.Once
+		tell := func(e cell.Event) {
+			if e.Type == "ready" {
+				once.Do(func() { r.deliver(func() { r.opt.Observer.Start(c, r.decider.Of(c).Reason) }) })
+				return
 			}
+			r.deliver(func() { r.opt.Observer.Event(c, e) })
 		}
-		records, err := r.opt.Elsewhere.Run(r.there, t, began)
+		records, err := r.opt.Elsewhere.Run(r.there, t, tell)
 		var published []string
 		for i, record := range records {
 			member := append(slices.Clone(c.Gang), c)[i]
 			written, e := r.write(member, record)
 			published, err = append(published, written...), cmp.Or(err, e)
 		}
-		began()
+		tell(cell.Event{Type: "ready"})
 		r.done <- func() {
 			r.sent--
 			var wall time.Duration

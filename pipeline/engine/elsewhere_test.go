@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"barograph/pipeline/cell"
 	"barograph/pipeline/engine"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/store"
@@ -29,12 +30,12 @@ type other struct {
 
 func (o *other) Takes(c *plan.Cell) bool { return !strings.HasPrefix(c.Stage.Name, "here") }
 
-func (o *other) Run(ctx context.Context, t *engine.Task, began func()) ([]*store.Record, error) {
+func (o *other) Run(ctx context.Context, t *engine.Task, tell func(cell.Event)) ([]*store.Record, error) {
 	o.mu.Lock() // one at a time
 	defer o.mu.Unlock()
 	o.n++
 	o.took = append(o.took, t.ID)
-	began()
+	tell(cell.Event{Type: "ready"})
 	text, err := json.Marshal(t)
 	if err != nil {
 		return nil, err

@@ -140,7 +140,7 @@ func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Op
 		// late, sweeps that run's folder and finds no cell of ours in it.
 		tmp:  filepath.Join(state, "tmp", strconv.FormatInt(time.Now().UnixNano(), 36)),
 		logs: filepath.Join(state, "logs", p.Study.Name),
-		env:  environment(p),
+		env:  Environment(p),
 		left: map[*plan.Cell]int{}, users: map[*plan.Cell][]*plan.Cell{},
 		status: map[*plan.Cell]Status{}, failed: map[*plan.Cell]int{}, spare: map[string][]string{},
 		free: capacity(opt.Capacity),

@@ -51,8 +51,8 @@ var passed = []string{
 	"GORACE", "GOCOVERDIR", // of a program built to be tested
 }
 
-// environment is what every cell of a plan is given.
-func environment(p *plan.Plan) []string {
+// Environment is what every cell of a plan is given.
+func Environment(p *plan.Plan) []string {
 	passed := slices.Clone(passed)
 	for _, st := range p.Study.Stages {
 		passed = append(passed, st.Kind.Inherits...)

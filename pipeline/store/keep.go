@@ -243,3 +243,12 @@ func (s *Store) rewrite(kept []*Record) error {
 	}
 	return unix.Syncfs(int(s.log.Fd()))
 }
+
+// Records lists all records, by cell and key.
+func (s *Store) Records() []*Record {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.SortedFunc(maps.Values(s.records), func(a, b *Record) int {
+		return cmp.Or(strings.Compare(a.Cell, b.Cell), strings.Compare(a.Key, b.Key))
+	})
+}

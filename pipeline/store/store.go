@@ -107,6 +107,8 @@ type Store struct {
 	copies  atomic.Int64
 	failed  error // of a Sync
 
+	fleeting bool
+
 	flush sync.Mutex // held by the one that syncs
 }
 
@@ -482,14 +484,22 @@ func (s *Store) commit(d Detail, own bool, records ...*Record) error {
 		s.used[r.Key] = r.names()
 		s.index(r)
 	}
-	s.details = nil // to be read again
+	if s.details != nil {
+		for line := range wholeLines(details.String()) {
+			key, detail, _ := unkeyed(line)
+			s.details[key] = detail
+		}
+	}
 	s.due()
 	return nil
 }
 
+// Fleeting spares a store that is removed with its process all that makes it durable.
+func (s *Store) Fleeting() { s.fleeting = true }
+
 // due sees to a Sync before long; s.mu is held.
 func (s *Store) due() {
-	if s.timer == nil && s.log != nil {
+	if s.timer == nil && s.log != nil && !s.fleeting {
 		s.timer = time.AfterFunc(SyncEvery, func() { _ = s.Sync() }) // the next Commit says what went wrong
 	}
 }

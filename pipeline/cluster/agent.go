@@ -1,0 +1,347 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/engine"
+	"barograph/pipeline/plan"
+	"barograph/pipeline/store"
+
+	"golang.org/x/sys/unix"
+)
+
+// A pack is what one job is to do.
+type pack struct {
+	Tasks   []*engine.Task   `json:"tasks"`
+	Beat    time.Duration    `json:"beat"`
+	Jobs    int              `json:"jobs"` // pure cells at a time
+	Scratch string           `json:"scratch,omitempty"`
+	Planned *Node            `json:"planned,omitempty"` // for cells that are measured
+	Device  string           `json:"device,omitempty"`
+	Alone   bool             `json:"exclusive,omitempty"`
+	Size    map[string]int64 `json:"size,omitempty"` // of the job, by resource
+}
+
+// An Agent runs packs on the node that this process is on.
+type Agent struct {
+	Kinds   cell.Kinds
+	GPUs    func() cell.GPUs
+	Program func(device string) func(*plan.Cell) (string, error)
+	// Hold takes a device for this process alone; others wait.
+	Hold func(ctx context.Context, device string) (io.Closer, error)
+	// Disturbed says what would spoil a measurement on a device now.
+	Disturbed func(root, device string) string
+	Log       io.Writer
+}
+
+// errAgain is why a pack is left unfinished that another attempt may finish.
+var errAgain = errors.New("not for the cells' sake")
+
+// Check describes the node in a file, for a driver that waits for it.
+func (a *Agent) Check(dir string) error {
+	said, err := os.ReadFile(filepath.Join(dir, "said"))
+	if err != nil {
+		return err
+	}
+	n := Look(a.Kinds, a.GPUs())
+	n.Said = string(said)
+	return writeWhole(filepath.Join(dir, "node"), n)
+}
+
+// Run runs the pack that is this job's in the array whose folder is dir. The status
+// that the error carries says whether it is worth another try.
+func (a *Agent) Run(ctx context.Context, dir string) error {
+	t, err := ownToken()
+	if err != nil {
+		return err
+	}
+	os.Unsetenv("SLURM_EXPORT_ENV") // or nothing reaches what a cell starts by srun
+	var p pack
+	if err := readJSON(filepath.Join(dir, strconv.Itoa(t.index)+".json"), &p); err != nil {
+		return cell.End(err, statusAgain)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "attempts", t.file()), os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o666)
+	if err != nil {
+		return cell.End(err, statusAgain)
+	}
+	defer f.Close()
+	w := &worker{Agent: a, pack: &p, token: t, dir: dir, pen: &pen{f: f}, root: filepath.Dir(filepath.Dir(filepath.Dir(filepath.Dir(dir))))}
+	node := cmp.Or(os.Getenv("SLURMD_NODENAME"), os.Getenv("HOSTNAME"))
+	w.by = t.String() + " on " + node
+	err = w.pen.write(note{Type: started, Node: node, PID: os.Getpid(), GPUs: os.Getenv("SLURM_JOB_GPUS"), Alone: p.Alone})
+	if err == nil {
+		err = w.work(ctx)
+	}
+	end := note{Type: ended, Status: cell.StatusOf(err)}
+	if err != nil {
+		end.Error, end.Hint = err.Error(), cell.HintOf(err)
+	}
+	return errors.Join(err, w.pen.write(end))
+}
+
+// A worker is one attempt at a pack.
+type worker struct {
+	*Agent
+	*pack
+	token
+	*pen
+	dir, root string // of the array, and of all that is shared
+	by        string
+	store     *store.Store
+	cancel    context.CancelCauseFunc
+	sending   sync.WaitGroup
+	tasks     map[string]*engine.Task // by the foreground cell's ID
+	mu        sync.Mutex
+	bad       int // cells that failed
+}
+
+// work runs what of the pack is not there yet.
+func (w *worker) work(ctx context.Context) error {
+	ctx, w.cancel = context.WithCancelCause(ctx)
+	defer w.cancel(nil)
+	w.tasks = map[string]*engine.Task{}
+	var left []*engine.Task
+	for _, t := range w.Tasks {
+		if _, err := store.Peek(w.root, store.Parcel(w.root, t.Foreground().Key)); err == nil {
+			_ = w.write(note{Type: done, Cell: t.ID, Key: t.Foreground().Key}) // an attempt before this one did it
+			continue
+		}
+		w.tasks[t.ID] = t
+		left = append(left, t)
+	}
+	if len(left) == 0 {
+		return nil
+	}
+	if err := w.fit(ctx); err != nil {
+		return err
+	}
+	scratch, err := w.scratch()
+	if err != nil {
+		return cell.End(err, statusAgain)
+	}
+	defer os.RemoveAll(scratch)
+	if w.store, err = store.Open(filepath.Join(scratch, "store")); err != nil {
+		return cell.End(err, statusAgain)
+	}
+	w.store.Fleeting()
+	go w.live(ctx)
+	opt := engine.Options{Program: w.Program(w.Device), Jobs: max(1, w.Jobs), KeepGoing: true, Observer: w, Capacity: w.Size}
+	if w.Planned != nil {
+		opt.Hold = func(ctx context.Context) (io.Closer, error) { return w.hold(ctx) }
+	}
+	runtime.GOMAXPROCS(min(opt.Jobs, 2)) // it mostly waits for its children
+	_, err = engine.Perform(ctx, left, w.Kinds, w.store, scratch, opt)
+	w.sending.Wait()
+	err = errors.Join(err, w.store.Close())
+	w.mu.Lock()
+	bad := w.bad
+	w.mu.Unlock()
+	switch cause := context.Cause(ctx); {
+	case cause != nil:
+		return cell.End(cause, max(cell.StatusOf(cause), statusAgain))
+	case err != nil:
+		return cell.End(err, statusAgain)
+	case bad > 0:
+		return cell.End(fmt.Errorf("%d of its cells failed", bad), cell.StatusFailed)
+	}
+	return nil
+}
+
+// fit refuses to measure on a node that is not what was planned for, or not quiet.
+func (w *worker) fit(context.Context) error {
+	if w.Planned == nil {
+		return nil
+	}
+	here := Look(w.Kinds, w.GPUs())
+	why := here.unlike(w.Planned, w.Device)
+	if why == "" {
+		why = w.Disturbed(w.Tasks[0].Foreground().Spec.Root, w.Device)
+	}
+	if why == "" {
+		return nil
+	}
+	return cell.End(errors.New(why), statusUnfit)
+}
+
+// hold takes the device. An older copy of this job may still have it.
+func (w *worker) hold(ctx context.Context) (io.Closer, error) { return w.Hold(ctx, w.Device) }
+
+// scratch makes a folder of this attempt on a disk of the node's own.
+func (w *worker) scratch() (string, error) {
+	for _, dir := range []string{os.ExpandEnv(w.Scratch), os.Getenv("SLURM_TMPDIR"), os.Getenv("TMPDIR"), "/tmp"} {
+		if dir == "" {
+			continue
+		}
+		made, err := os.MkdirTemp(dir, "barograph-"+w.file()+"-")
+		if err != nil {
+			return "", fmt.Errorf("scratch: %w", err)
+		}
+		return filepath.EvalSymlinks(made)
+	}
+	panic("unreachable")
+}
+
+// full tells whether a folder's disk is.
+func full(dir string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(dir, &st) == nil && (st.Bavail*uint64(st.Bsize) < 1<<20 || st.Files > 0 && st.Ffree < 64)
+}
+
+// live says that the attempt lives, and ends it once a later one is there.
+func (w *worker) live(ctx context.Context) {
+	tick := time.NewTicker(max(w.Beat, time.Second))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := w.write(note{Type: beating}); err != nil {
+			w.cancel(fmt.Errorf("write that it lives: %w", err))
+		}
+		if later := w.later(); later != "" {
+			w.cancel(fmt.Errorf("attempt %s has begun since", later))
+		}
+	}
+}
+
+// later returns an attempt at this pack that Slurm started after this one.
+func (w *worker) later() string {
+	entries, _ := os.ReadDir(filepath.Join(w.dir, "attempts")) // unread, there is none
+	for _, e := range entries {
+		if t, ok := parseToken(e.Name()); ok && t.index == w.index && t.job == w.job && t.restarts > w.restarts {
+			return t.String()
+		}
+	}
+	return ""
+}
+
+func (w *worker) Begin(*plan.Plan, []*plan.Cell) {}
+func (w *worker) Event(*plan.Cell, cell.Event)   {}
+func (w *worker) Publish(string)                 {}
+func (w *worker) Retry(c *plan.Cell, err error, _ time.Duration) {
+	fmt.Fprintf(w.Log, "%s failed and is tried again: %v\n", c.ID, err)
+}
+
+func (w *worker) Start(c *plan.Cell, _ string) {
+	_ = w.write(note{Type: began, Cell: c.ID, Key: w.tasks[c.ID].Foreground().Key}) // the next beat fails, too
+}
+
+// End sends what a cell made, or says that it failed.
+func (w *worker) End(c *plan.Cell, o engine.Outcome) {
+	t := w.tasks[c.ID]
+	switch o.Status {
+	case engine.Ran:
+		w.sending.Go(func() {
+			if err := w.send(t); err != nil {
+				w.cancel(fmt.Errorf("%w: send the results of %s: %w", errAgain, t.ID, err))
+			}
+		})
+	case engine.Failed:
+		if dir := filepath.Dir(filepath.Dir(o.Log)); errors.Is(o.Err, syscall.ENOSPC) || errors.Is(o.Err, syscall.EDQUOT) || o.Log != "" && full(dir) || w.fullScratch() {
+			w.cancel(fmt.Errorf("%w: the scratch folder is full: %w", errAgain, o.Err))
+			return
+		}
+		w.fail(t, o)
+	}
+}
+
+func (w *worker) fullScratch() bool { return full(filepath.Dir(w.store.Object("00"))) }
+
+// fail says that a cell failed, with its log.
+func (w *worker) fail(t *engine.Task, o engine.Outcome) {
+	n := note{Type: failed, Cell: t.ID, Key: t.Foreground().Key, Error: o.Err.Error(), Hint: cell.HintOf(o.Err)}
+	if b, err := os.ReadFile(o.Log); o.Log != "" && err == nil {
+		n.Log = filepath.Join(w.dir, "log", n.Key[:16]+".log")
+		if os.WriteFile(n.Log, b, 0o666) != nil {
+			n.Log = ""
+		}
+	}
+	w.mu.Lock()
+	w.bad++
+	w.mu.Unlock()
+	_ = w.write(n)
+}
+
+// send leaves a trial's records where all see them.
+func (w *worker) send(t *engine.Task) error {
+	var records []*store.Record
+	measured := false
+	for _, m := range t.Members {
+		r := w.store.Get(m.Key, m.Spec.Outputs)
+		if r == nil {
+			return fmt.Errorf("%s has no record", m.Spec.ID)
+		}
+		sent := *r
+		sent.By = w.by
+		records = append(records, &sent)
+		measured = measured || w.Kinds[m.Spec.Kind].Measured
+	}
+	if later := w.later(); measured && later != "" {
+		return fmt.Errorf("attempt %s has begun since", later) // one that was disturbed by another is no measurement
+	}
+	key := t.Foreground().Key
+	aside := filepath.Join(w.root, "aside", key+"."+w.token.String())
+	standing, err := w.store.Send(w.root, records, aside)
+	if err != nil {
+		return err
+	}
+	if standing != nil {
+		d := duplicate{Cell: records[len(records)-1].Cell, Key: key, First: standing[len(standing)-1].By, Second: w.by}
+		if _, err := os.Stat(aside); err == nil {
+			d.Aside = aside
+		}
+		if err := d.keep(w.root); err != nil {
+			return err
+		}
+	}
+	return w.write(note{Type: done, Cell: t.ID, Key: key})
+}
+
+// A duplicate is a result that came a second time.
+type duplicate struct {
+	Cell   string `json:"cell"`
+	Key    string `json:"key"`
+	First  string `json:"first"` // the attempt whose result stands
+	Second string `json:"second"`
+	Aside  string `json:"aside,omitempty"` // where the second is kept, if it differs
+}
+
+func (d duplicate) keep(root string) error {
+	dir := filepath.Join(root, "duplicates")
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	second, _, _ := strings.Cut(d.Second, " ")
+	return writeWhole(filepath.Join(dir, d.Key+"."+second), d)
+}
+
+// duplicates lists those in a folder.
+func duplicates(root string) (all []duplicate) {
+	entries, _ := os.ReadDir(filepath.Join(root, "duplicates")) // none yet
+	for _, e := range entries {
+		var d duplicate
+		if !strings.HasPrefix(e.Name(), ".") && readJSON(filepath.Join(root, "duplicates", e.Name()), &d) == nil {
+			all = append(all, d)
+		}
+	}
+	slices.SortFunc(all, func(a, b duplicate) int {
+		return cmp.Or(strings.Compare(a.Cell, b.Cell), strings.Compare(a.Second, b.Second))
+	})
+	return all
+}

@@ -1,0 +1,482 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"barograph/pipeline/cell"
+	"barograph/pipeline/engine"
+	"barograph/pipeline/page"
+	"barograph/pipeline/plan"
+	"barograph/pipeline/store"
+)
+
+// A Cluster is one that is asked from a workspace.
+type Cluster struct {
+	*File
+	slurm
+	Root string // the workspace
+	dir  string // all that is shared, .barograph/on
+	home string // of this cluster in it
+	job  string // the name of the workspace's jobs there
+}
+
+// Open reads the file of a cluster, and sees that its scheduler answers.
+func Open(root, name string) (*Cluster, error) {
+	f, err := Read(root, name)
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(root, ".barograph", "on")
+	sum := sha256.Sum256([]byte(root))
+	return &Cluster{File: f, Root: root, dir: dir, home: filepath.Join(dir, "clusters", name), job: fmt.Sprintf("barograph-%x-%s", sum[:4], name)}, nil
+}
+
+// A Driver has tasks run on a cluster. It is the engine's [engine.Elsewhere].
+//
+// What it asked for lies below arrays/, a folder for each array of jobs:
+//
+//	asked      the keys of each pack, before it is submitted; with the job, after
+//	N.json     a pack
+//	attempts/  what each attempt at a pack says of itself, by pack, job and restart
+//	log/       what jobs and failed cells wrote
+type Driver struct {
+	*Cluster
+	Node    *Node // whose hardware the plan is made for
+	Warn    func(error)
+	Env     []string // that jobs begin with
+	Program string   // on the nodes
+
+	store  *store.Store
+	device string
+	kinds  cell.Kinds
+	most   int // index of an array
+	orders chan *order
+	gone   chan *order // whose run was ended
+	over   chan struct{}
+	ended  sync.WaitGroup
+	begin  sync.Once
+
+	arrays  map[string]*array
+	packs   map[string]*packed // by the key of a task in it that is wanted or may be
+	waiting []*order
+	asked   time.Time // when the queue last answered
+	pause   time.Duration
+	silent  bool // the queue did not answer
+	halted  bool
+}
+
+// An order is a task that the engine waits for.
+type order struct {
+	task   *engine.Task
+	tell   func(cell.Event)
+	answer chan answer
+	halted bool
+	tries  int
+	unfit  map[string]string // nodes that are not to be tried, and why
+}
+
+func (o *order) key() string { return o.task.Foreground().Key }
+
+type answer struct {
+	records []*store.Record
+	err     error
+}
+
+// An array is jobs that were submitted as one.
+type array struct {
+	name, dir string
+	request
+	packs    []*packed
+	attempts map[token]*attempt
+}
+
+// A request is what is written of an array before it is submitted, and again after.
+type request struct {
+	Job   string     `json:"job,omitempty"`
+	At    time.Time  `json:"at"`
+	Flags []string   `json:"flags"`
+	Packs [][]string `json:"packs"` // keys
+}
+
+// packed is a pack that was submitted.
+type packed struct {
+	*array
+	index   int
+	orders  map[string]*order
+	state   job
+	absent  int // answers in a row that do not know it
+	missing int // looks in which results were not there that should be
+	over    bool
+}
+
+// Start readies a driver. Most is how many jobs an array may have.
+func (c *Cluster) Start(s *store.Store, kinds cell.Kinds, device string, node *Node) (*Driver, error) {
+	set, err := c.settings()
+	if err != nil {
+		return nil, err
+	}
+	most, err := strconv.Atoi(set["MaxArraySize"])
+	if err != nil || most < 1 {
+		return nil, fmt.Errorf("the cluster's MaxArraySize is %q", set["MaxArraySize"])
+	}
+	d := &Driver{
+		Cluster: c, Node: node, store: s, device: device, kinds: kinds, most: most,
+		orders: make(chan *order), gone: make(chan *order), over: make(chan struct{}),
+		arrays: map[string]*array{}, packs: map[string]*packed{}, pause: firstAsk,
+	}
+	return d, d.find()
+}
+
+// Takes has shell lines, measured cells and those that ask for resources run on the
+// cluster: what collects, analyses and draws is quick, and begins where its files are.
+func (d *Driver) Takes(c *plan.Cell) bool {
+	k := c.Stage.Kind
+	return k.Script || k.Measured || len(c.Stage.Resources) > 0
+}
+
+// Run is that of [engine.Elsewhere].
+func (d *Driver) Run(ctx context.Context, t *engine.Task, tell func(cell.Event)) ([]*store.Record, error) {
+	d.begin.Do(func() { d.ended.Go(d.loop) })
+	o := &order{task: t, tell: tell, answer: make(chan answer, 1), unfit: map[string]string{}}
+	d.orders <- o
+	select {
+	case a := <-o.answer:
+		return a.records, a.err
+	case <-ctx.Done():
+		o.halted = errors.Is(context.Cause(ctx), engine.ErrHalted)
+		d.gone <- o
+		return nil, context.Cause(ctx)
+	}
+}
+
+// Close ends the driver, leaves what is submitted and lives, and removes the rest. It
+// returns how many jobs live.
+func (d *Driver) Close() (live int) {
+	close(d.over)
+	d.ended.Wait()
+	for range 5 { // agents that sent all may be about to say so
+		if live = d.sweep(); live == 0 {
+			return 0
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	d.askQueue()
+	return d.sweep()
+}
+
+// sweep removes the arrays of which no job lives, and counts the jobs of others.
+func (d *Driver) sweep() (live int) {
+	for name, a := range d.arrays {
+		d.listen(a)
+		n := 0
+		for _, p := range a.packs {
+			if !p.finished() {
+				n++
+			}
+		}
+		if n == 0 {
+			_ = os.RemoveAll(a.dir) // it is only in the way
+			delete(d.arrays, name)
+		}
+		live += n
+	}
+	return live
+}
+
+// finished tells whether no attempt at a pack lives, or will.
+func (p *packed) finished() bool {
+	attempts := 0
+	for t, a := range p.attempts {
+		if t.index == p.index {
+			if attempts++; a.end == nil && !p.over {
+				return false
+			}
+		}
+	}
+	last := p.newest()
+	return p.over || p.state.Ended() || p.absent > 0 || last != nil && last.end != nil && last.end.Status != statusAgain
+}
+
+// How long a batch of orders is waited for, and how often is looked.
+const (
+	gather   = 50 * time.Millisecond
+	firstAsk = time.Second
+	lastAsk  = 20 * time.Second
+)
+
+func (d *Driver) loop() {
+	look := time.NewTicker(200 * time.Millisecond)
+	defer look.Stop()
+	var batch <-chan time.Time
+	for {
+		select {
+		case <-d.over:
+			return
+		case o := <-d.orders:
+			if d.take(o) {
+				d.waiting = append(d.waiting, o)
+				batch = time.After(gather)
+			}
+		case o := <-d.gone:
+			d.drop(o)
+		case <-batch:
+			batch = nil
+			d.submitAll()
+		case <-look.C:
+			d.look()
+			if len(d.waiting) > 0 && batch == nil {
+				d.submitAll()
+			}
+		}
+	}
+}
+
+// take answers an order at once where its result is there, and waits where a job has
+// it; else it is to be submitted.
+func (d *Driver) take(o *order) bool {
+	var outputs []string
+	last := o.task.Foreground()
+	outputs = last.Spec.Outputs
+	if p := d.packs[o.key()]; p != nil && !p.over {
+		p.orders[o.key()] = o
+		return false
+	}
+	if d.store.Get(o.key(), outputs) != nil {
+		// It has the result and wants another: what is there is not it.
+		if err := store.Reject(d.dir, o.key(), filepath.Join(d.dir, "superseded", o.key()+"."+stamp())); err != nil {
+			o.answer <- answer{err: err}
+			return false
+		}
+		return true
+	}
+	return !d.receive(o)
+}
+
+func stamp() string { return strconv.FormatInt(time.Now().UnixNano(), 36) }
+
+// receive answers an order whose result is there.
+func (d *Driver) receive(o *order) bool {
+	records := d.store.Receive(d.dir, o.key(), d.Warn)
+	if records == nil || len(records) != len(o.task.Members) {
+		return false
+	}
+	o.answer <- answer{records: records}
+	return true
+}
+
+// drop forgets an order that nobody waits for. Where a cell failed, nobody waits for any.
+func (d *Driver) drop(o *order) {
+	d.waiting = slices.DeleteFunc(d.waiting, func(w *order) bool { return w == o })
+	if p := d.packs[o.key()]; p != nil {
+		delete(p.orders, o.key())
+	}
+	if o.halted && !d.halted {
+		d.halted = true
+		if err := d.cancel("-n", d.job, "--me"); err != nil {
+			d.Warn(fmt.Errorf("jobs go on: %w", err))
+		}
+	}
+}
+
+// A class is what jobs are asked for that may be one array.
+type class struct {
+	devices, cpus int
+	memory        int64
+	time          time.Duration
+	alone         bool
+	planned       bool // measured, on hardware
+	without       string
+}
+
+func (d *Driver) class(o *order) class {
+	t := o.task
+	c := class{cpus: max(d.CPUs, int(t.Resources["cpu"])), memory: max(int64(d.Memory), t.Resources["memory"]), time: time.Duration(d.Time)}
+	if kind := d.kinds[t.Foreground().Spec.Kind]; kind.Measured && d.device != "sim" {
+		c.planned, c.alone = true, !d.Shared
+		if strings.HasPrefix(d.device, "cuda") {
+			c.devices = max(1, int(t.Resources["device"]))
+		}
+	}
+	const startUp = 5 * time.Minute
+	if limit := time.Duration(t.Timeout); limit > 0 {
+		c.time = max(c.time, limit+startUp)
+	}
+	c.without = strings.Join(slices.Sorted(maps.Keys(o.unfit)), ",")
+	return c
+}
+
+// submitAll submits what waits, an array for each class.
+func (d *Driver) submitAll() {
+	waiting := d.waiting
+	d.waiting = nil
+	if d.halted {
+		return
+	}
+	slices.SortStableFunc(waiting, func(a, b *order) int { return cmp.Compare(a.task.Place, b.task.Place) })
+	by := map[class][]*order{}
+	var classes []class
+	for _, o := range waiting {
+		c := d.class(o)
+		if by[c] == nil {
+			classes = append(classes, c)
+		}
+		by[c] = append(by[c], o)
+	}
+	for _, c := range classes {
+		orders := by[c]
+		size := min(d.Pack, max(1, (len(orders)+d.Jobs-1)/d.Jobs))
+		packs := slices.Collect(slices.Chunk(orders, size))
+		for chunk := range slices.Chunk(packs, d.most) { // an index is below the limit
+			if err := d.submitArray(c, chunk); err != nil {
+				for _, p := range chunk {
+					for _, o := range p {
+						d.refuse(o, err)
+					}
+				}
+			}
+		}
+	}
+}
+
+// refuse answers an order that cannot be submitted.
+func (d *Driver) refuse(o *order, err error) {
+	if d.unsure(err) { // the controller is away: what is known of it is nothing
+		d.waiting = append(d.waiting, o)
+		return
+	}
+	for _, node := range slices.Sorted(maps.Keys(o.unfit)) {
+		err = fmt.Errorf("%w; %s: %s", err, node, o.unfit[node])
+	}
+	o.answer <- answer{err: err}
+}
+
+// unsure tells whether a question failed for want of an answer.
+func (d *Driver) unsure(err error) bool {
+	text := err.Error()
+	for _, said := range []string{"Unable to contact slurm controller", "Socket timed out", "Connection refused", "Zero Bytes were transmitted", "signal: killed", "try again", "temporarily"} {
+		if strings.Contains(text, said) {
+			return true
+		}
+	}
+	return false
+}
+
+func (d *Driver) flags(c class) []string {
+	flags := []string{"--time=" + minutes(c.time), "--cpus-per-task=" + strconv.Itoa(c.cpus), "--ntasks=1"}
+	if c.memory > 0 {
+		flags = append(flags, fmt.Sprintf("--mem=%dK", (c.memory+1023)/1024))
+	}
+	if c.devices > 0 {
+		flags = append(flags, fmt.Sprintf("--gres=%s:%d", cmp.Or(d.Gres, "gpu"), c.devices))
+	}
+	if c.alone {
+		flags = append(flags, "--exclusive")
+	}
+	if c.without != "" {
+		flags = append(flags, "--exclude="+c.without)
+	}
+	return append(flags, d.File.flags()...)
+}
+
+// submitArray writes packs and submits an array of jobs for them. The intention is
+// written before, so that a driver that comes after can find the jobs by it.
+func (d *Driver) submitArray(c class, packs [][]*order) error {
+	a := &array{name: stamp(), attempts: map[token]*attempt{}}
+	a.dir = filepath.Join(d.home, "arrays", a.name)
+	a.At, a.Flags = time.Now(), d.flags(c)
+	if err := errors.Join(os.MkdirAll(filepath.Join(a.dir, "attempts"), 0o777), os.MkdirAll(filepath.Join(a.dir, "log"), 0o777)); err != nil {
+		return err
+	}
+	for i, orders := range packs {
+		p := &packed{array: a, index: i, orders: map[string]*order{}}
+		size := map[string]int64{"cpu": int64(c.cpus)}
+		var tasks []*engine.Task
+		var keys []string
+		for _, o := range orders {
+			tasks, keys = append(tasks, o.task), append(keys, o.key())
+			p.orders[o.key()] = o
+			for name, n := range o.task.Resources {
+				size[name] = max(size[name], n)
+			}
+		}
+		a.packs, a.Packs = append(a.packs, p), append(a.Packs, keys)
+		todo := pack{Tasks: tasks, Beat: time.Duration(d.Beat), Jobs: c.cpus, Scratch: d.Scratch, Device: d.device, Alone: c.alone, Size: size}
+		if c.planned {
+			todo.Planned = d.Node
+		}
+		if err := writeWhole(filepath.Join(a.dir, strconv.Itoa(i)+".json"), todo); err != nil {
+			return err
+		}
+	}
+	if err := writeWhole(filepath.Join(a.dir, "asked"), a.request); err != nil {
+		return err
+	}
+	last := min(time.Minute, c.time/4)
+	job, err := d.submit(d.Env, d.script(d.Program, "cell-agent", a.dir), append(a.Flags,
+		"--job-name="+d.job, "--comment="+a.name, "--requeue", "--open-mode=append", "--output="+filepath.Join(a.dir, "log", "%a"),
+		"--chdir="+d.Root, fmt.Sprintf("--array=0-%d%%%d", len(packs)-1, d.Jobs), fmt.Sprintf("--signal=B:USR2@%d", int(last.Seconds())))...)
+	if err != nil && !errors.Is(err, errNot) && !d.unsure(err) {
+		return errors.Join(err, os.RemoveAll(a.dir))
+	}
+	// Where the answer was lost, the queue is asked for a job with this comment.
+	d.keep(a)
+	d.pause, d.asked = firstAsk, time.Now()
+	if err == nil {
+		a.Job = job
+		return writeWhole(filepath.Join(a.dir, "asked"), a.request)
+	}
+	return nil
+}
+
+func (d *Driver) keep(a *array) {
+	d.arrays[a.name] = a
+	for i, keys := range a.Packs {
+		for _, key := range keys {
+			d.packs[key] = a.packs[i]
+		}
+	}
+}
+
+// script is what a job runs: the site's lines, and a program.
+func (c *Cluster) script(words ...string) string {
+	for i, w := range words {
+		words[i] = page.Shell(w)
+	}
+	return "#!/bin/sh\n" + strings.Join(append(slices.Clone(c.Setup), "exec "+strings.Join(words, " ")), "\n") + "\n"
+}
+
+// find reads what earlier drivers asked for and that may live still.
+func (d *Driver) find() error {
+	entries, err := os.ReadDir(filepath.Join(d.home, "arrays"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		a := &array{name: e.Name(), dir: filepath.Join(d.home, "arrays", e.Name()), attempts: map[token]*attempt{}}
+		if readJSON(filepath.Join(a.dir, "asked"), &a.request) != nil {
+			_ = os.RemoveAll(a.dir) // nothing was submitted
+			continue
+		}
+		for i := range a.Packs {
+			a.packs = append(a.packs, &packed{array: a, index: i, orders: map[string]*order{}})
+		}
+		d.keep(a)
+	}
+	return nil
+}

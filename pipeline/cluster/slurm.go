@@ -1,0 +1,228 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"barograph/pipeline/cell"
+)
+
+// slurm asks Slurm by its own programs.
+type slurm struct{}
+
+// answerIn bounds one question: a controller that is down makes them fail after 9 s.
+const answerIn = 30 * time.Second
+
+// environment is what Slurm's programs are given of this process's: nothing of what a
+// job, or its user, set for other jobs, for a run that is started within a job would
+// inherit that job's size; and no secret, for jobs inherit it.
+func environment() []string {
+	env := []string{"LC_ALL=C.UTF-8", "SLURM_TIME_FORMAT=standard"}
+	for _, kv := range os.Environ() {
+		name, _, _ := strings.Cut(kv, "=")
+		switch name {
+		case "SLURM_CONF", "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LD_LIBRARY_PATH", "KRB5CCNAME":
+			env = append(env, kv)
+		}
+	}
+	return env
+}
+
+// ask runs one of Slurm's programs and returns what it said.
+func (s slurm) ask(name string, args ...string) (string, error) {
+	return s.tell(nil, "", name, args...)
+}
+
+// tell is ask with more environment, and an input.
+func (slurm) tell(env []string, input, name string, args ...string) (string, error) {
+	// A run that is interrupted still says what it has begun to say.
+	ctx, stop := context.WithTimeout(context.Background(), answerIn)
+	defer stop()
+	c := exec.CommandContext(ctx, name, args...)
+	c.Env = append(environment(), env...)
+	c.Stdin = strings.NewReader(input)
+	var errs strings.Builder
+	c.Stderr = &errs
+	out, err := c.Output()
+	if errors.Is(err, exec.ErrNotFound) {
+		return "", cell.Hint(fmt.Errorf("there is no %s on PATH: this computer is no login node of a cluster with Slurm", name), "run it on a login node, or leave --on out")
+	}
+	if err != nil {
+		said := strings.TrimSpace(errs.String())
+		for _, prefix := range []string{name + ": ", "error: "} {
+			said = strings.ReplaceAll(said, prefix, "")
+		}
+		if said == "" {
+			said = err.Error()
+		}
+		return string(out), fmt.Errorf("%s: %s", name, strings.ReplaceAll(said, "\n", "; "))
+	}
+	return string(out), nil
+}
+
+var (
+	jobID  = regexp.MustCompile(`(?m)^([0-9]+)(;\S*)?\s*$`) // sites wrap sbatch, and say more
+	errNot = errors.New("sbatch did not say which job it made")
+)
+
+// submit submits a script, which is given an environment, and returns the job's number.
+// It is all of the environment: --export=NONE would add a login shell's, for which each
+// job waits a second or two.
+func (s slurm) submit(env []string, script string, flags ...string) (string, error) {
+	out, err := s.tell(env, script, "sbatch", append([]string{"--parsable", "--export=ALL"}, flags...)...)
+	if err != nil {
+		return "", err
+	}
+	if m := jobID.FindStringSubmatch(out); m != nil {
+		return m[1], nil
+	}
+	return "", errNot
+}
+
+// A job is what the queue says of one, or of one of an array.
+type job struct {
+	ID      string // of the array
+	Index   int    // in it; -1 for none
+	State   string // PENDING, RUNNING, COMPLETED, ...
+	Reason  string
+	Node    string
+	Comment string
+	Start   string // when it started, or may
+}
+
+// Ended tells whether a job will not run any more, as far as the state says.
+func (j job) Ended() bool {
+	switch j.State {
+	case "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT", "REVOKED":
+		return true
+	}
+	return false
+}
+
+// never says of a pending job why it cannot run whatever ends before it.
+func (j job) never() string {
+	if j.State != "PENDING" {
+		return ""
+	}
+	switch j.Reason {
+	case "PartitionTimeLimit", "PartitionNodeLimit", "PartitionConfig", "TimeLimit":
+		return "it asks for more than the partition allows"
+	case "BadConstraints", "NodeNotAvail":
+		return "no node has what it asks for"
+	case "DependencyNeverSatisfied":
+		return "it depends on a job that failed"
+	case "AccountNotAllowed", "InvalidAccount":
+		return "its account may not use the partition"
+	case "QOSNotAllowed", "InvalidQOS":
+		return "its QOS may not be used there"
+	case "JobHeldUser", "JobHeldAdmin", "JobHoldMaxRequeue":
+		return "it is held"
+	}
+	for _, word := range []string{"MaxWallDurationPerJob", "MaxCpuPerJob", "MaxNodePerJob", "MaxMemPerJob", "MaxGRESPerJob", "MaxTRESPerJob", "MaxCPUMinutesPerJob"} {
+		if strings.Contains(j.Reason, word) {
+			return "it asks for more than one job may"
+		}
+	}
+	return ""
+}
+
+// queue lists the jobs of one name, ended ones too as long as Slurm knows them.
+func (s slurm) queue(name string) ([]job, error) {
+	out, err := s.ask("squeue", "--array", "-h", "--me", "-n", name, "-t", "all", "-o", "%F|%K|%T|%r|%N|%k|%S")
+	if err != nil {
+		return nil, err
+	}
+	var jobs []job
+	for line := range strings.Lines(out) {
+		f := strings.Split(strings.TrimSpace(line), "|")
+		if len(f) != 7 {
+			continue
+		}
+		index, err := strconv.Atoi(f[1])
+		if err != nil {
+			index = -1
+		}
+		jobs = append(jobs, job{ID: f[0], Index: index, State: f[2], Reason: f[3], Node: f[4], Comment: f[5], Start: f[6]})
+	}
+	return jobs, nil
+}
+
+// cancel ends jobs.
+func (s slurm) cancel(args ...string) error {
+	_, err := s.ask("scancel", args...)
+	return err
+}
+
+// settings are those of the cluster, by name.
+func (s slurm) settings() (map[string]string, error) {
+	out, err := s.ask("scontrol", "show", "config")
+	if err != nil {
+		return nil, cell.Hint(fmt.Errorf("the cluster's controller does not answer: %w", err), "try again once it does; nothing was submitted")
+	}
+	set := map[string]string{}
+	for line := range strings.Lines(out) {
+		if name, value, ok := strings.Cut(line, "="); ok {
+			set[strings.TrimSpace(name)] = strings.TrimSpace(value)
+		}
+	}
+	return set, nil
+}
+
+// partition returns what is known of a partition by name, of the default one where
+// none is named.
+func (s slurm) partition(name string) (map[string]string, error) {
+	args := []string{"-o", "show", "partition"}
+	if name != "" {
+		args = append(args, name)
+	}
+	out, err := s.ask("scontrol", args...)
+	if err != nil {
+		return nil, fmt.Errorf("partition %q: %w", name, err)
+	}
+	for line := range strings.Lines(out) {
+		known := map[string]string{}
+		for _, word := range strings.Fields(line) {
+			if k, v, ok := strings.Cut(word, "="); ok {
+				known[k] = v
+			}
+		}
+		if known["PartitionName"] != "" && (name != "" || known["Default"] == "YES") {
+			return known, nil
+		}
+	}
+	return nil, cell.Hint(errors.New("the cluster has no default partition"), "name one: partition:")
+}
+
+// timeLimit reads Slurm's [days-]hours:minutes:seconds; 0 for none.
+func timeLimit(text string) time.Duration {
+	days, clock, ok := strings.Cut(text, "-")
+	if !ok {
+		days, clock = "0", text
+	}
+	parts := strings.Split(clock, ":")
+	total := time.Duration(0)
+	for _, p := range parts {
+		n, err := strconv.Atoi(p)
+		if err != nil {
+			return 0
+		}
+		total = total*60 + time.Duration(n)
+	}
+	d, err := strconv.Atoi(days)
+	if err != nil || len(parts) != 3 {
+		return 0
+	}
+	return total*time.Second + time.Duration(d)*24*time.Hour
+}
+
+// minutes is a duration as sbatch wants it.
+func minutes(d time.Duration) string {
+	return strconv.Itoa(int((d + time.Minute - 1) / time.Minute))
+}

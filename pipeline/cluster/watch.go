@@ -1,0 +1,275 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"barograph/pipeline/cell"
+)
+
+// look learns what has happened since the last look, and acts on it.
+func (d *Driver) look() {
+	for _, a := range d.arrays {
+		d.listen(a)
+	}
+	open := 0
+	for _, a := range d.arrays {
+		for _, p := range a.packs {
+			if len(p.orders) > 0 {
+				open++
+			}
+		}
+	}
+	if open > 0 && time.Since(d.asked) >= d.pause {
+		d.askQueue()
+	}
+	for _, a := range d.arrays {
+		for _, p := range a.packs {
+			if !p.over && p.ended(3*time.Duration(d.Beat)) {
+				d.conclude(p)
+			}
+		}
+	}
+}
+
+// listen reads what attempts at an array's packs say, and acts on it.
+func (d *Driver) listen(a *array) { d.listenTo(a, d.hear) }
+
+func (d *Driver) listenTo(a *array, hear func(*packed, *attempt, note)) {
+	dir := filepath.Join(a.dir, "attempts")
+	entries, _ := os.ReadDir(dir) // one that cannot be read now is later
+	for _, e := range entries {
+		t, ok := parseToken(e.Name())
+		if !ok || t.index < 0 || t.index >= len(a.packs) {
+			continue
+		}
+		at := a.attempts[t]
+		if at == nil {
+			at = &attempt{token: t, heard: time.Now(), began: map[string]bool{}}
+			a.attempts[t] = at
+		}
+		for _, n := range at.follow(dir) {
+			hear(a.packs[t.index], at, n)
+		}
+	}
+}
+
+// hear acts on a note.
+func (d *Driver) hear(p *packed, a *attempt, n note) {
+	o := p.orders[n.Key]
+	switch n.Type {
+	case began:
+		if o != nil {
+			o.tell(cell.Event{Type: "ready"})
+		}
+	case done:
+		if o != nil && d.receive(o) {
+			p.close(n.Key)
+		}
+	case failed:
+		if o != nil && p.newest() == a {
+			p.close(n.Key)
+			o.answer <- answer{err: &cell.Error{Err: fmt.Errorf("%s%s", n.Error, logged(n.Log)), Hint: n.Hint}}
+		}
+	case ended:
+		d.hurry()
+		if n.Status == statusUnfit && p.newest() == a {
+			for _, o := range p.orders {
+				o.unfit[a.node] = n.Error
+			}
+		}
+	}
+}
+
+func logged(path string) string {
+	if path == "" {
+		return ""
+	}
+	return "\n  log: " + path
+}
+
+func (p *packed) close(key string) { delete(p.orders, key) }
+
+// newest is the last attempt that is known.
+func (p *packed) newest() (last *attempt) {
+	for t, a := range p.attempts {
+		if t.index == p.index && (last == nil || t.restarts > last.restarts) {
+			last = a
+		}
+	}
+	return last
+}
+
+// ended tells whether no attempt at a pack lives or will, by what is positively known:
+// the queue says so, or does not know the job any more while no agent beats.
+func (p *packed) ended(silence time.Duration) bool {
+	if p.state.Ended() {
+		return true
+	}
+	a := p.newest()
+	quiet := a == nil || a.end != nil || time.Since(a.heard) > silence
+	return p.absent >= 2 && quiet
+}
+
+// hurry has the queue asked soon.
+func (d *Driver) hurry() { d.pause = min(d.pause, firstAsk/2) }
+
+// askQueue asks the queue, once for all jobs.
+func (d *Driver) askQueue() {
+	jobs, err := d.queue(d.job)
+	d.asked = time.Now()
+	d.pause = min(lastAsk, d.pause*3/2)
+	if err != nil {
+		if !d.silent {
+			d.announce("the queue does not answer, so nothing is known of the jobs: " + err.Error())
+		}
+		d.silent = true
+		return
+	}
+	if d.silent {
+		d.announce("the queue answers again")
+		d.silent, d.pause = false, firstAsk
+	}
+	known := map[token]job{}
+	for _, j := range jobs {
+		for _, a := range d.arrays {
+			if a.Job == "" && j.Comment == a.name {
+				a.Job = j.ID
+				_ = writeWhole(filepath.Join(a.dir, "asked"), a.request) // else it is found so again
+			}
+		}
+		known[token{index: j.Index, job: j.ID}] = j
+	}
+	for _, a := range d.arrays {
+		for _, p := range a.packs {
+			if p.over {
+				continue
+			}
+			j, ok := known[token{index: p.index, job: a.Job}]
+			if !ok {
+				p.absent++
+				continue
+			}
+			if j.State != p.state.State {
+				d.pause = firstAsk
+			}
+			p.absent, p.state = 0, j
+			d.heed(p)
+		}
+	}
+}
+
+// heed acts on what the queue says of a job that has not ended.
+func (d *Driver) heed(p *packed) {
+	j := p.state
+	id := fmt.Sprintf("%s_%d", j.ID, j.Index)
+	switch why := j.never(); {
+	case j.State == "PENDING" && j.Reason == "BeginTime" && !d.Pause:
+		_, _ = d.ask("scontrol", "update", "JobId="+id, "StartTime=now") // else it waits for two minutes
+	case j.State == "PENDING" && len(j.Reason) >= 13 && j.Reason[:13] == "launch_failed":
+		_, _ = d.ask("scontrol", "release", id) // its node was lost as it started
+	case why != "":
+		if err := d.cancel(id); err != nil {
+			d.Warn(err)
+		}
+		p.over = true
+		err := cell.Hint(fmt.Errorf("job %s can never run: %s (%s); it was cancelled", id, why, j.Reason), "see partition:, time:, gres: and extra: of %s/%s.yaml, and \"barograph doctor --on %s\"", Folder, d.Name(), d.Name())
+		for key, o := range p.orders {
+			p.close(key)
+			o.answer <- answer{err: err}
+		}
+	}
+}
+
+// Name is that of the cluster.
+func (c *Cluster) Name() string { return filepath.Base(c.home) }
+
+// conclude ends a pack whose job has: results may be there that nobody told of, and
+// what is not there is to be run again.
+func (d *Driver) conclude(p *packed) {
+	for key, o := range p.orders {
+		if d.receive(o) {
+			p.close(key)
+		}
+	}
+	if len(p.orders) == 0 {
+		p.over = true
+		return
+	}
+	// A network's file system may show a result late. Nothing is wrong if it comes
+	// only after the cell was run again: the first stands.
+	if p.missing++; p.missing < 5 {
+		return
+	}
+	p.over = true
+	a := p.newest()
+	started := a != nil && slices.ContainsFunc(keysOf(p), func(key string) bool { return a.began[key] })
+	why := p.lost(a)
+	unfit := a != nil && a.end != nil && a.end.Status == statusUnfit
+	for key, o := range p.orders {
+		p.close(key)
+		delete(d.packs, key)
+		switch {
+		case p.state.State == "CANCELLED" && (a == nil || a.end == nil || a.end.Status != statusUnfit):
+			o.answer <- answer{err: cell.Hint(errors.New(why), "run again to submit the rest")}
+			continue
+		case unfit:
+		case !started || a.began[key]:
+			o.tries++
+		}
+		if o.tries >= d.Tries {
+			o.answer <- answer{err: cell.Hint(fmt.Errorf("%s, the last of %d tries", why, o.tries), "the job's log is %s", filepath.Join(p.dir, "log"))}
+			continue
+		}
+		d.waiting = append(d.waiting, o)
+	}
+	if len(d.waiting) > 0 {
+		d.waiting[len(d.waiting)-1].tell(cell.Event{Type: "progress", Text: why + "; what is missing is submitted again"})
+	}
+}
+
+func keysOf(p *packed) (keys []string) {
+	for key := range p.orders {
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+// lost says how a job ended that did not do all.
+func (p *packed) lost(a *attempt) string {
+	text := fmt.Sprintf("job %s_%d", p.Job, p.index)
+	if p.Job == "" {
+		return "the array " + p.name + " never reached the queue"
+	}
+	if p.state.State != "" {
+		text += " ended " + p.state.State
+		if p.state.Node != "" {
+			text += " on " + p.state.Node
+		}
+	} else {
+		text += " is gone"
+	}
+	switch {
+	case a == nil:
+		text += " before its agent said a word"
+	case a.end == nil:
+		text += " and its agent did not say why"
+	case a.end.Error != "":
+		text += ": " + a.end.Error
+	}
+	return text
+}
+
+// announce tells whoever waits.
+func (d *Driver) announce(text string) {
+	for _, p := range d.packs {
+		for _, o := range p.orders {
+			o.tell(cell.Event{Type: "progress", Text: text})
+			return
+		}
+	}
+}
