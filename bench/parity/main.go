@@ -46,7 +46,7 @@ func main() {
 	flag.StringVar(&b.root, "root", ".", "`folder` that holds configs")
 	b.with.Model.Name = "bert-mini"
 	flag.Var(&b.with.Model, "model", "`name` of a model under configs/models")
-	flag.IntVar(&b.with.Batch, "batch", 1, "samples per call")
+	flag.IntVar(&b.with.Batch.Size, "batch", 1, "samples per call")
 	flag.IntVar(&b.with.Sequence, "sequence", 128, "tokens per sample")
 	flag.IntVar(&b.with.Threads, "threads", 0, "threads of both; 0: one for each processor of the inference")
 	flag.IntVar(&b.with.Warmup, "warmup", 10, "calls before the first turn")
@@ -121,7 +121,7 @@ func (b *bench) run(ctx context.Context, out io.Writer) error {
 	}
 	fmt.Fprintf(out, "ratio %.4f, 95%% interval %.4f to %.4f\n", ratio, low, high)
 	fmt.Fprintf(out, "%s, batch %d, sequence %d; %s against Python's onnxruntime %s; %d threads on CPUs %v; %d calls of each\n",
-		b.with.Model.Name, b.with.Batch, b.with.Sequence, b.placed.Library, b.version, b.placed.Threads, b.placed.CPUs, len(ours.Latencies))
+		b.with.Model.Name, b.with.Batch.Size, b.with.Sequence, b.placed.Library, b.version, b.placed.Threads, b.placed.CPUs, len(ours.Latencies))
 	switch {
 	case b.placed.Library != "onnxruntime "+b.version:
 		return fmt.Errorf("%s is not Python's version, %s", b.placed.Library, b.version)

@@ -26,7 +26,7 @@ func TestBench(t *testing.T) {
 	t.Setenv("ONNXRUNTIME_LIB", "")
 	b := bench{root: "../..", pairs: 2, turns: 2, tolerance: 1e6, busy: 1e6, seed: 1,
 		with: *infer.Kind().With().(*infer.With)}
-	b.with.Model.Name, b.with.Batch, b.with.Sequence, b.with.Warmup, b.with.Calls = "bert-tiny", 2, 16, 1, 5
+	b.with.Model.Name, b.with.Batch.Size, b.with.Sequence, b.with.Warmup, b.with.Calls = "bert-tiny", 2, 16, 1, 5
 	var out bytes.Buffer
 	if err := b.run(t.Context(), &out); err != nil {
 		t.Fatal(err)

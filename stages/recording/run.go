@@ -165,21 +165,26 @@ func (r *Run) Lost() float64 {
 	return float64(delay) / float64(window)
 }
 
-// Gates returns why trials are INVALID (rule 10 of stages/README.md) by what the GPU's driver said before and
-// after them, with how many; empty if none is.
+// Gates returns why trials are INVALID (rule 10 of stages/README.md) by what the GPU's
+// driver said before and after them, or since the harness did not keep their schedule,
+// with how many; empty if none is.
 func (r *Run) Gates() string {
-	failed, first := 0, ""
+	gpu, harness := []string{}, []string{}
 	for _, t := range r.Trials {
 		if t.Infer.GPU != nil && len(t.Infer.GPU.Invalid) > 0 {
-			if failed++; first == "" {
-				first = strings.Join(t.Infer.GPU.Invalid, "; ")
-			}
+			gpu = append(gpu, strings.Join(t.Infer.GPU.Invalid, "; "))
+		}
+		if t.Infer.Traffic != nil && t.Infer.Traffic.Invalid() != "" {
+			harness = append(harness, t.Infer.Traffic.Invalid())
 		}
 	}
-	if failed == 0 {
-		return ""
+	switch {
+	case len(gpu) > 0:
+		return fmt.Sprintf("%d of %d trials failed a gate of the GPU, the first because %s", len(gpu), len(r.Trials), gpu[0])
+	case len(harness) > 0:
+		return fmt.Sprintf("in %d of %d trials %s", len(harness), len(r.Trials), harness[0])
 	}
-	return fmt.Sprintf("%d of %d trials failed a gate of the GPU, the first because %s", failed, len(r.Trials), first)
+	return ""
 }
 
 // Unsteady returns the share of trials under load whose bandwidth had not

@@ -46,12 +46,27 @@ type Measure[T any] struct {
 	Of func(*T) any // a text, a truth value or a number
 }
 
-// CallColumns are the columns of [CallsFile], whole numbers from 0.
+// CallColumns are the columns of [CallsFile], whole numbers from 0. Those after
+// latency_ns are there where requests do not wait for one another.
 var CallColumns = []Column{
 	{Name: "call", Doc: "number of the timed call within its trial", Role: Place, Stage: "infer"},
 	{Name: "scheduled_ns", Doc: "scheduled arrival, on CLOCK_MONOTONIC; in a closed loop the previous completion", Unit: "ns", Role: Outcome, Stage: "infer"},
 	{Name: "start_ns", Doc: "when the call was sent, on the same clock", Unit: "ns", Role: Outcome, Stage: "infer"},
-	{Name: "latency_ns", Doc: "from the scheduled arrival to completion", Unit: "ns", Role: Outcome, Stage: "infer", Type: Time},
+	{Name: "latency_ns", Doc: "from the scheduled arrival to completion; of a request that was dropped to the end of its trial, by when it had not been answered", Unit: "ns", Role: Outcome, Stage: "infer", Type: Time},
+	{Name: "sent_ns", Doc: "scheduled_ns and the harness's lag: for how long a request was due, a worker was free for it, and it was not taken", Unit: "ns", Role: Outcome, Stage: "infer"},
+	{Name: "deadline_ns", Doc: "by when the request had to be answered, on the same clock; 0: it had no deadline", Unit: "ns", Role: Condition, Stage: "infer"},
+	{Name: "answered_with", Doc: "requests in the batch that answered it; 0: it was dropped", Role: Outcome, Stage: "infer"},
+}
+
+// CallNames are the names of the columns of a closed loop's calls, or of requests that
+// do not wait for one another.
+func CallNames(open bool) (names []string) {
+	for i, c := range CallColumns {
+		if open || i < 4 {
+			names = append(names, c.Name)
+		}
+	}
+	return names
 }
 
 // InferColumns are what an [Infer] says of every call of its trial.

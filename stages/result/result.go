@@ -124,6 +124,7 @@ type Infer struct {
 	// Schedule is how arrivals that do not wait for one another were made; the times
 	// themselves stand in CallsFile.
 	Schedule *arrival.Made `json:"schedule,omitempty"`
+	Traffic  *Traffic      `json:"traffic,omitempty"` // of those arrivals; nil in a closed loop
 	Window   [2]int64      `json:"window_ns"`
 	// Jitter holds quantiles, in nanoseconds, of the harness timing an empty call.
 	Jitter map[string]int64 `json:"jitter_ns"`

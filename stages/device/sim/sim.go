@@ -75,6 +75,7 @@ var Defaults = map[string]float64{
 	"memory":         0, // share by which copies to, from or within the device's memory slow computing
 	"processor":      0, // share by which a load over the link or within host memory slows computing
 	"copies_out":     1,
+	"further":        0.5, // share of compute_ns that each further request of a batch adds
 	// The computer of several GPUs; see [Neighbours].
 	"gpus":     1,
 	"root_h2d": 0, // bytes per second that all GPUs share towards the devices; 0: each has a root of its own
@@ -138,11 +139,12 @@ type Copy struct {
 
 // A View is what a stressor wants to see of a trial.
 type View struct {
-	Cell  string // its ID
-	Until int64  // in virtual time
-	Serve bool   // an inference runs beside it, without end
-	Seed  uint64 // of that inference, as in Request
-	Limit int    // copies to return at most; more are an error
+	Cell    string   // its ID
+	Until   int64    // in virtual time
+	Serve   bool     // an inference runs beside it, without end unless it has Traffic
+	Traffic *Traffic // what that inference is asked; nil: call after call
+	Seed    uint64   // of that inference, as in Request
+	Limit   int      // copies to return at most; more are an error
 }
 
 // Copies simulates a trial and returns those copies of one stressor that the
@@ -185,6 +187,10 @@ func Copies(m cell.Machine, gang []cell.Input, v View) ([]Copy, guard.Report, er
 	var service *twin.Service
 	if v.Serve {
 		service = t.service(v.Seed, func(Call) bool { return true })
+		if v.Traffic != nil {
+			v.Traffic.attach(service, t.page)
+			v.Traffic.on = true
+		}
 	}
 	t.link.Run(t.loads, service, until, v.Seed)
 	if full {
@@ -469,7 +475,7 @@ func (t *trial) service(seed uint64, done func(Call) bool) *twin.Service {
 	}
 	compute *= memory * processor
 	return &twin.Service{
-		Page: t.page, Start: int64(t.param["lead_ns"]), In: parts("in"), Out: parts("out"), Behind: t.param["behind"] != 0,
+		Page: t.page, Further: t.param["further"], Start: int64(t.param["lead_ns"]), In: parts("in"), Out: parts("out"), Behind: t.param["behind"] != 0,
 		Compute: func() int64 { return int64(compute * math.Exp(t.param["noise"]*rng.NormFloat64())) },
 		Done:    done,
 	}

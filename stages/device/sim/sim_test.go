@@ -130,11 +130,11 @@ func TestDeterminism(t *testing.T) {
 		}
 		// A stressor that looks further sees the same past.
 		until := calls[len(calls)-1].Scheduled
-		short, _, err := Copies(m, gang, View{"a", until, true, req.Seed, 1e6})
+		short, _, err := Copies(m, gang, View{Cell: "a", Until: until, Serve: true, Seed: req.Seed, Limit: 1e6})
 		if err != nil {
 			t.Fatal(err)
 		}
-		long, _, err := Copies(m, gang, View{"a", until * 2, true, req.Seed, 1e6})
+		long, _, err := Copies(m, gang, View{Cell: "a", Until: until * 2, Serve: true, Seed: req.Seed, Limit: 1e6})
 		if err != nil || len(long) < len(short) || !slices.Equal(short, long[:len(short)]) {
 			t.Fatalf("%d copies are not the beginning of %d, %v", len(short), len(long), err)
 		}

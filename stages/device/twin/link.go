@@ -92,8 +92,8 @@ type Load struct {
 	Done func(thread int, c device.Copy) bool
 }
 
-// A Service answers requests, one after the other: input to the device, compute,
-// output to the host.
+// A Service answers requests, one after the other or gathered into batches: input to
+// the device, compute, output to the host.
 type Service struct {
 	Process int
 	Start   int64   // of the first request, or what Due counts from
@@ -109,6 +109,22 @@ type Service struct {
 	Page *guard.Page
 	// Done is told of every answered request, and says whether there are to be more.
 	Done func(Call) bool
+	// Queue, where there is one, says what to do instead of Due; Page and Done are then
+	// told nothing. Its workers answer side by side.
+	Queue   Queue
+	Workers int
+	Further float64 // share of the computing time that each further request of a batch adds
+}
+
+// A Queue gives workers batches of requests.
+type Queue interface {
+	// Take gives a worker, which is free, so many requests to answer together; or none,
+	// and then it asks again at a later time, or, where that is never, no more, and where
+	// it has passed all is over.
+	Take(worker int, now int64) (n int, wake int64)
+	// Answer is told when the worker's batch was begun and done, and says whether to go
+	// on.
+	Answer(worker int, begun, done int64) bool
 }
 
 // A Call is one request that was answered. Latency runs from Scheduled; Start is

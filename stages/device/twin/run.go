@@ -36,32 +36,34 @@ func (l *Link) Run(loads []Load, service *Service, until int64, seed uint64) {
 		s.add(&loads[i])
 	}
 	if service != nil && (service.Due == nil || len(service.Due) > 0) {
-		s.service = newServing(s, service)
+		for worker := range max(1, service.Workers) {
+			s.services = append(s.services, newServing(s, service, int32(worker)))
+		}
 	}
 	s.run(until)
 }
 
 // A simulation is engines and a queue of what else happens.
 type simulation struct {
-	link    *Link
-	rng     *rand.Rand
-	now     int64
-	engines [device.NumDirections]engine
-	streams []stream
-	loads   []loadProgress
-	service *serviceProgress
-	queue   events
-	order   uint64
-	over    bool
-	held    []int32 // streams whose guard lets nothing go until a copy is over
+	link     *Link
+	rng      *rand.Rand
+	now      int64
+	engines  [device.NumDirections]engine
+	streams  []stream
+	loads    []loadProgress
+	services []*serviceProgress // of each worker
+	queue    events
+	order    uint64
+	over     bool
+	held     []int32 // streams whose guard lets nothing go until a copy is over
 }
 
 // A stream is a queue of copies in one direction.
 type stream struct {
 	direction device.Direction
 	process   int
-	load      int32 // whose it is; none: the service's
-	thread    int32
+	load      int32    // whose it is; none: the service's
+	thread    int32    // of the load, or the service's worker
 	ready     int      // copies, with one in service
 	copies    []int64  // the service's: bytes of each
 	at        int      // of copies: the one that is served next
@@ -234,7 +236,7 @@ func (s *simulation) finish(d device.Direction) {
 		s.pass(d)
 	}
 	if st.load == none {
-		s.service.copied(s)
+		s.services[st.thread].copied(s)
 	} else {
 		s.copied(id, c)
 	}
@@ -343,17 +345,21 @@ func (s *simulation) copied(id int32, c device.Copy) {
 	s.at(s.now+gap, going, id)
 }
 
-// A serviceProgress is a service with the request that it is at.
+// A serviceProgress is a worker of a service with the request that it is at, or the
+// batch of them.
 type serviceProgress struct {
 	*Service
+	worker    int32
 	streams   [2]int32 // of inputs and outputs
 	n         int      // requests answered
 	scheduled int64
 	begun     int64
 	flying    int // copies that the request waits for
 	phase     phase
+	batch     int     // requests that are answered together
 	large     []int64 // bytes of inputs that an engine copies
 	small     int64   // how long the others take
+	out       []int64 // bytes of outputs
 }
 
 // A phase is what the request waits for.
@@ -365,36 +371,62 @@ const (
 	outputs
 )
 
-func newServing(s *simulation, service *Service) *serviceProgress {
-	v := &serviceProgress{Service: service}
+func newServing(s *simulation, service *Service, worker int32) *serviceProgress {
+	v := &serviceProgress{Service: service, worker: worker}
 	for i, d := range []device.Direction{device.H2D, device.D2H} {
 		process := service.Process
 		if s.engines[d].turn == 0 {
 			process = 0
 		}
 		v.streams[i] = int32(len(s.streams))
-		s.streams = append(s.streams, stream{direction: d, process: process, load: none})
+		s.streams = append(s.streams, stream{direction: d, process: process, load: none, thread: worker})
 	}
-	for _, bytes := range service.In {
-		if s.link.small(bytes, service.Behind) {
+	v.gather(s, 1)
+	v.scheduled = service.Start
+	if service.Due != nil {
+		v.scheduled += service.Due[0]
+	}
+	s.at(v.scheduled, requesting, worker)
+	return v
+}
+
+// gather sizes the copies of a batch of n.
+func (v *serviceProgress) gather(s *simulation, n int) {
+	if n == v.batch {
+		return
+	}
+	v.batch, v.large, v.small, v.out = n, nil, 0, slices.Clone(v.Out)
+	for _, bytes := range v.In {
+		if bytes *= int64(n); s.link.small(bytes, v.Behind) {
 			v.small = max(v.small, s.link.length(device.H2D, bytes, 1, false))
 		} else {
 			v.large = append(v.large, bytes)
 		}
 	}
-	v.scheduled = service.Start
-	if service.Due != nil {
-		v.scheduled += service.Due[0]
+	for i := range v.out {
+		v.out[i] *= int64(n)
 	}
-	s.at(v.scheduled, requesting, 0)
-	return v
+}
+
+// ask takes the next batch from the queue.
+func (v *serviceProgress) ask(s *simulation) {
+	n, wake := v.Queue.Take(int(v.worker), s.now)
+	switch {
+	case n > 0:
+		v.gather(s, n)
+		v.request(s)
+	case wake < s.now:
+		s.over = true
+	case wake < never:
+		s.at(wake, requesting, v.worker)
+	}
 }
 
 // request sends the request's commands and inputs.
 func (v *serviceProgress) request(s *simulation) {
 	v.begun, v.phase = s.now, inputs
 	if s.link.Fetch > 0 && s.engines[device.H2D].process != none {
-		s.at(s.now+s.link.Fetch, fetched, 0)
+		s.at(s.now+s.link.Fetch, fetched, v.worker)
 		return
 	}
 	v.send(s)
@@ -404,7 +436,7 @@ func (v *serviceProgress) send(s *simulation) {
 	v.flying = len(v.large)
 	if v.flying == 0 {
 		v.flying = 1
-		s.at(s.now+v.small, landed, 0)
+		s.at(s.now+v.small, landed, v.worker)
 		return
 	}
 	id := v.streams[0]
@@ -421,7 +453,11 @@ func (v *serviceProgress) copied(s *simulation) {
 	}
 	if v.phase == inputs {
 		v.phase = computing
-		s.at(s.now+v.Compute(), computed, 0)
+		compute := v.Compute()
+		if v.batch > 1 {
+			compute += int64(float64(compute) * v.Further * float64(v.batch-1))
+		}
+		s.at(s.now+compute, computed, v.worker)
 		return
 	}
 	v.arrive(s)
@@ -430,7 +466,7 @@ func (v *serviceProgress) copied(s *simulation) {
 // arrive has the process learn of the last output.
 func (v *serviceProgress) arrive(s *simulation) {
 	if v.Notice != nil && len(s.loads) > 0 {
-		s.at(s.now+v.Notice(), noticed, 0)
+		s.at(s.now+v.Notice(), noticed, v.worker)
 		return
 	}
 	v.answer(s)
@@ -438,19 +474,25 @@ func (v *serviceProgress) arrive(s *simulation) {
 
 // deliver sends the outputs.
 func (v *serviceProgress) deliver(s *simulation) {
-	v.phase, v.flying = outputs, len(v.Out)
-	if len(v.Out) == 0 {
+	v.phase, v.flying = outputs, len(v.out)
+	if len(v.out) == 0 {
 		v.arrive(s)
 		return
 	}
 	id := v.streams[1]
-	s.streams[id].copies, s.streams[id].at = v.Out, 0
-	for range v.Out {
+	s.streams[id].copies, s.streams[id].at = v.out, 0
+	for range v.out {
 		s.submit(id)
 	}
 }
 
 func (v *serviceProgress) answer(s *simulation) {
+	if v.Queue != nil {
+		if s.over = !v.Queue.Answer(int(v.worker), v.begun, s.now); !s.over {
+			v.ask(s)
+		}
+		return
+	}
 	if v.Page != nil {
 		v.Page.Tell(s.now - v.scheduled)
 	}
@@ -463,7 +505,7 @@ func (v *serviceProgress) answer(s *simulation) {
 	v.scheduled = s.now
 	if v.Due != nil {
 		if v.scheduled = v.Start + v.Due[v.n]; v.scheduled > s.now {
-			s.at(v.scheduled, requesting, 0)
+			s.at(v.scheduled, requesting, v.worker)
 			return
 		}
 	}
@@ -490,15 +532,19 @@ func (s *simulation) happen(e event) {
 	case going:
 		s.next(e.who)
 	case requesting:
-		s.service.request(s)
+		if v := s.services[e.who]; v.Queue != nil {
+			v.ask(s)
+		} else {
+			v.request(s)
+		}
 	case fetched:
-		s.service.send(s)
+		s.services[e.who].send(s)
 	case landed:
-		s.service.copied(s)
+		s.services[e.who].copied(s)
 	case computed:
-		s.service.deliver(s)
+		s.services[e.who].deliver(s)
 	case noticed:
-		s.service.answer(s)
+		s.services[e.who].answer(s)
 	}
 }
 

@@ -440,6 +440,10 @@ func (h *Harness) onCUDA(ctx context.Context, s Setup, a assets) error {
 	if h.session, outputs, err = openCUDA(gpu, w, a.model, a.file, s.Seed); err != nil {
 		return err
 	}
+	h.open = func(w *With) (*session, error) {
+		x, _, err := openCUDA(gpu, w, a.model, a.file, s.Seed)
+		return x, err
+	}
 	// The first call captures the graph, and may load code.
 	if err := h.session.call(); err != nil {
 		return fmt.Errorf("call model %q: %w", w.Model, err)

@@ -32,10 +32,11 @@ type Harness struct {
 	session *session
 	look    func() result.GPUState // at the GPU, or nil
 	moved   []int64                // how long weights took in each call of the last Time, in nanoseconds
-	due     []int64                // of the next timed calls, after the first is due; nil in a closed loop
 	percent int                    // of the garbage collector
 	limited bool                   // the last Time stopped at a limit
 	page    *guard.Page            // on which a load's guard hears of each latency, or nil
+	open    func(*With) (*session, error)
+	asked   // in an open loop
 }
 
 // A Setup is what a harness is made of.
@@ -53,7 +54,7 @@ type Setup struct {
 func NewHarness(ctx context.Context, s Setup) (*Harness, error) {
 	w := s.With
 	h := &Harness{About: result.Infer{
-		Model: w.Model.String(), Batch: w.Batch, Sequence: w.Sequence, Dims: w.Dims, Provider: "CPUExecutionProvider",
+		Model: w.Model.String(), Batch: w.Batch.Size, Sequence: w.Sequence, Dims: w.Dims, Provider: "CPUExecutionProvider",
 		Warmup: w.Warmup, Calls: w.Calls, Arrivals: w.Arrivals, Options: options,
 	}}
 	// Before the library is loaded: its pool inherits this thread's processors.
@@ -81,6 +82,9 @@ func NewHarness(ctx context.Context, s Setup) (*Harness, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := h.more(s); err != nil {
+		return nil, err
+	}
 	h.describe()
 	runtime.GC()
 	h.percent = debug.SetGCPercent(-1)
@@ -89,7 +93,10 @@ func NewHarness(ctx context.Context, s Setup) (*Harness, error) {
 
 // onCPU sets a harness up on the processors.
 func (h *Harness) onCPU(s Setup, a assets) (err error) {
-	if h.session, err = open(a.model, a.file, s.With.Sizes(a.model), h.About.Threads, s.Seed); err == nil && h.session.run != nil {
+	h.open = func(w *With) (*session, error) {
+		return open(a.model, a.file, w.Sizes(a.model), h.About.Threads, s.Seed)
+	}
+	if h.session, err = h.open(s.With); err == nil && h.session.run != nil {
 		h.About.Options = maps.Clone(options)
 		h.About.Options["io_binding"] = "none: each call makes memory for its outputs"
 		h.warn("each call also makes memory for its outputs and copies them there: their shapes are not those that the model's file tells")
@@ -146,7 +153,7 @@ const emptyCalls = 10_000
 func (h *Harness) Jitter(ctx context.Context) error {
 	samples := newSamples(emptyCalls)
 	var done atomic.Int64
-	if err := loop(ctx, samples, closed, &done, h.session.nothing); err != nil {
+	if err := loop(ctx, samples, &done, h.session.nothing); err != nil {
 		return fmt.Errorf("time empty calls: %w", err)
 	}
 	l := latencies(samples)
@@ -159,11 +166,35 @@ func (h *Harness) Jitter(ctx context.Context) error {
 // call progress, which may be nil, with the number of calls done. It stops between
 // calls, with ctx's error, or, where that is a limit, with those that were made.
 func (h *Harness) Time(ctx context.Context, n int, progress func(done int)) ([]Sample, error) {
-	samples := newSamples(n)
 	var done atomic.Int64
 	if progress != nil {
 		defer watch(func() { progress(int(done.Load())) })()
 	}
+	before := observe()
+	begun := cell.Now()
+	var samples []Sample
+	var err error
+	if h.course != nil {
+		samples, err = h.serve(ctx, &done)
+	} else {
+		samples, err = h.closed(ctx, n, &done)
+	}
+	ended := cell.Now()
+	after := observe()
+	h.About.GCs += after.gcs - before.gcs
+	if err != nil {
+		return nil, fmt.Errorf("call %d: %w", done.Load()+1, err)
+	}
+	if h.course != nil {
+		begun = samples[0].Scheduled // until then the thread sleeps, and waits for nothing
+	}
+	h.About.Delay += within(after.delay-before.delay, begun, ended, samples)
+	return samples, nil
+}
+
+// closed makes and times n calls, each once the one before is complete.
+func (h *Harness) closed(ctx context.Context, n int, done *atomic.Int64) ([]Sample, error) {
+	samples := newSamples(n)
 	call := h.session.call
 	if h.session.swap != nil {
 		h.moved = make([]int64, n)
@@ -185,23 +216,11 @@ func (h *Harness) Time(ctx context.Context, n int, progress func(done int)) ([]S
 			return err
 		}
 	}
-	before := observe()
-	begun := cell.Now()
-	err := loop(ctx, samples, at(h.due), &done, call)
-	ended := cell.Now()
-	after := observe()
-	h.About.GCs += after.gcs - before.gcs
+	err := loop(ctx, samples, done, call)
 	if errors.Is(err, errLimit) && done.Load() > 0 {
 		samples, h.limited, err = samples[:done.Load()], true, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("call %d: %w", done.Load()+1, err)
-	}
-	if h.due != nil {
-		begun = samples[0].Scheduled // until then the thread sleeps, and waits for nothing
-	}
-	h.About.Delay += within(after.delay-before.delay, begun, ended, samples)
-	return samples, nil
+	return samples, err
 }
 
 // within returns how much of a delay, seen between two times, fell into the window
@@ -209,7 +228,8 @@ func (h *Harness) Time(ctx context.Context, n int, progress func(done int)) ([]S
 // last, for longer than short calls take. What passed outside is taken for delay,
 // since a thread that is not delayed passes it in microseconds.
 func within(delay, begun, ended int64, samples []Sample) int64 {
-	first, last := samples[0].Scheduled, samples[len(samples)-1].End
+	span := window(samples)
+	first, last := span[0], span[1]
 	outside := max(first-begun, 0) + max(ended-last, 0)
 	return min(max(delay-outside, 0), last-first)
 }
@@ -232,7 +252,13 @@ func (h *Harness) Tensors() map[string]any {
 // Close releases the session. The thread stays where it is.
 func (h *Harness) Close() error {
 	debug.SetGCPercent(h.percent)
-	if err := h.session.close(); err != nil {
+	var errs []error
+	for _, sessions := range h.sessions {
+		for _, x := range sessions {
+			errs = append(errs, x.close())
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close the session: %w", err)
 	}
 	return nil

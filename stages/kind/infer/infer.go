@@ -25,6 +25,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"barograph/pipeline/cell"
@@ -40,12 +41,13 @@ import (
 	"barograph/stages/kind/stress/page"
 	"barograph/stages/model"
 	"barograph/stages/result"
+	"barograph/stages/traffic"
 )
 
 // With is what a study says about an inference.
 type With struct {
 	Model     model.Ref        `json:"model" required:"true" doc:"name of a file under configs/models, without .yaml; or an ONNX file, as a path or as {file: my.onnx, sha256: SUM}"`
-	Batch     int              `json:"batch" min:"1" doc:"samples per call: the model's dimension batch"`
+	Batch     traffic.Batch    `json:"batch" doc:"samples per call: the model's dimension batch; or {max: 8, wait: 2ms}, which gathers requests of one sample each"`
 	Sequence  int              `json:"sequence" min:"1" doc:"tokens per sample: the model's dimension sequence"`
 	Dims      map[string]int64 `json:"dims,omitempty" min:"0" doc:"the model's other symbolic dimensions, by name"`
 	Precision string           `json:"precision,omitempty" enum:"float32,float16" doc:"weights and arithmetic of a model that is built here; inputs and outputs stay float32 and integers (default: the model's)"`
@@ -54,6 +56,7 @@ type With struct {
 	Limit     unit.Duration    `json:"limit,omitempty" doc:"how long warm-up and timed calls may take together, such as 20s, for a load that may let none through; then the load in its process ends, and the calls that were made stand, with a warning; 0: without limit"`
 	Threads   int              `json:"threads" min:"0" doc:"threads the model computes with; 0: one for each of its processors"`
 	arrival.Pattern
+	traffic.Rule
 	CUDA
 }
 
@@ -65,7 +68,7 @@ func Kind() *cell.Kind {
 		Inherits: []string{"ONNXRUNTIME_LIB", "CUDA_VISIBLE_DEVICES"},
 		Doc:      "measure a model's inference time, call by call",
 		With: func() any {
-			return &With{Batch: 1, Sequence: 128, Warmup: 30, Calls: 300, Pattern: arrival.Pattern{Arrivals: "closed"}, CUDA: defaultCUDA}
+			return &With{Batch: traffic.Batch{Size: 1}, Sequence: 128, Warmup: 30, Calls: 300, Pattern: arrival.Pattern{Arrivals: "closed"}, CUDA: defaultCUDA}
 		},
 		Measured: true,
 		Outputs:  func(any) []string { return []string{result.CallsFile, result.InferFile} },
@@ -85,16 +88,16 @@ func check(root, device string, with any) error {
 	for _, f := range []struct {
 		name       string
 		value, min int
-	}{{"limit", int(w.Limit), 0}, {"batch", w.Batch, 1}, {"sequence", w.Sequence, 1}, {"warmup", w.Warmup, 0}, {"calls", w.Calls, 1}, {"threads", w.Threads, 0}} {
+	}{{"limit", int(w.Limit), 0}, {"batch", w.Batch.Size, 1}, {"sequence", w.Sequence, 1}, {"warmup", w.Warmup, 0}, {"calls", w.Calls, 1}, {"threads", w.Threads, 0}} {
 		if f.value < f.min {
 			return fmt.Errorf("%s is %d: want at least %d", f.name, f.value, f.min)
 		}
 	}
-	if cell.Family(device) == "sim" && w.Arrivals != "closed" {
-		return cell.Hint(fmt.Errorf("arrivals %s on device sim: the simulated inference is a closed loop", w.Arrivals), "measure on another device, or set arrivals: closed")
-	}
-	if _, _, err := w.Schedule(root, w.Calls, 0); err != nil {
+	if err := w.traffic().Check(root); err != nil {
 		return err
+	}
+	if (w.Workers > 1 || w.Batch.Max > 0) && w.CUDA.Weights == "swap" {
+		return fmt.Errorf("weights swap with several workers or gathered batches: it moves those of one session")
 	}
 	c, err := w.Load(root)
 	if err != nil {
@@ -107,8 +110,8 @@ func check(root, device string, with any) error {
 		return err
 	}
 	names, _ := c.Dims()
-	if w.Batch > 1 && !slices.Contains(names, "batch") {
-		return fmt.Errorf("batch is %d, and model %q has no dimension of that name, but %q: set those with dims", w.Batch, c.Name, names)
+	if w.Batch.Samples() > 1 && !slices.Contains(names, "batch") {
+		return fmt.Errorf("batch is %d, and model %q has no dimension of that name, but %q: set those with dims", w.Batch.Samples(), c.Name, names)
 	}
 	return c.CheckDims(w.Sizes(c))
 }
@@ -123,7 +126,14 @@ func (w *With) Load(root string) (*model.Config, error) {
 }
 
 // Sizes gives the model's symbolic dimensions their values.
-func (w *With) Sizes(c *model.Config) map[string]int64 { return c.Sizes(w.Batch, w.Sequence, w.Dims) }
+func (w *With) Sizes(c *model.Config) map[string]int64 {
+	return c.Sizes(w.Batch.Size, w.Sequence, w.Dims)
+}
+
+// traffic is what these parameters say of it.
+func (w *With) traffic() *traffic.Params {
+	return &traffic.Params{Pattern: w.Pattern, Rule: w.Rule, Batch: w.Batch, Calls: w.Calls, Warmup: w.Warmup}
+}
 
 // identify names the model and the library; device and machine are the engine's.
 func identify(root string, with any) (map[string]string, error) {
@@ -239,7 +249,7 @@ func fetch(ctx context.Context, s Setup) (a assets, err error) {
 
 // onSim takes the calls from a simulation of the cell's trial.
 func onSim(_ context.Context, c *cell.Cell, w *With) ([]Sample, result.Infer, error) {
-	calls, err := sim.Run(c.Machine, c.Gang, sim.Request{Warmup: w.Warmup, Calls: w.Calls, Seed: c.Seed, Limit: int64(w.Limit)})
+	samples, made, err := simulate(c, w)
 	if err != nil {
 		return nil, result.Infer{}, err
 	}
@@ -255,22 +265,37 @@ func onSim(_ context.Context, c *cell.Cell, w *With) ([]Sample, result.Infer, er
 	if err != nil {
 		return nil, result.Infer{}, err
 	}
-	samples := make([]Sample, len(calls))
-	for i, call := range calls {
-		samples[i] = Sample{call.Scheduled, call.Start, call.Scheduled + call.Latency}
-	}
 	c.Progress(w.Warmup+w.Calls, w.Warmup+w.Calls, "")
 	warnings := []string{"simulated: the machine's parameters say how long the model computes, whatever the model, batch and sequence"}
-	if len(calls) < w.Calls {
-		warnings = append(warnings, fmt.Sprintf("within the limit of %v, %d timed calls of %d were answered: the last latency is for how long one had waited", w.Limit, len(calls)-1, w.Calls))
+	if len(samples) < w.Calls {
+		warnings = append(warnings, fmt.Sprintf("within the limit of %v, %d timed calls of %d were answered: the last latency is for how long one had waited", w.Limit, len(samples)-1, w.Calls))
 	}
-	return samples, result.Infer{
-		Model: w.Model.String(), Precision: m.Precision, Parameters: m.Parameters, Batch: w.Batch, Sequence: w.Sequence, Dims: w.Dims, Device: c.Machine.Device,
+	about := result.Infer{
+		Model: w.Model.String(), Precision: m.Precision, Parameters: m.Parameters, Batch: w.Batch.Size, Sequence: w.Sequence, Dims: w.Dims, Device: c.Machine.Device,
 		In: in, Out: max(out, 0), Weights: info.InitialiserBytes,
 		Simulated: true, Provider: "simulated", Library: "simulated",
-		Warmup: w.Warmup, Calls: len(calls), Arrivals: w.Arrivals,
+		Warmup: w.Warmup, Calls: len(samples), Arrivals: w.Arrivals, Schedule: made,
 		Warnings: warnings,
-	}, nil
+	}
+	about.Traffic = w.told(samples)
+	return samples, about, nil
+}
+
+// simulate takes the samples from a simulation.
+func simulate(c *cell.Cell, w *With) (samples []Sample, made *arrival.Made, err error) {
+	course, made, err := w.traffic().Course(c.Root, c.Seed)
+	if err != nil {
+		return nil, nil, err
+	}
+	if course == nil {
+		calls, err := sim.Run(c.Machine, c.Gang, sim.Request{Warmup: w.Warmup, Calls: w.Calls, Seed: c.Seed, Limit: int64(w.Limit)})
+		for _, call := range calls {
+			samples = append(samples, Sample{Scheduled: call.Scheduled, Start: call.Start, End: call.Scheduled + call.Latency})
+		}
+		return samples, nil, err
+	}
+	requests, err := sim.Serve(c.Machine, c.Gang, &sim.Traffic{Course: course, Warmup: w.Warmup, Workers: w.Workers}, c.Seed, int64(w.Limit))
+	return sampled(requests), made, err
 }
 
 // run measures on the cell's device.
@@ -292,7 +317,7 @@ func run(ctx context.Context, c *cell.Cell) error {
 		return err
 	}
 	about.Environment = &env
-	about.Window = [2]int64{samples[0].Scheduled, samples[len(samples)-1].End}
+	about.Window = window(samples)
 	c.Measured(about.Window[0], about.Window[1])
 	c.Metric(metrics(samples))
 	for _, text := range about.Warnings {
@@ -336,11 +361,11 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 	}
 	if guest != nil {
 		defer func() {
-			var window [2]int64
+			var span [2]int64
 			if err == nil {
-				window = [2]int64{samples[0].Scheduled, samples[len(samples)-1].End}
+				span = window(samples)
 			}
-			err = errors.Join(err, guest.Leave(window))
+			err = errors.Join(err, guest.Leave(span))
 		}()
 	}
 	if h.page, err = page.Open(); err != nil {
@@ -368,13 +393,12 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 	if h.look != nil {
 		h.About.GPU = &result.GPU{Before: h.look()}
 	}
-	h.due, h.About.Schedule, err = w.Schedule(c.Root, w.Calls, c.Seed)
-	if err != nil {
+	if err := h.expect(ctx, c, w, warm); err != nil {
 		return nil, about, err
 	}
 	h.About.Resident[0] = resident()
 	if samples, err = h.Time(within, w.Calls, func(done int) {
-		if h.due == nil { // else a call may be far off
+		if h.course == nil { // else a call may be far off
 			p.watch(c.Say, w.Warmup+done, total)
 		}
 		c.Progress(w.Warmup+done, total, "timed calls")
@@ -387,6 +411,7 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 	}
 	c.Progress(total, total, "")
 
+	h.About.Calls, h.About.Traffic = len(samples), w.told(samples)
 	about = h.About
 	if h.limited {
 		about = h.short(w, samples, "timed calls")
@@ -395,12 +420,12 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 	if about.GCs > 0 {
 		about.Warnings = append(about.Warnings, fmt.Sprintf("the garbage collector ran %d times while calls were timed", about.GCs))
 	}
-	if last := samples[len(samples)-1]; w.Interval > 0 && last.Start-last.Scheduled > 10*int64(w.Interval) {
-		about.Warnings = append(about.Warnings,
-			fmt.Sprintf("the last call was sent %v after it was due: calls arrive faster than they are answered", time.Duration(last.Start-last.Scheduled).Round(time.Millisecond)))
+	if t := about.Traffic; t != nil {
+		t.Pace = h.pace
+		about.Warnings = append(about.Warnings, t.Doubts()...)
 	}
-	window := samples[len(samples)-1].End - samples[0].Scheduled
-	if share := float64(about.Delay) / float64(window); share > 0.01 {
+	span := window(samples)
+	if share := float64(about.Delay) / float64(span[1]-span[0]); share > 0.01 {
 		invalid := ""
 		if share > judgedInvalid {
 			invalid = "INVALID, if it is so throughout: "
@@ -466,11 +491,16 @@ func write(c *cell.Cell, samples []Sample, about result.Infer) error {
 		return err
 	}
 	b := bufio.NewWriter(f)
-	fmt.Fprintln(b, "call,scheduled_ns,start_ns,latency_ns")
+	open := about.Traffic != nil
+	fmt.Fprintln(b, strings.Join(result.CallNames(open), ","))
 	var line []byte
 	for i, s := range samples {
 		line = strconv.AppendInt(line[:0], int64(i+1), 10)
-		for _, v := range []int64{s.Scheduled, s.Start, s.Latency()} {
+		values := []int64{s.Scheduled, s.Start, s.Latency(), s.Sent, s.Deadline, int64(s.Batch)}
+		if !open {
+			values = values[:3]
+		}
+		for _, v := range values {
 			line = strconv.AppendInt(append(line, ','), v, 10)
 		}
 		b.Write(append(line, '\n')) // the error stays with b until Flush

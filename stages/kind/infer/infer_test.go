@@ -132,29 +132,30 @@ func outputs(t *testing.T, dir string) (samples []Sample, about result.Infer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"call", "scheduled_ns", "start_ns", "latency_ns"}; !reflect.DeepEqual(rows[0], want) {
+	open := about.Traffic != nil
+	if want := result.CallNames(open); !reflect.DeepEqual(rows[0], want) || len(want) != map[bool]int{false: 4, true: 7}[open] {
 		t.Errorf("columns %q", rows[0])
 	}
 	if len(rows)-1 != about.Calls {
 		t.Errorf("%d calls in the file, %d asked for", len(rows)-1, about.Calls)
 	}
 	for i, r := range rows[1:] {
-		var v [4]int64
-		for k := range v {
+		var v [7]int64
+		for k := range r {
 			if v[k], err = strconv.ParseInt(r[k], 10, 64); err != nil {
 				t.Fatal(err)
 			}
 		}
-		s := Sample{v[1], v[2], v[1] + v[3]}
+		s := Sample{v[1], v[2], v[1] + v[3], v[4], v[5], int(v[6])}
 		samples = append(samples, s)
 		if v[0] != int64(i+1) || s.Start < s.Scheduled || s.End <= s.Start {
 			t.Errorf("call %d: %v", i+1, r)
 		}
-		if i > 0 && s.Scheduled != samples[i-1].End {
+		if i > 0 && !open && s.Scheduled != samples[i-1].End {
 			t.Errorf("call %d is scheduled at %d, the one before was complete at %d", i+1, s.Scheduled, samples[i-1].End)
 		}
 	}
-	if want := [2]int64{samples[0].Scheduled, samples[len(samples)-1].End}; about.Window != want {
+	if want := window(samples); about.Window != want {
 		t.Errorf("window %v, want %v", about.Window, want)
 	}
 	return samples, about
@@ -495,7 +496,7 @@ func TestLoopAllocatesNothing(t *testing.T) {
 	var done atomic.Int64
 	for name, call := range map[string]func() error{"call": s.call, "nothing": s.nothing} {
 		var err error
-		if n := testing.AllocsPerRun(5, func() { err = errors.Join(err, loop(t.Context(), samples, closed, &done, call)) }); n != 0 || err != nil {
+		if n := testing.AllocsPerRun(5, func() { err = errors.Join(err, loop(t.Context(), samples, &done, call)) }); n != 0 || err != nil {
 			t.Errorf("%s: %v allocations in %d calls, %v", name, n, len(samples), err)
 		}
 	}
@@ -509,7 +510,7 @@ func TestLoopShowsStall(t *testing.T) {
 	var done atomic.Int64
 	var stalled [2]int64
 	i := 0
-	err := loop(t.Context(), samples, closed, &done, func() error {
+	err := loop(t.Context(), samples, &done, func() error {
 		if i++; i == 4 {
 			stalled[0] = cell.Now()
 			time.Sleep(stall)
@@ -536,7 +537,7 @@ func TestLoopStops(t *testing.T) {
 	samples := newSamples(10)
 	var done atomic.Int64
 	ctx, cancel := context.WithCancel(t.Context())
-	err := loop(ctx, samples, closed, &done, func() error {
+	err := loop(ctx, samples, &done, func() error {
 		if done.Load() == 4 {
 			cancel()
 		}
@@ -546,7 +547,7 @@ func TestLoopStops(t *testing.T) {
 		t.Errorf("%v after %d calls", err, done.Load())
 	}
 	fault := errors.New("fault")
-	if err := loop(t.Context(), samples, closed, &done, func() error { return fault }); !errors.Is(err, fault) {
+	if err := loop(t.Context(), samples, &done, func() error { return fault }); !errors.Is(err, fault) {
 		t.Errorf("the call's error became %v", err)
 	}
 }

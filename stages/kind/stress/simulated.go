@@ -36,6 +36,9 @@ func (t *task) simulatedLoad(ctx context.Context) error {
 		for _, in := range t.Gang {
 			if in.ID == t.During && in.Kind == "infer" {
 				v.Serve, v.Seed = true, in.Seed
+				if v.Traffic, err = sim.Asked(t.Root, in); err != nil {
+					return err
+				}
 			}
 		}
 	}

@@ -1,0 +1,215 @@
+package infer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"barograph/pipeline/cell"
+	"barograph/stages/device/host"
+	"barograph/stages/result"
+	"barograph/stages/traffic"
+)
+
+// An asked is what a harness is asked in an open loop, and with what it answers.
+type asked struct {
+	course   traffic.Course
+	sessions [][]*session     // of each worker, by the samples of a call from the fewest
+	pace     map[string]int64 // of requests that ask for nothing
+}
+
+// more opens the sessions of an open loop beside the first: one for each worker, and
+// for each size of batch that may be gathered.
+func (h *Harness) more(s Setup) error {
+	workers, sizes := max(1, s.With.Workers), max(1, s.With.Batch.Max)
+	h.sessions = make([][]*session, workers)
+	for i := range h.sessions {
+		for n := range sizes {
+			if i+n == 0 {
+				h.sessions[0] = append(h.sessions[0], h.session)
+				continue
+			}
+			w := *s.With
+			if w.Batch.Max > 0 {
+				w.Batch = traffic.Batch{Size: n + 1}
+			}
+			x, err := h.open(&w)
+			if err != nil {
+				return fmt.Errorf("worker %d, batches of %d: %w", i+1, n+1, err)
+			}
+			h.sessions[i] = append(h.sessions[i], x)
+			for range 3 { // so that none is cold
+				if err := x.call(); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// expect readies an open loop, if the cell's calls are one: its course, and what the
+// harness adds to requests that ask for nothing. warm are calls in a closed loop.
+func (h *Harness) expect(ctx context.Context, c *cell.Cell, w *With, warm []Sample) error {
+	course, made, err := w.traffic().Course(c.Root, c.Seed)
+	if err != nil || course == nil {
+		return err
+	}
+	h.About.Schedule = made
+	if len(warm) > 0 && w.Deadline > 0 {
+		fastest := slices.MinFunc(warm, func(a, b Sample) int { return int(a.End - a.Start - b.End + b.Start) })
+		if took := fastest.End - fastest.Start; took > int64(w.Deadline) {
+			return cell.Hint(fmt.Errorf("deadline is %v, and the fastest of %d calls to warm up took %v: every request would miss it", w.Deadline, len(warm), time.Duration(took)), "give a longer deadline:, or a smaller model")
+		}
+	}
+	if h.pace, err = pace(ctx); err != nil {
+		return err
+	}
+	h.course = course
+	return nil
+}
+
+// pace has requests answered that ask for nothing, 10,000 a second, and returns
+// quantiles of their lag in nanoseconds.
+func pace(ctx context.Context) (map[string]int64, error) {
+	const calls, every = 2000, int64(100 * time.Microsecond)
+	due := make([]int64, calls)
+	for i := range due {
+		due[i] = int64(i) * every
+	}
+	q := traffic.NewQueue(due, cell.Now()+every, traffic.Rule{}, traffic.Batch{})
+	if err := traffic.Serve(ctx, q, []traffic.Worker{{Call: func(int) error { return nil }}}, nil); err != nil {
+		return nil, fmt.Errorf("pace empty requests: %w", err)
+	}
+	return quantiles(q.Requests), nil
+}
+
+func quantiles(requests []traffic.Request) map[string]int64 {
+	var lag []int64
+	for _, r := range requests {
+		if r.Answered() {
+			lag = append(lag, r.Sent-r.Due)
+		}
+	}
+	if len(lag) == 0 {
+		return nil
+	}
+	slices.Sort(lag)
+	return map[string]int64{"p50": percentile(lag, 50), "p99": percentile(lag, 99), "max": percentile(lag, 100)}
+}
+
+// serve answers all that is asked, and counts what is settled.
+func (h *Harness) serve(ctx context.Context, done *atomic.Int64) ([]Sample, error) {
+	workers := make([]traffic.Worker, len(h.sessions))
+	for i, sessions := range h.sessions {
+		workers[i].Call = func(n int) error { return sessions[n-1].call() }
+		if i > 0 {
+			workers[i].Begin = h.beside
+		}
+	}
+	if swap := h.session.swap; swap != nil { // of one session, which answers one request at a time
+		workers[0].Call = func(int) error {
+			start := cell.Now()
+			err := swap()
+			h.moved = append(h.moved, cell.Now()-start)
+			return errors.Join(err, h.session.call())
+		}
+	}
+	var requests []traffic.Request
+	const soon = int64(time.Millisecond) // for the workers' threads to be there
+	for q := h.course.Next(cell.Now() + soon); q != nil; q = h.course.Next(cell.Now() + soon) {
+		before := int64(len(requests))
+		err := traffic.Serve(ctx, q, workers, func(settled int, r *traffic.Request) {
+			done.Store(before + int64(settled))
+			if h.page != nil {
+				h.page.Tell(r.Done - r.Due)
+			}
+		})
+		if errors.Is(err, errLimit) && done.Load() > 0 {
+			h.limited = true
+			return sampled(append(requests, q.Abandon(cell.Now())...)), nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		requests = append(requests, q.Requests...)
+	}
+	return sampled(requests), nil
+}
+
+// beside gives a further worker's thread the processors of the first.
+func (h *Harness) beside() error {
+	runtime.LockOSThread()
+	if h.About.CPUs == nil {
+		return nil
+	}
+	return host.PinThread(h.About.CPUs)
+}
+
+// sampled returns a sample for each request. One that was dropped had not been
+// answered when the trial ended, and its latency is for that long.
+func sampled(requests []traffic.Request) []Sample {
+	end := int64(0)
+	for _, r := range requests {
+		end = max(end, r.Done)
+	}
+	samples := make([]Sample, len(requests))
+	for i, r := range requests {
+		samples[i] = Sample{r.Due, r.Begun, r.Done, r.Sent, r.Deadline, r.Batch}
+		if !r.Answered() {
+			samples[i].End = max(end, r.Due+1)
+		}
+	}
+	return samples
+}
+
+// window is from when the first of some samples was due until the last was complete.
+func window(samples []Sample) [2]int64 {
+	w := [2]int64{samples[0].Scheduled, 0}
+	for _, s := range samples {
+		w[1] = max(w[1], s.End)
+	}
+	return w
+}
+
+// told says how the requests of an open loop were answered; nil for a closed one.
+func (w *With) told(samples []Sample) *result.Traffic {
+	if w.Arrivals == "closed" {
+		return nil
+	}
+	t := &result.Traffic{
+		Deadline: int64(w.Deadline), Queue: w.Queue, Drop: w.Drop, Workers: max(1, w.Workers), Gather: w.Batch.Max, Wait: int64(w.Batch.Wait),
+		Every: (samples[len(samples)-1].Scheduled - samples[0].Scheduled) / int64(max(1, len(samples)-1)),
+	}
+	var answered []Sample
+	lag, busy := int64(0), int64(0)
+	for _, s := range samples {
+		if s.Batch == 0 {
+			t.Dropped++
+			continue
+		}
+		answered = append(answered, s)
+		if s.Deadline > 0 && s.End > s.Deadline {
+			t.Late++
+		}
+		lag += (s.Sent - s.Scheduled) / int64(s.Batch)
+		busy += (s.End - s.Start + s.Sent - s.Scheduled) / int64(s.Batch)
+	}
+	if t.Answered = len(answered); t.Answered == 0 {
+		return t
+	}
+	t.Share = float64(lag) / float64(max(1, busy))
+	last := answered[len(answered)-1]
+	t.Behind = last.Start - last.Scheduled
+	t.Latency = percentile(latencies(answered), 99)
+	for i, s := range answered {
+		answered[i].Scheduled, answered[i].End = 0, s.Sent-s.Scheduled
+	}
+	l := latencies(answered)
+	t.Lag = map[string]int64{"p50": percentile(l, 50), "p99": percentile(l, 99), "max": percentile(l, 100)}
+	return t
+}

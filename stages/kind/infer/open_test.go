@@ -1,0 +1,127 @@
+package infer
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"barograph/pipeline/cell"
+	"barograph/stages/result"
+)
+
+// open runs a cell whose requests do not wait for one another.
+func openCell(t *testing.T, device string, with map[string]any) ([]Sample, result.Infer) {
+	t.Helper()
+	cmd, stdout := start(t, cell.Spec{Machine: cell.Machine{Device: device}, Seed: 7}, with)
+	if all, err := events(t, cmd, stdout); err != nil {
+		t.Fatalf("%v: %+v", err, ofType(all, "error"))
+	}
+	return outputs(t, cmd.Dir)
+}
+
+// Requests are answered in batches by several workers, on a processor and in a
+// simulation alike, and each is written down with its lag, deadline and batch.
+func TestOpen(t *testing.T) {
+	for _, device := range []string{"host", "sim"} {
+		t.Run(device, func(t *testing.T) {
+			with := map[string]any{
+				"arrivals": "bursts", "rate": 400, "burst": 6, "calls": 60, "deadline": "20ms", "workers": 2,
+				"batch": map[string]any{"max": 3, "wait": "1ms"},
+			}
+			samples, about := openCell(t, device, with)
+			tr := about.Traffic
+			if len(samples) != 60 || tr == nil || tr.Answered != 60 || tr.Workers != 2 || tr.Gather != 3 || tr.Wait != 1e6 || tr.Deadline != 20e6 || about.Schedule.Rate != 400 {
+				t.Fatalf("%d samples, %+v, schedule %+v", len(samples), tr, about.Schedule)
+			}
+			late := 0
+			for i, s := range samples {
+				if s.Sent < s.Scheduled || s.Start < s.Sent || s.End < s.Start || s.Deadline != s.Scheduled+20e6 || s.Batch != 3 {
+					t.Errorf("request %d: %+v", i+1, s)
+				}
+				if i%6 > 0 && s.Scheduled != samples[i-1].Scheduled {
+					t.Errorf("request %d was due %d ns after the one before", i+1, s.Scheduled-samples[i-1].Scheduled)
+				}
+				if s.End > s.Deadline {
+					late++
+				}
+			}
+			if late != tr.Late {
+				t.Errorf("%d are late, recorded %d", late, tr.Late)
+			}
+			if device == "host" && len(tr.Pace) != 3 {
+				t.Errorf("what the harness adds: %v", tr.Pace)
+			}
+			if device == "sim" {
+				if again, _ := openCell(t, device, with); !reflect.DeepEqual(samples, again) {
+					t.Error("two simulations differ")
+				}
+			}
+		})
+	}
+}
+
+// A queue that overflows drops, and a dropped request is no fast one.
+func TestOpenDrops(t *testing.T) {
+	samples, about := openCell(t, "sim", map[string]any{"arrivals": "poisson", "rate": 2000, "calls": 200, "queue": 4, "drop": "oldest"})
+	dropped := 0
+	longest, last := int64(0), int64(0)
+	for _, s := range samples {
+		last = max(last, s.End)
+		if s.Batch > 0 {
+			longest = max(longest, s.Latency())
+		}
+	}
+	for _, s := range samples {
+		if s.Batch == 0 {
+			dropped++
+			if s.End != last {
+				t.Errorf("dropped, and complete at %d of %d", s.End, last)
+			}
+		}
+	}
+	if tr := about.Traffic; dropped < 100 || tr.Dropped != dropped || tr.Answered != 200-dropped || longest > int64(60*time.Millisecond) {
+		t.Errorf("%d dropped, the longest answer took %v: %+v", dropped, time.Duration(longest), tr)
+	}
+}
+
+func TestOpenRefused(t *testing.T) {
+	for _, tt := range []struct {
+		with map[string]any
+		want string
+	}{
+		{map[string]any{"deadline": "1us", "arrivals": "constant", "rate": 100}, "deadline is 1us, and the fastest of 3 calls to warm up took"},
+		{map[string]any{"deadline": "1ms"}, "deadline 1ms with arrivals closed"},
+		{map[string]any{"model": "mobilenetv2", "arrivals": "constant", "rate": 9, "batch": map[string]any{"max": 4}, "weights": "swap"}, "weights swap with several workers"},
+	} {
+		cmd, stdout := start(t, cell.Spec{Machine: cell.Machine{Device: "host"}}, tt.with)
+		all, err := events(t, cmd, stdout)
+		if e := ofType(all, "error"); err == nil || len(e) != 1 || !strings.Contains(strings.ReplaceAll(e[0].Text, "µ", "u"), tt.want) {
+			t.Errorf("%v: %v, %+v", tt.with, err, e)
+		}
+	}
+}
+
+// What the harness did is told apart from what the model did.
+func TestInvalidForTheGenerator(t *testing.T) {
+	sample := func(due, sent, begun, done int64) Sample {
+		return Sample{Scheduled: due * 1e6, Sent: sent * 1e6, Start: begun * 1e6, End: done * 1e6, Batch: 1}
+	}
+	w := Kind().With().(*With)
+	w.Arrivals = "constant"
+	var kept, late, slow []Sample
+	for i := range int64(100) {
+		kept = append(kept, sample(10*i, 10*i, 10*i, 10*i+8))
+		late = append(late, sample(10*i, 10*i+3, 10*i+3, 10*i+11))
+		slow = append(slow, sample(i, i, 8*i, 8*i+8))
+	}
+	for says, samples := range map[string][]Sample{"": kept, "INVALID: the harness did not keep the schedule: one request in a hundred was sent 3ms late": late, "calls arrive faster than they are answered": slow} {
+		got := w.told(samples)
+		if doubts := strings.Join(got.Doubts(), ""); (says == "") != (doubts == "") || !strings.Contains(doubts, says) {
+			t.Errorf("%q, want %q", doubts, says)
+		}
+	}
+	if why := (&result.Traffic{Lag: map[string]int64{"p99": 10}, Share: 0.6, Behind: 1e6, Every: 50, Latency: 1e6}).Invalid(); !strings.Contains(why, "60% of the workers' time") {
+		t.Errorf("a harness that is too slow: %q", why)
+	}
+}

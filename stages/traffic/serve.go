@@ -1,0 +1,107 @@
+package traffic
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"barograph/pipeline/cell"
+)
+
+// A Worker answers batches, one after the other, from a thread of its own.
+type Worker struct {
+	// Begin is called on the worker's thread before all else; nil: nothing is. The
+	// first worker's is that of the caller of Serve.
+	Begin func() error
+	// Call answers a batch of n.
+	Call func(n int) error
+}
+
+// Serve answers a queue's requests in real time, and returns once all are settled, or
+// with ctx's cause between two calls. watch, which may be nil, is told of each request
+// that is answered, and how many are settled, one at a time.
+func Serve(ctx context.Context, q *Queue, workers []Worker, watch func(settled int, r *Request)) error {
+	s := &server{queue: q, watch: watch}
+	errs := make([]error, len(workers))
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var group sync.WaitGroup
+	work := func(i int) {
+		if errs[i] = s.work(ctx, workers[i]); errs[i] != nil {
+			stop(errs[i])
+		}
+	}
+	for i := range workers[1:] {
+		group.Go(func() { work(i + 1) })
+	}
+	work(0)
+	group.Wait()
+	for _, err := range errs {
+		if err != nil && !errors.Is(err, context.Canceled) {
+			return err // the first one's, and not what it made of the others
+		}
+	}
+	return errors.Join(errs...)
+}
+
+type server struct {
+	sync.Mutex
+	queue *Queue
+	watch func(settled int, r *Request)
+}
+
+func (s *server) work(ctx context.Context, w Worker) error {
+	if w.Begin != nil {
+		if err := w.Begin(); err != nil {
+			return err
+		}
+	}
+	free := cell.Now()
+	for {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		s.Lock()
+		batch := s.queue.Take(cell.Now(), free)
+		s.Unlock()
+		switch {
+		case batch.N == 0 && batch.Wake == Never:
+			return nil
+		case batch.N == 0:
+			Await(ctx, batch.Wake)
+			continue
+		}
+		begun := cell.Now()
+		if err := w.Call(batch.N); err != nil {
+			return err
+		}
+		free = cell.Now()
+		s.Lock()
+		s.queue.Answer(batch, begun, free)
+		if s.watch != nil {
+			s.queue.Each(batch, func(r *Request) { s.watch(s.queue.settled, r) })
+		}
+		s.Unlock()
+	}
+}
+
+// Await returns once a time has come, or ctx ends: asleep while that is far off, in
+// slices, to notice that ctx ends, and watching the clock at the end, since a sleeper
+// wakes late.
+func Await(ctx context.Context, due int64) int64 {
+	const awake = int64(200 * time.Microsecond)
+	for {
+		now := cell.Now()
+		left := due - now
+		if left <= 0 || ctx.Err() != nil {
+			return now
+		}
+		if left > awake {
+			ts := unix.NsecToTimespec(min(left-awake, int64(20*time.Millisecond)))
+			_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &ts, nil) // EINTR only wakes early
+		}
+	}
+}
