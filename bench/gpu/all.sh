@@ -86,6 +86,12 @@ pytorch() {
 	bin/gpu latency -device "$device" -calls "${CALLS:-2000}" -dump dump.json | tee "$results/ours.json"
 	[ "$device" = host ] || python3 bench/gpu/torch_bert.py "$model" dump.json 2000 --compile | tee "$results/torch.json"
 }
+# In float16, as models are served, against the same weights in float64.
+half() {
+	model=$(bin/barograph model build bert-base-uncased | tail -n 1)
+	bin/gpu latency -device "$device" -precision float16 -calls "${CALLS:-2000}" -dump half.json | tee "$results/ours-half.json"
+	[ "$device" = host ] || python3 bench/gpu/torch_bert.py "$model" half.json 2000 --half --compile | tee "$results/torch-half.json"
+}
 # PyTorch's own choice among kernels takes minutes.
 tuned() {
 	[ "$device" = host ] && return
@@ -162,6 +168,7 @@ step look 0 60 look
 step link 100 250 bandwidth
 step soak 300 500 soaked
 step torch 60 200 pytorch
+step half 60 200 half
 step faults 30 300 broken
 step decoupled 60 500 decoupled
 step models 60 560 models

@@ -67,6 +67,7 @@ func latency(ctx context.Context, args []string) error {
 	w := infer.Kind().With().(*infer.With)
 	f.StringVar(&w.Model.Name, "model", "bert-base-uncased", "`name` of a model")
 	f.IntVar(&w.Sequence, "sequence", w.Sequence, "tokens")
+	f.StringVar(&w.Precision, "precision", "", "float32 or float16; the model's unless said")
 	past := f.Int64("past", 0, "tokens before, of a model with a cache")
 	tf32 := f.Bool("tf32", false, "let the library multiply in TF32")
 	seed := f.Uint64("seed", 1, "of the inputs")

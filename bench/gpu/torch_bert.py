@@ -1,12 +1,13 @@
 """Times and checks BERT in PyTorch for bench/gpu, on the weights of an ONNX file.
 
-    python3 torch_bert.py MODEL.onnx DUMP.json CALLS [--compile] [--tune]
+    python3 torch_bert.py MODEL.onnx DUMP.json CALLS [--half] [--compile] [--tune]
 
 DUMP.json holds inputs and the outputs that barograph computed for them. Prints
 how far these are from PyTorch's in float32 and in float64 (relative norm), and
 the latency of PyTorch's variants with CUDA graphs: host memory to host memory, page-locked, float32 without
 TF32, the same outputs copied back. With --compile also compiled; with --tune compiled with its own choice among
-kernels, which takes many minutes. What is known is printed again after each.
+kernels, which takes many minutes. What is known is printed again after each. With --half PyTorch's variants compute in
+float16, and copy their outputs in it, which are half of barograph's bytes; MODEL.onnx is the one in float32.
 """
 import json
 import sys
@@ -29,6 +30,11 @@ def bert(attention):
     missing, unexpected = model.load_state_dict(state, strict=False)
     assert not unexpected and set(missing) <= {"embeddings.position_ids", "embeddings.token_type_ids"}, (missing, unexpected)
     return model.cuda()
+
+
+def served(attention):
+    """The model as it is timed."""
+    return bert(attention).half() if "--half" in sys.argv else bert(attention)
 
 
 def distance(got, want):
@@ -71,7 +77,7 @@ def timed(model):
     return quantiles(ns), host_out
 
 
-report = {"torch": torch.__version__, "device": torch.cuda.get_device_name(), "variants": {}, "agreement": {}}
+report = {"precision": "float16" if "--half" in sys.argv else "float32", "torch": torch.__version__, "device": torch.cuda.get_device_name(), "variants": {}, "agreement": {}}
 with torch.no_grad():
     exact = bert("eager").double()
     ids = torch.tensor(dump["input_ids"]).view(1, -1).cuda()
@@ -80,12 +86,12 @@ with torch.no_grad():
         report["agreement"][name + " to float64"] = distance(torch.tensor(dump[name]).cuda(), want[name])
     del exact
 # Eager attention cannot be captured: it makes its mask from a tensor on the CPU.
-report["variants"]["sdpa + CUDA graph"], out = timed(bert("sdpa"))
+report["variants"]["sdpa + CUDA graph"], out = timed(served("sdpa"))
 for name, got in zip(("last_hidden_state", "pooler_output"), out):
     report["agreement"][name + " to sdpa"] = distance(torch.tensor(dump[name]), got)
 print(json.dumps(report), flush=True)
 for flag, mode in (("--compile", None), ("--tune", "max-autotune-no-cudagraphs")):
     if flag in sys.argv:
         torch._dynamo.reset()
-        report["variants"][f"compiled sdpa ({mode or 'default'}) + CUDA graph"], _ = timed(torch.compile(bert("sdpa"), mode=mode))
+        report["variants"][f"compiled sdpa ({mode or 'default'}) + CUDA graph"], _ = timed(torch.compile(served("sdpa"), mode=mode))
         print(json.dumps(report), flush=True)
