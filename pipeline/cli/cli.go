@@ -26,6 +26,7 @@ import (
 	"barograph/pipeline/record"
 	"barograph/pipeline/source"
 	"barograph/pipeline/store"
+	"barograph/pipeline/store/remote"
 	"barograph/pipeline/study"
 
 	"github.com/spf13/cobra"
@@ -360,14 +361,25 @@ func proofs(root string) string { return filepath.Join(state(root), "proofs") }
 
 func storeDir(root string) string { return filepath.Join(state(root), "store") }
 
-// sharedStore names the variable that holds the folder shared with others.
+// sharedStore names the variable that holds the folder shared with others, or the URL
+// of a server that is.
 const sharedStore = "BAROGRAPH_SHARED"
 
-// share puts the shared folder behind a store, where there is one.
-func (a *app) share(s *store.Store) {
-	if dir := os.Getenv(sharedStore); dir != "" {
-		s.Share(dir, func(err error) { fmt.Fprintln(a.msg, "warning:", err) })
+// share puts the shared folder or server behind a store, where there is one.
+func (a *app) share(s *store.Store) error {
+	at := os.Getenv(sharedStore)
+	warn := func(err error) { fmt.Fprintln(a.msg, "warning:", err) }
+	switch {
+	case strings.Contains(at, "://"):
+		server, err := remote.New(at)
+		if err != nil {
+			return cell.Usage(fmt.Errorf("%s: %w", sharedStore, err))
+		}
+		s.Serve(server, warn)
+	case at != "":
+		s.Share(at, warn)
 	}
+	return nil
 }
 
 // checkStages refuses --fresh for stages that there are not.
@@ -393,7 +405,9 @@ func (a *app) decide(args []string, s *selection, fresh []string) (*plan.Plan, *
 	if err != nil {
 		return nil, nil, err
 	}
-	a.share(st)
+	if err := a.share(st); err != nil {
+		return nil, nil, err
+	}
 	d := plan.NewDecider(p, st, fresh)
 	if err := d.All(); err != nil {
 		return nil, nil, err

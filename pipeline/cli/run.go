@@ -213,7 +213,9 @@ func (a *app) execute(ctx context.Context, p *plan.Plan, opt engine.Options, mor
 	if err != nil {
 		return nil, nil, err
 	}
-	a.share(s)
+	if err := a.share(s); err != nil {
+		return nil, nil, errors.Join(err, s.Close())
+	}
 	show := progress.New(a.msg, !a.json, func(cells []*plan.Cell) progress.Forecast { return progress.Foresee(p, s, cells) })
 	var trace *progress.Trace
 	if more.trace != "" {

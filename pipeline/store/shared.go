@@ -25,7 +25,19 @@ import (
 // result is.
 type depot struct {
 	dir  string
-	warn func(error)
+	tell func(error)
+}
+
+func (sh *depot) warn(err error) { sh.tell(err) }
+
+// has tells whether an object is there and sound.
+func (sh *depot) has(s *Store, f File) bool {
+	digest, err := s.Digest(sh.object(f.Digest))
+	return err == nil && digest == f.Digest
+}
+
+func (sh *depot) take(f File, to string) (digest string, err error) {
+	return copyFile(sh.object(f.Digest), to)
 }
 
 // Share puts a folder behind the store. What goes wrong there fails no run: warn
@@ -60,7 +72,17 @@ func (sh *depot) read(key string, outputs []string) (*Record, *Detail) {
 	if err != nil {
 		return nil, nil
 	}
-	first, rest, _ := strings.Cut(string(b), "\n")
+	r, d := parseShared(string(b), key, outputs)
+	if r == nil || !sh.holds(r) {
+		return nil, nil
+	}
+	return r, d
+}
+
+// parseShared reads a record's line and its detail's, if they are of a cell with this
+// key and these outputs.
+func parseShared(text, key string, outputs []string) (*Record, *Detail) {
+	first, rest, _ := strings.Cut(text, "\n")
 	second, more, whole := strings.Cut(rest, "\n")
 	r, err := parseRecord(first)
 	of, detail, ok := unkeyed(second)
@@ -68,7 +90,7 @@ func (sh *depot) read(key string, outputs []string) (*Record, *Detail) {
 		return nil, nil
 	}
 	var d Detail
-	if json.Unmarshal(detail, &d) != nil || len(d.Warnings) != r.Warned || !sh.holds(r) {
+	if json.Unmarshal(detail, &d) != nil || len(d.Warnings) != r.Warned {
 		return nil, nil
 	}
 	return r, &d
@@ -87,12 +109,24 @@ func (sh *depot) holds(r *Record) bool {
 // fetch brings a record and its objects into the store, where it is open for
 // writing. It returns nil where there is nothing sound to bring.
 func (s *Store) fetch(key string, outputs []string) *Record {
-	if s.shared == nil {
+	var r *Record
+	var detail *Detail
+	switch {
+	case s.server != nil:
+		if r, detail = s.server.read(key, outputs); r != nil {
+			r = s.bring(s.server, r, *detail)
+		}
+		if r != nil {
+			s.mu.Lock()
+			s.server.brought(key)
+			s.mu.Unlock()
+		}
+	case s.shared != nil:
+		if r, detail = s.shared.read(key, outputs); r != nil {
+			r = s.bring(s.shared, r, *detail)
+		}
+	default:
 		return nil
-	}
-	r, detail := s.shared.read(key, outputs)
-	if r != nil {
-		r = s.bring(s.shared, r, *detail)
 	}
 	if r == nil {
 		s.mu.Lock()
@@ -102,20 +136,28 @@ func (s *Store) fetch(key string, outputs []string) *Record {
 	return r
 }
 
-// bring takes a record and its objects from a folder.
-func (s *Store) bring(from *depot, r *Record, detail Detail) *Record {
+// A source is where objects are brought from.
+type source interface {
+	has(s *Store, f File) bool
+	// take writes an object to a file, whole or not at all, and returns its digest.
+	take(f File, to string) (digest string, err error)
+	warn(error)
+}
+
+// bring takes a record and its objects from elsewhere.
+func (s *Store) bring(from source, r *Record, detail Detail) *Record {
 	for _, f := range r.Files {
 		if s.sound(f) {
 			continue
 		}
 		if s.log == nil { // a look: nothing is brought, but a run would be told the same
-			if digest, err := s.Digest(from.object(f.Digest)); err != nil || digest != f.Digest {
+			if !from.has(s, f) {
 				return nil
 			}
 			continue
 		}
 		aside := filepath.Join(s.dir, "objects", "."+f.Digest+"~")
-		digest, err := copyFile(from.object(f.Digest), aside)
+		digest, err := from.take(f, aside)
 		if err == nil && digest != f.Digest {
 			err = fmt.Errorf("object %s is damaged: its SHA-256 is %s", f.Digest, digest)
 		}
@@ -140,6 +182,9 @@ func (s *Store) bring(from *depot, r *Record, detail Detail) *Record {
 
 // push gives the shared folder what this process used and it lacks.
 func (s *Store) push() {
+	if s.server != nil {
+		s.server.push(s)
+	}
 	if s.shared == nil {
 		return
 	}

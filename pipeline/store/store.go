@@ -90,6 +90,7 @@ type Store struct {
 	dir string
 
 	shared *depot
+	server *server
 
 	mu      sync.Mutex
 	records map[string]*Record // by key
