@@ -207,7 +207,7 @@ func (p *packed) finished() bool {
 		}
 	}
 	last := p.newest()
-	return p.over || p.state.Ended() || p.absent > 0 || last != nil && last.end != nil && last.end.Status != statusAgain
+	return p.over || p.state.Ended() || p.absent >= 2 || last != nil && last.end != nil && last.end.Status != statusAgain
 }
 
 // How long a batch of orders is waited for, and how often is looked.
