@@ -74,12 +74,13 @@ func (a *app) reach(ctx context.Context, args []string, s *selection) error {
 	if err != nil {
 		return err
 	}
-	if err := t.Fit(); err != nil {
+	defer cell.Hold()() // a job that only looks is cancelled
+	say := func(text string) { fmt.Fprintln(a.msg, text) }
+	if err := t.Fit(ctx, say); err != nil {
 		return err
 	}
 	if t.node = t.Known(t.program); t.node == nil {
-		defer cell.Hold()() // its job is cancelled
-		checked, err := t.Check(ctx, t.program, nil, t.Gres != "", func(text string) { fmt.Fprintln(a.msg, text) })
+		checked, err := t.Check(ctx, t.program, nil, t.Gres != "", say)
 		if err != nil {
 			return err
 		}
@@ -213,12 +214,13 @@ func (a *app) lookAt(ctx context.Context, root, name string) (all []finding) {
 	if !add("cluster file", cluster.Folder+"/"+name+".yaml", err) {
 		return all
 	}
+	defer cell.Hold()() // a job that only looks is cancelled
+	say := func(text string) { fmt.Fprintln(a.msg, text) }
 	limits, err := t.Limits()
-	if !add("slurm", limits, err) || !add("request", "would be accepted", t.Fit()) {
+	if !add("slurm", limits, err) || !add("request", "would be accepted", t.Fit(ctx, say)) {
 		return all
 	}
-	defer cell.Hold()()
-	checked, err := t.Check(ctx, t.program, nil, t.Gres != "", func(text string) { fmt.Fprintln(a.msg, text) })
+	checked, err := t.Check(ctx, t.program, nil, t.Gres != "", say)
 	if err != nil {
 		add("node", "", err)
 		return all

@@ -16,10 +16,23 @@ import (
 	"barograph/pipeline/cell"
 )
 
+// restart is how long a controller may be away while it is started anew.
+const restart = time.Minute
+
 // Fit says, before anything is submitted, what about a cluster's file cannot be.
-func (c *Cluster) Fit() error {
-	if _, err := c.settings(); err != nil {
-		return err
+func (c *Cluster) Fit(ctx context.Context, say func(string)) error {
+	for begun, said := time.Now(), false; ; time.Sleep(time.Second) {
+		_, err := c.settings()
+		if err == nil {
+			break
+		}
+		if !unsure(err) || time.Since(begun) > restart || ctx.Err() != nil {
+			return err
+		}
+		if !said {
+			said = true
+			say(fmt.Sprintf("%v; waiting for it for %v", err, restart))
+		}
 	}
 	p, err := c.partition(c.Partition)
 	if err != nil {

@@ -73,6 +73,8 @@ type Driver struct {
 	packs   map[string]*packed // by the key of a task in it that is wanted or may be
 	waiting []*order
 	asked   time.Time // when the queue last answered
+	asking  bool
+	answers chan queued
 	pause   time.Duration
 	silent  bool // the queue did not answer
 	halted  bool
@@ -135,7 +137,7 @@ func (c *Cluster) Start(s *store.Store, kinds cell.Kinds, device string, node *N
 	d := &Driver{
 		Cluster: c, Node: node, store: s, device: device, kinds: kinds, most: most,
 		orders: make(chan *order), gone: make(chan *order), over: make(chan struct{}),
-		arrays: map[string]*array{}, packs: map[string]*packed{}, pause: firstAsk,
+		arrays: map[string]*array{}, packs: map[string]*packed{}, pause: firstAsk, answers: make(chan queued, 1),
 	}
 	return d, d.find()
 }
@@ -173,7 +175,7 @@ func (d *Driver) Close() (live int) {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	d.askQueue()
+	d.learn(d.queue(d.job))
 	return d.sweep()
 }
 
@@ -232,6 +234,9 @@ func (d *Driver) loop() {
 			}
 		case o := <-d.gone:
 			d.drop(o)
+		case a := <-d.answers:
+			d.asking = false
+			d.learn(a.jobs, a.err)
 		case <-batch:
 			batch = nil
 			d.submitAll()
@@ -353,7 +358,7 @@ func (d *Driver) submitAll() {
 
 // refuse answers an order that cannot be submitted.
 func (d *Driver) refuse(o *order, err error) {
-	if d.unsure(err) { // the controller is away: what is known of it is nothing
+	if unsure(err) { // the controller is away: what is known of it is nothing
 		d.waiting = append(d.waiting, o)
 		return
 	}
@@ -361,17 +366,6 @@ func (d *Driver) refuse(o *order, err error) {
 		err = fmt.Errorf("%w; %s: %s", err, node, o.unfit[node])
 	}
 	o.answer <- answer{err: err}
-}
-
-// unsure tells whether a question failed for want of an answer.
-func (d *Driver) unsure(err error) bool {
-	text := err.Error()
-	for _, said := range []string{"Unable to contact slurm controller", "Socket timed out", "Connection refused", "Zero Bytes were transmitted", "signal: killed", "try again", "temporarily"} {
-		if strings.Contains(text, said) {
-			return true
-		}
-	}
-	return false
 }
 
 func (d *Driver) flags(c class) []string {
@@ -428,7 +422,7 @@ func (d *Driver) submitArray(c class, packs [][]*order) error {
 	job, err := d.submit(d.Env, d.script(d.Program, "cell-agent", a.dir), append(a.Flags,
 		"--job-name="+d.job, "--comment="+a.name, "--requeue", "--open-mode=append", "--output="+filepath.Join(a.dir, "log", "%a"),
 		"--chdir="+d.Root, fmt.Sprintf("--array=0-%d%%%d", len(packs)-1, d.Jobs), fmt.Sprintf("--signal=B:USR2@%d", int(last.Seconds())))...)
-	if err != nil && !errors.Is(err, errNot) && !d.unsure(err) {
+	if err != nil && !errors.Is(err, errNot) && !unsure(err) {
 		return errors.Join(err, os.RemoveAll(a.dir))
 	}
 	// Where the answer was lost, the queue is asked for a job with this comment.

@@ -226,3 +226,14 @@ func timeLimit(text string) time.Duration {
 func minutes(d time.Duration) string {
 	return strconv.Itoa(int((d + time.Minute - 1) / time.Minute))
 }
+
+// unsure tells whether a question failed for want of an answer.
+func unsure(err error) bool {
+	text := err.Error()
+	for _, said := range []string{"Unable to contact slurm controller", "Socket timed out", "Connection refused", "Zero Bytes were transmitted", "signal: killed", "try again", "temporarily"} {
+		if strings.Contains(text, said) {
+			return true
+		}
+	}
+	return false
+}

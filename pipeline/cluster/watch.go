@@ -24,8 +24,13 @@ func (d *Driver) look() {
 			}
 		}
 	}
-	if open > 0 && time.Since(d.asked) >= d.pause {
-		d.askQueue()
+	if open > 0 && !d.asking && time.Since(d.asked) >= d.pause {
+		d.asking = true
+		go func() { // a controller that is away takes long to say nothing
+			var a queued
+			a.jobs, a.err = d.queue(d.job)
+			d.answers <- a
+		}()
 	}
 	for _, a := range d.arrays {
 		for _, p := range a.packs {
@@ -118,9 +123,14 @@ func (p *packed) ended(silence time.Duration) bool {
 // hurry has the queue asked soon.
 func (d *Driver) hurry() { d.pause = min(d.pause, firstAsk/2) }
 
-// askQueue asks the queue, once for all jobs.
-func (d *Driver) askQueue() {
-	jobs, err := d.queue(d.job)
+// A queued is what the queue said, once for all jobs.
+type queued struct {
+	jobs []job
+	err  error
+}
+
+// learn takes what the queue said.
+func (d *Driver) learn(jobs []job, err error) {
 	d.asked = time.Now()
 	d.pause = min(lastAsk, d.pause*3/2)
 	if err != nil {
