@@ -18,10 +18,8 @@ import (
 type means struct {
 	victim, level string
 	set           *nb.Set
-	// The p99 over that of a victim that copies and has no load; the interval's ends are
-	// quotients of the ends of both.
-	ratio, low, high float64
-	kept             float64 // of what the loads carry beside a victim that copies
+	ratio         nb.Ratio // the p99 over that of a victim that copies and has no load
+	kept          float64  // of what the loads carry beside a victim that copies
 }
 
 // A scene is a model with loads in one direction, sharing the GPU in one way.
@@ -30,7 +28,9 @@ type scene struct {
 	all                       []means
 }
 
-func (s scene) String() string { return s.model + " " + s.direction + " " + s.sharing }
+func (s scene) String() string { return s.model + " " + s.place() }
+
+func (s scene) place() string { return s.direction + " " + s.sharing }
 
 func main() {
 	// %% [markdown] What a victim does by itself
@@ -55,9 +55,9 @@ func main() {
 			if m.level != "0" {
 				kept = nb.Percent(m.kept)
 			}
-			rows = append(rows, []string{s.model, s.direction, s.sharing, m.victim, m.level, tell(q[0].Value), tell(q[1].Value), m.times(), kept})
+			rows = append(rows, []string{s.model, s.direction, s.sharing, m.victim, m.level, nb.Milliseconds(q[0].Value), nb.Milliseconds(q[1].Value), m.ratio.String(), kept})
 			numbers = append(numbers, []string{s.model, s.direction, s.sharing, m.victim, m.level, fmt.Sprint(m.set.Len()), nb.Number(q[0].Value), nb.Number(q[1].Value),
-				nb.Number(m.ratio), nb.Number(m.low), nb.Number(m.high), nb.Number(m.kept)})
+				nb.Number(m.ratio.Value), nb.Number(m.ratio.Low), nb.Number(m.ratio.High), nb.Number(m.kept)})
 		}
 	}
 	nb.Summary(nb.Title(run, "latencies in ms beside loads of other processes, by how inputs and results go") + "\n\n" + nb.Align(rows))
@@ -70,20 +70,29 @@ func main() {
 	nb.Concluded()
 
 	// %% Figure
-	panels := []figure.PointsSpec{}
+	victims, places := []string{}, []string{}
 	known := map[string]bool{}
 	for _, s := range scenes {
-		place := s.direction + " " + s.sharing
-		if known[place] {
-			continue
+		if !known[s.place()] {
+			known[s.place()] = true
+			places = append(places, s.place())
 		}
-		known[place] = true
-		panels = append(panels, panel(scenes, place))
+		for _, m := range s.all {
+			if !known[m.victim] {
+				known[m.victim] = true
+				victims = append(victims, m.victim)
+			}
+		}
+	}
+	labels := loaded(scenes)
+	panels := []figure.PointsSpec{}
+	for _, place := range places {
+		panels = append(panels, panel(scenes, place, victims, labels))
 	}
 	fig, err := figure.Panels(figure.PanelsSpec{
 		Title:  "A victim's p99 beside loads of other processes, by how its inputs and results go",
-		Panels: panels, YScale: "log", Height: 90,
-		Caption:   nb.Caption("A dot is a model, on " + run.Machine.Name + ": the p99 over that of a victim that copies and has no load, with 95% intervals of both."),
+		Panels: panels, Height: 20 + 7*float64(len(labels)),
+		Caption:   nb.Caption("On " + run.Machine.Name + ": the p99 over that of a victim that copies and has no load, with 95% intervals of both."),
 		Simulated: run.Simulated, Invalid: nb.WhyInvalid(),
 	})
 	nb.Check(err)
@@ -105,8 +114,7 @@ func stage(samples *nb.Set) []scene {
 				s := scene{model: model.Value, direction: direction.Value, sharing: sharing.Value}
 				for _, victim := range sharing.By("victim") {
 					for _, level := range victim.By("level") {
-						p99 := level.Quantiles(0.99)[0]
-						m := means{victim: victim.Value, level: level.Value, set: level, ratio: p99.Value / base.Value, low: p99.Low / base.High, high: p99.High / base.Low, kept: math.NaN()}
+						m := means{victim: victim.Value, level: level.Value, set: level, ratio: level.Quantiles(0.99)[0].Over(base), kept: math.NaN()}
 						if beside := copied.Where("level", level.Value); level.Value != "0" && beside.Len() > 0 {
 							m.kept = level.Mean("achieved_bytes_per_s") / beside.Mean("achieved_bytes_per_s")
 						}
@@ -120,47 +128,55 @@ func stage(samples *nb.Set) []scene {
 	return scenes
 }
 
-// panel shows the scenes of a direction and a sharing.
-func panel(scenes []scene, place string) figure.PointsSpec {
-	p := figure.PointsSpec{Heading: place, XLabel: "loads", YLabel: "p99 over alone", XScale: "linear", Dodge: true}
-	victims := []string{}
-	series := map[string]figure.PointSeries{}
+// loaded are the models with each number of loads, in the order of the scenes, which are
+// the figure's rows.
+func loaded(scenes []scene) []string {
+	rows := []string{}
+	known := map[string]bool{}
 	for _, s := range scenes {
-		if s.direction+" "+s.sharing != place {
-			continue
-		}
 		for _, m := range s.all {
-			one := figure.PointSeries{Label: m.victim}
-			if before, ok := series[m.victim]; ok {
-				one = before
-			} else {
-				victims = append(victims, m.victim)
+			if row := s.row(m); !known[row] {
+				known[row] = true
+				rows = append(rows, row)
 			}
-			x := 0.0
-			fmt.Sscan(m.level, &x)
-			one.X, one.Y = append(one.X, x), append(one.Y, m.ratio)
-			one.Low, one.High = append(one.Low, m.low), append(one.High, m.high)
-			series[m.victim] = one
 		}
+	}
+	return rows
+}
+
+func (s scene) row(m means) string {
+	switch m.level {
+	case "0":
+		return s.model + ", alone"
+	case "1":
+		return s.model + ", 1 load"
+	}
+	return s.model + ", " + m.level + " loads"
+}
+
+// panel shows the scenes of a direction and a sharing.
+func panel(scenes []scene, place string, victims, rows []string) figure.PointsSpec {
+	p := figure.PointsSpec{Heading: place, XLabel: "p99 over alone", XScale: "log", Rows: rows}
+	at := map[string]float64{}
+	for i, row := range rows {
+		at[row] = float64(i)
 	}
 	for _, v := range victims {
-		p.Series = append(p.Series, series[v])
+		one := figure.PointSeries{Label: v}
+		for _, s := range scenes {
+			if s.place() != place {
+				continue
+			}
+			for _, m := range s.all {
+				if m.victim == v {
+					one.X, one.Y = append(one.X, m.ratio.Value), append(one.Y, at[s.row(m)])
+					one.XLow, one.XHigh = append(one.XLow, m.ratio.Low), append(one.XHigh, m.ratio.High)
+				}
+			}
+		}
+		p.Series = append(p.Series, one)
 	}
 	return p
-}
-
-func (m means) times() string {
-	if math.IsNaN(m.ratio) {
-		return "n too small"
-	}
-	return fmt.Sprintf("%.2f [%.2f, %.2f]", m.ratio, m.low, m.high)
-}
-
-func tell(ns float64) string {
-	if math.IsNaN(ns) {
-		return "n too small"
-	}
-	return nb.Milliseconds(ns)
 }
 
 // judge says whether beside every load of a scene some means keep p99 within a share of
@@ -184,10 +200,10 @@ func judge(scenes []scene, within, keeps float64) (verdict, because string) {
 				}
 				others++
 				switch {
-				case math.IsNaN(m.ratio) || math.IsNaN(m.kept):
+				case math.IsNaN(m.ratio.Value) || math.IsNaN(m.kept):
 					open = true
-				case m.low > 1+within || m.kept < keeps:
-				case m.high <= 1+within:
+				case m.ratio.Low > 1+within || m.kept < keeps:
+				case m.ratio.High <= 1+within:
 					near = m.victim
 				default:
 					open = true

@@ -19,10 +19,8 @@ import (
 type outcome struct {
 	policy string
 	set    *nb.Set
-	kept   float64 // share of the link's capacity
-	// The p99 beside the load over that without it. The interval's ends are quotients of
-	// the ends of both, and so it is wider than either's.
-	ratio, low, high float64
+	kept   float64  // share of the link's capacity
+	ratio  nb.Ratio // the p99 beside the load over that without it
 }
 
 // A promise is what guards said of a policy in one direction and place, and kept.
@@ -38,15 +36,17 @@ type scene struct {
 	outcomes                  []outcome
 }
 
-func (s scene) String() string { return s.model + " " + s.direction + " " + s.sharing }
+func (s scene) String() string { return s.model + " " + s.place() }
+
+func (s scene) place() string { return s.direction + " " + s.sharing }
 
 func main() {
 	// %% [markdown] What relieves a model, and at what price
 	//
-	// A load that fills the link is let onto it under policies. Each dot is a policy:
-	// across, what the load keeps of the link; up, the model's p99 over its p99 without
-	// load. The best lie at the lower right: those that no other beats in both are the
-	// front.
+	// A load that fills the link is let onto it under policies. Each row is a policy: the
+	// models' p99 beside the load, and what the load keeps of the link, over those without
+	// load. The best have both a low p99 and a large share: those that no other beats in
+	// both are the front.
 	samples := nb.Samples("samples.csv", "replicate", "latency_ns", "policy", "model", "axis_direction", "sharing", "level", "utilisation")
 	run := nb.Recording("run.json")
 	scenes := stage(samples)
@@ -64,9 +64,9 @@ func main() {
 			if s.front(o) {
 				mark = "*"
 			}
-			rows = append(rows, []string{s.model, s.direction, s.sharing, o.policy, nb.Percent(o.kept), tail(q[0].Value), tail(q[1].Value), o.times(), mark})
+			rows = append(rows, []string{s.model, s.direction, s.sharing, o.policy, nb.Percent(o.kept), nb.Milliseconds(q[0].Value), nb.Milliseconds(q[1].Value), o.ratio.String(), mark})
 			numbers = append(numbers, []string{s.model, s.direction, s.sharing, o.policy, fmt.Sprint(o.set.Len()), nb.Number(o.kept), nb.Number(q[0].Value), nb.Number(q[1].Value),
-				nb.Number(o.ratio), nb.Number(o.low), nb.Number(o.high), mark})
+				nb.Number(o.ratio.Value), nb.Number(o.ratio.Low), nb.Number(o.ratio.High), mark})
 		}
 	}
 	nb.Summary(nb.Title(run, "latencies in ms beside loads under policies; * no other policy has both a lower p99 and more of the link") + "\n\n" + nb.Align(rows))
@@ -102,30 +102,26 @@ func main() {
 	nb.Concluded()
 
 	// %% Front
-	panels := []figure.PointsSpec{}
+	labels := policies(scenes)
+	panels, beyond := []figure.PointsSpec{}, []string{}
 	for _, where := range places(scenes) {
-		panel := figure.PointsSpec{Heading: where, XLabel: "share of the link kept", YLabel: "p99 over alone", XScale: "linear"}
-		for _, s := range scenes {
-			if s.direction+" "+s.sharing != where {
-				continue
-			}
-			series := figure.PointSeries{Label: s.model}
-			for _, o := range s.outcomes {
-				if math.IsNaN(o.kept) {
-					continue
-				}
-				series.X, series.Y = append(series.X, o.kept), append(series.Y, o.ratio)
-				series.Low, series.High = append(series.Low, o.low), append(series.High, o.high)
-				series.Names = append(series.Names, o.policy)
-			}
-			panel.Series = append(panel.Series, series)
-		}
+		panel, left := p99s(scenes, where, labels)
 		panels = append(panels, panel)
+		beyond = append(beyond, left...)
+	}
+	panels = append(panels, shares(scenes, labels))
+	whose := "a model's"
+	if alone := scenes[0].model; len(panels[0].Series) == 1 {
+		whose = alone + "'s"
+	}
+	caption := []string{"On " + run.Machine.Name + ": " + whose + " p99 over that without load, with 95% intervals of both; policies stand in the order of what the load keeps."}
+	if len(beyond) > 0 {
+		caption = append(caption, fmt.Sprintf("Not drawn, above %d or of too few calls for a p99: %s.", most, strings.Join(beyond, ", ")))
 	}
 	fig, err := figure.Panels(figure.PanelsSpec{
-		Title:  "A model's p99 against the share of the link that its load keeps, by policy",
-		Panels: panels, YScale: "log", Height: 90,
-		Caption:   nb.Caption("A dot is a policy, on " + run.Machine.Name + ": the p99 over that without load, where enough calls support one, and 95% intervals of both."),
+		Title:  "A model's p99 under each policy, and the share of the link that its load keeps",
+		Panels: panels, Width: 60 + 38*float64(len(panels)), Height: 22 + 6.5*float64(len(labels)),
+		Caption:   nb.Caption(caption...),
 		Simulated: run.Simulated, Invalid: nb.WhyInvalid(),
 	})
 	nb.Check(err)
@@ -165,10 +161,8 @@ func stage(samples *nb.Set) []scene {
 			for _, sharing := range direction.Where("level", "1").By("sharing") {
 				s := scene{model: model.Value, direction: direction.Value, sharing: sharing.Value, alone: alone}
 				for _, policy := range sharing.By("policy") {
-					p99 := policy.Quantiles(0.99)[0]
 					s.outcomes = append(s.outcomes, outcome{
-						policy: policy.Value, set: policy, kept: policy.Mean("utilisation"),
-						ratio: p99.Value / base.Value, low: p99.Low / base.High, high: p99.High / base.Low,
+						policy: policy.Value, set: policy, kept: policy.Mean("utilisation"), ratio: policy.Quantiles(0.99)[0].Over(base),
 					})
 				}
 				scenes = append(scenes, s)
@@ -185,11 +179,11 @@ func line(label string, s *nb.Set) figure.Series {
 
 // front tells whether no other outcome has both a lower p99 and more of the link.
 func (s scene) front(o outcome) bool {
-	if math.IsNaN(o.ratio) {
+	if math.IsNaN(o.ratio.Value) {
 		return false
 	}
 	for _, other := range s.outcomes {
-		if other.ratio < o.ratio && other.kept > o.kept {
+		if other.ratio.Value < o.ratio.Value && other.kept > o.kept {
 			return false
 		}
 	}
@@ -200,7 +194,7 @@ func (s scene) front(o outcome) bool {
 // share of that without load.
 func (s scene) best(within float64) (best outcome, found bool) {
 	for _, o := range s.outcomes {
-		if o.policy != "none" && o.ratio <= 1+within && (!found || o.kept > best.kept) {
+		if o.policy != "none" && o.ratio.Value <= 1+within && (!found || o.kept > best.kept) {
 			best, found = o, true
 		}
 	}
@@ -209,14 +203,14 @@ func (s scene) best(within float64) (best outcome, found bool) {
 
 // advise says which policy to use, why, its bound, and its price.
 func (s scene) advise(within float64, told map[string]promise) string {
-	none := outcome{ratio: math.NaN()}
+	none := outcome{ratio: nb.Ratio{Value: math.NaN()}}
 	for _, o := range s.outcomes {
 		if o.policy == "none" {
 			none = o
 		}
 	}
-	if none.ratio <= 1+within {
-		return fmt.Sprintf("%v: none is needed: p99 %s beside a load that keeps %s", s, none.times(), nb.Percent(none.kept))
+	if none.ratio.Value <= 1+within {
+		return fmt.Sprintf("%v: none is needed: p99 %v beside a load that keeps %s", s, none.ratio, nb.Percent(none.kept))
 	}
 	if o, found := s.best(within); found {
 		bound := "no copy waits for one behind it"
@@ -225,19 +219,19 @@ func (s scene) advise(within float64, told map[string]promise) string {
 		} else if ok {
 			bound = p.none
 		}
-		return fmt.Sprintf("%v: %s: p99 %s, and %s without; %s; the load gives up %s of the link", s, o.policy, o.times(), none.times(), bound, nb.Percent(1-o.kept))
+		return fmt.Sprintf("%v: %s: p99 %v, and %v without; %s; the load gives up %s of the link", s, o.policy, o.ratio, none.ratio, bound, nb.Percent(1-o.kept))
 	}
-	least := outcome{ratio: math.Inf(1)}
+	least := outcome{ratio: nb.Ratio{Value: math.Inf(1)}}
 	for _, o := range s.outcomes {
-		if o.ratio < least.ratio {
+		if o.ratio.Value < least.ratio.Value {
 			least = o
 		}
 	}
-	if math.IsInf(least.ratio, 1) {
+	if math.IsInf(least.ratio.Value, 1) {
 		return fmt.Sprintf("%v: too few calls for a p99", s)
 	}
-	return fmt.Sprintf("%v: no policy keeps p99 within %s: past the copy engine, if anything (study bypass); the lowest is that of %s, %s, with %s of the link",
-		s, nb.Percent(within), least.policy, least.times(), nb.Percent(least.kept))
+	return fmt.Sprintf("%v: no policy keeps p99 within %s: past the copy engine, if anything (study bypass); the lowest is that of %s, %v, with %s of the link",
+		s, nb.Percent(within), least.policy, least.ratio, nb.Percent(least.kept))
 }
 
 func place(policy, direction, sharing string) string { return policy + " " + direction + " " + sharing }
@@ -284,40 +278,101 @@ func kept(told map[string]promise) [][]string {
 	return rows
 }
 
-func (o outcome) times() string {
-	if math.IsNaN(o.ratio) {
-		return "n too small"
+// most is the slowdown of a p99 up to which the figure goes.
+const most = 3
+
+// policies are those of all scenes, from that whose loads keep most of the link.
+func policies(scenes []scene) []string {
+	names := []string{}
+	kept, seen := map[string]float64{}, map[string]float64{}
+	for _, s := range scenes {
+		for _, o := range s.outcomes {
+			if seen[o.policy] == 0 {
+				names = append(names, o.policy)
+			}
+			seen[o.policy]++
+			if !math.IsNaN(o.kept) {
+				kept[o.policy] += o.kept
+			}
+		}
 	}
-	return fmt.Sprintf("%.2f [%.2f, %.2f]", o.ratio, o.low, o.high)
+	sort.SliceStable(names, func(i, j int) bool { return kept[names[i]]/seen[names[i]] > kept[names[j]]/seen[names[j]] })
+	return names
 }
 
-func tail(ns float64) string {
-	if math.IsNaN(ns) {
-		return "n too small"
+// row is the place of a policy among others.
+func row(policy string, among []string) float64 {
+	for i, p := range among {
+		if p == policy {
+			return float64(i)
+		}
 	}
-	return nb.Milliseconds(ns)
+	return math.NaN()
+}
+
+// p99s is the panel of a direction and a sharing, and what has no place in it.
+func p99s(scenes []scene, where string, labels []string) (panel figure.PointsSpec, beyond []string) {
+	panel = figure.PointsSpec{Heading: where, XLabel: "p99 over alone", XScale: "log", Rows: labels}
+	for _, s := range scenes {
+		if s.place() != where {
+			continue
+		}
+		series := figure.PointSeries{Label: s.model}
+		for _, o := range s.outcomes {
+			if !(o.ratio.Value <= most) {
+				text := o.policy + " (" + s.String()
+				if !math.IsNaN(o.ratio.Value) {
+					text += fmt.Sprintf(": %.1f", o.ratio.Value)
+				}
+				beyond = append(beyond, text+")")
+				continue
+			}
+			series.X, series.Y = append(series.X, o.ratio.Value), append(series.Y, row(o.policy, labels))
+			series.XLow, series.XHigh = append(series.XLow, o.ratio.Low), append(series.XHigh, math.Min(o.ratio.High, most))
+		}
+		panel.Series = append(panel.Series, series)
+	}
+	if len(panel.Series) == 1 {
+		panel.Series[0].Label = "" // the caption says which
+	}
+	return panel, beyond
+}
+
+// shares is the panel of what loads keep, by direction and sharing, the mean over models.
+func shares(scenes []scene, labels []string) figure.PointsSpec {
+	panel := figure.PointsSpec{Heading: "the load", XLabel: "link kept (%)", XScale: "linear", Rows: labels}
+	for _, where := range places(scenes) {
+		series := figure.PointSeries{Label: where}
+		for i, p := range labels {
+			kept, n := 0.0, 0.0
+			for _, s := range scenes {
+				for _, o := range s.outcomes {
+					if s.place() == where && o.policy == p && !math.IsNaN(o.kept) {
+						kept += o.kept
+						n++
+					}
+				}
+			}
+			if n > 0 {
+				series.X, series.Y = append(series.X, 100*kept/n), append(series.Y, float64(i))
+			}
+		}
+		panel.Series = append(panel.Series, series)
+	}
+	return panel
 }
 
 // matrix has a row for each scene and a column for each policy.
 func matrix(scenes []scene) [][]string {
-	policies := []string{}
-	known := map[string]bool{}
-	for _, s := range scenes {
-		for _, o := range s.outcomes {
-			if !known[o.policy] {
-				known[o.policy] = true
-				policies = append(policies, o.policy)
-			}
-		}
-	}
+	policies := policies(scenes)
 	rows := [][]string{append([]string{"model"}, policies...)}
 	for _, s := range scenes {
 		row := []string{s.String()}
 		for _, p := range policies {
 			cell := ""
 			for _, o := range s.outcomes {
-				if o.policy == p && !math.IsNaN(o.ratio) {
-					cell = fmt.Sprintf("%.2f at %s", o.ratio, nb.Percent(o.kept))
+				if o.policy == p && !math.IsNaN(o.ratio.Value) {
+					cell = fmt.Sprintf("%.2f at %s", o.ratio.Value, nb.Percent(o.kept))
 				}
 			}
 			row = append(row, cell)
@@ -338,8 +393,8 @@ func judge(scenes []scene, one bool, within, keeps float64) (verdict, because st
 		near, open := false, false
 		for _, o := range s.outcomes {
 			switch {
-			case o.policy == "none" || !(o.kept >= keeps) || math.IsNaN(o.ratio) || o.low > 1+within:
-			case o.high <= 1+within:
+			case o.policy == "none" || !(o.kept >= keeps) || math.IsNaN(o.ratio.Value) || o.ratio.Low > 1+within:
+			case o.ratio.High <= 1+within:
 				near = true
 			default:
 				open = true
@@ -424,10 +479,9 @@ func places(scenes []scene) []string {
 	list := []string{}
 	known := map[string]bool{}
 	for _, s := range scenes {
-		where := s.direction + " " + s.sharing
-		if !known[where] {
-			known[where] = true
-			list = append(list, where)
+		if !known[s.place()] {
+			known[s.place()] = true
+			list = append(list, s.place())
 		}
 	}
 	return list

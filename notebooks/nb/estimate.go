@@ -11,8 +11,12 @@ import (
 	"barograph/stages/stats/law"
 )
 
-// An Estimate is a quantile of latencies with its interval, in nanoseconds.
+// An Estimate is a quantile of latencies with its interval, in nanoseconds; Over gives
+// how many times another it is.
 type Estimate = stats.Estimate
+
+// A Ratio is how many times one estimate is another, with an interval.
+type Ratio = stats.Ratio
 
 // Replicates returns a column of whole numbers split by replicate, in order of
 // replicates, samples in the order taken.
@@ -44,7 +48,7 @@ func (s *Set) Quantiles(qs ...float64) []Estimate {
 }
 
 // Milliseconds writes nanoseconds as milliseconds, to a thousandth below 10 and
-// four digits above.
+// four digits above, and NaN as "n too small".
 func Milliseconds(ns float64) string { return stats.Milliseconds(ns) }
 
 // Number writes a number so that it reads back exactly, and NaN as nothing.

@@ -45,12 +45,23 @@ func Panels(spec PanelsSpec) (*Figure, error) {
 		spec.Height = 60
 	}
 	d := &panels{}
+	first, err := firstWidth(spec)
+	if err != nil {
+		return nil, err
+	}
 	shared := axis.NewExtent()
 	caption := slices.Clone(spec.Caption)
 	var words []string
 	for i, p := range spec.Panels {
 		p.Caption, p.Simulated, p.Invalid = nil, false, ""
-		p.Width, p.Height = spec.Width/float64(len(spec.Panels)), spec.Height
+		p.Width, p.Height = (spec.Width-first)/float64(len(spec.Panels)), spec.Height
+		switch {
+		case p.Rows == nil:
+		case i == 0:
+			p.Width += first
+		default:
+			p.Rows = make([]string, len(p.Rows))
+		}
 		xScale, err := axis.Scale(p.XScale)
 		if err != nil {
 			return nil, err
@@ -71,6 +82,7 @@ func Panels(spec PanelsSpec) (*Figure, error) {
 		words = append(append(words, p.Heading, p.XLabel, p.YLabel), p.labels()...)
 	}
 	shared.Choose(yScale)
+	d.alignX()
 	whole, err := chart.New(chart.Frame{
 		Title: spec.Title, Description: spec.Description, Caption: caption, Simulated: spec.Simulated, Invalid: spec.Invalid,
 	}, words...)
@@ -82,7 +94,9 @@ func Panels(spec PanelsSpec) (*Figure, error) {
 		f.y = shared
 		c := d.parts[i]
 		c.Caption, c.Stamp = nil, whole.Stamp
-		c.SetY(shared.Low, shared.High, shared.Position)
+		if f.spec.Rows == nil {
+			c.SetY(shared.Low, shared.High, shared.Position)
+		}
 		c.LayOut()
 		tallest = max(tallest, c.Height)
 		if len(c.Unnamed) > 0 {
@@ -96,6 +110,47 @@ func Panels(spec PanelsSpec) (*Figure, error) {
 	return newFigure(whole, "Estimates against what they depend on", fmt.Sprintf("%d panels side by side.", len(d.parts)), d.table), nil
 }
 
+// alignX gives panels of rows that show the same quantity the same range of it.
+func (d *panels) alignX() {
+	all := map[string]axis.Extent{}
+	for _, f := range d.points {
+		x, ok := all[f.spec.XLabel]
+		if !ok {
+			x = f.x
+		}
+		if x.Log == f.x.Log {
+			x.Low, x.High = min(x.Low, f.x.Low), max(x.High, f.x.High)
+		}
+		all[f.spec.XLabel] = x
+	}
+	for i, f := range d.points {
+		if x := all[f.spec.XLabel]; f.spec.Rows != nil && x.Log == f.x.Log {
+			f.x.Low, f.x.High = x.Low, x.High
+			d.parts[i].SetX(x.Low, x.High, x.Position)
+		}
+	}
+}
+
+// firstWidth returns how much wider than the others, in millimetres, the first panel is:
+// by the names of rows, which stand there for all.
+func firstWidth(spec PanelsSpec) (float64, error) {
+	rows := spec.Panels[0].Rows
+	for i, p := range spec.Panels {
+		if len(p.Rows) != len(rows) {
+			return 0, fmt.Errorf("panel %d: %d rows beside %d", i+1, len(p.Rows), len(rows))
+		}
+	}
+	c, err := chart.New(chart.Frame{}, rows...)
+	if err != nil {
+		return 0, err
+	}
+	widest, style := vg.Length(0), c.Theme.Text(chart.LabelSize, chart.Black)
+	for _, l := range rows {
+		widest = max(widest, style.Width(chart.Clean(l)))
+	}
+	return float64(widest / vg.Millimeter), nil
+}
+
 type panels struct {
 	theme  *chart.Theme // with every character of its parts
 	points []*points
@@ -106,11 +161,13 @@ func (d *panels) draw(area draw.Canvas) {
 	// Every part brings the font with its own characters, and a file keeps the one
 	// that comes first: this one has those of all.
 	area.FillText(d.theme.Text(chart.CaptionSize, chart.White), area.Min, " ")
-	for i, part := range d.parts {
+	left := vg.Length(0)
+	for _, part := range d.parts {
 		area.Push()
-		area.Translate(vg.Point{X: vg.Length(i) * part.Width, Y: area.Max.Y + chart.Margin - part.Height})
+		area.Translate(vg.Point{X: left, Y: area.Max.Y + chart.Margin - part.Height})
 		part.Draw(area.Canvas)
 		area.Pop()
+		left += part.Width
 	}
 }
 

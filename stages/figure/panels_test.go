@@ -101,3 +101,54 @@ func TestTimeline(t *testing.T) {
 		t.Errorf("an idle link: %v", err)
 	}
 }
+
+func rowsSpec() PanelsSpec {
+	one := func(x []float64) PointsSpec {
+		return PointsSpec{
+			Heading: "d2h", XLabel: "p99 over alone", XScale: "log", Rows: []string{"none", "window/8MiB"},
+			Series: []PointSeries{{Label: "bert", X: x, Y: []float64{0, 1}, XLow: x, XHigh: x}, {Label: "gpt2", X: x, Y: []float64{0, 1}}},
+		}
+	}
+	return PanelsSpec{Title: "Policies", Panels: []PointsSpec{one([]float64{3, 1}), one([]float64{1.5, 1.1})}}
+}
+
+// Rows are named once, from the top; panels of one quantity have one range of it, and
+// series stand below one another.
+func TestRows(t *testing.T) {
+	_, written := twice(t, Panels, rowsSpec)
+	checkSVG(t, []byte(written["svg"]))
+	for _, name := range []string{">none<", ">window/8MiB<"} {
+		if n := strings.Count(written["svg"], name); n != 1 {
+			t.Errorf("the SVG holds %s %d times", name, n)
+		}
+	}
+	if !strings.Contains(written["csv"], "\n2,gpt2,point,1.1,1,,,,\n") {
+		t.Errorf("CSV\n%s", written["csv"])
+	}
+	p, err := Points(rowsSpec().Panels[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.chart.LayOut()
+	marks := func(series int) []float64 {
+		var at []float64
+		for _, m := range p.chart.Traces[series].Marks {
+			at = append(at, float64(m.Y))
+		}
+		return at
+	}
+	if bert, gpt2 := marks(0), marks(1); !(bert[0] > gpt2[0] && gpt2[0] > bert[1] && bert[1] > gpt2[1]) {
+		t.Errorf("in the first and the second row marks stand at %v and %v", bert, gpt2)
+	}
+	for _, wrong := range []func(*PanelsSpec){
+		func(s *PanelsSpec) { s.Panels[0].Series[0].Y[1] = 2 },
+		func(s *PanelsSpec) { s.Panels[0].Series[0].Y[1] = 0.5 },
+		func(s *PanelsSpec) { s.Panels[1].Rows = s.Panels[1].Rows[:1] },
+	} {
+		spec := rowsSpec()
+		wrong(&spec)
+		if _, err := Panels(spec); err == nil {
+			t.Errorf("drawn: %+v", spec.Panels[0].Series[0])
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 
@@ -43,12 +44,15 @@ type PointsSpec struct {
 	XLabel, YLabel     string // with their units
 	XScale, YScale     string // auto, linear or log; auto where empty
 	Dodge              bool   // points that would hide one another stand side by side
-	Caption            []string
-	Simulated          bool
-	Invalid            string  // as in ECDFSpec
-	Width, Height      float64 // of the plot with its axes, in millimetres; 0: as in ECDFSpec
-	Series             []PointSeries
-	Curves             []Curve // clipped to the range of the points
+	// Rows names the places 0, 1, 2 and so on of Y, which are then rows from the top;
+	// series stand below one another in each.
+	Rows          []string
+	Caption       []string
+	Simulated     bool
+	Invalid       string  // as in ECDFSpec
+	Width, Height float64 // of the plot with its axes, in millimetres; 0: as in ECDFSpec
+	Series        []PointSeries
+	Curves        []Curve // clipped to the range of the points
 }
 
 // Points draws estimates against what they depend on, such as p50 and p99
@@ -92,6 +96,15 @@ func (spec PointsSpec) check() error {
 			return fmt.Errorf("figure: series %q: an interval lacks an end", s.Label)
 		}
 	}
+	if spec.Rows != nil {
+		for _, s := range spec.Series {
+			for _, y := range s.Y {
+				if axis.Known(y) && (y != math.Trunc(y) || y < 0 || y >= float64(len(spec.Rows))) {
+					return fmt.Errorf("figure: series %q: no row %v of %d", s.Label, y, len(spec.Rows))
+				}
+			}
+		}
+	}
 	for _, c := range spec.Curves {
 		if len(c.X) != len(c.Y) {
 			return fmt.Errorf("figure: curve %q: %d values for %d points", c.Label, len(c.Y), len(c.X))
@@ -131,6 +144,10 @@ func (f *points) build(xScale, yScale string) (*chart.Chart, error) {
 		return nil, errors.New("figure: no point has a value")
 	}
 	f.x.Choose(xScale)
+	if f.spec.Rows != nil {
+		f.y.Add(-0.5, float64(len(f.spec.Rows))-0.5)
+		yScale = axis.Linear
+	}
 	f.y.Choose(yScale)
 	if slices.ContainsFunc(f.spec.Series, func(s PointSeries) bool { return s.Names != nil }) {
 		f.x.Widen(0.12) // for the names
@@ -160,7 +177,11 @@ func (f *points) build(xScale, yScale string) (*chart.Chart, error) {
 		return nil, err
 	}
 	c.SetX(f.x.Low, f.x.High, f.x.Position)
-	c.SetY(f.y.Low, f.y.High, f.y.Position)
+	if s.Rows != nil {
+		c.SetRows(s.Rows)
+	} else {
+		c.SetY(f.y.Low, f.y.High, f.y.Position)
+	}
 	c.Grid = true
 	c.Trace = func(area draw.Canvas) []chart.Trace { return f.traces(area, c.Plot) }
 	f.holds = fmt.Sprintf("%d points in %d series and %d curves.", total-missing-beyond, len(s.Series), len(s.Curves))
@@ -181,14 +202,21 @@ func (spec *PointsSpec) labels() (labels []string) {
 	for _, c := range spec.Curves {
 		labels = append(labels, c.Label)
 	}
-	return labels
+	return append(labels, spec.Rows...)
 }
 
 func (f *points) traces(area draw.Canvas, p *plot.Plot) (out []chart.Trace) {
 	toX, toY := p.Transforms(&area)
 	x := func(v float64) vg.Length { return toX(f.x.Of(v)) }
 	y := func(v float64) vg.Length { return toY(f.y.Of(v)) }
+	if f.spec.Rows != nil {
+		y = func(v float64) vg.Length { return toY(chart.Row(v)) }
+	}
 	aside := f.dodged(x)
+	below := vg.Length(0) // of one series to the next in a row
+	if f.spec.Rows != nil {
+		below = min(5, (y(0)-y(1))/vg.Length(len(f.spec.Series)+1))
+	}
 	for i, s := range f.spec.Series {
 		t := chart.Trace{Label: s.Label, Style: chart.SeriesLine(i), Glyph: chart.Glyphs[i%len(chart.Glyphs)]}
 		var low, high []vg.Point // of the band, as far as it is known
@@ -204,7 +232,7 @@ func (f *points) traces(area draw.Canvas, p *plot.Plot) (out []chart.Trace) {
 				closeBand()
 				continue
 			}
-			at := vg.Point{X: x(s.X[k]) + aside[[2]int{i, k}], Y: y(s.Y[k])}
+			at := vg.Point{X: x(s.X[k]) + aside[[2]int{i, k}], Y: y(s.Y[k]) - below*(vg.Length(i)-vg.Length(len(f.spec.Series)-1)/2)}
 			t.Marks = append(t.Marks, at)
 			if s.Names != nil {
 				t.Names = append(t.Names, s.Names[k])

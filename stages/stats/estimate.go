@@ -63,6 +63,26 @@ func (e Estimate) Milliseconds() string {
 	return fmt.Sprintf("%s [%s, %s]", Milliseconds(e.Value), Milliseconds(e.Low), Milliseconds(e.High))
 }
 
+// A Ratio is how many times one estimate is another.
+type Ratio struct{ Value, Low, High float64 }
+
+// Over returns how many times an estimate is a base. The interval's ends are quotients
+// of the ends of both, and so it is wider than an interval of the ratio itself.
+func (e Estimate) Over(base Estimate) Ratio {
+	return Ratio{e.Value / base.Value, e.Low / base.High, e.High / base.Low}
+}
+
+// String writes a ratio as "1.05 [0.97, 1.11]", or "n too small".
+func (r Ratio) String() string {
+	switch {
+	case math.IsNaN(r.Value):
+		return "n too small"
+	case math.IsNaN(r.Low) || math.IsNaN(r.High):
+		return fmt.Sprintf("%.2f [n too small]", r.Value)
+	}
+	return fmt.Sprintf("%.2f [%.2f, %.2f]", r.Value, r.Low, r.High)
+}
+
 // MarshalJSON writes numbers that are not given as null.
 func (e Estimate) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
@@ -78,10 +98,13 @@ func (e Estimate) MarshalJSON() ([]byte, error) {
 }
 
 // Milliseconds writes nanoseconds as milliseconds, to a thousandth below 10 and
-// four digits above; below a hundredth to three digits, as far as the nanosecond.
+// four digits above; below a hundredth to three digits, as far as the nanosecond. NaN is
+// an estimate that too few samples carry.
 func Milliseconds(ns float64) string {
 	ms := ns / 1e6
 	switch size := math.Abs(ms); {
+	case math.IsNaN(ns):
+		return "n too small"
 	case size >= 0.5e-6 && size < 0.01:
 		return strconv.FormatFloat(ms, 'f', min(6, 2-int(math.Floor(math.Log10(size)))), 64)
 	case size < 10:

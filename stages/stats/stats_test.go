@@ -631,3 +631,21 @@ func TestShiftOfEqualTimes(t *testing.T) {
 		}
 	}
 }
+
+func TestOver(t *testing.T) {
+	alone, loaded := Estimate{Value: 2, Low: 1, High: 4}, Estimate{Value: 3, Low: 2, High: 8}
+	if got, want := loaded.Over(alone), (Ratio{1.5, 0.5, 8}); got != want || got.String() != "1.50 [0.50, 8.00]" {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	few := Estimate{Value: math.NaN(), Low: math.NaN(), High: math.NaN()}
+	if got := few.Over(alone).String(); got != "n too small" {
+		t.Errorf("of no estimate: %s", got)
+	}
+	few.Value = 3
+	if got := few.Over(alone).String(); got != "1.50 [n too small]" {
+		t.Errorf("without an interval: %s", got)
+	}
+	if got := Milliseconds(math.NaN()); got != "n too small" {
+		t.Errorf("no time is written as %s", got)
+	}
+}

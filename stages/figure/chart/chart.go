@@ -149,6 +149,22 @@ func (c *Chart) SetCategories(labels []string) {
 	a.Tick.Marker = ticks
 }
 
+// SetRows gives the Y axis a place for each of some labels, from 0 at the top to 1, 2
+// and so on below, where [Row] puts them.
+func (c *Chart) SetRows(labels []string) {
+	a := &c.Plot.Y
+	a.Min, a.Max = Row(float64(len(labels))-0.5), Row(-0.5)
+	a.Tick.LineStyle.Color = White // a place is no point
+	ticks := make(axis.Marks, len(labels))
+	for i, l := range labels {
+		ticks[i] = plot.Tick{Value: Row(float64(i)), Label: Clean(l)}
+	}
+	a.Tick.Marker = ticks
+}
+
+// Row returns where a place among rows stands on the Y axis.
+func Row(place float64) float64 { return -place }
+
 // broke breaks a label into lines no wider than room, between words and behind
 // hyphens; not ok where a part of it is wider.
 func broke(style text.Style, label string, room vg.Length) (lines []string, ok bool) {

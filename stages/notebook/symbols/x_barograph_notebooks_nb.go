@@ -48,6 +48,7 @@ func x_barograph_notebooks_nb() map[string]reflect.Value {
 		"Percent":      reflect.ValueOf(nb.Percent),
 		"Quantile":     reflect.ValueOf(nb.Quantile),
 		"Range":        reflect.ValueOf(nb.Range),
+		"Ratio":        reflect.ValueOf((*nb.Ratio)(nil)),
 		"Recording":    reflect.ValueOf(nb.Recording),
 		"Run":          reflect.ValueOf((*nb.Run)(nil)),
 		"Samples":      reflect.ValueOf(nb.Samples),

@@ -40,6 +40,7 @@ func x_barograph_stages_stats() map[string]reflect.Value {
 		"NewECDF":            reflect.ValueOf(stats.NewECDF),
 		"Quantile":           reflect.ValueOf((*stats.Quantile)(nil)),
 		"Quantiles":          reflect.ValueOf(stats.Quantiles),
+		"Ratio":              reflect.ValueOf((*stats.Ratio)(nil)),
 		"SampleQuantiles":    reflect.ValueOf(stats.SampleQuantiles),
 		"Shift":              reflect.ValueOf((*stats.Shift)(nil)),
 		"ShiftFunction":      reflect.ValueOf(stats.ShiftFunction),

@@ -306,13 +306,13 @@ func (h *haul) saw(l *lot, c device.Copy) {
 	f := l.flights[0]
 	l.flights = l.flights[:copy(l.flights, l.flights[1:])]
 	since := f.sent
-	if f.alone || h.Load.Ahead > 0 { // its stream reached it at once, or once the one before was done
+	switch queued := !f.alone && h.Load.Ahead == 0; {
+	case f.sent >= c.End(): // the host learnt nothing of it in between
 		since = c.Start
+	case !queued: // its stream reached it at once, or once the one before was done
+		since = max(f.sent, c.Start) // what held the host up before is none of the link's
 	}
-	if f.sent < c.End() { // what held the host up before is none of the link's
-		since = max(since, f.sent)
-	}
-	h.guard.Saw(min(since, c.End()), c.End())
+	h.guard.Saw(since, c.End())
 }
 
 // submit puts the next copy of a lot in flight, unless the load has made its calls,
