@@ -142,6 +142,9 @@ type Recorded struct {
 	Facts     [][2]string   // about what it ran on: a name, and a value
 }
 
+// Weights is the fact that says how large a model is, in bytes.
+const Weights = "bytes of weights"
+
 // A Software is something that a cell ran and did not bring itself.
 type Software struct {
 	Name    string `json:"name"`

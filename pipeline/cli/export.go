@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 
+	"barograph/pipeline/artifact"
 	"barograph/pipeline/cell"
 	"barograph/pipeline/citation"
 	"barograph/pipeline/crate"
@@ -19,7 +21,7 @@ import (
 
 func (a *app) exportCommand() *cobra.Command {
 	var sel selection
-	var to, agent, licence string
+	var to, folder, agent, licence string
 	opt := crate.Options{}
 	c := &cobra.Command{
 		Use:   "export [STUDY]",
@@ -29,12 +31,21 @@ folder, or one file if the name ends in .zip. It holds the study, its machine
 files, models' descriptions, notebooks and recording, and what was published;
 "barograph verify" checks it, and judges its claims again. Nothing is run, and one
 state gives the same bytes. For a machine that this is not, the results of its
-recording are taken.`,
+recording are taken.
+
+--artifact writes the appendix that evaluations of artifacts ask for, with what
+data/claims.yaml expects, and metadata for CodeMeta and a draft on Zenodo.`,
 		Example: `  barograph run --replay data/paper/h100 && barograph export --replay data/paper/h100 --crate paper.zip
   barograph verify paper.zip --claim C1`,
 		RunE: func(_ *cobra.Command, args []string) error {
+			if folder != "" && (to != "" || len(args) > 0) {
+				return cell.Usage(errors.New("--artifact is about all claims in data/claims.yaml: neither a study nor --crate goes with it"))
+			}
+			if folder != "" {
+				return a.artifact(folder)
+			}
 			if to == "" {
-				return cell.Usage(errors.New("what to write is not said: give --crate a name"))
+				return cell.Usage(errors.New("what to write is not said: give --crate a name, or --artifact"))
 			}
 			if err := check(opt); err != nil {
 				return err
@@ -47,6 +58,7 @@ recording are taken.`,
 	}
 	sel.flags(c)
 	c.Flags().StringVar(&to, "crate", "", "write a crate as `name`, a new folder or a .zip")
+	c.Flags().StringVar(&folder, "artifact", "", "write an artifact's appendix and metadata into `dir`, a new folder")
 	c.Flags().StringVar(&opt.Profile, "profile", crate.Profiles()[0], "`version` of the Workflow Run RO-Crate profiles: "+strings.Join(crate.Profiles(), " or "))
 	c.Flags().StringVar(&opt.With, "with", crate.WithFigures, "what it holds beside the recording: `objects` (every output), figures (what was published) or none")
 	c.Flags().StringVar(&agent, "agent", "", "who made the results, as `\"Name\"` of an organisation or \"Name <URL>\" of a person; as CITATION.cff says, if it is not given")
@@ -108,6 +120,27 @@ func (a *app) export(args []string, sel selection, to, agent, licence string, op
 		fmt.Fprintf(a.msg, "%s has no result: %s\n", one.ID, one.Reason)
 	}
 	fmt.Fprintf(a.msg, "wrote %s: %d files of %d cells\n", to, len(state.Files), len(state.Cells))
+	return nil
+}
+
+// artifact writes what those ask for who evaluate the workspace here.
+func (a *app) artifact(dir string) error {
+	if err := room("--artifact", dir); err != nil {
+		return err
+	}
+	files, err := artifact.Files(".", a.kinds)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	for name, b := range files {
+		if err := cell.Leave(filepath.Join(dir, name), b); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(a.msg, "wrote %s in %s; nothing was uploaded\n", strings.Join(slices.Sorted(maps.Keys(files)), ", "), dir)
 	return nil
 }
 

@@ -51,6 +51,9 @@ func (t *Trial) recorded() cell.Recorded {
 		}
 	}
 	fact("execution provider", in.Provider)
+	if in.Weights > 0 {
+		fact(cell.Weights, strconv.FormatInt(in.Weights, 10))
+	}
 	fact("simulated", strconv.FormatBool(t.Simulated()))
 	if in.GPU != nil {
 		fact("gpu", in.GPU.Before.Name)

@@ -17,6 +17,7 @@ import (
 	"slices"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/manifest"
 	"barograph/pipeline/record"
 	"barograph/stages/judge/command"
 	"barograph/stages/link"
@@ -323,7 +324,7 @@ func invalid(card *link.Card) string {
 func Judgings() map[string]command.Judging {
 	of := map[string]command.Judging{}
 	for id := range Says {
-		of[id] = func(e command.Expectation) (string, float64, error) {
+		of[id] = func(e manifest.Expectation) (string, float64, error) {
 			j, err := Judge(".", id, e.Recording, e.Link)
 			return j.Verdict.Verdict, j.Effect, err
 		}

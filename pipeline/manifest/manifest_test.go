@@ -1,4 +1,4 @@
-package command
+package manifest
 
 import (
 	"os"
@@ -9,7 +9,7 @@ import (
 
 // A manifest that is read has all that its claims are held against.
 func FuzzManifest(f *testing.F) {
-	b, err := os.ReadFile("../../../data/claims.yaml")
+	b, err := os.ReadFile("../../data/claims.yaml")
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -21,7 +21,7 @@ func FuzzManifest(f *testing.F) {
 		if err := os.WriteFile(file, b, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		m, err := LoadManifest(file)
+		m, err := Load(file)
 		if err != nil {
 			return
 		}
