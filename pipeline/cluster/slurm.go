@@ -52,7 +52,7 @@ func (slurm) tell(env []string, input, name string, args ...string) (string, err
 	c.Stderr = &errs
 	out, err := c.Output()
 	if errors.Is(err, exec.ErrNotFound) {
-		return "", cell.Hint(fmt.Errorf("there is no %s on PATH: this computer is no login node of a cluster with Slurm", name), "run it on a login node, or leave --on out")
+		return "", cell.Hint(fmt.Errorf("%s: %w", name, errHere), "run it on a login node, or leave --on out")
 	}
 	if err != nil {
 		said := strings.TrimSpace(errs.String())
@@ -66,6 +66,9 @@ func (slurm) tell(env []string, input, name string, args ...string) (string, err
 	}
 	return string(out), nil
 }
+
+// errHere is why nothing can be asked.
+var errHere = errors.New("there is none on PATH: this computer is no login node of a cluster with Slurm")
 
 var (
 	jobID  = regexp.MustCompile(`(?m)^([0-9]+)(;\S*)?\s*$`) // sites wrap sbatch, and say more
@@ -163,6 +166,9 @@ func (s slurm) cancel(args ...string) error {
 // settings are those of the cluster, by name.
 func (s slurm) settings() (map[string]string, error) {
 	out, err := s.ask("scontrol", "show", "config")
+	if errors.Is(err, errHere) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, cell.Hint(fmt.Errorf("the cluster's controller does not answer: %w", err), "try again once it does; nothing was submitted")
 	}

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -38,6 +39,9 @@ func (c *Cluster) Top() (*Top, error) {
 	}
 	t := &Top{}
 	jobs, err := c.queue(c.job)
+	if errors.Is(err, errHere) {
+		return nil, err
+	}
 	if err != nil {
 		t.Unknown = err.Error()
 	}

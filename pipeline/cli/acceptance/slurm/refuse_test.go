@@ -58,7 +58,7 @@ func TestRefused(t *testing.T) {
 	f := s.folder("pack: 9\n")
 	f.write("configs/one.yaml", study("echo 1 > a.txt", ""))
 	f.env = append(f.env, "PATH="+strings.TrimPrefix(os.Getenv("PATH"), filepath.Join(s.tree, "usr/bin")+":"))
-	if status, out := f.run("run", "one", "--on", "lab"); status != 1 || !strings.Contains(out, "there is no scontrol on PATH: this computer is no login node") {
+	if status, out := f.run("run", "one", "--on", "lab"); status != 1 || !strings.Contains(out, "scontrol: there is none on PATH: this computer is no login node") {
 		t.Errorf("without Slurm: status %d\n%s", status, out)
 	}
 }
