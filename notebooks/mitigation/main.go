@@ -81,15 +81,18 @@ func main() {
 	if run.Simulated {
 		seen = "simulated"
 	}
-	advice := []string{"an architecture, by what was " + seen + " here: which policy to let copies go under, and its price"}
+	texts := []string{"an architecture, by what was " + seen + " here: which policy to let copies go under, and its price"}
+	advised := []advice{}
 	for _, s := range scenes {
 		limit := within
 		if s.sharing != "process" {
 			limit = apart
 		}
-		advice = append(advice, s.advise(limit, told))
+		one := s.advise(limit, told)
+		advised = append(advised, one)
+		texts = append(texts, one.String())
 	}
-	nb.Summary(strings.Join(advice, "\n"))
+	nb.Summary(strings.Join(texts, "\n"))
 	nb.Summary("what guards promised and saw\n" + nb.Align(kept(told)))
 
 	// %% Verdicts
@@ -127,6 +130,15 @@ func main() {
 	nb.Check(err)
 	name := nb.String("figures", "figures/mitigation")
 	nb.Save(fig, name+"-front.svg", name+"-front.pdf", name+"-front.png", name+"-front.csv")
+
+	// %% An architecture
+	fig, err = figure.Architecture(figure.ArchitectureSpec{
+		Title: "Which policy to let copies go under, by sharing", Frame: "at once", Parts: architecture(run.Machine.Name+", "+run.Machine.Link.Name, advised),
+		Caption:   nb.Caption("By what was " + seen + " on " + run.Machine.Name + ": copies out of the GPU and into it, the share of the link that they keep, and each model's p99 over that without load, not what it is without a policy."),
+		Simulated: run.Simulated, Invalid: nb.WhyInvalid(),
+	})
+	nb.Check(err)
+	nb.Save(fig, name+"-architecture.svg", name+"-architecture.pdf", name+"-architecture.png", name+"-architecture.csv")
 
 	// %% The best policy beside none
 	s := scenes[0]
@@ -201,37 +213,102 @@ func (s scene) best(within float64) (best outcome, found bool) {
 	return best, found
 }
 
-// advise says which policy to use, why, its bound, and its price.
-func (s scene) advise(within float64, told map[string]promise) string {
-	none := outcome{ratio: nb.Ratio{Value: math.NaN()}}
-	for _, o := range s.outcomes {
-		if o.policy == "none" {
-			none = o
-		}
-	}
-	if none.ratio.Value <= 1+within {
-		return fmt.Sprintf("%v: none is needed: p99 %v beside a load that keeps %s", s, none.ratio, nb.Percent(none.kept))
-	}
-	if o, found := s.best(within); found {
-		bound := "no copy waits for one behind it"
-		if p, ok := told[place(o.policy, s.direction, s.sharing)]; ok && p.bound > 0 {
-			bound = "a copy waits for " + nb.Milliseconds(p.bound) + " ms at most"
-		} else if ok {
-			bound = p.none
-		}
-		return fmt.Sprintf("%v: %s: p99 %v, and %v without; %s; the load gives up %s of the link", s, o.policy, o.ratio, none.ratio, bound, nb.Percent(1-o.kept))
-	}
+// Advice is which policy to let a load's copies go under beside a model.
+type advice struct {
+	scene
+	chosen outcome
+	none   outcome // without a policy
+	// Why this one, and how long a copy waits under it.
+	because, bound string
+	holds          bool // whether p99 stays within what was asked for
+}
+
+// advise says which policy to use, why, and its bound.
+func (s scene) advise(within float64, told map[string]promise) advice {
+	a := advice{scene: s, none: outcome{policy: "none", kept: math.NaN(), ratio: nb.Ratio{Value: math.NaN()}}}
 	least := outcome{ratio: nb.Ratio{Value: math.Inf(1)}}
 	for _, o := range s.outcomes {
+		if o.policy == "none" {
+			a.none = o
+		}
 		if o.ratio.Value < least.ratio.Value {
 			least = o
 		}
 	}
-	if math.IsInf(least.ratio.Value, 1) {
-		return fmt.Sprintf("%v: too few calls for a p99", s)
+	best, found := s.best(within)
+	switch {
+	case a.none.ratio.Value <= 1+within:
+		a.chosen, a.holds, a.because = a.none, true, "none is needed"
+	case found:
+		a.chosen, a.holds, a.because = best, true, "of those that keep p99 within "+nb.Percent(within)+" it leaves the load most"
+	case math.IsInf(least.ratio.Value, 1):
+		a.because = "too few calls for a p99"
+	default:
+		a.chosen, a.because = least, "no policy keeps p99 within "+nb.Percent(within)+", and this one's is the lowest: past the copy engine, if anything (study bypass)"
 	}
-	return fmt.Sprintf("%v: no policy keeps p99 within %s: past the copy engine, if anything (study bypass); the lowest is that of %s, %v, with %s of the link",
-		s, nb.Percent(within), least.policy, least.ratio, nb.Percent(least.kept))
+	if p, ok := told[place(a.chosen.policy, s.direction, s.sharing)]; ok && p.bound > 0 {
+		a.bound = "a copy waits for " + nb.Milliseconds(p.bound) + " ms at most"
+	} else if ok {
+		a.bound = p.none
+	}
+	return a
+}
+
+func (a advice) String() string {
+	if a.chosen.policy == "" {
+		return fmt.Sprintf("%v: %s", a.scene, a.because)
+	}
+	text := fmt.Sprintf("%v: %s: %s; p99 %v", a.scene, a.chosen.policy, a.because, a.chosen.ratio)
+	if a.chosen.policy != "none" {
+		text += fmt.Sprintf(", and %v without", a.none.ratio)
+	}
+	if a.bound != "" {
+		text += "; " + a.bound
+	}
+	return text + fmt.Sprintf("; the load gives up %s of the link", nb.Percent(1-a.chosen.kept))
+}
+
+// ways are what directions and sharings are called in a figure.
+var ways = map[string]string{
+	"d2h": "out", "h2d": "in", "process": "one process", "separate": "another process", "mps": "another, under MPS",
+}
+
+// architecture has the link, and below it two parts for each sharing: the copies, with their policies, and the
+// models beside them.
+func architecture(link string, all []advice) []figure.Part {
+	parts := []figure.Part{{Name: link}}
+	at := map[string]int{} // of a sharing's copies among parts; its models come after
+	said := map[string]bool{}
+	for _, a := range all {
+		i, ok := at[a.sharing]
+		if !ok {
+			i = len(parts)
+			at[a.sharing] = i
+			models := "models, " + ways[a.sharing]
+			parts = append(parts, figure.Part{Name: "copies, " + ways[a.sharing], Beside: models, Below: link}, figure.Part{Name: models})
+		}
+		if a.chosen.policy == "" {
+			parts[i+1].Lines = append(parts[i+1].Lines, a.model+", "+ways[a.direction]+": "+a.because)
+			continue
+		}
+		rule := ways[a.direction] + ": " + a.chosen.policy
+		if !said[a.sharing+rule] {
+			said[a.sharing+rule] = true
+			parts[i].Lines = append(parts[i].Lines, rule, "keeps "+nb.Percent(a.chosen.kept))
+			if a.bound != "" {
+				parts[i].Lines = append(parts[i].Lines, a.bound)
+			}
+		}
+		line := fmt.Sprintf("%s, %s: p99 %.2f", a.model, ways[a.direction], a.chosen.ratio.Value)
+		if a.chosen.policy != "none" && !math.IsNaN(a.none.ratio.Value) {
+			line += fmt.Sprintf(", not %.2f", a.none.ratio.Value)
+		}
+		if !a.holds {
+			line += ": not enough"
+		}
+		parts[i+1].Lines = append(parts[i+1].Lines, line)
+	}
+	return parts
 }
 
 func place(policy, direction, sharing string) string { return policy + " " + direction + " " + sharing }

@@ -48,7 +48,13 @@ func Graph(g *cell.Graph) (*Figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := diagram.New(c.Theme, g, chart.Clean(frame))
+	d := diagram.New(c.Theme, g, chart.Clean(frame), diagram.StageText)
+	paint(c, d)
+	return newFigure(c, "", d.Describe(), func(w io.Writer) error { return graphTable(w, g) }), nil
+}
+
+// paint has a chart draw a diagram, as wide as a page or as it must be.
+func paint(c *chart.Chart, d *diagram.Diagram) {
 	width := math.Ceil(float64((d.Width + 2*chart.Margin) / vg.Millimeter))
 	for _, page := range []float64{ColumnWidth, 2 * ColumnWidth} {
 		if width <= page {
@@ -58,7 +64,6 @@ func Graph(g *cell.Graph) (*Figure, error) {
 	}
 	c.Resize(width, float64((d.Height+2*chart.Margin)/vg.Millimeter))
 	c.Paint(d.Draw)
-	return newFigure(c, "", d.Describe(), func(w io.Writer) error { return graphTable(w, g) }), nil
 }
 
 // graphTable writes stages, then edges.

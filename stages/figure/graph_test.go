@@ -67,3 +67,34 @@ edge,analyse,plot,needs,,,,,
 		}
 	}
 }
+
+func architectureSpec() ArchitectureSpec {
+	return ArchitectureSpec{
+		Title: "Policies", Frame: "at once", Caption: []string{"On a test."}, Simulated: true,
+		Parts: []Part{{Name: "the link"}, {Name: "copies", Lines: []string{"out: window/8MiB", "keeps 97%"}, Beside: "models", Below: "the link"}, {Name: "models", Lines: []string{"bert, out: p99 1.05"}}},
+	}
+}
+
+func TestArchitecture(t *testing.T) {
+	_, written := twice(t, Architecture, architectureSpec)
+	checkSVG(t, []byte(written["svg"]))
+	for _, want := range []string{">the link<", ">out: window/8MiB<", ">keeps 97%<", ">at once<", ">bert, out: p99 1.05<", ">SIMULATED<", "On a test."} {
+		if !strings.Contains(written["svg"], want) {
+			t.Errorf("the SVG holds no %q", want)
+		}
+	}
+	if want := "part,beside,below,line\ncopies,models,the link,out: window/8MiB\ncopies,models,the link,keeps 97%\nmodels,,,\"bert, out: p99 1.05\"\n"; written["csv"] != want {
+		t.Errorf("CSV\n%s", written["csv"])
+	}
+	for name, wrong := range map[string]func(*ArchitectureSpec){
+		"without parts": func(s *ArchitectureSpec) { s.Parts = nil },
+		`two parts`:     func(s *ArchitectureSpec) { s.Parts[2].Name = "copies" },
+		`no part "x"`:   func(s *ArchitectureSpec) { s.Parts[1].Below = "x" },
+	} {
+		spec := architectureSpec()
+		wrong(&spec)
+		if _, err := Architecture(spec); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -96,6 +96,8 @@ func (p Policy) Bound(load Shape, l Link) (time.Duration, error) {
 	case l.Queue == FIFO:
 	case l.Processes > 0 && streams*s.InFlight > 1 && !duty:
 		return none("%d copies ready in other processes bring about the copy engine's turns, and a victim's copy waits for a whole one", streams*s.InFlight)
+	case l.Processes > 0 && p.Ahead > 0:
+		return none("copies that are queued ahead in another process keep the copy engine, which then takes turns, and a victim's copy waits for a whole one")
 	case s.InFlight > 1 && !duty:
 		return none("the copy engine stays with a stream that has more ready, and each has %d copies", s.InFlight)
 	case l.Processes == 0 && streams > mostStreams && !duty:

@@ -81,6 +81,8 @@ func TestBound(t *testing.T) {
 		{"window/2MiB/streams:2", gen5, 126261, ""}, // 4 MiB / 55 GB/s, and 50 us
 		{"window/2MiB/streams:2", other, 0, "2 copies ready in other processes"},
 		{"window/4MiB", other, 126261, ""},
+		{"window/4MiB/ahead:3", gen5, 126261, ""},
+		{"window/4MiB/ahead:3", other, 0, "queued ahead in another process"},
 		{"window/2MiB/streams:2/credit:1", other, 88131, ""},
 		{"window/1MiB/in_flight:2", gen5, 0, "stays with a stream"},
 		{"window/1MiB/streams:3", gen5, 0, "beside 3 streams"},

@@ -18,9 +18,9 @@ import (
 	"barograph/stages/figure/chart"
 )
 
-// boxText is what stands in a stage's box: its name, what it is, its matrix, an
+// StageText is what stands in a stage's box: its name, what it is, its matrix, an
 // axis a line where all in one would be long, and its cells.
-func boxText(th *chart.Theme, s cell.GraphStage) []string {
+func StageText(th *chart.Theme, s cell.GraphStage) []string {
 	lines := []string{chart.Clean(s.Name)}
 	var is []string
 	if s.Kind != s.Name {
@@ -125,11 +125,12 @@ type Diagram struct {
 	Width, Height vg.Length // in points
 }
 
-// New lays out a graph in a theme; frame is what stands above the boxes of a trial.
-func New(th *chart.Theme, g *cell.Graph, frame string) *Diagram {
+// New lays out a graph in a theme; text gives the lines of a stage's box, and frame is
+// what stands above the boxes of a trial.
+func New(th *chart.Theme, g *cell.Graph, frame string, text func(*chart.Theme, cell.GraphStage) []string) *Diagram {
 	d := &Diagram{theme: th, graph: g, frame: frame, boxes: map[string]*box{}}
 	for _, s := range g.Stages {
-		b := &box{stage: s, text: boxText(th, s)}
+		b := &box{stage: s, text: text(th, s)}
 		for i, line := range b.text {
 			b.w = max(b.w, th.Text(boxSize(i), chart.Black).Width(line))
 			b.h += boxSize(i) * boxLeading

@@ -18,7 +18,7 @@ func laid(t rapid.TB, g *cell.Graph) *Diagram {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return New(c.Theme, g, "one trial at a time, on a machine")
+	return New(c.Theme, g, "one trial at a time, on a machine", StageText)
 }
 
 // Whatever the graph, boxes stand apart and within the drawing, frames hold what
