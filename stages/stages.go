@@ -6,6 +6,7 @@ import (
 	"barograph/pipeline/cell"
 	traces "barograph/stages/arrival/trace/command"
 	"barograph/stages/device/gpu"
+	"barograph/stages/device/host"
 	"barograph/stages/device/nvml"
 	"barograph/stages/device/sim"
 	judging "barograph/stages/judge/command"
@@ -62,6 +63,8 @@ func GPUs() cell.GPUs {
 		}
 		return nil
 	}
+	g.Processors = host.Shares
+	g.Lost = nvml.Lost
 	return g
 }
 

@@ -100,6 +100,14 @@ type Kind struct {
 	// cells, to set itself up meanwhile; it then calls [Cell.Await] before it measures.
 	Beside func(s *Spec) bool
 
+	// Others returns the numbers of other GPUs than a cell's own that it uses: all, where
+	// it is true; nil where there are none. Such a cell runs alone.
+	Others func(with any) (gpus []int, all bool)
+
+	// Survey returns parameters with which a cell of the kind tells, in seconds, whether
+	// cells may be measured on GPUs at once, and fails where not.
+	Survey func(gpus []int) any
+
 	// Setting returns how a device is set and shared, by name, as far as what a
 	// measured kind measures depends on it. It is part of the key.
 	Setting func(device string) map[string]string
@@ -251,6 +259,11 @@ type GPUs struct {
 	// the environment leaves, by PCI address, those of a simulated one, or none; nil
 	// where nobody can tell.
 	Of func(Machine) []GPU
+	// Processors divides this computer's processors among GPUs, of which cells are
+	// measured at once on each.
+	Processors func([]GPU) ([][]int, error)
+	// Lost says why a device (cuda, cuda:1) cannot be used any more; nil: it can.
+	Lost func(device string) error
 	// Program is the build that measures on them; Missing says, where there is none,
 	// what is missing.
 	Program string

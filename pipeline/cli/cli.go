@@ -193,6 +193,7 @@ func (a *app) table(fill func(w io.Writer)) error {
 type selection struct {
 	set     []string
 	machine string
+	devices string // of a pool
 	replay  string
 	on      string // a cluster
 	there   *there // which it is, once it was asked
@@ -213,6 +214,7 @@ func (s *selection) flagsFor(c *cobra.Command, usage string, machine func(name s
 		machine(name)
 		return nil
 	})
+	c.Flags().StringVar(&s.devices, "devices", "", "measure on several GPUs at once, such as `cuda:0,cuda:1`, or all that CUDA_VISIBLE_DEVICES leaves")
 	c.Flags().StringVar(&s.replay, "replay", "", "let the recording in `dir` stand in for measuring")
 	c.Flags().StringVar(&s.on, "on", os.Getenv(onVariable), "run cells on a `cluster`, a file below configs/clusters/")
 	c.Args = cobra.MaximumNArgs(1)
@@ -225,7 +227,7 @@ func (s *selection) flagsFor(c *cobra.Command, usage string, machine func(name s
 // options are how the study is read.
 func (a *app) options(s *selection) study.Options {
 	return study.Options{
-		Kinds: a.kinds, Set: s.set, Machine: s.machine, GPUs: a.gpus,
+		Kinds: a.kinds, Set: s.set, Machine: s.machine, Devices: s.devices, GPUs: a.gpus,
 		Fingerprint: func(device string) string {
 			if !strings.HasPrefix(device, "cuda") {
 				return record.Fingerprint(device, cell.GPUs{}) // which need not be asked for
@@ -353,7 +355,7 @@ func (s *selection) proof(args []string) string {
 		return ""
 	}
 	h := sha256.New()
-	fmt.Fprintf(h, "%q %q %q %q", path, s.machine, s.set, os.Getenv(sharedStore))
+	fmt.Fprintf(h, "%q %q %q %q %q", path, s.machine, s.devices, s.set, os.Getenv(sharedStore))
 	return filepath.Join(proofs(root), hex.EncodeToString(h.Sum(nil)))
 }
 

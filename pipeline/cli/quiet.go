@@ -2,13 +2,16 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"barograph/pipeline/engine"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/store"
 )
@@ -22,26 +25,92 @@ func deviceLock(physical string) string {
 	return filepath.Join(deviceLocks, ".barograph-"+strings.ReplaceAll(physical, "/", "_")+".lock")
 }
 
-// hold takes a plan's device, of which a computer has one, and says whether it is
-// quiet enough to measure; with wait, only once it is.
+// hold takes the devices that a plan's cells may be measured on, or load, and says
+// whether it is quiet enough to measure; with wait, only once it is.
 func (a *app) hold(p *plan.Plan, wait bool) func(context.Context) (io.Closer, error) {
-	device := p.Study.Machine.Device
 	if p.Study.Machine.Simulated() {
 		return nil
 	}
 	return func(ctx context.Context) (io.Closer, error) {
-		lock, err := store.Lock(ctx, deviceLock(a.gpus().Physical(device)), func(holder string) {
-			fmt.Fprintf(a.msg, "waiting for another run that measures on %s: %s\n", device, holder)
-		})
-		if err != nil {
-			return nil, fmt.Errorf("have %s for this run alone: %w", device, err)
+		var all locks
+		for _, d := range a.devices(p) {
+			lock, err := store.Lock(ctx, deviceLock(d.physical), func(holder string) {
+				fmt.Fprintf(a.msg, "waiting for another run that measures on %s: %s\n", d.name, holder)
+			})
+			if err != nil {
+				return nil, errors.Join(fmt.Errorf("have %s for this run alone: %w", d.name, err), all.Close())
+			}
+			all = append(all, lock)
 		}
-		if err := a.quiet(ctx, p.Study.Root, device, wait); err != nil {
-			lock.Close()
-			return nil, err
+		if err := a.quiet(ctx, p.Study.Root, p.Study.Machine.Device, wait); err != nil {
+			return nil, errors.Join(err, all.Close())
 		}
-		return lock, nil
+		return all, nil
 	}
+}
+
+// A lockable is a device that other runs wait for.
+type lockable struct{ name, physical string }
+
+// devices are those of a plan in the order in which every run takes them, so that no two
+// wait for each other.
+func (a *app) devices(p *plan.Plan) (devices []lockable) {
+	here, st := a.gpus(), p.Study
+	numbers, all := engine.GPUs(p.Cells)
+	numbers = append(numbers, st.Pool...)
+	if all {
+		for i := range st.GPUs {
+			numbers = append(numbers, i)
+		}
+	}
+	names := []string{st.Machine.Device}
+	if len(st.Pool) > 0 {
+		names = nil
+	}
+	for _, n := range numbers {
+		names = append(names, st.Machine.On(n).Device)
+	}
+	for _, name := range names {
+		devices = append(devices, lockable{name, here.Physical(name)})
+	}
+	slices.SortStableFunc(devices, func(a, b lockable) int { return strings.Compare(a.physical, b.physical) })
+	return slices.CompactFunc(devices, func(a, b lockable) bool { return a.physical == b.physical })
+}
+
+// locks are closed together.
+type locks []io.Closer
+
+func (l locks) Close() (err error) {
+	for _, lock := range l {
+		err = errors.Join(err, lock.Close())
+	}
+	return err
+}
+
+// pool says which GPUs a plan's cells are measured on at once.
+func (a *app) pool(p *plan.Plan) (engine.Pool, error) {
+	st, here := p.Study, a.gpus()
+	pool := engine.Pool{GPUs: st.Pool}
+	for _, name := range a.kinds.Names() {
+		if k := a.kinds[name]; k.Survey != nil {
+			pool.Survey = k
+		}
+	}
+	if here.Lost != nil {
+		pool.Lost = func(gpu int) error { return here.Lost(st.Machine.On(gpu).Device) }
+	}
+	if len(st.Pool) < 2 || st.Machine.Simulated() || here.Processors == nil {
+		return pool, nil
+	}
+	shares, err := here.Processors(st.GPUs)
+	if err != nil {
+		return pool, fmt.Errorf("measure on %d GPUs at once: %w", len(st.Pool), err)
+	}
+	pool.CPUs = map[int][]int{}
+	for i, cpus := range shares {
+		pool.CPUs[i] = cpus
+	}
+	return pool, nil
 }
 
 // A disturbance is what would spoil a measurement now.

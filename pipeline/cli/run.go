@@ -199,6 +199,9 @@ func (a *app) execute(ctx context.Context, p *plan.Plan, opt engine.Options, mor
 	}
 	opt.Cache, _ = cell.CacheDir() // empty where there is no home
 	opt.Hold = a.hold(p, more.wait)
+	if opt.Pool, err = a.pool(p); err != nil {
+		return nil, nil, err
+	}
 	defer cell.Hold()() // the engine stops its cells and keeps what is done
 	opt.Program = a.program(p.Study.Machine.Device)
 	e = &ending{Study: p.Study.Name, By: choice(p.Study), Machine: p.Study.Machine, Lowered: p.Study.Lowered, Replayed: p.Replayed != "", Again: more.again(p)}

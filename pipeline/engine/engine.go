@@ -50,6 +50,7 @@ type Options struct {
 	// Hold, if any, takes the device before anything is measured; what it returns is
 	// closed once all is.
 	Hold     func(context.Context) (io.Closer, error)
+	Pool     Pool
 	Observer Observer
 	// Elsewhere, if any, runs the cells that it takes on other computers.
 	Elsewhere Elsewhere
@@ -143,7 +144,7 @@ func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Op
 		env:  Environment(p),
 		left: map[*plan.Cell]int{}, users: map[*plan.Cell][]*plan.Cell{},
 		status: map[*plan.Cell]Status{}, failed: map[*plan.Cell]int{}, spare: map[string][]string{},
-		free: capacity(opt.Capacity),
+		free: capacity(opt.Capacity), slots: slots(opt.Pool.GPUs),
 		done: make(chan func()), over: make(chan struct{}),
 		result: &Result{Counts: map[Status]int{}},
 	}
@@ -219,7 +220,7 @@ type run struct {
 	there   context.Context             // of those
 	recall  context.CancelCauseFunc     // ends it
 	pure    int                         // pure cells that run
-	alone   bool                        // a measured cell is running, or is about to be tried again
+	slots   []*slot                     // where measured cells run
 	paused  int                         // failed cells that wait to be tried again
 	free    map[string]int64            // what is left of each resource
 	halt    bool                        // start nothing more
@@ -286,7 +287,10 @@ func (r *run) prepare(ctx context.Context) error {
 			})
 		}
 	}
-	return all.Wait()
+	if err := all.Wait(); err != nil {
+		return err
+	}
+	return r.survey(ctx)
 }
 
 // claim looks, before anything runs, whether all can be written that may be, and
@@ -462,27 +466,12 @@ func (r *run) settle(ctx context.Context, c *plan.Cell) error {
 	return nil
 }
 
-// startMeasured starts the next measured cell of the order once its needs are
-// finished and nothing else runs.
-func (r *run) startMeasured(ctx context.Context) {
-	for len(r.order) > 0 && r.status[r.order[0]] != "" {
-		r.order = r.order[1:]
-	}
-	if len(r.order) == 0 || r.running > 0 || r.alone || r.left[r.order[0]] > 0 {
-		return
-	}
-	c := r.order[0]
-	r.order = r.order[1:]
-	r.alone = true
-	r.launch(ctx, c, func() { r.alone = false })
-}
-
 // startPure starts pure cells, the most urgent first, unless a measured one runs
 // or waits for the machine to fall silent. A cell that lacks a resource lets
 // others pass. What has ended is kept beside what runs, but no more cells at a
 // time than may run.
 func (r *run) startPure(ctx context.Context) {
-	if r.alone || len(r.order) > 0 && r.left[r.order[0]] == 0 {
+	if r.measuring() > 0 || len(r.order) > 0 && r.left[r.order[0]] == 0 {
 		return
 	}
 	var lacking []*plan.Cell
@@ -493,7 +482,7 @@ func (r *run) startPure(ctx context.Context) {
 			continue
 		}
 		r.pure++
-		r.launch(ctx, c, func() {
+		r.launch(ctx, c, nil, func() {
 			r.pure--
 			r.give(c)
 		})
@@ -514,8 +503,9 @@ func (r *run) deliver(f func()) bool {
 }
 
 // launch runs a cell, with its gang, and keeps its outputs in the background; the
-// loop learns of its end. free frees what it holds while it runs.
-func (r *run) launch(ctx context.Context, c *plan.Cell, free func()) {
+// loop learns of its end. A measured cell runs in a slot. free frees what it holds
+// while it runs.
+func (r *run) launch(ctx context.Context, c *plan.Cell, in *slot, free func()) {
 	r.opt.Observer.Start(c, r.decider.Of(c).Reason)
 	began := time.Now()
 	t, err := r.trial(c)
@@ -525,6 +515,7 @@ func (r *run) launch(ctx context.Context, c *plan.Cell, free func()) {
 		r.fail(ctx, c, err, "", 0)
 		return
 	}
+	r.place(t, in)
 	r.running++
 	last, unsteady := r.failed[c] >= max(c.Stage.Retries, steadyAgain), r.decider.Of(c).Unsteady
 	go func() {
@@ -548,6 +539,10 @@ func (r *run) launch(ctx context.Context, c *plan.Cell, free func()) {
 			err = t.keep(began)
 		}
 		t.discard()
+		lost := error(nil)
+		if err != nil && ctx.Err() == nil {
+			lost = r.lost(in)
+		}
 		r.done <- func() {
 			r.running--
 			free()
@@ -561,7 +556,8 @@ func (r *run) launch(ctx context.Context, c *plan.Cell, free func()) {
 			switch wall := time.Since(began); {
 			case ctx.Err() != nil && err != nil:
 				r.finish(ctx, c, Outcome{Status: Skipped, Far: t.far(), Wall: wall})
-			case err != nil && r.retry(c, err):
+			case lost != nil && r.goOn(c, in, lost):
+			case err != nil && r.retry(c, in, err):
 			case err != nil:
 				r.fail(ctx, c, err, t.log(), wall)
 			default:
@@ -587,7 +583,7 @@ const steadyAgain = 2
 
 // retry tells whether a failed cell is tried again, and sees to it. A measured
 // cell keeps its place in the order.
-func (r *run) retry(c *plan.Cell, err error) bool {
+func (r *run) retry(c *plan.Cell, in *slot, err error) bool {
 	n, most := r.failed[c], c.Stage.Retries
 	if errors.As(err, new(unsteadiness)) {
 		most = max(most, steadyAgain)
@@ -599,14 +595,14 @@ func (r *run) retry(c *plan.Cell, err error) bool {
 	wait := min(cmp.Or(r.opt.Backoff, firstWait)<<min(n, 16), longestWait)
 	r.opt.Observer.Retry(c, err, wait)
 	r.paused++
-	if c.Stage.Kind.Measured {
-		r.alone = true // nothing else is to run in between
+	if in != nil {
+		in.busy = c // nothing else is to run there in between
 	}
 	time.AfterFunc(wait, func() {
 		r.deliver(func() {
 			r.paused--
-			if c.Stage.Kind.Measured {
-				r.alone = false
+			if in != nil {
+				in.busy = nil
 				r.order = append([]*plan.Cell{c}, r.order...)
 				return
 			}

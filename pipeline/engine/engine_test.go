@@ -88,6 +88,8 @@ var kinds = cell.NewKinds(
 				}
 			case "die":
 				return cell.Hint(errors.New("it went wrong"), "try again")
+			case "wait":
+				time.Sleep(200 * time.Millisecond)
 			case "print":
 				fmt.Println("hello")
 			case "beside":
@@ -100,12 +102,16 @@ var kinds = cell.NewKinds(
 				if _, err := os.Stat(filepath.Join(c.Root, "pressing")); err != nil {
 					return fmt.Errorf("it began before the pressure: %w", err)
 				}
+			case "lost": // on one GPU, from then on
+				if c.Machine.Device == "sim:1" {
+					return errors.Join(errors.New("no answer"), os.WriteFile(filepath.Join(c.Root, "lost"), nil, 0o666))
+				}
 			case "beside and die":
 				return errors.New("not set up")
 			}
 			time.Sleep(20 * time.Millisecond)
 			c.Measured(start, cell.Now())
-			b, err := json.Marshal(map[string]any{"id": c.ID, "value": w.Value, "start": start, "end": cell.Now(), "gang": len(c.Gang), "trial": os.Getenv("TRIAL")})
+			b, err := json.Marshal(map[string]any{"id": c.ID, "value": w.Value, "start": start, "end": cell.Now(), "gang": len(c.Gang), "device": c.Machine.Device, "trial": os.Getenv("TRIAL")})
 			if err != nil {
 				return err
 			}
@@ -155,6 +161,20 @@ var kinds = cell.NewKinds(
 		},
 	},
 	&cell.Kind{
+		Name: "near", Version: "1", Measured: true,
+		With:    func() any { return &with{} },
+		Outputs: func(any) []string { return []string{"measured.json"} },
+		Others:  func(w any) ([]int, bool) { return nil, w.(*with).Do == "" },
+		Survey:  func(gpus []int) any { return &with{Value: gpus[len(gpus)-1]} },
+		Run: func(_ context.Context, c *cell.Cell) error {
+			if c.With.(*with).Value == 7 {
+				return cell.Hint(errors.New("GPU 7 is another card"), "leave it out")
+			}
+			time.Sleep(10 * time.Millisecond)
+			return os.WriteFile("measured.json", nil, 0o666)
+		},
+	},
+	&cell.Kind{
 		Name: "command", Version: "1", Script: true,
 		With: func() any { return &struct{}{} },
 	},
@@ -165,6 +185,7 @@ type workspace struct {
 	t     failer
 	root  string
 	store *store.Store // of the run that goes on
+	plan  *plan.Plan   // of the last run
 }
 
 // A failer is a test, or one case of a property.
@@ -237,6 +258,7 @@ func (w *workspace) runIn(ctx context.Context, opt engine.Options, on func(strin
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.plan = p
 	state := filepath.Join(w.root, ".barograph")
 	s, err := store.Open(filepath.Join(state, "store"))
 	if err != nil {

@@ -42,6 +42,7 @@ type trial struct {
 type member struct {
 	Member
 	cell  *plan.Cell
+	cpus  []int // none: those of this process
 	dir   string
 	spare bool     // its folder can be used again
 	shape []string // the folders in dir

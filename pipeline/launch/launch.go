@@ -37,6 +37,7 @@ type Command struct {
 	Argv []string
 	Dir  string   // the working folder
 	Env  []string // the whole environment
+	CPUs []int    // that it may run on; none: those of this process
 	// Spec is sent on standard input as one line; nil for a plain program, which
 	// speaks no protocol and whose standard output goes to the log.
 	Spec  *cell.Spec
@@ -101,7 +102,7 @@ func (p *Process) fork() (pid int, err error) {
 	p.pidfd = -1
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, PidFD: &p.pidfd}
 	if err == nil {
-		err = c.Start()
+		err = on(p.command.CPUs, c.Start)
 	}
 	for _, f := range theirs {
 		f.Close()
@@ -112,6 +113,26 @@ func (p *Process) fork() (pid int, err error) {
 	}
 	p.cmd = c
 	return c.Process.Pid, nil
+}
+
+// on starts a child on CPUs, which it inherits of the thread that starts it.
+func on(cpus []int, start func() error) error {
+	if len(cpus) == 0 {
+		return start()
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var before, set unix.CPUSet
+	for _, cpu := range cpus {
+		set.Set(cpu)
+	}
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		return fmt.Errorf("read the affinity mask: %w", err)
+	}
+	if err := unix.SchedSetaffinity(0, &set); err != nil {
+		return fmt.Errorf("start on CPUs %v: %w", cpus, err)
+	}
+	return errors.Join(start(), unix.SchedSetaffinity(0, &before))
 }
 
 func (p *Process) close() {

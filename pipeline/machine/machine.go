@@ -26,7 +26,8 @@ type File struct {
 	Name        source.Word        `json:"name"`
 	Description string             `json:"description"`
 	Device      source.Word        `json:"device" required:"true"`
-	Match       source.Word        `json:"match"` // a regular expression for the GPU's name, for auto
+	Devices     *source.Node       `json:"devices"` // a pool of GPUs, where the study names none
+	Match       source.Word        `json:"match"`   // a regular expression for the GPU's name, for auto
 	Link        linkFile           `json:"link"`
 	Sim         map[string]float64 `json:"sim"`
 	Params      *source.Node       `json:"params"`

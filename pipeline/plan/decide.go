@@ -201,6 +201,9 @@ func (d *Decider) Decide(c *Cell) (*Decision, error) {
 
 // lacks says what this computer misses for a cell and its gang to run.
 func (d *Decider) lacks(c *Cell) error {
+	if pool := d.plan.Study.Pool; c.GPU != nil && len(pool) > 0 && !slices.Contains(pool, *c.GPU) {
+		return cell.Usage(c.Stage.Errorf("name it in devices, or leave gpu: out", "stage %q: gpu is %d, and the pool has %v", c.Stage.Name, *c.GPU, pool))
+	}
 	if have, device := len(d.plan.Study.GPUs), d.plan.Study.Machine.Device; c.GPU != nil && (have > 0 && *c.GPU >= have || device == "host") {
 		return cell.Usage(c.Stage.Errorf("they are counted from 0; --machine sim-gpus simulates several", "stage %q: gpu is %d, and there are %d to use on device %s", c.Stage.Name, *c.GPU, have, device))
 	}

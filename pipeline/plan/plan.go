@@ -116,7 +116,7 @@ func (c *Cell) Same(other *Cell) bool {
 
 // Build expands a study. Its errors are source.Errors: all there are, positioned.
 func Build(s *study.Study) (*Plan, error) {
-	b := builder{study: s, cells: map[string][]*Cell{}, alike: map[*study.Binding]*basis{}, globs: map[string][]string{}, settings: map[*cell.Kind]map[string]string{}}
+	b := builder{study: s, cells: map[string][]*Cell{}, alike: map[*study.Binding]*basis{}, globs: map[string][]string{}, settings: map[setOn]map[string]string{}}
 	p := &Plan{Study: s, byID: map[string]*Cell{}, globs: b.globs}
 	for _, st := range s.Sorted {
 		if st.Background {
@@ -156,7 +156,54 @@ type builder struct {
 	globs map[string][]string
 	errs  source.Errors
 
-	settings map[*cell.Kind]map[string]string // of the device, by who asked
+	settings map[setOn]map[string]string
+}
+
+// A setOn is how a device is set, and the kind that asked.
+type setOn struct {
+	kind   *cell.Kind
+	device string
+}
+
+// devices are those that a cell may be measured on.
+func (c *Cell) devices(s *study.Study) (devices []string) {
+	switch {
+	case c.GPU != nil:
+		return []string{s.Machine.On(*c.GPU).Device}
+	case len(s.Pool) == 0:
+		return []string{s.Machine.Device}
+	}
+	for _, gpu := range s.Pool {
+		devices = append(devices, s.Machine.On(gpu).Device)
+	}
+	return devices
+}
+
+// set returns how the devices of a cell are set, by name. Of a pool, which of its GPUs
+// measures does not matter, and where they are set unlike each setting counts.
+func (b *builder) set(c *Cell) map[string]string {
+	found := map[string][]string{}
+	devices := c.devices(b.study)
+	for _, device := range devices {
+		on := setOn{c.Stage.Kind, device}
+		if _, asked := b.settings[on]; !asked {
+			b.settings[on] = c.Stage.Kind.Setting(device)
+		}
+		for name, v := range b.settings[on] {
+			if !slices.Contains(found[name], v) {
+				found[name] = append(found[name], v)
+			}
+		}
+	}
+	if c.GPU == nil && len(b.study.Pool) > 0 {
+		delete(found, "GPU")
+	}
+	set := map[string]string{}
+	for name, values := range found {
+		slices.Sort(values)
+		set[name] = strings.Join(values, " and ")
+	}
+	return set
 }
 
 func (b *builder) fail(st *study.Stage, hint, format string, args ...any) {
@@ -230,8 +277,11 @@ func (b *builder) share(c *Cell, bound *study.Binding) *basis {
 		m, _ := json.Marshal(b.study.Machine)
 		add("machine", string(m))
 	}
-	if c.GPU != nil {
+	switch {
+	case c.GPU != nil:
 		add("gpu", strconv.Itoa(*c.GPU))
+	case kind.Measured && len(b.study.Pool) > 0:
+		add("pool", "any of "+b.study.Cards())
 	}
 	for name, v := range c.Stage.Env {
 		add("env "+name, v)
@@ -239,12 +289,7 @@ func (b *builder) share(c *Cell, bound *study.Binding) *basis {
 	outputs, _ := json.Marshal(c.Outputs) // strings always can be
 	add("outputs", string(outputs))
 	if kind.Measured && kind.Setting != nil {
-		s, asked := b.settings[kind]
-		if !asked {
-			s = kind.Setting(b.study.Machine.Device)
-			b.settings[kind] = s
-		}
-		for name, v := range s {
+		for name, v := range b.set(c) {
 			add("device: "+name, v)
 		}
 	}

@@ -32,9 +32,9 @@ type proof struct {
 	Sources study.Sources
 	Globs   map[string][]string
 	Asked   []inquiry
-	Set     map[string]map[string]string // by Setting, by the kind that was asked
-	Result  json.RawMessage              // what the caller wants to know again
-	Answer  string                       // of what follows: files, by a stat or by their content
+	Set     map[string]map[string]map[string]string // by Setting, by the kind and the device that were asked
+	Result  json.RawMessage                         // what the caller wants to know again
+	Answer  string                                  // of what follows: files, by a stat or by their content
 }
 
 // An inquiry is what a kind is asked, and what it said.
@@ -78,11 +78,8 @@ func (d *Decider) Prove(file string, result any) error {
 			}
 		}
 		k := c.Stage.Kind
-		if k.Measured && k.Setting != nil && pr.Set[k.Name] == nil {
-			if pr.Set == nil {
-				pr.Set = map[string]map[string]string{}
-			}
-			pr.Set[k.Name] = k.Setting(p.Study.Machine.Device)
+		if k.Measured && k.Setting != nil {
+			pr.settings(k, c.devices(p.Study))
 		}
 		if question := k.Name + string(c.With); !seen[question] && (k.Identify != nil || k.Check != nil) {
 			seen[question] = true
@@ -137,6 +134,21 @@ func (d *Decider) Prove(file string, result any) error {
 	return cell.Leave(file, append(sum[:], b.Bytes()...))
 }
 
+// settings notes how devices are set for a kind.
+func (pr *proof) settings(k *cell.Kind, devices []string) {
+	if pr.Set == nil {
+		pr.Set = map[string]map[string]map[string]string{}
+	}
+	if pr.Set[k.Name] == nil {
+		pr.Set[k.Name] = map[string]map[string]string{}
+	}
+	for _, device := range devices {
+		if pr.Set[k.Name][device] == nil {
+			pr.Set[k.Name][device] = k.Setting(device)
+		}
+	}
+}
+
 // Proven tells whether a file proves that everything stands, and fills in the
 // result that it was written with.
 func Proven(file string, opt study.Options, result any) bool {
@@ -161,9 +173,12 @@ func Proven(file string, opt study.Options, result any) bool {
 			return false
 		}
 	}
-	for name, was := range pr.Set {
-		if k := opt.Kinds[name]; k == nil || k.Setting == nil || !maps.Equal(k.Setting(pr.Sources.Device), was) {
-			return false
+	for name, devices := range pr.Set {
+		k := opt.Kinds[name]
+		for device, was := range devices {
+			if k == nil || k.Setting == nil || !maps.Equal(k.Setting(device), was) {
+				return false
+			}
 		}
 	}
 	for _, a := range pr.Asked {

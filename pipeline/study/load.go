@@ -27,6 +27,8 @@ type Options struct {
 	Set []string
 	// Machine overrides machine:.
 	Machine string
+	// Devices overrides devices:, with commas between the names.
+	Devices string
 	// GPUs returns those of this computer, for machine: auto; nil stands for none.
 	GPUs func() cell.GPUs
 	// Fingerprint identifies the hardware behind a device; nil leaves the
@@ -43,6 +45,7 @@ type studyFile struct {
 	Description string       `json:"description" doc:"What the study asks, in a sentence or two."`
 	Params      *source.Node `json:"params" doc:"Parameters with their defaults: bool, number, string or list. The default's type is the parameter's."`
 	Machine     source.Word  `json:"machine" doc:"A file under configs/machines/ without its .yaml, or auto."`
+	Devices     *source.Node `json:"devices" doc:"The GPUs that measured cells run on at once, one at a time on each: a list such as [cuda:0, cuda:1], or all that there are to use."`
 	Seed        uint64       `json:"seed" min:"0" doc:"Seeds the order of the measured cells and every stage; 1 unless given."`
 	Order       *source.Node `json:"order" doc:"How the measured cells' order is drawn."`
 	Stages      *source.Node `json:"stages" required:"true" doc:"The stages by name."`
@@ -165,6 +168,7 @@ func (l *loader) load(text []byte) {
 		l.study.GPUs = of(l.study.Machine)
 	}
 	l.study.Sources.GPUs = len(l.study.GPUs)
+	l.pool(m)
 	l.scope = newScope(l.study.Name, l.study.Machine, max(1, len(l.study.GPUs)))
 	l.params(m)
 	keys := source.Fields(reflect.TypeFor[studyFile]())

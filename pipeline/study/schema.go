@@ -129,6 +129,7 @@ var rawSchemas = map[string]object{
 			ref("expression")),
 	},
 	"with":    {"type": "object"},
+	"devices": anyOf(object{"enum": []string{All}}, object{"type": "array", "items": object{"type": "string"}, "minItems": 1}),
 	"gpu":     anyOf(object{"type": "integer", "minimum": 0}, ref("expression")),
 	"run":     {"type": "string"},
 	"inputs":  anyOf(object{"type": "array", "items": object{"type": "string"}}, ref("expression")),

@@ -44,6 +44,7 @@ type Study struct {
 	Params  map[string]any
 	Machine cell.Machine
 	GPUs    []cell.GPU // of the machine, that may be used; none where there are none, or nobody can tell
+	Pool    []int      // numbers of the GPUs that cells are measured on at once; none: on the machine's device
 	Lowered []Override // what the machine file or --set changed, in order
 	Seed    uint64
 	Order   Order

@@ -77,6 +77,7 @@ type Report struct {
 	// Counts lists the quantiles of levels with as many calls as MLPerf asks for.
 	Counts []string     `json:"mlperf_counts,omitempty"`
 	Drift  *stats.Drift `json:"drift,omitempty"` // nil without a baseline
+	GPUs   *Between     `json:"gpus,omitempty"`  // nil where not several GPUs are told of
 	Trend  *stats.Trend `json:"trend,omitempty"`
 	Effect *Effect      `json:"effect,omitempty"` // nil where there are too few samples or levels
 	// Loaded is the change from the lightest load to the heaviest; nil where there
@@ -280,7 +281,20 @@ func (r *Report) validity(run *recording.Run) error {
 			return err
 		}
 		r.Drift = &d
+		if r.GPUs, err = between(trials, d.Margin); err != nil {
+			return err
+		}
 		switch {
+		case r.GPUs == nil:
+		case r.GPUs.Drift.Drifted():
+			r.Invalid = r.GPUs.String()
+		case r.GPUs.Drift.Doubt != "" || r.GPUs.Drift.Seen() > 0:
+			r.doubt("%s", r.GPUs)
+		default:
+			r.About = append(slices.Clone(r.About), r.GPUs.String())
+		}
+		switch {
+		case r.Invalid != "": // where GPUs differ, what runs on them seems to drift
 		case d.Drifted():
 			r.Invalid = d.String()
 		case d.Doubt != "" || d.Seen() > 0:
@@ -317,24 +331,26 @@ func (r *Report) sort() error {
 	})
 }
 
-// scatter returns how far replicates of one load lie apart, as the standard
+// scatter returns how far replicates of one load on one GPU lie apart, as the standard
 // deviation of ln median, at the middle of the loaded levels. What replicates do
 // anyway is no drift, and every interval accounts for it.
 func (r *Report) scatter() (float64, error) {
 	var deviations []float64
 	for _, l := range r.Levels[1:] {
-		if l.Replicates < 2 {
-			continue
-		}
-		logs := make([]float64, l.Replicates)
+		logs := map[string][]float64{} // by GPU, since what differs between them is no scatter
 		for i, samples := range l.samples {
 			e, err := stats.NewECDF(samples)
 			if err != nil {
 				return 0, err
 			}
-			logs[i] = math.Log(float64(e.Quantile(0.5)))
+			gpu := l.trials[i].GPU
+			logs[gpu] = append(logs[gpu], math.Log(float64(e.Quantile(0.5))))
 		}
-		deviations = append(deviations, stat.StdDev(logs, nil))
+		for _, of := range logs {
+			if len(of) > 1 {
+				deviations = append(deviations, stat.StdDev(of, nil))
+			}
+		}
 	}
 	if len(deviations) == 0 {
 		return 0, nil

@@ -21,7 +21,8 @@ type Trial struct {
 	Level     string  // as in level=4
 	Value     float64 // of the level; NaN where it is no number
 	Replicate string
-	Seq       int64 // the trial's number in the order measured, by the column seq or else the file
+	GPU       string // its UUID, by the column gpu_uuid; empty where the file does not say
+	Seq       int64  // the trial's number in the order measured, by the column seq or else the file
 	// What the load was and achieved; NaN where the file does not say.
 	Threads, Block, Outstanding, Achieved, Utilisation, Rate float64
 	Latencies                                                []int64 // nanoseconds
@@ -110,7 +111,7 @@ func Read(r io.Reader, sel Selection) (*Samples, error) {
 	if sel.Level == "" {
 		sel.Level = "level"
 	}
-	texts := slices.Concat([]string{sel.Level, "replicate", "seq"}, conditions, ofLoad)
+	texts := slices.Concat([]string{sel.Level, "replicate", "seq", "gpu_uuid"}, conditions, ofLoad)
 	table, err := recording.Read(r, recording.Options{
 		Columns: []string{"latency_ns", sel.Level}, Also: slices.Concat(texts, numeric), Texts: texts, Where: sel.Where, Recorded: sel.Recorded,
 	})
@@ -239,7 +240,7 @@ func (g *grouping) enter() error {
 		}
 		return g.now.In(fmt.Errorf("more than %d replicates: replicate and seq say which calls were made in one go", mostTrials))
 	}
-	t := &Trial{Level: g.sel.Level + "=" + level, Value: math.NaN(), Replicate: g.text("replicate"), Seq: int64(len(g.trials) + 1)}
+	t := &Trial{Level: g.sel.Level + "=" + level, Value: math.NaN(), Replicate: g.text("replicate"), GPU: g.text("gpu_uuid"), Seq: int64(len(g.trials) + 1)}
 	if v, err := strconv.ParseFloat(level, 64); err == nil && !math.IsInf(v, 0) {
 		t.Value = v
 	}

@@ -115,7 +115,8 @@ var Columns = func() (all []result.Column) {
 	all = append(append(all, Axes...), result.CallColumns...)
 	all = append(all, columnsOf(result.InferColumns)...)
 	all = append(all, columnsOf(result.StressColumns)...)
-	return append(all, columnsOf(TrialColumns)...)
+	all = append(all, columnsOf(TrialColumns)...)
+	return append(all, columnsOf(result.CardColumns)...)
 }()
 
 func columnsOf[T any](measures []result.Measure[T]) (columns []result.Column) {

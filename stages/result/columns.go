@@ -1,5 +1,7 @@
 package result
 
+import "barograph/pipeline/cell"
+
 // A Column declares one column of a recording's samples: once, by the stage that
 // measures it. Reader, judge, notebooks, report and run.json's description take
 // it from there.
@@ -75,6 +77,19 @@ var InferColumns = []Measure[Infer]{
 	{Column{Name: "batch", Doc: "sequences in a call", Role: Condition, Stage: "infer"}, func(i *Infer) any { return i.Batch }},
 	{Column{Name: "sequence", Doc: "tokens in a sequence", Role: Condition, Stage: "infer"}, func(i *Infer) any { return i.Sequence }},
 	{Column{Name: "device", Doc: "device of the model", Role: Condition, Stage: "infer"}, func(i *Infer) any { return i.Device }},
+}
+
+// CardColumns say on which GPU a trial ran. Recordings of other devices have none.
+var CardColumns = []Measure[Infer]{
+	{Column{Name: "gpu_uuid", Doc: "UUID of the GPU", Role: Place, Stage: "infer"}, func(i *Infer) any { return i.card().UUID }},
+	{Column{Name: "gpu_pci", Doc: "PCI address of the GPU", Role: Place, Stage: "infer"}, func(i *Infer) any { return i.card().PCI }},
+}
+
+func (i *Infer) card() cell.GPU {
+	if i.Card == nil {
+		return cell.GPU{}
+	}
+	return *i.Card
 }
 
 // StressColumns are what a [Stress] says of every call of its trial. Without a

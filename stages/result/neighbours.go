@@ -155,3 +155,26 @@ func (n *Neighbours) Unlike() string {
 	}
 	return ""
 }
+
+// Uneven says which link carries less alone than another by more than a share; nothing
+// where none does.
+func (n *Neighbours) Uneven(direction string, within float64) string {
+	least, most := 0, 0
+	alone := make([]float64, len(n.GPUs))
+	for i := range n.GPUs {
+		flows := n.Carried(i, 1, direction, direction, nil)
+		if len(flows) == 0 {
+			return ""
+		}
+		if alone[i] = median(flows); alone[i] < alone[least] {
+			least = i
+		}
+		if alone[i] > alone[most] {
+			most = i
+		}
+	}
+	if alone[least] >= (1-within)*alone[most] {
+		return ""
+	}
+	return fmt.Sprintf("alone, the link of %s carries %.1f GB/s %s, and that of %s %.1f", n.GPUs[least].Device, alone[least]/1e9, direction, n.GPUs[most].Device, alone[most]/1e9)
+}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 
+	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
 	"barograph/stages/arrival"
 	"barograph/stages/device"
@@ -141,6 +142,9 @@ type Infer struct {
 	// Resident is the memory that the process held, in bytes, just before and
 	// just after the timed calls.
 	Resident [2]int64 `json:"resident_bytes"`
+	// Card is the GPU, as the kernel names it; nil where the device is none, or where a
+	// simulated computer has one.
+	Card *cell.GPU `json:"card,omitempty"`
 	// GPU is what the driver said of the GPU just before and just after the
 	// timed calls, the load still running; nil elsewhere.
 	GPU *GPU `json:"gpu,omitempty"`

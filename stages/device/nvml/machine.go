@@ -23,6 +23,25 @@ func Machine(device string) (cell.Machine, error) {
 	return p.machine(device)
 }
 
+// Lost says why the GPU of a device cannot be used any more, as when it has fallen off
+// the bus; nil where the driver still knows it, or device is no GPU.
+func Lost(device string) error {
+	if cell.Family(device) != "cuda" {
+		return nil
+	}
+	p, err := Open(gpu.Here().Physical(device))
+	if err != nil {
+		return err
+	}
+	if _, r := p.device.GetName(); r != nvml.SUCCESS {
+		return r
+	}
+	if _, r := p.device.GetTemperature(nvml.TEMPERATURE_GPU); r == nvml.ERROR_GPU_IS_LOST {
+		return r
+	}
+	return nil
+}
+
 func (p *Probe) machine(device string) (m cell.Machine, err error) {
 	name, r := p.device.GetName()
 	if r != nvml.SUCCESS {

@@ -47,6 +47,11 @@ func (r *run) header(inputs []cell.Input) error {
 	for _, m := range recording.TrialColumns {
 		r.columns = append(r.columns, column{m.Column, m.Of})
 	}
+	if slices.ContainsFunc(r.Trials, func(t *recording.Trial) bool { return t.Infer.Card != nil }) {
+		for _, m := range result.CardColumns {
+			r.columns = append(r.columns, column{m.Column, func(t *recording.Trial) any { return m.Of(&t.Infer) }})
+		}
+	}
 	taken := func(name string) bool {
 		return slices.ContainsFunc(r.columns, func(c column) bool { return c.Name == name })
 	}

@@ -463,8 +463,13 @@ func (h *Harness) judge(c *cell.Cell) {
 	g.After = h.look()
 	loaded := false
 	for _, in := range c.Gang {
-		var load struct{ Threads int }
-		loaded = loaded || in.Kind == "stress" && json.Unmarshal(in.With, &load) == nil && load.Threads > 0
+		var load struct {
+			Threads int
+			GPUs    []int
+		}
+		if in.Kind == "stress" && json.Unmarshal(in.With, &load) == nil && load.Threads > 0 {
+			loaded = loaded || len(load.GPUs) == 0 || slices.Contains(load.GPUs, cell.Ordinal(c.Machine.Device)) // else it is next door
+		}
 	}
 	g.Invalid = nvml.Judge(g.Before, g.After, loaded, nvml.Own(g.After))
 	for _, why := range g.Invalid {

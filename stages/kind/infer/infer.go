@@ -317,6 +317,9 @@ func run(ctx context.Context, c *cell.Cell) error {
 		return err
 	}
 	about.Environment = &env
+	if about.Card = card(c.Machine); about.Card != nil {
+		about.Device = cell.Family(about.Device) // which of them, the card says
+	}
 	about.Window = window(samples)
 	c.Measured(about.Window[0], about.Window[1])
 	c.Metric(metrics(samples))
@@ -324,6 +327,20 @@ func run(ctx context.Context, c *cell.Cell) error {
 		c.Warn("%s", text)
 	}
 	return write(c, samples, about)
+}
+
+// card is the GPU of a machine's device, where it is one of a computer.
+func card(m cell.Machine) *cell.GPU {
+	gpus := gpu.Visible(gpu.Here().List)
+	if m.Simulated() {
+		if gpus = sim.GPUs(m); len(gpus) == 1 {
+			return nil
+		}
+	}
+	if n := cell.Ordinal(m.Device); n < len(gpus) && m.Device != "host" {
+		return &gpus[n]
+	}
+	return nil
 }
 
 // judgedInvalid is the share of lost time beyond which all trials together are

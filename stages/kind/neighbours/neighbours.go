@@ -48,6 +48,17 @@ type With struct {
 	Within     float64       `json:"within,omitempty" min:"0" max:"1" doc:"fail where the cards differ, or a link loses more than this share beside others; 0: do not judge"`
 }
 
+// survey loads each GPU alone and all at once, both ways.
+func survey(gpus []int) any {
+	w := Kind().With().(*With)
+	w.GPUs, w.Directions, w.Counts, w.Pairs, w.Nodes, w.Replicates, w.Within = gpus, []string{"both"}, []int{1, len(gpus)}, false, false, 1, disturbs
+	return w
+}
+
+// disturbs is the share that loads on other links may take from one for calls to be
+// measured on all at once.
+const disturbs = 0.05
+
 const hint = "neighbours are GPUs of one computer: choose a machine with several, or --machine sim-gpus to see a simulation"
 
 // Kind returns the kind neighbours.
@@ -69,6 +80,8 @@ func Kind() *cell.Kind {
 		Lacks:    func(device string, with any) error { return with.(*With).lacks(device) },
 		CheckSim: sim.Check,
 		Setting:  setting.Of,
+		Others:   func(with any) ([]int, bool) { w := with.(*With); return w.GPUs, len(w.GPUs) == 0 },
+		Survey:   survey,
 		Environ:  func(s *cell.Spec) map[string]string { return gpu.Environ(s.Machine.Device) },
 		Run:      run,
 	}
@@ -155,8 +168,14 @@ func run(ctx context.Context, c *cell.Cell) (err error) {
 	for _, text := range found.Warnings {
 		c.Warn("%s", text)
 	}
+	if why := found.Uneven(w.Directions[0], w.Within); why != "" && w.Within > 0 {
+		return cell.Hint(fmt.Errorf("these GPUs are not alike: %s", why), "name alike ones with --devices, or measure on one")
+	}
 	if losses := found.Losses(); w.Within > 0 && len(losses) > 0 && losses[0].Share > w.Within {
 		return cell.Hint(fmt.Errorf("neighbours disturb one another: %v, and %.1f%% is allowed", losses[0], 100*w.Within), "measure on one of them at a time, or on GPUs that share no link: see configs/neighbours.yaml")
+	}
+	if losses := found.Losses(); w.Within > 0 && len(losses) > 0 {
+		c.Say(fmt.Sprintf("%d GPUs alike, %s; loads on all take %.1f%% from one at most, and %.0f%% is allowed", len(found.GPUs), found.GPUs[0].Name, 100*max(0, losses[0].Share), 100*w.Within))
 	}
 	path, err := c.Path(result.NeighboursFile)
 	if err != nil {

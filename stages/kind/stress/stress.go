@@ -131,6 +131,7 @@ func Kind() *cell.Kind {
 		Alone:   unaccompanied,
 		Environ: Environ,
 		Setting: setting.Of,
+		Others:  func(with any) ([]int, bool) { return with.(*With).GPUs, false },
 		Prepare: prepare,
 		Run:     run,
 	}

@@ -9,6 +9,7 @@ import (
 
 func x_barograph_stages_judge() map[string]reflect.Value {
 	return map[string]reflect.Value{
+		"Between":     reflect.ValueOf((*judge.Between)(nil)),
 		"Defaults":    reflect.ValueOf(&judge.Defaults).Elem(),
 		"Effect":      reflect.ValueOf((*judge.Effect)(nil)),
 		"Fingerprint": reflect.ValueOf((*judge.Fingerprint)(nil)),
