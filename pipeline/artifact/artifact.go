@@ -128,13 +128,15 @@ func detailed(root string, kinds cell.Kinds, m *manifest.Manifest) ([]claim, err
 }
 
 // sentence finds what a claim says: in the study that was recorded or, where that has no
-// such claim, in any that does; ids are of one sentence in all.
+// such claim, in others, if all that have one of that name say the same.
 func sentence(root, study, id string) (string, error) {
 	others, err := filepath.Glob(filepath.Join(root, "configs", "*.yaml"))
 	if err != nil {
 		return "", err
 	}
-	for _, file := range append([]string{filepath.Join(root, "configs", study+".yaml")}, others...) {
+	own := filepath.Join(root, "configs", study+".yaml")
+	said := ""
+	for _, file := range append([]string{own}, others...) {
 		b, err := os.ReadFile(file)
 		if os.IsNotExist(err) {
 			continue
@@ -149,12 +151,17 @@ func sentence(root, study, id string) (string, error) {
 			return "", fmt.Errorf("%s: %w", file, err)
 		}
 		for _, c := range doc.Claims {
-			if c.ID == id {
+			switch {
+			case c.ID == id && file == own:
 				return c.Says, nil
+			case c.ID == id && said != "" && said != c.Says:
+				return "", nil
+			case c.ID == id:
+				said = c.Says
 			}
 		}
 	}
-	return "", nil
+	return said, nil
 }
 
 // size is what a recording takes, or a file, and the models that were called for it.

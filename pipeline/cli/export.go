@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"barograph/pipeline/artifact"
+	"barograph/pipeline/attest"
 	"barograph/pipeline/cell"
 	"barograph/pipeline/citation"
 	"barograph/pipeline/crate"
@@ -21,7 +22,7 @@ import (
 
 func (a *app) exportCommand() *cobra.Command {
 	var sel selection
-	var to, folder, agent, licence string
+	var to, folder, statement, key, agent, licence string
 	opt := crate.Options{}
 	c := &cobra.Command{
 		Use:   "export [STUDY]",
@@ -34,7 +35,8 @@ state gives the same bytes. For a machine that this is not, the results of its
 recording are taken.
 
 --artifact writes the appendix that evaluations of artifacts ask for, with what
-data/claims.yaml expects, and metadata for CodeMeta and a draft on Zenodo.`,
+data/claims.yaml expects, and metadata for CodeMeta and a draft on Zenodo. --intoto
+signs for the outputs with a key of yours, and verify reads that too.`,
 		Example: `  barograph run --replay data/paper/h100 && barograph export --replay data/paper/h100 --crate paper.zip
   barograph verify paper.zip --claim C1`,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -44,20 +46,34 @@ data/claims.yaml expects, and metadata for CodeMeta and a draft on Zenodo.`,
 			if folder != "" {
 				return a.artifact(folder)
 			}
-			if to == "" {
-				return cell.Usage(errors.New("what to write is not said: give --crate a name, or --artifact"))
-			}
 			if err := check(opt); err != nil {
 				return err
 			}
-			if err := room("--crate", to); err != nil {
+			signer, err := signer(statement, key)
+			switch {
+			case err != nil:
 				return err
+			case to == "" && statement == "":
+				return cell.Usage(errors.New("what to write is not said: give --crate, --intoto or --artifact a name"))
+			case to != "":
+				if err := room("--crate", to); err != nil {
+					return err
+				}
 			}
-			return a.export(args, sel, to, agent, licence, opt)
+			state, docs, err := a.gather(args, sel, agent, licence, opt)
+			if err == nil && to != "" {
+				err = a.export(to, state, docs)
+			}
+			if err == nil && statement != "" {
+				err = a.sign(statement, state, signer)
+			}
+			return err
 		},
 	}
 	sel.flags(c)
 	c.Flags().StringVar(&to, "crate", "", "write a crate as `name`, a new folder or a .zip")
+	c.Flags().StringVar(&statement, "intoto", "", "write an in-toto statement on the outputs, with SLSA provenance, as `file`, signed by --key")
+	c.Flags().StringVar(&key, "key", "", "the private key that signs: an Ed25519 key in PEM, as `file`")
 	c.Flags().StringVar(&folder, "artifact", "", "write an artifact's appendix and metadata into `dir`, a new folder")
 	c.Flags().StringVar(&opt.Profile, "profile", crate.Profiles()[0], "`version` of the Workflow Run RO-Crate profiles: "+strings.Join(crate.Profiles(), " or "))
 	c.Flags().StringVar(&opt.With, "with", crate.WithFigures, "what it holds beside the recording: `objects` (every output), figures (what was published) or none")
@@ -95,29 +111,69 @@ func room(flag, name string) error {
 	return nil
 }
 
-func (a *app) export(args []string, sel selection, to, agent, licence string, opt crate.Options) error {
-	p, d, s, err := a.standing(args, sel)
+// signer reads the key that signs a statement, before any work is done for it.
+func signer(statement, file string) (*attest.Key, error) {
+	switch {
+	case statement == "" && file == "":
+		return nil, nil
+	case statement == "":
+		return nil, cell.Usage(errors.New("--key is for --intoto"))
+	case file == "":
+		return nil, cell.Usage(cell.Hint(errors.New("--intoto is signed: give --key a private key"), "%s", attest.Make))
+	}
+	key, err := attest.ReadKey(file)
+	if err == nil && !key.Private() {
+		err = fmt.Errorf("--key %s: a public key cannot sign", file)
+	}
+	if err == nil {
+		err = cell.Place("--intoto", statement, "{\n \"payloadType\"")
+	}
+	return key, cell.Usage(err)
+}
+
+// sign writes a statement on what stands.
+func (a *app) sign(to string, s *crate.State, key *attest.Key) error {
+	st := attest.Of(s)
+	b, err := attest.Sign(st, key)
 	if err != nil {
 		return err
+	}
+	if err := cell.Leave(to, b); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.msg, "wrote %s: signed for %d files\n", to, len(st.Subject))
+	return nil
+}
+
+// gather reads what stands of a study, with the files of a crate of it.
+func (a *app) gather(args []string, sel selection, agent, licence string, opt crate.Options) (*crate.State, []crate.Document, error) {
+	p, d, s, err := a.standing(args, sel)
+	if err != nil {
+		return nil, nil, err
 	}
 	cited, err := citation.Read(p.Study.Root)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	if opt.Agent, err = named(agent, cited); err != nil {
-		return err
+		return nil, nil, err
 	}
 	opt.Licence = cmp.Or(licence, cited.Licence, "NOASSERTION")
 	opt.Site = strings.TrimSuffix(cmp.Or(cited.Repository, cited.URL, crate.Site), "/")
 	state, docs, err := crate.Gather(p, d, s, opt)
 	if err != nil {
-		return err
-	}
-	if err := crate.Write(filepath.Clean(to), state, docs); err != nil {
-		return fmt.Errorf("export: %w", err)
+		return nil, nil, err
 	}
 	for _, one := range state.NotRun {
 		fmt.Fprintf(a.msg, "%s has no result: %s\n", one.ID, one.Reason)
+	}
+	return state, docs, nil
+}
+
+// export writes a crate.
+func (a *app) export(to string, state *crate.State, docs []crate.Document) error {
+	if err := crate.Write(filepath.Clean(to), state, docs); err != nil {
+		return fmt.Errorf("export: %w", err)
 	}
 	fmt.Fprintf(a.msg, "wrote %s: %d files of %d cells\n", to, len(state.Files), len(state.Cells))
 	return nil

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"barograph/pipeline/attest"
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
 	"barograph/pipeline/crate"
@@ -18,8 +19,9 @@ import (
 
 func (a *app) verifyCommand() *cobra.Command {
 	var again judging
+	var key string
 	c := &cobra.Command{
-		Use:   "verify [RECORDING|CRATE...]",
+		Use:   "verify [RECORDING|CRATE|STATEMENT...]",
 		Short: "Read recordings, stored results and crates again, and name what is damaged",
 		Long: `Check recordings against their checksums; if none is named, all below data/ and results/, and
 then every object in the store. Damaged objects are removed: they would never
@@ -29,19 +31,29 @@ A crate, which "barograph export" wrote, is read whole: what is missing, changed
 added is named, and what its metadata says and its provenance does not. --claim
 judges a claim again, by the recording in the crate and nothing else; --measure
 measures on this computer, and sets the verdicts beside the crate's. --add keeps
-what came of it in the crate.`,
+what came of it in the crate.
+
+A statement, which "barograph export --intoto" wrote, is held against --key, and the
+files that it names against its digests: in the crate that is named with it, or else
+here and below results/.`,
 		Example: `  barograph verify paper.zip --claim C1
   barograph verify paper.zip --measure --add --agent "Ada Lovelace <https://orcid.org/0000-0001-2345-6789>"`,
 		RunE: func(c *cobra.Command, names []string) error {
 			all := len(names) == 0
 			out := soundness{Recordings: []string{}}
-			var dirs, crates []string
+			var dirs, crates, statements []string
 			for _, name := range names {
-				if crate.Is(name) {
+				switch {
+				case crate.Is(name):
 					crates = append(crates, name)
-				} else {
+				case attest.Is(name):
+					statements = append(statements, name)
+				default:
 					dirs = append(dirs, name)
 				}
+			}
+			if err := a.verifyStatements(statements, key, crates, &out); err != nil {
+				return err
 			}
 			if err := again.check(crates, dirs); err != nil {
 				return err
@@ -83,6 +95,7 @@ what came of it in the crate.`,
 		},
 	}
 	again.flags(c)
+	c.Flags().StringVar(&key, "key", "", "the public key, in PEM as `file`, of who signed a statement")
 	return c
 }
 
@@ -109,10 +122,11 @@ func (a *app) verifyRecordings(dirs []string, all bool, out *soundness) error {
 
 // A soundness is what verify found.
 type soundness struct {
-	Recordings []string       `json:"recordings"`       // sound
-	Crates     []string       `json:"crates,omitempty"` // sound
-	Objects    int            `json:"objects"`          // sound
-	Damage     []store.Damage `json:"damage,omitempty"` // of all
+	Recordings []string       `json:"recordings"`           // sound
+	Crates     []string       `json:"crates,omitempty"`     // sound
+	Statements []string       `json:"statements,omitempty"` // signed, and true of what is here
+	Objects    int            `json:"objects"`              // sound
+	Damage     []store.Damage `json:"damage,omitempty"`     // of all
 	// Assessments are of crates whose claims were judged again.
 	Assessments []crate.Assessment `json:"assessments,omitempty"`
 }
