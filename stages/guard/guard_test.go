@@ -265,7 +265,7 @@ func (b *broken) Wait() error { return nil }
 
 // An error of a stream ends the others, and one that is cancelled ends early.
 func TestCopyEnds(t *testing.T) {
-	g, err := guard.New(parse(t, "window/1/streams:2/in_flight:3"), guard.Shape{Streams: 1, Chunk: 1, InFlight: 1}, guard.Link{}, nil)
+	g, err := guard.New(parse(t, "window/4KiB/streams:2/in_flight:3"), guard.Shape{Streams: 1, Chunk: 1, InFlight: 1}, guard.Link{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -173,8 +173,12 @@ func (p *Policy) check(given map[string]json.RawMessage) error {
 			return fmt.Errorf("policy %s: %s is %d: want more than 0", p.Name, f.key, f.value)
 		}
 	}
-	const most = 1024
+	const most, least, longest = 1024, 4 << 10, unit.Duration(time.Minute)
 	switch {
+	case p.Chunk > 0 && p.Chunk < least:
+		return fmt.Errorf("policy %s: chunk is %v: want at least %v", p.Name, p.Chunk, unit.Size(least))
+	case max(p.On, p.Off, p.Target, p.Dwell, p.CoolDown) > longest:
+		return fmt.Errorf("policy %s: a time of %v: want at most %v", p.Name, max(p.On, p.Off, p.Target, p.Dwell, p.CoolDown), longest)
 	case p.Rate != nil && *p.Rate == unit.Rate{}:
 		return fmt.Errorf("policy %s: a rate of 0 lets nothing through: want a rate such as 10GB/s or 50%%", p.Name)
 	case p.Streams > most || p.InFlight > most || p.Ahead > most:

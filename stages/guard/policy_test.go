@@ -48,6 +48,8 @@ func TestRefused(t *testing.T) {
 		{`"rate/max"`, "a rate of 0 lets nothing through"},
 		{`{"loop": {"chunk": "1MiB"}}`, "loop has no target"},
 		{`"none/chunk:1MiB"`, `none takes no "chunk"`},
+		{`"chunks/1B"`, "chunk is 1 B: want at least 4 KiB"},
+		{`"duty/9000h/1ms/4MiB"`, "a time of 9000h0m0s: want at most 1m0s"},
 		{`"window/1MiB/2"`, `"2" has no key`},
 		{`"window/1MiB/chunk:2MiB"`, "two values for chunk"},
 		{`{"none": {}, "chunks": {"chunk": "1MiB"}}`, "2 names"},

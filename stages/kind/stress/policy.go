@@ -3,6 +3,7 @@ package stress
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -19,6 +20,9 @@ import (
 
 // overhead is what a copy engine takes from one copy to the next, as seen on an H100.
 const overhead = 3 * time.Microsecond
+
+// mostInFlight bounds what a stream has in flight, each with its events.
+const mostInFlight = 4096
 
 // asked returns the load that is asked for, as a policy takes it.
 func (w *With) asked() guard.Shape {
@@ -50,6 +54,8 @@ func (w *With) checkPolicy(on string) error {
 		return cell.Hint(fmt.Errorf("policy %s on device %s: only a GPU's streams queue copies that become ready one after the other", p, on), "leave ahead out")
 	case len(w.GPUs) > 0:
 		return cell.Hint(fmt.Errorf("policy %s with gpus %v", p, w.GPUs), "a policy guards the trial's own link: leave gpus out")
+	case p.Shape(w.asked()).InFlight > mostInFlight:
+		return cell.Hint(fmt.Errorf("policy %s puts %d copies of a block of %v in flight: want at most %d", p, p.Shape(w.asked()).InFlight, w.Block, mostInFlight), "take a larger chunk, or a smaller block")
 	case w.Memory == "pageable":
 		return cell.Hint(fmt.Errorf("policy %s with memory: pageable", p), "the driver stages pageable copies itself, in pieces of its own: set memory: pinned")
 	}
@@ -80,7 +86,7 @@ func (w *With) lacksRoom(on string) error {
 	if l.Threads *= max(1, w.Processes); on == "host" {
 		err = m.Fit(l)
 	} else {
-		err = l.Fits(float64(m.Available), float64(m.Available)*7/8)
+		err = l.Fits(math.Inf(1), float64(m.Available)*7/8) // of a GPU's memory nothing is known here
 	}
 	if err != nil {
 		return fmt.Errorf("policy %s: %w", w.Policy, err)

@@ -122,6 +122,7 @@ func TestCheckPolicy(t *testing.T) {
 		{`{"threads": 1, "block": 1, "policy": "window/1MiB", "rate": "50%"}`, "policy window/1MiB with a rate of 50%"},
 		{`{"mode": "capacity", "policy": "window/1MiB"}`, "with mode capacity"},
 		{`{"threads": 1, "block": 1, "memory": "pageable", "policy": "window/1MiB"}`, "with memory: pageable"},
+		{`{"threads": 1, "block": "64MiB", "policy": "chunks/4KiB"}`, "puts 16384 copies of a block of 64 MiB in flight"},
 	} {
 		with := Kind().With()
 		if err := json.Unmarshal([]byte(tt.with), with); err != nil {
