@@ -29,8 +29,8 @@ type Pattern struct {
 	Interval   unit.Duration `json:"interval,omitempty" doc:"arrivals constant, poisson, bursts and camera: mean time from one to the next"`
 	Rate       float64       `json:"rate,omitempty" min:"0" doc:"the same as calls a second, such as 300, in place of interval"`
 	Burst      int           `json:"burst,omitempty" min:"1" doc:"arrivals bursts: calls that are due at once"`
-	Dispersion float64       `json:"dispersion,omitempty" min:"1" doc:"arrivals bursts, in place of burst: variance of counts over their mean in long windows, such as 10. Arrivals are Poisson with a rate that changes between two (a Markov-modulated Poisson process)"`
-	Peak       float64       `json:"peak,omitempty" min:"1" doc:"arrivals bursts with a dispersion: rate within bursts as a multiple of the mean (default 5); between them it is half the mean"`
+	Dispersion float64       `json:"dispersion,omitempty" min:"0" doc:"arrivals bursts, in place of burst: variance of counts over their mean in long windows, such as 10. Arrivals are Poisson with a rate that changes between two (a Markov-modulated Poisson process)"`
+	Peak       float64       `json:"peak,omitempty" min:"0" doc:"arrivals bursts with a dispersion: rate within bursts as a multiple of the mean (default 5); between them it is half the mean"`
 	Jitter     unit.Duration `json:"jitter,omitempty" doc:"arrivals camera: standard deviation of a frame's time about its tick, normally distributed; or trace: names one whose jitter is drawn from"`
 	Trace      string        `json:"trace,omitempty" doc:"arrivals trace, loop and camera: a name of barograph trace list, or a file of the workspace with times: CSV, text, JSON, JSON lines, .npy"`
 	Column     string        `json:"column,omitempty" doc:"trace: name or number of its column of times; in JSON a path such as tasks.*.times; default the first"`

@@ -58,13 +58,14 @@ var CallColumns = []Column{
 	{Name: "sent_ns", Doc: "scheduled_ns and the harness's lag: for how long a request was due, a worker was free for it, and it was not taken", Unit: "ns", Role: Outcome, Stage: "infer"},
 	{Name: "deadline_ns", Doc: "by when the request had to be answered, on the same clock; 0: it had no deadline", Unit: "ns", Role: Condition, Stage: "infer"},
 	{Name: "answered_with", Doc: "requests in the batch that answered it; 0: it was dropped", Role: Outcome, Stage: "infer"},
+	{Name: "probe", Doc: "which probe of a rate the request belongs to, in the order made; run.json has their rates", Role: Place, Stage: "infer"},
 }
 
-// CallNames are the names of the columns of a closed loop's calls, or of requests that
-// do not wait for one another.
-func CallNames(open bool) (names []string) {
+// CallNames are the names of the columns of a closed loop's calls; of requests that do
+// not wait for one another; or of those of a search for a rate.
+func CallNames(open, sought bool) (names []string) {
 	for i, c := range CallColumns {
-		if open || i < 4 {
+		if i < 4 || open && i < 7 || sought {
 			names = append(names, c.Name)
 		}
 	}

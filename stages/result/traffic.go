@@ -3,6 +3,8 @@ package result
 import (
 	"fmt"
 	"time"
+
+	"barograph/stages/traffic"
 )
 
 // A Traffic is how requests were answered that did not wait for one another. Times are
@@ -28,15 +30,19 @@ type Traffic struct {
 	Every   int64 `json:"mean_interval_ns"`
 	// Pace holds quantiles of the lag of requests that ask for nothing, 10,000 a second.
 	Pace map[string]int64 `json:"pace_ns,omitempty"`
+	// Carried is the rate that was sought; nil where none was.
+	Carried *traffic.Carried `json:"carried,omitempty"`
 }
 
-// Invalid returns why the harness, and not the model, did not keep the schedule; empty
-// if it did.
+// Invalid returns why the harness, and not the model, did not keep the schedule, or why
+// a rate that was sought cannot be trusted; empty where nothing is wrong.
 func (t *Traffic) Invalid() string {
 	late := t.Lag["p99"]
 	switch {
 	case late > int64(time.Millisecond) && 10*late > t.Latency:
 		return fmt.Sprintf("the harness did not keep the schedule: one request in a hundred was sent %v late or more while a worker was free for it", time.Duration(late).Round(time.Microsecond))
+	case t.Carried != nil && t.Carried.Drift != "":
+		return "what is carried drifted while it was sought: " + t.Carried.Drift
 	case t.Behind > 10*t.Every && t.Share > 0.1:
 		return fmt.Sprintf("the harness did not keep the schedule: requests come faster than it hands them over, which takes %.0f%% of the workers' time", 100*t.Share)
 	}

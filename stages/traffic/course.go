@@ -9,6 +9,8 @@ import (
 type Course interface {
 	// Next returns the queue that begins at a time; nil: the trial is over.
 	Next(now int64) *Queue
+	// Carried returns the rate that is carried, where one was sought, and nil otherwise.
+	Carried() (*Carried, error)
 }
 
 // Params are what a study says about the traffic of an inference. An inference's own
@@ -16,15 +18,19 @@ type Course interface {
 type Params struct {
 	arrival.Pattern
 	Rule
-	Batch  Batch `json:"batch"`
-	Calls  int   `json:"calls"`
-	Warmup int   `json:"warmup"`
+	Batch   Batch   `json:"batch"`
+	Calls   int     `json:"calls"` // of each probe, where a rate is sought
+	Warmup  int     `json:"warmup"`
+	Carries *Search `json:"carries,omitempty"`
 }
 
 // Check reports what is wrong with them.
 func (p *Params) Check(root string) error {
 	if err := p.Rule.Check(p.Arrivals, p.Batch); err != nil {
 		return err
+	}
+	if p.Carries != nil {
+		return p.Carries.check(root, p)
 	}
 	_, _, err := p.Schedule(root, p.Calls, 0)
 	return err
@@ -35,6 +41,10 @@ func (p *Params) Check(root string) error {
 func (p *Params) Course(root string, seed uint64) (Course, *arrival.Made, error) {
 	if p.Arrivals == "" { // of an inference that says nothing of them
 		return nil, nil, nil
+	}
+	if p.Carries != nil {
+		s := &searching{Search: p.Carries, params: p, root: root, seed: seed}
+		return s, s.made(), nil
 	}
 	due, made, err := p.Schedule(root, p.Calls, seed)
 	if err != nil || due == nil {
@@ -57,3 +67,5 @@ func (o *once) Next(now int64) *Queue {
 	o.due = nil
 	return q
 }
+
+func (o *once) Carried() (*Carried, error) { return nil, nil }

@@ -57,6 +57,7 @@ type With struct {
 	Threads   int              `json:"threads" min:"0" doc:"threads the model computes with; 0: one for each of its processors"`
 	arrival.Pattern
 	traffic.Rule
+	Carries *traffic.Search `json:"carries,omitempty"`
 	CUDA
 }
 
@@ -132,7 +133,7 @@ func (w *With) Sizes(c *model.Config) map[string]int64 {
 
 // traffic is what these parameters say of it.
 func (w *With) traffic() *traffic.Params {
-	return &traffic.Params{Pattern: w.Pattern, Rule: w.Rule, Batch: w.Batch, Calls: w.Calls, Warmup: w.Warmup}
+	return &traffic.Params{Pattern: w.Pattern, Rule: w.Rule, Batch: w.Batch, Calls: w.Calls, Warmup: w.Warmup, Carries: w.Carries}
 }
 
 // identify names the model and the library; device and machine are the engine's.
@@ -249,7 +250,7 @@ func fetch(ctx context.Context, s Setup) (a assets, err error) {
 
 // onSim takes the calls from a simulation of the cell's trial.
 func onSim(_ context.Context, c *cell.Cell, w *With) ([]Sample, result.Infer, error) {
-	samples, made, err := simulate(c, w)
+	samples, made, course, err := simulate(c, w)
 	if err != nil {
 		return nil, result.Infer{}, err
 	}
@@ -277,25 +278,29 @@ func onSim(_ context.Context, c *cell.Cell, w *With) ([]Sample, result.Infer, er
 		Warmup: w.Warmup, Calls: len(samples), Arrivals: w.Arrivals, Schedule: made,
 		Warnings: warnings,
 	}
-	about.Traffic = w.told(samples)
+	if about.Traffic, err = w.told(samples, course); err != nil {
+		return nil, about, err
+	}
+	if about.Traffic != nil {
+		about.Warnings = append(about.Warnings, about.Traffic.Doubts()...)
+	}
 	return samples, about, nil
 }
 
 // simulate takes the samples from a simulation.
-func simulate(c *cell.Cell, w *With) (samples []Sample, made *arrival.Made, err error) {
-	course, made, err := w.traffic().Course(c.Root, c.Seed)
-	if err != nil {
-		return nil, nil, err
+func simulate(c *cell.Cell, w *With) (samples []Sample, made *arrival.Made, course traffic.Course, err error) {
+	if course, made, err = w.traffic().Course(c.Root, c.Seed); err != nil {
+		return nil, nil, nil, err
 	}
 	if course == nil {
 		calls, err := sim.Run(c.Machine, c.Gang, sim.Request{Warmup: w.Warmup, Calls: w.Calls, Seed: c.Seed, Limit: int64(w.Limit)})
 		for _, call := range calls {
 			samples = append(samples, Sample{Scheduled: call.Scheduled, Start: call.Start, End: call.Scheduled + call.Latency})
 		}
-		return samples, nil, err
+		return samples, nil, nil, err
 	}
 	requests, err := sim.Serve(c.Machine, c.Gang, &sim.Traffic{Course: course, Warmup: w.Warmup, Workers: w.Workers}, c.Seed, int64(w.Limit))
-	return sampled(requests), made, err
+	return sampled(requests), made, course, err
 }
 
 // run measures on the cell's device.
@@ -323,6 +328,9 @@ func run(ctx context.Context, c *cell.Cell) error {
 	about.Window = window(samples)
 	c.Measured(about.Window[0], about.Window[1])
 	c.Metric(metrics(samples))
+	if t := about.Traffic; t != nil && t.Carried != nil {
+		c.Say(t.Carried.String())
+	}
 	for _, text := range about.Warnings {
 		c.Warn("%s", text)
 	}
@@ -366,6 +374,9 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
 	total := w.Warmup + w.Calls
+	if w.Carries != nil {
+		total = w.Warmup + w.Calls*w.Carries.Most()
+	}
 	c.Progress(0, total, "ready for the load")
 	if err := c.Await(ctx); err != nil {
 		return nil, about, err
@@ -428,7 +439,10 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 	}
 	c.Progress(total, total, "")
 
-	h.About.Calls, h.About.Traffic = len(samples), w.told(samples)
+	h.About.Calls = len(samples)
+	if h.About.Traffic, err = w.told(samples, h.course); err != nil {
+		return nil, about, err
+	}
 	about = h.About
 	if h.limited {
 		about = h.short(w, samples, "timed calls")
@@ -509,13 +523,17 @@ func write(c *cell.Cell, samples []Sample, about result.Infer) error {
 	}
 	b := bufio.NewWriter(f)
 	open := about.Traffic != nil
-	fmt.Fprintln(b, strings.Join(result.CallNames(open), ","))
+	sought := open && about.Traffic.Carried != nil
+	fmt.Fprintln(b, strings.Join(result.CallNames(open, sought), ","))
 	var line []byte
 	for i, s := range samples {
 		line = strconv.AppendInt(line[:0], int64(i+1), 10)
-		values := []int64{s.Scheduled, s.Start, s.Latency(), s.Sent, s.Deadline, int64(s.Batch)}
-		if !open {
+		values := []int64{s.Scheduled, s.Start, s.Latency(), s.Sent, s.Deadline, int64(s.Batch), int64(s.Probe)}
+		switch {
+		case !open:
 			values = values[:3]
+		case !sought:
+			values = values[:6]
 		}
 		for _, v := range values {
 			line = strconv.AppendInt(append(line, ','), v, 10)

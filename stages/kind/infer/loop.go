@@ -15,6 +15,7 @@ type Sample struct {
 	Scheduled, Start, End int64
 	Sent, Deadline        int64
 	Batch                 int // 0: it was dropped
+	Probe                 int // from 1 on, where a rate is sought
 }
 
 // Latency runs from the scheduled arrival, so that a stall shows in every call

@@ -159,7 +159,7 @@ func sampled(requests []traffic.Request) []Sample {
 	}
 	samples := make([]Sample, len(requests))
 	for i, r := range requests {
-		samples[i] = Sample{r.Due, r.Begun, r.Done, r.Sent, r.Deadline, r.Batch}
+		samples[i] = Sample{r.Due, r.Begun, r.Done, r.Sent, r.Deadline, r.Batch, 0}
 		if !r.Answered() {
 			samples[i].End = max(end, r.Due+1)
 		}
@@ -177,9 +177,9 @@ func window(samples []Sample) [2]int64 {
 }
 
 // told says how the requests of an open loop were answered; nil for a closed one.
-func (w *With) told(samples []Sample) *result.Traffic {
-	if w.Arrivals == "closed" {
-		return nil
+func (w *With) told(samples []Sample, course traffic.Course) (*result.Traffic, error) {
+	if course == nil {
+		return nil, nil
 	}
 	t := &result.Traffic{
 		Deadline: int64(w.Deadline), Queue: w.Queue, Drop: w.Drop, Workers: max(1, w.Workers), Gather: w.Batch.Max, Wait: int64(w.Batch.Wait),
@@ -199,17 +199,28 @@ func (w *With) told(samples []Sample) *result.Traffic {
 		lag += (s.Sent - s.Scheduled) / int64(s.Batch)
 		busy += (s.End - s.Start + s.Sent - s.Scheduled) / int64(s.Batch)
 	}
+	var err error
+	if t.Carried, err = course.Carried(); err != nil {
+		return nil, fmt.Errorf("the rate that is carried: %w", err)
+	}
+	if t.Carried != nil {
+		for i := range samples {
+			samples[i].Probe = 1 + i/w.Calls
+		}
+	}
 	if t.Answered = len(answered); t.Answered == 0 {
-		return t
+		return t, nil
 	}
 	t.Share = float64(lag) / float64(max(1, busy))
 	last := answered[len(answered)-1]
-	t.Behind = last.Start - last.Scheduled
+	if t.Carried == nil { // else some probes are meant to be too fast
+		t.Behind = last.Start - last.Scheduled
+	}
 	t.Latency = percentile(latencies(answered), 99)
 	for i, s := range answered {
 		answered[i].Scheduled, answered[i].End = 0, s.Sent-s.Scheduled
 	}
 	l := latencies(answered)
 	t.Lag = map[string]int64{"p50": percentile(l, 50), "p99": percentile(l, 99), "max": percentile(l, 100)}
-	return t
+	return t, nil
 }

@@ -108,7 +108,7 @@ func TestInvalidForTheGenerator(t *testing.T) {
 		return Sample{Scheduled: due * 1e6, Sent: sent * 1e6, Start: begun * 1e6, End: done * 1e6, Batch: 1}
 	}
 	w := Kind().With().(*With)
-	w.Arrivals = "constant"
+	w.Arrivals, w.Rate = "constant", 100
 	var kept, late, slow []Sample
 	for i := range int64(100) {
 		kept = append(kept, sample(10*i, 10*i, 10*i, 10*i+8))
@@ -116,12 +116,43 @@ func TestInvalidForTheGenerator(t *testing.T) {
 		slow = append(slow, sample(i, i, 8*i, 8*i+8))
 	}
 	for says, samples := range map[string][]Sample{"": kept, "INVALID: the harness did not keep the schedule: one request in a hundred was sent 3ms late": late, "calls arrive faster than they are answered": slow} {
-		got := w.told(samples)
+		course, _, err := w.traffic().Course("", 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := w.told(samples, course)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if doubts := strings.Join(got.Doubts(), ""); (says == "") != (doubts == "") || !strings.Contains(doubts, says) {
 			t.Errorf("%q, want %q", doubts, says)
 		}
 	}
 	if why := (&result.Traffic{Lag: map[string]int64{"p99": 10}, Share: 0.6, Behind: 1e6, Every: 50, Latency: 1e6}).Invalid(); !strings.Contains(why, "60% of the workers' time") {
 		t.Errorf("a harness that is too slow: %q", why)
+	}
+}
+
+// A rate is sought by probes whose requests are recorded like any others.
+func TestCarries(t *testing.T) {
+	with := map[string]any{"arrivals": "poisson", "calls": 1000, "carries": map[string]any{"p99": "20ms", "from": 20, "to": 1000, "probes": 12}}
+	samples, about := openCell(t, "sim", with)
+	c := about.Traffic.Carried
+	if c == nil || c.Limit != 20e6 || c.Low < 50 || c.High > 300 || c.Low > c.High || len(samples) != 1000*len(c.Probes) || about.Calls != len(samples) {
+		t.Fatalf("%d samples, %+v", len(samples), c)
+	}
+	for i, p := range c.Probes {
+		late := 0
+		for k, s := range samples[1000*i : 1000*(i+1)] {
+			if k >= 100 && s.Latency() > 20e6 {
+				late++
+			}
+			if s.Probe != i+1 {
+				t.Fatalf("request %d of probe %d says %d", k+1, i+1, s.Probe)
+			}
+		}
+		if late != p.Late {
+			t.Errorf("probe %d: %d late in the samples, %d in the record", i+1, late, p.Late)
+		}
 	}
 }
