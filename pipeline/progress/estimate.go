@@ -89,6 +89,7 @@ func (e *estimate) left() string {
 			if c == e.active {
 				wall -= min(time.Since(e.since), wall)
 			}
+			wall = e.forecast.share(c, wall)
 		}
 		if ok {
 			left += wall

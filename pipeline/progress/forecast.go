@@ -14,6 +14,7 @@ import (
 type Forecast struct {
 	wall    map[*plan.Cell]time.Duration
 	disk    int64
+	pool    int // GPUs that cells are measured on at once
 	unknown int // cells of stages of which none ever ran
 }
 
@@ -42,7 +43,7 @@ func Foresee(p *plan.Plan, s *store.Store, cells []*plan.Cell) Forecast {
 			ended[c.Stage.Name] = ended[c.Stage.Name].plus(wall, size)
 		}
 	}
-	f := Forecast{wall: map[*plan.Cell]time.Duration{}}
+	f := Forecast{wall: map[*plan.Cell]time.Duration{}, pool: max(1, len(p.Study.Pool))}
 	for _, c := range cells {
 		wall, size, ok := took(c)
 		if like := ended[c.Stage.Name]; !ok && like.n > 0 {
@@ -53,10 +54,18 @@ func Foresee(p *plan.Plan, s *store.Store, cells []*plan.Cell) Forecast {
 			f.unknown++
 			continue
 		}
-		f.wall[c] = wall
+		f.wall[c] = f.share(c, wall)
 		f.disk += size
 	}
 	return f
+}
+
+// share is what a cell adds to the time of a run that measures on several GPUs at once.
+func (f Forecast) share(c *plan.Cell, wall time.Duration) time.Duration {
+	if !c.Stage.Kind.Measured {
+		return wall
+	}
+	return wall / time.Duration(max(1, f.pool))
 }
 
 // String says it in one line; nothing where nothing is to run.

@@ -53,9 +53,11 @@ func NewTrace(o Observer, path string) *Trace {
 func (t *Trace) since(at time.Time) int64 { return at.Sub(t.began).Microseconds() }
 
 func (t *Trace) Start(c *plan.Cell, reason string) {
-	lane := 0
-	for lane < len(t.lanes) && t.lanes[lane] != nil {
-		lane++
+	lane := 0 // the first with as many free ones after it as there are background cells
+	for i := 0; i < len(t.lanes) && i <= lane+len(c.Gang); i++ {
+		if t.lanes[i] != nil {
+			lane = i + 1
+		}
 	}
 	for len(t.lanes) <= lane+len(c.Gang) {
 		t.lanes = append(t.lanes, nil)
