@@ -285,7 +285,9 @@ func (g *gathering) base(c *plan.Cell) Cell {
 		}
 	}
 	if nb := c.Stage.Notebook; nb != "" {
-		made.Inputs = append(made.Inputs, path.Join(filepath.ToSlash(nb), "main.go"))
+		if main := path.Join(filepath.ToSlash(nb), "main.go"); !slices.Contains(made.Inputs, main) {
+			made.Inputs = append(made.Inputs, main)
+		}
 	}
 	return made
 }

@@ -110,10 +110,15 @@ func (s *Side) Section(name string) (all template.HTML) {
 
 // A Figure is an output that can be looked at.
 type Figure struct {
-	Name  string // its path without the extension
-	SVG   template.HTML
-	Files []File
-	Took  time.Duration
+	ID     string // of its element, unique on the page
+	Name   string // its path without the extension
+	SVG    template.HTML
+	Files  []File
+	Took   time.Duration
+	Cell   string       // that drew it
+	Key    string       // of that cell's result
+	Digest string       // SHA-256 of the SVG
+	Inputs []store.Part // what the cell read, each with its SHA-256
 
 	cell *plan.Cell
 }
@@ -170,7 +175,7 @@ func Collect(name string, p *plan.Plan, d *plan.Decider, s *store.Store) (*Side,
 				side.Span[1] = max(side.Span[1], began+int64(dec.Record.Wall))
 			}
 		}
-		if err := side.add(name, c, dec.Record, files); err != nil {
+		if err := side.add(name, c, dec, files); err != nil {
 			return nil, fmt.Errorf("report %s: %w", c.ID, err)
 		}
 	}
@@ -178,7 +183,7 @@ func Collect(name string, p *plan.Plan, d *plan.Decider, s *store.Store) (*Side,
 }
 
 // add takes from a cell's outputs what a reader wants to see.
-func (s *Side) add(name string, c *plan.Cell, r *store.Record, files map[string]string) error {
+func (s *Side) add(name string, c *plan.Cell, dec *plan.Decision, files map[string]string) error {
 	kind := c.Stage.Kind
 	above := map[string]string{}
 	if path := files[kind.Verdicts]; path != "" {
@@ -211,7 +216,12 @@ func (s *Side) add(name string, c *plan.Cell, r *store.Record, files map[string]
 			return err
 		}
 		stem := strings.TrimSuffix(out, ".svg")
-		fig := Figure{Name: stem, cell: c, Took: r.Wall, SVG: page.Picture(svg)}
+		fig := Figure{ID: name + "-" + identifier(stem), Name: stem, cell: c, Took: dec.Record.Wall, SVG: page.Picture(svg), Cell: c.ID, Key: dec.Key, Inputs: inputs(dec)}
+		for _, f := range dec.Record.Files {
+			if f.Name == out {
+				fig.Digest = f.Digest
+			}
+		}
 		for _, ext := range []string{".csv", ".pdf"} {
 			if files[stem+ext] == "" {
 				continue
@@ -240,6 +250,19 @@ func (s *Side) add(name string, c *plan.Cell, r *store.Record, files map[string]
 	}
 	s.pages, s.Notices, s.Doubts = append(s.pages, p), append(s.Notices, p.Notices...), append(s.Doubts, p.Doubts...)
 	return nil
+}
+
+// inputs are the parts of a cell's key that are files: those of the workspace, its
+// notebook, and what other cells left.
+func inputs(dec *plan.Decision) (list []store.Part) {
+	for _, part := range dec.Parts {
+		for _, kind := range []string{"file ", "output ", "notebook "} {
+			if strings.HasPrefix(part.Name, kind) {
+				list = append(list, store.Part{Name: part.Name, Value: strings.TrimPrefix(part.Value, "sha256:")})
+			}
+		}
+	}
+	return list
 }
 
 var unusual = regexp.MustCompile(`[^A-Za-z0-9]+`)

@@ -3,13 +3,17 @@
 package acceptance
 
 import (
+	"compress/gzip"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -176,9 +180,56 @@ func TestBrowser(t *testing.T) {
 		b := open(t, "file://"+filepath.Join(dir, "one.html"), emulation.SetScriptExecutionDisabled(true))
 		b.run(t, chromedp.WaitNotVisible("figure.ecdf", chromedp.ByQuery), chromedp.WaitVisible("#figures ~ .sides figure img", chromedp.ByQuery))
 	})
+	t.Run("old", func(t *testing.T) { old(t) })
+	t.Run("made", func(t *testing.T) { made(t, "file://"+filepath.Join(dir, "one.html")) })
 	t.Run("million", func(t *testing.T) { million(t, dir) })
 	t.Run("watch", func(t *testing.T) { watchPage(t, dir) })
 	t.Run("picture", func(t *testing.T) { picture(t, dir) })
+}
+
+// old opens the reports that earlier versions of the program wrote, one of each that is
+// kept, and which no test may make anew: they open for ever, whatever became of it.
+func old(t *testing.T) {
+	kept, err := filepath.Glob("pipeline/cli/acceptance/testdata/reports/*.html.gz")
+	if err != nil || len(kept) == 0 {
+		t.Fatalf("%d reports, %v", len(kept), err)
+	}
+	for _, name := range kept {
+		packed, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer packed.Close()
+		page, err := gzip.NewReader(packed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(t.TempDir(), strings.TrimSuffix(filepath.Base(name), ".gz"))
+		out, err := os.Create(file)
+		if err == nil {
+			_, err = io.Copy(out, page)
+		}
+		if err = errors.Join(err, out.Close()); err != nil {
+			t.Fatal(err)
+		}
+		sound(t, open(t, "file://"+file))
+		chart(t, "file://"+file)
+	}
+}
+
+// made follows a link to a figure, and unfolds how it was made.
+func made(t *testing.T, address string) {
+	b := open(t, address)
+	b.run(t, chromedp.Click(`#reproduce ~ .sides a[href^="#side1-"]`, chromedp.ByQuery),
+		chromedp.Click(`figure:target details.made summary`, chromedp.ByQuery),
+		chromedp.WaitVisible(`figure:target details.made td code`, chromedp.ByQuery))
+	b.look(t, "made")
+	rows := value[[]string](t, b, `[...document.querySelectorAll("figure:target details.made th")].map(e => e.textContent)`)
+	for _, want := range []string{"command", "key of its result", "SHA-256 of the figure"} {
+		if !slices.Contains(rows, want) {
+			t.Errorf("no %q among %q", want, rows)
+		}
+	}
 }
 
 // picture looks at the report that the README shows; with -update it is what the
