@@ -16,6 +16,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -42,6 +43,7 @@ type With struct {
 	Sharing   string          `json:"sharing" enum:"separate,process" doc:"whether the load is in a process of its own or in the victim's"`
 	Calls     int             `json:"calls" min:"299" max:"100000" doc:"timed calls of a trial"`
 	Best      int             `json:"best" min:"1" max:"20" doc:"policies found that are tried on what was not seen"`
+	Measured  []string        `json:"measured,omitempty" doc:"tables of the study mitigation, which are inputs too, to compare the simulated with"`
 }
 
 const (
@@ -53,7 +55,7 @@ const (
 func Kind() *cell.Kind {
 	return &cell.Kind{
 		Name:    "search",
-		Version: "1",
+		Version: "2",
 		Doc:     "looks for policies on a simulated link, by a seed and within a budget",
 		With: func() any {
 			return &With{
@@ -251,6 +253,8 @@ type candidate struct {
 	by     string // hand, or search
 	seen   score
 	held   score
+	// What was measured of it, of the worst model; NaN where nothing was.
+	measured score
 }
 
 // hunt tries so many policies, and returns them from the best on, each once.
@@ -320,7 +324,15 @@ func run(ctx context.Context, c *cell.Cell) error {
 		all = append(all, candidate{policy: p, by: "hand", seen: s})
 	}
 	all = append(all, found[:min(w.Best, len(found))]...)
+	real, err := measured(w.Measured, w.Direction, w.Sharing)
+	if err != nil {
+		return err
+	}
 	for i := range all {
+		all[i].measured = score{p99: math.NaN(), kept: math.NaN()}
+		if m, ok := real[all[i].policy.String()]; ok {
+			all[i].measured = m
+		}
 		if all[i].held, err = held.try(all[i].policy); err != nil {
 			return fmt.Errorf("try %s on what was not seen: %w", all[i].policy, err)
 		}
@@ -330,16 +342,25 @@ func run(ctx context.Context, c *cell.Cell) error {
 
 // write leaves the table, and tells it.
 func write(c *cell.Cell, w *With, all []candidate) error {
-	head := []string{"policy", "by", "bound", "seen_p99_ratio", "seen_kept", "held_p99_ratio", "held_kept"}
+	head := []string{"policy", "by", "bound", "seen_p99_ratio", "seen_kept", "held_p99_ratio", "held_kept", "measured_p99_ratio", "measured_kept"}
 	rows := [][]string{head}
 	var text bytes.Buffer
 	fmt.Fprintf(&text, "SIMULATED on %s: policies for a load %s, sharing %s; p99 of the worst victim over that without load, at most %.2f asked for\n\n", c.Machine.Name, w.Direction, w.Sharing, 1+w.Within)
 	tab := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tab, "policy\tby\tbound\tp99, seen\tlink kept\tp99, held out\tlink kept")
+	heading := "policy\tby\tbound\tp99, seen\tlink kept\tp99, held out\tlink kept"
+	if len(w.Measured) > 0 {
+		heading += "\tp99, measured\tlink kept"
+	}
+	fmt.Fprintln(tab, heading)
 	best := map[string]candidate{}
 	for _, x := range all {
-		rows = append(rows, []string{x.policy.String(), x.by, x.seen.bound, fmt.Sprintf("%.4f", x.seen.p99), fmt.Sprintf("%.4f", x.seen.kept), fmt.Sprintf("%.4f", x.held.p99), fmt.Sprintf("%.4f", x.held.kept)})
-		fmt.Fprintf(tab, "%s\t%s\t%s\t%.3f\t%.1f%%\t%.3f\t%.1f%%\n", x.policy, x.by, x.seen.bound, x.seen.p99, 100*x.seen.kept, x.held.p99, 100*x.held.kept)
+		rows = append(rows, []string{x.policy.String(), x.by, x.seen.bound, fmt.Sprintf("%.4f", x.seen.p99), fmt.Sprintf("%.4f", x.seen.kept), fmt.Sprintf("%.4f", x.held.p99), fmt.Sprintf("%.4f", x.held.kept), "", ""})
+		fmt.Fprintf(tab, "%s\t%s\t%s\t%.3f\t%.1f%%\t%.3f\t%.1f%%", x.policy, x.by, x.seen.bound, x.seen.p99, 100*x.seen.kept, x.held.p99, 100*x.held.kept)
+		if row := rows[len(rows)-1]; !math.IsNaN(x.measured.p99) {
+			row[7], row[8] = fmt.Sprintf("%.4f", x.measured.p99), fmt.Sprintf("%.4f", x.measured.kept)
+			fmt.Fprintf(tab, "\t%.3f\t%.1f%%", x.measured.p99, 100*x.measured.kept)
+		}
+		fmt.Fprintln(tab)
 		if b, ok := best[x.by]; !ok || x.seen.better(b.seen, w.Within) {
 			best[x.by] = x
 		}
@@ -353,6 +374,9 @@ func write(c *cell.Cell, w *With, all []candidate) error {
 	}
 	if hand, ok := best["hand"]; ok {
 		fmt.Fprintf(&text, "\non what it did not see, the best that was found, %s, %s the best written by hand, %s\n", best["search"].policy, verdict, hand.policy)
+	}
+	if len(w.Measured) > 0 {
+		fmt.Fprintf(&text, "\n%s\n", rank(all))
 	}
 	var b bytes.Buffer
 	if err := csv.NewWriter(&b).WriteAll(rows); err != nil {

@@ -1,7 +1,11 @@
 package search
 
 import (
+	"maps"
+	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -81,5 +85,47 @@ func TestCheck(t *testing.T) {
 	w.Policies, w.Held = nil, nil
 	if err := check(w); err == nil || !strings.Contains(err.Error(), "held 0") {
 		t.Errorf("no victims held out: %v", err)
+	}
+}
+
+// What was measured is of the worst model of all tables, in one direction and sharing.
+func TestMeasured(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	head := "model,direction,sharing,policy,share,p99_ratio\n"
+	one := file("one.csv", head+"bert,d2h,process,window/4MiB,0.9,1.1\ngpt2,d2h,process,window/4MiB,0.8,1.05\nbert,h2d,process,window/4MiB,0.1,9\nbert,d2h,process,none,0.96,\ngpt2,d2h,process,none,0.96,3\n")
+	two := file("two.csv", head+"bert,d2h,process,window/4MiB,0.85,1.2\nbert,d2h,separate,none,0.95,1.6\n")
+	got, err := measured([]string{one, two}, "d2h", "process")
+	if want := map[string]score{"window/4MiB": {p99: 1.2, kept: 0.8}}; err != nil || !maps.Equal(got, want) {
+		t.Errorf("measured %v, %v, want %v", got, err, want)
+	}
+	for _, tt := range []struct{ file, want string }{
+		{filepath.Join(dir, "nowhere.csv"), "there is no"},
+		{file("empty.csv", ""), "it has no header"},
+		{file("other.csv", "a,b\n1,2\n"), `has no column "policy"`},
+		{file("text.csv", head+"bert,d2h,process,none,much,1\n"), "row 2"},
+	} {
+		if _, err := measured([]string{tt.file}, "d2h", "process"); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", tt.file, err, tt.want)
+		}
+	}
+}
+
+func TestRank(t *testing.T) {
+	of := func(seen, real float64) candidate {
+		return candidate{seen: score{p99: seen, kept: seen}, measured: score{p99: real, kept: -real}}
+	}
+	all := []candidate{of(1, 2), of(2, 3), of(3, math.NaN()), of(4, 5)}
+	if got := rank(all); !strings.Contains(got, "of 3 policies") || !strings.Contains(got, "p99 1.00, link kept -1.00") {
+		t.Error(got)
+	}
+	if got := rank(all[:2]); !strings.Contains(got, "2 of these policies were measured: too few") {
+		t.Error(got)
 	}
 }
