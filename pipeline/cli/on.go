@@ -109,7 +109,7 @@ func (a *app) plannedFor(path string, s *selection, opt *study.Options) error {
 	opt.Kinds = t.node.Kinds(a.kinds)
 	opt.GPUs = func() cell.GPUs { return t.node.AsGPUs(a.gpus()) }
 	opt.Fingerprint = func(device string) string {
-		if device == "sim" { // it is the same anywhere
+		if cell.Family(device) == "sim" { // it is the same anywhere
 			return record.Fingerprint(device, cell.GPUs{})
 		}
 		return t.node.Fingerprints[device]
@@ -124,15 +124,12 @@ func onDevice(s *selection, st *study.Study) error {
 	if m.Fingerprint != "" {
 		return nil
 	}
-	if m.Device != "cuda" && strings.HasPrefix(m.Device, "cuda") {
-		return cell.Usage(cell.Hint(fmt.Errorf("machine %s measures on device %s: a job sees the GPUs that it was given, and the first is cuda", m.Name, m.Device), "choose a machine whose device is cuda"))
-	}
 	return cell.Usage(cell.Hint(fmt.Errorf("machine %s measures on device %s, and node %s of %s has none", m.Name, m.Device, node.Host, s.on), "gres: or constraint: of %s/%s.yaml choose the nodes", cluster.Folder, s.on))
 }
 
 // start has an engine's cells run on the cluster.
 func (t *there) start(a *app, p *plan.Plan, s *store.Store, opt *engine.Options) (err error) {
-	t.driver, err = t.Start(s, a.kinds, p.Study.Machine.Device, t.node)
+	t.driver, err = t.Start(s, a.kinds, t.node)
 	if err != nil {
 		return err
 	}

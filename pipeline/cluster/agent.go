@@ -13,11 +13,13 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/engine"
+	"barograph/pipeline/launch"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/store"
 
@@ -100,19 +102,22 @@ type worker struct {
 	token
 	*pen
 	dir, root string // of the array, and of all that is shared
-	by        string
+	by, place string // the attempt, and the folder on the node's disk
 	store     *store.Store
+	ctx       context.Context // of its cells
 	cancel    context.CancelCauseFunc
 	sending   sync.WaitGroup
 	tasks     map[string]*engine.Task // by the foreground cell's ID
 	mu        sync.Mutex
-	bad       int // cells that failed
+	bad       int          // cells that failed
+	wasFull   atomic.Int64 // when the scratch folder last was, in Unix time
 }
 
 // work runs what of the pack is not there yet.
 func (w *worker) work(ctx context.Context) error {
 	ctx, w.cancel = context.WithCancelCause(ctx)
 	defer w.cancel(nil)
+	w.ctx = ctx
 	w.tasks = map[string]*engine.Task{}
 	var left []*engine.Task
 	for _, t := range w.Tasks {
@@ -130,6 +135,7 @@ func (w *worker) work(ctx context.Context) error {
 		return err
 	}
 	scratch, err := w.scratch()
+	w.place = scratch
 	if err != nil {
 		return cell.End(err, statusAgain)
 	}
@@ -195,20 +201,18 @@ func (w *worker) scratch() (string, error) {
 	panic("unreachable")
 }
 
-// full tells whether a folder's disk is.
-func full(dir string) bool {
-	var st unix.Statfs_t
-	return unix.Statfs(dir, &st) == nil && (st.Bavail*uint64(st.Bsize) < 1<<20 || st.Files > 0 && st.Ffree < 64)
-}
-
 // live says that the attempt lives, and ends it once a later one is there.
 func (w *worker) live(ctx context.Context) {
-	tick := time.NewTicker(max(w.Beat, time.Second))
+	tick, room := time.NewTicker(max(w.Beat, time.Second)), time.NewTicker(100*time.Millisecond)
 	defer tick.Stop()
+	defer room.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-room.C:
+			w.full()
+			continue
 		case <-tick.C:
 		}
 		if err := w.write(note{Type: beating}); err != nil {
@@ -253,15 +257,49 @@ func (w *worker) End(c *plan.Cell, o engine.Outcome) {
 			}
 		})
 	case engine.Failed:
-		if dir := filepath.Dir(filepath.Dir(o.Log)); errors.Is(o.Err, syscall.ENOSPC) || errors.Is(o.Err, syscall.EDQUOT) || o.Log != "" && full(dir) || w.fullScratch() {
-			w.cancel(fmt.Errorf("%w: the scratch folder is full: %w", errAgain, o.Err))
-			return
-		}
+		w.sending.Go(func() { w.failed(t, o) })
+	}
+}
+
+// failed says that a cell failed, unless that was not for its own sake.
+func (w *worker) failed(t *engine.Task, o engine.Outcome) {
+	var killed launch.Killed
+	switch {
+	case w.noRoom(o.Err):
+		w.cancel(fmt.Errorf("%w: the scratch folder was full: %w", errAgain, o.Err))
+		return
+	case errors.As(o.Err, &killed) && (syscall.Signal(killed) == syscall.SIGKILL || syscall.Signal(killed) == syscall.SIGTERM):
+		w.cancel(fmt.Errorf("%w: %s was %w", errAgain, t.ID, o.Err))
+		return
+	}
+	select {
+	case <-w.ctx.Done(): // whoever ends a job tells its processes one after another
+	case <-time.After(300 * time.Millisecond):
 		w.fail(t, o)
 	}
 }
 
-func (w *worker) fullScratch() bool { return full(filepath.Dir(w.store.Object("00"))) }
+// noRoom tells whether a cell may have failed because the scratch folder was full, which
+// it need not be any more.
+func (w *worker) noRoom(err error) bool {
+	for _, no := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT} {
+		if errors.Is(err, no) || strings.Contains(strings.ToLower(err.Error()), no.Error()) {
+			return true
+		}
+	}
+	const recently = 5 * time.Second
+	return w.full() || time.Since(time.Unix(0, w.wasFull.Load())) < recently
+}
+
+// full tells whether the scratch folder's disk is.
+func (w *worker) full() bool {
+	var st unix.Statfs_t
+	full := unix.Statfs(w.place, &st) == nil && (st.Bavail*uint64(st.Bsize) < 1<<20 || st.Files > 0 && st.Ffree < 64)
+	if full {
+		w.wasFull.Store(time.Now().UnixNano())
+	}
+	return full
+}
 
 // fail says that a cell failed, with its log.
 func (w *worker) fail(t *engine.Task, o engine.Outcome) {

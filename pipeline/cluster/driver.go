@@ -60,7 +60,6 @@ type Driver struct {
 	Program string   // on the nodes
 
 	store  *store.Store
-	device string
 	kinds  cell.Kinds
 	most   int // index of an array
 	orders chan *order
@@ -125,7 +124,7 @@ type packed struct {
 }
 
 // Start readies a driver. Most is how many jobs an array may have.
-func (c *Cluster) Start(s *store.Store, kinds cell.Kinds, device string, node *Node) (*Driver, error) {
+func (c *Cluster) Start(s *store.Store, kinds cell.Kinds, node *Node) (*Driver, error) {
 	set, err := c.settings()
 	if err != nil {
 		return nil, err
@@ -135,7 +134,7 @@ func (c *Cluster) Start(s *store.Store, kinds cell.Kinds, device string, node *N
 		return nil, fmt.Errorf("the cluster's MaxArraySize is %q", set["MaxArraySize"])
 	}
 	d := &Driver{
-		Cluster: c, Node: node, store: s, device: device, kinds: kinds, most: most,
+		Cluster: c, Node: node, store: s, kinds: kinds, most: most,
 		orders: make(chan *order), gone: make(chan *order), over: make(chan struct{}),
 		arrays: map[string]*array{}, packs: map[string]*packed{}, pause: firstAsk, answers: make(chan queued, 1),
 	}
@@ -298,6 +297,7 @@ func (d *Driver) drop(o *order) {
 
 // A class is what jobs are asked for that may be one array.
 type class struct {
+	device        string
 	devices, cpus int
 	memory        int64
 	time          time.Duration
@@ -308,11 +308,12 @@ type class struct {
 
 func (d *Driver) class(o *order) class {
 	t := o.task
-	c := class{cpus: max(d.CPUs, int(t.Resources["cpu"])), memory: max(int64(d.Memory), t.Resources["memory"]), time: time.Duration(d.Time)}
-	if kind := d.kinds[t.Foreground().Spec.Kind]; kind.Measured && d.device != "sim" {
+	spec := t.Foreground().Spec
+	c := class{device: spec.Machine.Device, cpus: max(d.CPUs, int(t.Resources["cpu"])), memory: max(int64(d.Memory), t.Resources["memory"]), time: time.Duration(d.Time)}
+	if d.kinds[spec.Kind].Measured && !spec.Machine.Simulated() {
 		c.planned, c.alone = true, !d.Shared
-		if strings.HasPrefix(d.device, "cuda") {
-			c.devices = max(1, int(t.Resources["device"]))
+		if cell.Family(c.device) == "cuda" {
+			c.devices = max(1+cell.Ordinal(c.device), int(t.Resources["device"]))
 		}
 	}
 	const startUp = 5 * time.Minute
@@ -407,7 +408,7 @@ func (d *Driver) submitArray(c class, packs [][]*order) error {
 			}
 		}
 		a.packs, a.Packs = append(a.packs, p), append(a.Packs, keys)
-		todo := pack{Tasks: tasks, Beat: time.Duration(d.Beat), Jobs: c.cpus, Scratch: d.Scratch, Device: d.device, Alone: c.alone, Size: size}
+		todo := pack{Tasks: tasks, Beat: time.Duration(d.Beat), Jobs: c.cpus, Scratch: d.Scratch, Device: c.device, Alone: c.alone, Size: size}
 		if c.planned {
 			todo.Planned = d.Node
 		}

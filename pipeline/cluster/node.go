@@ -42,6 +42,9 @@ func Look(kinds cell.Kinds, gpus cell.GPUs) Node {
 	devices := []string{"host", "sim"}
 	if len(gpus.List) > 0 {
 		devices = append(devices, "cuda")
+		for i := range gpus.List {
+			devices = append(devices, fmt.Sprint("cuda:", i))
+		}
 		if gpus.Machine != nil {
 			if m, err := gpus.Machine("cuda"); err == nil {
 				n.Machine = &m

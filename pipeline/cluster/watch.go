@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"barograph/pipeline/cell"
@@ -180,7 +181,7 @@ func (d *Driver) heed(p *packed) {
 	switch why := j.never(); {
 	case j.State == "PENDING" && j.Reason == "BeginTime" && !d.Pause:
 		_, _ = d.ask("scontrol", "update", "JobId="+id, "StartTime=now") // else it waits for two minutes
-	case j.State == "PENDING" && len(j.Reason) >= 13 && j.Reason[:13] == "launch_failed":
+	case j.State == "PENDING" && strings.HasPrefix(j.Reason, "launch failed"):
 		_, _ = d.ask("scontrol", "release", id) // its node was lost as it started
 	case why != "":
 		if err := d.cancel(id); err != nil {

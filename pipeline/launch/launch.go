@@ -336,12 +336,17 @@ func (p *Process) explain(err error) error {
 	if !status.Signaled() {
 		return p.tail.with(fmt.Errorf("exit status %d", status.ExitStatus()))
 	}
-	err = p.tail.with(fmt.Errorf("killed by signal %d (%s)", status.Signal(), status.Signal()))
+	err = p.tail.with(Killed(status.Signal()))
 	if status.Signal() == syscall.SIGKILL {
 		return &cell.Error{Err: err, Hint: "something else killed it; the kernel does so when memory runs out (see dmesg)"}
 	}
 	return err
 }
+
+// Killed is how a child ended that a signal ended which this process had not sent.
+type Killed syscall.Signal
+
+func (k Killed) Error() string { return fmt.Sprintf("killed by signal %d (%s)", k, syscall.Signal(k)) }
 
 // tail keeps the end of a log.
 type tail struct {
