@@ -36,7 +36,7 @@ type there struct {
 
 // onAlone refuses what cannot be on a cluster.
 func onAlone(s *selection, watch, wait bool) error {
-	for flag, given := range map[string]bool{"--replay": s.replay != "", "--watch": watch, "--wait": wait} {
+	for flag, given := range map[string]bool{"--replay": s.replay != "", "--devices": s.devices != "", "--watch": watch, "--wait": wait} {
 		if given {
 			return cell.Usage(cell.Hint(fmt.Errorf("%s with --on: it is about this computer", flag), "leave one of them out; a cluster's agents look before they measure"))
 		}
@@ -135,7 +135,7 @@ func (t *there) start(a *app, p *plan.Plan, s *store.Store, opt *engine.Options)
 	}
 	t.driver.Program, t.driver.Env = t.program, engine.Environment(p)
 	t.driver.Warn = func(err error) { fmt.Fprintln(a.msg, "warning:", err) }
-	opt.Elsewhere = t.driver
+	opt.Elsewhere, opt.Pool = t.driver, engine.Pool{} // each job has its own GPU
 	return nil
 }
 

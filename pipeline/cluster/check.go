@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/launch/slurm"
 )
 
 // restart is how long a controller may be away while it is started anew.
@@ -22,11 +23,11 @@ const restart = time.Minute
 // Fit says, before anything is submitted, what about a cluster's file cannot be.
 func (c *Cluster) Fit(ctx context.Context, say func(string)) error {
 	for begun, said := time.Now(), false; ; time.Sleep(time.Second) {
-		_, err := c.settings()
+		_, err := c.slurm.Settings()
 		if err == nil {
 			break
 		}
-		if !unsure(err) || time.Since(begun) > restart || ctx.Err() != nil {
+		if !slurm.Unsure(err) || time.Since(begun) > restart || ctx.Err() != nil {
 			return err
 		}
 		if !said {
@@ -34,7 +35,7 @@ func (c *Cluster) Fit(ctx context.Context, say func(string)) error {
 			say(fmt.Sprintf("%v; waiting for it for %v", err, restart))
 		}
 	}
-	p, err := c.partition(c.Partition)
+	p, err := c.slurm.Partition(c.Partition)
 	if err != nil {
 		return err
 	}
@@ -49,13 +50,13 @@ func (c *Cluster) Fit(ctx context.Context, say func(string)) error {
 	if slices.Contains(list("DenyAccounts"), c.Account) && c.Account != "" {
 		return at(fmt.Errorf("account %q may not use partition %q", c.Account, name), "ask the site for another account or partition")
 	}
-	if most := timeLimit(p["MaxTime"]); most > 0 && time.Duration(c.Time) > most {
+	if most := slurm.TimeLimit(p["MaxTime"]); most > 0 && time.Duration(c.Time) > most {
 		return at(fmt.Errorf("time: %v is more than the %v that partition %q allows", time.Duration(c.Time), most, name), "lower it, or name another partition")
 	}
 	if state := p["State"]; state != "" && state != "UP" {
 		return at(fmt.Errorf("partition %q is %s", name, state), "name another, or wait")
 	}
-	if _, err := c.tell(nil, "#!/bin/sh\n", "sbatch", append([]string{"--test-only", "--time=" + minutes(time.Duration(c.Time))}, c.flags()...)...); err != nil {
+	if _, err := c.slurm.Tell(nil, "#!/bin/sh\n", "sbatch", append([]string{"--test-only", "--time=" + slurm.Minutes(time.Duration(c.Time))}, c.flags()...)...); err != nil && !(slurm.Unmet(err) && !c.slurm.Whole(c.Partition)) && !slurm.Unsure(err) {
 		return at(err, "sbatch --test-only says so")
 	}
 	return nil
@@ -64,11 +65,11 @@ func (c *Cluster) Fit(ctx context.Context, say func(string)) error {
 // Limits says which Slurm it is, and what of its settings a run depends on.
 func (c *Cluster) Limits() (string, error) {
 	begun := time.Now()
-	set, err := c.settings()
+	set, err := c.slurm.Settings()
 	if err != nil {
 		return "", err
 	}
-	p, err := c.partition(c.Partition)
+	p, err := c.slurm.Partition(c.Partition)
 	if err != nil {
 		return "", err
 	}
@@ -151,11 +152,15 @@ func (c *Cluster) Check(ctx context.Context, program string, env []string, gpu b
 		flags = append(flags, "--gres="+gres+":1")
 	}
 	begun := time.Now()
-	id, err := c.submit(env, c.script(program, "cell-agent", "--check", dir), flags...)
+	id, err := c.slurm.Submit(env, c.script(program, "cell-agent", "--check", dir), flags...)
+	for err != nil && (slurm.Unsure(err) || slurm.Unmet(err) && !c.slurm.Whole(c.Partition)) && time.Since(begun) < restart && ctx.Err() == nil {
+		time.Sleep(time.Second)
+		id, err = c.slurm.Submit(env, c.script(program, "cell-agent", "--check", dir), flags...)
+	}
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = c.cancel(id) }() // one that has ended is not there
+	defer func() { _ = c.slurm.Cancel(id) }() // one that has ended is not there
 	var asked time.Time
 	said, lost := "", 0
 	for pause := 100 * time.Millisecond; ; {
@@ -166,15 +171,15 @@ func (c *Cluster) Check(ctx context.Context, program string, env []string, gpu b
 		}
 		if time.Since(asked) > pause {
 			asked, pause = time.Now(), min(pause*3/2, 10*time.Second)
-			jobs, err := c.queue(c.job + "-check")
-			i := slices.IndexFunc(jobs, func(j job) bool { return j.ID == id })
+			jobs, err := c.slurm.Queue(c.job + "-check")
+			i := slices.IndexFunc(jobs, func(j slurm.Job) bool { return j.ID == id })
 			switch {
 			case err != nil:
 			case i < 0 || jobs[i].Ended():
 				lost++
 				pause = 300 * time.Millisecond
-			case jobs[i].never() != "":
-				return nil, cell.Hint(fmt.Errorf("a job that only looks at a node can never run: %s (%s); it was cancelled", jobs[i].never(), jobs[i].Reason), "see %s/%s.yaml", Folder, c.Name())
+			case jobs[i].Never() != "":
+				return nil, cell.Hint(fmt.Errorf("a job that only looks at a node can never run: %s (%s); it was cancelled", jobs[i].Never(), jobs[i].Reason), "see %s/%s.yaml", Folder, c.Name())
 			default:
 				if text := fmt.Sprintf("%s (%s)", strings.ToLower(jobs[i].State), jobs[i].Reason); text != said && time.Since(begun) > 5*time.Second {
 					said = text
@@ -194,7 +199,7 @@ func (c *Cluster) Check(ctx context.Context, program string, env []string, gpu b
 }
 
 // unseen says that a job has ended that left nothing.
-func (c *Cluster) unseen(dir string, jobs []job, i int) error {
+func (c *Cluster) unseen(dir string, jobs []slurm.Job, i int) error {
 	how := "is gone"
 	if i >= 0 {
 		how = "ended " + jobs[i].State + " on node " + jobs[i].Node
@@ -212,7 +217,7 @@ func (c *Cluster) unseen(dir string, jobs []job, i int) error {
 
 // Stop cancels the workspace's jobs on the cluster, and returns how many there were.
 func (c *Cluster) Stop() (int, error) {
-	jobs, err := c.queue(c.job)
+	jobs, err := c.slurm.Queue(c.job)
 	if err != nil {
 		return 0, err
 	}
@@ -225,7 +230,7 @@ func (c *Cluster) Stop() (int, error) {
 	if n == 0 {
 		return 0, nil
 	}
-	return n, c.cancel("-n", c.job, "--me")
+	return n, c.slurm.Cancel("-n", c.job, "--me")
 }
 
 // Duplicates says which results came twice since a time, and which of all differ.

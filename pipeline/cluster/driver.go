@@ -18,6 +18,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/engine"
+	"barograph/pipeline/launch/slurm"
 	"barograph/pipeline/page"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/store"
@@ -26,11 +27,11 @@ import (
 // A Cluster is one that is asked from a workspace.
 type Cluster struct {
 	*File
-	slurm
-	Root string // the workspace
-	dir  string // all that is shared, .barograph/on
-	home string // of this cluster in it
-	job  string // the name of the workspace's jobs there
+	slurm slurm.Slurm
+	Root  string // the workspace
+	dir   string // all that is shared, .barograph/on
+	home  string // of this cluster in it
+	job   string // the name of the workspace's jobs there
 }
 
 // Open reads the file of a cluster, and sees that its scheduler answers.
@@ -71,6 +72,7 @@ type Driver struct {
 	arrays  map[string]*array
 	packs   map[string]*packed // by the key of a task in it that is wanted or may be
 	waiting []*order
+	later   time.Time // when what waits may be submitted again
 	asked   time.Time // when the queue last answered
 	asking  bool
 	answers chan queued
@@ -117,7 +119,7 @@ type packed struct {
 	*array
 	index   int
 	orders  map[string]*order
-	state   job
+	state   slurm.Job
 	absent  int // answers in a row that do not know it
 	missing int // looks in which results were not there that should be
 	over    bool
@@ -125,7 +127,7 @@ type packed struct {
 
 // Start readies a driver. Most is how many jobs an array may have.
 func (c *Cluster) Start(s *store.Store, kinds cell.Kinds, node *Node) (*Driver, error) {
-	set, err := c.settings()
+	set, err := c.slurm.Settings()
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +176,7 @@ func (d *Driver) Close() (live int) {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	d.learn(d.queue(d.job))
+	d.learn(d.slurm.Queue(d.job))
 	return d.sweep()
 }
 
@@ -216,6 +218,8 @@ const (
 	gather   = 50 * time.Millisecond
 	firstAsk = time.Second
 	lastAsk  = 20 * time.Second
+
+	retryAfter = 2 * time.Second
 )
 
 func (d *Driver) loop() {
@@ -241,7 +245,7 @@ func (d *Driver) loop() {
 			d.submitAll()
 		case <-look.C:
 			d.look()
-			if len(d.waiting) > 0 && batch == nil {
+			if len(d.waiting) > 0 && batch == nil && time.Now().After(d.later) {
 				d.submitAll()
 			}
 		}
@@ -289,7 +293,7 @@ func (d *Driver) drop(o *order) {
 	}
 	if o.halted && !d.halted {
 		d.halted = true
-		if err := d.cancel("-n", d.job, "--me"); err != nil {
+		if err := d.slurm.Cancel("-n", d.job, "--me"); err != nil {
 			d.Warn(fmt.Errorf("jobs go on: %w", err))
 		}
 	}
@@ -359,8 +363,8 @@ func (d *Driver) submitAll() {
 
 // refuse answers an order that cannot be submitted.
 func (d *Driver) refuse(o *order, err error) {
-	if unsure(err) { // the controller is away: what is known of it is nothing
-		d.waiting = append(d.waiting, o)
+	if slurm.Unsure(err) || slurm.Unmet(err) && !d.slurm.Whole(d.Partition) { // the controller is away, or nodes are
+		d.waiting, d.later = append(d.waiting, o), time.Now().Add(retryAfter)
 		return
 	}
 	for _, node := range slices.Sorted(maps.Keys(o.unfit)) {
@@ -370,7 +374,7 @@ func (d *Driver) refuse(o *order, err error) {
 }
 
 func (d *Driver) flags(c class) []string {
-	flags := []string{"--time=" + minutes(c.time), "--cpus-per-task=" + strconv.Itoa(c.cpus), "--ntasks=1"}
+	flags := []string{"--time=" + slurm.Minutes(c.time), "--cpus-per-task=" + strconv.Itoa(c.cpus), "--ntasks=1"}
 	if c.memory > 0 {
 		flags = append(flags, fmt.Sprintf("--mem=%dK", (c.memory+1023)/1024))
 	}
@@ -420,10 +424,10 @@ func (d *Driver) submitArray(c class, packs [][]*order) error {
 		return err
 	}
 	last := min(time.Minute, c.time/4)
-	job, err := d.submit(d.Env, d.script(d.Program, "cell-agent", a.dir), append(a.Flags,
+	job, err := d.slurm.Submit(d.Env, d.script(d.Program, "cell-agent", a.dir), append(a.Flags,
 		"--job-name="+d.job, "--comment="+a.name, "--requeue", "--open-mode=append", "--output="+filepath.Join(a.dir, "log", "%a"),
 		"--chdir="+d.Root, fmt.Sprintf("--array=0-%d%%%d", len(packs)-1, d.Jobs), fmt.Sprintf("--signal=B:USR2@%d", int(last.Seconds())))...)
-	if err != nil && !errors.Is(err, errNot) && !unsure(err) {
+	if err != nil && !errors.Is(err, slurm.ErrNot) && !slurm.Unsure(err) {
 		return errors.Join(err, os.RemoveAll(a.dir))
 	}
 	// Where the answer was lost, the queue is asked for a job with this comment.

@@ -65,14 +65,6 @@ func TestExample(t *testing.T) {
 	}
 }
 
-func TestTimeLimit(t *testing.T) {
-	for text, want := range map[string]time.Duration{"UNLIMITED": 0, "00:01:00": time.Minute, "2-12:00:00": 60 * time.Hour, "1:00": 0, "": 0} {
-		if got := timeLimit(text); got != want {
-			t.Errorf("%q is %v, want %v", text, got, want)
-		}
-	}
-}
-
 func FuzzRead(f *testing.F) {
 	f.Add("engine: slurm\nextra: [--a, -b]\nsetup: [x]\ngres: 'gpu:h100'\n")
 	f.Add("engine: slurm\nextra: \"${{ ['a'] }}\"\nsetup: \"${{ ['a'] }}\"\n")

@@ -33,18 +33,3 @@ func TestUnlike(t *testing.T) {
 		}
 	}
 }
-
-// What no attempt that ends can change is told from what waits.
-func TestNever(t *testing.T) {
-	for reason, never := range map[string]bool{
-		"PartitionTimeLimit": true, "DependencyNeverSatisfied": true, "BadConstraints": true, "QOSMaxWallDurationPerJobLimit": true, "AssocMaxGRESPerJob": true,
-		"Resources": false, "Priority": false, "BeginTime": false, "Dependency": false, "AssocGrpCpuLimit": false, "JobArrayTaskLimit": false, "ReqNodeNotAvail, UnavailableNodes:n1": false, "None": false,
-	} {
-		if got := (job{State: "PENDING", Reason: reason}).never() != ""; got != never {
-			t.Errorf("%s: never %v, want %v", reason, got, never)
-		}
-		if (job{State: "RUNNING", Reason: reason}).never() != "" {
-			t.Errorf("%s of a job that runs", reason)
-		}
-	}
-}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"barograph/pipeline/launch/slurm"
 )
 
 // A Top is how the workspace's jobs on a cluster stand.
@@ -38,8 +40,8 @@ func (c *Cluster) Top() (*Top, error) {
 		return nil, err
 	}
 	t := &Top{}
-	jobs, err := c.queue(c.job)
-	if errors.Is(err, errHere) {
+	jobs, err := c.slurm.Queue(c.job)
+	if errors.Is(err, slurm.ErrHere) {
 		return nil, err
 	}
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/launch/slurm"
 )
 
 // look learns what has happened since the last look, and acts on it.
@@ -29,7 +30,7 @@ func (d *Driver) look() {
 		d.asking = true
 		go func() { // a controller that is away takes long to say nothing
 			var a queued
-			a.jobs, a.err = d.queue(d.job)
+			a.jobs, a.err = d.slurm.Queue(d.job)
 			d.answers <- a
 		}()
 	}
@@ -126,12 +127,12 @@ func (d *Driver) hurry() { d.pause = min(d.pause, firstAsk/2) }
 
 // A queued is what the queue said, once for all jobs.
 type queued struct {
-	jobs []job
+	jobs []slurm.Job
 	err  error
 }
 
 // learn takes what the queue said.
-func (d *Driver) learn(jobs []job, err error) {
+func (d *Driver) learn(jobs []slurm.Job, err error) {
 	d.asked = time.Now()
 	d.pause = min(lastAsk, d.pause*3/2)
 	if err != nil {
@@ -145,7 +146,7 @@ func (d *Driver) learn(jobs []job, err error) {
 		d.announce("the queue answers again")
 		d.silent, d.pause = false, firstAsk
 	}
-	known := map[token]job{}
+	known := map[token]slurm.Job{}
 	for _, j := range jobs {
 		for _, a := range d.arrays {
 			if a.Job == "" && j.Comment == a.name {
@@ -178,13 +179,13 @@ func (d *Driver) learn(jobs []job, err error) {
 func (d *Driver) heed(p *packed) {
 	j := p.state
 	id := fmt.Sprintf("%s_%d", j.ID, j.Index)
-	switch why := j.never(); {
+	switch why := j.Never(); {
 	case j.State == "PENDING" && j.Reason == "BeginTime" && !d.Pause:
-		_, _ = d.ask("scontrol", "update", "JobId="+id, "StartTime=now") // else it waits for two minutes
+		_, _ = d.slurm.Ask("scontrol", "update", "JobId="+id, "StartTime=now") // else it waits for two minutes
 	case j.State == "PENDING" && strings.HasPrefix(j.Reason, "launch failed"):
-		_, _ = d.ask("scontrol", "release", id) // its node was lost as it started
+		_, _ = d.slurm.Ask("scontrol", "release", id) // its node was lost as it started
 	case why != "":
-		if err := d.cancel(id); err != nil {
+		if err := d.slurm.Cancel(id); err != nil {
 			d.Warn(err)
 		}
 		p.over = true

@@ -1,4 +1,5 @@
-package cluster
+// Package slurm asks Slurm by its own programs: submits jobs, lists and cancels them.
+package slurm
 
 import (
 	"context"
@@ -14,8 +15,8 @@ import (
 	"barograph/pipeline/cell"
 )
 
-// slurm asks Slurm by its own programs.
-type slurm struct{}
+// Slurm is that of this computer, by the programs on PATH.
+type Slurm struct{}
 
 // answerIn bounds one question: a controller that is down makes them fail after 9 s.
 const answerIn = 30 * time.Second
@@ -35,13 +36,13 @@ func environment() []string {
 	return env
 }
 
-// ask runs one of Slurm's programs and returns what it said.
-func (s slurm) ask(name string, args ...string) (string, error) {
-	return s.tell(nil, "", name, args...)
+// Ask runs one of Slurm's programs and returns what it said.
+func (s Slurm) Ask(name string, args ...string) (string, error) {
+	return s.Tell(nil, "", name, args...)
 }
 
-// tell is ask with more environment, and an input.
-func (slurm) tell(env []string, input, name string, args ...string) (string, error) {
+// Tell is Ask with more environment, and an input.
+func (Slurm) Tell(env []string, input, name string, args ...string) (string, error) {
 	// A run that is interrupted still says what it has begun to say.
 	ctx, stop := context.WithTimeout(context.Background(), answerIn)
 	defer stop()
@@ -52,7 +53,7 @@ func (slurm) tell(env []string, input, name string, args ...string) (string, err
 	c.Stderr = &errs
 	out, err := c.Output()
 	if errors.Is(err, exec.ErrNotFound) {
-		return "", cell.Hint(fmt.Errorf("%s: %w", name, errHere), "run it on a login node, or leave --on out")
+		return "", cell.Hint(fmt.Errorf("%s: %w", name, ErrHere), "run it on a login node, or leave --on out")
 	}
 	if err != nil {
 		said := strings.TrimSpace(errs.String())
@@ -67,30 +68,30 @@ func (slurm) tell(env []string, input, name string, args ...string) (string, err
 	return string(out), nil
 }
 
-// errHere is why nothing can be asked.
-var errHere = errors.New("there is none on PATH: this computer is no login node of a cluster with Slurm")
+// ErrHere is why nothing can be asked.
+var ErrHere = errors.New("there is none on PATH: this computer is no login node of a cluster with Slurm")
 
 var (
 	jobID  = regexp.MustCompile(`(?m)^([0-9]+)(;\S*)?\s*$`) // sites wrap sbatch, and say more
-	errNot = errors.New("sbatch did not say which job it made")
+	ErrNot = errors.New("sbatch did not say which job it made")
 )
 
-// submit submits a script, which is given an environment, and returns the job's number.
+// Submit submits a script, which is given an environment, and returns the job's number.
 // It is all of the environment: --export=NONE would add a login shell's, for which each
 // job waits a second or two.
-func (s slurm) submit(env []string, script string, flags ...string) (string, error) {
-	out, err := s.tell(env, script, "sbatch", append([]string{"--parsable", "--export=ALL"}, flags...)...)
+func (s Slurm) Submit(env []string, script string, flags ...string) (string, error) {
+	out, err := s.Tell(env, script, "sbatch", append([]string{"--parsable", "--export=ALL"}, flags...)...)
 	if err != nil {
 		return "", err
 	}
 	if m := jobID.FindStringSubmatch(out); m != nil {
 		return m[1], nil
 	}
-	return "", errNot
+	return "", ErrNot
 }
 
-// A job is what the queue says of one, or of one of an array.
-type job struct {
+// A Job is what the queue says of one, or of one of an array.
+type Job struct {
 	ID      string // of the array
 	Index   int    // in it; -1 for none
 	State   string // PENDING, RUNNING, COMPLETED, ...
@@ -101,7 +102,7 @@ type job struct {
 }
 
 // Ended tells whether a job will not run any more, as far as the state says.
-func (j job) Ended() bool {
+func (j Job) Ended() bool {
 	switch j.State {
 	case "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT", "REVOKED":
 		return true
@@ -109,8 +110,8 @@ func (j job) Ended() bool {
 	return false
 }
 
-// never says of a pending job why it cannot run whatever ends before it.
-func (j job) never() string {
+// Never says of a pending job why it cannot run whatever ends before it.
+func (j Job) Never() string {
 	if j.State != "PENDING" {
 		return ""
 	}
@@ -136,13 +137,13 @@ func (j job) never() string {
 	return ""
 }
 
-// queue lists the jobs of one name, ended ones too as long as Slurm knows them.
-func (s slurm) queue(name string) ([]job, error) {
-	out, err := s.ask("squeue", "--array", "-h", "--me", "-n", name, "-t", "all", "-o", "%F|%K|%T|%r|%N|%k|%S")
+// Queue lists the jobs of one name, ended ones too as long as Slurm knows them.
+func (s Slurm) Queue(name string) ([]Job, error) {
+	out, err := s.Ask("squeue", "--array", "-h", "--me", "-n", name, "-t", "all", "-o", "%F|%K|%T|%r|%N|%k|%S")
 	if err != nil {
 		return nil, err
 	}
-	var jobs []job
+	var jobs []Job
 	for line := range strings.Lines(out) {
 		f := strings.Split(strings.TrimSpace(line), "|")
 		if len(f) != 7 {
@@ -152,21 +153,21 @@ func (s slurm) queue(name string) ([]job, error) {
 		if err != nil {
 			index = -1
 		}
-		jobs = append(jobs, job{ID: f[0], Index: index, State: f[2], Reason: f[3], Node: f[4], Comment: f[5], Start: f[6]})
+		jobs = append(jobs, Job{ID: f[0], Index: index, State: f[2], Reason: f[3], Node: f[4], Comment: f[5], Start: f[6]})
 	}
 	return jobs, nil
 }
 
-// cancel ends jobs.
-func (s slurm) cancel(args ...string) error {
-	_, err := s.ask("scancel", args...)
+// Cancel ends jobs.
+func (s Slurm) Cancel(args ...string) error {
+	_, err := s.Ask("scancel", args...)
 	return err
 }
 
-// settings are those of the cluster, by name.
-func (s slurm) settings() (map[string]string, error) {
-	out, err := s.ask("scontrol", "show", "config")
-	if errors.Is(err, errHere) {
+// Settings are those of the cluster, by name.
+func (s Slurm) Settings() (map[string]string, error) {
+	out, err := s.Ask("scontrol", "show", "config")
+	if errors.Is(err, ErrHere) {
 		return nil, err
 	}
 	if err != nil {
@@ -181,14 +182,14 @@ func (s slurm) settings() (map[string]string, error) {
 	return set, nil
 }
 
-// partition returns what is known of a partition by name, of the default one where
+// Partition returns what is known of a partition by name, of the default one where
 // none is named.
-func (s slurm) partition(name string) (map[string]string, error) {
+func (s Slurm) Partition(name string) (map[string]string, error) {
 	args := []string{"-o", "show", "partition"}
 	if name != "" {
 		args = append(args, name)
 	}
-	out, err := s.ask("scontrol", args...)
+	out, err := s.Ask("scontrol", args...)
 	if err != nil {
 		return nil, fmt.Errorf("partition %q: %w", name, err)
 	}
@@ -206,8 +207,8 @@ func (s slurm) partition(name string) (map[string]string, error) {
 	return nil, cell.Hint(errors.New("the cluster has no default partition"), "name one: partition:")
 }
 
-// timeLimit reads Slurm's [days-]hours:minutes:seconds; 0 for none.
-func timeLimit(text string) time.Duration {
+// TimeLimit reads Slurm's [days-]hours:minutes:seconds; 0 for none.
+func TimeLimit(text string) time.Duration {
 	days, clock, ok := strings.Cut(text, "-")
 	if !ok {
 		days, clock = "0", text
@@ -228,13 +229,13 @@ func timeLimit(text string) time.Duration {
 	return total*time.Second + time.Duration(d)*24*time.Hour
 }
 
-// minutes is a duration as sbatch wants it.
-func minutes(d time.Duration) string {
+// Minutes is a duration as sbatch wants it.
+func Minutes(d time.Duration) string {
 	return strconv.Itoa(int((d + time.Minute - 1) / time.Minute))
 }
 
-// unsure tells whether a question failed for want of an answer.
-func unsure(err error) bool {
+// Unsure tells whether a question failed for want of an answer.
+func Unsure(err error) bool {
 	text := err.Error()
 	for _, said := range []string{"Unable to contact slurm controller", "Socket timed out", "Connection refused", "Zero Bytes were transmitted", "signal: killed", "try again", "temporarily"} {
 		if strings.Contains(text, said) {
@@ -242,4 +243,30 @@ func unsure(err error) bool {
 		}
 	}
 	return false
+}
+
+// Whole tells whether every node of a partition can be used now. While some cannot, what
+// Slurm says of a request that no node could meet may be true of the others only.
+func (s Slurm) Whole(partition string) bool {
+	args := []string{"-h", "-N", "-o", "%T"}
+	if partition != "" {
+		args = append(args, "-p", partition)
+	}
+	out, err := s.Ask("sinfo", args...)
+	if err != nil {
+		return false
+	}
+	for _, state := range strings.Fields(out) {
+		switch state {
+		case "idle", "mixed", "allocated", "completing":
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// Unmet tells whether an error says that no node could meet a request.
+func Unmet(err error) bool {
+	return strings.Contains(err.Error(), "node configuration is not available")
 }
