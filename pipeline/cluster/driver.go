@@ -123,6 +123,7 @@ type packed struct {
 	absent  int // answers in a row that do not know it
 	missing int // looks in which results were not there that should be
 	over    bool
+	phantom bool // it was cancelled since it had ended
 }
 
 // Start readies a driver. Most is how many jobs an array may have.

@@ -175,11 +175,18 @@ func (d *Driver) learn(jobs []slurm.Job, err error) {
 	}
 }
 
+// phantom is how long Slurm may take a job to run whose agent has ended.
+const phantom = 10 * time.Second
+
 // heed acts on what the queue says of a job that has not ended.
 func (d *Driver) heed(p *packed) {
 	j := p.state
 	id := fmt.Sprintf("%s_%d", j.ID, j.Index)
+	a := p.newest()
 	switch why := j.Never(); {
+	case j.State == "RUNNING" && a != nil && a.end != nil && time.Since(a.heard) > phantom:
+		// The node's word that the job has ended was lost with a daemon.
+		p.phantom = d.slurm.Cancel(id) == nil
 	case j.State == "PENDING" && j.Reason == "BeginTime" && !d.Pause:
 		_, _ = d.slurm.Ask("scontrol", "update", "JobId="+id, "StartTime=now") // else it waits for two minutes
 	case j.State == "PENDING" && strings.HasPrefix(j.Reason, "launch failed"):
@@ -226,7 +233,7 @@ func (d *Driver) conclude(p *packed) {
 		p.close(key)
 		delete(d.packs, key)
 		switch {
-		case p.state.State == "CANCELLED" && (a == nil || a.end == nil || a.end.Status != statusUnfit):
+		case p.state.State == "CANCELLED" && !p.phantom && (a == nil || a.end == nil || a.end.Status != statusUnfit):
 			o.answer <- answer{err: cell.Hint(errors.New(why), "run again to submit the rest")}
 			continue
 		case unfit:
