@@ -143,7 +143,7 @@ func (c *Cluster) Check(ctx context.Context, program string, env []string, gpu b
 	if err := writeText(filepath.Join(dir, "said"), []byte(c.said(program))); err != nil {
 		return nil, err
 	}
-	flags := append([]string{"--job-name=" + c.job + "-check", "--comment=" + filepath.Base(dir), "--output=" + filepath.Join(dir, "log"), "--chdir=" + c.Root, "--time=5"}, c.flags()...)
+	flags := append([]string{"--job-name=" + c.job + "-check", "--comment=" + filepath.Base(dir), "--output=" + slurm.Literal(filepath.Join(dir, "log")), "--chdir=" + c.Root, "--time=5"}, c.flags()...)
 	if gpu {
 		gres := c.Gres
 		if gres == "" {

@@ -426,7 +426,7 @@ func (d *Driver) submitArray(c class, packs [][]*order) error {
 	}
 	last := min(time.Minute, c.time/4)
 	job, err := d.slurm.Submit(d.Env, d.script(d.Program, "cell-agent", a.dir), append(a.Flags,
-		"--job-name="+d.job, "--comment="+a.name, "--requeue", "--open-mode=append", "--output="+filepath.Join(a.dir, "log", "%a"),
+		"--job-name="+d.job, "--comment="+a.name, "--requeue", "--open-mode=append", "--output="+slurm.Literal(filepath.Join(a.dir, "log"))+"/%a",
 		"--chdir="+d.Root, fmt.Sprintf("--array=0-%d%%%d", len(packs)-1, d.Jobs), fmt.Sprintf("--signal=B:USR2@%d", int(last.Seconds())))...)
 	if err != nil && !errors.Is(err, slurm.ErrNot) && !slurm.Unsure(err) {
 		return errors.Join(err, os.RemoveAll(a.dir))

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/engine"
 	"barograph/pipeline/launch/slurm"
 )
 
@@ -80,7 +81,7 @@ func (d *Driver) hear(p *packed, a *attempt, n note) {
 	case failed:
 		if o != nil && p.newest() == a {
 			p.close(n.Key)
-			o.answer <- answer{err: &cell.Error{Err: fmt.Errorf("%s%s", n.Error, logged(n.Log)), Hint: n.Hint}}
+			o.answer <- answer{err: &cell.Error{Err: &engine.Remote{Err: errors.New(n.Error), Log: n.Log}, Hint: n.Hint}}
 		}
 	case ended:
 		d.hurry()
@@ -90,13 +91,6 @@ func (d *Driver) hear(p *packed, a *attempt, n note) {
 			}
 		}
 	}
-}
-
-func logged(path string) string {
-	if path == "" {
-		return ""
-	}
-	return "\n  log: " + path
 }
 
 func (p *packed) close(key string) { delete(p.orders, key) }

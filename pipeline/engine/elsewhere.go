@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -62,6 +64,15 @@ type Elsewhere interface {
 	Run(ctx context.Context, t *Task, tell func(cell.Event)) ([]*store.Record, error)
 }
 
+// A Remote is a cell's failure elsewhere, with the file that holds its log, if any.
+type Remote struct {
+	Err error
+	Log string
+}
+
+func (f *Remote) Error() string { return f.Err.Error() }
+func (f *Remote) Unwrap() error { return f.Err }
+
 // ErrHalted is why tasks that are elsewhere are given up: another cell failed.
 var ErrHalted = errors.New("another cell failed")
 
@@ -114,6 +125,7 @@ func (r *run) send(ctx context.Context, c *plan.Cell) {
 			r.deliver(func() { r.opt.Observer.Event(c, e) })
 		}
 		records, err := r.opt.Elsewhere.Run(r.there, t, tell)
+		log := r.bringLog(c, err)
 		var published []string
 		for i, record := range records {
 			member := append(slices.Clone(c.Gang), c)[i]
@@ -135,12 +147,29 @@ func (r *run) send(ctx context.Context, c *plan.Cell) {
 			case err != nil && r.there.Err() != nil:
 				r.finish(ctx, c, Outcome{Status: Skipped})
 			case err != nil:
-				r.fail(ctx, c, err, "", 0)
+				r.fail(ctx, c, err, log, 0)
 			default:
 				r.finish(ctx, c, Outcome{Status: Ran, Wall: wall})
 			}
 		}
 	}()
+}
+
+// bringLog copies the log of a cell that failed elsewhere to where those of cells here
+// lie, and returns its path.
+func (r *run) bringLog(c *plan.Cell, err error) string {
+	var f *Remote
+	if !errors.As(err, &f) || f.Log == "" {
+		return ""
+	}
+	b, err := os.ReadFile(f.Log)
+	if err != nil || len(b) == 0 {
+		return ""
+	}
+	log := &logFile{path: filepath.Join(r.logs, fileName(c.ID)+".log")}
+	defer log.close()
+	_, _ = log.Write(b) // which never fails
+	return log.path
 }
 
 // Perform runs tasks that another run decided, with a store and a folder of this

@@ -270,3 +270,6 @@ func (s Slurm) Whole(partition string) bool {
 func Unmet(err error) bool {
 	return strings.Contains(err.Error(), "node configuration is not available")
 }
+
+// Literal is a path for --output, in which % stands for something.
+func Literal(path string) string { return strings.ReplaceAll(path, "%", "%%") }
