@@ -104,9 +104,13 @@ type Kind struct {
 	// it is true; nil where there are none. Such a cell runs alone.
 	Others func(with any) (gpus []int, all bool)
 
+	// Ways returns the directions in which a cell loads the link of its GPU.
+	Ways func(with any) []string
+
 	// Survey returns parameters with which a cell of the kind tells, in seconds, whether
-	// cells may be measured on GPUs at once, and fails where not.
-	Survey func(gpus []int) any
+	// cells that load links in directions, each given once, may be measured on GPUs at
+	// once, and fails where not.
+	Survey func(gpus []int, directions []string) any
 
 	// Setting returns how a device is set and shared, by name, as far as what a
 	// measured kind measures depends on it. It is part of the key.

@@ -47,6 +47,7 @@ type with struct {
 var kinds = cell.NewKinds(
 	&cell.Kind{
 		Name: "measure", Version: "1", Measured: true,
+		Ways:    func(any) []string { return []string{"d2h"} },
 		With:    func() any { return &with{} },
 		Outputs: func(any) []string { return []string{"measured.json"} },
 		Beside:  func(s *cell.Spec) bool { return strings.Contains(string(s.With), "beside") },
@@ -165,10 +166,12 @@ var kinds = cell.NewKinds(
 		With:    func() any { return &with{} },
 		Outputs: func(any) []string { return []string{"measured.json"} },
 		Others:  func(w any) ([]int, bool) { return nil, w.(*with).Do == "" },
-		Survey:  func(gpus []int) any { return &with{Value: gpus[len(gpus)-1]} },
+		Survey: func(gpus []int, directions []string) any {
+			return &with{Value: gpus[len(gpus)-1], Do: strings.Join(directions, ",")}
+		},
 		Run: func(_ context.Context, c *cell.Cell) error {
 			if c.With.(*with).Value == 7 {
-				return cell.Hint(errors.New("GPU 7 is another card"), "leave it out")
+				return cell.Hint(fmt.Errorf("GPU 7 is another card, loaded %s", c.With.(*with).Do), "leave it out")
 			}
 			time.Sleep(10 * time.Millisecond)
 			return os.WriteFile("measured.json", nil, 0o666)

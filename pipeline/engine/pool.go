@@ -191,6 +191,23 @@ func (r *run) goOn(c *plan.Cell, in *slot, lost error) bool {
 	return true
 }
 
+// ways are the directions in which cells that are to be measured load links.
+func (r *run) ways() (directions []string) {
+	for c := range r.measure {
+		for _, m := range append(slices.Clone(c.Gang), c) {
+			kind := m.Stage.Kind
+			if kind.Ways == nil {
+				continue
+			}
+			if with := kind.With(); json.Unmarshal(m.With, with) == nil {
+				directions = append(directions, kind.Ways(with)...)
+			}
+		}
+	}
+	slices.Sort(directions)
+	return slices.Compact(directions)
+}
+
 // survey has a cell tell whether cells can be measured on the pool's GPUs at once, and
 // fails where not.
 func (r *run) survey(ctx context.Context) error {
@@ -198,7 +215,7 @@ func (r *run) survey(ctx context.Context) error {
 	if len(r.slots) < 2 || len(r.measure) < 2 || kind == nil {
 		return nil
 	}
-	with, err := json.Marshal(kind.Survey(r.opt.Pool.GPUs))
+	with, err := json.Marshal(kind.Survey(r.opt.Pool.GPUs, r.ways()))
 	if err != nil {
 		return err
 	}

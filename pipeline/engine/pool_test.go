@@ -194,7 +194,7 @@ func TestLostGPU(t *testing.T) {
 func TestSurvey(t *testing.T) {
 	w := newPool(t, eight)
 	res, sight, err := w.run(pool(0, 7))
-	if err == nil || !strings.Contains(err.Error(), "measure on sim:0 and sim:7 at once: GPU 7 is another card") || len(sight.starts) > 0 {
+	if err == nil || !strings.Contains(err.Error(), "measure on sim:0 and sim:7 at once: GPU 7 is another card, loaded d2h") || len(sight.starts) > 0 {
 		t.Errorf("%v, started %v, %v", err, sight.starts, res.Failures)
 	}
 	if _, sight, err := w.run(pool(7)); err != nil || len(sight.starts) != 8 {

@@ -48,10 +48,18 @@ type With struct {
 	Within     float64       `json:"within,omitempty" min:"0" max:"1" doc:"fail where the cards differ, or a link loses more than this share beside others; 0: do not judge"`
 }
 
-// survey loads each GPU alone and all at once, both ways.
-func survey(gpus []int) any {
+// survey loads each GPU alone and all at once, in the directions in which cells that
+// are measured at once may load them together.
+func survey(gpus []int, directions []string) any {
 	w := Kind().With().(*With)
-	w.GPUs, w.Directions, w.Counts, w.Pairs, w.Nodes, w.Replicates, w.Within = gpus, []string{"both"}, []int{1, len(gpus)}, false, false, 1, disturbs
+	w.GPUs, w.Counts, w.Pairs, w.Nodes, w.Replicates, w.Within = gpus, []int{1, len(gpus)}, false, false, 1, disturbs
+	w.Directions = slices.DeleteFunc(slices.Clone(directions), func(d string) bool { return !slices.Contains([]string{"h2d", "d2h", "both"}, d) })
+	switch {
+	case len(w.Directions) == 0:
+		w.Directions = []string{"both"}
+	case slices.Contains(w.Directions, "h2d") && slices.Contains(w.Directions, "d2h"):
+		w.Directions = append(w.Directions, "opposite")
+	}
 	return w
 }
 

@@ -117,3 +117,17 @@ func TestWithin(t *testing.T) {
 		}
 	}
 }
+
+// Only what a study loads at once is loaded to find out whether it may.
+func TestSurveyed(t *testing.T) {
+	for want, ways := range map[string][]string{
+		"d2h":              {"d2h"},
+		"both":             {"d2d"},
+		"h2d,d2h,opposite": {"h2d", "d2h"},
+		"both,d2h":         {"both", "d2h", "h2h"},
+	} {
+		if w := survey([]int{0, 2}, ways).(*With); strings.Join(w.Directions, ",") != want || w.check() != nil {
+			t.Errorf("%v: %v, %v", ways, w.Directions, w.check())
+		}
+	}
+}

@@ -129,6 +129,7 @@ func Kind() *cell.Kind {
 			return with.(*With).lacksRoom(device)
 		},
 		Alone:   unaccompanied,
+		Ways:    func(with any) []string { return with.(*With).ways() },
 		Environ: Environ,
 		Setting: setting.Of,
 		Others:  func(with any) ([]int, bool) { return with.(*With).GPUs, false },
@@ -230,6 +231,17 @@ func (w *With) load(direction string) (device.Load, error) {
 		Threads: w.Threads, Block: int64(w.Block), Outstanding: w.Outstanding,
 		Directions: directions, Pageable: w.Memory == "pageable", Node: w.Node, Calls: w.Calls,
 	}), err
+}
+
+// ways are the directions in which the link is loaded.
+func (w *With) ways() []string {
+	switch {
+	case w.Mode == "capacity":
+		return w.Directions
+	case w.Threads == 0:
+		return nil
+	}
+	return []string{w.Direction}
 }
 
 // A task is a cell at work: where its result grows.
