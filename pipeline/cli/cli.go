@@ -214,7 +214,12 @@ func (s *selection) flagsFor(c *cobra.Command, usage string, machine func(name s
 		machine(name)
 		return nil
 	})
-	c.Flags().StringVar(&s.devices, "devices", "", "measure on several GPUs at once, such as `cuda:0,cuda:1`, or all that CUDA_VISIBLE_DEVICES leaves")
+	c.Flags().Func("devices", "measure on several GPUs at once, such as `cuda:0,cuda:1`, or all that CUDA_VISIBLE_DEVICES leaves", func(names string) error {
+		if s.devices = names; names == "" {
+			return errors.New("no name: leave the flag out, or name GPUs")
+		}
+		return nil
+	})
 	c.Flags().StringVar(&s.replay, "replay", "", "let the recording in `dir` stand in for measuring")
 	c.Flags().StringVar(&s.on, "on", os.Getenv(onVariable), "run cells on a `cluster`, a file below configs/clusters/")
 	c.Args = cobra.MaximumNArgs(1)
@@ -269,6 +274,9 @@ func (a *app) plan(args []string, s *selection) (*plan.Plan, error) {
 	path := studyPath(args)
 	var rec *record.Recording
 	if s.replay != "" {
+		if s.devices != "" {
+			return nil, cell.Usage(cell.Hint(fmt.Errorf("--devices %s with --replay: nothing is measured", s.devices), "leave one of them out"))
+		}
 		var err error
 		if rec, err = record.Open(s.replay); err != nil {
 			return nil, cell.Usage(err)

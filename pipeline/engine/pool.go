@@ -154,7 +154,8 @@ func GPUs(cells []*plan.Cell) (gpus []int, all bool) {
 	return slices.Compact(gpus), all
 }
 
-// place has a trial run on the GPU of a slot, and on that one's processors.
+// place has a trial run on the GPU of a slot, and on that one's processors: on all, where
+// it uses other GPUs too.
 func (r *run) place(t *trial, in *slot) {
 	if in == nil || in.gpu == none {
 		return
@@ -164,7 +165,9 @@ func (r *run) place(t *trial, in *slot) {
 		if t.cell.GPU == nil {
 			on.Machine = on.Machine.On(in.gpu)
 		}
-		m.Spec, m.cpus = &on, r.opt.Pool.CPUs[in.gpu]
+		if m.Spec = &on; !alone(t.cell) {
+			m.cpus = r.opt.Pool.CPUs[in.gpu]
+		}
 	}
 }
 

@@ -3,10 +3,13 @@ package launch
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 	"strings"
 	"testing"
 
 	"barograph/pipeline/cell"
+
+	"golang.org/x/sys/unix"
 )
 
 // Whatever a child writes is events, or a fault that says so; nothing of it is
@@ -47,5 +50,37 @@ func TestEndlessEvent(t *testing.T) {
 	p.listen(strings.NewReader(`{"type":"progress","text":"`+strings.Repeat("x", 2<<20)+`"}`+"\n"), func(cell.Event) { t.Error("it got through") })
 	if p.fault == nil || !strings.Contains(p.fault.Error(), "longer than 1 MiB") {
 		t.Errorf("the fault is %v", p.fault)
+	}
+}
+
+// A child runs on the CPUs that it is given, and this process on those that it had.
+func TestCPUs(t *testing.T) {
+	var before, after unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		t.Fatal(err)
+	}
+	last := 0
+	for cpu := range 1024 {
+		if before.IsSet(cpu) {
+			last = cpu
+		}
+	}
+	var log bytes.Buffer
+	p := Start(t.Context(), Command{Argv: []string{"grep", "Cpus_allowed_list", "/proc/self/status"}, Dir: t.TempDir(), CPUs: []int{last}, Log: &log})
+	if err := p.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Fields(log.String()); len(got) != 2 || got[1] != strconv.Itoa(last) {
+		t.Errorf("a child for CPU %d has %v", last, got)
+	}
+	if err := unix.SchedGetaffinity(0, &after); err != nil || after != before {
+		t.Errorf("this process had %v and has %v, %v", before, after, err)
+	}
+	log.Reset()
+	if err := Start(t.Context(), Command{Argv: []string{"nproc"}, Dir: t.TempDir(), Log: &log}).Wait(); err != nil || strings.TrimSpace(log.String()) != strconv.Itoa(before.Count()) {
+		t.Errorf("the next child has %s CPUs of %d, %v", log.String(), before.Count(), err)
+	}
+	if err := Start(t.Context(), Command{Argv: []string{"true"}, Dir: t.TempDir(), CPUs: []int{1023}, Log: &log}).Wait(); err == nil || !strings.Contains(err.Error(), "start on CPUs [1023]") {
+		t.Errorf("a CPU that there is not: %v", err)
 	}
 }

@@ -209,12 +209,14 @@ func (d *Decider) lacks(c *Cell) error {
 	}
 	for _, x := range append(slices.Clone(c.Gang), c) {
 		k := x.Stage.Kind
-		if k.Lacks == nil {
-			continue
-		}
 		with := k.With()
 		err := json.Unmarshal(x.With, with)
-		if err == nil {
+		if have := len(d.plan.Study.GPUs); err == nil && k.Others != nil && have > 0 {
+			if gpus, _ := k.Others(with); len(gpus) > 0 && slices.Max(gpus) >= have {
+				err = cell.Hint(fmt.Errorf("gpus %v, and there are %d to use", gpus, have), "they are counted from 0; --machine sim-gpus simulates several")
+			}
+		}
+		if err == nil && k.Lacks != nil {
 			err = k.Lacks(d.plan.Study.Machine.Device, with)
 		}
 		if err != nil {

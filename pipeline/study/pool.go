@@ -50,7 +50,7 @@ func (l *loader) pool(m *machine.File) {
 		gpu, err := strconv.Atoi(number)
 		switch {
 		case n.Kind != source.Scalar || family != "cuda" && family != "sim" || number != "" && (err != nil || gpu < 0) || strings.HasSuffix(name, ":"):
-			l.fail(n, "write devices: [cuda:0, cuda:1], or all", "devices: %q is no GPU", name)
+			l.fail(n, "write devices: [cuda:0, cuda:1], or all", "devices: %s is no GPU", described(n))
 		case family != cell.Family(device):
 			l.fail(n, "leave devices out, or choose another machine", "devices: %s on machine %q, whose device is %s", name, l.study.Machine.Name, device)
 		case len(l.study.GPUs) > 0 && gpu >= len(l.study.GPUs):
@@ -62,6 +62,20 @@ func (l *loader) pool(m *machine.File) {
 		}
 	}
 	slices.Sort(l.study.Pool)
+}
+
+// described says what a node is that is no name of a GPU.
+func described(n *source.Node) string {
+	if name, ok := scalarText(n); ok {
+		return strconv.Quote(name)
+	}
+	switch n.Kind {
+	case source.List:
+		return "a list"
+	case source.Mapping:
+		return "a mapping"
+	}
+	return source.Describe(n.Val)
 }
 
 // Cards names the cards of a pool, each name once, sorted: what a result that was

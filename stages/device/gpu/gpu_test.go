@@ -1,7 +1,9 @@
 package gpu
 
 import (
+	"os"
 	"reflect"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -84,5 +86,26 @@ func TestHereIsCheap(t *testing.T) {
 	}
 	if best > time.Millisecond {
 		t.Errorf("the fastest of 20 took %v, want at most 1ms", best)
+	}
+}
+
+func TestVisible(t *testing.T) {
+	all := []cell.GPU{{PCI: "0000:01:00.0", UUID: "GPU-aa11"}, {PCI: "0000:02:00.0", UUID: "GPU-bb22"}, {PCI: "0000:03:00.0", UUID: "GPU-cc33"}}
+	for visible, want := range map[string]string{
+		"0,1,2": "0000:01:00.0 0000:02:00.0 0000:03:00.0", "2,0": "0000:03:00.0 0000:01:00.0", "GPU-bb": "0000:02:00.0",
+		"1,7,0": "0000:02:00.0", "": "", "-1": "", "MIG-aa": "",
+	} {
+		t.Setenv("CUDA_VISIBLE_DEVICES", visible)
+		var got []string
+		for _, g := range Visible(all) {
+			got = append(got, g.PCI)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("CUDA_VISIBLE_DEVICES=%q leaves %v, want %s", visible, got, want)
+		}
+	}
+	os.Unsetenv("CUDA_VISIBLE_DEVICES")
+	if got := Visible(all); len(got) != 3 {
+		t.Errorf("without the variable: %v", got)
 	}
 }

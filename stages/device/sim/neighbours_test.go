@@ -90,6 +90,10 @@ func TestSimulatedGPUs(t *testing.T) {
 	if _, err := Run(computer(nil), loads(t, "h2d", nil, 7), Request{Calls: 1}); err == nil || !strings.Contains(err.Error(), "a load on GPU 7 of a computer that has 4") {
 		t.Error(err)
 	}
+	third := 2
+	if _, err := Run(computer(nil), loads(t, "h2d", &third, 0), Request{Calls: 1}); err == nil || !strings.Contains(err.Error(), "NUMA node 2 of a computer that has 2") {
+		t.Error(err)
+	}
 	for parameter, v := range map[string]float64{"gpus": 1.5, "nodes": 0, "unlike": 65, "root_h2d": -1, "remote": 0} {
 		if Check(parameter, v) == nil {
 			t.Errorf("%s of %v is taken", parameter, v)

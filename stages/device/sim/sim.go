@@ -422,6 +422,9 @@ func (t *trial) load(m cell.Machine, in cell.Input) (l twin.Load, processes int,
 	if with.Memory == "pageable" {
 		l.Share = t.param["pageable"]
 	}
+	if nodes := int(t.param["nodes"]); with.Node != nil && *with.Node >= nodes {
+		return l, 0, cell.Hint(fmt.Errorf("host memory in NUMA node %d of a computer that has %d, counted from 0", *with.Node, nodes), "nodes: below sim: in the machine file says how many there are")
+	}
 	if with.Node != nil && *with.Node != t.node(cell.Ordinal(m.Device)) {
 		l.Share = cmp.Or(l.Share, 1) * t.param["remote"]
 	}

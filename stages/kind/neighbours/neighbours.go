@@ -201,7 +201,13 @@ func asked(gpus []int) string {
 
 // measure loads group after group.
 func measure(ctx context.Context, c *cell.Cell, w *With, r rig, gpus []int, found *result.Neighbours) error {
+	if most := slices.Max(append(slices.Clone(w.Counts), 0)); most > len(gpus) {
+		return cell.Hint(fmt.Errorf("counts has %d, and there are %d GPUs", most, len(gpus)), "leave counts out for all numbers that there are")
+	}
 	groups := w.groups(len(gpus), found.Nodes)
+	if len(groups) == 0 {
+		return cell.Hint(errors.New("nothing to load: in opposite directions there are two links at least"), "add a direction, or a count")
+	}
 	rng := rand.New(rand.NewPCG(c.Seed, 0x6e656967))
 	begun := cell.Now()
 	for replicate := range w.Replicates {

@@ -110,6 +110,8 @@ func TestWithin(t *testing.T) {
 		{"one GPU", nil, `{}`, "has 1 GPUs to use, counted from 0, and two are asked for"},
 		{"more than there are", map[string]float64{"gpus": 3}, `{"gpus": [2, 3]}`, "has 3 GPUs to use, counted from 0, and GPUs [2 3] are"},
 		{"one named", map[string]float64{"gpus": 3}, `{"gpus": [2]}`, "one GPU has no neighbours"},
+		{"more links than there are", map[string]float64{"gpus": 3}, `{"counts": [9]}`, "counts has 9, and there are 3 GPUs"},
+		{"nothing to load", map[string]float64{"gpus": 3}, `{"directions": ["opposite"], "counts": [1]}`, "nothing to load"},
 		{"one named twice", map[string]float64{"gpus": 3}, `{"gpus": [2, 2]}`, "names one twice"},
 	} {
 		if _, err := on(t, tt.sim, tt.with); (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
