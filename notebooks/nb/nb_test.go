@@ -539,3 +539,25 @@ func compressed(t *testing.T, text string) string {
 	}
 	return b.String()
 }
+
+// Requests of each replicate are summed up apart, and those of closed loops miss nothing.
+func TestAnswers(t *testing.T) {
+	dir := t.TempDir()
+	open := file(t, filepath.Join(dir, "samples.csv"), "level,replicate,scheduled_ns,latency_ns,deadline_ns,answered_with\n"+
+		"0,1,0,5,10,1\n0,1,100,20,110,1\n0,1,200,900,210,0\n0,2,0,11,10,2\n0,2,100,10,110,2\n1,1,0,5,,\n")
+	closed := file(t, filepath.Join(dir, "closed.csv"), "replicate,scheduled_ns,latency_ns\n1,0,5\n1,5,900\n")
+	enter(t, cell.Spec{Inputs: []cell.Input{{Files: map[string]string{"samples.csv": open, "closed.csv": closed}}}})
+	set := Samples("samples.csv").Where("level", "0")
+	if a := set.Answers(); a.Requests != 5 || a.Missed != 3 || a.Dropped != 1 || a.InARow != 2 {
+		t.Errorf("%+v", a)
+	}
+	if ages := set.Ages(2); !slices.Equal(ages, []int64{5, 100, 11, 100}) {
+		t.Errorf("ages %v", ages)
+	}
+	if a := Samples("closed.csv").Answers(); a.Requests != 2 || a.Missed != 0 {
+		t.Errorf("a closed loop: %+v", a)
+	}
+	if verdict, _ := Promise(Answers{Requests: 662, Missed: 1}, 0.01); verdict != Reproduced {
+		t.Error(verdict)
+	}
+}

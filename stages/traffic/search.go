@@ -11,8 +11,6 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
 	"barograph/stages/arrival"
-
-	"gonum.org/v1/gonum/mathext"
 )
 
 // A Search looks for the highest rate at which a server still answers in time: with
@@ -70,26 +68,13 @@ func (s *Search) check(root string, p *Params) error {
 	}
 	_, allowed := s.limit()
 	counted := p.Calls - p.Calls/warmIn
-	if _, high := shareOf(0, float64(counted)); high > allowed {
+	if _, high := shareOf(0, float64(counted), confidence); high > allowed {
 		least := int(math.Ceil(math.Log(1-confidence)/math.Log(1-allowed)*warmIn/(warmIn-1))) + 1
 		return cell.Hint(fmt.Errorf("calls is %d: with none of them late it still would not be known whether a share of %g is", p.Calls, allowed), "each probe needs %d at least", least)
 	}
 	pattern.Rate = s.From
 	_, _, err := pattern.Schedule(root, min(p.Calls, 2), 0)
 	return err
-}
-
-// shareOf returns the ends of the exact one-sided intervals of a share of which k of n
-// were seen (Clopper and Pearson, Biometrika 26, 1934); neither need be whole.
-func shareOf(k, n float64) (low, high float64) {
-	low, high = 0, 1
-	if k > 0 {
-		low = mathext.InvRegIncBeta(k, n-k+1, 1-confidence)
-	}
-	if k < n {
-		high = mathext.InvRegIncBeta(k+1, n-k, confidence)
-	}
-	return low, high
 }
 
 // A Carried is the rate that a server carries, and how that was found.
@@ -171,7 +156,7 @@ func effect(late [][2]float64) float64 {
 
 // says tells whether a share of late requests is at most what is allowed.
 func says(k, n, effect, allowed float64) string {
-	low, high := shareOf(k/effect, n/effect)
+	low, high := shareOf(k/effect, n/effect, confidence)
 	switch {
 	case high <= allowed:
 		return "holds"

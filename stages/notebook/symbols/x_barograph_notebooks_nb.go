@@ -11,6 +11,7 @@ import (
 func x_barograph_notebooks_nb() map[string]reflect.Value {
 	return map[string]reflect.Value{
 		"Align":        reflect.ValueOf(nb.Align),
+		"Answers":      reflect.ValueOf((*nb.Answers)(nil)),
 		"Bool":         reflect.ValueOf(nb.Bool),
 		"Box":          reflect.ValueOf((*nb.Box)(nil)),
 		"BoxOf":        reflect.ValueOf(nb.BoxOf),
@@ -46,6 +47,7 @@ func x_barograph_notebooks_nb() map[string]reflect.Value {
 		"Note":         reflect.ValueOf(nb.Note),
 		"Number":       reflect.ValueOf(nb.Number),
 		"Percent":      reflect.ValueOf(nb.Percent),
+		"Promise":      reflect.ValueOf(nb.Promise),
 		"Quantile":     reflect.ValueOf(nb.Quantile),
 		"Range":        reflect.ValueOf(nb.Range),
 		"Ratio":        reflect.ValueOf((*nb.Ratio)(nil)),
