@@ -23,6 +23,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"barograph/pipeline/cell"
@@ -176,14 +177,16 @@ func run(ctx context.Context, c *cell.Cell) (err error) {
 	for _, text := range found.Warnings {
 		c.Warn("%s", text)
 	}
-	if why := found.Uneven(w.Directions[0], w.Within); why != "" && w.Within > 0 {
-		return cell.Hint(fmt.Errorf("these GPUs are not alike: %s", why), "name alike ones with --devices, or measure on one")
+	for _, direction := range w.Directions {
+		if why := found.Uneven(direction, w.Within); why != "" && w.Within > 0 {
+			return cell.Hint(fmt.Errorf("these GPUs are not alike: %s", why), "name alike ones with --devices, or measure on one")
+		}
 	}
 	if losses := found.Losses(); w.Within > 0 && len(losses) > 0 && losses[0].Share > w.Within {
 		return cell.Hint(fmt.Errorf("neighbours disturb one another: %v, and %.1f%% is allowed", losses[0], 100*w.Within), "measure on one of them at a time, or on GPUs that share no link: see configs/neighbours.yaml")
 	}
 	if losses := found.Losses(); w.Within > 0 && len(losses) > 0 {
-		c.Say(fmt.Sprintf("%d GPUs alike, %s; loads on all take %.1f%% from one at most, and %.0f%% is allowed", len(found.GPUs), found.GPUs[0].Name, 100*max(0, losses[0].Share), 100*w.Within))
+		c.Say(fmt.Sprintf("%d GPUs alike, %s; loads %s on all take %.1f%% from one at most, and %.0f%% is allowed", len(found.GPUs), found.GPUs[0].Name, strings.Join(w.Directions, ", "), 100*max(0, losses[0].Share), 100*w.Within))
 	}
 	path, err := c.Path(result.NeighboursFile)
 	if err != nil {
