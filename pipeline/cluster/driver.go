@@ -280,6 +280,7 @@ func stamp() string { return strconv.FormatInt(time.Now().UnixNano(), 36) }
 func (d *Driver) receive(o *order) bool {
 	records := d.store.Receive(d.dir, o.key(), d.Warn)
 	if records == nil || len(records) != len(o.task.Members) {
+		_ = store.Spoiled(d.dir, o.key()) // it is made again
 		return false
 	}
 	o.answer <- answer{records: records}

@@ -138,6 +138,28 @@ func (s *Store) Receive(dir, key string, warn func(error)) []*Record {
 	return records
 }
 
+// Spoiled removes the parcel of a trial, and those of its objects, that do not hold what
+// they say, and tells whether there were any: then it can be sent again.
+func Spoiled(dir, key string) (spoiled bool) {
+	from := &depot{dir: dir}
+	records, _, err := from.parcel(from.cell(key))
+	if err != nil {
+		return false // a part of one is overwritten
+	}
+	for _, r := range records {
+		for _, f := range r.Files {
+			if digest, err := cell.Sum(from.object(f.Digest)); err == nil && digest != f.Digest {
+				spoiled = true
+				_ = os.Remove(from.object(f.Digest)) // else it is found so again
+			}
+		}
+	}
+	if spoiled {
+		_ = os.Remove(from.cell(key)) // as above
+	}
+	return spoiled
+}
+
 // Reject moves the parcel of a trial away, whose result is not wanted any more.
 func Reject(dir, key, aside string) error {
 	from := &depot{dir: dir}
