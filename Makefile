@@ -36,7 +36,7 @@ test: lint assets test-cuda test-p100 ## check and test everything, with the rac
 
 test-slurm: ## run studies on a real Slurm of two nodes, unpacked from Debian 12's packages
 	go vet -tags slurm ./pipeline/cli/acceptance/slurm
-	go test -tags slurm -count=1 -timeout 10m ./pipeline/cli/acceptance/slurm
+	go test -tags slurm -count=1 -timeout 30m -parallel 4 ./pipeline/cli/acceptance/slurm
 
 browser: assets ## look at the pages in headless Chromium, which must be installed
 	go vet -tags browser ./pipeline/cli/acceptance

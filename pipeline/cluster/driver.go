@@ -471,7 +471,9 @@ func (d *Driver) find() error {
 	for _, e := range entries {
 		a := &array{name: e.Name(), dir: filepath.Join(d.home, "arrays", e.Name()), attempts: map[token]*attempt{}}
 		if readJSON(filepath.Join(a.dir, "asked"), &a.request) != nil {
-			_ = os.RemoveAll(a.dir) // nothing was submitted
+			if d.store != nil { // a driver's own, and no other's that is about to submit it
+				_ = os.RemoveAll(a.dir) // nothing was submitted
+			}
 			continue
 		}
 		for i := range a.Packs {

@@ -179,6 +179,7 @@ func (f *storm) zombie() bool {
 // result is of two attempts, each that came twice is reported, and what does not
 // depend on the draw is what a run here makes. BAROGRAPH_FAULTS says how many to throw.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	want := 12
 	if n, err := strconv.Atoi(os.Getenv("BAROGRAPH_FAULTS")); err == nil {
 		want = n

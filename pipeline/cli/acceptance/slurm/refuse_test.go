@@ -20,6 +20,7 @@ func study(line, more string) string {
 
 // What cannot be is said soon and clearly, and leaves no job behind.
 func TestRefused(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	failed, _ := s.try("sbatch", "--parsable", "--output=/dev/null", "--wrap=exit 1")
 	s.until(10*time.Second, "failed job", func() bool { return strings.Contains(s.do("squeue", "-h", "-t", "all", "-o", "%T"), "FAILED") })
@@ -57,7 +58,7 @@ func TestRefused(t *testing.T) {
 	}
 	f := s.folder("pack: 9\n")
 	f.write("configs/one.yaml", study("echo 1 > a.txt", ""))
-	f.env = append(f.env, "PATH="+strings.TrimPrefix(os.Getenv("PATH"), filepath.Join(s.tree, "usr/bin")+":"))
+	f.env = append(f.env, "PATH="+os.Getenv("PATH"))
 	if status, out := f.run("run", "one", "--on", "lab"); status != 1 || !strings.Contains(out, "scontrol: there is none on PATH: this computer is no login node") {
 		t.Errorf("without Slurm: status %d\n%s", status, out)
 	}
@@ -65,6 +66,7 @@ func TestRefused(t *testing.T) {
 
 // A folder that the nodes do not see is found before a cell is submitted.
 func TestNotShared(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	f := s.folder("pack: 9\n")
 	f.write("configs/one.yaml", study("echo 1 > a.txt", ""))
@@ -83,6 +85,7 @@ func TestNotShared(t *testing.T) {
 // A driver that is killed leaves its jobs; the next finds them. What is stopped is
 // over, and what was finished stands.
 func TestKilledAndStopped(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	f := s.folder("jobs: 2\n")
 	f.write("configs/slow.yaml", `study: slow
@@ -92,9 +95,16 @@ stages:
 `)
 	f.must("doctor", "--on", "lab")
 	c := f.command("run", "slow", "--on", "lab")
+	first := &strings.Builder{}
+	c.Stdout, c.Stderr = first, first
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the first driver said:\n%s", first)
+		}
+	})
 	s.until(20*time.Second, "running job", func() bool { return strings.Contains(f.must("top", "--on", "lab"), "running: cells[n=") })
 	if err := c.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -127,6 +137,7 @@ stages:
 // A node that is not what was planned for measures nothing, and is left out of the next
 // try; in the end it is said why none would do.
 func TestUnfit(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	f := s.folder("pack: 9\n")
 	f.write("configs/measured.yaml", "study: measured\nmachine: host\nstages:\n  calibrate: {uses: stress, with: {mode: capacity, directions: [h2d]}}\n")

@@ -156,10 +156,18 @@ func TestSmall(t *testing.T) {
 	here.must("run", "small", "--jobs", "2")
 	local := time.Since(begun)
 	begun = time.Now()
-	out := there.must("run", "small", "--on", "lab")
-	t.Logf("1,001 cells: here with --jobs 2 in %v, on two nodes in %v", local, time.Since(begun))
+	out := make(chan string)
+	go func() { _, said := there.run("run", "small", "--on", "lab"); out <- said }()
+	s.until(20*time.Second, "job in the queue", func() bool { return s.do("squeue", "-h") != "" })
+	submitted := time.Since(begun)
+	said := <-out
+	onNodes := time.Since(begun)
+	t.Logf("1,001 cells: here with --jobs 2 in %v; on two nodes submitted in %v, done in %v, %.2f times as long", local, submitted, onNodes, onNodes.Seconds()/local.Seconds())
+	if submitted > 10*time.Second || onNodes > 5*local { // five times what is promised: others use this computer
+		t.Error("that is too slow")
+	}
 	if a, b := here.results("sum.txt", "out"), there.results("sum.txt", "out"); a != b || !strings.Contains(a, "small/sum") {
-		t.Errorf("the results differ:\nhere\n%s\non the cluster\n%s\n%s", a, b, out)
+		t.Errorf("the results differ:\nhere\n%s\non the cluster\n%s\n%s", a, b, said)
 	}
 	if out := there.must("run", "small", "--on", "lab"); !strings.Contains(out, "1001 stood") {
 		t.Errorf("again: %s", out)
@@ -169,6 +177,7 @@ func TestSmall(t *testing.T) {
 // Forty simulated trials give the figures' bytes that they give here, and are packed
 // as gangs.
 func TestTrials(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	here, there := s.folder(""), s.folder("jobs: 4\n")
 	args := []string{"run", "quick", "--machine", "sim", "--set", "levels=[0,1,2,4]", "--set", "replicates=10"}

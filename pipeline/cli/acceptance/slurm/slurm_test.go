@@ -130,7 +130,6 @@ func start(t testing.TB) *slurm {
 		}
 	}
 	s.env = append(s.env, "PATH="+path, "LD_LIBRARY_PATH="+lib+":"+filepath.Join(lib, "slurm-wlm"), "SLURM_CONF="+filepath.Join(s.dir, "slurm.conf"))
-	t.Setenv("PATH", path) // for the Go tests' own look-ups of programs
 	s.configure(filepath.Join(lib, "slurm-wlm"))
 	t.Cleanup(s.end)
 	s.up("slurmctld", "slurmctld")
@@ -318,6 +317,7 @@ func (s *slurm) until(limit time.Duration, what string, there func() bool) {
 // The cluster itself works, or nothing below says anything: a job is given one of the
 // pretended GPUs.
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	if out := strings.TrimSpace(s.do("srun", "--gres=gpu:2", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES")); out != "0,1" {
 		t.Errorf("a job with two GPUs sees %q, want 0,1", out)
