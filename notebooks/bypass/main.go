@@ -12,6 +12,7 @@ import (
 
 	"barograph/notebooks/nb"
 	"barograph/stages/figure"
+	"barograph/stages/judge"
 )
 
 // A means is a victim with its inputs and results taken one way, beside loads.
@@ -40,6 +41,7 @@ func main() {
 	// to host memory, its first reads inputs there, or inputs are sent in small pieces.
 	samples := nb.Samples("samples.csv", "replicate", "latency_ns", "victim", "model", "axis_direction", "sharing", "level", "achieved_bytes_per_s")
 	run := nb.Recording("run.json")
+	untrusted := judge.Untrusted(run)
 	scenes := stage(samples)
 	if len(scenes) == 0 {
 		nb.Check(errors.New("no victim that copies was measured without load: there is nothing to compare with"))
@@ -65,7 +67,10 @@ func main() {
 
 	// %% Verdict
 	within, keeps := nb.Float("within", 0.05), nb.Float("keeps", 0.98)
-	verdict, because := judge(scenes, within, keeps)
+	verdict, because := escaped(scenes, within, keeps)
+	if untrusted != "" {
+		verdict, because = nb.Invalid, untrusted
+	}
 	nb.Verdict("B1", verdict, because)
 	nb.Concluded()
 
@@ -93,7 +98,7 @@ func main() {
 		Title:  "A victim's p99 beside loads of other processes, by how its inputs and results go",
 		Panels: panels, Height: 20 + 7*float64(len(labels)),
 		Caption:   nb.Caption("On " + run.Machine.Name + ": the p99 over that of a victim that copies and has no load, with 95% intervals of both."),
-		Simulated: run.Simulated, Invalid: nb.WhyInvalid(),
+		Simulated: run.Simulated, Invalid: untrusted,
 	})
 	nb.Check(err)
 	nb.Save(fig)
@@ -179,9 +184,9 @@ func panel(scenes []scene, place string, victims, rows []string) figure.PointsSp
 	return p
 }
 
-// judge says whether beside every load of a scene some means keep p99 within a share of
+// escaped says whether beside every load of a scene some means keep p99 within a share of
 // that without load, while the loads keep what they carry beside a victim that copies.
-func judge(scenes []scene, within, keeps float64) (verdict, because string) {
+func escaped(scenes []scene, within, keeps float64) (verdict, because string) {
 	holds, fails, doubts := []string{}, []string{}, []string{}
 	for _, s := range scenes {
 		levels := []string{}

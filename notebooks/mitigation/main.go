@@ -13,6 +13,7 @@ import (
 
 	"barograph/notebooks/nb"
 	"barograph/stages/figure"
+	"barograph/stages/judge"
 )
 
 // An outcome is a model beside a load under a policy.
@@ -49,6 +50,7 @@ func main() {
 	// both are the front.
 	samples := nb.Samples("samples.csv", "replicate", "latency_ns", "policy", "model", "axis_direction", "sharing", "level", "utilisation")
 	run := nb.Recording("run.json")
+	untrusted := judge.Untrusted(run)
 	scenes := stage(samples)
 	if len(scenes) == 0 {
 		nb.Check(errors.New("no calls beside a load: there is nothing to compare"))
@@ -96,12 +98,18 @@ func main() {
 	nb.Summary("what guards promised and saw\n" + nb.Align(kept(told)))
 
 	// %% Verdicts
-	verdict, because := judge(scenes, true, within, keeps)
-	nb.Verdict("M1", verdict, because)
-	verdict, because = judge(scenes, false, apart, share)
-	nb.Verdict("M2", verdict, because)
+	conclude := func(claim, verdict, because string) {
+		if untrusted != "" {
+			verdict, because = nb.Invalid, untrusted
+		}
+		nb.Verdict(claim, verdict, because)
+	}
+	verdict, because := relieved(scenes, true, within, keeps)
+	conclude("M1", verdict, because)
+	verdict, because = relieved(scenes, false, apart, share)
+	conclude("M2", verdict, because)
 	verdict, because = paired(scenes, "chunks/1MiB", "none")
-	nb.Verdict("M3", verdict, because)
+	conclude("M3", verdict, because)
 	nb.Concluded()
 
 	// %% Front
@@ -109,10 +117,17 @@ func main() {
 	panels, beyond := []figure.PointsSpec{}, []string{}
 	for _, where := range places(scenes) {
 		panel, left := p99s(scenes, where, labels)
-		panels = append(panels, panel)
+		if drawn(panel) {
+			panels = append(panels, panel)
+		}
 		beyond = append(beyond, left...)
 	}
-	panels = append(panels, shares(scenes, labels))
+	if panel := shares(scenes, labels); drawn(panel) {
+		panels = append(panels, panel)
+	}
+	if len(panels) == 0 {
+		nb.Check(errors.New("neither a p99 nor a share of the link: too few calls, and no calibration"))
+	}
 	whose := "a model's"
 	if alone := scenes[0].model; len(panels[0].Series) == 1 {
 		whose = alone + "'s"
@@ -125,7 +140,7 @@ func main() {
 		Title:  "A model's p99 under each policy, and the share of the link that its load keeps",
 		Panels: panels, Width: 60 + 38*float64(len(panels)), Height: 22 + 6.5*float64(len(labels)),
 		Caption:   nb.Caption(caption...),
-		Simulated: run.Simulated, Invalid: nb.WhyInvalid(),
+		Simulated: run.Simulated, Invalid: untrusted,
 	})
 	nb.Check(err)
 	name := nb.String("figures", "figures/mitigation")
@@ -135,7 +150,7 @@ func main() {
 	fig, err = figure.Architecture(figure.ArchitectureSpec{
 		Title: "Which policy to let copies go under, by sharing", Frame: "at once", Parts: architecture(run.Machine.Name+", "+run.Machine.Link.Name, advised),
 		Caption:   nb.Caption("By what was " + seen + " on " + run.Machine.Name + ": copies out of the GPU and into it, the share of the link that they keep, and each model's p99 over that without load, not what it is without a policy."),
-		Simulated: run.Simulated, Invalid: nb.WhyInvalid(),
+		Simulated: run.Simulated, Invalid: untrusted,
 	})
 	nb.Check(err)
 	nb.Save(fig, name+"-architecture.svg", name+"-architecture.pdf", name+"-architecture.png", name+"-architecture.csv")
@@ -153,7 +168,7 @@ func main() {
 		Title:     "Inference time without load, beside one, and beside one under the best policy",
 		Series:    lines,
 		Caption:   nb.Caption(s.model + ", load " + s.direction + ", sharing " + s.sharing + ", on " + run.Machine.Name + "."),
-		Simulated: run.Simulated, Invalid: nb.WhyInvalid(),
+		Simulated: run.Simulated, Invalid: untrusted,
 	})
 	nb.Check(err)
 	nb.Save(fig, name+"-ecdf.svg", name+"-ecdf.pdf", name+"-ecdf.png", name+"-ecdf.csv")
@@ -387,6 +402,16 @@ func row(policy string, among []string) float64 {
 	return math.NaN()
 }
 
+// drawn tells whether a panel has a point.
+func drawn(panel figure.PointsSpec) bool {
+	for _, s := range panel.Series {
+		if len(s.X) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // p99s is the panel of a direction and a sharing, and what has no place in it.
 func p99s(scenes []scene, where string, labels []string) (panel figure.PointsSpec, beyond []string) {
 	panel = figure.PointsSpec{Heading: where, XLabel: "p99 over alone", XScale: "log", Rows: labels}
@@ -459,9 +484,9 @@ func matrix(scenes []scene) [][]string {
 	return rows
 }
 
-// judge says whether each scene in one process, or in several, has a policy whose p99
+// relieved says whether each scene in one process, or in several, has a policy whose p99
 // lies within a share of that without load while it keeps so much of the link.
-func judge(scenes []scene, one bool, within, keeps float64) (verdict, because string) {
+func relieved(scenes []scene, one bool, within, keeps float64) (verdict, because string) {
 	holds, fails, doubts := 0, []string{}, []string{}
 	for _, s := range scenes {
 		if (s.sharing == "process") != one {

@@ -42,11 +42,8 @@ type Slowdown struct {
 // holds level, replicate, latency_ns, model, batch, direction, utilisation and seq.
 func Slow(t *recording.Table, run *recording.Run, seed uint64) (*Fingerprint, error) {
 	f := &Fingerprint{}
-	if why := run.Gates(); why != "" {
+	if why := Untrusted(run); why != "" {
 		f.Invalid = append(f.Invalid, why)
-	}
-	if lost := run.Lost(); lost > Defaults.Extreme {
-		f.Invalid = append(f.Invalid, fmt.Sprintf("for %.0f%% of the time that was timed, the inference waited for its processor", 100*lost))
 	}
 	bytes := map[string][2]float64{}
 	for _, t := range run.Trials {

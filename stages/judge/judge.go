@@ -306,13 +306,25 @@ func (r *Report) validity(run *recording.Run) error {
 			r.Invalid = fmt.Sprintf("%s used %.0f%% of the calibrated capacity: the calibration measured a fraction of what the link carries", l.Label, 100**l.Utilisation)
 		}
 	}
-	if lost := run.Lost(); lost > r.options.Extreme {
-		r.Invalid = fmt.Sprintf("for %.0f%% of the time that was timed, the inference waited for its processor, which ran something else", 100*lost)
-	}
-	if why := run.Gates(); why != "" {
+	if why := untrusted(run, r.options.Extreme); why != "" {
 		r.Invalid = why
 	}
 	return nil
+}
+
+// Untrusted returns why no number of a measurement can be trusted, as far as it does not
+// take samples to tell: it failed a gate, or the inference waited for its processor for
+// most of the time. Empty where nothing is known against it.
+func Untrusted(run *recording.Run) string { return untrusted(run, Defaults.Extreme) }
+
+func untrusted(run *recording.Run, extreme float64) string {
+	if why := run.Gates(); why != "" {
+		return why
+	}
+	if lost := run.Lost(); lost > extreme {
+		return fmt.Sprintf("for %.0f%% of the time that was timed, the inference waited for its processor, which ran something else", 100*lost)
+	}
+	return ""
 }
 
 // sort puts the calls of each replicate in ascending order, which what follows

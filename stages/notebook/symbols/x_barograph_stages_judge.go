@@ -24,6 +24,7 @@ func x_barograph_stages_judge() map[string]reflect.Value {
 		"Slowdown":    reflect.ValueOf((*judge.Slowdown)(nil)),
 		"Test":        reflect.ValueOf((*judge.Test)(nil)),
 		"Trial":       reflect.ValueOf((*judge.Trial)(nil)),
+		"Untrusted":   reflect.ValueOf(judge.Untrusted),
 		"Where":       reflect.ValueOf(judge.Where),
 	}
 }
