@@ -51,6 +51,7 @@ var makers = map[string]func(t *testing.T, args []string) table{
 	"models":  modelTable,
 	"turns":   turnTable,
 	"halves":  halfTable,
+	"near":    neighbourTable,
 	"cards":   cardTable,
 	"nb":      notebookTable,
 }
