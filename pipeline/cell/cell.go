@@ -83,6 +83,10 @@ type Kind struct {
 	// {"model": "sha256:..."}. It must be cheap: every plan calls it.
 	Identify func(root string, with any) (map[string]string, error)
 
+	// Files are those that the parameters name, absolute, without which a study cannot
+	// be read elsewhere; such as a model's.
+	Files func(root string, with any) ([]string, error)
+
 	// Lacks says what this computer misses for a cell to run on a device. It is cheap,
 	// and asked of every cell that would run, and not of one whose result stands or is
 	// given by a recording.

@@ -26,6 +26,7 @@ import (
 // A judging says what of a crate is done again.
 type judging struct {
 	claims  []string // empty for all, where anything is judged at all
+	figures bool
 	measure bool
 	machine string
 	set     []string
@@ -35,6 +36,7 @@ type judging struct {
 
 func (j *judging) flags(c *cobra.Command) {
 	c.Flags().StringArrayVar(&j.claims, "claim", nil, "judge claim `ID` of the crate again, or all; repeatable")
+	c.Flags().BoolVar(&j.figures, "figures", false, "draw the figures of the crate again too, and compare them byte by byte")
 	c.Flags().BoolVar(&j.measure, "measure", false, "measure on this computer, and set the verdicts beside the crate's")
 	c.Flags().StringVar(&j.machine, "machine", "", "with --measure, measure as `machine`, a file in the crate's configs/machines/")
 	c.Flags().StringArrayVar(&j.set, "set", nil, "with --measure, give a parameter another value, as `name=value`; repeatable")
@@ -43,13 +45,15 @@ func (j *judging) flags(c *cobra.Command) {
 }
 
 // asked tells whether claims are to be judged.
-func (j *judging) asked() bool { return j.measure || len(j.claims) > 0 }
+func (j *judging) asked() bool { return j.measure || j.figures || len(j.claims) > 0 }
 
 func (j *judging) check(crates, others []string) error {
 	switch {
 	case j.asked() && (len(crates) != 1 || len(others) > 0):
-		return cell.Usage(errors.New("--claim and --measure are for one crate: a .zip that barograph export wrote, or its folder"))
-	case j.add && !j.asked():
+		return cell.Usage(errors.New("--claim, --figures and --measure are for one crate: a .zip that barograph export wrote, or its folder"))
+	case j.figures && j.measure:
+		return cell.Usage(errors.New("--figures draws what was recorded, and --measure records anew: one at a time"))
+	case j.add && !j.measure && len(j.claims) == 0:
 		return cell.Usage(errors.New("--add keeps verdicts: say which with --claim, or --measure"))
 	case j.add && j.agent == "":
 		return cell.Usage(errors.New("--add says who judged: give --agent a name"))
@@ -155,6 +159,9 @@ func (a *app) judge(ctx context.Context, c *crate.Crate, again judging) (*crate.
 	if err != nil {
 		return nil, err
 	}
+	if !again.measure && !again.figures {
+		p.Only(again.stages(s))
+	}
 	e, _, err := run.execute(ctx, p, engine.Options{Jobs: runtime.NumCPU(), Overwrite: true}, extras{})
 	if err != nil {
 		return nil, err
@@ -165,7 +172,7 @@ func (a *app) judge(ctx context.Context, c *crate.Crate, again judging) (*crate.
 	}
 	found.Machine, found.Ended = p.Study.Machine, now()
 	for _, claim := range s.Claims {
-		if len(again.claims) > 0 && !slices.Contains(again.claims, claim.ID) && !slices.Contains(again.claims, "all") {
+		if !again.judges(claim.ID) {
 			continue
 		}
 		o := crate.Outcome{ID: claim.ID, Crate: claim.Verdict, Verdict: "not judged"}
@@ -179,10 +186,26 @@ func (a *app) judge(ctx context.Context, c *crate.Crate, again judging) (*crate.
 	if a.json {
 		return found, nil
 	}
-	if err := a.beside(s, found); err != nil || again.measure {
+	if err := a.beside(s, found); err != nil || !again.figures {
 		return found, err
 	}
 	return found, a.redrawn(c, dir)
+}
+
+// judges tells whether a claim is to be judged.
+func (j *judging) judges(id string) bool {
+	return len(j.claims) == 0 || slices.Contains(j.claims, id) || slices.Contains(j.claims, "all")
+}
+
+// stages are those that judge the claims.
+func (j *judging) stages(s *crate.State) map[string]bool {
+	by := map[string]bool{}
+	for _, c := range s.Claims {
+		if j.judges(c.ID) {
+			by[c.JudgedBy] = true
+		}
+	}
+	return by
 }
 
 // now is the time as a crate writes it.
@@ -194,7 +217,7 @@ func (j *judging) known(s *crate.State) error {
 	for _, c := range s.Claims {
 		ids = append(ids, c.ID)
 	}
-	if len(ids) == 0 {
+	if len(ids) == 0 && !j.figures {
 		return cell.Usage(fmt.Errorf("study %s has no claims", s.Study.Name))
 	}
 	for _, id := range j.claims {
@@ -207,6 +230,9 @@ func (j *judging) known(s *crate.State) error {
 
 // beside writes the crate's verdicts and those found now next to each other.
 func (a *app) beside(s *crate.State, found *crate.Assessment) error {
+	if len(found.Claims) == 0 {
+		return nil
+	}
 	err := a.table(func(w io.Writer) {
 		fmt.Fprintf(w, "CLAIM\tCRATE (%s)\t%s (%s)\t\n", s.Machine.Name, strings.ToUpper(found.Means), found.Machine.Name)
 		for _, o := range found.Claims {

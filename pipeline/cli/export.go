@@ -76,7 +76,7 @@ signs for the outputs with a key of yours, and verify reads that too.`,
 	c.Flags().StringVar(&key, "key", "", "the private key that signs: an Ed25519 key in PEM, as `file`")
 	c.Flags().StringVar(&folder, "artifact", "", "write an artifact's appendix and metadata into `dir`, a new folder")
 	c.Flags().StringVar(&opt.Profile, "profile", crate.Profiles()[0], "`version` of the Workflow Run RO-Crate profiles: "+strings.Join(crate.Profiles(), " or "))
-	c.Flags().StringVar(&opt.With, "with", crate.WithFigures, "what it holds beside the recording: `objects` (every output), figures (what was published) or none")
+	c.Flags().StringVar(&opt.With, "with", crate.WithFigures, "what it holds beside the recording: `objects` (every output), figures (what was published) or none, which leaves models out too")
 	c.Flags().StringVar(&agent, "agent", "", "who made the results, as `\"Name\"` of an organisation or \"Name <URL>\" of a person; as CITATION.cff says, if it is not given")
 	c.Flags().StringVar(&licence, "license", "", "the `SPDX` identifier of their licence; that of CITATION.cff, if it is not given")
 	return c
@@ -166,6 +166,9 @@ func (a *app) gather(args []string, sel selection, agent, licence string, opt cr
 	}
 	for _, one := range state.NotRun {
 		fmt.Fprintf(a.msg, "%s has no result: %s\n", one.ID, one.Reason)
+	}
+	for _, file := range state.LeftOut {
+		fmt.Fprintf(a.msg, "warning: %s lies outside of the workspace, and is left out: without it the study cannot be read elsewhere\n", file)
 	}
 	return state, docs, nil
 }

@@ -29,9 +29,9 @@ have been used, and the next run that needs one makes it again.
 
 A crate, which "barograph export" wrote, is read whole: what is missing, changed or
 added is named, and what its metadata says and its provenance does not. --claim
-judges a claim again, by the recording in the crate and nothing else; --measure
-measures on this computer, and sets the verdicts beside the crate's. --add keeps
-what came of it in the crate.
+judges a claim again, by the recording in the crate and nothing else; --figures
+draws all figures again, and compares; --measure measures on this computer, and sets
+the verdicts beside the crate's. --add keeps what came of it in the crate.
 
 A statement, which "barograph export --intoto" wrote, is held against --key, and the
 files that it names against its digests: in the crate that is named with it, or else

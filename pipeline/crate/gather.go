@@ -19,6 +19,7 @@ import (
 	"barograph/pipeline/plan"
 	"barograph/pipeline/record"
 	"barograph/pipeline/store"
+	"barograph/pipeline/study"
 
 	"gopkg.in/yaml.v3"
 )
@@ -132,6 +133,44 @@ func (g *gathering) study() error {
 		g.state.Stages = append(g.state.Stages, Stage{Name: s.Name, Kind: s.Kind.Name, Version: s.Kind.Version, Doc: s.Kind.Doc, Background: s.Background, Measured: s.Kind.Measured, Needs: s.Needs, During: s.During})
 		if s.Notebook != "" {
 			if err := g.folder(filepath.Join(root, s.Notebook)); err != nil {
+				return err
+			}
+		}
+		if s.Kind.Files != nil && g.with != WithNone {
+			if err := g.parameters(s); err != nil {
+				return fmt.Errorf("files of stage %s: %w", s.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// parameters keeps the files that a stage's parameters name, at any point of its matrix.
+func (g *gathering) parameters(s *study.Stage) error {
+	st := g.plan.Study
+	seen := map[*study.Binding]bool{}
+	for pt := range study.Points(s.Matrix) {
+		bound, err := st.Bind(s, pt)
+		if err != nil {
+			return err
+		}
+		if seen[bound] {
+			continue
+		}
+		seen[bound] = true
+		files, err := s.Kind.Files(st.Root, bound.With)
+		if err != nil {
+			return err
+		}
+		for _, file := range files {
+			rel, err := filepath.Rel(st.Root, file)
+			if err != nil || !filepath.IsLocal(rel) {
+				if !slices.Contains(g.state.LeftOut, file) {
+					g.state.LeftOut = append(g.state.LeftOut, file)
+				}
+				continue
+			}
+			if err := g.keep(rel, Document{From: file}); err != nil {
 				return err
 			}
 		}
@@ -511,6 +550,9 @@ Within the folder, `+"`barograph run %s", s.Study.File)
 `)
 	if len(s.NotRun) > 0 {
 		fmt.Fprintf(&b, "\n%d cells have no result; the first is %s (%s).\n", len(s.NotRun), s.NotRun[0].ID, s.NotRun[0].Reason)
+	}
+	for _, file := range s.LeftOut {
+		fmt.Fprintf(&b, "\n%s, which the study names, lay outside of the workspace and is not here.\n", file)
 	}
 	return []byte(b.String())
 }

@@ -57,6 +57,8 @@ type State struct {
 	Licence   string         `json:"license"` // an SPDX identifier
 	Site      string         `json:"site"`    // where the project's things are named; it need not answer
 	Files     []File         `json:"files"`   // by path
+	// LeftOut are files that the study names and that lie outside of its workspace.
+	LeftOut []string `json:"left_out,omitempty"`
 }
 
 // A Study is the workflow.

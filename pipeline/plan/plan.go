@@ -561,6 +561,22 @@ func (p *Plan) Replay(dir string) error {
 	return nil
 }
 
+// Only drops the cells that no cell of these stages needs.
+func (p *Plan) Only(stages map[string]bool) {
+	needed := map[*Cell]bool{}
+	for _, c := range slices.Backward(p.Cells) {
+		if !needed[c] && !stages[c.Stage.Name] {
+			continue
+		}
+		needed[c] = true
+		for _, n := range slices.Concat(c.Needs, c.Gang) {
+			needed[n] = true
+		}
+	}
+	dropped := func(c *Cell) bool { return !needed[c] }
+	p.Cells, p.Order = slices.DeleteFunc(p.Cells, dropped), slices.DeleteFunc(p.Order, dropped)
+}
+
 // draw puts the measured foreground cells in the order they run: stage after
 // stage as the edges demand; within a stage block by block, each block's cells
 // shuffled; the baseline first in the first block, in the middle of the middle

@@ -279,6 +279,31 @@ stages:
 }
 
 // Studies that differ in how a list is cut have keys that differ.
+// TestOnly keeps what some stages need, in the order of the plan.
+func TestOnly(t *testing.T) {
+	p, err := build(t, workspace(t, `stages:
+  load: {uses: measure, background: true}
+  m: {uses: measure, during: [load]}
+  other: {uses: measure}
+  collect: {uses: collect, needs: [m]}
+  draw: {uses: command, needs: [other], run: "true"}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Only(map[string]bool{"collect": true})
+	var ids, order []string
+	for _, c := range p.Cells {
+		ids = append(ids, c.ID)
+	}
+	for _, c := range p.Order {
+		order = append(order, c.ID)
+	}
+	if want := "[load@m m collect] [m]"; fmt.Sprint(ids, order) != want {
+		t.Errorf("kept %v %v, want %s", ids, order, want)
+	}
+}
+
 func TestKeysAreUnambiguous(t *testing.T) {
 	key := func(yaml, id string) string {
 		t.Helper()

@@ -321,6 +321,14 @@ func (p *Pattern) file(root string) (path string, k trace.Known, err error) {
 	return filepath.Join(root, p.Trace), k, nil
 }
 
+// Files are what the pattern reads of the workspace.
+func (p *Pattern) Files(root string) []string {
+	if _, known := trace.Find(p.Trace); known || !filepath.IsLocal(p.Trace) {
+		return nil
+	}
+	return []string{filepath.Join(root, p.Trace)}
+}
+
 // Digest returns the SHA-256 of the trace's file; empty without one.
 func (p *Pattern) Digest(root string) (string, error) {
 	if p.Trace == "" {

@@ -55,6 +55,7 @@ type Config struct {
 	naming     checkpoint.Naming
 	checkpoint *checkpoint.Checkpoint // where weights come from, if not from the seed
 	path       string                 // of an ONNX file
+	files      []string               // it, and its data files
 	digest     string
 }
 
@@ -441,7 +442,8 @@ func (c *Config) open() (*Info, error) {
 		}
 	}
 	h := sha256.New()
-	for _, file := range append([]string{c.path}, external(c.path, info)...) {
+	c.files = append([]string{c.path}, external(c.path, info)...)
+	for _, file := range c.files {
 		sum, err := asset.Digest(file)
 		if err != nil {
 			return nil, fmt.Errorf("load model %s: %w", c.path, err)
@@ -489,6 +491,9 @@ func external(path string, info *Info) []string {
 // version of the weights' generator; or every byte of the file that it is. How inputs are drawn is not in it: they are
 // in Inputs.
 func (c *Config) Digest() string { return c.digest }
+
+// Files are those that the model lies in; none if it is built.
+func (c *Config) Files() []string { return c.files }
 
 // Built tells whether the model is built here, and is not a file already.
 func (c *Config) Built() bool { return c.arch != nil }

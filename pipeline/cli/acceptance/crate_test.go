@@ -84,8 +84,23 @@ func TestValidator(t *testing.T) {
 	if failing.Run() == nil {
 		t.Fatal("half the study was to fail")
 	}
-	in(t, dir, program, "export", "configs/half.yaml", "--crate", "half.zip")
 	in(t, dir, program, "export", "configs/half.yaml", "--crate", "half-0.6.zip", "--profile", "0.6")
+
+	// What verify names, the validator passes: a changed byte, an added file, an edited
+	// time. (A lost file it finds itself.)
+	in(t, dir, program, "export", "configs/half.yaml", "--crate", "edited")
+	in(t, dir, "sh", "-c", `cd edited && echo more >>out-1.txt && echo new >added.txt && sed -i 's/"endTime": "20../"endTime": "1999/' ro-crate-metadata.json`)
+	verify := exec.Command(program, "verify", "edited")
+	verify.Dir = dir
+	named, err := verify.CombinedOutput()
+	if err == nil {
+		t.Error("an edited crate passed")
+	}
+	for _, want := range []string{"out-1.txt: changed", "added.txt: added", `endTime of #run is "1999`} {
+		if !strings.Contains(string(named), want) {
+			t.Errorf("no %q in\n%s", want, named)
+		}
+	}
 
 	script, err := filepath.Abs("pipeline/cli/acceptance/testdata/crate/validate.py")
 	if err != nil {
@@ -97,7 +112,7 @@ func TestValidator(t *testing.T) {
 		args = append(args, "https://w3id.org/ro/crate/"+version+"/context="+file)
 	}
 	const run = "provenance-run-crate-0.5"
-	args = append(args, "--", run+":RECOMMENDED:data-paper-h100.zip", run+":REQUIRED:data-mitigation-h100.zip", run+":REQUIRED:half.zip", "ro-crate-1.3:REQUIRED:half-0.6.zip")
+	args = append(args, "--", run+":RECOMMENDED:data-paper-h100.zip", run+":REQUIRED:data-mitigation-h100.zip", run+":REQUIRED:edited", "ro-crate-1.3:REQUIRED:half-0.6.zip")
 	checked := 0
 	for line := range strings.Lines(in(t, dir, "env", append([]string{"PYTHONPATH=" + path, "python3"}, args...)...)) {
 		switch fields := strings.Split(strings.TrimSpace(line), "\t"); {

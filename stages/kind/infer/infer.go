@@ -77,6 +77,7 @@ func Kind() *cell.Kind {
 		CheckSim: sim.Check,
 		Setting:  setting.Of,
 		Identify: identify,
+		Files:    files,
 		Environ:  stress.Environ,
 		Beside:   stress.Beside,
 		Prepare:  prepare,
@@ -137,6 +138,16 @@ func (w *With) traffic() *traffic.Params {
 }
 
 // identify names the model and the library; device and machine are the engine's.
+// files are the model's and the trace's.
+func files(root string, with any) ([]string, error) {
+	w := with.(*With)
+	c, err := w.Load(root)
+	if err != nil {
+		return nil, err
+	}
+	return append(w.Pattern.Files(root), c.Files()...), nil
+}
+
 func identify(root string, with any) (map[string]string, error) {
 	c, err := with.(*With).Load(root)
 	if err != nil {
