@@ -289,6 +289,9 @@ func (a *app) plan(args []string, s *selection) (*plan.Plan, error) {
 			path = filepath.Join(configs, rec.Study+".yaml")
 		}
 	}
+	if s.replay != "" {
+		s.on = "" // nothing of it is measured
+	}
 	if s.on != "" {
 		if err := a.plannedFor(path, s, &opt); err != nil {
 			return nil, err

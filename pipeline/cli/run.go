@@ -50,6 +50,9 @@ INVALID, 130 interrupted.`,
 			if more.trace == "" && len(opt.Fresh) == 0 && len(opt.Capacity) == 0 {
 				more.proof = sel.proof(args)
 			}
+			if sel.replay != "" && !cmd.Flags().Changed("on") {
+				sel.on = "" // which the environment says for other runs
+			}
 			if sel.on != "" {
 				if err := onAlone(&sel, watch, more.wait); err != nil {
 					return err

@@ -84,6 +84,9 @@ func (a *Agent) Run(ctx context.Context, dir string) error {
 	w := &worker{Agent: a, pack: &p, token: t, dir: dir, pen: &pen{f: f}, root: filepath.Dir(filepath.Dir(filepath.Dir(filepath.Dir(dir))))}
 	node := cmp.Or(os.Getenv("SLURMD_NODENAME"), os.Getenv("HOSTNAME"))
 	w.by = t.String() + " on " + node
+	if p.Alone {
+		w.by += ", which was asked for whole"
+	}
 	err = w.pen.write(note{Type: started, Node: node, PID: os.Getpid(), GPUs: os.Getenv("SLURM_JOB_GPUS"), Alone: p.Alone})
 	if err == nil {
 		err = w.work(ctx)

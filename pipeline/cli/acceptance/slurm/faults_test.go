@@ -84,6 +84,14 @@ var faults = []struct {
 		_, err := f.try("scontrol", "requeue", id)
 		return err == nil
 	}},
+	{"agent warned of the time limit", func(f *storm) bool {
+		id := f.running()
+		if id == "" {
+			return false
+		}
+		_, err := f.try("scancel", "--batch", "--signal=USR2", id)
+		return err == nil
+	}},
 	{"node lost, its job's first copy alive", func(f *storm) bool {
 		if len(f.agents()) == 0 {
 			return false

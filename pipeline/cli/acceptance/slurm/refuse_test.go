@@ -142,6 +142,9 @@ func TestUnfit(t *testing.T) {
 	f := s.folder("pack: 9\n")
 	f.write("configs/measured.yaml", "study: measured\nmachine: host\nstages:\n  calibrate: {uses: stress, with: {mode: capacity, directions: [h2d]}}\n")
 	f.must("doctor", "--on", "lab")
+	if status, out := f.run("run", "measured", "--on", "lab", "--machine", "h100"); status != 2 || !strings.Contains(out, "machine h100 measures on device cuda, and node n1 of lab has none") {
+		t.Errorf("on a GPU that is not there: status %d\n%s", status, out)
+	}
 	node := filepath.Join(f.dir, ".barograph/on/clusters/lab/node")
 	b, err := os.ReadFile(node)
 	if err != nil {
@@ -153,5 +156,28 @@ func TestUnfit(t *testing.T) {
 		if status != 1 || !strings.Contains(out, want) {
 			t.Errorf("status %d, and it does not say %q:\n%s", status, want, out)
 		}
+	}
+}
+
+// An agent that is told of its time limit ends its pack as a kill would: what was
+// finished stands, and the rest is submitted again.
+func TestWarned(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	f := s.folder("jobs: 1\n")
+	f.write("configs/slow.yaml", "study: slow\nmachine: sim\nstages:\n  cells: {uses: command, matrix: {n: 5}, run: 'sleep 0.6; echo ${{ n }} > ${{ n }}.txt', outputs: ['${{ n }}.txt']}\n")
+	out := make(chan string)
+	go func() { _, said := f.run("run", "slow", "--on", "lab"); out <- said }()
+	s.until(30*time.Second, "finished cell", func() bool { _, err := os.Stat(filepath.Join(f.dir, "2.txt")); return err == nil })
+	before := strings.Count(f.must("top", "--on", "lab"), "cells done")
+	s.do("scancel", "--batch", "--signal=USR2", "-u", "root")
+	said := <-out
+	for _, want := range []string{"told to end by signal 12", "what is missing is submitted again", "slow: cells: 5 ran"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("does not say %q:\n%s", want, said)
+		}
+	}
+	if n := strings.Count(said, "cells[n=2] ran"); before != 1 || n != 1 {
+		t.Errorf("what was finished ran again:\n%s", said)
 	}
 }
