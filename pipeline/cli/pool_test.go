@@ -85,9 +85,9 @@ func TestRunsWaitForGPUs(t *testing.T) {
 	}{
 		{"", "env: {A: b}", []string{"cuda"}},
 		{"cuda:0,cuda:2", "env: {A: b}", []string{"cuda:2", "cuda:0"}},
-		{"", "gpu: 2", []string{"cuda:2", "cuda"}},
+		{"", "gpu: 2", []string{"cuda:2"}},
 		{"", "with: {gpus: [1, 2]}", []string{"cuda:2", "cuda:1", "cuda"}},
-		{"cuda:1", "gpu: 1, with: {gpus: [0]}", []string{"cuda:1", "cuda:0"}},
+		{"cuda:1,cuda:2", "gpu: 1, with: {gpus: [0]}", []string{"cuda:1", "cuda:0"}},
 	} {
 		var got []string
 		for _, d := range a.devices(planned(tt.devices, tt.stage)) {

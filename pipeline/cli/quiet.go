@@ -56,16 +56,18 @@ type lockable struct{ name, physical string }
 // wait for each other.
 func (a *app) devices(p *plan.Plan) (devices []lockable) {
 	here, st := a.gpus(), p.Study
-	numbers, all := engine.GPUs(p.Cells)
-	numbers = append(numbers, st.Pool...)
+	numbers, all, free := engine.GPUs(p.Cells)
 	if all {
 		for i := range st.GPUs {
 			numbers = append(numbers, i)
 		}
 	}
-	names := []string{st.Machine.Device}
-	if len(st.Pool) > 0 {
-		names = nil
+	var names []string
+	switch {
+	case free && len(st.Pool) == 0:
+		names = []string{st.Machine.Device}
+	case free:
+		numbers = append(numbers, st.Pool...)
 	}
 	for _, n := range numbers {
 		names = append(names, st.Machine.On(n).Device)

@@ -137,21 +137,23 @@ func others(c *plan.Cell) (gpus []int, all bool) {
 	return kind.Others(with)
 }
 
-// GPUs returns the numbers of those that measured cells use, or are pinned to, besides
-// the machine's device or the pool, and whether any uses all.
-func GPUs(cells []*plan.Cell) (gpus []int, all bool) {
+// GPUs returns the numbers of those that measured cells are pinned to, or use besides,
+// whether any uses all, and whether any is on the machine's device, or the pool.
+func GPUs(cells []*plan.Cell) (gpus []int, all, free bool) {
 	for _, c := range cells {
 		if !c.Stage.Kind.Measured {
 			continue
 		}
-		if c.GPU != nil {
-			gpus = append(gpus, *c.GPU)
+		if on := foreground(c).GPU; on != nil {
+			gpus = append(gpus, *on)
+		} else {
+			free = true
 		}
 		more, every := others(c)
 		gpus, all = append(gpus, more...), all || every
 	}
 	slices.Sort(gpus)
-	return slices.Compact(gpus), all
+	return slices.Compact(gpus), all, free
 }
 
 // place has a trial run on the GPU of a slot, and on that one's processors: on all, where
