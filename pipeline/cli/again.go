@@ -17,6 +17,7 @@ import (
 	"barograph/pipeline/citation"
 	"barograph/pipeline/crate"
 	"barograph/pipeline/engine"
+	"barograph/pipeline/plan"
 	"barograph/pipeline/record"
 	"barograph/pipeline/store"
 
@@ -27,6 +28,7 @@ import (
 type judging struct {
 	claims  []string // empty for all, where anything is judged at all
 	figures bool
+	trust   bool
 	measure bool
 	machine string
 	set     []string
@@ -37,6 +39,7 @@ type judging struct {
 func (j *judging) flags(c *cobra.Command) {
 	c.Flags().StringArrayVar(&j.claims, "claim", nil, "judge claim `ID` of the crate again, or all; repeatable")
 	c.Flags().BoolVar(&j.figures, "figures", false, "draw the figures of the crate again too, and compare them byte by byte")
+	c.Flags().BoolVar(&j.trust, "trust", false, "also run shell lines of the crate's study, as you: notebooks are confined, and these are not")
 	c.Flags().BoolVar(&j.measure, "measure", false, "measure on this computer, and set the verdicts beside the crate's")
 	c.Flags().StringVar(&j.machine, "machine", "", "with --measure, measure as `machine`, a file in the crate's configs/machines/")
 	c.Flags().StringArrayVar(&j.set, "set", nil, "with --measure, give a parameter another value, as `name=value`; repeatable")
@@ -162,6 +165,9 @@ func (a *app) judge(ctx context.Context, c *crate.Crate, again judging) (*crate.
 	if !again.measure && !again.figures {
 		p.Only(again.stages(s))
 	}
+	if err := again.trusts(p); err != nil {
+		return nil, err
+	}
 	e, _, err := run.execute(ctx, p, engine.Options{Jobs: runtime.NumCPU(), Overwrite: true}, extras{})
 	if err != nil {
 		return nil, err
@@ -190,6 +196,16 @@ func (a *app) judge(ctx context.Context, c *crate.Crate, again judging) (*crate.
 		return found, err
 	}
 	return found, a.redrawn(c, dir)
+}
+
+// trusts refuses to run what a crate brings and nothing confines, unless it is trusted.
+func (j *judging) trusts(p *plan.Plan) error {
+	for _, c := range p.Cells {
+		if c.Script != "" && c.Given == nil && !j.trust {
+			return cell.Usage(cell.Hint(fmt.Errorf("%s of the crate's study runs a shell line: %s", c.ID, strings.TrimSpace(c.Script)), "read it; --trust runs it as you"))
+		}
+	}
+	return nil
 }
 
 // judges tells whether a claim is to be judged.

@@ -96,6 +96,7 @@ func check(opt crate.Options) error {
 // room refuses a name that is taken by what is no crate, before any work is done for
 // it. A folder is never written over.
 func room(flag, name string) error {
+	name = filepath.Clean(name)
 	if crate.IsZip(name) {
 		return cell.Place(flag, name, crate.Zipped)
 	}
@@ -148,6 +149,13 @@ func (a *app) sign(to string, s *crate.State, key *attest.Key) error {
 // gather reads what stands of a study, with the files of a crate of it.
 func (a *app) gather(args []string, sel selection, agent, licence string, opt crate.Options) (*crate.State, []crate.Document, error) {
 	p, d, s, err := a.standing(args, sel)
+	if err != nil {
+		return nil, nil, err
+	}
+	failed, err := s.Failures()
+	if err == nil {
+		err = stands(args, p, d, failed)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

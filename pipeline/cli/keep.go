@@ -44,7 +44,7 @@ here and below results/.`,
 			var dirs, crates, statements []string
 			for _, name := range names {
 				switch {
-				case crate.Is(name):
+				case crate.Is(name) || crate.IsZip(name):
 					crates = append(crates, name)
 				case attest.Is(name):
 					statements = append(statements, name)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"barograph/pipeline/cell"
@@ -86,11 +85,11 @@ func (a *app) side(args []string, sel selection, name string) (*plan.Plan, *repo
 	if err != nil {
 		return nil, nil, err
 	}
-	side, err := report.Collect(name, p, d, s)
-	if err != nil {
+	if err := stands(args, p, d, nil); err != nil {
 		return nil, nil, err
 	}
-	return p, side, nil
+	side, err := report.Collect(name, p, d, s)
+	return p, side, err
 }
 
 // standing reads a study and what stands of it on a machine. Where nothing was
@@ -116,11 +115,20 @@ func (a *app) standing(args []string, sel selection) (*plan.Plan, *plan.Decider,
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if !slices.ContainsFunc(p.Cells, func(c *plan.Cell) bool { return d.Of(c).State == plan.Stands }) {
-		return nil, nil, nil, cell.Hint(fmt.Errorf("nothing of study %s stands on machine %s", p.Study.Name, p.Study.Machine.Name),
-			"barograph run %s --machine %s", strings.Join(args, " "), p.Study.Machine.Name)
-	}
 	return p, d, s, nil
+}
+
+// stands refuses a plan of which nothing does; nor has anything failed, where that is
+// worth telling too.
+func stands(args []string, p *plan.Plan, d *plan.Decider, failed map[string]store.Failure) error {
+	for _, c := range p.Cells {
+		dec := d.Of(c)
+		if _, ok := failed[dec.Key]; dec.State == plan.Stands || ok {
+			return nil
+		}
+	}
+	return cell.Hint(fmt.Errorf("nothing of study %s stands on machine %s", p.Study.Name, p.Study.Machine.Name),
+		"barograph run %s --machine %s", strings.Join(args, " "), p.Study.Machine.Name)
 }
 
 // measured tells whether a measured cell of the plan has a standing result.

@@ -187,6 +187,30 @@ func TestAdd(t *testing.T) {
 	}
 }
 
+// TestOutside: a crate whose provenance leads out of it is not opened.
+func TestOutside(t *testing.T) {
+	for name, edit := range map[string]func(*State){
+		"study":     func(s *State) { s.Study.File = "../configs/s.yaml" },
+		"recording": func(s *State) { s.Recording = "/data/s/host" },
+		"file":      func(s *State) { s.Files[0].Path = "a/../../b" },
+		"output":    func(s *State) { s.Cells[0].Outputs[0].Path = ".." },
+	} {
+		to := written(t, "c", 1)
+		s, _ := sample(1)
+		edit(s)
+		b, err := encode(s)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(to, Provenance), b, 0o666)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(to); err == nil || !strings.Contains(err.Error(), "which is not below the crate") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestDamagedSource: an object that is not what its name says becomes no crate.
 func TestDamagedSource(t *testing.T) {
 	s, docs := sample(1)

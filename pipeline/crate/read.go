@@ -89,7 +89,7 @@ func sane(z *zip.Reader) error {
 }
 
 // most bounds a file that is read whole, in bytes.
-const most = 1 << 30
+const most = 256 << 20
 
 func (c *Crate) file(name string) ([]byte, error) {
 	f, err := c.files.Open(name)
@@ -119,6 +119,11 @@ func (c *Crate) read() error {
 	if c.State.Format != Format {
 		return fmt.Errorf("%s is of format %d, and this program reads %d", Provenance, c.State.Format, Format)
 	}
+	for _, name := range c.State.paths() {
+		if !fs.ValidPath(name) || name == "." {
+			return fmt.Errorf("%s names %q, which is not below the crate", Provenance, name)
+		}
+	}
 	names, err := fs.Glob(c.files, Assessments+"/*.json")
 	if err != nil {
 		return err
@@ -135,6 +140,26 @@ func (c *Crate) read() error {
 		c.Found = append(c.Found, f)
 	}
 	return nil
+}
+
+// paths are all that a state says of the crate's files.
+func (s *State) paths() []string {
+	all := []string{s.Study.File}
+	if s.Recording != "" {
+		all = append(all, s.Recording)
+	}
+	for _, f := range s.Files {
+		all = append(all, f.Path)
+	}
+	for _, c := range s.Cells {
+		all = append(all, c.Inputs...)
+		for _, out := range c.Outputs {
+			if out.Path != "" {
+				all = append(all, out.Path)
+			}
+		}
+	}
+	return all
 }
 
 // A Difference is something in a crate that is not as it was written.
