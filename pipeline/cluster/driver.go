@@ -369,6 +369,9 @@ func (d *Driver) refuse(o *order, err error) {
 		d.waiting, d.later = append(d.waiting, o), time.Now().Add(retryAfter)
 		return
 	}
+	if len(o.unfit) > 0 && slurm.Unmet(err) {
+		err = errors.New("no node of the cluster would do to measure on")
+	}
 	for _, node := range slices.Sorted(maps.Keys(o.unfit)) {
 		err = fmt.Errorf("%w; %s: %s", err, node, o.unfit[node])
 	}

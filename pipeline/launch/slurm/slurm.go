@@ -2,6 +2,7 @@
 package slurm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,9 +61,7 @@ func (Slurm) Tell(env []string, input, name string, args ...string) (string, err
 		for _, prefix := range []string{name + ": ", "error: "} {
 			said = strings.ReplaceAll(said, prefix, "")
 		}
-		if said == "" {
-			said = err.Error()
-		}
+		said = cmp.Or(said, strings.TrimSpace(string(out)), err.Error())
 		return string(out), fmt.Errorf("%s: %s", name, strings.ReplaceAll(said, "\n", "; "))
 	}
 	return string(out), nil

@@ -33,7 +33,7 @@ func TestRefused(t *testing.T) {
 		{"time", "partition: short\n", "", 1, []string{`time: 10m0s is more than the 1m0s that partition "short" allows`}},
 		{"gres", "extra: [--gres=gpu:absent:1]\n", "", 1, []string{"sbatch", "nothing was submitted"}},
 		{"dependency", "extra: ['--dependency=afterok:" + strings.TrimSpace(failed) + "']\n", "", 1, []string{"can never run: it depends on a job that failed (DependencyNeverSatisfied)", "it was cancelled"}},
-		{"partition", "partition: absent\n", "", 1, []string{`partition "absent"`}},
+		{"partition", "partition: absent\n", "", 1, []string{`partition "absent": scontrol: Partition absent not found`}},
 		{"setup", "setup: [exit 3]\n", "", 1, []string{"ended FAILED", "no cell was submitted"}},
 		{"memory", "pack: 9\n", ", resources: {memory: 1000000000000}", 1, []string{"only failed: sbatch: ", "emory"}},
 		{"limit", "partition: short\ntime: 1m\n", ", timeout: 5h", 1, []string{"can never run: it asks for more than the partition allows", "it was cancelled"}},
@@ -152,7 +152,7 @@ func TestUnfit(t *testing.T) {
 	}
 	f.write(".barograph/on/clusters/lab/node", strings.Replace(string(b), `{"host":`, `{"gpus":[{"name":"NVIDIA Z9","pci":"0000:01:00.0"}],"host":`, 1))
 	status, out := f.run("run", "measured", "--on", "lab", "--machine", "host")
-	for _, want := range []string{"n1: its GPUs are none; planned for: NVIDIA Z9", "n2: its GPUs are none; planned for: NVIDIA Z9", "calibrate failed"} {
+	for _, want := range []string{"n1: its GPUs are none; planned for: NVIDIA Z9", "n2: its GPUs are none; planned for: NVIDIA Z9", "calibrate failed: no node of the cluster would do to measure on"} {
 		if status != 1 || !strings.Contains(out, want) {
 			t.Errorf("status %d, and it does not say %q:\n%s", status, want, out)
 		}
