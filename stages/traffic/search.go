@@ -32,7 +32,8 @@ const (
 	blocks      = 20   // of a probe, over which the dependence of its requests is seen
 	resamples   = 400  // of a probe's blocks, for the interval
 	confidence  = 0.95 // of each test, one-sided, and of the interval
-	drifts      = 3.0  // standard errors between a probe and its repeat that are a drift
+	drifts      = 0.1  // share by which medians of a probe and its repeat differ, at least, where there is a drift
+	scattered   = 5.0  // and by how many standard errors
 )
 
 // Most returns how many probes there are at most.
@@ -99,11 +100,13 @@ type Probe struct {
 	Requests int     `json:"requests"` // that count: the first tenth does not
 	Late     int     `json:"late"`
 	Effect   float64 `json:"design_effect"` // by how much more their number varies than if requests were independent
+	Median   int64   `json:"p50_ns"`
 	P99      int64   `json:"p99_ns"`
 	Repeat   bool    `json:"repeat,omitempty"`
 	Says     string  `json:"says"` // holds, fails, or open, by itself
 
-	late [blocks][2]float64 // late and all of each block
+	late  [blocks][2]float64 // late and all of each block
+	noise float64            // standard error of the median, by those of blocks
 }
 
 // judged sums a probe up.
@@ -128,11 +131,30 @@ func (s *Search) judged(q *Queue, rate float64) Probe {
 			b[0]++
 		}
 	}
+	p.noise = scatter(latencies)
 	slices.Sort(latencies)
+	p.Median = latencies[(len(latencies)-1)/2]
 	p.Requests, p.P99 = len(all), latencies[(99*len(all)+99)/100-1]
 	p.Effect = effect(p.late[:])
 	p.Says = says(float64(p.Late), float64(p.Requests), p.Effect, allowed)
 	return p
+}
+
+// scatter returns the standard error of the median of latencies in the order taken, by
+// the medians of their blocks.
+func scatter(latencies []int64) float64 {
+	var medians [blocks]float64
+	mean, square := 0.0, 0.0
+	for b := range medians {
+		of := slices.Clone(latencies[b*len(latencies)/blocks : (b+1)*len(latencies)/blocks])
+		slices.Sort(of)
+		medians[b] = float64(of[(len(of)-1)/2])
+		mean += medians[b] / blocks
+	}
+	for _, m := range medians {
+		square += (m - mean) * (m - mean)
+	}
+	return math.Sqrt(square / (blocks - 1) / blocks)
 }
 
 // effect returns by how much more a share varies between blocks than it would if
@@ -378,7 +400,10 @@ func (s *searching) Carried() (*Carried, error) {
 	return c, nil
 }
 
-// drift says what a repeated probe found otherwise; empty where none did.
+// drift says what a repeated probe found otherwise; empty where none did. Beyond what
+// is carried queues grow, and near it late requests come in bursts, so that shares
+// differ from one probe to the next for no other reason; what counts are medians, where
+// one of the probes holds.
 func (s *searching) drift() string {
 	for i := range s.probes {
 		first := &s.probes[i]
@@ -387,12 +412,9 @@ func (s *searching) drift() string {
 			if again.Rate != first.Rate || !again.Repeat {
 				continue
 			}
-			n, m := float64(first.Requests), float64(again.Requests)
-			a, b := float64(first.Late)/n, float64(again.Late)/m
-			pooled := (a*n + b*m) / (n + m)
-			variance := pooled * (1 - pooled) * (first.Effect/n + again.Effect/m)
-			if math.Abs(a-b) > drifts*math.Sqrt(variance) {
-				return fmt.Sprintf("at %.4g requests a second %.3g%% were late in probe %d, and %.3g%% in probe %d", first.Rate, 100*a, i+1, 100*b, j+1)
+			apart, noise := math.Abs(float64(first.Median-again.Median)), math.Hypot(first.noise, again.noise)
+			if (first.Says == "holds" || again.Says == "holds") && apart > drifts*float64(first.Median) && apart > scattered*noise {
+				return fmt.Sprintf("at %.4g requests a second the median was %v in probe %d, and %v in probe %d", first.Rate, time.Duration(first.Median).Round(time.Microsecond), i+1, time.Duration(again.Median).Round(time.Microsecond), j+1)
 			}
 		}
 	}

@@ -115,6 +115,9 @@ func check(root, device string, with any) error {
 	if w.Batch.Samples() > 1 && !slices.Contains(names, "batch") {
 		return fmt.Errorf("batch is %d, and model %q has no dimension of that name, but %q: set those with dims", w.Batch.Samples(), c.Name, names)
 	}
+	if err := w.checkSessions(device, c); err != nil {
+		return err
+	}
 	return c.CheckDims(w.Sizes(c))
 }
 

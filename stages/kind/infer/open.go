@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/unit"
 	"barograph/stages/device/host"
+	"barograph/stages/model"
 	"barograph/stages/result"
 	"barograph/stages/traffic"
 )
@@ -48,6 +50,27 @@ func (h *Harness) more(s Setup) error {
 				}
 			}
 		}
+	}
+	return nil
+}
+
+// checkSessions reports that the weights of all sessions together do not fit into this
+// computer's memory; a GPU's is known only where it is.
+func (w *With) checkSessions(device string, c *model.Config) error {
+	workers, sizes := max(1, w.Workers), max(1, w.Batch.Max)
+	if workers*sizes == 1 || cell.Family(device) != "host" {
+		return nil
+	}
+	info, err := c.Info()
+	if err != nil {
+		return err
+	}
+	if n := int64(workers * sizes); info.InitialiserBytes > memory()/n {
+		key := "batch"
+		if workers > 1 {
+			key = "workers"
+		}
+		return cell.Hint(fmt.Errorf("%s: %d workers with batches of 1 to %d are %d sessions, each with %v of weights: more than this machine has", key, workers, sizes, n, unit.Size(info.InitialiserBytes)), "lower workers:, or max: of batch")
 	}
 	return nil
 }
