@@ -15,9 +15,10 @@ type Between struct {
 	Drift stats.Drift `json:"medians"`
 }
 
-// between compares the GPUs of trials; nil where they do not tell of several. A
-// difference of up to a margin is none.
-func between(trials []*Trial, margin float64) (*Between, error) {
+// between compares the GPUs of trials; nil where they do not tell of several. What
+// replicates on one GPU scatter by, twice, is no difference, and up to a margin one is
+// allowed.
+func between(trials []*Trial, scatter, margin float64) (*Between, error) {
 	by := map[string][]int64{}
 	b := &Between{}
 	for _, t := range trials {
@@ -36,6 +37,9 @@ func between(trials []*Trial, margin float64) (*Between, error) {
 	}
 	var err error
 	b.Drift, err = stats.BaselineDrift(samples, stats.Confidence, margin)
+	if math.Abs(b.Drift.Largest) <= 2*scatter {
+		b.Drift.Left = nil
+	}
 	return b, err
 }
 

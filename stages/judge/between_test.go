@@ -13,14 +13,16 @@ func TestBetweenGPUs(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
 		slower        float64 // of the second GPU
+		scatter       float64 // of replicates
 		level         string
 		about, doubts string
 		invalid       string
 	}{
-		{"alike", 1, "0", "2 GPUs that do not differ (without load medians lie within 0", "", ""},
-		{"a little", 1.02, "0", "", "the 2 GPUs differ little: without load, medians lie up to 2", ""},
-		{"too much", 1.2, "0", "", "", "the GPUs differ: without load, the median on GPU-b is +20% from that on GPU-a, more than the 5"},
-		{"too few calls", 1, "few", "", "whether the 2 GPUs differ is not tested: baseline 1: n too small", ""},
+		{"alike", 1, 0, "0", "2 GPUs that do not differ (without load medians lie within 0", "", ""},
+		{"a little", 1.02, 0, "0", "", "the 2 GPUs differ little: without load, medians lie up to 2", ""},
+		{"too much", 1.2, 0, "0", "", "", "the GPUs differ: without load, the median on GPU-b is +20% from that on GPU-a, more than the 5"},
+		{"no more than replicates", 1.01, 0.02, "0", "2 GPUs that do not differ (without load medians lie within", "", ""},
+		{"too few calls", 1, 0, "few", "", "whether the 2 GPUs differ is not tested: baseline 1: n too small", ""},
 	} {
 		rng := rand.New(rand.NewPCG(7, 7))
 		var b strings.Builder
@@ -37,7 +39,7 @@ func TestBetweenGPUs(t *testing.T) {
 					}
 				}
 				for range n {
-					v := 1e6 * (1 + 0.01*rng.NormFloat64()) * float64(1+level)
+					v := 1e6 * (1 + tt.scatter*float64(replicate/2-1)) * (1 + 0.01*rng.NormFloat64()) * float64(1+level)
 					if gpu == "GPU-b" {
 						v *= tt.slower
 					}

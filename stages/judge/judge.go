@@ -281,7 +281,7 @@ func (r *Report) validity(run *recording.Run) error {
 			return err
 		}
 		r.Drift = &d
-		if r.GPUs, err = between(trials, d.Margin); err != nil {
+		if r.GPUs, err = between(trials, scatter, d.Margin); err != nil {
 			return err
 		}
 		switch {
