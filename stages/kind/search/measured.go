@@ -63,9 +63,11 @@ func readTable(file string) (rows [][]string, at map[string]int, err error) {
 		return nil, nil, err
 	}
 	defer f.Close()
-	rows, err = csv.NewReader(f).ReadAll()
-	if err != nil || len(rows) == 0 {
-		return nil, nil, fmt.Errorf("measured: %s is no table: %w", file, errors.Join(err, errEmpty))
+	if rows, err = csv.NewReader(f).ReadAll(); err == nil && len(rows) == 0 {
+		err = errors.New("it has no header")
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("measured: %s is no table: %w", file, err)
 	}
 	at = map[string]int{}
 	for _, column := range []string{"policy", "direction", "sharing", "share", "p99_ratio"} {
@@ -77,8 +79,6 @@ func readTable(file string) (rows [][]string, at map[string]int, err error) {
 	}
 	return rows[1:], at, nil
 }
-
-var errEmpty = errors.New("it has no header")
 
 // rank says how well the order of policies in the simulation is that of what was
 // measured.
