@@ -111,8 +111,9 @@ stages:
 	}
 	_ = c.Wait() // it was killed
 	jobs := s.do("squeue", "-h", "--array", "-t", "all", "-o", "%F")
-	if out := f.must("run", "slow", "--on", "lab"); !strings.Contains(out, "slow: cells: 8 ran") {
-		t.Errorf("after the driver was killed:\n%s", out)
+	f.must("run", "slow", "--on", "lab")
+	if made, _ := filepath.Glob(filepath.Join(f.dir, "[1-8].txt")); len(made) != 8 {
+		t.Errorf("after the driver was killed, there is %v", made)
 	}
 	if now := s.do("squeue", "-h", "--array", "-t", "all", "-o", "%F"); len(strings.Fields(now)) != len(strings.Fields(jobs)) {
 		t.Errorf("jobs were %q, and after the driver came again %q", jobs, now)
@@ -169,7 +170,6 @@ func TestWarned(t *testing.T) {
 	out := make(chan string)
 	go func() { _, said := f.run("run", "slow", "--on", "lab"); out <- said }()
 	s.until(30*time.Second, "finished cell", func() bool { _, err := os.Stat(filepath.Join(f.dir, "2.txt")); return err == nil })
-	before := strings.Count(f.must("top", "--on", "lab"), "cells done")
 	s.do("scancel", "--batch", "--signal=USR2", "-u", "root")
 	said := <-out
 	for _, want := range []string{"told to end by signal 12", "what is missing is submitted again", "slow: cells: 5 ran"} {
@@ -177,7 +177,38 @@ func TestWarned(t *testing.T) {
 			t.Errorf("does not say %q:\n%s", want, said)
 		}
 	}
-	if n := strings.Count(said, "cells[n=2] ran"); before != 1 || n != 1 {
-		t.Errorf("what was finished ran again:\n%s", said)
+	if n := strings.Count(said, " cells[n="); n != 5 {
+		t.Errorf("%d cells ended, want 5:\n%s", n, said)
+	}
+}
+
+// A lost node's job runs again while its first copy lives, and both end: the first
+// result stands, and that the second differs is reported.
+func TestTwoCopies(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	f := s.folder("pack: 9\n")
+	f.write("configs/one.yaml", study("w=$(cat /proc/sys/kernel/random/uuid); sleep 6; echo $w > a.txt", ""))
+	f.must("doctor", "--on", "lab")
+	out := make(chan string)
+	go func() { _, said := f.run("run", "one", "--on", "lab"); out <- said }()
+	s.until(30*time.Second, "running cell", func() bool { return strings.Contains(f.must("top", "--on", "lab"), "running: only") })
+	node := strings.TrimSpace(s.do("squeue", "-h", "-t", "R", "-o", "%N"))
+	s.down(node)
+	s.do("scontrol", "update", "NodeName="+node, "State=DOWN", "Reason=lost")
+	said := <-out
+	made, err := os.ReadFile(filepath.Join(f.dir, "a.txt"))
+	if err != nil || !strings.Contains(said, "one: cells: 1 ran") {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	kept := filepath.Join(f.dir, ".barograph/on/aside/*")
+	s.until(40*time.Second, "second result", func() bool { all, _ := filepath.Glob(kept); return len(all) == 1 })
+	said = f.must("run", "one", "--on", "lab")
+	aside, _ := filepath.Glob(kept)
+	if !strings.Contains(said, "one/only has two results that differ") || !strings.Contains(said, aside[0]) || !strings.Contains(said, "1 stood") {
+		t.Errorf("what came twice is not reported:\n%s", said)
+	}
+	if again, err := os.ReadFile(filepath.Join(f.dir, "a.txt")); err != nil || string(again) != string(made) {
+		t.Errorf("the result was %q and is %q: %v", made, again, err)
 	}
 }
