@@ -67,7 +67,7 @@ func schedule(t *testing.T, p Pattern, calls int, seed uint64) ([]int64, *Made) 
 // exponential distribution of the known mean, and counts that of their dispersion, as
 // often as such tests let pass what is true. Those of bursts pass neither.
 func TestPoissonPassesItsTests(t *testing.T) {
-	const calls, seeds = 20_000, 40
+	const calls, seeds = 10_000, 40
 	failed := map[string]int{}
 	for seed := range uint64(seeds) {
 		for _, p := range []Pattern{{Arrivals: "poisson"}, {Arrivals: "bursts", Dispersion: 4}} {
@@ -105,9 +105,9 @@ func TestPoissonPassesItsTests(t *testing.T) {
 func TestBurstsDispersion(t *testing.T) {
 	for _, want := range []float64{2, 10, 40} {
 		mean, index := 0.0, 0.0
-		const seeds = 10
+		const seeds = 5
 		for seed := range uint64(seeds) {
-			due, made := schedule(t, Pattern{Arrivals: "bursts", Dispersion: want}, 300_000, seed+1)
+			due, made := schedule(t, Pattern{Arrivals: "bursts", Dispersion: want}, 200_000, seed+1)
 			mean += float64(due[len(due)-1]) / float64(len(due)) / seeds
 			i, _ := trace.Index(due, int64(40*(made.BurstMean+1e6)*(made.Peak-between)/(1-between)))
 			index += i / seeds

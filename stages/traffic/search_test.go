@@ -46,7 +46,7 @@ func poisson(calls int, s Search) *Params {
 // exponential too, with the rate mu less that of arrivals; so it carries mu - ln(100)/T
 // with a p99 of T. The interval that a search returns holds that as often as it says.
 func TestCarriedIntervalHolds(t *testing.T) {
-	const mu, limit, seeds = 1000.0, 0.010, 60
+	const mu, limit, seeds = 1000.0, 0.010, 40
 	truth := mu - math.Log(100)/limit
 	held, wide, probes := 0, 0.0, 0
 	for seed := range uint64(seeds) {
@@ -62,7 +62,7 @@ func TestCarriedIntervalHolds(t *testing.T) {
 		probes += len(c.Probes)
 	}
 	t.Logf("intervals hold %.4g requests a second in %d of %d searches, are %.0f%% wide on average, and take %.1f probes", truth, held, seeds, 100*wide, float64(probes)/seeds)
-	if held < 54 || wide > 0.35 {
+	if held < 35 || wide > 0.35 {
 		t.Errorf("intervals hold %.4g requests a second in %d of %d searches, and are %.0f%% wide", truth, held, seeds, 100*wide)
 	}
 }
@@ -94,7 +94,7 @@ func TestCarriedOutside(t *testing.T) {
 func TestCarriedDrift(t *testing.T) {
 	s := Search{P99: unit.Duration(10 * time.Millisecond), From: 50, To: 3000}
 	drifted, steady := 0, 0
-	for seed := range uint64(20) {
+	for seed := range uint64(12) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		serve := func(slower float64) func(int64) int64 {
 			return func(now int64) int64 { return int64(rng.ExpFloat64() * 1e6 * (1 + slower*float64(now)/60e9)) }
@@ -113,9 +113,9 @@ func TestCarriedDrift(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("drifts found: %d of 20, false: %d of 80", drifted, steady)
-	if drifted < 15 || steady > 2 {
-		t.Errorf("a drift was found in %d of 20 searches with one, and in %d of 80 without", drifted, steady)
+	t.Logf("drifts found: %d of 12, false: %d of 48", drifted, steady)
+	if drifted < 9 || steady > 1 {
+		t.Errorf("a drift was found in %d of 12 searches with one, and in %d of 48 without", drifted, steady)
 	}
 }
 

@@ -112,6 +112,9 @@ func check(root, device string, with any) error {
 		return err
 	}
 	names, _ := c.Dims()
+	if w.Batch.Max > 1 && !slices.Contains(names, "batch") {
+		return cell.Hint(fmt.Errorf("batch gathers up to %d requests, and model %q answers a fixed number in a call: it has no dimension batch, but %q", w.Batch.Max, c.Name, names), "leave batch: out, or export the model with a batch of any size")
+	}
 	if w.Batch.Samples() > 1 && !slices.Contains(names, "batch") {
 		return fmt.Errorf("batch is %d, and model %q has no dimension of that name, but %q: set those with dims", w.Batch.Samples(), c.Name, names)
 	}

@@ -93,6 +93,7 @@ func TestOpenRefused(t *testing.T) {
 		{map[string]any{"deadline": "1us", "arrivals": "constant", "rate": 100}, "deadline is 1us, and the fastest of 3 calls to warm up took"},
 		{map[string]any{"deadline": "1ms"}, "deadline 1ms with arrivals closed"},
 		{map[string]any{"model": "mobilenetv2", "arrivals": "constant", "rate": 9, "batch": map[string]any{"max": 4}, "weights": "swap"}, "weights swap with several workers"},
+		{map[string]any{"model": "stages/kind/infer/testdata/external.onnx", "arrivals": "constant", "rate": 9, "batch": map[string]any{"max": 4}}, "answers a fixed number in a call"},
 		{map[string]any{"model": "bert-base-uncased", "arrivals": "constant", "rate": 9, "workers": 64, "batch": map[string]any{"max": 1024}}, "are 65536 sessions, each with"},
 	} {
 		cmd, stdout := start(t, cell.Spec{Machine: cell.Machine{Device: "host"}}, tt.with)
