@@ -40,6 +40,22 @@ func (s *shelf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// limit has the server answer so many more requests.
+func (s *shelf) limit(most int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.most = most
+}
+
+// change replaces what is kept under a path, and returns what was.
+func (s *shelf) change(path string, by func([]byte) []byte) (was string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was = string(s.kept[path])
+	s.kept[path] = by([]byte(was))
+	return was
+}
+
 // count returns how often the server was asked since the last count.
 func (s *shelf) count() (n int) {
 	s.mu.Lock()
@@ -126,8 +142,7 @@ func TestPoisoned(t *testing.T) {
 		s, _ := behind(t, t.TempDir(), server.URL)
 		made := fill(t, s, 1)[0]
 		at := "/cache/cas/" + made.Files[0].Digest
-		good := string(sh.kept[at])
-		sh.kept[at] = spoil(sh.kept[at])
+		good := sh.change(at, spoil)
 		s, warned := behind(t, t.TempDir(), server.URL)
 		if r := s.Get(keyOf(0), outTxt); r != nil {
 			t.Errorf("%s: believed %+v", name, r)
@@ -136,15 +151,15 @@ func TestPoisoned(t *testing.T) {
 			t.Errorf("%s: warned %q", name, *warned)
 		}
 		fill(t, s, 1)
-		if string(sh.kept[at]) != good {
+		if sh.change(at, func(b []byte) []byte { return b }) != good {
 			t.Errorf("%s: it is still there", name)
 		}
 	}
 	sh, server := served(t)
 	s, _ := behind(t, t.TempDir(), server.URL)
 	fill(t, s, 2)
-	sh.kept["/cache/ac/"+keyOf(0)] = []byte("no result")
-	sh.kept["/cache/ac/"+keyOf(1)] = sh.kept["/cache/ac/"+keyOf(0)][:0]
+	sh.change("/cache/ac/"+keyOf(0), func([]byte) []byte { return []byte("no result") })
+	sh.change("/cache/ac/"+keyOf(1), func([]byte) []byte { return nil })
 	s, warned := behind(t, t.TempDir(), server.URL)
 	for i := range 2 {
 		if r := s.Get(keyOf(i), outTxt); r != nil {
@@ -162,13 +177,13 @@ func TestServerDies(t *testing.T) {
 	const n = 20
 	sh, server := served(t)
 	dir := t.TempDir()
-	sh.most = n + n/2
+	sh.limit(n + n/2)
 	s, warned := behind(t, dir, server.URL)
 	fill(t, s, n)
 	if len(*warned) != 1 || !strings.Contains((*warned)[0], "it is not asked again") {
 		t.Errorf("warned %q", *warned)
 	}
-	sh.most = 1 << 30
+	sh.limit(1 << 30)
 	sh.count()
 	all := func(dir string) (have int) {
 		s, _ := behind(t, dir, server.URL)
@@ -188,7 +203,7 @@ func TestServerDies(t *testing.T) {
 	if have := all(t.TempDir()); have != n {
 		t.Errorf("%d of %d results are there by now", have, n)
 	}
-	sh.most = n
+	sh.limit(n)
 	if have := all(t.TempDir()); have != n/2 {
 		t.Errorf("%d results came of %d requests", have, n)
 	}
