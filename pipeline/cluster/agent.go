@@ -134,7 +134,7 @@ func (w *worker) work(ctx context.Context) error {
 	if len(left) == 0 {
 		return nil
 	}
-	if err := w.fit(ctx); err != nil {
+	if err := w.fit(); err != nil {
 		return err
 	}
 	scratch, err := w.scratch()
@@ -150,7 +150,8 @@ func (w *worker) work(ctx context.Context) error {
 	go w.live(ctx)
 	opt := engine.Options{Program: w.Program(w.Device), Jobs: max(1, w.Jobs), KeepGoing: true, Observer: w, Capacity: w.Size}
 	if w.Planned != nil {
-		opt.Hold = func(ctx context.Context) (io.Closer, error) { return w.hold(ctx) }
+		// An older copy of this job may still have the device.
+		opt.Hold = func(ctx context.Context) (io.Closer, error) { return w.Hold(ctx, w.Device) }
 	}
 	runtime.GOMAXPROCS(min(opt.Jobs, 2)) // it mostly waits for its children
 	_, err = engine.Perform(ctx, left, w.Kinds, w.store, scratch, opt)
@@ -171,7 +172,7 @@ func (w *worker) work(ctx context.Context) error {
 }
 
 // fit refuses to measure on a node that is not what was planned for, or not quiet.
-func (w *worker) fit(context.Context) error {
+func (w *worker) fit() error {
 	if w.Planned == nil {
 		return nil
 	}
@@ -185,9 +186,6 @@ func (w *worker) fit(context.Context) error {
 	}
 	return cell.End(errors.New(why), statusUnfit)
 }
-
-// hold takes the device. An older copy of this job may still have it.
-func (w *worker) hold(ctx context.Context) (io.Closer, error) { return w.Hold(ctx, w.Device) }
 
 // scratch makes a folder of this attempt on a disk of the node's own.
 func (w *worker) scratch() (string, error) {

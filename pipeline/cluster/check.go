@@ -152,10 +152,10 @@ func (c *Cluster) Check(ctx context.Context, program string, env []string, gpu b
 		flags = append(flags, "--gres="+gres+":1")
 	}
 	begun := time.Now()
-	id, err := c.slurm.Submit(env, c.script(program, "cell-agent", "--check", dir), flags...)
+	id, err := c.slurm.Submit(env, slurm.Script(c.Setup, program, "cell-agent", "--check", dir), flags...)
 	for err != nil && (slurm.Unsure(err) || slurm.Unmet(err) && !c.slurm.Whole(c.Partition)) && time.Since(begun) < restart && ctx.Err() == nil {
 		time.Sleep(time.Second)
-		id, err = c.slurm.Submit(env, c.script(program, "cell-agent", "--check", dir), flags...)
+		id, err = c.slurm.Submit(env, slurm.Script(c.Setup, program, "cell-agent", "--check", dir), flags...)
 	}
 	if err != nil {
 		return nil, err

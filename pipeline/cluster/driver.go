@@ -19,7 +19,6 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/engine"
 	"barograph/pipeline/launch/slurm"
-	"barograph/pipeline/page"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/store"
 )
@@ -256,14 +255,11 @@ func (d *Driver) loop() {
 // take answers an order at once where its result is there, and waits where a job has
 // it; else it is to be submitted.
 func (d *Driver) take(o *order) bool {
-	var outputs []string
-	last := o.task.Foreground()
-	outputs = last.Spec.Outputs
 	if p := d.packs[o.key()]; p != nil && !p.over {
 		p.orders[o.key()] = o
 		return false
 	}
-	if d.store.Get(o.key(), outputs) != nil {
+	if d.store.Get(o.key(), o.task.Foreground().Spec.Outputs) != nil {
 		// It has the result and wants another: what is there is not it.
 		if err := store.Reject(d.dir, o.key(), filepath.Join(d.dir, "superseded", o.key()+"."+stamp())); err != nil {
 			o.answer <- answer{err: err}
@@ -429,7 +425,7 @@ func (d *Driver) submitArray(c class, packs [][]*order) error {
 		return err
 	}
 	last := min(time.Minute, c.time/4)
-	job, err := d.slurm.Submit(d.Env, d.script(d.Program, "cell-agent", a.dir), append(a.Flags,
+	job, err := d.slurm.Submit(d.Env, slurm.Script(d.Setup, d.Program, "cell-agent", a.dir), append(a.Flags,
 		"--job-name="+d.job, "--comment="+a.name, "--requeue", "--open-mode=append", "--output="+slurm.Literal(filepath.Join(a.dir, "log"))+"/%a",
 		"--chdir="+d.Root, fmt.Sprintf("--array=0-%d%%%d", len(packs)-1, d.Jobs), fmt.Sprintf("--signal=B:USR2@%d", int(last.Seconds())))...)
 	if err != nil && !errors.Is(err, slurm.ErrNot) && !slurm.Unsure(err) {
@@ -452,14 +448,6 @@ func (d *Driver) keep(a *array) {
 			d.packs[key] = a.packs[i]
 		}
 	}
-}
-
-// script is what a job runs: the site's lines, and a program.
-func (c *Cluster) script(words ...string) string {
-	for i, w := range words {
-		words[i] = page.Shell(w)
-	}
-	return "#!/bin/sh\n" + strings.Join(append(slices.Clone(c.Setup), "exec "+strings.Join(words, " ")), "\n") + "\n"
 }
 
 // find reads what earlier drivers asked for and that may live still.

@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -76,11 +77,11 @@ func (d *Driver) hear(p *packed, a *attempt, n note) {
 		}
 	case done:
 		if o != nil && d.receive(o) {
-			p.close(n.Key)
+			delete(p.orders, n.Key)
 		}
 	case failed:
 		if o != nil && p.newest() == a {
-			p.close(n.Key)
+			delete(p.orders, n.Key)
 			o.answer <- answer{err: &cell.Error{Err: &engine.Remote{Err: errors.New(n.Error), Log: n.Log}, Hint: n.Hint}}
 		}
 	case ended:
@@ -92,8 +93,6 @@ func (d *Driver) hear(p *packed, a *attempt, n note) {
 		}
 	}
 }
-
-func (p *packed) close(key string) { delete(p.orders, key) }
 
 // newest is the last attempt that is known.
 func (p *packed) newest() (last *attempt) {
@@ -192,7 +191,7 @@ func (d *Driver) heed(p *packed) {
 		p.over = true
 		err := cell.Hint(fmt.Errorf("job %s can never run: %s (%s); it was cancelled", id, why, j.Reason), "see partition:, time:, gres: and extra: of %s/%s.yaml, and \"barograph doctor --on %s\"", Folder, d.Name(), d.Name())
 		for key, o := range p.orders {
-			p.close(key)
+			delete(p.orders, key)
 			o.answer <- answer{err: err}
 		}
 	}
@@ -206,7 +205,7 @@ func (c *Cluster) Name() string { return filepath.Base(c.home) }
 func (d *Driver) conclude(p *packed) {
 	for key, o := range p.orders {
 		if d.receive(o) {
-			p.close(key)
+			delete(p.orders, key)
 		}
 	}
 	if len(p.orders) == 0 {
@@ -220,11 +219,11 @@ func (d *Driver) conclude(p *packed) {
 	}
 	p.over = true
 	a := p.newest()
-	started := a != nil && slices.ContainsFunc(keysOf(p), func(key string) bool { return a.began[key] })
+	started := a != nil && slices.ContainsFunc(slices.Collect(maps.Keys(p.orders)), func(key string) bool { return a.began[key] })
 	why := p.lost(a)
 	unfit := a != nil && a.end != nil && a.end.Status == statusUnfit
 	for key, o := range p.orders {
-		p.close(key)
+		delete(p.orders, key)
 		delete(d.packs, key)
 		switch {
 		case p.state.State == "CANCELLED" && !p.phantom && (a == nil || a.end == nil || a.end.Status != statusUnfit):
@@ -243,13 +242,6 @@ func (d *Driver) conclude(p *packed) {
 	if len(d.waiting) > 0 {
 		d.waiting[len(d.waiting)-1].tell(cell.Event{Type: "progress", Text: why + "; what is missing is submitted again"})
 	}
-}
-
-func keysOf(p *packed) (keys []string) {
-	for key := range p.orders {
-		keys = append(keys, key)
-	}
-	return keys
 }
 
 // lost says how a job ended that did not do all.

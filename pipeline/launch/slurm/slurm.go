@@ -9,11 +9,13 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/page"
 )
 
 // Slurm is that of this computer, by the programs on PATH.
@@ -272,3 +274,11 @@ func Unmet(err error) bool {
 
 // Literal is a path for --output, in which % stands for something.
 func Literal(path string) string { return strings.ReplaceAll(path, "%", "%%") }
+
+// Script is what a job runs: the site's lines, and a program.
+func Script(setup []string, words ...string) string {
+	for i, w := range words {
+		words[i] = page.Shell(w)
+	}
+	return "#!/bin/sh\n" + strings.Join(append(slices.Clone(setup), "exec "+strings.Join(words, " ")), "\n") + "\n"
+}
