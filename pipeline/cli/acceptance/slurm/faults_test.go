@@ -188,6 +188,7 @@ func (f *storm) zombie() bool {
 // depend on the draw is what a run here makes. BAROGRAPH_FAULTS says how many to throw.
 func TestFaults(t *testing.T) {
 	t.Parallel()
+	mounts(t)
 	want := 12
 	if n, err := strconv.Atoi(os.Getenv("BAROGRAPH_FAULTS")); err == nil {
 		want = n

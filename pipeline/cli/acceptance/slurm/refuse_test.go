@@ -67,6 +67,7 @@ func TestRefused(t *testing.T) {
 // A folder that the nodes do not see is found before a cell is submitted.
 func TestNotShared(t *testing.T) {
 	t.Parallel()
+	mounts(t)
 	s := start(t)
 	f := s.folder("pack: 9\n")
 	f.write("configs/one.yaml", study("echo 1 > a.txt", ""))

@@ -105,6 +105,14 @@ func command(dir, name string, args ...string) error {
 	return nil
 }
 
+// mounts skips a test where this user may not mount, as root of a plain container.
+func mounts(t *testing.T) {
+	t.Helper()
+	if err := command(".", "unshare", "-m", "mount", "-t", "tmpfs", "none", t.TempDir()); err != nil {
+		t.Skipf("it mounts a disk, which is not allowed here: %v", err)
+	}
+}
+
 // A slurm is a controller and two nodes that run.
 type slurm struct {
 	testing.TB
