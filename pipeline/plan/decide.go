@@ -53,6 +53,8 @@ type Decider struct {
 	refused map[*Cell]bool
 	files   map[string]string // digests of the inputs that keys were made of
 	told    map[*Cell][]string
+	// failures are those that the store knows of; nil: it has not been asked.
+	failures map[string]store.Failure
 }
 
 // NewDecider returns a decider. Stages named in fresh run once, whatever is
@@ -332,6 +334,12 @@ func (d *Decider) reason(c *Cell, parts []store.Part) string {
 		return fmt.Sprintf("has no result that can be read (%d of all are damaged, or another version kept them)", n)
 	}
 	if last == nil {
+		if d.failures == nil {
+			d.failures, _ = d.store.Failures() // what cannot be read is not told
+		}
+		if _, failed := d.failures[keyOf(parts)]; failed {
+			return "failed when it last ran"
+		}
 		return "has no result yet"
 	}
 	if last.Key == keyOf(parts) {

@@ -224,6 +224,10 @@ stages:
 	d = decide()
 	is(d["a"], plan.Stands, "")
 	is(d["b"], plan.Runs, "has no result yet")
+	if err := s.Fail(d["b"].Key, store.Failure{Cell: "s/b", Error: "exit status 1"}); err != nil {
+		t.Fatal(err)
+	}
+	is(decide()["b"], plan.Runs, "failed when it last ran")
 	commit(d["b"], "b")
 	d = decide("word=two")
 	is(d["a"], plan.Runs, "run changed: echo one -> echo two")
