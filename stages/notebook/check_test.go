@@ -39,6 +39,8 @@ func TestShipped(t *testing.T) {
 				from = extended(t, "victim,axis_direction,sharing", func(int) string { return "copied,d2h,none" })
 			case "mitigation":
 				from = extended(t, "policy,axis_direction,sharing", func(int) string { return "none,d2h,none" })
+			case "traffic":
+				from = extended(t, "deadline_ns,answered_with,policy,pattern,offered", func(int) string { return "4000000,1,none,poisson,200" })
 			}
 			if shipped, err := filepath.Glob(filepath.Join("data", name, "*", "run.json")); err == nil && len(shipped) > 0 {
 				from = filepath.Dir(shipped[0])
