@@ -167,10 +167,10 @@ func TestWarned(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	f := s.folder("jobs: 1\n")
-	f.write("configs/slow.yaml", "study: slow\nmachine: sim\nstages:\n  cells: {uses: command, matrix: {n: 5}, run: 'sleep 0.6; echo ${{ n }} > ${{ n }}.txt', outputs: ['${{ n }}.txt']}\n")
+	f.write("configs/slow.yaml", "study: slow\nmachine: sim\nstages:\n  cells: {uses: command, matrix: {n: 5}, run: 'sleep 1; echo ${{ n }} > ${{ n }}.txt', outputs: ['${{ n }}.txt']}\n")
 	out := make(chan string)
 	go func() { _, said := f.run("run", "slow", "--on", "lab"); out <- said }()
-	s.until(30*time.Second, "finished cell", func() bool { _, err := os.Stat(filepath.Join(f.dir, "2.txt")); return err == nil })
+	s.until(30*time.Second, "finished cell", func() bool { done, _ := filepath.Glob(filepath.Join(f.dir, "?.txt")); return len(done) > 0 })
 	s.do("scancel", "--batch", "--signal=USR2", "-u", "root")
 	said := <-out
 	for _, want := range []string{"told to end by signal 12", "what is missing is submitted again", "slow: cells: 5 ran"} {
