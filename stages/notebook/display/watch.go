@@ -28,6 +28,7 @@ import (
 	"barograph/stages/notebook/script"
 	"barograph/stages/notebook/symbols"
 
+	"github.com/fsnotify/fsnotify"
 	"github.com/spf13/cobra"
 )
 
@@ -139,8 +140,8 @@ func (w *watch) serve(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
-// pause is how long a change may go unseen. Asking costs a few system calls, and
-// works on every file system and with every editor.
+// pause is how long a change may go unseen where the kernel does not tell. Asking costs
+// a few system calls, and works on every file system and with every editor.
 const pause = 15 * time.Millisecond
 
 // loop runs the notebook, at once and after every change; a change ends the run
@@ -158,6 +159,13 @@ func (w *watch) loop(ctx context.Context) {
 			<-done
 		}
 	}
+	var told <-chan fsnotify.Event // of the notebook's folder, where the kernel tells
+	if notify, err := fsnotify.NewWatcher(); err == nil {
+		defer notify.Close()
+		if notify.Add(w.Dir) == nil {
+			told = notify.Events
+		}
+	}
 	stop := func() {}
 	for seen, waits := "", false; ctx.Err() == nil; {
 		now := w.stamp()
@@ -173,6 +181,7 @@ func (w *watch) loop(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
+		case <-told:
 		case <-time.After(pause):
 		}
 	}
