@@ -17,6 +17,7 @@ import (
 	"barograph/stages/figure"
 	"barograph/stages/notebook/script"
 	"barograph/stages/notebook/symbols"
+	"barograph/stages/recording"
 
 	"github.com/spf13/cobra"
 )
@@ -135,10 +136,12 @@ const ByHand = "notebook"
 // started before there was a notebook for it.
 const ahead = 100 * time.Millisecond
 
-// warm readies what a notebook takes a while for at first: how it is lowered, and
-// the fonts of its figure. What fails here fails where it is needed.
+// warm readies what a notebook takes a while for at first: how it is lowered, how a
+// recording is read, and the fonts of its figure. What fails here fails where it is
+// needed.
 func warm() {
 	_ = script.Warm()
+	_ = json.Unmarshal([]byte(`{"trials": [{}], "calibrations": [{}]}`), &recording.Run{})
 	f, err := figure.ECDF(figure.ECDFSpec{Title: "warm", Series: []figure.Series{{Label: "warm", Latencies: []int64{1, 2}}}})
 	if err != nil {
 		return

@@ -5,6 +5,7 @@ import (
 	"go/types"
 	"reflect"
 	"strings"
+	"sync"
 )
 
 // New returns a machine for a notebook that sees packages. Of returns their
@@ -151,54 +152,69 @@ func (m *Machine) Unlisted(t *types.Named) bool {
 	return p != nil && p.Path() != "main" && (m.packages[p.Path()] == nil || !m.exports(p.Path())[t.Obj().Name()].IsValid())
 }
 
+// reached holds what [Machine.reachable] found, by the packages imported.
+var reached sync.Map
+
 // find looks for a type among all that the imported packages' names lead to.
 func (m *Machine) find(path, name string) reflect.Type {
 	if m.reached == nil {
-		m.reached = map[[2]string]reflect.Type{}
-		seen := map[reflect.Type]bool{}
-		var reach func(t reflect.Type)
-		reach = func(t reflect.Type) {
-			if seen[t] {
-				return
+		from := strings.Join(m.Roots, " ")
+		known, ok := reached.Load(from)
+		if !ok {
+			known, _ = reached.LoadOrStore(from, m.reachable())
+		}
+		m.reached = known.(map[[2]string]reflect.Type)
+	}
+	return m.reached[[2]string{path, name}]
+}
+
+// reachable are the named types that the imported packages' names lead to, by package
+// and name: a walk over thousands, and the same for every notebook that imports these.
+func (m *Machine) reachable() map[[2]string]reflect.Type {
+	found := map[[2]string]reflect.Type{}
+	seen := map[reflect.Type]bool{}
+	var reach func(t reflect.Type)
+	reach = func(t reflect.Type) {
+		if seen[t] {
+			return
+		}
+		seen[t] = true
+		if t.PkgPath() != "" {
+			found[[2]string{t.PkgPath(), t.Name()}] = t
+		}
+		switch t.Kind() {
+		case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Chan:
+			reach(t.Elem())
+		case reflect.Map:
+			reach(t.Key())
+			reach(t.Elem())
+		case reflect.Func:
+			for i := range t.NumIn() {
+				reach(t.In(i))
 			}
-			seen[t] = true
-			if t.PkgPath() != "" {
-				m.reached[[2]string{t.PkgPath(), t.Name()}] = t
+			for i := range t.NumOut() {
+				reach(t.Out(i))
 			}
-			switch t.Kind() {
-			case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Chan:
-				reach(t.Elem())
-			case reflect.Map:
-				reach(t.Key())
-				reach(t.Elem())
-			case reflect.Func:
-				for i := range t.NumIn() {
-					reach(t.In(i))
-				}
-				for i := range t.NumOut() {
-					reach(t.Out(i))
-				}
-			case reflect.Struct:
-				for i := range t.NumField() {
-					reach(t.Field(i).Type)
-				}
-			}
-			if t.PkgPath() == "" {
-				return
-			}
-			for _, t := range []reflect.Type{t, reflect.PointerTo(t)} {
-				for i := range t.NumMethod() {
-					reach(t.Method(i).Type)
-				}
+		case reflect.Struct:
+			for i := range t.NumField() {
+				reach(t.Field(i).Type)
 			}
 		}
-		for _, root := range m.Roots {
-			for _, v := range m.exports(root) {
-				reach(v.Type())
+		if t.PkgPath() == "" {
+			return
+		}
+		for _, t := range []reflect.Type{t, reflect.PointerTo(t)} {
+			for i := range t.NumMethod() {
+				reach(t.Method(i).Type)
 			}
 		}
 	}
-	return m.reached[[2]string{path, name}]
+	for _, root := range m.Roots {
+		for _, v := range m.exports(root) {
+			reach(v.Type())
+		}
+	}
+	return found
 }
 
 func (m *Machine) tuple(t *types.Tuple) ([]reflect.Type, error) {
