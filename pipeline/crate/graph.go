@@ -108,15 +108,10 @@ func Graph(s *State, found []Found) ([]byte, error) {
 	for _, id := range b.acts {
 		root.link("mentions", id)
 	}
-	var out bytes.Buffer
-	e := json.NewEncoder(&out)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", " ")
-	err := e.Encode(map[string]any{
+	return encode(map[string]any{
 		"@context": []string{"https://w3id.org/ro/crate/" + p.crate + "/context", "https://w3id.org/ro/terms/workflow-run/context"},
 		"@graph":   b.graph,
 	})
-	return out.Bytes(), err
 }
 
 func (b *builder) root() {
