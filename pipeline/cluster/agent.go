@@ -189,17 +189,12 @@ func (w *worker) fit() error {
 
 // scratch makes a folder of this attempt on a disk of the node's own.
 func (w *worker) scratch() (string, error) {
-	for _, dir := range []string{os.ExpandEnv(w.Scratch), os.Getenv("SLURM_TMPDIR"), os.Getenv("TMPDIR"), "/tmp"} {
-		if dir == "" {
-			continue
-		}
-		made, err := os.MkdirTemp(dir, "barograph-"+w.file()+"-")
-		if err != nil {
-			return "", fmt.Errorf("scratch: %w", err)
-		}
-		return filepath.EvalSymlinks(made)
+	dir := cmp.Or(os.ExpandEnv(w.Scratch), os.Getenv("SLURM_TMPDIR"), os.Getenv("TMPDIR"), "/tmp")
+	made, err := os.MkdirTemp(dir, "barograph-"+w.file()+"-")
+	if err != nil {
+		return "", fmt.Errorf("scratch: %w", err)
 	}
-	panic("unreachable")
+	return filepath.EvalSymlinks(made)
 }
 
 // live says that the attempt lives, and ends it once a later one is there.
