@@ -337,8 +337,10 @@ func (d *Decider) reason(c *Cell, parts []store.Part) string {
 		if d.failures == nil {
 			d.failures, _ = d.store.Failures() // what cannot be read is not told
 		}
-		if _, failed := d.failures[keyOf(parts)]; failed {
-			return "failed when it last ran"
+		if len(d.failures) > 0 { // else keys need not be made
+			if _, failed := d.failures[keyOf(parts)]; failed {
+				return "failed when it last ran"
+			}
 		}
 		return "has no result yet"
 	}
