@@ -126,15 +126,20 @@ func alone(c *plan.Cell) bool {
 
 // others are the GPUs that a cell uses besides its own.
 func others(c *plan.Cell) (gpus []int, all bool) {
-	kind := c.Stage.Kind
-	if kind.Others == nil {
+	if c.Stage.Kind.Others == nil {
 		return nil, false
 	}
-	with := kind.With()
-	if json.Unmarshal(c.With, with) != nil {
-		return nil, false // which the cell itself reports
+	with, ok := parameters(c)
+	if !ok {
+		return nil, false
 	}
-	return kind.Others(with)
+	return c.Stage.Kind.Others(with)
+}
+
+// parameters are those of a cell; none where they are wrong, which the cell reports.
+func parameters(c *plan.Cell) (with any, ok bool) {
+	with = c.Stage.Kind.With()
+	return with, json.Unmarshal(c.With, with) == nil
 }
 
 // GPUs returns the numbers of those that measured cells are pinned to, or use besides,
@@ -200,12 +205,11 @@ func (r *run) goOn(c *plan.Cell, in *slot, lost error) bool {
 func (r *run) ways() (directions []string) {
 	for c := range r.measure {
 		for _, m := range append(slices.Clone(c.Gang), c) {
-			kind := m.Stage.Kind
-			if kind.Ways == nil {
+			if m.Stage.Kind.Ways == nil {
 				continue
 			}
-			if with := kind.With(); json.Unmarshal(m.With, with) == nil {
-				directions = append(directions, kind.Ways(with)...)
+			if with, ok := parameters(m); ok {
+				directions = append(directions, m.Stage.Kind.Ways(with)...)
 			}
 		}
 	}
