@@ -34,7 +34,12 @@ type rate struct {
 	at, low, high float64
 	found         bool
 	says          string
+	limit         float64 // that p99 was held to, ns; 0: the deadline counted
+	tried         []probe
 }
+
+// A probe is the p99 of one rate that a search tried, ns.
+type probe struct{ offered, p99 float64 }
 
 func main() {
 	// %% [markdown] What a rate of requests costs
@@ -83,7 +88,7 @@ func main() {
 	name := nb.String("figures", "figures/traffic")
 	panels := []figure.PointsSpec{}
 	for _, l := range lines {
-		panels = append(panels, latency(l))
+		panels = append(panels, latency(l, rates))
 	}
 	fig, err := figure.Panels(figure.PanelsSpec{
 		Title: "Latency against the rate of requests", Panels: panels, YScale: "log", Height: 65, Width: math.Max(2*figure.ColumnWidth, float64(45*len(panels))),
@@ -154,7 +159,10 @@ func carried(trials []*nb.Trial) []rate {
 			continue
 		}
 		c := t.Infer.Traffic.Carried
-		r := rate{condition: "without load", at: c.Rate, low: c.Low, high: c.High, found: !c.Open && !c.Below && c.Drift == "", says: c.String()}
+		r := rate{condition: "without load", at: c.Rate, low: c.Low, high: c.High, found: !c.Open && !c.Below && c.Drift == "", says: c.String(), limit: float64(c.Limit)}
+		for _, p := range c.Probes {
+			r.tried = append(r.tried, probe{offered: p.Rate, p99: float64(p.P99)})
+		}
 		for _, axis := range t.Point {
 			if axis.Axis == "policy" {
 				r.condition = fmt.Sprint("policy ", axis.Value)
@@ -218,8 +226,9 @@ func judge(rates []rate, back float64) (verdict, because string) {
 	return nb.NotIdentified, text
 }
 
-// latency draws three quantiles of a line against the rate.
-func latency(l line) figure.PointsSpec {
+// latency draws three quantiles of a line against the rate, what the search for the
+// rate that is carried tried, and that rate: the knee.
+func latency(l line, rates []rate) figure.PointsSpec {
 	p := figure.PointsSpec{Heading: l.String(), XLabel: "offered (1/s)", YLabel: "latency (ms)", XScale: "linear"}
 	labels := []string{"p50", "p99", "p99.9"}
 	for i, q := range []float64{0.5, 0.99, 0.999} {
@@ -234,6 +243,19 @@ func latency(l line) figure.PointsSpec {
 		}
 		if len(s.X) > 0 {
 			p.Series = append(p.Series, s)
+		}
+	}
+	for _, r := range rates {
+		if r.condition != l.condition || l.pattern != "poisson" {
+			continue
+		}
+		s := figure.PointSeries{Label: "p99, search"}
+		for _, t := range r.tried {
+			s.X, s.Y = append(s.X, t.offered), append(s.Y, t.p99/1e6)
+		}
+		p.Series = append(p.Series, s)
+		if r.found && r.limit > 0 {
+			p.Series = append(p.Series, figure.PointSeries{Label: "carried", X: []float64{r.at}, Y: []float64{r.limit / 1e6}, XLow: []float64{r.low}, XHigh: []float64{r.high}})
 		}
 	}
 	return p
