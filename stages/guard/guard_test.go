@@ -103,7 +103,7 @@ func trial(t testing.TB, policy string, link twin.Link, of guard.Link, process i
 			return true
 		},
 	}
-	link.Run([]twin.Load{l}, service, until, 1)
+	link.Run([]twin.Load{l}, []*twin.Service{service}, until, 1)
 	return largest, calls, g.Report()
 }
 
@@ -165,7 +165,7 @@ func TestLoopHoldsTarget(t *testing.T) {
 			return true
 		}}
 		link := h100()
-		link.Run([]twin.Load{l}, service, 4e9, 1)
+		link.Run([]twin.Load{l}, []*twin.Service{service}, 4e9, 1)
 		return float64(sum) / 4 / 55e9, late
 	}
 	_, late := wait("window/4MiB/streams:2")

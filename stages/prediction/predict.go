@@ -234,7 +234,7 @@ func (m *Machine) simulate(o *Baseline, c *Condition, x *Parameters, draw int) (
 	if n := len(c.Due); n > 0 {
 		until += c.Due[n-1]
 	}
-	l.Run(loads, s, until, uint64(draw))
+	l.Run(loads, []*twin.Service{s}, until, uint64(draw))
 	return out, nil
 }
 

@@ -1,6 +1,6 @@
 // Package sim is a simulated link between a host and a device, which stressors and
-// one inference share in virtual time: a trial of a study for the simulation of
-// package twin.
+// an inference, or several, share in virtual time: a trial of a study for the simulation
+// of package twin.
 //
 // Each direction is a server that takes, for a copy of b bytes,
 //
@@ -76,6 +76,12 @@ var Defaults = map[string]float64{
 	"processor":      0, // share by which a load over the link or within host memory slows computing
 	"copies_out":     1,
 	"further":        0.5, // share of compute_ns that each further request of a batch adds
+	// Several inferences at once; see [Tenants].
+	"slice_ns":        2e6, // how long the device computes for one process before the next; 0: for all at once
+	"slice_switch_ns": 0,   // time from one process to another
+	"occupancy":       1,   // share of the device that a request's computing takes
+	"crowding":        1,   // by how much others' occupancy slows what is computed at once
+	"crowding_power":  1,
 	// The computer of several GPUs; see [Neighbours].
 	"gpus":     1,
 	"root_h2d": 0, // bytes per second that all GPUs share towards the devices; 0: each has a root of its own
@@ -93,6 +99,7 @@ type Request struct {
 	// Limit is the virtual time for all of them; 0: no limit. The last call is then one
 	// that was not answered within it, and lasts for as long as it had waited.
 	Limit int64
+	Model string // whose parameters are taken, where the machine gives it some
 }
 
 // A Call is one timed request, in nanoseconds of virtual time.
@@ -112,7 +119,7 @@ func Run(m cell.Machine, gang []cell.Input, req Request) ([]Call, error) {
 	}
 	calls := make([]Call, 0, req.Calls)
 	left, next := req.Warmup, int64(t.param["lead_ns"])
-	service := t.service(req.Seed, func(c Call) bool {
+	service := t.service(req.Model, req.Seed, func(c Call) bool {
 		next = c.Scheduled + c.Latency
 		if left--; left < 0 {
 			calls = append(calls, c)
@@ -123,7 +130,7 @@ func Run(m cell.Machine, gang []cell.Input, req Request) ([]Call, error) {
 	if req.Limit > 0 {
 		until = int64(t.param["lead_ns"]) + req.Limit
 	}
-	t.link.Run(t.loads, service, until, req.Seed)
+	t.link.Run(t.loads, []*twin.Service{service}, until, req.Seed)
 	if len(calls) < req.Calls { // the one that was cut off
 		calls = append(calls, Call{Scheduled: next, Start: next, Latency: max(1, until-next)})
 	}
@@ -144,6 +151,7 @@ type View struct {
 	Serve   bool     // an inference runs beside it, without end unless it has Traffic
 	Traffic *Traffic // what that inference is asked; nil: call after call
 	Seed    uint64   // of that inference, as in Request
+	Model   string   // likewise
 	Limit   int      // copies to return at most; more are an error
 }
 
@@ -184,15 +192,16 @@ func Copies(m cell.Machine, gang []cell.Input, v View) ([]Copy, guard.Report, er
 		}
 		until = max(until, t.over(l, v.Until))
 	}
-	var service *twin.Service
+	var services []*twin.Service
 	if v.Serve {
-		service = t.service(v.Seed, func(Call) bool { return true })
+		service := t.service(v.Model, v.Seed, func(Call) bool { return true })
 		if v.Traffic != nil {
 			v.Traffic.attach(service, t.page)
 			v.Traffic.on = true
 		}
+		services = append(services, service)
 	}
-	t.link.Run(t.loads, service, until, v.Seed)
+	t.link.Run(t.loads, services, until, v.Seed)
 	if full {
 		return nil, saw, cell.Hint(fmt.Errorf("simulate %s: more than %d copies", v.Cell, v.Limit),
 			"give it larger blocks or a rate, or its trial fewer calls")
@@ -273,11 +282,12 @@ func params(m cell.Machine) (map[string]float64, error) {
 
 // Check reports a parameter that there is not, or a value that it cannot have.
 func Check(parameter string, v float64) error {
-	if _, ok := Defaults[parameter]; !ok {
+	name := general(parameter)
+	if _, ok := Defaults[name]; !ok {
 		return cell.Hint(fmt.Errorf("unknown parameter %q of device sim", parameter),
-			"the parameters are %s", strings.Join(slices.Sorted(maps.Keys(Defaults)), ", "))
+			"the parameters are %s; of one model, as in compute_ns.resnet50, %s", strings.Join(slices.Sorted(maps.Keys(Defaults)), ", "), strings.Join(perModel, ", "))
 	}
-	positive := strings.HasPrefix(parameter, "bandwidth") || slices.Contains([]string{"pageable", "compute_ns", "gpus", "nodes", "remote"}, parameter)
+	positive := strings.HasPrefix(name, "bandwidth") || slices.Contains([]string{"pageable", "compute_ns", "gpus", "nodes", "remote", "crowding_power"}, name)
 	whole, most := slices.Contains([]string{"gpus", "nodes", "unlike"}, parameter), 1e18
 	if whole {
 		most = mostGPUs
@@ -452,19 +462,20 @@ func (t *trial) over(l *twin.Load, begun int64) int64 {
 	return begun + int64(math.Min(longest, 1e18))
 }
 
-// service is the inference: its computing time varies by the seed.
-func (t *trial) service(seed uint64, done func(Call) bool) *twin.Service {
+// service is the inference of a model: its computing time varies by the seed.
+func (t *trial) service(model string, seed uint64, done func(Call) bool) *twin.Service {
 	rng := rand.New(rand.NewPCG(seed, 0x6261726f))
 	parts := func(way string) []int64 {
-		n := int64(t.param["copies_"+way])
-		bytes := int64(t.param["bytes_"+way])
+		n := int64(t.own(model, "copies_"+way))
+		bytes := int64(t.own(model, "bytes_"+way))
 		copies := make([]int64, n)
 		for i := range copies {
 			copies[i] = bytes*(int64(i)+1)/n - bytes*int64(i)/n
 		}
 		return copies
 	}
-	compute := t.param["compute_ns"]
+	noise := t.own(model, "noise")
+	compute := t.own(model, "compute_ns")
 	memory, processor := 1.0, 1.0
 	for _, l := range t.loads {
 		for _, d := range l.Directions {
@@ -479,7 +490,7 @@ func (t *trial) service(seed uint64, done func(Call) bool) *twin.Service {
 	compute *= memory * processor
 	return &twin.Service{
 		Page: t.page, Further: t.param["further"], Start: int64(t.param["lead_ns"]), In: parts("in"), Out: parts("out"), Behind: t.param["behind"] != 0,
-		Compute: func() int64 { return int64(compute * math.Exp(t.param["noise"]*rng.NormFloat64())) },
+		Compute: func() int64 { return int64(compute * math.Exp(noise*rng.NormFloat64())) },
 		Done:    done,
 	}
 }

@@ -17,6 +17,7 @@ type Traffic struct {
 	Course  traffic.Course
 	Warmup  int // calls before it
 	Workers int
+	Model   string // as in [Request]
 
 	page     *guard.Page
 	queue    *traffic.Queue
@@ -37,7 +38,7 @@ func Asked(root string, in cell.Input) (*Traffic, error) {
 	if err != nil || course == nil {
 		return nil, err
 	}
-	return &Traffic{Course: course, Warmup: p.Warmup, Workers: p.Workers}, nil
+	return &Traffic{Course: course, Warmup: p.Warmup, Workers: p.Workers, Model: Model(in)}, nil
 }
 
 // pause is after how long a worker looks again that waits for others to end something.
@@ -50,13 +51,13 @@ func Serve(m cell.Machine, gang []cell.Input, v *Traffic, seed uint64, limit int
 	if err != nil {
 		return nil, err
 	}
-	service := t.service(seed, nil)
+	service := t.service(v.Model, seed, nil)
 	v.attach(service, t.page)
 	until := int64(math.MaxInt64)
 	if limit > 0 {
 		until = int64(t.param["lead_ns"]) + limit
 	}
-	t.link.Run(t.loads, service, until, seed)
+	t.link.Run(t.loads, []*twin.Service{service}, until, seed)
 	if v.queue != nil { // cut off
 		v.requests = append(v.requests, v.queue.Abandon(until)...)
 	}

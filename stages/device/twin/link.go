@@ -40,7 +40,8 @@ type Link struct {
 	SmallIdle, SmallBehind int64
 	// Fetch is by how much commands and small copies of a request are held up by
 	// a load that fills the link towards the device.
-	Fetch int64
+	Fetch     int64
+	Computing Computing // of the device, for several services
 }
 
 // length returns how long a copy holds its engine; share is that of the bandwidth
@@ -100,6 +101,9 @@ type Service struct {
 	Due     []int64 // when requests are due; nil: each once the one before is complete
 	In, Out []int64 // bytes of each copy
 	Behind  bool    // input copies stand behind a kernel in their stream
+	// Occupancy is how much of the device the service's computing takes, by which it
+	// slows that of others.
+	Occupancy float64
 	// Compute returns how long the device computes for the next request.
 	Compute func() int64
 	// Notice returns how much later than without load the process sees a request's

@@ -12,16 +12,16 @@ import (
 
 const never = math.MaxInt64
 
-// Run simulates loads and a service, which may be nil, until a time, or until one of
-// them has had enough, or nothing more happens. The seed is of what varies in
-// the loads.
-func (l *Link) Run(loads []Load, service *Service, until int64, seed uint64) {
+// Run simulates loads and services, until a time, or until one of them has had enough,
+// or nothing more happens. The seed is of what varies in the loads.
+func (l *Link) Run(loads []Load, services []*Service, until int64, seed uint64) {
 	s := &simulation{link: l, rng: rand.New(rand.NewPCG(seed, 0x7477696e))}
+	s.processor = processor{Computing: l.Computing, process: none, deadline: never, next: never}
 	processes := 1
 	for _, load := range loads {
 		processes = max(processes, load.Process+1)
 	}
-	if service != nil {
+	for _, service := range services {
 		processes = max(processes, service.Process+1)
 	}
 	for d := range s.engines {
@@ -35,9 +35,12 @@ func (l *Link) Run(loads []Load, service *Service, until int64, seed uint64) {
 	for i := range loads {
 		s.add(&loads[i])
 	}
-	if service != nil && (service.Due == nil || len(service.Due) > 0) {
+	for _, service := range services {
+		if service.Due != nil && len(service.Due) == 0 {
+			continue
+		}
 		for worker := range max(1, service.Workers) {
-			s.services = append(s.services, newServing(s, service, int32(worker)))
+			s.services = append(s.services, newServing(s, service, worker))
 		}
 	}
 	s.run(until)
@@ -45,17 +48,18 @@ func (l *Link) Run(loads []Load, service *Service, until int64, seed uint64) {
 
 // A simulation is engines and a queue of what else happens.
 type simulation struct {
-	link     *Link
-	rng      *rand.Rand
-	now      int64
-	engines  [device.NumDirections]engine
-	streams  []stream
-	loads    []loadProgress
-	services []*serviceProgress // of each worker
-	queue    events
-	order    uint64
-	over     bool
-	held     []int32 // streams whose guard lets nothing go until a copy is over
+	link      *Link
+	rng       *rand.Rand
+	now       int64
+	engines   [device.NumDirections]engine
+	processor processor
+	streams   []stream
+	loads     []loadProgress
+	services  []*serviceProgress // of each worker
+	queue     events
+	order     uint64
+	over      bool
+	held      []int32 // streams whose guard lets nothing go until a copy is over
 }
 
 // A stream is a queue of copies in one direction.
@@ -63,7 +67,7 @@ type stream struct {
 	direction device.Direction
 	process   int
 	load      int32    // whose it is; none: the service's
-	thread    int32    // of the load, or the service's worker
+	thread    int32    // of the load, or the place in services
 	ready     int      // copies, with one in service
 	copies    []int64  // the service's: bytes of each
 	at        int      // of copies: the one that is served next
@@ -80,6 +84,12 @@ type flight struct {
 
 const none = -1
 
+// What comes next, where it is no engine.
+const (
+	happens  = -1 - iota // an event of the queue
+	computes             // the processor
+)
+
 // An engine serves the copies of one direction.
 type engine struct {
 	turn     int64
@@ -93,21 +103,28 @@ type engine struct {
 
 func (s *simulation) run(until int64) {
 	for !s.over {
-		at, which := int64(never), -1
+		at, which := int64(never), happens
 		for d := range s.engines {
 			if e := &s.engines[d]; min(e.finish, e.deadline) < at {
 				at, which = min(e.finish, e.deadline), d
 			}
 		}
 		if len(s.queue) > 0 && s.queue[0].time < at {
-			at, which = s.queue[0].time, -1
+			at, which = s.queue[0].time, happens
+		}
+		if s.processor.next < at {
+			at, which = s.processor.next, computes
 		}
 		if at >= until {
 			return
 		}
 		s.now = at
 		switch {
-		case which < 0:
+		case which == computes:
+			for _, id := range s.processor.end(at) {
+				s.services[id].deliver(s)
+			}
+		case which == happens:
 			s.happen(s.queue.pop())
 		case s.engines[which].finish <= at:
 			s.finish(device.Direction(which))
@@ -349,7 +366,8 @@ func (s *simulation) copied(id int32, c device.Copy) {
 // batch of them.
 type serviceProgress struct {
 	*Service
-	worker    int32
+	id        int32    // its place in services
+	worker    int      // of its service
 	streams   [2]int32 // of inputs and outputs
 	n         int      // requests answered
 	scheduled int64
@@ -371,22 +389,22 @@ const (
 	outputs
 )
 
-func newServing(s *simulation, service *Service, worker int32) *serviceProgress {
-	v := &serviceProgress{Service: service, worker: worker}
+func newServing(s *simulation, service *Service, worker int) *serviceProgress {
+	v := &serviceProgress{Service: service, id: int32(len(s.services)), worker: worker}
 	for i, d := range []device.Direction{device.H2D, device.D2H} {
 		process := service.Process
 		if s.engines[d].turn == 0 {
 			process = 0
 		}
 		v.streams[i] = int32(len(s.streams))
-		s.streams = append(s.streams, stream{direction: d, process: process, load: none, thread: worker})
+		s.streams = append(s.streams, stream{direction: d, process: process, load: none, thread: v.id})
 	}
 	v.gather(s, 1)
 	v.scheduled = service.Start
 	if service.Due != nil {
 		v.scheduled += service.Due[0]
 	}
-	s.at(v.scheduled, requesting, worker)
+	s.at(v.scheduled, requesting, v.id)
 	return v
 }
 
@@ -410,7 +428,7 @@ func (v *serviceProgress) gather(s *simulation, n int) {
 
 // ask takes the next batch from the queue.
 func (v *serviceProgress) ask(s *simulation) {
-	n, wake := v.Queue.Take(int(v.worker), s.now)
+	n, wake := v.Queue.Take(v.worker, s.now)
 	switch {
 	case n > 0:
 		v.gather(s, n)
@@ -418,7 +436,7 @@ func (v *serviceProgress) ask(s *simulation) {
 	case wake < s.now:
 		s.over = true
 	case wake < never:
-		s.at(wake, requesting, v.worker)
+		s.at(wake, requesting, v.id)
 	}
 }
 
@@ -426,7 +444,7 @@ func (v *serviceProgress) ask(s *simulation) {
 func (v *serviceProgress) request(s *simulation) {
 	v.begun, v.phase = s.now, inputs
 	if s.link.Fetch > 0 && s.engines[device.H2D].process != none {
-		s.at(s.now+s.link.Fetch, fetched, v.worker)
+		s.at(s.now+s.link.Fetch, fetched, v.id)
 		return
 	}
 	v.send(s)
@@ -436,7 +454,7 @@ func (v *serviceProgress) send(s *simulation) {
 	v.flying = len(v.large)
 	if v.flying == 0 {
 		v.flying = 1
-		s.at(s.now+v.small, landed, v.worker)
+		s.at(s.now+v.small, landed, v.id)
 		return
 	}
 	id := v.streams[0]
@@ -457,7 +475,11 @@ func (v *serviceProgress) copied(s *simulation) {
 		if v.batch > 1 {
 			compute += int64(float64(compute) * v.Further * float64(v.batch-1))
 		}
-		s.at(s.now+compute, computed, v.worker)
+		if s.processor.shared() {
+			s.processor.add(s.now, job{v.id, v.Process, v.Occupancy, float64(compute)})
+		} else {
+			s.at(s.now+compute, computed, v.id)
+		}
 		return
 	}
 	v.arrive(s)
@@ -466,7 +488,7 @@ func (v *serviceProgress) copied(s *simulation) {
 // arrive has the process learn of the last output.
 func (v *serviceProgress) arrive(s *simulation) {
 	if v.Notice != nil && len(s.loads) > 0 {
-		s.at(s.now+v.Notice(), noticed, v.worker)
+		s.at(s.now+v.Notice(), noticed, v.id)
 		return
 	}
 	v.answer(s)
@@ -488,7 +510,7 @@ func (v *serviceProgress) deliver(s *simulation) {
 
 func (v *serviceProgress) answer(s *simulation) {
 	if v.Queue != nil {
-		if s.over = !v.Queue.Answer(int(v.worker), v.begun, s.now); !s.over {
+		if s.over = !v.Queue.Answer(v.worker, v.begun, s.now); !s.over {
 			v.ask(s)
 		}
 		return
@@ -505,7 +527,7 @@ func (v *serviceProgress) answer(s *simulation) {
 	v.scheduled = s.now
 	if v.Due != nil {
 		if v.scheduled = v.Start + v.Due[v.n]; v.scheduled > s.now {
-			s.at(v.scheduled, requesting, v.worker)
+			s.at(v.scheduled, requesting, v.id)
 			return
 		}
 	}

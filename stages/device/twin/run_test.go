@@ -40,7 +40,7 @@ func latencies(t testing.TB, l Link, loads []Load, service Service, calls int) [
 		}
 		return n < calls+10
 	}
-	l.Run(loads, &service, 600e9, 1)
+	l.Run(loads, []*Service{&service}, 600e9, 1)
 	if len(out) != calls {
 		t.Fatalf("%d of %d requests were answered", len(out), calls)
 	}
@@ -166,7 +166,7 @@ func TestWithinAProcess(t *testing.T) {
 		var out []int64
 		s.Done = func(c Call) bool { out = append(out, c.Latency); return len(out) < 20 }
 		link := hopper()
-		link.Run([]Load{l}, &s, 1e9, 1)
+		link.Run([]Load{l}, []*Service{&s}, 1e9, 1)
 		if len(out) < 20 {
 			return math.MaxInt64
 		}
@@ -202,7 +202,7 @@ func TestOpenArrivals(t *testing.T) {
 		waits = append(waits, float64(c.Latency-300*us)/1_051_500)
 		return true
 	}}
-	link.Run([]Load{full(1, device.D2H)}, &s, 1e15, 1)
+	link.Run([]Load{full(1, device.D2H)}, []*Service{&s}, 1e15, 1)
 	if len(waits) != len(due) {
 		t.Fatalf("%d of %d were answered", len(waits), len(due))
 	}
@@ -215,7 +215,7 @@ func TestOpenArrivals(t *testing.T) {
 	// A request that takes longer than the gap delays the next, which counts it.
 	var last Call
 	s = Service{Due: []int64{0, 1000, 2000}, Compute: constant(ms), Done: func(c Call) bool { last = c; return true }}
-	link.Run(nil, &s, 1e12, 1)
+	link.Run(nil, []*Service{&s}, 1e12, 1)
 	if last != (Call{2000, 2 * ms, 3*ms - 2000}) {
 		t.Errorf("the third of a burst: %+v", last)
 	}
@@ -256,7 +256,7 @@ func TestInvariants(t *testing.T) {
 			}
 			s := service
 			s.Done = func(c Call) bool { calls = append(calls, c); return len(calls) < 100 }
-			link.Run(mine, &s, until, 7)
+			link.Run(mine, []*Service{&s}, until, 7)
 			return calls, bytes, count
 		}
 		calls, bytes, count := run()
@@ -295,7 +295,7 @@ func BenchmarkTenMillionRequests(b *testing.B) {
 					Done:    func(c Call) bool { sums[w] += c.Latency; n++; return n < requests/workers }}
 				l := full(1, device.D2H)
 				l.Threads, l.Jitter = 16, 2000
-				link.Run([]Load{l}, &s, math.MaxInt64, uint64(w))
+				link.Run([]Load{l}, []*Service{&s}, math.MaxInt64, uint64(w))
 			})
 		}
 		all.Wait()

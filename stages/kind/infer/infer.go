@@ -284,7 +284,7 @@ func onSim(_ context.Context, c *cell.Cell, w *With) ([]Sample, result.Infer, er
 		return nil, result.Infer{}, err
 	}
 	c.Progress(w.Warmup+w.Calls, w.Warmup+w.Calls, "")
-	warnings := []string{"simulated: the machine's parameters say how long the model computes, whatever the model, batch and sequence"}
+	warnings := []string{"simulated: the machine's parameters say how long the model computes, whatever batch and sequence; models of which they say nothing of their own are alike"}
 	if len(samples) < w.Calls {
 		warnings = append(warnings, fmt.Sprintf("within the limit of %v, %d timed calls of %d were answered: the last latency is for how long one had waited", w.Limit, len(samples)-1, w.Calls))
 	}
@@ -310,13 +310,13 @@ func simulate(c *cell.Cell, w *With) (samples []Sample, made *arrival.Made, cour
 		return nil, nil, nil, err
 	}
 	if course == nil {
-		calls, err := sim.Run(c.Machine, c.Gang, sim.Request{Warmup: w.Warmup, Calls: w.Calls, Seed: c.Seed, Limit: int64(w.Limit)})
+		calls, err := sim.Run(c.Machine, c.Gang, sim.Request{Warmup: w.Warmup, Calls: w.Calls, Seed: c.Seed, Limit: int64(w.Limit), Model: w.Model.Name})
 		for _, call := range calls {
 			samples = append(samples, Sample{Scheduled: call.Scheduled, Start: call.Start, End: call.Scheduled + call.Latency})
 		}
 		return samples, nil, nil, err
 	}
-	requests, err := sim.Serve(c.Machine, c.Gang, &sim.Traffic{Course: course, Warmup: w.Warmup, Workers: w.Workers}, c.Seed, int64(w.Limit))
+	requests, err := sim.Serve(c.Machine, c.Gang, &sim.Traffic{Course: course, Warmup: w.Warmup, Workers: w.Workers, Model: w.Model.Name}, c.Seed, int64(w.Limit))
 	return sampled(requests), made, course, err
 }
 

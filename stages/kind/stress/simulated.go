@@ -35,7 +35,7 @@ func (t *task) simulatedLoad(ctx context.Context) error {
 		}
 		for _, in := range t.Gang {
 			if in.ID == t.During && in.Kind == "infer" {
-				v.Serve, v.Seed = true, in.Seed
+				v.Serve, v.Seed, v.Model = true, in.Seed, sim.Model(in)
 				if v.Traffic, err = sim.Asked(t.Root, in); err != nil {
 					return err
 				}
