@@ -113,10 +113,10 @@ type Device interface {
 // A Lane is one thread's path over a device. Its methods are called from the
 // thread that opened it, and allocate nothing.
 type Lane interface {
-	// Submit puts one copy of a block in flight. The caller keeps at most
-	// Load.Outstanding in flight per direction. A device without asynchronous
+	// Submit puts one copy of so many bytes of a block in flight, or of all. The caller
+	// keeps at most Load.Outstanding in flight per direction. A device without asynchronous
 	// copies carries it out before it returns.
-	Submit(Direction) error
+	Submit(d Direction, bytes int64) error
 	// Wait blocks until a copy in flight is done, and returns it. Copies of one
 	// direction finish in the order of their submission. Before the copy's times are
 	// read, done is called with its direction, unless it is nil: by then the copy is

@@ -32,6 +32,9 @@ type Link struct {
 	Constant time.Duration // such as [Constant]
 	// Processes that copy, beside that of the victim; 0: the victim's own does.
 	Processes int
+	// Which of a victim's copies use it, those of its inputs or of its outputs; neither:
+	// both.
+	Inputs, Outputs bool
 }
 
 // Constant is room for a victim's copies of 400 KB, and for noticing ends, on PCIe of
@@ -61,7 +64,7 @@ func (p Policy) Shape(load Shape) Shape {
 			load.Chunk = int64(p.Chunk)
 		}
 		return load
-	case "window", "duty", "loop":
+	case "window", "duty", "loop", "aside":
 		return Shape{p.Streams, int64(p.Chunk), p.InFlight}
 	}
 	return load
@@ -76,8 +79,9 @@ const mostStreams = 2
 
 // Bound returns how long a victim's copy can wait behind copies of a load under the
 // policy: the bytes that are in flight over the capacity, each copy's overhead, and
-// the link's constant; under duty, the time in which copies begin too. Where nothing
-// bounds the wait the error is an [ErrNoBound] and says why.
+// the link's constant; under duty, the time in which copies begin too. Under aside it is
+// that of a copy that the victim told of: one that is ready before waits until the time
+// that was told. Where nothing bounds the wait the error is an [ErrNoBound] and says why.
 func (p Policy) Bound(load Shape, l Link) (time.Duration, error) {
 	s := p.Shape(load)
 	streams := s.Streams * max(1, l.Processes)
@@ -88,19 +92,20 @@ func (p Policy) Bound(load Shape, l Link) (time.Duration, error) {
 		return 0, fmt.Errorf("%w: %s", ErrNoBound, fmt.Sprintf(format, args...))
 	}
 	duty := p.Name == "duty"
+	freed := duty || p.Aside() // no copy goes while a victim's is ready
 	switch {
 	case !(l.Capacity > 0):
 		return none("the link's capacity is not known")
 	case l.Queue == Shared:
 		return none("on a shared bus no copy waits for another, and all become slower")
 	case l.Queue == FIFO:
-	case l.Processes > 0 && streams*s.InFlight > 1 && !duty:
+	case l.Processes > 0 && streams*s.InFlight > 1 && !freed:
 		return none("%d copies ready in other processes bring about the copy engine's turns, and a victim's copy waits for a whole one", streams*s.InFlight)
 	case l.Processes > 0 && p.Ahead > 0:
 		return none("copies that are queued ahead in another process keep the copy engine, which then takes turns, and a victim's copy waits for a whole one")
-	case s.InFlight > 1 && !duty:
+	case s.InFlight > 1 && !freed:
 		return none("the copy engine stays with a stream that has more ready, and each has %d copies", s.InFlight)
-	case l.Processes == 0 && streams > mostStreams && !duty:
+	case l.Processes == 0 && streams > mostStreams && !freed:
 		return none("beside %d streams a victim's copy was seen to wait for longer than one copy of each", streams)
 	}
 	one := float64(l.Overhead) + float64(s.Chunk)/l.Capacity*1e9

@@ -12,6 +12,7 @@
 //	rate    a token bucket for all streams
 //	duty    copies begin for a while, and then for a while none does
 //	loop    a window that follows the victim's p99
+//	aside   copies stay off the link while those of a victim want it
 //
 // Dividing a copy is not enough: on a GPU whose engine stays with a stream that has
 // more ready, chunks that are submitted ahead are one long copy (chunks is here to show
@@ -20,7 +21,8 @@
 // A guard knows streams and bytes. Whoever has copies to make asks it before each
 // ([Guard.Enter], or [Guard.Try] where time is simulated) and tells it after each
 // ([Guard.Leave]); [Guard.Copy] does so for streams that carry chunks. Processes that
-// share a [Page] share its credits, and on it a victim tells its latencies to loop.
+// share a [Page] share its credits, and on it a victim tells its latencies to loop and
+// its calls to aside.
 //
 // Sizes are bytes, rates bytes per second, and times nanoseconds on CLOCK_MONOTONIC,
 // or of virtual time.
@@ -51,12 +53,16 @@ type Guard struct {
 	mu      sync.Mutex
 	bucket  Bucket
 	control *control
+	aside   *aside
 
 	made, violations, longest atomic.Int64
 }
 
 // A Pass lets one copy go, from [Guard.Enter] to [Guard.Leave].
-type Pass struct{ credit int } // from 1; 0: none was needed
+type Pass struct {
+	Bytes  int64 // of the copy, at most
+	credit int   // from 1; 0: none was needed
+}
 
 // New returns a guard for a load of so many streams, blocks and blocks in flight. On a
 // page that is not its own it shares credits and hears of a victim; nil is one of its
@@ -69,7 +75,7 @@ func New(p Policy, load Shape, l Link, page *Page) (*Guard, error) {
 	if bound, err := p.Bound(load, l); err == nil {
 		g.bound = bound
 	}
-	if known := l.Capacity > 0; !known && (p.Loop() || p.Rate != nil && p.Rate.Share > 0) {
+	if known := l.Capacity > 0; !known && (p.Loop() || p.Aside() || p.Rate != nil && p.Rate.Share > 0) {
 		return nil, fmt.Errorf("guard copies: policy %s rests on the link's capacity, which is not known", p.Name)
 	}
 	if p.Rate != nil {
@@ -78,6 +84,9 @@ func New(p Policy, load Shape, l Link, page *Page) (*Guard, error) {
 	if p.Loop() {
 		g.control = newControl(p)
 	}
+	if p.Aside() {
+		g.aside = newAside(p, l)
+	}
 	return g, nil
 }
 
@@ -85,8 +94,14 @@ func New(p Policy, load Shape, l Link, page *Page) (*Guard, error) {
 func (g *Guard) Shape() Shape { return g.shape }
 
 // Try asks for a copy of so many bytes at a time: it may begin at the time returned,
-// which may be now, or, where every credit is out, not before another has left.
+// which may be now, or, where every credit is out, not before another has left. Where
+// the link is a victim's, it is to ask again once that tells of another call, or at the
+// time returned.
 func (g *Guard) Try(now, bytes int64) (p Pass, at int64, ok bool) {
+	if g.aside != nil {
+		return g.yield(now, bytes)
+	}
+	p.Bytes = bytes
 	limit := g.policy.Credit
 	g.mu.Lock()
 	if g.control != nil {
@@ -115,6 +130,18 @@ func (g *Guard) Try(now, bytes int64) (p Pass, at int64, ok bool) {
 	return p, at, true
 }
 
+// yield is Try under aside.
+func (g *Guard) yield(now, bytes int64) (p Pass, at int64, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n, again := g.aside.let(now, bytes, g.page.began.Load(), g.page.takes.Load())
+	if n == 0 {
+		return p, again, false
+	}
+	g.aside.went(now, n)
+	return Pass{Bytes: n}, now, true
+}
+
 // begin returns when copies may begin at or after a time. Processes agree on the gaps
 // of duty, since they agree on the time.
 func (p Policy) begin(now int64) int64 {
@@ -130,7 +157,7 @@ func (p Policy) begin(now int64) int64 {
 // must not want to while copies of its own are in flight, which may hold them all.
 func (g *Guard) Enter(bytes int64, wait bool, halt *atomic.Bool) (Pass, bool) {
 	for tries := 0; !halt.Load(); tries++ {
-		bell := g.page.bell.Load()
+		bell, began := g.page.bell.Load(), g.page.began.Load()
 		p, at, ok := g.Try(cell.Now(), bytes)
 		if ok {
 			for Sleep(at, halt) { // one that woke late may find itself in the next gap
@@ -144,6 +171,10 @@ func (g *Guard) Enter(bytes int64, wait bool, halt *atomic.Bool) (Pass, bool) {
 		}
 		if !wait {
 			return Pass{}, false
+		}
+		if g.aside != nil {
+			g.page.watch(began, at, halt)
+			continue
 		}
 		if tries%128 == 127 {
 			g.page.recover()
@@ -173,20 +204,27 @@ func (g *Guard) EnterNow(bytes int64) (Pass, bool) {
 	if g.policy.Rate != nil || g.policy.On > 0 || g.policy.Loop() {
 		return Pass{}, false
 	}
-	p, _, ok := g.Try(0, bytes)
+	p, _, ok := g.Try(cell.Now(), bytes)
 	return p, ok
 }
 
 // Leave tells that a copy is done, which stood in its stream, with nothing before it,
 // from a time to another.
 func (g *Guard) Leave(p Pass, since, end int64) {
-	g.Done(p)
+	g.Done(p, end)
 	g.Saw(since, end)
 }
 
-// Done tells that a copy is done, so that another may go; what is known of its times is
-// told by [Guard.Saw].
-func (g *Guard) Done(p Pass) { g.drop(p) }
+// Done tells, at a time, that a copy is done, so that another may go; what is known of
+// its times is told by [Guard.Saw].
+func (g *Guard) Done(p Pass, now int64) {
+	if g.aside != nil {
+		g.mu.Lock()
+		g.aside.done(now, p.Bytes)
+		g.mu.Unlock()
+	}
+	g.drop(p)
+}
 
 // Saw tells from when to when a copy that is done stood in its stream with nothing
 // before it.
@@ -279,15 +317,15 @@ func (g *Guard) carry(s Stream, bytes int64, next *atomic.Int64, halt *atomic.Bo
 			if !ok {
 				break
 			}
-			offset := next.Add(g.shape.Chunk) - g.shape.Chunk
+			offset := next.Add(pass.Bytes) - pass.Bytes
 			if offset >= bytes {
-				g.drop(pass)
+				g.Done(pass, cell.Now())
 				break
 			}
-			n := min(g.shape.Chunk, bytes-offset)
+			n := min(pass.Bytes, bytes-offset)
 			flying = append(flying, flight{pass, cell.Now()})
 			if err := s.Submit(offset, n); err != nil {
-				g.drop(pass)
+				g.Done(pass, cell.Now())
 				return err
 			}
 		}

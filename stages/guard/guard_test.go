@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -172,6 +173,128 @@ func TestLoopHoldsTarget(t *testing.T) {
 	kept, loop := wait("loop/1.4ms/4MiB/streams:2/cool_down:10s")
 	if late < 1000 || loop != 0 || kept < 0.85 {
 		t.Errorf("%d calls came late under the window and %d under the loop, which kept %.2f of the link", late, loop, kept)
+	}
+}
+
+// Beside loads that step aside a victim waits for next to nothing, in their process
+// and in another, where they keep as much of the link as one that does not. In the
+// first calls and in one of ten it is earlier than it told.
+func TestAside(t *testing.T) {
+	link := h100()
+	of := guard.Link{Capacity: 55e9, Queue: guard.Turns, Overhead: 2700, Constant: guard.Constant}
+	for _, tt := range []struct {
+		policy   string
+		process  int
+		way      device.Direction
+		p99, max int64 // ns over the latency alone
+		kept     float64
+	}{
+		{"none", 1, device.D2H, 700e3, 1200e3, 0.97},
+		{"aside/8MiB", 1, device.D2H, 12e3, 330e3, 0.94},
+		{"aside/8MiB", 0, device.D2H, 12e3, 330e3, 0.94},
+		{"aside/8MiB", 1, device.H2D, 12e3, 330e3, 0.93},
+		{"aside/8MiB/streams:2/in_flight:1", 1, device.D2H, 12e3, 330e3, 0.94},
+	} {
+		of.Processes, of.Inputs, of.Outputs = tt.process, tt.way == device.H2D, tt.way == device.D2H
+		page := guard.NewPage()
+		g, err := guard.New(parse(t, tt.policy), guard.Shape{Streams: 2, Chunk: 64 << 20, InFlight: 1}, of, page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, sum := g.Shape(), 0.0
+		l := twin.Load{
+			Process: tt.process, Threads: s.Streams, Block: s.Chunk, Outstanding: s.InFlight, Directions: []device.Direction{tt.way}, Guard: g, Gap: 5e3,
+			Done: func(_ int, c device.Copy) bool { sum += float64(c.Bytes); return true },
+		}
+		in, out := []int64{64 << 10}, []int64{396 << 10}
+		alone := link.Copies(in, out, false)
+		rng, compute := rand.New(rand.NewPCG(1, 2)), int64(0)
+		var waits []int64
+		service := &twin.Service{
+			Start: 1e6, In: in, Out: out, Page: page,
+			Compute: func() int64 { compute = int64(1.2e6 * (1 + 0.003*rng.NormFloat64())); return compute },
+			Done:    func(c twin.Call) bool { waits = append(waits, c.Latency-compute-alone); return true },
+		}
+		const until = 4e9
+		link.Run([]twin.Load{l}, []*twin.Service{service}, until, 1)
+		slices.Sort(waits)
+		p99, most, kept := waits[len(waits)*99/100], waits[len(waits)-1], sum/until*1e9/55e9
+		t.Logf("%s, process %d, %v: p99 %d ns, max %d ns, %.3f of the link; %+v", tt.policy, tt.process, tt.way, p99, most, kept, g.Report())
+		if none := tt.policy == "none"; none != (p99 > tt.p99) || most > tt.max || kept < tt.kept || !none && g.Report().Violations > 0 {
+			t.Errorf("%s, process %d, %v: p99 %d ns, max %d ns, %.3f of the link; %+v", tt.policy, tt.process, tt.way, p99, most, kept, g.Report())
+		}
+	}
+}
+
+// A victim cannot keep a load off the link for ever: neither by calls without end, nor
+// by one that it never ends.
+func TestAsideGoesOn(t *testing.T) {
+	page := guard.NewPage()
+	g, err := guard.New(parse(t, "aside/1MiB/most:1ms"), guard.Shape{}, guard.Link{Capacity: 1e9}, page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, copies, now := page.Victim(), 0, int64(1e9)
+	for ; now < 1.1e9; now += 50e3 {
+		if now < 1.05e9 {
+			v.Begin(now)
+		}
+		if p, _, ok := g.Try(now, 1<<20); ok {
+			copies++
+			g.Leave(p, now, now)
+		}
+		if now == 1.05e9 && (copies < 40 || copies > 60) {
+			t.Errorf("beside calls without end %d copies went in 50 ms, and one in each was to", copies)
+		}
+	}
+	if copies < 900 {
+		t.Errorf("beside a call that does not end %d copies went in all", copies)
+	}
+	v.End(now)
+	if p, _, ok := g.Try(now, 1<<20); !ok || p.Bytes != 1<<20 {
+		t.Errorf("after the last call the load may copy %d bytes", p.Bytes)
+	}
+}
+
+// A guard that waits for a victim sees the next call at once, and the end of the load.
+func TestAsideWaits(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "page")
+	page, err := guard.OpenPage(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer page.Close()
+	g, err := guard.New(parse(t, "aside/1MiB/most:1m"), guard.Shape{}, guard.Link{Capacity: 1e9}, page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := guard.OpenPage(path) // of the victim's process
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	v := other.Victim()
+	v.Begin(cell.Now())
+	page.Victim().End(cell.Now()) // a second one is not heard
+	var halt atomic.Bool
+	for _, end := range []func(){func() { v.End(cell.Now()) }, func() { halt.Store(true) }} {
+		if _, ok := g.EnterNow(1 << 20); ok {
+			t.Fatal("a copy went while the victim's call was on")
+		}
+		entered := make(chan bool)
+		go func() {
+			p, ok := g.Enter(1<<20, true, &halt)
+			if ok {
+				g.Leave(p, 0, cell.Now())
+			}
+			entered <- ok
+		}()
+		time.Sleep(2 * time.Millisecond)
+		end()
+		if ok := <-entered; ok == halt.Load() {
+			t.Errorf("entered %v, halted %v", ok, halt.Load())
+		}
+		v.Begin(cell.Now())
 	}
 }
 

@@ -10,12 +10,14 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"barograph/pipeline/cell"
 )
 
 const (
 	slots = 64   // credits that a page has room for
 	told  = 4096 // latencies that it keeps
-	magic = 0x6472617567_0001
+	magic = 0x6472617567_0002
 )
 
 // A layout is a page's memory: words that processes change without a lock.
@@ -26,10 +28,13 @@ type layout struct {
 	holders [slots]atomic.Int64 // process of each credit that is out, or 0
 	count   atomic.Uint64       // latencies told
 	ring    [told]atomic.Int64
+	victims atomic.Int32
+	began   atomic.Int64 // when the victim's call did; 0: none goes on
+	takes   atomic.Int64 // for how long it is expected to; 0: that is not known
 }
 
 // A Page is memory that copiers and their victim share: the credits that let copies
-// go, and the latencies that the victim tells. A credit whose process has ended is
+// go, and the calls and latencies that the victim tells. A credit whose process has ended is
 // taken back.
 type Page struct {
 	*layout
@@ -134,6 +139,13 @@ func (p *Page) await(bell uint32) {
 	ts := unix.NsecToTimespec(int64(asleep))
 	p.futex(futexWait, bell, &ts)
 	p.waiting.Add(-1)
+}
+
+// watch returns once the victim's call is no longer the one that began at a time, at a
+// later time, or once halt is set. It sleeps not: a call is shorter than to be woken.
+func (p *Page) watch(began, until int64, halt *atomic.Bool) {
+	for p.began.Load() == began && cell.Now() < until && !halt.Load() {
+	}
 }
 
 // Operations of futex(2), between processes.

@@ -19,7 +19,7 @@ import (
 // window/2MiB/streams:2, which may be a value of an axis: the values of keys that it
 // must have in their order, and others by their keys.
 type Policy struct {
-	Name string // none, chunks, window, rate, duty or loop; empty is none
+	Name string // none, chunks, window, rate, duty, loop or aside; empty is none
 	Keys
 }
 
@@ -37,6 +37,9 @@ type Keys struct {
 	Target   unit.Duration `json:"target,omitempty"`    // that the victim's p99 is to stay below
 	Dwell    unit.Duration `json:"dwell,omitempty"`     // over which the p99 is taken
 	CoolDown unit.Duration `json:"cool_down,omitempty"` // after a step down, before a step up
+	Lead     unit.Duration `json:"lead,omitempty"`      // before a victim's call is expected to end: the link is to be its outputs' from then on
+	Inputs   unit.Duration `json:"inputs,omitempty"`    // after its beginning, until when the link is its inputs'
+	Most     unit.Duration `json:"most,omitempty"`      // for how long copies stay off the link at once
 }
 
 // A kind is a policy's name with what it takes.
@@ -65,6 +68,11 @@ var kinds = []kind{
 		takes: []string{"target", "chunk", "streams", "dwell", "cool_down"}, required: []string{"target", "chunk"},
 		defaults: Keys{InFlight: 1, Streams: 2, Dwell: unit.Duration(100 * time.Millisecond), CoolDown: unit.Duration(time.Second)},
 	},
+	{
+		name: "aside", doc: "copies stay off the link while the copies of a victim want it, which tells of its calls",
+		takes: []string{"chunk", "in_flight", "streams", "lead", "inputs", "most"}, required: []string{"chunk"},
+		defaults: Keys{InFlight: 2, Streams: 1, Lead: unit.Duration(25 * time.Microsecond), Inputs: unit.Duration(30 * time.Microsecond), Most: unit.Duration(10 * time.Millisecond)},
+	},
 }
 
 func names() []string {
@@ -88,8 +96,11 @@ func (p Policy) kind() *kind {
 // None tells whether the policy leaves copies as they are.
 func (p Policy) None() bool { return p.Name == "" || p.Name == "none" }
 
-// Loop tells whether the policy follows a victim.
+// Loop tells whether the policy follows a victim's p99.
 func (p Policy) Loop() bool { return p.Name == "loop" }
+
+// Aside tells whether the policy follows a victim's calls.
+func (p Policy) Aside() bool { return p.Name == "aside" }
 
 // Parse reads a policy from its text, such as window/2MiB/streams:2.
 func Parse(text string) (p Policy, err error) {
@@ -168,6 +179,7 @@ func (p *Policy) check(given map[string]json.RawMessage) error {
 	}{
 		{"chunk", int64(p.Chunk)}, {"in_flight", int64(p.InFlight)}, {"streams", int64(p.Streams)}, {"ahead", int64(p.Ahead)}, {"credit", int64(p.Credit)}, {"on", int64(p.On)},
 		{"off", int64(p.Off)}, {"target", int64(p.Target)}, {"dwell", int64(p.Dwell)}, {"cool_down", int64(p.CoolDown)},
+		{"lead", int64(p.Lead)}, {"inputs", int64(p.Inputs)}, {"most", int64(p.Most)},
 	} {
 		if _, ok := given[f.key]; ok && f.value <= 0 {
 			return fmt.Errorf("policy %s: %s is %d: want more than 0", p.Name, f.key, f.value)
@@ -177,8 +189,8 @@ func (p *Policy) check(given map[string]json.RawMessage) error {
 	switch {
 	case p.Chunk > 0 && p.Chunk < least:
 		return fmt.Errorf("policy %s: chunk is %v: want at least %v", p.Name, p.Chunk, unit.Size(least))
-	case max(p.On, p.Off, p.Target, p.Dwell, p.CoolDown) > longest:
-		return fmt.Errorf("policy %s: a time of %v: want at most %v", p.Name, max(p.On, p.Off, p.Target, p.Dwell, p.CoolDown), longest)
+	case max(p.On, p.Off, p.Target, p.Dwell, p.CoolDown, p.Lead, p.Inputs, p.Most) > longest:
+		return fmt.Errorf("policy %s: a time of %v: want at most %v", p.Name, max(p.On, p.Off, p.Target, p.Dwell, p.CoolDown, p.Lead, p.Inputs, p.Most), longest)
 	case p.Rate != nil && *p.Rate == unit.Rate{}:
 		return fmt.Errorf("policy %s: a rate of 0 lets nothing through: want a rate such as 10GB/s or 50%%", p.Name)
 	case p.Streams > most || p.InFlight > most || p.Ahead > most:
@@ -221,7 +233,7 @@ func (k Keys) values() map[string]string {
 	return map[string]string{
 		"chunk": strings.ReplaceAll(k.Chunk.String(), " ", ""), "in_flight": strconv.Itoa(k.InFlight), "streams": strconv.Itoa(k.Streams), "ahead": strconv.Itoa(k.Ahead),
 		"credit": strconv.Itoa(k.Credit), "rate": rate, "on": k.On.String(), "off": k.Off.String(), "target": k.Target.String(), "dwell": k.Dwell.String(),
-		"cool_down": k.CoolDown.String(),
+		"cool_down": k.CoolDown.String(), "lead": k.Lead.String(), "inputs": k.Inputs.String(), "most": k.Most.String(),
 	}
 }
 

@@ -20,6 +20,8 @@ func TestForms(t *testing.T) {
 		{`{"rate": {"rate": "10GB/s"}}`, "rate/1e+10B"},
 		{`{"duty": {"on": "200us", "off": "50us", "chunk": "1MiB"}}`, "duty/200µs/50µs/1MiB"},
 		{`{"loop": {"target": "1.4ms", "chunk": "2MiB"}}`, "loop/1.4ms/2MiB"},
+		{`{"aside": {"chunk": "8MiB", "lead": "25us", "in_flight": 3}}`, "aside/8MiB/in_flight:3"},
+		{`{"aside": {"chunk": "8MiB", "lead": "40us", "most": "1ms"}}`, "aside/8MiB/lead:40µs/most:1ms"},
 	} {
 		var p Policy
 		if err := json.Unmarshal([]byte(tt.mapping), &p); err != nil || p.String() != tt.text {
@@ -47,6 +49,10 @@ func TestRefused(t *testing.T) {
 		{`"rate/0"`, "a rate of 0 lets nothing through"},
 		{`"rate/max"`, "a rate of 0 lets nothing through"},
 		{`{"loop": {"chunk": "1MiB"}}`, "loop has no target"},
+		{`"aside/4MiB/most:0s"`, "most is 0: want more than 0"},
+		{`"aside/4MiB/lead:-1us"`, "lead is -1000: want more than 0"},
+		{`"aside/4MiB/credit:1"`, `no "credit"`},
+		{`"aside/4MiB/inputs:2m"`, "a time of 2m0s: want at most 1m0s"},
 		{`"none/chunk:1MiB"`, `none takes no "chunk"`},
 		{`"chunks/1B"`, "chunk is 1 B: want at least 4 KiB"},
 		{`"duty/9000h/1ms/4MiB"`, "a time of 9000h0m0s: want at most 1m0s"},
@@ -89,6 +95,8 @@ func TestBound(t *testing.T) {
 		{"window/1MiB/in_flight:2", gen5, 0, "stays with a stream"},
 		{"window/1MiB/streams:3", gen5, 0, "beside 3 streams"},
 		{"duty/200us/50us/4MiB", other, 326261, ""},
+		{"aside/4MiB", gen5, 202521, ""}, // 8 MiB / 55 GB/s, and 50 us
+		{"aside/4MiB", other, 202521, ""},
 		{"window/4MiB", Link{Capacity: 9e9, Queue: Shared}, 0, "all become slower"},
 		{"window/4MiB", Link{}, 0, "capacity is not known"},
 		{"window/7EiB", fifo, 0, "unknown unit"},

@@ -51,7 +51,7 @@ func TestLane(t *testing.T) {
 		var last [2]device.Copy
 		for range 3 {
 			for _, d := range l.Directions {
-				if err := lane.Submit(d); err != nil {
+				if err := lane.Submit(d, block); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -62,7 +62,7 @@ func TestLane(t *testing.T) {
 				return nil
 			}
 			left--
-			return lane.Submit(d)
+			return lane.Submit(d, block)
 		}
 		for range 12 {
 			c, err := lane.Wait(next)
@@ -89,7 +89,7 @@ func TestLane(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 {
-			if err := lane.Submit(d); err != nil {
+			if err := lane.Submit(d, block); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -174,7 +174,7 @@ func TestPageableTurns(t *testing.T) {
 			}
 			ready.Wait()
 			for !stop.Load() && err == nil {
-				if err = lane.Submit(device.H2D); err == nil {
+				if err = lane.Submit(device.H2D, block); err == nil {
 					_, err = lane.Wait(nil)
 				}
 			}

@@ -75,6 +75,7 @@ type way struct {
 type slot struct {
 	start, end cu.Event
 	submitted  int64
+	bytes      int64
 }
 
 // handle is the event itself, which package cu keeps to itself.
@@ -166,13 +167,13 @@ func allocate(bytes int64) (cu.DevicePtr, error) {
 }
 
 // Submit puts a copy in flight.
-func (x *lane) Submit(d device.Direction) error {
+func (x *lane) Submit(d device.Direction, bytes int64) error {
 	w := x.ways[0]
 	if w.direction != d {
 		w = x.ways[1]
 	}
 	s := &w.ring[(w.head+w.flying)%len(w.ring)]
-	s.submitted = cell.Now()
+	s.submitted, s.bytes = cell.Now(), bytes
 	stream := w.streams[w.made%len(w.streams)]
 	var err error
 	switch {
@@ -187,11 +188,11 @@ func (x *lane) Submit(d device.Direction) error {
 	switch {
 	case err != nil:
 	case d == device.H2D:
-		err = cu.MemcpyHtoDAsync(w.device, unsafe.Pointer(&w.host[0]), w.bytes, stream)
+		err = cu.MemcpyHtoDAsync(w.device, unsafe.Pointer(&w.host[0]), bytes, stream)
 	case d == device.D2D:
-		err = cu.MemcpyDtoDAsync(w.other, w.device, w.bytes, stream)
+		err = cu.MemcpyDtoDAsync(w.other, w.device, bytes, stream)
 	default:
-		err = cu.MemcpyDtoHAsync(unsafe.Pointer(&w.host[0]), w.device, w.bytes, stream)
+		err = cu.MemcpyDtoHAsync(unsafe.Pointer(&w.host[0]), w.device, bytes, stream)
 	}
 	if w.turn != nil {
 		w.turn.Unlock()
@@ -200,7 +201,7 @@ func (x *lane) Submit(d device.Direction) error {
 		err = s.end.Record(stream)
 	}
 	if err != nil {
-		return fmt.Errorf("submit a copy of %s %v: %w", unit.Size(w.bytes), d, err)
+		return fmt.Errorf("submit a copy of %s %v: %w", unit.Size(bytes), d, err)
 	}
 	w.made++
 	w.flying++
@@ -254,7 +255,7 @@ func (w *way) finish(x *lane, learnt int64) (device.Copy, error) {
 
 // over takes the oldest copy off the ring.
 func (w *way) over(start, end int64) device.Copy {
-	w.last = device.Copy{Start: start, Duration: end - start, Bytes: w.bytes, Direction: w.direction}
+	w.last = device.Copy{Start: start, Duration: end - start, Bytes: w.ring[w.head].bytes, Direction: w.direction}
 	w.head = (w.head + 1) % len(w.ring)
 	w.flying--
 	return w.last

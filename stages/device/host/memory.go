@@ -91,14 +91,14 @@ type lane struct {
 	done             []device.Copy
 }
 
-func (l *lane) Submit(d device.Direction) error {
-	from, to := l.from[l.next:l.next+l.block], l.to[l.next:l.next+l.block]
-	if l.next += l.block; l.next == int64(len(l.from)) {
+func (l *lane) Submit(d device.Direction, bytes int64) error {
+	from, to := l.from[l.next:l.next+bytes], l.to[l.next:l.next+bytes]
+	if l.next += bytes; l.next+l.block > int64(len(l.from)) {
 		l.next = 0
 	}
 	start := cell.Now()
 	copy(to, from)
-	l.done = append(l.done, device.Copy{Start: start, Duration: cell.Now() - start, Bytes: l.block, Direction: d})
+	l.done = append(l.done, device.Copy{Start: start, Duration: cell.Now() - start, Bytes: bytes, Direction: d})
 	return nil
 }
 

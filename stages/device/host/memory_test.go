@@ -34,7 +34,7 @@ func TestLaneCopiesEveryBlock(t *testing.T) {
 	for i := range 4 {
 		before := cell.Now()
 		d := device.Direction(i % 2)
-		if err := ln.Submit(d); err != nil {
+		if err := ln.Submit(d, block); err != nil {
 			t.Fatal(err)
 		}
 		if i < 3 && string(ln.to[(i+1)*block:]) == string(ln.from[(i+1)*block:]) {
@@ -45,6 +45,15 @@ func TestLaneCopiesEveryBlock(t *testing.T) {
 			t.Errorf("copy %d: %+v, %v", i, c, err)
 		}
 	}
+	for range 2 { // parts of blocks
+		if err := ln.Submit(device.H2D, block/2); err != nil {
+			t.Fatal(err)
+		}
+		if c, err := ln.Wait(nil); err != nil || c.Bytes != block/2 {
+			t.Errorf("half a block: %+v, %v", c, err)
+		}
+	}
+	ln.next = 0
 	if string(ln.to) != string(ln.from) {
 		t.Error("after a round the destination differs from the source")
 	}
@@ -63,7 +72,7 @@ func TestLaneAllocatesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if n := testing.AllocsPerRun(100, func() { _ = l.Submit(device.H2D); _, _ = l.Wait(nil) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { _ = l.Submit(device.H2D, 4<<10); _, _ = l.Wait(nil) }); n != 0 {
 		t.Errorf("%g allocations a copy", n)
 	}
 }

@@ -109,7 +109,8 @@ type Service struct {
 	// Notice returns how much later than without load the process sees a request's
 	// last output; nil: no later.
 	Notice func() int64
-	// Page is told each latency, for loads that follow it; nil: nobody is told.
+	// Page is told each latency, and the calls of the first worker, for loads that follow
+	// them; nil: nobody is told.
 	Page *guard.Page
 	// Done is told of every answered request, and says whether there are to be more.
 	Done func(Call) bool

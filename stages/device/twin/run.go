@@ -180,10 +180,8 @@ func (s *simulation) begin(d device.Direction) {
 	switch {
 	case st.load == none:
 		e.finish = from + s.link.length(d, st.copies[st.at], 1, both)
-	case both:
-		e.finish = from + s.loads[st.load].lengths[d][1]
 	default:
-		e.finish = from + s.loads[st.load].lengths[d][0]
+		e.finish = from + s.loads[st.load].length(s.link, d, st.bytes(s), both)
 	}
 }
 
@@ -232,11 +230,12 @@ func (s *simulation) finish(d device.Direction) {
 	c := device.Copy{Start: st.begun, Duration: s.now - st.begun, Direction: d}
 	st.ready--
 	stay := st.ready > 0 && e.turn > 0
+	var over flight
 	if st.load == none {
 		c.Bytes = st.copies[st.at]
 		st.at++
 	} else {
-		c.Bytes = s.loads[st.load].Block
+		c.Bytes, over = st.bytes(s), st.land()
 	}
 	// The engine goes on before those who waited for the copy learn of its end.
 	switch {
@@ -255,8 +254,25 @@ func (s *simulation) finish(d device.Direction) {
 	if st.load == none {
 		s.services[st.thread].copied(s)
 	} else {
-		s.copied(id, c)
+		s.copied(id, c, over)
 	}
+}
+
+// bytes returns those of the stream's copy in service or next.
+func (st *stream) bytes(s *simulation) int64 {
+	if len(st.flights) > 0 {
+		return st.flights[0].pass.Bytes
+	}
+	return s.loads[st.load].Block
+}
+
+// land takes the oldest copy that a guard let go off a stream, where there is one.
+func (st *stream) land() (f flight) {
+	if len(st.flights) > 0 {
+		f = st.flights[0]
+		st.flights = st.flights[:copy(st.flights, st.flights[1:])]
+	}
+	return f
 }
 
 // A loadProgress is a load with what it has done.
@@ -265,7 +281,19 @@ type loadProgress struct {
 	pace    guard.Bucket
 	made    []int // copies, of each stream from first on
 	first   int32
-	lengths [device.NumDirections][2]int64 // of a copy, alone and with copies the other way
+	share   float64
+	lengths [device.NumDirections][2]int64 // of a block, alone and with copies the other way
+}
+
+// length returns how long a copy of the load's holds its engine.
+func (l *loadProgress) length(link *Link, d device.Direction, bytes int64, both bool) int64 {
+	switch {
+	case bytes != l.Block:
+		return link.length(d, bytes, l.share, both) + l.Overhead
+	case both:
+		return l.lengths[d][1]
+	}
+	return l.lengths[d][0]
 }
 
 func (s *simulation) add(load *Load) {
@@ -273,7 +301,7 @@ func (s *simulation) add(load *Load) {
 	if share == 0 {
 		share = 1
 	}
-	l := loadProgress{Load: load, pace: guard.NewBucket(load.Rate, load.Block), first: int32(len(s.streams))}
+	l := loadProgress{Load: load, share: share, pace: guard.NewBucket(load.Rate, load.Block), first: int32(len(s.streams))}
 	for _, d := range load.Directions {
 		for i, both := range []bool{false, true} {
 			l.lengths[d][i] = s.link.length(d, load.Block, share, both) + load.Overhead
@@ -315,6 +343,9 @@ func (s *simulation) next(id int32) {
 		ok := false
 		if pass, at, ok = l.Guard.Try(s.now, l.Block); !ok {
 			s.held = append(s.held, id)
+			if at > s.now {
+				s.at(at, asking, none)
+			}
 			return
 		}
 	}
@@ -338,13 +369,11 @@ func (s *simulation) next(id int32) {
 	s.at(at, submitting, id)
 }
 
-// copied has a load's stream go on after a copy.
-func (s *simulation) copied(id int32, c device.Copy) {
+// copied has a load's stream go on after a copy, which was in flight.
+func (s *simulation) copied(id int32, c device.Copy, over flight) {
 	l := &s.loads[s.streams[id].load]
 	if l.Guard != nil {
-		st := &s.streams[id]
-		l.Guard.Leave(st.flights[0].pass, st.flights[0].since, s.now)
-		st.flights = st.flights[:copy(st.flights, st.flights[1:])]
+		l.Guard.Leave(over.pass, over.since, s.now)
 	}
 	if l.Done != nil && !l.Done(int(s.streams[id].thread), c) {
 		s.over = true
@@ -354,12 +383,16 @@ func (s *simulation) copied(id int32, c device.Copy) {
 	if l.Jitter > 0 {
 		gap += int64(l.Jitter * s.rng.ExpFloat64())
 	}
-	// Whoever was held asks before the stream whose copy it was.
+	s.ask(gap) // before the stream whose copy it was
+	s.at(s.now+gap, going, id)
+}
+
+// ask has the streams that are held ask their guards again after a gap.
+func (s *simulation) ask(gap int64) {
 	for _, held := range s.held {
 		s.at(s.now+gap, going, held)
 	}
 	s.held = s.held[:0]
-	s.at(s.now+gap, going, id)
 }
 
 // A serviceProgress is a worker of a service with the request that it is at, or the
@@ -374,10 +407,11 @@ type serviceProgress struct {
 	begun     int64
 	flying    int // copies that the request waits for
 	phase     phase
-	batch     int     // requests that are answered together
-	large     []int64 // bytes of inputs that an engine copies
-	small     int64   // how long the others take
-	out       []int64 // bytes of outputs
+	victim    *guard.Victim // of Page, where it tells of calls
+	batch     int           // requests that are answered together
+	large     []int64       // bytes of inputs that an engine copies
+	small     int64         // how long the others take
+	out       []int64       // bytes of outputs
 }
 
 // A phase is what the request waits for.
@@ -398,6 +432,9 @@ func newServing(s *simulation, service *Service, worker int) *serviceProgress {
 		}
 		v.streams[i] = int32(len(s.streams))
 		s.streams = append(s.streams, stream{direction: d, process: process, load: none, thread: v.id})
+	}
+	if service.Page != nil {
+		v.victim = service.Page.Victim()
 	}
 	v.gather(s, 1)
 	v.scheduled = service.Start
@@ -443,6 +480,10 @@ func (v *serviceProgress) ask(s *simulation) {
 // request sends the request's commands and inputs.
 func (v *serviceProgress) request(s *simulation) {
 	v.begun, v.phase = s.now, inputs
+	if v.victim != nil {
+		v.victim.Begin(s.now)
+		s.ask(0)
+	}
 	if s.link.Fetch > 0 && s.engines[device.H2D].process != none {
 		s.at(s.now+s.link.Fetch, fetched, v.id)
 		return
@@ -510,6 +551,7 @@ func (v *serviceProgress) deliver(s *simulation) {
 
 func (v *serviceProgress) answer(s *simulation) {
 	if v.Queue != nil {
+		v.rest(s)
 		if s.over = !v.Queue.Answer(v.worker, v.begun, s.now); !s.over {
 			v.ask(s)
 		}
@@ -527,11 +569,20 @@ func (v *serviceProgress) answer(s *simulation) {
 	v.scheduled = s.now
 	if v.Due != nil {
 		if v.scheduled = v.Start + v.Due[v.n]; v.scheduled > s.now {
+			v.rest(s)
 			s.at(v.scheduled, requesting, v.id)
 			return
 		}
 	}
 	v.request(s)
+}
+
+// rest tells that no request is being answered.
+func (v *serviceProgress) rest(s *simulation) {
+	if v.victim != nil {
+		v.victim.End(s.now)
+		s.ask(0)
+	}
 }
 
 // What happens beside engines.
@@ -540,6 +591,7 @@ type kind uint8
 const (
 	submitting kind = iota // a stream's next copy
 	going                  // on with a load's stream after a gap
+	asking                 // of guards that let nothing go before
 	requesting             // the next request
 	fetched                // its commands are
 	landed                 // its small inputs have
@@ -553,6 +605,8 @@ func (s *simulation) happen(e event) {
 		s.submit(e.who)
 	case going:
 		s.next(e.who)
+	case asking:
+		s.ask(0)
 	case requesting:
 		if v := s.services[e.who]; v.Queue != nil {
 			v.ask(s)

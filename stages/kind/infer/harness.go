@@ -34,7 +34,8 @@ type Harness struct {
 	moved   []int64                // how long weights took in each call of the last Time, in nanoseconds
 	percent int                    // of the garbage collector
 	limited bool                   // the last Time stopped at a limit
-	page    *guard.Page            // on which a load's guard hears of each latency, or nil
+	page    *guard.Page            // on which a load's guard hears of each call, or nil
+	victim  *guard.Victim          // of page
 	open    func(*With) (*session, error)
 	asked   // in an open loop
 }
@@ -210,7 +211,9 @@ func (h *Harness) closed(ctx context.Context, n int, done *atomic.Int64) ([]Samp
 	}
 	if page := h.page; page != nil {
 		untold := call
+		defer func() { h.victim.End(cell.Now()) }()
 		call = func() error {
+			h.victim.Begin(samples[done.Load()].Scheduled)
 			err := untold()
 			page.Tell(cell.Now() - samples[done.Load()].Scheduled)
 			return err

@@ -416,6 +416,9 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 	if h.page, err = page.Open(); err != nil {
 		return nil, about, err
 	}
+	if h.page != nil {
+		h.victim = h.page.Victim()
+	}
 	within, ended := limit(ctx, w, guest)
 	defer ended()
 	p := patience{last: -1}

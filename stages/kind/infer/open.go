@@ -142,6 +142,14 @@ func (h *Harness) serve(ctx context.Context, done *atomic.Int64) ([]Sample, erro
 			return errors.Join(err, h.session.call())
 		}
 	}
+	if v := h.victim; v != nil { // which is one call at a time
+		untold := workers[0].Call
+		workers[0].Call = func(n int) error {
+			v.Begin(cell.Now())
+			defer func() { v.End(cell.Now()) }()
+			return untold(n)
+		}
+	}
 	var requests []traffic.Request
 	const soon = int64(time.Millisecond) // for the workers' threads to be there
 	for q := h.course.Next(cell.Now() + soon); q != nil; q = h.course.Next(cell.Now() + soon) {

@@ -64,8 +64,9 @@ func (w *With) checkPolicy(on string) error {
 
 // unaccompanied reports a policy that follows a victim in a load that has none.
 func unaccompanied(with any) error {
-	if p := with.(*With).Policy; p.Loop() {
-		return cell.Hint(fmt.Errorf("policy %s follows the p99 of a victim, and this stage runs beside none", p), "set background: true, and name the stage in during: of an infer stage")
+	if p := with.(*With).Policy; p.Loop() || p.Aside() {
+		what := map[bool]string{false: "p99", true: "calls"}[p.Aside()]
+		return cell.Hint(fmt.Errorf("policy %s follows the %s of a victim, and this stage runs beside none", p, what), "set background: true, and name the stage in during: of an infer stage")
 	}
 	return nil
 }
@@ -103,6 +104,7 @@ func (w *With) link(m cell.Machine) (guard.Link, error) {
 	if w.Sharing == "process" {
 		l.Processes = 0
 	}
+	l.Inputs, l.Outputs = w.Direction != "d2h", w.Direction != "h2d"
 	switch cell.Family(m.Device) {
 	case "host":
 		l.Queue = guard.Shared

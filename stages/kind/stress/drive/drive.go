@@ -278,7 +278,7 @@ func (h *haul) early(dir device.Direction) error {
 	h.flying--
 	l.flying--
 	if h.guard != nil {
-		h.guard.Done(l.flights[0].pass)
+		h.guard.Done(l.flights[0].pass, cell.Now())
 	}
 	if h.rate > 0 || h.over(l) {
 		return nil
@@ -345,10 +345,12 @@ func (h *haul) launch(l *lot) error {
 	l.made++
 	l.flying++
 	h.flying++
-	err := h.lane.Submit(l.direction)
-	if h.guard != nil {
-		l.flights[len(l.flights)-1].sent = cell.Now()
+	if h.guard == nil {
+		return h.lane.Submit(l.direction, h.Load.Block)
 	}
+	f := &l.flights[len(l.flights)-1]
+	err := h.lane.Submit(l.direction, f.pass.Bytes)
+	f.sent = cell.Now()
 	return err
 }
 

@@ -229,7 +229,7 @@ type wireLane struct {
 	closed bool
 }
 
-func (l *wireLane) Submit(d device.Direction) error {
+func (l *wireLane) Submit(d device.Direction, bytes int64) error {
 	if l.n++; l.n == l.breaks {
 		return l.fails
 	}

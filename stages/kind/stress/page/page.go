@@ -23,7 +23,7 @@ const Variable = "BAROGRAPH_GUARD_PAGE"
 func Of(s *cell.Spec) string {
 	for _, in := range append(slices.Clone(s.Gang), cell.Input{Kind: s.Kind, With: s.With}) {
 		var w struct{ Policy guard.Policy }
-		if in.Kind == "stress" && json.Unmarshal(in.With, &w) == nil && (w.Policy.Loop() || w.Policy.Credit > 0) {
+		if in.Kind == "stress" && json.Unmarshal(in.With, &w) == nil && (w.Policy.Loop() || w.Policy.Aside() || w.Policy.Credit > 0) {
 			sum := sha256.Sum256([]byte(cmp.Or(s.During, s.ID)))
 			return filepath.Join(os.TempDir(), fmt.Sprintf("barograph-guard-%d-%x", os.Getpid(), sum[:4]))
 		}
@@ -38,7 +38,7 @@ func Remove() {
 	}
 }
 
-// Open opens the trial's page, on which an inference tells its latencies to the loads
+// Open opens the trial's page, on which an inference tells of its calls to the loads
 // that follow them; nil where there is none.
 func Open() (*guard.Page, error) {
 	path := os.Getenv(Variable)

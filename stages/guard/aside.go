@@ -1,0 +1,147 @@
+package guard
+
+import "math"
+
+// A Victim tells on a page when its calls begin and for how long they are expected to
+// take, so that loads under the policy aside are off the link when its copies want it.
+// It takes some nanoseconds and never waits. A page hears of one victim.
+type Victim struct {
+	page  *Page
+	began int64 // the call that goes on; 0: none does
+	calls int
+	takes int64 // what nine calls of ten take at least
+}
+
+// unheard calls are made before it is told how long they take: loads stay off the link
+// for all of each.
+const unheard = 16
+
+// tenth is the share of calls that take less than what is told.
+const tenth = 0.1
+
+// Victim returns one that tells on the page, or, where another does already, that is
+// not heard.
+func (p *Page) Victim() *Victim {
+	v := &Victim{takes: math.MaxInt64}
+	if p.victims.Add(1) == 1 {
+		v.page = p
+	}
+	return v
+}
+
+// Begin tells that a call begins at a time, and that the one before is over.
+func (v *Victim) Begin(now int64) {
+	if v.page == nil {
+		return
+	}
+	v.learn(now)
+	v.began = now
+	takes := int64(0)
+	if v.calls >= unheard {
+		takes = v.takes
+	}
+	v.page.takes.Store(takes)
+	v.page.began.Store(now)
+}
+
+// End tells that no call goes on.
+func (v *Victim) End(now int64) {
+	if v.page == nil {
+		return
+	}
+	v.learn(now)
+	v.began = 0
+	v.page.began.Store(0)
+}
+
+// learn follows a low quantile of the calls' times in small steps. A load that leaves
+// too late makes calls longer by less than it was late, and so is not taken for the
+// calls' own time in the end.
+func (v *Victim) learn(now int64) {
+	if v.began == 0 {
+		return
+	}
+	took, step := now-v.began, float64(v.takes)/500
+	switch v.calls++; {
+	case v.calls <= unheard:
+		v.takes = min(v.takes, took)
+	case took < v.takes:
+		v.takes -= int64(step * (1 - tenth))
+	default:
+		v.takes += int64(step * tenth)
+	}
+}
+
+// An aside keeps a process's copies off a link while a victim wants it.
+type aside struct {
+	lead, copied, most int64 // of the policy
+	inputs, outputs    bool  // which of the victim's copies use the link
+	byteTime, overhead float64
+
+	flying int   // copies in flight
+	bytes  int64 // of those
+	clear  int64 // when they are done, as far as is known
+	since  int64 // when a copy last went or was done
+}
+
+func newAside(p Policy, l Link) *aside {
+	a := &aside{lead: int64(p.Lead), copied: int64(p.Inputs), most: int64(p.Most), inputs: l.Inputs, outputs: l.Outputs, since: math.MaxInt64}
+	if !a.inputs && !a.outputs {
+		a.inputs, a.outputs = true, true
+	}
+	a.byteTime, a.overhead = 1e9/l.Capacity*float64(max(1, l.Processes)), float64(l.Overhead)
+	return a
+}
+
+// A part of a copy is of so many bytes at least, and a multiple of them.
+const part = 128 << 10
+
+// let returns how many bytes of a copy may go now; of none, when to ask again at the
+// latest.
+func (a *aside) let(now, bytes, began, takes int64) (n, again int64) {
+	a.since = min(a.since, now)
+	until, again := a.free(now, began, takes)
+	if now-a.since >= a.most {
+		return bytes, 0
+	}
+	if until < math.MaxInt64 {
+		room := (float64(until-max(now, a.clear)) - a.overhead) / a.byteTime
+		if room < float64(bytes) {
+			bytes = max(0, int64(room)/part*part)
+		}
+	}
+	return bytes, min(again, a.since+a.most)
+}
+
+// free returns until when the link is the load's: now or before where it is the
+// victim's, and then when it no longer is, as far as that is known.
+func (a *aside) free(now, began, takes int64) (until, again int64) {
+	const never = math.MaxInt64
+	switch {
+	case began == 0 || now >= began+takes+a.most: // or it has ended without a word
+		return never, never
+	case takes == 0:
+		return 0, never
+	case a.inputs && now < began+a.copied:
+		return 0, began + a.copied
+	case a.outputs:
+		return began + takes - a.lead, never
+	}
+	return began + takes, never // when the next call's inputs come
+}
+
+// went takes note of a copy that goes.
+func (a *aside) went(now, bytes int64) {
+	a.flying, a.bytes, a.since = a.flying+1, a.bytes+bytes, now
+	a.clear = max(a.clear, now) + a.time(1, bytes)
+}
+
+// done takes note of one that is done.
+func (a *aside) done(now, bytes int64) {
+	a.flying, a.bytes, a.since = a.flying-1, a.bytes-bytes, now
+	a.clear = now + a.time(a.flying, a.bytes)
+}
+
+func (a *aside) time(copies int, bytes int64) int64 {
+	return int64(float64(copies)*a.overhead + float64(bytes)*a.byteTime)
+}
