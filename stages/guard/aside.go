@@ -9,15 +9,20 @@ type Victim struct {
 	page  *Page
 	began int64 // the call that goes on; 0: none does
 	calls int
-	takes int64 // what nine calls of ten take at least
+	takes int64 // what most calls take at least
 }
 
-// unheard calls are made before it is told how long they take: loads stay off the link
-// for all of each.
-const unheard = 16
-
-// tenth is the share of calls that take less than what is told.
-const tenth = 0.1
+const (
+	// Calls that are made before it is told how long they take: loads stay off the link
+	// for all of each.
+	unheard = 16
+	// One call in so many is said to end earlier, by such a share. Its time is the
+	// victim's own even where loads leave too late for others, and so is learnt from.
+	wide, berth = 8, 1. / 16
+	// The share of calls that take less than what is told, and of the time the step by
+	// which that follows them.
+	sooner, step = 0.2, 1. / 200
+)
 
 // Victim returns one that tells on the page, or, where another does already, that is
 // not heard.
@@ -40,6 +45,9 @@ func (v *Victim) Begin(now int64) {
 	if v.calls >= unheard {
 		takes = v.takes
 	}
+	if v.wide() {
+		takes -= int64(berth * float64(takes))
+	}
 	v.page.takes.Store(takes)
 	v.page.began.Store(now)
 }
@@ -54,21 +62,23 @@ func (v *Victim) End(now int64) {
 	v.page.began.Store(0)
 }
 
-// learn follows a low quantile of the calls' times in small steps. A load that leaves
-// too late makes calls longer by less than it was late, and so is not taken for the
-// calls' own time in the end.
+// wide tells whether the call is one of those that are learnt from.
+func (v *Victim) wide() bool { return v.calls%wide == 0 }
+
+// learn follows a low quantile of the calls' times.
 func (v *Victim) learn(now int64) {
 	if v.began == 0 {
 		return
 	}
-	took, step := now-v.began, float64(v.takes)/500
+	took, learnt := now-v.began, v.wide()
 	switch v.calls++; {
 	case v.calls <= unheard:
 		v.takes = min(v.takes, took)
+	case !learnt:
 	case took < v.takes:
-		v.takes -= int64(step * (1 - tenth))
+		v.takes -= int64(step * (1 - sooner) * float64(v.takes))
 	default:
-		v.takes += int64(step * tenth)
+		v.takes += int64(step * sooner * float64(v.takes))
 	}
 }
 
@@ -96,8 +106,8 @@ func newAside(p Policy, l Link) *aside {
 // A part of a copy is of so many bytes at least, and a multiple of them.
 const part = 128 << 10
 
-// let returns how many bytes of a copy may go now; of none, when to ask again at the
-// latest.
+// let returns how many bytes of a copy may go now, as far as the link is the load's; of
+// none, when to ask again at the latest.
 func (a *aside) let(now, bytes, began, takes int64) (n, again int64) {
 	a.since = min(a.since, now)
 	until, again := a.free(now, began, takes)
@@ -128,6 +138,12 @@ func (a *aside) free(now, began, takes int64) (until, again int64) {
 		return began + takes - a.lead, never
 	}
 	return began + takes, never // when the next call's inputs come
+}
+
+// wanted tells whether copies of the victim's want the link now, which before its call
+// ends they only may.
+func (a *aside) wanted(now, began, takes int64) bool {
+	return takes == 0 || a.inputs && now < began+a.copied
 }
 
 // went takes note of a copy that goes.

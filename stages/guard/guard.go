@@ -134,12 +134,19 @@ func (g *Guard) Try(now, bytes int64) (p Pass, at int64, ok bool) {
 func (g *Guard) yield(now, bytes int64) (p Pass, at int64, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n, again := g.aside.let(now, bytes, g.page.began.Load(), g.page.takes.Load())
+	began, takes := g.page.began.Load(), g.page.takes.Load()
+	n, again := g.aside.let(now, bytes, began, takes)
+	if small := int64(g.policy.Small); n == 0 && small > 0 && g.aside.flying == 0 && !g.aside.wanted(now, began, takes) {
+		if credit, ok := g.page.take(1); ok { // one of all processes, lest the engine take turns
+			n, p.credit = min(small, bytes), credit+1
+		}
+	}
 	if n == 0 {
 		return p, again, false
 	}
 	g.aside.went(now, n)
-	return Pass{Bytes: n}, now, true
+	p.Bytes = n
+	return p, now, true
 }
 
 // begin returns when copies may begin at or after a time. Processes agree on the gaps
@@ -173,6 +180,9 @@ func (g *Guard) Enter(bytes int64, wait bool, halt *atomic.Bool) (Pass, bool) {
 			return Pass{}, false
 		}
 		if g.aside != nil {
+			if g.policy.Small > 0 { // another process's small copy may be over sooner
+				at = min(at, cell.Now()+int64(Constant))
+			}
 			g.page.watch(began, at, halt)
 			continue
 		}

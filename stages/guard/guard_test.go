@@ -194,6 +194,8 @@ func TestAside(t *testing.T) {
 		{"aside/8MiB", 0, device.D2H, 12e3, 330e3, 0.94},
 		{"aside/8MiB", 1, device.H2D, 12e3, 330e3, 0.93},
 		{"aside/8MiB/streams:2/in_flight:1", 1, device.D2H, 12e3, 330e3, 0.94},
+		{"aside/8MiB/lead:60us/small:512KiB", 1, device.D2H, 14e3, 330e3, 0.94},
+		{"aside/8MiB/inputs:60us/small:512KiB", 0, device.H2D, 14e3, 330e3, 0.92},
 	} {
 		of.Processes, of.Inputs, of.Outputs = tt.process, tt.way == device.H2D, tt.way == device.D2H
 		page := guard.NewPage()

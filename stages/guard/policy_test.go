@@ -21,7 +21,7 @@ func TestForms(t *testing.T) {
 		{`{"duty": {"on": "200us", "off": "50us", "chunk": "1MiB"}}`, "duty/200µs/50µs/1MiB"},
 		{`{"loop": {"target": "1.4ms", "chunk": "2MiB"}}`, "loop/1.4ms/2MiB"},
 		{`{"aside": {"chunk": "8MiB", "lead": "25us", "in_flight": 3}}`, "aside/8MiB/in_flight:3"},
-		{`{"aside": {"chunk": "8MiB", "lead": "40us", "most": "1ms"}}`, "aside/8MiB/lead:40µs/most:1ms"},
+		{`{"aside": {"chunk": "8MiB", "lead": "40us", "most": "1ms", "small": "512KiB"}}`, "aside/8MiB/lead:40µs/most:1ms/small:512KiB"},
 	} {
 		var p Policy
 		if err := json.Unmarshal([]byte(tt.mapping), &p); err != nil || p.String() != tt.text {
