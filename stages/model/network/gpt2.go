@@ -49,17 +49,24 @@ func (g *GPT2) Build(w Weights) *Network {
 		total = "past + sequence"
 	}
 
-	positions, bias := g.positions(n, ids, past)
+	start, end := g.span(n, ids, past)
+	var positions, bias string
+	if !w.Float16 {
+		positions, bias = g.positions(n, start, end)
+	}
 	tokens := n.parameter("wte.weight", 0, g.Vocabulary, g.Hidden)
 	places := n.parameter("wpe.weight", 0, g.Positions, g.Hidden)
-	x := n.Op("embeddings", "Add", []string{
-		n.Op("wte", "Gather", []string{tokens, ids}, onnx.Int("axis", 0)),
-		n.Op("wpe", "Gather", []string{places, positions}, onnx.Int("axis", 0)),
-	})
+	word := n.Op("wte", "Gather", []string{tokens, ids}, onnx.Int("axis", 0))
+	var x string
 	var present []string
 	if w.Float16 {
+		// A Gather of a Range that nothing else uses would become a Slice whose ends
+		// ONNX Runtime computes on the GPU and reads on the host, and then no CUDA
+		// graph can be captured. Here they are computed on the host to begin with.
+		x = n.Op("embeddings", "Add", []string{word, n.Op("wpe", "Slice", []string{places, start, end, n.Shape(0)})})
 		x, present = g.half(n, x, past)
 	} else {
+		x = n.Op("embeddings", "Add", []string{word, n.Op("wpe", "Gather", []string{places, positions}, onnx.Int("axis", 0))})
 		x, present = g.decoder(n, x, past, bias)
 	}
 
@@ -117,23 +124,31 @@ func (g *GPT2) half(n *Network, x, past string) (states string, present []string
 	return h, present
 }
 
-// positions returns the place of each token of the input, after those of the
-// past, and what is added to attention scores, [sequence, past + sequence]: 0
-// where a token looks at itself or back, the lowest float32 where it looks ahead.
-func (g *GPT2) positions(n *Network, ids, past string) (positions, bias string) {
+// span returns the places of the first token of the input and of the one after its
+// last, behind those of the past: numbers, or in float16 lists of one, for Slice.
+func (g *GPT2) span(n *Network, ids, past string) (start, end string) {
 	const scope = "positions"
-	length := func(of string, axis int64) string {
-		return n.Op(scope, "Gather", []string{n.Op(scope, "Shape", []string{of}), n.Index(axis)}, onnx.Int("axis", 0))
+	number := n.Index
+	if n.weights.Float16 {
+		number = func(i int64) string { return n.Shape(i) }
 	}
-	start, end := n.Index(0), length(ids, 1)
+	length := func(of string, axis int64) string {
+		return n.Op(scope, "Gather", []string{n.Op(scope, "Shape", []string{of}), number(axis)}, onnx.Int("axis", 0))
+	}
+	start, end = number(0), length(ids, 1)
 	if past != "" {
 		start = length(past, 4)
 		end = n.Op(scope, "Add", []string{start, end})
 	}
+	return start, end
+}
+
+// positions returns the place of each token of the input, and what is added to
+// attention scores, [sequence, past + sequence]: 0 where a token looks at itself or
+// back, the lowest float32 where it looks ahead.
+func (g *GPT2) positions(n *Network, start, end string) (positions, bias string) {
+	const scope = "positions"
 	positions = n.Op(scope, "Range", []string{start, end, n.Index(1)})
-	if n.weights.Float16 { // whose attention knows
-		return positions, ""
-	}
 	from := n.Op(scope, "Unsqueeze", []string{positions}, onnx.Ints("axes", 1))
 	ahead := n.Op(scope, "Greater", []string{n.Op(scope, "Range", []string{n.Index(0), end, n.Index(1)}), from})
 	return positions, n.Op(scope, "Where", []string{ahead, n.scalar(-math.MaxFloat32), n.scalar(0)})
