@@ -62,16 +62,21 @@ func link(ctx context.Context, args []string) error {
 	if *rounds < 1 || *each <= 0 {
 		return fmt.Errorf("-rounds %d, -each %v: want at least one round, and a time", *rounds, *each)
 	}
-	l := &loader{machine: cell.Machine{Name: *device, Device: *device}, each: *each, rounds: *rounds}
-	l.press = l.serve
+	l := newLoader(*device, *each, *rounds)
 	if *program != "" {
 		path, err := filepath.Abs(*program)
 		if err != nil {
 			return err
 		}
-		l.plain = func() (bandwidths, error) { return runCopies(ctx, path) }
+		l.plain = func() (bandwidths, error) { return runCopies(ctx, path, copyRounds) }
 	}
 	return l.link(ctx, os.Stdout)
+}
+
+func newLoader(device string, each time.Duration, rounds int) *loader {
+	l := &loader{machine: cell.Machine{Name: device, Device: device}, each: each, rounds: rounds}
+	l.press = l.serve
+	return l
 }
 
 // A loader puts loads on a link, one after another, in this process.
@@ -86,6 +91,23 @@ type loader struct {
 }
 
 func (l *loader) link(ctx context.Context, to io.Writer) error {
+	return l.calibrated(ctx, func(capacity map[string]float64) error {
+		t := &table{out: csv.NewWriter(to), found: map[string]int{}}
+		t.write("check", "direction", "block_bytes", "asked", "bytes_per_s", "of", "share", "verdict", "rounds", "before", "after")
+		if err := l.bandwidths(ctx, t, capacity); err != nil {
+			return err
+		}
+		for _, direction := range directions {
+			if err := l.rates(ctx, t, direction, capacity[direction]); err != nil {
+				return err
+			}
+		}
+		return t.conclude()
+	})
+}
+
+// calibrated calls f with the capacity of each direction.
+func (l *loader) calibrated(ctx context.Context, f func(capacity map[string]float64) error) error {
 	here, err := os.Getwd()
 	if err != nil {
 		return err
@@ -110,31 +132,27 @@ func (l *loader) link(ctx context.Context, to io.Writer) error {
 	if err := os.Rename(result.StressFile, l.calibration); err != nil {
 		return err
 	}
-	t := &table{out: csv.NewWriter(to), found: map[string]int{}}
-	t.write("check", "direction", "block_bytes", "asked", "bytes_per_s", "of", "share", "verdict", "rounds", "before", "after")
-	if err := l.bandwidths(ctx, t, r.Capacity); err != nil {
-		return err
+	return f(r.Capacity)
+}
+
+// again runs the plain program, if there is one, and adds what it found.
+func (l *loader) again(to bandwidths) error {
+	if l.plain == nil {
+		return nil
 	}
-	for _, direction := range directions {
-		if err := l.rates(ctx, t, direction, r.Capacity[direction]); err != nil {
-			return err
-		}
+	found, err := l.plain()
+	for k, v := range found {
+		to[k] = append(to[k], v...)
 	}
-	return t.conclude()
+	return err
 }
 
 // bandwidths compares the best of each block size with the best of copy.cu.
 func (l *loader) bandwidths(ctx context.Context, t *table, capacity map[string]float64) error {
 	ours, plain := bandwidths{}, bandwidths{}
 	for range l.rounds {
-		if l.plain != nil {
-			found, err := l.plain()
-			if err != nil {
-				return err
-			}
-			for k, v := range found {
-				plain[k] = append(plain[k], v...)
-			}
+		if err := l.again(plain); err != nil {
+			return err
 		}
 		for _, direction := range directions {
 			for block := int64(leastBlock); block <= 64<<20; block *= 2 {
@@ -145,14 +163,14 @@ func (l *loader) bandwidths(ctx context.Context, t *table, capacity map[string]f
 				if err != nil {
 					return err
 				}
-				k := point{direction, block}
+				k := point{direction, block, queued}
 				ours[k] = append(ours[k], r.Achieved)
 			}
 		}
 	}
 	for _, direction := range directions {
 		for block := int64(leastBlock); block <= 64<<20; block *= 2 {
-			k := point{direction, block}
+			k := point{direction, block, queued}
 			best, of, name, verdict := slices.Max(ours[k]), capacity[direction], "capacity", notCompared
 			if l.plain != nil {
 				if len(plain[k]) == 0 {
@@ -216,7 +234,7 @@ func (l *loader) rates(ctx context.Context, t *table, direction string, capacity
 		for _, w := range windows[p] {
 			limited, before, after = append(limited, w.got), append(before, w.before), append(after, w.after)
 		}
-		t.row("rate against capacity", point{direction, rateBlock}, fmt.Sprintf("%d%%", p), got, capacity, verdict, limited, before, after)
+		t.row("rate against capacity", point{direction, rateBlock, queued}, fmt.Sprintf("%d%%", p), got, capacity, verdict, limited, before, after)
 	}
 	return nil
 }
@@ -316,18 +334,22 @@ func said(events []byte) error {
 	}
 }
 
-// A point is a direction and the bytes of a copy.
+// A point is a direction, the bytes of a copy, and how many are in flight.
 type point struct {
 	direction string
 	block     int64
+	flight    int
 }
+
+// queued copies are as many as there are.
+const queued = 0
 
 // Bandwidths are bytes per second, round by round.
 type bandwidths map[point][]float64
 
-// runCopies runs copy.cu, which inherits the stressor's processors from this process.
-func runCopies(ctx context.Context, program string) (bandwidths, error) {
-	cmd := exec.CommandContext(ctx, program, copyRounds)
+// runCopies runs copy.cu or loops.cu for so long, which inherits the stressor's processors from this process.
+func runCopies(ctx context.Context, program, length string) (bandwidths, error) {
+	cmd := exec.CommandContext(ctx, program, length)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
@@ -336,7 +358,7 @@ func runCopies(ctx context.Context, program string) (bandwidths, error) {
 	return readCopies(out)
 }
 
-// readCopies reads what copy.cu prints.
+// readCopies reads what copy.cu prints, or loops.cu, which says how many are in flight.
 func readCopies(text []byte) (bandwidths, error) {
 	rows, err := csv.NewReader(bytes.NewReader(text)).ReadAll()
 	if err != nil {
@@ -344,15 +366,19 @@ func readCopies(text []byte) (bandwidths, error) {
 	}
 	found := bandwidths{}
 	for _, r := range rows[min(1, len(rows)):] {
-		if len(r) != 3 {
+		if len(r) < 3 || len(r) > 4 {
 			return nil, fmt.Errorf("read copy.cu: %q is no line of it", r)
 		}
 		block, wrong := strconv.ParseInt(r[1], 10, 64)
-		rate, bad := strconv.ParseFloat(r[2], 64)
-		if !slices.Contains(directions, r[0]) || wrong != nil || bad != nil {
+		rate, bad := strconv.ParseFloat(r[len(r)-1], 64)
+		flight, worse := queued, error(nil)
+		if len(r) == 4 {
+			flight, worse = strconv.Atoi(r[2])
+		}
+		if !slices.Contains(directions, r[0]) || wrong != nil || bad != nil || worse != nil {
 			return nil, fmt.Errorf("read copy.cu: %q is no line of it", r)
 		}
-		k := point{r[0], block}
+		k := point{r[0], block, flight}
 		found[k] = append(found[k], rate)
 	}
 	return found, nil
@@ -371,10 +397,11 @@ func (t *table) write(fields ...string) {
 
 func (t *table) row(check string, p point, asked string, got, of float64, verdict string, rounds, before, after []float64) {
 	t.found[verdict]++
-	whole := func(v []float64) string { return strings.Trim(fmt.Sprintf("%.0f", v), "[]") }
 	t.write(check, p.direction, strconv.FormatInt(p.block, 10), asked, fmt.Sprintf("%.0f", got), fmt.Sprintf("%.0f", of),
 		fmt.Sprintf("%.4f", got/of), verdict, whole(rounds), whole(before), whole(after))
 }
+
+func whole(v []float64) string { return strings.Trim(fmt.Sprintf("%.0f", v), "[]") }
 
 // conclude says what does not hold, and otherwise what could not be told.
 func (t *table) conclude() error {

@@ -6,6 +6,8 @@
 //	gpu link       the stressor's bandwidth without an inference, beside what copy.cu
 //	               reaches, and whether its rate limiter holds; status 3 where nothing
 //	               fails and the link did not carry what was asked of it
+//	gpu blocks     the bandwidth of one thread with one and two copies in flight, beside
+//	               loops.cu
 //	gpu soak       runs a study and watches the memory that it holds, on GPU and host
 //	gpu faults     runs a study on GPUs that are not there, full, or used by others
 //
@@ -30,7 +32,7 @@ import (
 )
 
 var commands = map[string]func(ctx context.Context, args []string) error{
-	"latency": latency, "link": link, "soak": soak, "faults": faults,
+	"latency": latency, "link": link, "blocks": blocks, "soak": soak, "faults": faults,
 	// The others start these in processes of their own.
 	"hold": hold, "unlocked": unlocked,
 }
@@ -42,7 +44,7 @@ func main() {
 	}
 	command := commands[name]
 	if command == nil {
-		fmt.Fprintf(os.Stderr, "gpu: no command %q: there is latency, link, soak and faults\n", name)
+		fmt.Fprintf(os.Stderr, "gpu: no command %q: there is latency, link, blocks, soak and faults\n", name)
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -72,15 +72,19 @@ func TestReadCopies(t *testing.T) {
 		t.Fatal(err)
 	}
 	recorded, err := readCopies(text)
-	if err != nil || len(recorded) != 10 || !(recorded[point{"d2h", 16 << 20}][0] > 1e9) {
+	if err != nil || len(recorded) != 10 || !(recorded[point{"d2h", 16 << 20, queued}][0] > 1e9) {
 		t.Errorf("%v, %v", recorded, err)
 	}
 	const head = "direction,block_bytes,bytes_per_s\n"
 	got, err := readCopies([]byte(head + "d2h,16777216,2\nd2h,16777216,1\n"))
-	if err != nil || !reflect.DeepEqual(got, bandwidths{{"d2h", 16 << 20}: {2, 1}}) {
+	if err != nil || !reflect.DeepEqual(got, bandwidths{{"d2h", 16 << 20, queued}: {2, 1}}) {
 		t.Errorf("%v, %v", got, err)
 	}
-	for _, bad := range []string{head + "h2d,many,1\n", head + "up,1,1\n", "a\nh2d\n"} {
+	got, err = readCopies([]byte("direction,block_bytes,in_flight,bytes_per_s\nh2d,65536,2,3\n"))
+	if err != nil || !reflect.DeepEqual(got, bandwidths{{"h2d", 64 << 10, 2}: {3}}) {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, bad := range []string{head + "h2d,many,1\n", "direction,block_bytes,in_flight,bytes_per_s\nh2d,1,some,1\n", head + "up,1,1\n", "a\nh2d\n"} {
 		if _, err := readCopies([]byte(bad)); err == nil || !strings.Contains(err.Error(), "no line of it") {
 			t.Errorf("%q: %v", bad, err)
 		}
@@ -116,8 +120,8 @@ func TestLink(t *testing.T) {
 		l.plain = func() (bandwidths, error) {
 			found := bandwidths{}
 			for block := int64(leastBlock); block <= 64<<20; block *= 2 {
-				found[point{"h2d", block}] = []float64{11.69e9}
-				found[point{"d2h", block}] = []float64{12.89e9}
+				found[point{"h2d", block, queued}] = []float64{11.69e9}
+				found[point{"d2h", block, queued}] = []float64{12.89e9}
 			}
 			return found, nil
 		}

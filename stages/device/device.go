@@ -11,6 +11,7 @@ package device
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"barograph/pipeline/cell"
@@ -60,9 +61,6 @@ type Load struct {
 	Pageable    bool        // host memory is pageable rather than page-locked
 	Node        *int        // NUMA node of host memory; nil: as the kernel places it
 	Calls       int         // copies of each thread in each direction; 0: without end
-	// Lean has a device note when a copy is done and not when its stream reached it: that
-	// is then when it was submitted, or the one before was done. It costs the link less.
-	Lean bool
 	// Ahead is how many of Outstanding are queued so that each becomes ready only once
 	// the one before is done. Only a GPU can, and then all but one are.
 	Ahead int
@@ -124,6 +122,25 @@ type Lane interface {
 	Wait(done func(Direction) error) (Copy, error)
 	// Close releases the lane; nothing is in flight.
 	Close() error
+}
+
+// A Runner is a lane that can have its copies follow one another by itself: the link
+// idles for less than where each waits for its caller.
+type Runner interface {
+	Lane
+	// KeepUp keeps Load.Outstanding copies in flight in each direction for a while, and
+	// calls done with each that is done. The next call goes on where this one ended. Once
+	// halt is set or Load.Calls are made it submits none; more is false when none was left
+	// in flight.
+	KeepUp(halt *atomic.Bool, done func(Flight) error) (more bool, err error)
+}
+
+// A Flight is a copy, when its submission was over, and whether its stream then had
+// nothing before it.
+type Flight struct {
+	Copy
+	Sent  int64
+	Alone bool
 }
 
 // A Copy is one finished copy. Its times are the link's, on the clock of

@@ -211,12 +211,19 @@ func Sleep(at int64, halt *atomic.Bool) bool {
 // EnterNow is [Guard.Enter] for whoever would rather not wait: false too where the
 // policy may hold a copy back for a time.
 func (g *Guard) EnterNow(bytes int64) (Pass, bool) {
-	if g.policy.Rate != nil || g.policy.On > 0 || g.policy.Loop() {
+	if g.times() {
 		return Pass{}, false
 	}
 	p, _, ok := g.Try(cell.Now(), bytes)
 	return p, ok
 }
+
+// times tells whether the policy may hold a copy back for a time.
+func (g *Guard) times() bool { return g.policy.Rate != nil || g.policy.On > 0 || g.policy.Loop() }
+
+// Free tells whether the policy lets every copy of its shape go at once, so that a
+// guard need only be told of them.
+func (g *Guard) Free() bool { return !g.times() && g.policy.Credit == 0 && g.aside == nil }
 
 // Leave tells that a copy is done, which stood in its stream, with nothing before it,
 // from a time to another.

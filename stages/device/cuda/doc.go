@@ -6,14 +6,14 @@
 // no driver: the library it is linked with, written by the program in folder
 // link, opens the driver at run time.
 //
-// A lane has two streams of its own (four where copies are queued ahead), one for each direction, that do not wait
-// for the default stream. All lanes, and an inference in the same process, share
-// the GPU's primary context. Of each copy the GPU notes when the lane's stream
-// reached it and when it was done; what lies between holds the wait for a copy
-// engine that is busy with another lane's copy. The GPU's times are put on the
-// host's clock by the least delay with which the host has learnt of a copy's end. Of
-// the copies of a lean load it notes the ends alone: they begin when they were
-// submitted, or when the one before was done.
+// A lane has a stream of its own for each direction, or two where copies are queued
+// ahead, that do not wait for the default stream. All lanes, and an inference in the
+// same process, share the GPU's primary context. Of each copy the GPU notes when it was
+// done. It began when it was submitted, or when the one before was done, and so its
+// duration holds the wait for a copy engine that is busy with another lane's copy. The
+// GPU's times are put on the host's clock by the least delay with which the host has
+// learnt of a copy's end. An event more a copy, for when the stream reached it, is
+// left out: what the host does between two copies the link idles.
 //
 // Copies queued ahead alternate between two streams, each waiting for an event behind
 // the one before: so only one is ready at a time, without the host having to be there

@@ -4,6 +4,7 @@ package cuda
 
 // #cgo LDFLAGS: -lcuda
 // #include <cuda.h>
+// #include <pthread.h>
 //
 // extern int barograph_cuda_status;
 // extern char barograph_cuda_missing[512];
@@ -39,7 +40,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"unsafe"
 
 	"gorgonia.org/cu"
@@ -70,7 +70,7 @@ type gpu struct {
 	ordinal int
 	pci     string
 	context cu.CUContext
-	turn    sync.Mutex // held by the thread whose pageable copy the driver stages
+	turn    *C.pthread_mutex_t // held by the thread whose pageable copy the driver stages
 }
 
 // Open opens the device of a name such as cuda, which is cuda:0, or cuda:1,
@@ -110,7 +110,7 @@ func Open(name string) (GPU, error) {
 	if err != nil {
 		return fail(err, "look at nvidia-smi")
 	}
-	g := &gpu{ordinal: ordinal}
+	g := &gpu{ordinal: ordinal, turn: &calloc[C.pthread_mutex_t](1)[0]}
 	var place [3]int
 	for i, a := range []cu.DeviceAttribute{cu.PciDomainID, cu.PciBusID, cu.PciDeviceID} {
 		if place[i], err = dev.Attribute(a); err != nil {
@@ -192,7 +192,7 @@ func (g *gpu) Notes(l device.Load) []string {
 	case device.H2H:
 		return []string{"copies stay within host memory, made by the stressor's CPUs: the link is idle"}
 	}
-	notes := []string{"a copy's duration runs from when its stream reached it, on the GPU's clock, and holds the wait for a busy copy engine"}
+	notes := []string{"a copy's duration runs from its submission, or from the end of the one before in its stream, and holds the wait for a busy copy engine"}
 	if l.Pageable {
 		notes = append(notes, "the driver stages pageable copies through its own page-locked memory: a thread has one in flight at most, and threads take turns")
 	}

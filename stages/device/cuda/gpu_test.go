@@ -42,7 +42,7 @@ func TestLane(t *testing.T) {
 	}
 	asked.Wait()
 	const block = 8 << 20
-	for _, l := range []device.Load{{}, {Pageable: true}, {Lean: true}, {Lean: true, Ahead: 2}} {
+	for _, l := range []device.Load{{}, {Pageable: true}, {Ahead: 2}} {
 		l.Threads, l.Block, l.Outstanding, l.Directions = 1, block, 3, []device.Direction{device.H2D, device.D2H}
 		lane, err := g.Lane(l, 0)
 		if err != nil {
@@ -73,6 +73,39 @@ func TestLane(t *testing.T) {
 				t.Errorf("copy %+v after %+v", c, last[c.Direction])
 			}
 			last[c.Direction] = c
+		}
+		if err := lane.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	// Copies that follow one another by themselves, one batch and the rest.
+	for _, l := range []device.Load{{Outstanding: 1}, {Outstanding: 2}, {Outstanding: 3, Ahead: 2}} {
+		l.Threads, l.Block, l.Calls, l.Directions = 1, 64<<10, 600, []device.Direction{device.H2D, device.D2H}
+		lane, err := g.Lane(l, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var halt atomic.Bool
+		var made [2]int
+		var last [2]device.Copy
+		for more := true; more; {
+			if more, err = lane.(device.Runner).KeepUp(&halt, func(f device.Flight) error {
+				made[f.Direction]++
+				if f.Bytes != l.Block || f.End() < last[f.Direction].End() || f.Start < last[f.Direction].End() || f.Sent <= 0 || l.Outstanding == 1 && !f.Alone {
+					t.Errorf("copy %+v after %+v", f, last[f.Direction])
+				}
+				last[f.Direction] = f.Copy
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if made != [2]int{l.Calls, l.Calls} {
+			t.Errorf("%v copies of %d each way", made, l.Calls)
+		}
+		halt.Store(true)
+		if more, err := lane.(device.Runner).KeepUp(&halt, nil); more || err != nil {
+			t.Errorf("of a lane that halted: %v, %v", more, err)
 		}
 		if err := lane.Close(); err != nil {
 			t.Error(err)

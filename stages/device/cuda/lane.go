@@ -2,34 +2,17 @@
 
 package cuda
 
-// #include <cuda.h>
-// #include <sched.h>
-//
-// /* Waits for the first of n events, and says which. */
-// static CUresult first_of(CUevent *events, int n, int *which) {
-//	*which = 0;
-//	if (n == 1) return cuEventSynchronize(events[0]);
-//	for (;; sched_yield())
-//		for (int i = 0; i < n; i++) {
-//			CUresult r = cuEventQuery(events[i]);
-//			if (r == CUDA_ERROR_NOT_READY) continue;
-//			*which = i;
-//			return r;
-//		}
-// }
-//
-// /* Milliseconds from start to end, and from the copy before to end. */
-// static CUresult elapsed(CUevent before, CUevent start, CUevent end, float *ms) {
-//	CUresult r = cuEventElapsedTime(&ms[0], start, end);
-//	return r == CUDA_SUCCESS ? cuEventElapsedTime(&ms[1], before, end) : r;
-// }
+// #include <stdlib.h>
+// #include "lane.h"
 import "C"
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
-	"sync"
+	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -41,45 +24,35 @@ import (
 	"barograph/stages/device/host"
 )
 
-// A lane is one thread's path: a way for each direction it copies in.
+// A lane is one thread's path: a way for each direction it copies in. The loop around
+// its copies is C's, which crosses into Go once in a batch of them.
 type lane struct {
 	gpu  *gpu
+	load device.Load
 	ways []*way
+	c    []C.way // theirs, in C's memory
+	done []C.ended
 	// For C to write to.
-	heads [2]C.CUevent
-	which C.int
-	ms    [2]C.float
+	count C.int
 }
 
-// A way is one direction of a lane: a stream or two, and a ring of copies in flight.
-// The ring has two slots more than copies: one that is done is read after the next
-// was submitted, and until then the one before it keeps its event.
+// A way is one direction of a lane.
 type way struct {
+	c         *C.way
 	direction device.Direction
-	bytes     int64
-	turn      *sync.Mutex // to be held while a copy is submitted, or nil
-	host      []byte
-	device    cu.DevicePtr
-	other     cu.DevicePtr // that a copy within the device goes to
-	lean      bool
-	streams   []cu.Stream // two where copies are queued ahead, by turns
-	made      int         // copies
-	ring      []slot
-	head      int // of the oldest in flight
-	flying    int
 	clock     clock
 	last      device.Copy
-	release   func() error // of host
+	release   func() error // of host memory
 }
 
-type slot struct {
-	start, end cu.Event
-	submitted  int64
-	bytes      int64
-}
+// batch is how many copies a lane tells of at once.
+const batch = 512
 
-// handle is the event itself, which package cu keeps to itself.
-func handle(e *cu.Event) C.CUevent { return *(*C.CUevent)(unsafe.Pointer(e)) }
+// calloc makes room in C's memory.
+func calloc[T any](n int) []T {
+	var zero T
+	return unsafe.Slice((*T)(C.calloc(C.size_t(n), C.size_t(unsafe.Sizeof(zero)))), n)
+}
 
 // Lane allocates a thread's buffers, streams and events.
 func (g *gpu) Lane(l device.Load, thread int) (_ device.Lane, err error) {
@@ -96,66 +69,68 @@ func (g *gpu) Lane(l device.Load, thread int) (_ device.Lane, err error) {
 	if err := relax(); err != nil {
 		return nil, err
 	}
-	x := &lane{gpu: g}
+	n := len(l.Directions)
+	x := &lane{gpu: g, load: l, c: calloc[C.way](n), done: calloc[C.ended](batch)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, x.Close())
 		}
 	}()
-	for _, d := range l.Directions {
-		w := &way{direction: d, bytes: l.Block, lean: l.Lean, streams: make([]cu.Stream, 1+min(1, l.Ahead)), ring: make([]slot, l.Outstanding+2)}
+	for i, d := range l.Directions {
+		w := &way{c: &x.c[i], direction: d}
 		x.ways = append(x.ways, w)
-		if err := w.open(g, l.Pageable); err != nil {
+		if err := w.open(g, l); err != nil {
 			return nil, fmt.Errorf("stressor thread %d: %w", thread, err)
 		}
 	}
 	return x, nil
 }
 
-func (w *way) open(g *gpu, pageable bool) (err error) {
+func (w *way) open(g *gpu, l device.Load) (err error) {
+	w.c.block, w.c.streams = C.size_t(l.Block), C.int(1+min(1, l.Ahead))
+	w.c.direction = map[device.Direction]uint32{device.H2D: C.IN, device.D2H: C.OUT, device.D2D: C.WITHIN}[w.direction]
+	var d cu.DevicePtr
 	switch {
 	case w.direction == device.D2D:
-		if w.other, err = allocate(w.bytes); err != nil {
-			return err
+		d, err = allocate(l.Block)
+		w.c.other = C.CUdeviceptr(d)
+	case l.Pageable:
+		w.c.turn = g.turn
+		var host []byte
+		if host, err = unix.Mmap(-1, 0, int(l.Block), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS); err != nil {
+			return cell.Hint(fmt.Errorf("allocate %s of host memory: %w", unit.Size(l.Block), err), "lower threads or block")
 		}
-	case pageable:
-		w.turn = &g.turn
-		w.host, err = unix.Mmap(-1, 0, int(w.bytes), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
-		if err != nil {
-			return cell.Hint(fmt.Errorf("allocate %s of host memory: %w", unit.Size(w.bytes), err), "lower threads or block")
-		}
-		w.release = func() error { return unix.Munmap(w.host) }
-		for i := 0; i < len(w.host); i += os.Getpagesize() {
-			w.host[i] = 1
+		w.c.host, w.release = unsafe.Pointer(&host[0]), func() error { return unix.Munmap(host) }
+		for i := 0; i < len(host); i += os.Getpagesize() {
+			host[i] = 1
 		}
 	default:
-		if w.host, err = g.Pinned(w.bytes); err != nil {
+		var host []byte
+		if host, err = g.Pinned(l.Block); err != nil {
 			return err
 		}
-		w.release = func() error { return cu.MemFreeHost(unsafe.Pointer(&w.host[0])) }
+		w.c.host, w.release = unsafe.Pointer(&host[0]), func() error { return cu.MemFreeHost(unsafe.Pointer(&host[0])) }
 	}
-	if w.device, err = allocate(w.bytes); err != nil {
+	if err == nil {
+		d, err = allocate(l.Block)
+		w.c.device = C.CUdeviceptr(d)
+	}
+	for i := range int(w.c.streams) {
+		err = cmp.Or(err, result(C.cuStreamCreate(&w.c.stream[i], C.CU_STREAM_NON_BLOCKING), "make a stream"))
+	}
+	ring := calloc[C.slot](l.Outstanding + 2)
+	w.c.ring, w.c.length = &ring[0], C.int(len(ring))
+	for i := range ring {
+		err = cmp.Or(err, result(C.cuEventCreate(&ring[i].end, C.CU_EVENT_DEFAULT), "make an event"))
+	}
+	if err != nil {
 		return err
 	}
-	for i := range w.streams {
-		if w.streams[i], err = cu.MakeStream(cu.NonBlocking); err != nil {
-			return fmt.Errorf("make a stream: %w", err)
-		}
-	}
-	for i := range w.ring {
-		for _, e := range []*cu.Event{&w.ring[i].start, &w.ring[i].end} {
-			if *e, err = cu.MakeEvent(cu.DefaultEvent); err != nil {
-				return fmt.Errorf("make an event: %w", err)
-			}
-		}
-	}
 	// Where the GPU's clock stands: the first copy is timed from here.
-	e := w.ring[len(w.ring)-1].end
-	if err = errors.Join(e.Record(w.streams[0]), e.Synchronize()); err != nil {
-		return fmt.Errorf("read the GPU's clock: %w", err)
-	}
+	e := ring[len(ring)-1].end
+	err = errors.Join(result(C.cuEventRecord(e, w.c.stream[0]), "read the GPU's clock"), result(C.cuEventSynchronize(e), "read the GPU's clock"))
 	w.clock.offset = float64(cell.Now())
-	return nil
+	return err
 }
 
 func allocate(bytes int64) (cu.DevicePtr, error) {
@@ -172,92 +147,64 @@ func (x *lane) Submit(d device.Direction, bytes int64) error {
 	if w.direction != d {
 		w = x.ways[1]
 	}
-	s := &w.ring[(w.head+w.flying)%len(w.ring)]
-	s.submitted, s.bytes = cell.Now(), bytes
-	stream := w.streams[w.made%len(w.streams)]
-	var err error
-	switch {
-	case !w.lean:
-		err = s.start.Record(stream)
-	case len(w.streams) > 1: // a chain: ready once the copy before is done
-		err = stream.Wait(w.ring[(w.head+w.flying+len(w.ring)-1)%len(w.ring)].end, 0)
+	return x.failed(C.submit(w.c, C.size_t(bytes)))
+}
+
+// failed turns the driver's answer to a copy into an error.
+func (x *lane) failed(r C.CUresult) error {
+	if r == C.CUDA_SUCCESS {
+		return nil
 	}
-	if w.turn != nil {
-		w.turn.Lock()
-	}
-	switch {
-	case err != nil:
-	case d == device.H2D:
-		err = cu.MemcpyHtoDAsync(w.device, unsafe.Pointer(&w.host[0]), bytes, stream)
-	case d == device.D2D:
-		err = cu.MemcpyDtoDAsync(w.other, w.device, bytes, stream)
-	default:
-		err = cu.MemcpyDtoHAsync(unsafe.Pointer(&w.host[0]), w.device, bytes, stream)
-	}
-	if w.turn != nil {
-		w.turn.Unlock()
-	}
-	if err == nil {
-		err = s.end.Record(stream)
-	}
-	if err != nil {
-		return fmt.Errorf("submit a copy of %s %v: %w", unit.Size(bytes), d, err)
-	}
-	w.made++
-	w.flying++
-	return nil
+	return result(r, fmt.Sprintf("copy %s %v", unit.Size(x.load.Block), x.load.Directions))
 }
 
 // Wait returns the copy that is done first.
 func (x *lane) Wait(done func(device.Direction) error) (device.Copy, error) {
-	var flying [2]*way
-	n := 0
+	flying := 0
 	for _, w := range x.ways {
-		if w.flying > 0 {
-			flying[n], x.heads[n] = w, handle(&w.ring[w.head].end)
-			n++
-		}
+		flying += int(w.c.flying)
 	}
-	if n == 0 {
+	if flying == 0 {
 		return device.Copy{}, errors.New("wait for a copy: none was submitted")
 	}
-	if err := result(C.first_of(&x.heads[0], C.int(n), &x.which), "wait for a copy"); err != nil {
+	e := &x.done[0]
+	if err := x.failed(C.await(&x.c[0], C.int(len(x.c)), e)); err != nil {
 		return device.Copy{}, err
 	}
-	w, now := flying[x.which], cell.Now()
 	if done != nil {
-		if err := done(w.direction); err != nil {
+		if err := done(x.ways[e.way].direction); err != nil {
 			return device.Copy{}, err
 		}
 	}
-	return w.finish(x, now)
-}
-
-// finish takes the oldest copy off the ring, of whose end the host learnt at a time,
-// and reads its times.
-func (w *way) finish(x *lane, learnt int64) (device.Copy, error) {
-	s, before := &w.ring[w.head], &w.ring[(w.head+len(w.ring)-1)%len(w.ring)]
-	first := &s.start
-	if w.lean { // of which there is no event
-		first = &before.end
-	}
-	if err := result(C.elapsed(handle(&before.end), handle(first), handle(&s.end), &x.ms[0]), "time a copy"); err != nil {
+	if err := x.failed(C.measure(&x.c[0], e)); err != nil {
 		return device.Copy{}, err
 	}
-	end := w.clock.tell(float64(x.ms[1])*1e6, learnt)
-	// No earlier than it can have been, nor out of order.
-	start := max(end-int64(float64(x.ms[0])*1e6), s.submitted, w.last.Start)
-	if w.lean {
-		start = max(s.submitted, w.last.End())
-	}
-	return w.over(start, max(end, start, w.last.End())), nil
+	return x.finish(e), nil
 }
 
-// over takes the oldest copy off the ring.
-func (w *way) over(start, end int64) device.Copy {
-	w.last = device.Copy{Start: start, Duration: end - start, Bytes: w.ring[w.head].bytes, Direction: w.direction}
-	w.head = (w.head + 1) % len(w.ring)
-	w.flying--
+// KeepUp is that of [device.Runner].
+func (x *lane) KeepUp(halt *atomic.Bool, done func(device.Flight) error) (more bool, err error) {
+	const most = 2 * time.Millisecond
+	if err := x.failed(C.keep_up(&x.c[0], C.int(len(x.c)), C.int(x.load.Outstanding), C.int64_t(x.load.Calls), C.int64_t(most),
+		(*C.uint32_t)(unsafe.Pointer(halt)), &x.done[0], batch, &x.count)); err != nil {
+		return false, err
+	}
+	for i := range x.done[:x.count] {
+		e := &x.done[i]
+		if err := done(device.Flight{Copy: x.finish(e), Sent: int64(e.sent), Alone: e.alone != 0}); err != nil {
+			return false, err
+		}
+	}
+	return x.count > 0, nil
+}
+
+// finish puts the times of a copy on the host's clock.
+func (x *lane) finish(e *C.ended) device.Copy {
+	w := x.ways[e.way]
+	end := w.clock.tell(float64(e.gap)*1e6, int64(e.learnt))
+	// No earlier than it can have been, nor out of order.
+	start := max(int64(e.asked), w.last.End())
+	w.last = device.Copy{Start: start, Duration: max(0, end-start), Bytes: int64(e.bytes), Direction: w.direction}
 	return w.last
 }
 
@@ -265,26 +212,27 @@ func (w *way) over(start, end int64) device.Copy {
 func (x *lane) Close() error {
 	errs := []error{cu.SetCurrentContext(x.gpu.context)}
 	for _, w := range x.ways {
-		for i := range w.streams {
-			if s := &w.streams[i]; *s != (cu.Stream{}) {
-				errs = append(errs, s.Synchronize(), s.Destroy())
+		for _, s := range w.c.stream {
+			if s != nil {
+				errs = append(errs, result(C.cuStreamSynchronize(s), "wait for a stream"), result(C.cuStreamDestroy(s), "release a stream"))
 			}
 		}
-		for i := range w.ring {
-			for _, e := range []*cu.Event{&w.ring[i].start, &w.ring[i].end} {
-				if *e != (cu.Event{}) {
-					errs = append(errs, cu.DestroyEvent(e))
-				}
+		for _, s := range unsafe.Slice(w.c.ring, w.c.length) {
+			if s.end != nil {
+				errs = append(errs, result(C.cuEventDestroy(s.end), "release an event"))
 			}
 		}
-		for _, p := range []cu.DevicePtr{w.device, w.other} {
+		C.free(unsafe.Pointer(w.c.ring))
+		for _, p := range []C.CUdeviceptr{w.c.device, w.c.other} {
 			if p != 0 {
-				errs = append(errs, cu.MemFree(p))
+				errs = append(errs, result(C.cuMemFree(p), "free device memory"))
 			}
 		}
 		if w.release != nil {
 			errs = append(errs, w.release())
 		}
 	}
+	C.free(unsafe.Pointer(&x.c[0]))
+	C.free(unsafe.Pointer(&x.done[0]))
 	return errors.Join(errs...)
 }

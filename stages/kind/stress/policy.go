@@ -36,7 +36,7 @@ func (w *With) shaped(l device.Load) device.Load {
 	}
 	s := w.Policy.Shape(w.asked())
 	l.Threads, l.Block, l.Outstanding = s.Streams, s.Chunk, s.InFlight+w.Policy.Ahead
-	l.Lean, l.Ahead = true, w.Policy.Ahead
+	l.Ahead = w.Policy.Ahead
 	return l
 }
 

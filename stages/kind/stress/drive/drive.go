@@ -229,6 +229,23 @@ func (h *haul) copy() error {
 	for i := range h.lots {
 		h.lots[i].latest, h.lots[i].made = now, 0
 	}
+	err := h.loop()
+	if err == nil {
+		h.frontier.Store(idle)
+	}
+	return err
+}
+
+// loop leaves what comes between two copies to the lane where it can, and nothing may
+// hold a copy back.
+func (h *haul) loop() error {
+	if r, ok := h.lane.(device.Runner); ok && h.rate == 0 && (h.guard == nil || h.guard.Free()) {
+		more, err, note := true, error(nil), h.note
+		for more && err == nil {
+			more, err = r.KeepUp(&h.halt, note)
+		}
+		return err
+	}
 	for range h.Load.Outstanding {
 		for i := range h.lots {
 			if err := h.submit(&h.lots[i]); err != nil {
@@ -242,31 +259,57 @@ func (h *haul) copy() error {
 			return err
 		}
 		l := h.by[c.Direction]
-		h.saw(l, c)
-		if err := l.Add(c, h.spare); err != nil {
-			return tape.Full(h.limit)
+		if h.guard != nil {
+			h.saw(c, l.flights[0].sent, l.flights[0].alone)
+			l.flights = l.flights[:copy(l.flights, l.flights[1:])]
 		}
-		// A direction's copies finish in order, so those still in flight were
-		// not submitted before this one started.
-		l.latest = c.Start
-		at := int64(idle)
-		for i := range h.lots {
-			at = min(at, h.lots[i].latest)
+		if err := h.record(l, c); err != nil {
+			return err
 		}
-		h.frontier.Store(at)
-		for i := range h.lots { // whichever the guard held back
-			for h.lots[i].flying < h.Load.Outstanding {
-				before := h.flying
-				if err := h.submit(&h.lots[i]); err != nil {
-					return err
-				}
-				if h.flying == before {
-					break
-				}
+		if err := h.refill(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refill submits what the guard held back.
+func (h *haul) refill() error {
+	for i := range h.lots {
+		for h.lots[i].flying < h.Load.Outstanding {
+			before := h.flying
+			if err := h.submit(&h.lots[i]); err != nil {
+				return err
+			}
+			if h.flying == before {
+				break
 			}
 		}
 	}
-	h.frontier.Store(idle)
+	return nil
+}
+
+// note takes note of a copy that the lane itself submitted.
+func (h *haul) note(f device.Flight) error {
+	if h.guard != nil {
+		h.saw(f.Copy, f.Sent, f.Alone)
+	}
+	return h.record(h.by[f.Direction], f.Copy)
+}
+
+// record puts a copy on tape.
+func (h *haul) record(l *lot, c device.Copy) error {
+	if err := l.Add(c, h.spare); err != nil {
+		return tape.Full(h.limit)
+	}
+	// A direction's copies finish in order, so those still in flight were
+	// not submitted before this one started.
+	l.latest = c.Start
+	at := int64(idle)
+	for i := range h.lots {
+		at = min(at, h.lots[i].latest)
+	}
+	h.frontier.Store(at)
 	return nil
 }
 
@@ -298,19 +341,15 @@ func (h *haul) over(l *lot) bool {
 	return h.halt.Load() || h.Load.Calls > 0 && l.made == h.Load.Calls
 }
 
-// saw tells the guard of the times of a copy that is done.
-func (h *haul) saw(l *lot, c device.Copy) {
-	if h.guard == nil {
-		return
-	}
-	f := l.flights[0]
-	l.flights = l.flights[:copy(l.flights, l.flights[1:])]
-	since := f.sent
-	switch queued := !f.alone && h.Load.Ahead == 0; {
-	case f.sent >= c.End(): // the host learnt nothing of it in between
+// saw tells the guard of the times of a copy that is done, whose submission was over at
+// a time, and found its stream empty or not.
+func (h *haul) saw(c device.Copy, sent int64, alone bool) {
+	since := sent
+	switch queued := !alone && h.Load.Ahead == 0; {
+	case sent >= c.End(): // the host learnt nothing of it in between
 		since = c.Start
 	case !queued: // its stream reached it at once, or once the one before was done
-		since = max(f.sent, c.Start) // what held the host up before is none of the link's
+		since = max(sent, c.Start) // what held the host up before is none of the link's
 	}
 	h.guard.Saw(since, c.End())
 }

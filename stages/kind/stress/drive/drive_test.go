@@ -468,6 +468,98 @@ func TestNextCopyGoesFirst(t *testing.T) {
 	}
 }
 
+// A runner is a wire whose lanes have copies follow one another by themselves.
+type runner struct {
+	wire
+	batches *atomic.Int64
+}
+
+func (r runner) Lane(l device.Load, thread int) (device.Lane, error) {
+	lane, err := r.wire.Lane(l, thread)
+	if err != nil {
+		return nil, err
+	}
+	return &running{lane.(*wireLane), l, r.batches}, nil
+}
+
+type running struct {
+	*wireLane
+	load    device.Load
+	batches *atomic.Int64
+}
+
+// KeepUp tells of three copies at a time.
+func (r *running) KeepUp(halt *atomic.Bool, done func(device.Flight) error) (more bool, err error) {
+	r.batches.Add(1)
+	next := func(d device.Direction) error {
+		if halt.Load() || r.load.Calls > 0 && r.n >= r.load.Calls {
+			return nil
+		}
+		return r.Submit(d, r.block)
+	}
+	for len(r.flying[0]) < r.most && r.n < r.load.Calls && !halt.Load() {
+		if err := r.Submit(device.H2D, r.block); err != nil {
+			return false, err
+		}
+	}
+	for i := 0; i < 3 && len(r.flying[0]) > 0; i++ {
+		c, err := r.Wait(next)
+		if err != nil {
+			return false, err
+		}
+		more = true
+		if err := done(device.Flight{Copy: c, Sent: c.Start}); err != nil {
+			return false, err
+		}
+	}
+	return more, nil
+}
+
+// Copies follow one another by themselves where nothing may hold one back; either way
+// each is recorded, and told to the guard.
+func TestRunner(t *testing.T) {
+	const calls = 10
+	for _, tt := range []struct {
+		policy string
+		rate   float64
+		alone  bool
+	}{{"none", 0, true}, {"window/64KiB", 0, true}, {"window/64KiB/credit:2", 0, false}, {"rate/100GB", 0, false}, {"duty/1ms/1ms/64KiB", 0, false}, {"none", 1e12, false}} {
+		policy, err := guard.Parse(tt.policy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var g *guard.Guard
+		load := device.Load{Threads: 1, Block: 64 << 10, Outstanding: 1, Directions: []device.Direction{device.H2D}, Calls: calls}
+		if !policy.None() {
+			if g, err = guard.New(policy, guard.Shape{Streams: 1, Chunk: load.Block, InFlight: 1}, guard.Link{Capacity: 1e9}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var batches atomic.Int64
+		d, err := Start(t.Context(), runner{wire{each: time.Millisecond}, &batches}, load, g, tt.rate, 1<<20, cpu(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(d.Finished(t.Context()), d.Stop()); err != nil || d.Tapes[0].Len() != calls || d.frontiers[0].Load() != idle {
+			t.Errorf("%s: %v, %d copies", tt.policy, err, d.Tapes[0].Len())
+		}
+		if (batches.Load() > 0) != tt.alone || g != nil && g.Report().Copies != calls {
+			t.Errorf("%s at %g: %d batches, the guard saw %d copies", tt.policy, tt.rate, batches.Load(), g.Report().Copies)
+		}
+	}
+	broken := errors.New("broken")
+	var batches atomic.Int64
+	load := device.Load{Threads: 1, Block: 1, Outstanding: 2, Directions: []device.Direction{device.H2D}, Calls: calls}
+	d, err := Start(t.Context(), runner{wire{each: time.Millisecond, breaks: 5, fails: broken}, &batches}, load, nil, 0, 1<<20, cpu(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-d.Broken()
+	if err := d.Stop(); !errors.Is(err, broken) {
+		t.Errorf("a lane that broke: %v", err)
+	}
+}
+
 // The loop that copies allocates nothing, so it calls for no collection.
 func TestCopyAllocatesNothing(t *testing.T) {
 	dev, err := host.Open()
