@@ -10,6 +10,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
 	"barograph/pipeline/crate"
+	"barograph/pipeline/engine"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/record"
 	"barograph/pipeline/store"
@@ -200,7 +201,7 @@ the others the newest, while the store takes no more than --keep.`,
 			}
 			swept, err := s.GC(roots, int64(budget), dry)
 			if err == nil && !dry {
-				err = os.RemoveAll(proofs(".")) // they may be of studies that are gone
+				err = errors.Join(os.RemoveAll(proofs(".")), os.RemoveAll(engine.Links(state(".")))) // they may be of studies that are gone
 			}
 			if err = errors.Join(err, s.Close()); err != nil {
 				return err

@@ -140,7 +140,7 @@ func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Op
 		// A folder of its own for each run: the guard of a killed run, which may come
 		// late, sweeps that run's folder and finds no cell of ours in it.
 		tmp:  filepath.Join(state, "tmp", strconv.FormatInt(time.Now().UnixNano(), 36)),
-		logs: filepath.Join(state, "logs", p.Study.Name),
+		logs: filepath.Join(state, "logs", p.Study.Name), links: links{Links(state)},
 		env:  Environment(p),
 		left: map[*plan.Cell]int{}, users: map[*plan.Cell][]*plan.Cell{},
 		status: map[*plan.Cell]Status{}, failed: map[*plan.Cell]int{}, spare: map[string][]string{},
@@ -163,7 +163,7 @@ func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Op
 	if _, err := os.Stat(tmp); err == nil {
 		launch.Sweep(tmp)
 	}
-	if err := errors.Join(os.RemoveAll(tmp), os.MkdirAll(r.tmp, 0o777)); err != nil {
+	if err := errors.Join(os.RemoveAll(tmp), os.MkdirAll(r.tmp, 0o777), os.MkdirAll(r.links.dir, 0o777)); err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(tmp)
@@ -207,7 +207,8 @@ type run struct {
 	env     []string // that every cell is given
 	folders int
 	spare   map[string][]string // private folders that are empty, by the folders in them
-	guard   *launch.Guard       // nil where nothing may run
+	links   links
+	guard   *launch.Guard // nil where nothing may run
 
 	left    map[*plan.Cell]int          // needs not finished yet
 	users   map[*plan.Cell][]*plan.Cell // who needs a cell

@@ -19,6 +19,8 @@ import (
 	"barograph/pipeline/launch"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/store"
+
+	"golang.org/x/sys/unix"
 )
 
 // A trial is a foreground cell with its background cells, run as one gang; a
@@ -91,7 +93,7 @@ func (r *run) furnish(m *member) error {
 		}
 	}
 	for _, name := range m.Spec.Files {
-		if err := os.Symlink(filepath.Join(r.plan.Study.Root, cmp.Or(m.Links[name], name)), filepath.Join(m.dir, name)); err != nil {
+		if err := r.links.put(filepath.Join(r.plan.Study.Root, cmp.Or(m.Links[name], name)), filepath.Join(m.dir, name)); err != nil {
 			return err
 		}
 	}
@@ -105,11 +107,7 @@ func (t *trial) look() (map[string]store.Observation, error) {
 	seen := map[string]store.Observation{}
 	for path, digest := range t.inputs {
 		file := filepath.Join(t.engine.plan.Study.Root, path)
-		o, err := store.Observe(file)
-		if err != nil {
-			return nil, err
-		}
-		got, err := t.engine.store.Digest(file)
+		got, o, err := t.engine.store.Look(file)
 		if err != nil {
 			return nil, err
 		}
@@ -153,25 +151,45 @@ func folders(files ...[]string) []string {
 // clear empties a member's private folder but for the folders that furnish made,
 // or returns an error where it is not what furnish left. Nobody is left who could
 // put a link in a folder's place meanwhile.
-func (m *member) clear() error {
+func (m *member) clear(l *links) error {
 	for _, dir := range append([]string{"."}, m.shape...) {
-		st, err := os.Lstat(filepath.Join(m.dir, dir))
-		if err != nil || st.Mode()&(fs.ModeType|0o700) != fs.ModeDir|0o700 {
-			return errors.Join(err, errors.New("it is no folder, or its mode was changed"))
-		}
-		entries, err := os.ReadDir(filepath.Join(m.dir, dir))
+		names, err := list(filepath.Join(m.dir, dir))
 		if err != nil {
 			return err
 		}
-		for _, e := range entries {
-			if name := filepath.Join(dir, e.Name()); !slices.Contains(m.shape, name) {
-				if err := os.Remove(filepath.Join(m.dir, name)); err != nil {
-					return err
-				}
+		for _, name := range names {
+			name = filepath.Join(dir, name)
+			path := filepath.Join(m.dir, name)
+			if slices.Contains(m.shape, name) || slices.Contains(m.Spec.Files, name) && l.take(path) {
+				continue
+			}
+			if err := os.Remove(path); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
+}
+
+// list returns what is in a folder that this process may use as it likes.
+func list(dir string) (names []string, err error) {
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&0o700 != 0o700 {
+		return nil, cmp.Or(err, errors.New("its mode was changed"))
+	}
+	var b [4096]byte
+	for {
+		n, err := unix.ReadDirent(fd, b[:])
+		if err != nil || n <= 0 {
+			return names, err
+		}
+		_, _, names = unix.ParseDirent(b[:n], -1, names)
+	}
 }
 
 // run runs the trial to its end. On any failure every member is stopped, and
@@ -473,7 +491,7 @@ func (t *trial) keep(began time.Time) error {
 // a small cell costs.
 func (t *trial) discard() {
 	for _, m := range t.members {
-		if m.spare = m.proc != nil && m.proc.Alone() && m.clear() == nil; !m.spare {
+		if m.spare = m.proc != nil && m.proc.Alone() && m.clear(&t.engine.links) == nil; !m.spare {
 			os.RemoveAll(m.dir)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -49,8 +50,7 @@ type Command struct {
 type Process struct {
 	command     Command
 	ctx         context.Context
-	cmd         *exec.Cmd
-	pidfd       int
+	pid, pidfd  int
 	log, events *os.File
 	mu          sync.Mutex // guards stdin
 	stdin       *os.File
@@ -65,54 +65,104 @@ type Process struct {
 // child's group is told to end, and is killed after [Grace]; Wait then returns the
 // context's cause.
 func Start(ctx context.Context, c Command) *Process {
-	p := &Process{command: c, ctx: ctx, done: make(chan struct{})}
-	starter() <- func() {
-		if p.err = family.start(p.fork); p.err != nil {
-			p.alone = true
-			close(p.done)
-			return
-		}
-		go p.attend()
+	p := &Process{command: c, ctx: ctx, pidfd: -1, done: make(chan struct{})}
+	adopt()
+	if p.err = family.start(p.fork); p.err != nil {
+		p.alone = true
+		close(p.done)
+		return p
 	}
+	go p.attend()
 	return p
 }
 
-// fork starts the child, with our ends of its pipes in p.
+// adopt makes this process the parent of those whose parent ends. Where the kernel
+// refuses, what flees lives until the next Sweep.
+var adopt = sync.OnceFunc(func() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) })
+
+// fork starts the child, with our ends of its pipes in p. The kernel sends Pdeathsig
+// when the thread that forked ends, and Go ends none but those that a goroutine
+// locked and left: nothing in this process may do that. Thousands of cells are
+// started, so that what os/exec would add for each counts.
 func (p *Process) fork() (pid int, err error) {
 	if p.ctx.Err() != nil {
 		return 0, context.Cause(p.ctx)
 	}
-	var theirs []*os.File
-	pipe := func(ours **os.File, theirsReads bool) *os.File {
-		read, write, e := os.Pipe()
-		if err = errors.Join(err, e); theirsReads {
-			read, write = write, read
+	defer func() {
+		if err != nil {
+			p.close()
+			err = fmt.Errorf("start %s: %w", p.command.Argv[0], err)
 		}
-		*ours, theirs = read, append(theirs, write)
-		return write
+	}()
+	name := p.command.Argv[0]
+	if filepath.Base(name) == name {
+		if name, err = exec.LookPath(name); err != nil {
+			return 0, err
+		}
 	}
-	c := exec.Command(p.command.Argv[0], p.command.Argv[1:]...)
-	c.Stderr = pipe(&p.log, false)
-	c.Stdout = c.Stderr
-	if p.command.Spec != nil {
-		c.Stdout, c.Stdin = pipe(&p.events, false), pipe(&p.stdin, true)
-	}
-	c.Dir = p.command.Dir
-	c.Env = append(slices.Clone(p.command.Env), folder+"="+p.command.Dir) // of two by one name the last counts
-	p.pidfd = -1
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, PidFD: &p.pidfd}
-	if err == nil {
-		err = on(p.command.CPUs, c.Start)
-	}
-	for _, f := range theirs {
-		f.Close()
-	}
+	null, err := nothing()
 	if err != nil {
-		p.close()
-		return 0, fmt.Errorf("start %s: %w", p.command.Argv[0], err)
+		return 0, err
 	}
-	p.cmd = c
-	return c.Process.Pid, nil
+	log, err := pipe(&p.log, true)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(log)
+	in, out := int(null.Fd()), log
+	if p.command.Spec != nil {
+		if out, err = pipe(&p.events, true); err != nil {
+			return 0, err
+		}
+		defer unix.Close(out)
+		if in, err = pipe(&p.stdin, false); err != nil {
+			return 0, err
+		}
+		defer unix.Close(in)
+	}
+	attr := &syscall.ProcAttr{
+		Dir:   p.command.Dir,
+		Env:   lastOfEach(append(slices.Clip(p.command.Env), folder+"="+p.command.Dir)),
+		Files: []uintptr{uintptr(in), uintptr(out), uintptr(log)},
+		Sys:   &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, PidFD: &p.pidfd},
+	}
+	err = on(p.command.CPUs, func() (err error) {
+		if p.pid, err = syscall.ForkExec(name, p.command.Argv, attr); err != nil {
+			err = &os.PathError{Op: "fork/exec", Path: name, Err: err}
+		}
+		return err
+	})
+	return p.pid, err
+}
+
+// lastOfEach drops variables that a later one by the same name replaces.
+func lastOfEach(env []string) []string {
+	seen := make(map[string]bool, len(env))
+	for i := len(env) - 1; i >= 0; i-- {
+		name, _, _ := strings.Cut(env[i], "=")
+		if seen[name] {
+			env = slices.Delete(env, i, i+1)
+		}
+		seen[name] = true
+	}
+	return env
+}
+
+// nothing is what a child without a specification reads.
+var nothing = sync.OnceValues(func() (*os.File, error) { return os.Open(os.DevNull) })
+
+// pipe makes a pipe of which one end is ours, and returns the other, a child's.
+func pipe(ours **os.File, reads bool) (theirs int, err error) {
+	var ends [2]int
+	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
+		return 0, os.NewSyscallError("pipe2", err)
+	}
+	if !reads {
+		ends[0], ends[1] = ends[1], ends[0]
+	}
+	_ = unix.SetNonblock(ends[0], true) // or a thread waits for it, and not the runtime
+	*ours = os.NewFile(uintptr(ends[0]), "pipe")
+	return ends[1], nil
 }
 
 // on starts a child on CPUs, which it inherits of the thread that starts it.
@@ -164,12 +214,11 @@ func (p *Process) attend() {
 	}
 	// The group's number stays ours until the leader is reaped, so what the
 	// leader leaves behind is killed in between.
-	pid := p.cmd.Process.Pid
-	await(pid, p.pidfd)
+	await(p.pid, p.pidfd)
 	p.kill(syscall.SIGKILL)
 	p.alone = alone(p.command.Dir)
-	err := p.cmd.Wait()
-	family.forget(pid)
+	status, err := reap(p.pid)
+	family.forget(p.pid)
 	close(ended)
 	unguard()
 	runtime.Gosched() // most often nothing else is missing to have heard all
@@ -183,7 +232,16 @@ func (p *Process) attend() {
 		}
 		<-heard
 	}
-	p.err = p.explain(err)
+	p.err = p.explain(status, err)
+}
+
+// reap returns how a child ended.
+func reap(pid int) (status unix.WaitStatus, err error) {
+	for {
+		if _, err = unix.Wait4(pid, &status, 0, nil); err != unix.EINTR {
+			return status, err
+		}
+	}
 }
 
 // listenLog passes on what the child writes to its log until it closes it.
@@ -243,22 +301,7 @@ func (p *Process) end(ended <-chan struct{}) {
 	}
 }
 
-func (p *Process) kill(sig syscall.Signal) { _ = syscall.Kill(-p.cmd.Process.Pid, sig) }
-
-// starter is one thread that starts every child: the kernel sends Pdeathsig
-// when the thread that forked ends, and this one ends with the process.
-var starter = sync.OnceValue(func() chan func() {
-	work := make(chan func())
-	// Where the kernel refuses, what flees lives until the next Sweep.
-	_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-	go func() {
-		runtime.LockOSThread()
-		for f := range work {
-			f()
-		}
-	}()
-	return work
-})
+func (p *Process) kill(sig syscall.Signal) { _ = syscall.Kill(-p.pid, sig) }
 
 // listen reads events until the child closes its output. Lines that are no
 // event fail the cell: its output is a protocol, and a stray print would be
@@ -320,20 +363,17 @@ func (p *Process) Wait() error {
 	return p.err
 }
 
-func (p *Process) explain(err error) error {
-	exit := (*exec.ExitError)(nil)
+func (p *Process) explain(status unix.WaitStatus, err error) error {
 	switch {
 	case p.ctx.Err() != nil:
 		return context.Cause(p.ctx)
 	case p.fault != nil:
 		return p.fault
-	case err == nil:
-		return nil
-	case !errors.As(err, &exit):
+	case err != nil:
 		return fmt.Errorf("wait for %s: %w", p.command.Argv[0], err)
-	}
-	status := exit.Sys().(syscall.WaitStatus)
-	if !status.Signaled() {
+	case status.Exited() && status.ExitStatus() == 0:
+		return nil
+	case !status.Signaled():
 		return p.tail.with(fmt.Errorf("exit status %d", status.ExitStatus()))
 	}
 	err = p.tail.with(Killed(status.Signal()))

@@ -81,7 +81,7 @@ func Watch(program, dir string) (*Guard, error) {
 	if g.us, err = g.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
-	starter() // from its first call on, orphans come to us
+	adopt()
 	err = family.start(func() (int, error) {
 		if err := g.cmd.Start(); err != nil {
 			return 0, err

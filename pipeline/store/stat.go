@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"barograph/pipeline/cell"
@@ -25,7 +24,7 @@ import (
 type Observation [4]int64
 
 const (
-	_ = iota
+	size = iota
 	mtime
 	ctime
 )
@@ -78,51 +77,56 @@ func (c *statCache) save(path string) error {
 // holds tells whether a file still has the stat with which it had a digest. That
 // is enough for objects, which nobody has a reason to change in the instant
 // after they were made; other files need lookup.
-func (c *statCache) holds(path string, info fs.FileInfo, digest string) bool {
+func (c *statCache) holds(path string, o Observation, digest string) bool {
 	e, ok := c.entries[path]
-	return ok && e.Observation == observation(info) && e.Digest == digest
+	return ok && e.Observation == o && e.Digest == digest
 }
 
 // lookup returns the digest of a file, if its stat proves it.
-func (c *statCache) lookup(path string, info fs.FileInfo) (string, bool) {
+func (c *statCache) lookup(path string, o Observation) (string, bool) {
 	e, ok := c.entries[path]
-	if !ok || e.Observation != observation(info) || e.racy() {
+	if !ok || e.Observation != o || e.racy() {
 		return "", false
 	}
 	return e.Digest, true
 }
 
-func (c *statCache) remember(path string, info fs.FileInfo, digest string, seen time.Time) {
-	c.entries[path], c.dirty = entry{observation(info), digest, seen.UnixNano()}, true
-}
-
-func observation(info fs.FileInfo) Observation {
-	sys := info.Sys().(*syscall.Stat_t)
-	return Observation{info.Size(), sys.Mtim.Nano(), sys.Ctim.Nano(), int64(sys.Ino)}
+func (c *statCache) remember(path string, o Observation, digest string, seen time.Time) {
+	c.entries[path], c.dirty = entry{o, digest, seen.UnixNano()}, true
 }
 
 // buffers are for reading files, thousands of which are small.
 var buffers = sync.Pool{New: func() any { return new([1 << 17]byte) }}
 
 // Observe observes a file.
-func Observe(path string) (Observation, error) { return observe(unix.AT_FDCWD, path) }
+func Observe(path string) (Observation, error) {
+	o, _, err := observe(unix.AT_FDCWD, path, 0)
+	return o, err
+}
 
 // ObserveAt observes a file by its path from a folder.
 func ObserveAt(folder *os.File, path string) (Observation, error) {
-	return observe(int(folder.Fd()), path)
+	o, _, err := observe(int(folder.Fd()), path, 0)
+	return o, err
 }
 
-func observe(folder int, path string) (Observation, error) {
+func observe(folder int, path string, flags int) (Observation, fs.FileMode, error) {
 	var st unix.Stat_t
 	for {
-		switch err := unix.Fstatat(folder, path, &st, 0); err {
+		switch err := unix.Fstatat(folder, path, &st, flags); err {
 		case nil:
-			return Observation{st.Size, st.Mtim.Nano(), st.Ctim.Nano(), int64(st.Ino)}, nil
+			return Observation{st.Size, st.Mtim.Nano(), st.Ctim.Nano(), int64(st.Ino)}, modes[st.Mode&unix.S_IFMT], nil
 		case unix.EINTR:
 		default:
-			return Observation{}, &fs.PathError{Op: "stat", Path: path, Err: err}
+			return Observation{}, 0, &fs.PathError{Op: "stat", Path: path, Err: err}
 		}
 	}
+}
+
+// modes are the types of files, as [fs.FileMode] has them.
+var modes = map[uint32]fs.FileMode{
+	unix.S_IFREG: 0, unix.S_IFDIR: fs.ModeDir, unix.S_IFLNK: fs.ModeSymlink, unix.S_IFIFO: fs.ModeNamedPipe,
+	unix.S_IFSOCK: fs.ModeSocket, unix.S_IFBLK: fs.ModeDevice, unix.S_IFCHR: fs.ModeDevice | fs.ModeCharDevice,
 }
 
 // Proof returns an observation that proves a file to hold what has the digest. It

@@ -283,12 +283,12 @@ func (s *Store) whole(r *Record) bool {
 // sound tells whether an object holds what its name says.
 func (s *Store) sound(f File) bool {
 	path := s.Object(f.Digest)
-	st, err := os.Lstat(path)
-	if err != nil || st.Size() != f.Size || !st.Mode().IsRegular() {
+	o, mode, err := observe(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW)
+	if err != nil || o[size] != f.Size || !mode.IsRegular() {
 		return false
 	}
 	s.mu.Lock()
-	holds := s.stats.holds(path, st, f.Digest)
+	holds := s.stats.holds(path, o, f.Digest)
 	s.mu.Unlock()
 	if holds {
 		return true
@@ -399,8 +399,8 @@ func (s *Store) Put(path, name string) (File, error) {
 	if sys, ok := st.Sys().(*syscall.Stat_t); ok && sys.Nlink > 1 {
 		return f, s.takeCopy(path, f)
 	}
-	if err := os.Chmod(path, 0o444); err != nil {
-		return File{}, err
+	if err := unix.Chmod(path, 0o444); err != nil {
+		return File{}, &fs.PathError{Op: "chmod", Path: path, Err: err}
 	}
 	err = s.adopt(path, f)
 	if errors.Is(err, unix.EXDEV) {
@@ -438,12 +438,12 @@ func (s *Store) adopt(path string, f File) error {
 	if err != nil {
 		return err
 	}
-	st, err := os.Lstat(object)
+	o, _, err := observe(unix.AT_FDCWD, object, unix.AT_SYMLINK_NOFOLLOW)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
-	s.stats.remember(object, st, f.Digest, time.Now())
+	s.stats.remember(object, o, f.Digest, time.Now())
 	s.mu.Unlock()
 	return nil
 }
@@ -597,17 +597,17 @@ func (s *Store) Copy(f File, path string) error {
 }
 
 func (s *Store) copy(f File, aside, path string) (err error) {
-	src, err := os.Open(s.Object(f.Digest))
+	src, err := open(s.Object(f.Digest), unix.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	mode := fs.FileMode(0o666)
+	mode := uint32(0o666)
 	if f.Exec {
 		mode = 0o777
 	}
 	name := filepath.Join(aside, fmt.Sprintf(".barograph.%d.%d~", os.Getpid(), s.copies.Add(1)))
-	dst, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	dst, err := open(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
@@ -618,6 +618,15 @@ func (s *Store) copy(f File, aside, path string) (err error) {
 		os.Remove(name)
 	}
 	return err
+}
+
+// open is os.OpenFile for a file that nobody waits for: os.NewFile takes it as it is.
+func open(path string, flags int, mode uint32) (*os.File, error) {
+	fd, err := unix.Open(path, flags|unix.O_CLOEXEC, mode)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 // rename is os.Rename without a look at what is there.
@@ -665,25 +674,31 @@ func startWriting(f *os.File) { _ = unix.SyncFileRange(int(f.Fd()), 0, 0, unix.S
 // Digest returns the SHA-256 of a file in the workspace, from the stat cache
 // where size, times and inode are what they were and old enough to trust.
 func (s *Store) Digest(path string) (string, error) {
+	digest, _, err := s.Look(path)
+	return digest, err
+}
+
+// Look is Digest, with the observation that came before.
+func (s *Store) Look(path string) (digest string, o Observation, err error) {
 	seen := time.Now()
-	st, err := os.Stat(path)
+	o, mode, err := observe(unix.AT_FDCWD, path, 0)
 	if err != nil {
-		return "", err
+		return "", o, err
 	}
 	s.mu.Lock()
-	digest, ok := s.stats.lookup(path, st)
+	digest, ok := s.stats.lookup(path, o)
 	s.mu.Unlock()
 	if ok {
-		return digest, nil
+		return digest, o, nil
 	}
-	if err := cell.Irregular(path, st.Mode()); err != nil {
-		return "", err
+	if err := cell.Irregular(path, mode); err != nil {
+		return "", o, err
 	}
 	if digest, err = cell.Sum(path); err != nil {
-		return "", err
+		return "", o, err
 	}
 	s.mu.Lock()
-	s.stats.remember(path, st, digest, seen)
+	s.stats.remember(path, o, digest, seen)
 	s.mu.Unlock()
-	return digest, nil
+	return digest, o, nil
 }

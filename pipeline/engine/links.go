@@ -1,0 +1,46 @@
+package engine
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+)
+
+// Links are those to inputs, from the private folders of cells. One that is not
+// needed any more waits in a folder for the next cell that reads the file, in this
+// run or a later one: ext4 without a journal passes over what was removed of late,
+// file by file, so that a link removed after each cell makes every later file cost
+// more than its process.
+type links struct{ dir string }
+
+// Links is where those to inputs wait, below state.
+func Links(state string) string { return filepath.Join(state, "links") }
+
+// put links a path to a file.
+func (l *links) put(file, path string) error {
+	if os.Rename(l.place(file), path) == nil {
+		if to, err := os.Readlink(path); err == nil && to == file {
+			return nil
+		}
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+	}
+	return os.Symlink(file, path)
+}
+
+// take keeps a link for later, and tells whether it could.
+func (l *links) take(path string) bool {
+	file, err := os.Readlink(path)
+	if err != nil || !filepath.IsAbs(file) {
+		return false
+	}
+	return os.Rename(path, l.place(file)) == nil
+}
+
+// place is where the link to a file waits.
+func (l *links) place(file string) string {
+	sum := sha256.Sum256([]byte(file))
+	return filepath.Join(l.dir, hex.EncodeToString(sum[:16]))
+}
