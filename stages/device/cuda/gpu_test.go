@@ -207,7 +207,7 @@ func TestPageableTurns(t *testing.T) {
 			}
 			ready.Wait()
 			for !stop.Load() && err == nil {
-				if err = lane.Submit(device.H2D, block); err == nil {
+				if err = lane.Submit(device.H2D, l.Block); err == nil {
 					_, err = lane.Wait(nil)
 				}
 			}
