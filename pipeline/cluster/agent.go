@@ -104,13 +104,13 @@ type worker struct {
 	*pack
 	token
 	*pen
-	dir, root string // of the array, and of all that is shared
-	by, place string // the attempt, and the folder on the node's disk
-	store     *store.Store
+	dir, root string          // of the array, and of all that is shared
+	by, place string          // the attempt, and the folder on the node's disk
 	ctx       context.Context // of its cells
 	cancel    context.CancelCauseFunc
-	sending   sync.WaitGroup
+	failing   sync.WaitGroup
 	tasks     map[string]*engine.Task // by the foreground cell's ID
+	byKey     map[string]*engine.Task // by its key
 	mu        sync.Mutex
 	bad       int          // cells that failed
 	wasFull   atomic.Int64 // when the scratch folder last was, in Unix time
@@ -121,14 +121,14 @@ func (w *worker) work(ctx context.Context) error {
 	ctx, w.cancel = context.WithCancelCause(ctx)
 	defer w.cancel(nil)
 	w.ctx = ctx
-	w.tasks = map[string]*engine.Task{}
+	w.tasks, w.byKey = map[string]*engine.Task{}, map[string]*engine.Task{}
 	var left []*engine.Task
 	for _, t := range w.Tasks {
 		if _, err := store.Peek(w.root, store.Parcel(w.root, t.Foreground().Key)); err == nil {
 			_ = w.write(note{Type: done, Cell: t.ID, Key: t.Foreground().Key}) // an attempt before this one did it
 			continue
 		}
-		w.tasks[t.ID] = t
+		w.tasks[t.ID], w.byKey[t.Foreground().Key] = t, t
 		left = append(left, t)
 	}
 	if len(left) == 0 {
@@ -143,10 +143,11 @@ func (w *worker) work(ctx context.Context) error {
 		return cell.End(err, statusAgain)
 	}
 	defer os.RemoveAll(scratch)
-	if w.store, err = store.Open(filepath.Join(scratch, "store")); err != nil {
+	s, err := store.Open(filepath.Join(scratch, "store"))
+	if err != nil {
 		return cell.End(err, statusAgain)
 	}
-	w.store.Fleeting()
+	s.Outbox(w.root, w.send)
 	go w.live(ctx)
 	opt := engine.Options{Program: w.Program(w.Device), Jobs: max(1, w.Jobs), KeepGoing: true, Observer: w, Capacity: w.Size}
 	if w.Planned != nil {
@@ -154,9 +155,9 @@ func (w *worker) work(ctx context.Context) error {
 		opt.Hold = func(ctx context.Context) (io.Closer, error) { return w.Hold(ctx, w.Device) }
 	}
 	runtime.GOMAXPROCS(min(opt.Jobs, 2)) // it mostly waits for its children
-	_, err = engine.Perform(ctx, left, w.Kinds, w.store, scratch, opt)
-	w.sending.Wait()
-	err = errors.Join(err, w.store.Close())
+	_, err = engine.Perform(ctx, left, w.Kinds, s, scratch, opt)
+	w.failing.Wait()
+	err = errors.Join(err, s.Close())
 	w.mu.Lock()
 	bad := w.bad
 	w.mu.Unlock()
@@ -242,18 +243,10 @@ func (w *worker) Start(c *plan.Cell, _ string) {
 	_ = w.write(note{Type: began, Cell: c.ID, Key: w.tasks[c.ID].Foreground().Key}) // the next beat fails, too
 }
 
-// End sends what a cell made, or says that it failed.
+// End says that a cell failed; what one made was sent before.
 func (w *worker) End(c *plan.Cell, o engine.Outcome) {
-	t := w.tasks[c.ID]
-	switch o.Status {
-	case engine.Ran:
-		w.sending.Go(func() {
-			if err := w.send(t); err != nil {
-				w.cancel(fmt.Errorf("%w: send the results of %s: %w", errAgain, t.ID, err))
-			}
-		})
-	case engine.Failed:
-		w.sending.Go(func() { w.failed(t, o) })
+	if o.Status == engine.Failed {
+		w.failing.Go(func() { w.failed(w.tasks[c.ID], o) })
 	}
 }
 
@@ -261,6 +254,9 @@ func (w *worker) End(c *plan.Cell, o engine.Outcome) {
 func (w *worker) failed(t *engine.Task, o engine.Outcome) {
 	var killed launch.Killed
 	switch {
+	case errors.As(o.Err, new(store.Unsent)):
+		w.unsent(t, o.Err)
+		return
 	case w.noRoom(o.Err):
 		w.cancel(fmt.Errorf("%w: the scratch folder was full: %w", errAgain, o.Err))
 		return
@@ -312,26 +308,34 @@ func (w *worker) fail(t *engine.Task, o engine.Outcome) {
 	_ = w.write(n)
 }
 
+// unsent ends the attempt, for which it was no cell's fault.
+func (w *worker) unsent(t *engine.Task, err error) {
+	w.cancel(fmt.Errorf("%w: send the results of %s: %w", errAgain, t.ID, err))
+}
+
 // send leaves a trial's records where all see them.
-func (w *worker) send(t *engine.Task) error {
-	var records []*store.Record
-	measured := false
-	for _, m := range t.Members {
-		r := w.store.Get(m.Key, m.Spec.Outputs)
-		if r == nil {
-			return fmt.Errorf("%s has no record", m.Spec.ID)
-		}
-		sent := *r
-		sent.By = w.by
-		records = append(records, &sent)
-		measured = measured || w.Kinds[m.Spec.Kind].Measured
+func (w *worker) send(d store.Detail, records []*store.Record) error {
+	t := w.byKey[records[len(records)-1].Key]
+	err := w.sendTask(t, d, records)
+	if err != nil {
+		w.unsent(t, err)
 	}
-	if later := w.later(); measured && later != "" {
-		return fmt.Errorf("attempt %s has begun since", later) // one that was disturbed by another is no measurement
+	return err
+}
+
+func (w *worker) sendTask(t *engine.Task, d store.Detail, records []*store.Record) error {
+	measured := slices.ContainsFunc(t.Members, func(m engine.Member) bool { return w.Kinds[m.Spec.Kind].Measured })
+	if measured {
+		if later := w.later(); later != "" {
+			return fmt.Errorf("attempt %s has begun since", later) // one that was disturbed by another is no measurement
+		}
+	}
+	for _, r := range records {
+		r.By = w.by
 	}
 	key := t.Foreground().Key
 	aside := filepath.Join(w.root, "aside", key+"."+w.token.String())
-	standing, err := w.store.Send(w.root, records, aside)
+	standing, err := store.Send(w.root, d, records, aside)
 	if err != nil {
 		return err
 	}

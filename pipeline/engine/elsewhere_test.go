@@ -49,6 +49,10 @@ func (o *other) Run(ctx context.Context, t *engine.Task, tell func(cell.Event)) 
 	if err != nil {
 		return nil, err
 	}
+	s.Outbox(o.shared, func(d store.Detail, records []*store.Record) error {
+		_, err := store.Send(o.shared, d, records, filepath.Join(o.shared, "aside"))
+		return err
+	})
 	opt := engine.Options{Jobs: 1, Observer: &seen{ends: map[string]engine.Outcome{}}, Program: func(*plan.Cell) (string, error) { return os.Executable() }}
 	res, err := engine.Perform(ctx, []*engine.Task{&task}, kinds, s, state, opt)
 	if err != nil {
@@ -57,18 +61,7 @@ func (o *other) Run(ctx context.Context, t *engine.Task, tell func(cell.Event)) 
 	if len(res.Failures) > 0 {
 		return nil, res.Failures[0].Err
 	}
-	var records []*store.Record
-	for _, m := range task.Members {
-		r := s.Get(m.Key, m.Spec.Outputs)
-		if r == nil {
-			return nil, fmt.Errorf("%s has no record where it ran", m.Spec.ID)
-		}
-		records = append(records, r)
-	}
-	if _, err := s.Send(o.shared, records, filepath.Join(o.shared, "aside")); err != nil {
-		return nil, err
-	}
-	records = o.w.store.Receive(o.shared, task.Foreground().Key, func(err error) { o.w.t.Errorf("receive: %v", err) })
+	records := o.w.store.Receive(o.shared, task.Foreground().Key, func(err error) { o.w.t.Errorf("receive: %v", err) })
 	if records == nil {
 		return nil, errors.New("not received")
 	}

@@ -12,35 +12,63 @@ import (
 	"strings"
 
 	"barograph/pipeline/cell"
+
+	"golang.org/x/sys/unix"
 )
 
 // A parcel is the records of one trial in a folder that computers share, in one file
 // below cells/ that is named by the key of the foreground cell; objects lie as in a
 // store. Whoever comes first has sent it, so that a trial is never of two attempts.
 
-// Send puts the records of a trial, the foreground's last, and their objects into a
-// folder. Where there is a parcel of the trial already, that one stands: Send returns its
+// An outbox stands in a store for what the store would keep.
+type outbox struct {
+	to   *depot
+	send func(Detail, []*Record) error
+}
+
+// Outbox has a store, which goes with its process, keep nothing: outputs are put into a
+// folder that computers share, and records are handed to send as they are committed.
+func (s *Store) Outbox(dir string, send func(Detail, []*Record) error) {
+	s.outbox = &outbox{&depot{dir: dir}, send}
+}
+
+// Unsent is that an output could not be put into the shared folder.
+type Unsent struct{ error }
+
+func (u Unsent) Unwrap() error { return u.error }
+
+// put moves a file that holds an object's bytes into the folder, unless they are there. A
+// file on another disk, or with other names, is copied.
+func (o *outbox) put(path string, f File, names uint64) error {
+	object := o.to.object(f.Digest)
+	if st, err := os.Stat(object); err == nil && st.Mode().IsRegular() && st.Size() == f.Size {
+		return nil
+	}
+	err := error(unix.EXDEV)
+	if names == 1 {
+		if err = os.Chmod(path, 0o444); err == nil {
+			err = moveTo(path, object)
+		}
+	}
+	if errors.Is(err, unix.EXDEV) {
+		var digest string
+		if digest, err = copyFile(path, object); err == nil && digest != f.Digest {
+			err = errors.Join(fmt.Errorf("output %s changed while it was kept", f.Name), os.Remove(object))
+		}
+	}
+	if err != nil {
+		return Unsent{err}
+	}
+	return nil
+}
+
+// Send puts the records of a trial, the foreground's last, into a folder that has their
+// objects. Where there is a parcel of the trial already, that one stands: Send returns its
 // records, and keeps these as the file aside if their outputs differ.
-func (s *Store) Send(dir string, records []*Record, aside string) (standing []*Record, err error) {
+func Send(dir string, d Detail, records []*Record, aside string) (standing []*Record, err error) {
 	to := &depot{dir: dir}
 	var text strings.Builder
 	for _, r := range records {
-		for _, f := range r.Files {
-			if st, err := os.Stat(to.object(f.Digest)); err == nil && st.Size() == f.Size {
-				continue
-			}
-			digest, err := copyFile(s.Object(f.Digest), to.object(f.Digest))
-			if err == nil && digest != f.Digest {
-				err = fmt.Errorf("object %s was damaged while it was read", f.Digest)
-			}
-			if err != nil {
-				return nil, err
-			}
-		}
-		d, err := s.Detail(r)
-		if err != nil {
-			return nil, err
-		}
 		text.WriteString(keyed(r.Key, r) + keyed(r.Key, d))
 	}
 	name := to.cell(records[len(records)-1].Key)
@@ -65,10 +93,13 @@ func agree(a, b []*Record) bool {
 
 // writeNew makes a file that appears with everything in it, where there is none.
 func writeNew(path, text string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		return err
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, ".*~")
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = os.MkdirAll(dir, 0o777); err == nil {
+			f, err = os.CreateTemp(dir, ".*~")
+		}
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".*~")
 	if err != nil {
 		return err
 	}
@@ -125,7 +156,7 @@ func (sh *depot) parcel(name string) (records []*Record, details []Detail, err e
 // folder into the store; nil where there is nothing whole. The file is opened anew:
 // what a network's file system knows of names may be old.
 func (s *Store) Receive(dir, key string, warn func(error)) []*Record {
-	from := &depot{dir, warn}
+	from := &depot{dir: dir, tell: warn, near: true}
 	records, details, err := from.parcel(from.cell(key))
 	if err != nil || records[len(records)-1].Key != key {
 		return nil

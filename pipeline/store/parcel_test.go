@@ -7,18 +7,34 @@ import (
 	"testing"
 )
 
-// made is a store with one result, of a trial with a background cell.
-func made(t *testing.T, text, by string) (*Store, []*Record) {
+// made is an agent's store in which a trial with a background cell ends, whose results
+// it sends.
+type made struct {
+	*Store
+	dir, aside, by string
+	standing       []*Record
+}
+
+func (m *made) send(d Detail, records []*Record) (err error) {
+	for _, r := range records {
+		r.By = m.by
+	}
+	m.standing, err = Send(m.dir, d, records, m.aside)
+	return err
+}
+
+func end(t *testing.T, dir, aside, text, by string) (*made, []*Record) {
 	t.Helper()
-	dir := t.TempDir()
-	s, err := Open(dir)
+	here := t.TempDir()
+	s, err := Open(here)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Fleeting()
+	m := &made{s, dir, aside, by, nil}
+	s.Outbox(dir, m.send)
 	var records []*Record
 	for _, name := range []string{"load", "trial"} {
-		path := filepath.Join(dir, name)
+		path := filepath.Join(here, name)
 		if err := os.WriteFile(path, []byte(name+text), 0o666); err != nil {
 			t.Fatal(err)
 		}
@@ -26,20 +42,19 @@ func made(t *testing.T, text, by string) (*Store, []*Record) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		records = append(records, &Record{Key: strings.Repeat(name[:1], 64), Cell: "s/" + name, Files: []File{f}, By: by})
+		records = append(records, &Record{Key: strings.Repeat(name[:1], 64), Cell: "s/" + name, Files: []File{f}})
 	}
 	if err := s.Commit(Detail{Warnings: []string{text}}, records...); err != nil {
 		t.Fatal(err)
 	}
-	return s, records
+	return m, records
 }
 
 // Of several attempts at a trial the first is what everybody receives, whole; one that
 // says the same is no news, and one that does not is kept aside.
 func TestParcel(t *testing.T) {
 	dir, aside := t.TempDir(), filepath.Join(t.TempDir(), "kept")
-	first, records := made(t, "1", "a")
-	key := records[1].Key
+	key := strings.Repeat("t", 64)
 	receiver, err := Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -49,19 +64,18 @@ func TestParcel(t *testing.T) {
 	if got := receiver.Receive(dir, key, fail); got != nil {
 		t.Errorf("received %v from an empty folder", got)
 	}
-	if standing, err := first.Send(dir, records, aside); err != nil || standing != nil {
-		t.Fatal(standing, err)
+	first, records := end(t, dir, aside, "1", "a")
+	if first.standing != nil {
+		t.Fatal(first.standing)
 	}
-	again, same := made(t, "1", "b")
-	if standing, err := again.Send(dir, same, aside); err != nil || len(standing) != 2 || standing[1].By != "a" {
-		t.Errorf("the same again: %v, %v", standing, err)
+	if again, _ := end(t, dir, aside, "1", "b"); len(again.standing) != 2 || again.standing[1].By != "a" {
+		t.Errorf("the same again: %v", again.standing)
 	}
 	if _, err := os.Stat(aside); err == nil {
 		t.Error("a result that agrees was kept aside")
 	}
-	other, differs := made(t, "2", "c")
-	if standing, err := other.Send(dir, differs, aside); err != nil || len(standing) != 2 || standing[1].By != "a" {
-		t.Errorf("another result: %v, %v", standing, err)
+	if other, _ := end(t, dir, aside, "2", "c"); len(other.standing) != 2 || other.standing[1].By != "a" {
+		t.Errorf("another result: %v", other.standing)
 	}
 	if kept, err := Peek(dir, aside); err != nil || len(kept) != 2 || kept[1].By != "c" {
 		t.Errorf("kept aside: %v, %v", kept, err)
@@ -77,19 +91,14 @@ func TestParcel(t *testing.T) {
 
 // What is damaged in the folder is neither believed nor in the way of a sound result.
 func TestParcelDamaged(t *testing.T) {
-	s, records := made(t, "1", "a")
-	key := records[1].Key
-	for name, damage := range map[string]func(dir string) string{
-		"torn record": func(dir string) string { return Parcel(dir, key) },
-		"object": func(dir string) string {
-			return filepath.Join(dir, "objects", records[1].Files[0].Digest[:2], records[1].Files[0].Digest)
-		},
+	key := strings.Repeat("t", 64)
+	for name, damage := range map[string]func(dir, digest string) string{
+		"torn record": func(dir, _ string) string { return Parcel(dir, key) },
+		"object":      func(dir, digest string) string { return filepath.Join(dir, "objects", digest[:2], digest) },
 	} {
 		dir := t.TempDir()
-		if _, err := s.Send(dir, records, filepath.Join(dir, "aside")); err != nil {
-			t.Fatal(err)
-		}
-		path := damage(dir)
+		_, records := end(t, dir, "", "1", "a")
+		path := damage(dir, records[1].Files[0].Digest)
 		b, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -109,8 +118,8 @@ func TestParcelDamaged(t *testing.T) {
 			t.Errorf("%s damaged: received %v", name, got)
 		}
 		Spoiled(dir, key)
-		if standing, err := s.Send(dir, records, filepath.Join(dir, "aside")); err != nil || standing != nil {
-			t.Errorf("%s damaged, and sent again: %v, %v", name, standing, err)
+		if again, _ := end(t, dir, "", "1", "b"); again.standing != nil {
+			t.Errorf("%s damaged, and sent again: %v", name, again.standing)
 		}
 		if got := receiver.Receive(dir, key, func(err error) { t.Error(err) }); len(got) != 2 {
 			t.Errorf("%s damaged and sent again: received %v", name, got)

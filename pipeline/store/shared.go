@@ -26,6 +26,7 @@ import (
 type depot struct {
 	dir  string
 	tell func(error)
+	near bool // in the workspace, and of its owner: objects are linked in place of copied
 }
 
 func (sh *depot) warn(err error) { sh.tell(err) }
@@ -37,13 +38,16 @@ func (sh *depot) has(s *Store, f File) bool {
 }
 
 func (sh *depot) take(f File, to string) (digest string, err error) {
+	if sh.near && os.Link(sh.object(f.Digest), to) == nil {
+		return cell.Sum(to)
+	}
 	return copyFile(sh.object(f.Digest), to)
 }
 
 // Share puts a folder behind the store. What goes wrong there fails no run: warn
 // is told.
 func (s *Store) Share(dir string, warn func(error)) {
-	s.shared = &depot{dir, func(err error) { warn(fmt.Errorf("shared store: %w", err)) }}
+	s.shared = &depot{dir: dir, tell: func(err error) { warn(fmt.Errorf("shared store: %w", err)) }}
 }
 
 // maxRecord is more than a record and its detail can be: a thousand warnings, and

@@ -108,7 +108,7 @@ type Store struct {
 	copies  atomic.Int64
 	failed  error // of a Sync
 
-	fleeting bool
+	outbox *outbox // nil where the store keeps what it is given
 
 	flush sync.Mutex // held by the one that syncs
 }
@@ -368,6 +368,9 @@ func (s *Store) indexDetails() error {
 
 // Object returns the path of an object, which is to be read only.
 func (s *Store) Object(digest string) string {
+	if s.outbox != nil {
+		return s.outbox.to.object(digest)
+	}
 	return filepath.Join(s.dir, "objects", digest[:2], digest)
 }
 
@@ -393,10 +396,16 @@ func (s *Store) Put(path, name string) (File, error) {
 		return File{}, err
 	}
 	f := File{Name: name, Digest: digest, Size: st.Size(), Exec: st.Mode()&0o100 != 0}
-	if s.sound(f) {
-		return f, os.Remove(path)
+	names := uint64(1)
+	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
+		names = uint64(sys.Nlink)
 	}
-	if sys, ok := st.Sys().(*syscall.Stat_t); ok && sys.Nlink > 1 {
+	switch {
+	case s.outbox != nil:
+		return f, s.outbox.put(path, f, names)
+	case s.sound(f):
+		return f, os.Remove(path)
+	case names > 1:
 		return f, s.takeCopy(path, f)
 	}
 	if err := unix.Chmod(path, 0o444); err != nil {
@@ -429,13 +438,7 @@ func (s *Store) takeCopy(path string, f File) error {
 // adopt moves a file that holds an object's bytes to its place.
 func (s *Store) adopt(path string, f File) error {
 	object := s.Object(f.Digest)
-	err := rename(path, object)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = os.MkdirAll(filepath.Dir(object), 0o777); err == nil {
-			err = rename(path, object)
-		}
-	}
-	if err != nil {
+	if err := moveTo(path, object); err != nil {
 		return err
 	}
 	o, _, err := observe(unix.AT_FDCWD, object, unix.AT_SYMLINK_NOFOLLOW)
@@ -448,6 +451,17 @@ func (s *Store) adopt(path string, f File) error {
 	return nil
 }
 
+// moveTo renames a file, into a folder that need not be there.
+func moveTo(path, to string) error {
+	err := rename(path, to)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = os.MkdirAll(filepath.Dir(to), 0o777); err == nil {
+			err = rename(path, to)
+		}
+	}
+	return err
+}
+
 // Commit records finished cells, those of one trial. What is committed later
 // has ended later, also where the clock was set back meanwhile: the records' times
 // are put off then, so that they give the order in which cells were measured.
@@ -455,9 +469,19 @@ func (s *Store) Commit(d Detail, records ...*Record) error { return s.commit(d, 
 
 // commit is Commit; records that are not this store's own keep their times.
 func (s *Store) commit(d Detail, own bool, records ...*Record) error {
-	var details, lines strings.Builder
+	ended := int64(0)
 	for _, r := range records {
 		r.Warned = len(d.Warnings)
+		ended = max(ended, r.Started+int64(r.Wall))
+	}
+	if s.outbox != nil {
+		s.mu.Lock()
+		s.order(records, ended)
+		s.mu.Unlock()
+		return s.outbox.send(d, records)
+	}
+	var details, lines strings.Builder
+	for _, r := range records {
 		details.WriteString(keyed(r.Key, d))
 	}
 	s.mu.Lock()
@@ -465,14 +489,10 @@ func (s *Store) commit(d Detail, own bool, records ...*Record) error {
 	if s.failed != nil {
 		return s.failed
 	}
-	ended := int64(0)
-	for _, r := range records {
-		ended = max(ended, r.Started+int64(r.Wall))
+	if own {
+		s.order(records, ended)
 	}
 	for _, r := range records {
-		if own {
-			r.Started += max(0, s.ended+1-ended)
-		}
 		lines.WriteString(keyed(r.Key, r))
 	}
 	if err := appendTo(s.detail, details.String()); err != nil {
@@ -495,12 +515,19 @@ func (s *Store) commit(d Detail, own bool, records ...*Record) error {
 	return nil
 }
 
-// Fleeting spares a store that is removed with its process all that makes it durable.
-func (s *Store) Fleeting() { s.fleeting = true }
+// order puts records off that ended at a time, so that it is after all before them; s.mu
+// is held.
+func (s *Store) order(records []*Record, ended int64) {
+	later := max(0, s.ended+1-ended)
+	for _, r := range records {
+		r.Started += later
+	}
+	s.ended = ended + later
+}
 
 // due sees to a Sync before long; s.mu is held.
 func (s *Store) due() {
-	if s.timer == nil && s.log != nil && !s.fleeting {
+	if s.timer == nil && s.log != nil && s.outbox == nil {
 		s.timer = time.AfterFunc(SyncEvery, func() { _ = s.Sync() }) // the next Commit says what went wrong
 	}
 }
