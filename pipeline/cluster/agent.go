@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,9 +25,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A pack is what one job is to do.
+// A pack is what one job is to do, or what it is given once it has done that.
 type pack struct {
 	Tasks   []*engine.Task   `json:"tasks"`
+	Within  time.Duration    `json:"within"` // how old a job may be that waits for more
+	Of      int              `json:"of"`     // packs in the array
 	Beat    time.Duration    `json:"beat"`
 	Jobs    int              `json:"jobs"` // pure cells at a time
 	Scratch string           `json:"scratch,omitempty"`
@@ -73,7 +74,7 @@ func (a *Agent) Run(ctx context.Context, dir string) error {
 	}
 	os.Unsetenv("SLURM_EXPORT_ENV") // or nothing reaches what a cell starts by srun
 	var p pack
-	if err := readJSON(filepath.Join(dir, strconv.Itoa(t.index)+".json"), &p); err != nil {
+	if err := readJSON(filepath.Join(dir, follow(t.index, 0)), &p); err != nil {
 		return cell.End(err, statusAgain)
 	}
 	f, err := os.OpenFile(filepath.Join(dir, "attempts", t.file()), os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o666)
@@ -82,20 +83,65 @@ func (a *Agent) Run(ctx context.Context, dir string) error {
 	}
 	defer f.Close()
 	w := &worker{Agent: a, pack: &p, token: t, dir: dir, pen: &pen{f: f}, root: filepath.Dir(filepath.Dir(filepath.Dir(filepath.Dir(dir))))}
+	begun := time.Now()
 	node := cmp.Or(os.Getenv("SLURMD_NODENAME"), os.Getenv("HOSTNAME"))
 	w.by = t.String() + " on " + node
 	if p.Alone {
 		w.by += ", which was asked for whole"
 	}
 	err = w.pen.write(note{Type: started, Node: node, PID: os.Getpid(), GPUs: os.Getenv("SLURM_JOB_GPUS"), Alone: p.Alone})
-	if err == nil {
-		err = w.work(ctx)
+	taken := 0
+	for more := true; err == nil && more; taken++ {
+		if err = w.work(ctx); err == nil {
+			more = time.Since(begun) < w.Within && w.allBegun() && w.next(ctx, taken+1)
+		}
 	}
-	end := note{Type: ended, Status: cell.StatusOf(err)}
+	end := note{Type: ended, Status: cell.StatusOf(err), Packs: taken}
 	if err != nil {
 		end.Error, end.Hint = err.Error(), cell.HintOf(err)
 	}
 	return errors.Join(err, w.pen.write(end))
+}
+
+// linger is how long an agent that has done all it was given waits for more: a job that
+// runs takes on what its results made ready sooner than a new one would start.
+const linger = 2 * time.Second
+
+// allBegun tells whether no other pack of the array waits for this job to end.
+func (w *worker) allBegun() bool {
+	begun := map[int]bool{}
+	for _, t := range w.attempts() {
+		begun[t.index] = true
+	}
+	return len(begun) == w.Of
+}
+
+// next waits for the next pack that the driver gives this job, and tells whether there is
+// one.
+func (w *worker) next(ctx context.Context, n int) bool {
+	file := filepath.Join(w.dir, follow(w.index, n))
+	for end := time.Now().Add(linger); time.Now().Before(end) && ctx.Err() == nil; time.Sleep(nextLook) {
+		if dir, err := os.Open(w.dir); err == nil { // a network's file system looks anew
+			dir.Close()
+		}
+		if _, err := os.Stat(filepath.Join(w.dir, overFile)); err == nil {
+			return false
+		}
+		var p pack
+		if readJSON(file, &p) == nil {
+			w.pack = &p
+			return true
+		}
+	}
+	return false
+}
+
+// follow is the file of the nth pack that the job of a number is given.
+func follow(index, n int) string {
+	if n == 0 {
+		return fmt.Sprintf("%d.json", index)
+	}
+	return fmt.Sprintf("%d.%d.json", index, n)
 }
 
 // A worker is one attempt at a pack.
@@ -223,13 +269,23 @@ func (w *worker) live(ctx context.Context) {
 
 // later returns an attempt at this pack that Slurm started after this one.
 func (w *worker) later() string {
-	entries, _ := os.ReadDir(filepath.Join(w.dir, "attempts")) // unread, there is none
-	for _, e := range entries {
-		if t, ok := parseToken(e.Name()); ok && t.index == w.index && t.job == w.job && t.restarts > w.restarts {
+	for _, t := range w.attempts() {
+		if t.index == w.index && t.job == w.job && t.restarts > w.restarts {
 			return t.String()
 		}
 	}
 	return ""
+}
+
+// attempts are those at packs of the array that are known.
+func (w *worker) attempts() (all []token) {
+	entries, _ := os.ReadDir(filepath.Join(w.dir, "attempts")) // unread, there is none
+	for _, e := range entries {
+		if t, ok := parseToken(e.Name()); ok {
+			all = append(all, t)
+		}
+	}
+	return all
 }
 
 func (w *worker) Begin(*plan.Plan, []*plan.Cell) {}

@@ -29,6 +29,7 @@ type note struct {
 	Hint   string    `json:"hint,omitempty"`
 	Log    string    `json:"log,omitempty"`
 	Status int       `json:"status,omitempty"`
+	Packs  int       `json:"packs,omitempty"` // that were taken
 }
 
 // The types of notes.
@@ -38,7 +39,7 @@ const (
 	done    = "done"   // a cell whose records are there
 	failed  = "failed" // a cell
 	beating = "beat"
-	ended   = "end" // with the status that the agent ends with, and why
+	ended   = "end" // with the status that the agent ends with, why, and how many packs it took
 )
 
 // The statuses that an agent ends with, beside those of the program.
@@ -103,6 +104,7 @@ func (p *pen) write(n note) error {
 type attempt struct {
 	token
 	read  int64     // bytes
+	since time.Time // by the driver's clock, as heard
 	heard time.Time // when last anything was new, by the driver's clock
 	node  string
 	end   *note

@@ -23,7 +23,7 @@ const restart = time.Minute
 // Fit says, before anything is submitted, what about a cluster's file cannot be.
 func (c *Cluster) Fit(ctx context.Context, say func(string)) error {
 	for begun, said := time.Now(), false; ; time.Sleep(time.Second) {
-		_, err := c.slurm.Settings()
+		_, err := c.settings()
 		if err == nil {
 			break
 		}
@@ -65,7 +65,7 @@ func (c *Cluster) Fit(ctx context.Context, say func(string)) error {
 // Limits says which Slurm it is, and what of its settings a run depends on.
 func (c *Cluster) Limits() (string, error) {
 	begun := time.Now()
-	set, err := c.slurm.Settings()
+	set, err := c.settings()
 	if err != nil {
 		return "", err
 	}

@@ -27,10 +27,11 @@ import (
 type Cluster struct {
 	*File
 	slurm slurm.Slurm
-	Root  string // the workspace
-	dir   string // all that is shared, .barograph/on
-	home  string // of this cluster in it
-	job   string // the name of the workspace's jobs there
+	Root  string            // the workspace
+	dir   string            // all that is shared, .barograph/on
+	home  string            // of this cluster in it
+	job   string            // the name of the workspace's jobs there
+	set   map[string]string // its settings, once they were asked for
 }
 
 // Open reads the file of a cluster, and sees that its scheduler answers.
@@ -44,12 +45,20 @@ func Open(root, name string) (*Cluster, error) {
 	return &Cluster{File: f, Root: root, dir: dir, home: filepath.Join(dir, "clusters", name), job: fmt.Sprintf("barograph-%x-%s", sum[:4], name)}, nil
 }
 
+func (c *Cluster) settings() (set map[string]string, err error) {
+	if c.set == nil {
+		c.set, err = c.slurm.Settings()
+	}
+	return c.set, err
+}
+
 // A Driver has tasks run on a cluster. It is the engine's [engine.Elsewhere].
 //
 // What it asked for lies below arrays/, a folder for each array of jobs:
 //
 //	asked      the keys of each pack, before it is submitted; with the job, after
-//	N.json     a pack
+//	N.json     a pack; N.1.json and so on, what its job is given after that
+//	over       once no job is given more
 //	attempts/  what each attempt at a pack says of itself, by pack, job and restart
 //	log/       what jobs and failed cells wrote
 type Driver struct {
@@ -87,6 +96,7 @@ type order struct {
 	answer chan answer
 	halted bool
 	tries  int
+	pack   int               // of those that its job was given
 	unfit  map[string]string // nodes that are not to be tried, and why
 }
 
@@ -100,6 +110,7 @@ type answer struct {
 // An array is jobs that were submitted as one.
 type array struct {
 	name, dir string
+	class     class // none where an earlier driver submitted it
 	request
 	packs    []*packed
 	attempts map[token]*attempt
@@ -117,17 +128,19 @@ type request struct {
 type packed struct {
 	*array
 	index   int
+	given   int // packs after its own
 	orders  map[string]*order
 	state   slurm.Job
-	absent  int // answers in a row that do not know it
-	missing int // looks in which results were not there that should be
+	absent  int       // answers in a row that do not know it
+	sought  time.Time // when results were last looked for of which nobody had told
+	missing time.Time // since when results are not there that should be
 	over    bool
 	phantom bool // it was cancelled since it had ended
 }
 
 // Start readies a driver. Most is how many jobs an array may have.
 func (c *Cluster) Start(s *store.Store, kinds cell.Kinds, node *Node) (*Driver, error) {
-	set, err := c.slurm.Settings()
+	set, err := c.settings()
 	if err != nil {
 		return nil, err
 	}
@@ -170,11 +183,14 @@ func (d *Driver) Run(ctx context.Context, t *engine.Task, tell func(cell.Event))
 func (d *Driver) Close() (live int) {
 	close(d.over)
 	d.ended.Wait()
-	for range 5 { // agents that sent all may be about to say so
+	for _, a := range d.arrays {
+		_ = os.WriteFile(filepath.Join(a.dir, overFile), nil, 0o666) // else agents wait longer
+	}
+	for range 25 { // agents that sent all may be about to say so
 		if live = d.sweep(); live == 0 {
 			return 0
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(nextLook)
 	}
 	d.learn(d.slurm.Queue(d.job))
 	return d.sweep()
@@ -213,9 +229,13 @@ func (p *packed) finished() bool {
 	return p.over || p.state.Ended() || p.absent >= 2 || last != nil && last.end != nil && last.end.Status != statusAgain
 }
 
+const overFile = "over"
+
 // How long a batch of orders is waited for, and how often is looked.
 const (
 	gather   = 50 * time.Millisecond
+	nextLook = 20 * time.Millisecond // while agents say something, for each 8 of them
+	lastLook = 200 * time.Millisecond
 	firstAsk = time.Second
 	lastAsk  = 20 * time.Second
 
@@ -223,7 +243,7 @@ const (
 )
 
 func (d *Driver) loop() {
-	look := time.NewTicker(200 * time.Millisecond)
+	look := time.NewTimer(nextLook)
 	defer look.Stop()
 	var batch <-chan time.Time
 	for {
@@ -248,8 +268,25 @@ func (d *Driver) loop() {
 			if len(d.waiting) > 0 && batch == nil && time.Now().After(d.later) {
 				d.submitAll()
 			}
+			look.Reset(d.patience())
 		}
 	}
+}
+
+// patience is how long not to look: the more there is to read, and the longer nothing
+// was heard, the longer.
+func (d *Driver) patience() time.Duration {
+	attempts, heard := 0, false
+	for _, a := range d.arrays {
+		attempts += len(a.attempts)
+		for _, at := range a.attempts {
+			heard = heard || time.Since(at.heard) < time.Second
+		}
+	}
+	if !heard {
+		return lastLook
+	}
+	return min(lastLook, nextLook*time.Duration(1+attempts/8))
 }
 
 // take answers an order at once where its result is there, and waits where a job has
@@ -346,7 +383,7 @@ func (d *Driver) submitAll() {
 	for _, c := range classes {
 		orders := by[c]
 		size := min(d.Pack, max(1, (len(orders)+d.Jobs-1)/d.Jobs))
-		packs := slices.Collect(slices.Chunk(orders, size))
+		packs := slices.DeleteFunc(slices.Collect(slices.Chunk(orders, size)), func(p []*order) bool { return d.give(c, p) })
 		for chunk := range slices.Chunk(packs, d.most) { // an index is below the limit
 			if err := d.submitArray(c, chunk); err != nil {
 				for _, p := range chunk {
@@ -391,10 +428,60 @@ func (d *Driver) flags(c class) []string {
 	return append(flags, d.File.flags()...)
 }
 
+// within is the age up to which a job is given more: then most of the time that it asked
+// for is left.
+func (c class) within() time.Duration { return c.time / 10 }
+
+// give gives orders to a job that has done all it had, if there is one. Should it have
+// ended meanwhile, it says so, and they are submitted.
+func (d *Driver) give(c class, orders []*order) bool {
+	for _, a := range d.arrays {
+		if a.class != c {
+			continue
+		}
+		for _, p := range a.packs {
+			at := p.newest()
+			if p.over || len(p.orders) > 0 || at == nil || at.end != nil || time.Since(at.heard) > linger*3/4 || time.Since(at.since) > c.within() {
+				continue
+			}
+			p.given++
+			todo, keys := d.pack(c, len(a.packs), p, orders)
+			a.Packs[p.index] = append(a.Packs[p.index], keys...)
+			err := writeWhole(filepath.Join(a.dir, "asked"), a.request)
+			if err == nil {
+				err = writeWhole(filepath.Join(a.dir, follow(p.index, p.given)), todo)
+			}
+			if err == nil {
+				d.keep(a)
+				return true
+			}
+			p.orders, p.over = map[string]*order{}, true // they are submitted
+		}
+	}
+	return false
+}
+
+// pack writes down what a job is given.
+func (d *Driver) pack(c class, of int, p *packed, orders []*order) (todo pack, keys []string) {
+	todo = pack{Within: c.within(), Of: of, Beat: time.Duration(d.Beat), Jobs: c.cpus, Scratch: d.Scratch, Device: c.device, Alone: c.alone, Size: map[string]int64{"cpu": int64(c.cpus)}}
+	if c.planned {
+		todo.Planned = d.Node
+	}
+	for _, o := range orders {
+		o.pack = p.given
+		p.orders[o.key()] = o
+		todo.Tasks, keys = append(todo.Tasks, o.task), append(keys, o.key())
+		for name, n := range o.task.Resources {
+			todo.Size[name] = max(todo.Size[name], n)
+		}
+	}
+	return todo, keys
+}
+
 // submitArray writes packs and submits an array of jobs for them. The intention is
 // written before, so that a driver that comes after can find the jobs by it.
 func (d *Driver) submitArray(c class, packs [][]*order) error {
-	a := &array{name: stamp(), attempts: map[token]*attempt{}}
+	a := &array{name: stamp(), class: c, attempts: map[token]*attempt{}}
 	a.dir = filepath.Join(d.home, "arrays", a.name)
 	a.At, a.Flags = time.Now(), d.flags(c)
 	if err := errors.Join(os.MkdirAll(filepath.Join(a.dir, "attempts"), 0o777), os.MkdirAll(filepath.Join(a.dir, "log"), 0o777)); err != nil {
@@ -402,22 +489,9 @@ func (d *Driver) submitArray(c class, packs [][]*order) error {
 	}
 	for i, orders := range packs {
 		p := &packed{array: a, index: i, orders: map[string]*order{}}
-		size := map[string]int64{"cpu": int64(c.cpus)}
-		var tasks []*engine.Task
-		var keys []string
-		for _, o := range orders {
-			tasks, keys = append(tasks, o.task), append(keys, o.key())
-			p.orders[o.key()] = o
-			for name, n := range o.task.Resources {
-				size[name] = max(size[name], n)
-			}
-		}
+		todo, keys := d.pack(c, len(packs), p, orders)
 		a.packs, a.Packs = append(a.packs, p), append(a.Packs, keys)
-		todo := pack{Tasks: tasks, Beat: time.Duration(d.Beat), Jobs: c.cpus, Scratch: d.Scratch, Device: c.device, Alone: c.alone, Size: size}
-		if c.planned {
-			todo.Planned = d.Node
-		}
-		if err := writeWhole(filepath.Join(a.dir, strconv.Itoa(i)+".json"), todo); err != nil {
+		if err := writeWhole(filepath.Join(a.dir, follow(i, 0)), todo); err != nil {
 			return err
 		}
 	}

@@ -38,7 +38,8 @@ func (d *Driver) look() {
 	}
 	for _, a := range d.arrays {
 		for _, p := range a.packs {
-			if !p.over && p.ended(3*time.Duration(d.Beat)) {
+			if !p.over && time.Since(p.sought) >= lastLook && p.ended(3*time.Duration(d.Beat)) {
+				p.sought = time.Now()
 				d.conclude(p)
 			}
 		}
@@ -58,7 +59,7 @@ func (d *Driver) listenTo(a *array, hear func(*packed, *attempt, note)) {
 		}
 		at := a.attempts[t]
 		if at == nil {
-			at = &attempt{token: t, heard: time.Now(), began: map[string]bool{}}
+			at = &attempt{token: t, since: time.Now(), heard: time.Now(), began: map[string]bool{}}
 			a.attempts[t] = at
 		}
 		for _, n := range at.follow(dir) {
@@ -86,10 +87,24 @@ func (d *Driver) hear(p *packed, a *attempt, n note) {
 		}
 	case ended:
 		d.hurry()
+		if n.Status == 0 && p.newest() == a {
+			d.regain(p, n.Packs)
+		}
 		if n.Status == statusUnfit && p.newest() == a {
 			for _, o := range p.orders {
 				o.unfit[a.node] = n.Error
 			}
+		}
+	}
+}
+
+// regain has orders submitted that were given to a job which ended, and did not take them.
+func (d *Driver) regain(p *packed, taken int) {
+	for key, o := range p.orders {
+		if o.pack >= taken {
+			delete(p.orders, key)
+			delete(d.packs, key)
+			d.waiting = append(d.waiting, o)
 		}
 	}
 }
@@ -200,6 +215,9 @@ func (d *Driver) heed(p *packed) {
 // Name is that of the cluster.
 func (c *Cluster) Name() string { return filepath.Base(c.home) }
 
+// late is how long a result may take to be seen once its job has ended.
+const late = time.Second
+
 // conclude ends a pack whose job has: results may be there that nobody told of, and
 // what is not there is to be run again.
 func (d *Driver) conclude(p *packed) {
@@ -214,7 +232,10 @@ func (d *Driver) conclude(p *packed) {
 	}
 	// A network's file system may show a result late. Nothing is wrong if it comes
 	// only after the cell was run again: the first stands.
-	if p.missing++; p.missing < 5 {
+	if p.missing.IsZero() {
+		p.missing = time.Now()
+	}
+	if time.Since(p.missing) < late {
 		return
 	}
 	p.over = true
