@@ -164,11 +164,11 @@ func (a *request) predict(c *cobra.Command, root, name string) (*report, error) 
 	if err != nil {
 		return nil, err
 	}
-	r := &report{Predicted: true, Model: name, Batch: own.Batch, Sequence: own.Sequence, Machine: m.Name, Condition: a.condition, Card: card, Samples: within(root, own.From), Learned: x.From, Doubts: p.Doubts}
+	r := &report{Predicted: true, Model: name, Batch: own.Batch, Sequence: own.Sequence, Machine: m.Name, Condition: a.condition, Card: card, Samples: Within(root, own.From), Learned: x.From, Doubts: p.Doubts}
 	switch {
 	case x.Machine != "" && x.Machine != m.Name:
 		r.Doubts = append(r.Doubts, "how far predictions err was learned on another machine, "+x.Machine)
-	case x.Card != "" && x.Card != within(root, a.card):
+	case x.Card != "" && x.Card != Within(root, a.card):
 		r.Doubts = append(r.Doubts, "how far predictions err was learned with another link card, "+x.Card)
 	}
 	r.P50, r.P90, r.P99 = p.Estimates[0], p.Estimates[1], p.Estimates[2]
@@ -232,7 +232,7 @@ func (a *request) link(root string) (m *Machine, from string, err error) {
 		if a.machine != "" && card.Machine != a.machine {
 			return nil, "", fmt.Errorf("%s is the card of machine %s, not of %s", a.card, card.Machine, a.machine)
 		}
-		m, from = FromCard(card, a.condition.MPS), fmt.Sprintf("%s of %s", within(root, a.card), card.Day)
+		m, from = FromCard(card, a.condition.MPS), fmt.Sprintf("%s of %s", Within(root, a.card), card.Day)
 		m.Assumed = append(m.Assumed, card.Warnings...)
 		if len(card.Invalid) > 0 {
 			m.Assumed = append(m.Assumed, "the link card is INVALID: "+strings.Join(card.Invalid, "; "))
@@ -385,8 +385,8 @@ func (r *report) text(w io.Writer) error {
 	return err
 }
 
-// within writes a path as it is seen from the workspace.
-func within(root, path string) string {
+// Within writes a path as it is seen from the workspace.
+func Within(root, path string) string {
 	if full, err := filepath.Abs(path); err == nil && path != "" {
 		path = full
 	}
@@ -463,7 +463,7 @@ func score(root, path string, card *link.Card, learned string) ([]*Score, error)
 	if err != nil {
 		return nil, err
 	}
-	x.Card = within(root, path)
+	x.Card = Within(root, path)
 	if err := os.MkdirAll(filepath.Join(root, "data", "twin"), 0o777); err != nil {
 		return nil, err
 	}

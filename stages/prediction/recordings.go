@@ -36,17 +36,13 @@ func Read(root, dir, only string) (owns []*Baseline, cases []*Case, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	latencies, err := latencies(dir)
+	latencies, err := Calls(dir, run)
 	if err != nil {
 		return nil, nil, err
 	}
 	byModel, byLoad := map[string]*Baseline{}, map[string]*Case{}
-	for _, t := range run.Trials {
-		if t.Infer.Calls > len(latencies) {
-			return nil, nil, fmt.Errorf("read %s: fewer samples than the trials in %s made", dir, record.Run)
-		}
-		calls := latencies[:t.Infer.Calls]
-		latencies = latencies[t.Infer.Calls:]
+	for i, t := range run.Trials {
+		calls := latencies[i]
 		if only != "" && t.Infer.Model != only || t.Infer.GPU != nil && len(t.Infer.GPU.Invalid) > 0 {
 			continue
 		}
@@ -65,7 +61,7 @@ func Read(root, dir, only string) (owns []*Baseline, cases []*Case, err error) {
 		own := byModel[name]
 		if own == nil {
 			own = &Baseline{Model: t.Infer.Model, Batch: t.Infer.Batch, Sequence: t.Infer.Sequence, From: dir}
-			own.In, own.Out = transfers(root, t)
+			own.In, own.Out = TrialTransfers(root, t)
 			byModel[name] = own
 			owns = append(owns, own)
 		}
@@ -87,17 +83,14 @@ func Read(root, dir, only string) (owns []*Baseline, cases []*Case, err error) {
 		}
 		byLoad[key].Calls = append(byLoad[key].Calls, calls)
 	}
-	if len(latencies) > 0 {
-		return nil, nil, fmt.Errorf("read %s: %d samples more than the trials in %s made", dir, len(latencies), record.Run)
-	}
 	owns = slices.DeleteFunc(owns, func(o *Baseline) bool { return len(o.Calls) == 0 })
 	cases = slices.DeleteFunc(cases, func(c *Case) bool { return len(c.Own.Calls) == 0 })
 	return owns, cases, nil
 }
 
-// transfers returns the copies of a trial's calls: one for each input and output,
+// TrialTransfers returns the copies of a trial's calls: one for each input and output,
 // or, where the model's configuration is no longer what was measured, one each way.
-func transfers(root string, t *recording.Trial) (in, out []int64) {
+func TrialTransfers(root string, t *recording.Trial) (in, out []int64) {
 	sum := func(of []int64) (n int64) {
 		for _, b := range of {
 			n += b
@@ -124,13 +117,27 @@ func Transfers(root, name string, batch, sequence int, others map[string]int64) 
 	return c.Transfers(info, c.Sizes(batch, sequence, others))
 }
 
-// latencies reads one column of a recording's samples.
-func latencies(dir string) ([]int64, error) {
+// Calls reads the latencies of a recording's trials, in the order of run.json.
+func Calls(dir string, run *recording.Run) ([][]int64, error) {
 	table, err := recording.Open(filepath.Join(dir, record.Samples), recording.Options{Columns: []string{"latency_ns"}, Recorded: true})
 	if err != nil {
 		return nil, err
 	}
-	return table.Ints("latency_ns")
+	left, err := table.Ints("latency_ns")
+	if err != nil {
+		return nil, err
+	}
+	calls := make([][]int64, len(run.Trials))
+	for i, t := range run.Trials {
+		if t.Infer.Calls > len(left) {
+			return nil, fmt.Errorf("read %s: fewer samples than the trials in %s made", dir, record.Run)
+		}
+		calls[i], left = left[:t.Infer.Calls], left[t.Infer.Calls:]
+	}
+	if len(left) > 0 {
+		return nil, fmt.Errorf("read %s: %d samples more than the trials in %s made", dir, len(left), record.Run)
+	}
+	return calls, nil
 }
 
 // Find returns the calls without load of a model on a machine, of the recording that

@@ -11,13 +11,15 @@ type Computing struct {
 	// Slice is for how long it computes for one process while another has work too, and
 	// Switch how long it takes from one to another. 0: for all processes at once, as
 	// under MPS.
-	Slice, Switch int64
+	Slice  int64 `json:"slice_ns,omitempty"`
+	Switch int64 `json:"switch_ns,omitempty"`
 	// Requests that are computed at once slow one another: each takes
 	//
 	//	1 + (Weight * sum of the others' Occupancy)^Power
 	//
 	// times as long.
-	Weight, Power float64
+	Weight float64 `json:"crowding,omitempty"`
+	Power  float64 `json:"crowding_power,omitempty"`
 }
 
 func (c *Computing) shared() bool { return c.Slice > 0 || c.Weight > 0 }

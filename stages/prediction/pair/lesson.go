@@ -1,0 +1,339 @@
+package pair
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"barograph/stages/device/twin"
+	"barograph/stages/prediction"
+	"barograph/stages/result"
+
+	"golang.org/x/sync/errgroup"
+	"gonum.org/v1/gonum/mat"
+)
+
+// A Lesson is what a machine's recordings of pairs teach.
+type Lesson struct {
+	Machine   string              `json:"machine"`
+	From      string              `json:"from"` // the recording
+	Card      string              `json:"card"` // that predictions were made from
+	Tenancies map[string]*Learned `json:"tenancies"`
+}
+
+// A Learned value is what pairs of one tenancy teach.
+type Learned struct {
+	Pairs     int            `json:"pairs"`
+	Computing twin.Computing `json:"computing"`
+	// Effects are, by quantile, in logarithms, what a model's latency lies above the
+	// simulated one, and a neighbour's beside it.
+	Effects [2]Effects `json:"effects"`
+	// Errors are ln(measured/predicted) of pairs that were left out, ascending, by
+	// quantile; Unseen those of models no pair of which was seen.
+	Errors [2][]float64 `json:"errors"`
+	Unseen [2][]float64 `json:"unseen_errors"`
+}
+
+// An Effects value holds what every pair has in common, and what is a model's own.
+type Effects struct {
+	All       float64            `json:"all"`
+	Suffers   map[string]float64 `json:"suffers"`
+	Disturbs  map[string]float64 `json:"disturbs"`
+	Shrinkage float64            `json:"shrinkage"` // to nothing, of the models' own
+}
+
+// Unlearned is for a machine of which no pairs were recorded: what was probed on an H100
+// of two and of four BERT-Base.
+var Unlearned = &Lesson{Tenancies: map[string]*Learned{
+	"process": {Computing: twin.Computing{Slice: 2e6, Switch: 120e3}},
+	"mps":     {Computing: twin.Computing{Weight: 0.68, Power: 0.8}},
+	"thread":  {Computing: twin.Computing{Weight: 0.68, Power: 0.8}},
+}}
+
+// File returns where a machine's is kept, relative to the workspace.
+func File(machine string) string { return filepath.Join("data", "twin", machine+"-pairs.json") }
+
+// ReadLesson reads what is kept for a machine; [Unlearned] where nothing is.
+func ReadLesson(root, machine string) (*Lesson, error) {
+	x := &Lesson{}
+	err := result.Read(filepath.Join(root, File(machine)), x)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Unlearned, nil
+	}
+	return x, err
+}
+
+func (x *Lesson) of(tenancy string) (l *Learned, doubts []string) {
+	if l = x.Tenancies[tenancy]; l == nil {
+		l = Unlearned.Tenancies[tenancy]
+	}
+	if l.Pairs == 0 {
+		doubts = append(doubts, fmt.Sprintf("no recorded pair of this machine tells how models share it (%s): what BERT-Base on an H100 showed is taken, and intervals reach from what calls take alone to what all take one after another", tenancy))
+	}
+	return l, doubts
+}
+
+// unseen returns those models that no recorded pair holds.
+func (l *Learned) unseen(model string, others []string) (names []string) {
+	for _, name := range append([]string{model}, others...) {
+		if _, ok := l.Effects[0].Suffers[name]; !ok && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func (l *Learned) effect(q int, model string, others []string) float64 {
+	e := &l.Effects[q]
+	sum := e.All + e.Suffers[model]
+	for _, o := range others {
+		sum += e.Disturbs[o]
+	}
+	return sum
+}
+
+// An Outcome is what was measured of a model beside others.
+type Outcome struct {
+	Tenancy  string
+	Own      *prediction.Baseline
+	Beside   []*prediction.Baseline
+	Measured [2]float64 // by quantile
+}
+
+// group is the outcome's model and those beside it.
+func (o *Outcome) group() []*prediction.Baseline {
+	return append([]*prediction.Baseline{o.Own}, o.Beside...)
+}
+
+// key names a group, in whatever order its models are.
+func key(group []*prediction.Baseline) string {
+	all := make([]string, len(group))
+	for i, own := range group {
+		all[i] = own.Model
+	}
+	slices.Sort(all)
+	return strings.Join(all, "+")
+}
+
+// candidates are what is tried for how a device computes for several.
+func candidates(tenancy string) (all []twin.Computing) {
+	if tenancy == "process" {
+		for _, slice := range []int64{5e5, 1e6, 15e5, 2e6, 25e5, 3e6, 4e6, 6e6} {
+			for _, change := range []int64{0, 40e3, 80e3, 120e3, 160e3} {
+				all = append(all, twin.Computing{Slice: slice, Switch: change})
+			}
+		}
+		return all
+	}
+	for _, weight := range []float64{0.2, 0.4, 0.55, 0.7, 0.85, 1} {
+		all = append(all, twin.Computing{Weight: weight, Power: 1})
+	}
+	return all
+}
+
+// shrinkages are what is tried; the last has models' own effects vanish.
+var shrinkages = []float64{0.3, 1, 3, 10, 30, math.Inf(1)}
+
+// outlier is how much an error in logarithms counts at most: between two ways in which
+// calls may interlock a median can fall on either.
+const outlier = 0.3
+
+// A fitter holds the simulations of every outcome of one tenancy under every candidate.
+type fitter struct {
+	outcomes []*Outcome
+	models   []string
+	tried    []twin.Computing
+	gaps     [2][][]float64 // by quantile, candidate and outcome: ln(measured/simulated)
+}
+
+func newFitter(m *prediction.Machine, tenancy string, outcomes []*Outcome) (*fitter, error) {
+	f := &fitter{outcomes: outcomes, tried: candidates(tenancy)}
+	for _, o := range outcomes {
+		for _, own := range o.group() {
+			if !slices.Contains(f.models, own.Model) {
+				f.models = append(f.models, own.Model)
+			}
+		}
+	}
+	slices.Sort(f.models)
+	for q := range f.gaps {
+		f.gaps[q] = make([][]float64, len(f.tried))
+		for k := range f.tried {
+			f.gaps[q][k] = make([]float64, len(outcomes))
+		}
+	}
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, o := range outcomes {
+		g.Go(func() error {
+			for k, c := range f.tried {
+				sorted, err := simulate(m, o.group(), tenancy, c, 2)
+				if err != nil {
+					return err
+				}
+				for q := range Quantiles {
+					f.gaps[q][k][i] = math.Log(o.Measured[q] / quantile(sorted[0], Quantiles[q]))
+				}
+			}
+			return nil
+		})
+	}
+	return f, g.Wait()
+}
+
+// row is an outcome's place among what is fitted: what all have in common, who suffers
+// and who disturbs.
+func (f *fitter) row(o *Outcome) []float64 {
+	x := make([]float64, 1+2*len(f.models))
+	x[0] = 1
+	x[1+slices.Index(f.models, o.Own.Model)] = 1
+	for _, beside := range o.Beside {
+		x[1+len(f.models)+slices.Index(f.models, beside.Model)]++
+	}
+	return x
+}
+
+// solve returns the matrix that makes effects of gaps, by ridge regression, and the one
+// that makes fitted gaps of gaps.
+func (f *fitter) solve(seen []int, shrinkage float64) (effects, fitted *mat.Dense, err error) {
+	n, p := len(seen), 1+2*len(f.models)
+	x := mat.NewDense(n, p, nil)
+	for r, i := range seen {
+		x.SetRow(r, f.row(f.outcomes[i]))
+	}
+	if math.IsInf(shrinkage, 1) {
+		shrinkage = 1e9
+	}
+	var normal, inverse mat.Dense
+	normal.Mul(x.T(), x)
+	for k := range p {
+		penalty := shrinkage
+		if k == 0 {
+			penalty = 1e-6
+		}
+		normal.Set(k, k, normal.At(k, k)+penalty)
+	}
+	if err := inverse.Inverse(&normal); err != nil {
+		var condition mat.Condition
+		if !errors.As(err, &condition) || math.IsInf(float64(condition), 1) {
+			return nil, nil, fmt.Errorf("learn from pairs: %w", err)
+		}
+	}
+	effects, fitted = &mat.Dense{}, &mat.Dense{}
+	effects.Mul(&inverse, x.T())
+	fitted.Mul(x, effects)
+	return effects, fitted, nil
+}
+
+// leaver returns the matrix that makes, of gaps, those that would remain of each pair,
+// had it been left out of the fit: (I-H)^-1 times what remains in it, on its rows.
+func (f *fitter) leaver(seen []int, fitted *mat.Dense) *mat.Dense {
+	n := len(seen)
+	remains := mat.NewDense(n, n, nil)
+	remains.Scale(-1, fitted)
+	rows := map[string][]int{}
+	for r, i := range seen {
+		remains.Set(r, r, 1+remains.At(r, r))
+		name := key(f.outcomes[i].group())
+		rows[name] = append(rows[name], r)
+	}
+	left := mat.NewDense(n, n, nil)
+	for _, of := range rows {
+		within, all := mat.NewDense(len(of), len(of), nil), mat.NewDense(len(of), n, nil)
+		for u, r := range of {
+			for v, c := range of {
+				within.Set(u, v, remains.At(r, c))
+			}
+			all.SetRow(u, remains.RawRowView(r))
+		}
+		var e mat.Dense
+		if e.Solve(within, all) != nil { // a pair that alone decides an effect
+			e.CloneFrom(all)
+		}
+		for u, r := range of {
+			left.SetRow(r, e.RawRowView(u))
+		}
+	}
+	return left
+}
+
+// fit learns from the outcomes that are not left out.
+func (f *fitter) fit(leaveOut func(*Outcome) bool) (*Learned, error) {
+	var seen []int
+	pairs := map[string]bool{}
+	known := map[string]bool{}
+	for i, o := range f.outcomes {
+		if !leaveOut(o) {
+			seen = append(seen, i)
+			pairs[key(o.group())], known[o.Own.Model] = true, true
+		}
+	}
+	if len(pairs) < 3 {
+		return nil, errFew
+	}
+	gaps := [2]*mat.Dense{} // by outcome and candidate
+	for q := range gaps {
+		gaps[q] = mat.NewDense(len(seen), len(f.tried), nil)
+		for r, i := range seen {
+			for k := range f.tried {
+				gaps[q].Set(r, k, f.gaps[q][k][i])
+			}
+		}
+	}
+	best, losses := [2][]int{}, [2][]float64{} // by candidate: which shrinkage, and what it loses
+	for q := range losses {
+		best[q], losses[q] = make([]int, len(f.tried)), slices.Repeat([]float64{math.Inf(1)}, len(f.tried))
+	}
+	var solved []*mat.Dense
+	for s, shrinkage := range shrinkages {
+		effects, fitted, err := f.solve(seen, shrinkage)
+		if err != nil {
+			return nil, err
+		}
+		solved = append(solved, effects)
+		left := f.leaver(seen, fitted)
+		for q := range Quantiles {
+			var errs mat.Dense
+			errs.Mul(left, gaps[q])
+			for k := range f.tried {
+				loss := 0.0
+				for r := range seen {
+					loss += min(math.Abs(errs.At(r, k)), outlier)
+				}
+				if loss < losses[q][k] {
+					losses[q][k], best[q][k] = loss, s
+				}
+			}
+		}
+	}
+	chosen, least := 0, math.Inf(1)
+	for k := range f.tried { // an error of p50 counts twice, since half of that of p99 is asked of it
+		if loss := 2*losses[0][k] + losses[1][k]; loss < least {
+			chosen, least = k, loss
+		}
+	}
+	l := &Learned{Pairs: len(pairs), Computing: f.tried[chosen]}
+	for q := range Quantiles {
+		s := best[q][chosen]
+		var of mat.VecDense
+		of.MulVec(solved[s], gaps[q].ColView(chosen))
+		e := Effects{All: round(of.AtVec(0)), Suffers: map[string]float64{}, Disturbs: map[string]float64{}, Shrinkage: shrinkages[s]}
+		if math.IsInf(e.Shrinkage, 1) {
+			e.Shrinkage = -1
+		}
+		for i, name := range f.models {
+			if known[name] {
+				e.Suffers[name], e.Disturbs[name] = round(of.AtVec(1+i)), round(of.AtVec(1+len(f.models)+i))
+			}
+		}
+		l.Effects[q] = e
+	}
+	return l, nil
+}
+
+func round(v float64) float64 { return math.Round(1e5*v) / 1e5 }

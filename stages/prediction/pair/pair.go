@@ -1,0 +1,203 @@
+// Package pair says how long models' calls take that share a GPU, from what each takes
+// without the others and from the link card of the machine. A prediction is computed and
+// never measured: it carries its interval, and says what it rests on.
+//
+// Three things make one. The simulation of package twin lets the models meet at the
+// copy engines and at the computing, in time slices between processes or at once under
+// MPS. What a machine's recordings of pairs teach beside that is how long a slice is, or
+// by how much requests that are computed at once slow one another, and for each model by
+// how much more or less than simulated it suffers from others and they from it. And how
+// far predictions err of pairs that were left out makes the interval.
+package pair
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+
+	"barograph/stages/device/twin"
+	"barograph/stages/prediction"
+)
+
+// Quantiles are those that are predicted.
+var Quantiles = [2]float64{0.5, 0.99}
+
+// Tenancies are the ways to share a GPU: processes that take turns, processes under MPS,
+// and threads of one process.
+var Tenancies = []string{"process", "mps", "thread"}
+
+// Check reports a tenancy that there is not.
+func Check(tenancy string) error {
+	if !slices.Contains(Tenancies, tenancy) {
+		return fmt.Errorf("unknown tenancy %q: want %s", tenancy, strings.Join(Tenancies, ", "))
+	}
+	return nil
+}
+
+const (
+	calls   = 300 // of each model in a simulation,
+	warm    = 30  // and before them
+	draws   = 4   // simulations of a prediction
+	lead    = int64(1e6)
+	enough  = int64(120e9) // of virtual time
+	missed  = 0.05         // of measured points on either side of an interval
+	perCall = 0.02         // how far apart calls begin at first, as a share of one
+)
+
+// A Prediction is what one model's calls would take, in the order of [Quantiles].
+type Prediction struct {
+	Model     string
+	Estimates [2]prediction.Estimate
+	Alone     [2]float64
+}
+
+// Predict says what the calls of each model of a group take that share a GPU, each in
+// a closed loop, and what to doubt of it. A group of one is a model without others.
+func Predict(m *prediction.Machine, group []*prediction.Baseline, tenancy string, x *Lesson) ([]Prediction, []string, error) {
+	if err := Check(tenancy); err != nil {
+		return nil, nil, err
+	}
+	learned, doubts := x.of(tenancy)
+	all := make([]Prediction, len(group))
+	if len(group) == 1 {
+		all[0] = alone(group[0])
+		return all, nil, nil
+	}
+	sorted, err := simulate(m, group, tenancy, learned.Computing, draws)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(group) > 2 {
+		doubts = append(doubts, "how far predictions err is known of two models on a GPU, and not of more")
+	}
+	for i, own := range group {
+		p := &all[i]
+		p.Model = own.Model
+		var others []string
+		for k, o := range group {
+			if k != i {
+				others = append(others, o.Model)
+			}
+		}
+		unseen := learned.unseen(own.Model, others)
+		if learned.Pairs > 0 && len(unseen) > 0 {
+			doubts = append(doubts, fmt.Sprintf("no recorded pair holds %s: intervals are those of models that were left out", strings.Join(unseen, ", ")))
+		}
+		for q := range Quantiles {
+			p.Alone[q] = own.Quantile(Quantiles[q])
+			value := quantile(sorted[i], Quantiles[q]) * math.Exp(learned.effect(q, own.Model, others))
+			value = max(value, p.Alone[q])
+			if q > 0 {
+				value = max(value, p.Estimates[q-1].Value)
+			}
+			errs := learned.Errors[q]
+			if len(unseen) > 0 {
+				errs = learned.Unseen[q]
+			}
+			low, high := bounds(errs)
+			e := prediction.Estimate{Value: value, Low: min(value, max(p.Alone[q], value*math.Exp(low))), High: value * math.Exp(max(0, high))}
+			if len(errs) == 0 {
+				e.Low, e.High = p.Alone[q], max(value, inTurn(group, Quantiles[q]))
+			}
+			p.Estimates[q] = e
+		}
+	}
+	slices.Sort(doubts)
+	return all, slices.Compact(doubts), nil
+}
+
+// inTurn is what the models of a group take one after another.
+func inTurn(group []*prediction.Baseline, q float64) (sum float64) {
+	for _, own := range group {
+		sum += own.Quantile(q)
+	}
+	return sum
+}
+
+// alone is a model without others: nothing is predicted.
+func alone(own *prediction.Baseline) (p Prediction) {
+	p.Model = own.Model
+	for q := range Quantiles {
+		v := own.Quantile(Quantiles[q])
+		p.Alone[q], p.Estimates[q] = v, prediction.Estimate{Value: v, Low: v, High: v}
+	}
+	return p
+}
+
+// bounds is the interval that nine in ten of another such error fall into, if they may
+// be exchanged for one another (as in package prediction).
+func bounds(ascending []float64) (low, high float64) {
+	n := len(ascending)
+	if n == 0 {
+		return 0, 0
+	}
+	i := int(missed * float64(n+1))
+	return ascending[max(0, i-1)], ascending[min(n-1, n-i)]
+}
+
+// simulate returns the latencies of each model of a group, ascending. Models that are
+// alike share theirs.
+func simulate(m *prediction.Machine, group []*prediction.Baseline, tenancy string, c twin.Computing, draws int) ([][]int64, error) {
+	all := make([][]int64, len(group))
+	for draw := range draws {
+		l := m.Link
+		if l.Computing = c; tenancy == "mps" {
+			l.SmallIdle, l.SmallBehind = 0, 0
+		}
+		rng := rand.New(rand.NewPCG(uint64(draw), 0x70616972))
+		short := len(group)
+		services := make([]*twin.Service, len(group))
+		for i, own := range group {
+			of := own.Calls[draw%len(own.Calls)]
+			copies := l.Copies(own.In, own.Out, true)
+			made := 0
+			s := &twin.Service{
+				Start: lead + int64(rng.Float64()*perCall*own.Quantile(0.5)), In: own.In, Out: own.Out, Behind: true, Occupancy: 1,
+				Compute: func() int64 { return max(1, of[rng.IntN(len(of))]-copies) },
+				Done: func(call twin.Call) bool {
+					if made++; made > warm {
+						all[i] = append(all[i], call.Latency)
+					}
+					if made == warm+calls {
+						short--
+					}
+					return short > 0
+				},
+			}
+			if tenancy != "thread" {
+				s.Process = i
+			}
+			services[i] = s
+		}
+		l.Run(nil, services, enough, uint64(draw))
+		if short > 0 {
+			return nil, fmt.Errorf("predict %s: not all had made %d calls within %d s", key(group), calls, enough/1e9)
+		}
+	}
+	for i, own := range group {
+		for k := range i {
+			if group[k] == own {
+				all[k] = append(all[k], all[i]...)
+				break
+			}
+		}
+	}
+	for i, own := range group {
+		slices.Sort(all[i])
+		all[i] = all[slices.Index(group, own)]
+	}
+	return all, nil
+}
+
+// quantile returns the nearest rank of ascending values.
+func quantile(sorted []int64, q float64) float64 {
+	if len(sorted) == 0 {
+		return math.NaN()
+	}
+	return float64(sorted[min(len(sorted)-1, max(0, int(math.Ceil(q*float64(len(sorted))))-1))])
+}
+
+var errFew = errors.New("fewer than three pairs: nothing can be learned from them")

@@ -1,0 +1,243 @@
+package pair
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"gopkg.in/yaml.v3"
+
+	"barograph/pipeline/cell"
+	"barograph/stages/device/sim"
+	"barograph/stages/link"
+	"barograph/stages/prediction"
+	"barograph/stages/result"
+)
+
+const root = "../../.."
+
+var models = []string{"bert-base-uncased", "minilm-l6", "gpt2", "gpt2-decode", "resnet50", "unet"}
+
+// simulated are outcomes of pairs on the machine sim-h100, with occupancies that the
+// prediction is not told.
+func simulated(t testing.TB, tenancies ...string) []*Outcome {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, "configs/machines/sim-h100.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m cell.Machine
+	if err := yaml.Unmarshal(text, &m); err != nil {
+		t.Fatal(err)
+	}
+	m.Sim = maps.Clone(m.Sim)
+	for i, model := range models {
+		m.Sim["occupancy."+model] = 0.5 + 0.1*float64(i)
+	}
+	var outcomes []*Outcome
+	run := func(tenancy string, of ...string) [][]sim.TenantCall {
+		var members []cell.Input
+		for i, model := range of {
+			members = append(members, cell.Input{Kind: "infer", ID: fmt.Sprint(i), Seed: uint64(len(outcomes)*2 + i), With: fmt.Appendf(nil, `{"model": %q, "tenancy": %q}`, model, tenancy)})
+		}
+		calls, _, err := sim.Tenants(m, members, sim.Together{Warmup: 30, Calls: 300, Rounds: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return calls
+	}
+	for _, tenancy := range tenancies {
+		owns := map[string]*prediction.Baseline{}
+		for _, model := range models {
+			sequence, dims := 128, map[string]int64(nil)
+			if model == "gpt2-decode" {
+				sequence, dims = 1, map[string]int64{"past": 128}
+			}
+			in, out, err := prediction.Transfers(root, model, 1, sequence, dims)
+			if err != nil {
+				t.Fatal(err)
+			}
+			owns[model] = &prediction.Baseline{Model: model, In: in, Out: out, Calls: [][]int64{latencies(run(tenancy, model)[0])}, From: "sim"}
+		}
+		for i, a := range models {
+			for _, b := range models[i:] {
+				calls := run(tenancy, a, b)
+				for k, two := range [][2]string{{a, b}, {b, a}} {
+					if a == b && k > 0 {
+						break
+					}
+					o := &Outcome{Tenancy: tenancy, Own: owns[two[0]], Beside: []*prediction.Baseline{owns[two[1]]}}
+					of := latencies(calls[k])
+					slices.Sort(of)
+					for q, at := range Quantiles {
+						o.Measured[q] = quantile(of, at)
+					}
+					outcomes = append(outcomes, o)
+				}
+			}
+		}
+	}
+	return outcomes
+}
+
+func latencies(calls []sim.TenantCall) (ns []int64) {
+	for _, c := range calls {
+		ns = append(ns, c.Latency)
+	}
+	return ns
+}
+
+func machine(t testing.TB) func(string) *prediction.Machine {
+	t.Helper()
+	card, err := link.Read(filepath.Join(root, link.File("h100")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(tenancy string) *prediction.Machine { return prediction.FromCard(card, tenancy == "mps") }
+}
+
+// Pairs that were left out are predicted, better than by doing nothing or by adding
+// times, and intervals hold them.
+func TestScoreAll(t *testing.T) {
+	scores, x, err := ScoreAll(machine(t), simulated(t, "process", "mps"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := Summaries(scores)
+	if len(all) != 4 {
+		t.Fatalf("%d summaries, want two quantiles of two tenancies", len(all))
+	}
+	for _, v := range all {
+		if v.Outcomes != 36 || v.Error > Allowed[v.Quantile]/2 || v.Error > v.NoChange/2 || v.Error > v.Sum/2 || v.Inside < 30 || v.Worst == nil {
+			t.Errorf("%+v", v)
+		}
+	}
+	// Within 0.5% the slice of the simulated device is found again.
+	if c := x.Tenancies["process"].Computing; c.Slice != 2e6 || c.Switch != 120e3 {
+		t.Errorf("process: %+v", c)
+	}
+	if l := x.Tenancies["mps"]; l.Effects[0].Disturbs["unet"] <= l.Effects[0].Disturbs["bert-base-uncased"] {
+		t.Errorf("unet takes twice the device of bert-base-uncased, and is said to disturb less: %+v", l.Effects[0])
+	}
+	var table, summary bytes.Buffer
+	if err := errors.Join(WriteScores(&table, scores), Summarise(&summary, scores)); err != nil {
+		t.Fatal(err)
+	}
+	if rows := strings.Count(table.String(), "\n"); rows != 1+len(scores)*2 {
+		t.Errorf("%d rows of %d scores", rows, len(scores))
+	}
+	if rows := strings.Count(summary.String(), "\n"); rows != 2+len(all) {
+		t.Errorf("%s", summary.String())
+	}
+}
+
+// What was learned is the same after it was written and read.
+func TestLesson(t *testing.T) {
+	outcomes := simulated(t, "mps")
+	_, x, err := ScoreAll(machine(t), outcomes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.Machine = "m"
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "data/twin"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := result.Write(filepath.Join(dir, File("m")), x); err != nil {
+		t.Fatal(err)
+	}
+	again, err := ReadLesson(dir, "m")
+	if err != nil || !reflect.DeepEqual(x, again) {
+		t.Errorf("%v: %+v, want %+v", err, again, x)
+	}
+	if none, err := ReadLesson(dir, "other"); err != nil || none != Unlearned {
+		t.Errorf("%v, %v", none, err)
+	}
+	// Every pair of a set is predicted without having seen one, and so still well.
+	held, err := Hold(machine(t)("mps"), "mps", outcomes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := []string{"gpt2", "minilm-l6", "unet"}
+	predicted, measured, err := held.Without(set)
+	if err != nil || len(predicted) != 9 || len(measured) != 9 {
+		t.Fatalf("%d predicted, %d measured, %v", len(predicted), len(measured), err)
+	}
+	for two, p99 := range predicted {
+		if math.Abs(p99/measured[two]-1) > 0.4 {
+			t.Errorf("%v: %.3f ms, measured %.3f", two, p99/1e6, measured[two]/1e6)
+		}
+	}
+}
+
+func TestPredict(t *testing.T) {
+	own := func(name string, ms float64) *prediction.Baseline {
+		return &prediction.Baseline{Model: name, In: []int64{1024}, Out: []int64{4096}, Calls: [][]int64{{int64(ms * 1e6)}}, From: "here"}
+	}
+	a, b := own("a", 1.2), own("b", 0.4)
+	m := machine(t)("process")
+	for name, tt := range map[string]struct {
+		group   []*prediction.Baseline
+		tenancy string
+		want    []float64 // p50, ms
+	}{
+		"alone":                   {[]*prediction.Baseline{a}, "process", []float64{1.2}},
+		"one after another":       {[]*prediction.Baseline{a, a}, "process", []float64{2.62, 2.62}},
+		"two that differ":         {[]*prediction.Baseline{a, b}, "process", []float64{1.82, 1.82}},
+		"at once":                 {[]*prediction.Baseline{a, a}, "mps", []float64{2.07, 2.07}},
+		"three":                   {[]*prediction.Baseline{a, a, a}, "process", []float64{3.93, 3.93, 3.93}},
+		"as threads as under MPS": {[]*prediction.Baseline{a, a}, "thread", []float64{2.07, 2.07}},
+	} {
+		p, doubts, err := Predict(m, tt.group, tt.tenancy, Unlearned)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range tt.want {
+			e := p[i].Estimates[0]
+			if math.Abs(e.Value/1e6/want-1) > 0.03 || e.Low > e.Value || e.High < e.Value {
+				t.Errorf("%s: model %d: %+v, want %.2f ms", name, i, e, want)
+			}
+		}
+		if unsure := strings.Contains(strings.Join(doubts, " "), "no recorded pair"); unsure != (len(tt.group) > 1) {
+			t.Errorf("%s: %q", name, doubts)
+		}
+	}
+	if _, _, err := Predict(m, []*prediction.Baseline{a, b}, "vgpu", Unlearned); err == nil || !strings.Contains(err.Error(), `"vgpu"`) {
+		t.Errorf("%v", err)
+	}
+	// A model of which no pair was seen says so, and has the wider interval.
+	x := &Lesson{Tenancies: map[string]*Learned{"process": {Pairs: 9, Computing: Unlearned.Tenancies["process"].Computing}}}
+	l := x.Tenancies["process"]
+	for q := range Quantiles {
+		l.Effects[q].Suffers = map[string]float64{"a": 0}
+		l.Errors[q], l.Unseen[q] = []float64{-0.01, 0.01}, []float64{-0.2, 0.2}
+	}
+	p, doubts, err := Predict(m, []*prediction.Baseline{a, b}, "process", x)
+	if e := p[0].Estimates[0]; err != nil || e.High < 1.2*e.Value || !strings.Contains(strings.Join(doubts, " "), "holds b") {
+		t.Errorf("%+v, %q, %v", e, doubts, err)
+	}
+}
+
+func ExamplePredict() {
+	card, err := link.Read(filepath.Join(root, link.File("h100")))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	model := &prediction.Baseline{Model: "a model", In: []int64{1024}, Out: []int64{4096}, Calls: [][]int64{{1_200_000}}, From: "a recording"}
+	p, _, err := Predict(prediction.FromCard(card, false), []*prediction.Baseline{model, model}, "process", Unlearned)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("predicted: %.1f ms, alone %.1f\n", p[0].Estimates[0].Value/1e6, p[0].Alone[0]/1e6)
+	// Output: predicted: 2.6 ms, alone 1.2
+}
