@@ -23,6 +23,7 @@ import (
 	models "barograph/stages/model/command"
 	"barograph/stages/notebook/display"
 	"barograph/stages/notebook/job"
+	placing "barograph/stages/placement/command"
 	"barograph/stages/prediction"
 	"barograph/stages/prediction/turns"
 	"barograph/stages/recording"
@@ -47,7 +48,7 @@ func Kinds() cell.Kinds {
 
 // Commands returns the commands that are about stages and not about studies.
 func Commands() []*cobra.Command {
-	return []*cobra.Command{models.Command(), job.Command(display.Commands()...), judging.Command(), judging.Claims(turns.Judgings()), prediction.Command(), scaffold.Command(), link.Command(), traces.Command()}
+	return []*cobra.Command{models.Command(), job.Command(display.Commands()...), judging.Command(), judging.Claims(turns.Judgings()), prediction.Command(), placing.Command(), scaffold.Command(), link.Command(), traces.Command()}
 }
 
 // GPUs returns the GPUs of this computer and what serves them.

@@ -1,0 +1,190 @@
+package command
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+
+	"barograph/stages/placement"
+	"barograph/stages/prediction"
+	"barograph/stages/prediction/pair"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// A trial is a set of models that was placed on two GPUs by predictions that had seen no
+// two of them on one, with what was then measured of those pairs: the largest p99 over
+// what it is alone.
+type trial struct {
+	set                            []string
+	proposed, first                [][]int
+	measured, firstFit, mean, best float64
+}
+
+const (
+	setSize = 4 // models of a set, on
+	setGPUs = 2 // GPUs, two each: pairs were measured
+	shown   = 3 // sets that are named
+)
+
+// sets returns every choice of so many of the models.
+func sets(models []string, size int) (all [][]string) {
+	var choose func(from int, chosen []string)
+	choose = func(from int, chosen []string) {
+		if len(chosen) == size {
+			all = append(all, slices.Clone(chosen))
+			return
+		}
+		for i := from; i < len(models); i++ {
+			choose(i+1, append(chosen, models[i]))
+		}
+	}
+	choose(0, nil)
+	return all
+}
+
+// trials places every set of models whose pairs were measured.
+func trials(m *prediction.Machine, tenancy string, outcomes []*pair.Outcome) ([]*trial, error) {
+	held, err := pair.Hold(m, tenancy, outcomes)
+	if err != nil {
+		return nil, err
+	}
+	alone := map[string]float64{}
+	for _, o := range outcomes {
+		if o.Tenancy == tenancy {
+			alone[o.Own.Model] = o.Own.Quantile(0.99)
+		}
+	}
+	chosen := sets(held.Models(), setSize)
+	found := make([]*trial, len(chosen))
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, set := range chosen {
+		g.Go(func() (err error) {
+			found[i], err = try(held, set, alone)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(found, func(t *trial) bool { return t == nil }), nil
+}
+
+// try places a set; nil where not each of its pairs was measured.
+func try(held *pair.Held, set []string, alone map[string]float64) (*trial, error) {
+	predicted, measured, err := held.Without(set)
+	if err != nil {
+		return nil, err
+	}
+	models := make([]placement.Model, len(set))
+	for i, name := range set {
+		models[i] = placement.Model{Name: name, Alone: alone[name]}
+		for _, other := range set {
+			if measured[[2]string{name, other}] == 0 && name != other {
+				return nil, nil
+			}
+		}
+	}
+	by := func(p99 map[[2]string]float64) placement.Foretell {
+		return func(group []int) (out []float64, err error) {
+			for i, m := range group {
+				if len(group) == 1 {
+					return []float64{alone[set[m]]}, nil
+				}
+				out = append(out, p99[[2]string{set[m], set[group[1-i]]}])
+			}
+			return out, nil
+		}
+	}
+	fleet := placement.Fleet{GPUs: setGPUs, Most: setSize / setGPUs}
+	proposed, err := placement.Search(models, fleet, by(predicted))
+	if err != nil {
+		return nil, err
+	}
+	first, err := placement.FirstFit(models, fleet, by(measured))
+	if err != nil {
+		return nil, err
+	}
+	best, err := placement.Search(models, fleet, by(measured))
+	if err != nil {
+		return nil, err
+	}
+	random, err := placement.Random(models, fleet, by(measured), draws, 1)
+	if err != nil {
+		return nil, err
+	}
+	t := &trial{set: set, proposed: proposed.Groups, first: first.Groups, firstFit: first.Worst, best: best.Worst}
+	for _, x := range random {
+		t.mean += x.Worst / float64(len(random))
+	}
+	for _, g := range proposed.Groups {
+		p99, _ := by(measured)(g)
+		for i, m := range g {
+			t.measured = max(t.measured, p99[i]/models[m].Alone)
+		}
+	}
+	return t, nil
+}
+
+// groups names a placement's groups.
+func (t *trial) groups(of [][]int) string {
+	var all []string
+	for _, g := range of {
+		var names []string
+		for _, m := range g {
+			names = append(names, "`"+t.set[m]+"`")
+		}
+		all = append(all, strings.Join(names, " with "))
+	}
+	return strings.Join(all, ", ")
+}
+
+// compare writes how proposals fared, as Markdown: of every set, and of three that are
+// drawn.
+func compare(w io.Writer, tenancy string, all []*trial) error {
+	if len(all) == 0 {
+		return nil
+	}
+	better, same, worse, least := 0, 0, 0, 0
+	var gain, over, regret []float64
+	for _, t := range all {
+		switch c := cmp.Compare(t.measured, t.firstFit); {
+		case c < 0:
+			better++
+		case c > 0:
+			worse++
+		default:
+			same++
+		}
+		if t.measured == t.best {
+			least++
+		}
+		gain, over, regret = append(gain, t.measured/t.firstFit-1), append(over, t.measured/t.mean-1), append(regret, t.measured/t.best-1)
+	}
+	for _, v := range [][]float64{gain, over, regret} {
+		slices.Sort(v)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n| tenancy | sets of %d models on %d GPUs | better than first-fit | the same | worse | the best there is | against first-fit, median (worst) | against random, mean | against the best, worst |\n|---|---|---|---|---|---|---|---|---|\n", setSize, setGPUs)
+	mean := 0.0
+	for _, v := range over {
+		mean += v / float64(len(over))
+	}
+	last := len(all) - 1
+	fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d | %+.1f%% (%+.1f%%) | %+.1f%% | %+.1f%% |\n", tenancy, len(all), better, same, worse, least, 100*gain[last/2], 100*gain[last], 100*mean, 100*regret[last])
+	b.WriteString("\n| set, drawn | proposed | measured: worst p99 over its own alone | first-fit | random, on average | the best there is |\n|---|---|---|---|---|---|\n")
+	for i, at := range rand.New(rand.NewPCG(1, 0x736574)).Perm(len(all)) {
+		if i == shown {
+			break
+		}
+		t := all[at]
+		fmt.Fprintf(&b, "| %d | %s | %.2f | %.2f (%s) | %.2f | %.2f |\n", i+1, t.groups(t.proposed), t.measured, t.firstFit, t.groups(t.first), t.mean, t.best)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

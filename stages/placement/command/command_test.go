@@ -1,0 +1,161 @@
+package command
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"barograph/pipeline/cell"
+	"barograph/stages/link"
+	"barograph/stages/prediction"
+	"barograph/stages/prediction/pair"
+)
+
+// run gives the command's words in this project's own workspace.
+func run(args ...string) (string, error) {
+	var out bytes.Buffer
+	c := Command()
+	c.SetOut(&out)
+	c.SetErr(&out)
+	c.SetArgs(args)
+	err := c.Execute()
+	return out.String(), err
+}
+
+func TestPlace(t *testing.T) {
+	for _, tenancy := range []string{"process", "mps"} {
+		out, err := run("bert-base-uncased", "resnet50", "gpt2", "unet", "--gpus", "2", "--machine", "h100", "--tenancy", tenancy, "--slo", "20x", "--slo", "unet=1s", "--json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var r report
+		if err := json.Unmarshal([]byte(out), &r); err != nil {
+			t.Fatal(err)
+		}
+		var placed []string
+		for _, g := range r.Groups {
+			if g.Memory < 1<<30 || g.Memory > r.Memory {
+				t.Errorf("GPU %d: %d bytes of %d", g.GPU, g.Memory, r.Memory)
+			}
+			for _, x := range g.Tenants {
+				placed = append(placed, x.Model)
+				if !x.Keeps || x.P99.Low > x.P99.Value || x.P99.High < x.P99.Value || x.P99.Value < x.P50.Value || x.Alone > x.P99.Value {
+					t.Errorf("%+v", x)
+				}
+				if want := 20 * x.Alone; x.Model == "unet" && x.Limit != 1e9 || x.Model != "unet" && math.Abs(x.Limit/want-1) > 1e-9 {
+					t.Errorf("limit of %+v", x)
+				}
+			}
+		}
+		slices.Sort(placed)
+		if !r.Predicted || !r.Keeps || !slices.Equal(placed, []string{"bert-base-uncased", "gpt2", "resnet50", "unet"}) || len(r.Groups) != 2 {
+			t.Errorf("%s", out)
+		}
+		if r.FirstFit == nil || r.Worst > r.FirstFit.Worst || r.Random == nil || r.Worst > r.Random.Worst || r.Random.Placements != draws {
+			t.Errorf("worst %g, first-fit %+v, random %+v", r.Worst, r.FirstFit, r.Random)
+		}
+	}
+	// More GPUs than models: each has one of its own, and nothing is slower than alone.
+	out, err := run("gpt2", "gpt2", "--gpus", "3", "--machine", "h100")
+	if err != nil || !strings.HasPrefix(out, "PREDICTED, not measured") || !strings.Contains(out, "left over: 1 of 3 GPUs") || !strings.Contains(out, "over its p99 alone: 1.00") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	// What cannot be kept is said, with the best there is.
+	out, err = run("gpt2", "unet", "--gpus", "1", "--machine", "h100", "--slo", "gpt2=1ms")
+	if err == nil || !strings.Contains(err.Error(), "no placement keeps every limit: in the best one p99 of gpt2 is") || !strings.Contains(out, "EXCEEDS 1.000") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestPlaceRefuses(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		want string // in the message or its hint
+	}{
+		{[]string{"gpt2", "--gpus", "0", "--machine", "h100"}, "invalid argument 0 for --gpus"},
+		{[]string{"gpt2", "--gpus", "1", "--most", "0", "--machine", "h100"}, "invalid argument 0 for --most"},
+		{[]string{"gpt2", "--machine", "h100"}, `required flag(s) "gpus" not set`},
+		{[]string{"gpt2", "--gpus", "1"}, "no machine to place models on"},
+		{[]string{"gpt2", "--gpus", "1", "--machine", "z9"}, `machine "z9" has no link card`},
+		{[]string{"gpt2", "--gpus", "1", "--machine", "h200", "--link", "../../../data/link/h100.json"}, "is the card of machine h100, not of h200"},
+		{[]string{"gpt2", "--gpus", "1", "--link", "nowhere.json"}, "read a link card"},
+		{[]string{"nope", "--gpus", "1", "--machine", "h100"}, `model "nope"`},
+		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--batch", "7"}, "no recording of models"},
+		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--slo", "5"}, "missing unit"},
+		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--slo", "-5ms"}, "no time above 0"},
+		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--slo", "0.5x"}, "no factor from 1x"},
+		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--slo", "NaNx"}, "no factor from 1x"},
+		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--slo", "unet=5ms"}, "unet is not among the models"},
+		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--tenancy", "vgpu"}, `unknown tenancy "vgpu"`},
+		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--memory", "much"}, "write it as 16GiB"},
+		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--memory", "1GiB"}, "gpt2: it takes"},
+		{[]string{"gpt2", "unet", "--gpus", "1", "--machine", "h100", "--memory", "3GiB"}, "in no way does every group fit"},
+		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--samples", "../../../data/nothing"}, "no such file"},
+		{strings.Fields("gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 --gpus 5 --machine h100"), "at most 16"},
+		{[]string{"score"}, `required flag(s) "link" not set`},
+		{[]string{"score", "--link", "../../../data/link/h200.json"}, "no recording of models without others"},
+	} {
+		out, err := run(tt.args...)
+		if err == nil || !strings.Contains(err.Error()+" "+cell.HintOf(err), tt.want) {
+			t.Errorf("%v: %v, want %q\n%s", tt.args, err, tt.want, out)
+		}
+	}
+}
+
+// outcomes are of models that differ in how much they disturb others, by a rule that holds
+// for every pair.
+func outcomes(disturbs map[string]float64) (all []*pair.Outcome) {
+	owns := map[string]*prediction.Baseline{}
+	var names []string
+	for name := range disturbs {
+		owns[name] = &prediction.Baseline{Model: name, In: []int64{1024}, Out: []int64{4096}, Calls: [][]int64{{1e6}}, From: "here"}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, a := range names {
+		for _, b := range names {
+			o := &pair.Outcome{Tenancy: "mps", Own: owns[a], Beside: []*prediction.Baseline{owns[b]}}
+			for q := range o.Measured {
+				o.Measured[q] = 1e6 * (1 + 0.1*float64(q)) * (1 + disturbs[b])
+			}
+			all = append(all, o)
+		}
+	}
+	return all
+}
+
+// Proposals that have seen no two models of a set on one GPU are the best there is where
+// models disturb by a rule, and the loud ones end up together.
+func TestTrials(t *testing.T) {
+	disturbs := map[string]float64{}
+	for i := range 6 {
+		disturbs[fmt.Sprint("m", i)] = []float64{0.2, 1.5}[i%2] + 0.01*float64(i)
+	}
+	card, err := link.Read("../../../data/link/h100.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := trials(prediction.FromCard(card, true), "mps", outcomes(disturbs))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) != 15 {
+		t.Fatalf("%d sets of 4 of 6 models", len(all))
+	}
+	for _, x := range all {
+		if x.measured > 1.01*x.best || x.measured > 1.01*x.firstFit || x.measured > 1.01*x.mean {
+			t.Errorf("%+v", x)
+		}
+	}
+	var b strings.Builder
+	if err := compare(&b, "mps", all); err != nil {
+		t.Fatal(err)
+	}
+	if rows := strings.Count(b.String(), "\n"); rows != 1+3+1+2+shown {
+		t.Errorf("%s", b.String())
+	}
+}
