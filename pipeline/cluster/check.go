@@ -22,8 +22,12 @@ const restart = time.Minute
 
 // Fit says, before anything is submitted, what about a cluster's file cannot be.
 func (c *Cluster) Fit(ctx context.Context, say func(string)) error {
+	var p map[string]string
 	for begun, said := time.Now(), false; ; time.Sleep(time.Second) {
 		_, err := c.settings()
+		if err == nil {
+			p, err = c.slurm.Partition(c.Partition)
+		}
 		if err == nil {
 			break
 		}
@@ -34,10 +38,6 @@ func (c *Cluster) Fit(ctx context.Context, say func(string)) error {
 			said = true
 			say(fmt.Sprintf("%v; waiting for it for %v", err, restart))
 		}
-	}
-	p, err := c.slurm.Partition(c.Partition)
-	if err != nil {
-		return err
 	}
 	at := func(err error, format string, args ...any) error {
 		return cell.Hint(fmt.Errorf("%s/%s.yaml: %w", Folder, c.Name(), err), format+"; nothing was submitted", args...)

@@ -238,7 +238,7 @@ func Minutes(d time.Duration) string {
 // Unsure tells whether a question failed for want of an answer.
 func Unsure(err error) bool {
 	text := err.Error()
-	for _, said := range []string{"Unable to contact slurm controller", "Socket timed out", "Connection refused", "Zero Bytes were transmitted", "signal: killed", "try again", "temporarily"} {
+	for _, said := range []string{"Unable to contact slurm controller", "Socket timed out", "Connection refused", "Zero Bytes were transmitted", "Unexpected missing socket", "signal: killed", "try again", "temporarily"} {
 		if strings.Contains(text, said) {
 			return true
 		}
