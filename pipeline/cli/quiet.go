@@ -101,7 +101,7 @@ func (a *app) pool(p *plan.Plan) (engine.Pool, error) {
 	if here.Lost != nil {
 		pool.Lost = func(gpu int) error { return here.Lost(st.Machine.On(gpu).Device) }
 	}
-	if len(st.Pool) < 2 || st.Machine.Simulated() || here.Processors == nil {
+	if st.Sharing == 0 {
 		return pool, nil
 	}
 	shares, err := here.Processors(st.GPUs)

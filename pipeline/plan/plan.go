@@ -283,6 +283,9 @@ func (b *builder) share(c *Cell, bound *study.Binding) *basis {
 	case kind.Measured && len(b.study.Pool) > 0:
 		add("pool", "any of "+b.study.Cards())
 	}
+	if n := b.study.Sharing; kind.Measured && n > 0 { // of one with more, it was measured on fewer processors
+		add("processors", fmt.Sprintf("shared by %d GPUs", n))
+	}
 	for name, v := range c.Stage.Env {
 		add("env "+name, v)
 	}

@@ -336,6 +336,69 @@ func TestKeysAreUnambiguous(t *testing.T) {
 	}
 }
 
+// Of a pool, the number of GPUs among which the processors are divided is a part of the
+// key; a study on one device, or of simulated ones, has none.
+func TestSharedProcessors(t *testing.T) {
+	root := workspace(t, "stages:\n  m: {uses: measure}\n  c: {uses: command, run: 'true', outputs: [o]}\n")
+	s, err := store.Open(filepath.Join(root, "store"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	key := func(device, devices string, n int) (key, shared string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(root, "configs/machines/m.yaml"), []byte("device: "+device+"\n"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		gpus := func() cell.GPUs {
+			return cell.GPUs{
+				Of:         func(cell.Machine) []cell.GPU { return make([]cell.GPU, n) },
+				Processors: func([]cell.GPU) ([][]int, error) { return make([][]int, n), nil },
+			}
+		}
+		st, err := study.Load(filepath.Join(root, "configs/s.yaml"), study.Options{Kinds: kinds, Machine: "m", GPUs: gpus, Devices: devices})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := plan.Build(st)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := plan.NewDecider(p, s, nil)
+		for _, c := range p.Cells {
+			dec, err := d.Decide(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, part := range dec.Parts {
+				if part.Name == "processors" {
+					shared += c.ID + ": " + part.Value
+				}
+			}
+			if c.ID == "m" {
+				key = dec.Key
+			}
+		}
+		return key, shared
+	}
+	two, shared := key("cuda", "cuda:0,cuda:1", 2)
+	if shared != "m: shared by 2 GPUs" {
+		t.Errorf("two of two: %q", shared)
+	}
+	if again, _ := key("cuda", "cuda:0,cuda:1", 2); again != two {
+		t.Error("the key is another each time")
+	}
+	if four, shared := key("cuda", "cuda:0,cuda:1", 4); four == two || shared != "m: shared by 4 GPUs" {
+		t.Errorf("two of four: %q", shared)
+	}
+	for _, one := range [][2]string{{"cuda", ""}, {"cuda", "cuda:1"}, {"sim", "sim:0,sim:1"}} {
+		two, shared := key(one[0], one[1], 2)
+		if four, _ := key(one[0], one[1], 4); four != two || shared != "" {
+			t.Errorf("%v: %q, and its key depends on how many GPUs there are", one, shared)
+		}
+	}
+}
+
 // How a device is set is part of the key of what is measured there, of nothing
 // else, and why names it.
 func TestSettingIsPartOfTheKey(t *testing.T) {

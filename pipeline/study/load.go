@@ -169,6 +169,9 @@ func (l *loader) load(text []byte) {
 	}
 	l.study.Sources.GPUs = len(l.study.GPUs)
 	l.pool(m)
+	if here := l.opt.gpus(); len(l.study.Pool) > 1 && !l.study.Machine.Simulated() && here.Processors != nil {
+		l.study.Sharing = len(l.study.GPUs)
+	}
 	l.scope = newScope(l.study.Name, l.study.Machine, max(1, len(l.study.GPUs)))
 	l.params(m)
 	keys := source.Fields(reflect.TypeFor[studyFile]())

@@ -45,6 +45,7 @@ type Study struct {
 	Machine cell.Machine
 	GPUs    []cell.GPU // of the machine, that may be used; none where there are none, or nobody can tell
 	Pool    []int      // numbers of the GPUs that cells are measured on at once; none: on the machine's device
+	Sharing int        // how many GPUs the processors are divided among while cells are measured at once; 0: each cell has all
 	Lowered []Override // what the machine file or --set changed, in order
 	Seed    uint64
 	Order   Order
