@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -43,8 +44,30 @@ func blocks(ctx context.Context, args []string) error {
 	return l.calibrated(ctx, func(capacity map[string]float64) error { return l.blocks(ctx, capacity) })
 }
 
+// blocks prints what there is also where it is cut off.
 func (l *loader) blocks(ctx context.Context, capacity map[string]float64) error {
 	ours, plain := bandwidths{}, bandwidths{}
+	cut := l.turns(ctx, ours, plain)
+	out := csv.NewWriter(os.Stdout)
+	_ = out.Write([]string{"direction", "block_bytes", "in_flight", "bytes_per_s", "of_link", "plain_bytes_per_s", "of_plain", "turns", "plain_turns"})
+	for _, p := range points() {
+		if len(ours[p]) == 0 {
+			continue
+		}
+		got := middle(ours[p])
+		row := []string{p.direction, fmt.Sprint(p.block), fmt.Sprint(p.flight), fmt.Sprintf("%.0f", got), fmt.Sprintf("%.3f", got/capacity[p.direction]), "", "", whole(ours[p]), ""}
+		if of := plain[p]; len(of) > 0 {
+			row[5], row[6], row[8] = fmt.Sprintf("%.0f", middle(of)), fmt.Sprintf("%.3f", got/middle(of)), whole(of)
+		} else if l.plain != nil {
+			return errors.Join(cut, fmt.Errorf("loops.cu said nothing of %s, %v, %d in flight", p.direction, unit.Size(p.block), p.flight))
+		}
+		_ = out.Write(row) // a writer keeps its error until Flush
+	}
+	out.Flush()
+	return errors.Join(cut, out.Error())
+}
+
+func (l *loader) turns(ctx context.Context, ours, plain bandwidths) error {
 	for range l.rounds {
 		if err := l.again(plain); err != nil {
 			return err
@@ -59,20 +82,7 @@ func (l *loader) blocks(ctx context.Context, capacity map[string]float64) error 
 			ours[p] = append(ours[p], r.Achieved)
 		}
 	}
-	out := csv.NewWriter(os.Stdout)
-	_ = out.Write([]string{"direction", "block_bytes", "in_flight", "bytes_per_s", "of_link", "plain_bytes_per_s", "of_plain", "turns", "plain_turns"})
-	for _, p := range points() {
-		got := middle(ours[p])
-		row := []string{p.direction, fmt.Sprint(p.block), fmt.Sprint(p.flight), fmt.Sprintf("%.0f", got), fmt.Sprintf("%.3f", got/capacity[p.direction]), "", "", whole(ours[p]), ""}
-		if of := plain[p]; len(of) > 0 {
-			row[5], row[6], row[8] = fmt.Sprintf("%.0f", middle(of)), fmt.Sprintf("%.3f", got/middle(of)), whole(of)
-		} else if l.plain != nil {
-			return fmt.Errorf("loops.cu said nothing of %s, %v, %d in flight", p.direction, unit.Size(p.block), p.flight)
-		}
-		_ = out.Write(row) // a writer keeps its error until Flush
-	}
-	out.Flush()
-	return out.Error()
+	return nil
 }
 
 func points() (all []point) {
