@@ -186,12 +186,22 @@ func (d Design) Confuse(sets int, seed uint64) Confusion {
 var lawOrder = []string{Constant, Linear, Exponential, Queue, MD1, HockeyStick, QueuedBytes, Turns, Line}
 
 func (d Design) recover(truth [2]Fit, sets int, seed uint64) Recovery {
+	r := Recovery{Law: truth[0].Law, Claimed: map[string]int{}}
+	d.simulate(truth, sets, seed, func(law string) bool {
+		r.Claimed[law]++
+		return true
+	})
+	return r
+}
+
+// simulate tells what each of so many sets identifies in which a law is true, until it
+// is told to stop.
+func (d Design) simulate(truth [2]Fit, sets int, seed uint64, claimed func(law string) (more bool)) {
 	rng := rand.New(rand.NewPCG(seed, uint64(slices.Index(lawOrder, truth[0].Law))))
 	laws := make([]string, len(d.truths))
 	for i, t := range d.truths {
 		laws[i] = t[0].Law
 	}
-	r := Recovery{Law: truth[0].Law, Claimed: map[string]int{}}
 	var drawn [2][]observation
 	for range sets {
 		var scatter [2]float64
@@ -210,10 +220,14 @@ func (d Design) recover(truth [2]Fit, sets int, seed uint64) Recovery {
 			}
 			scatter[s] = noise(drawn[s])
 		}
-		law, _ := verdict(fits(laws, drawn[0]), fits(laws, drawn[1]), scatter)
-		r.Claimed[law]++
+		law := identified(laws, drawn[0], scatter[0])
+		if law != "" && identified(laws, drawn[1], scatter[1]) != law {
+			law = ""
+		}
+		if !claimed(law) {
+			return
+		}
 	}
-	return r
 }
 
 // Advice says how many replicates, or else levels, would recover a law in
@@ -224,7 +238,15 @@ func (d Design) Advice(law string, sets int, seed uint64) string {
 		return ""
 	}
 	enough := func(d Design) bool {
-		return float64(d.recover(d.truths[i], sets, seed).Claimed[law]) >= Identifiable*float64(sets)
+		recovered, left := 0.0, float64(sets)
+		d.simulate(d.truths[i], sets, seed, func(claimed string) bool {
+			left--
+			if claimed == law {
+				recovered++
+			}
+			return recovered+left >= Identifiable*float64(sets) // it may be enough yet
+		})
+		return recovered >= Identifiable*float64(sets)
 	}
 	for times := 2.0; times <= 32; times *= 2 {
 		more := d

@@ -414,50 +414,99 @@ func distinguishable(points []Point, v func(Point) float64, loaded bool) (reason
 // fits returns all laws fitted to one statistic, best AICc first, with the
 // cross-validation error.
 func fits(laws []string, observed []observation) []Fit {
-	out := make([]Fit, len(laws))
-	square := make([]float64, len(laws))
-	var levels []string
-	n := 0.0
+	v := leaveOut(observed)
+	out := v.ranked(laws)
+	for i := range out {
+		out[i].CV = v.error(out[i].Law, math.Inf(1))
+	}
+	return out
+}
+
+// identified returns the law that [winner] names of fits, or none, for less work: levels
+// are left out only as far as they decide.
+func identified(laws []string, observed []observation, noise float64) string {
+	v := leaveOut(observed)
+	ranked := v.ranked(laws)
+	best := ranked[0]
+	if best.Law == Constant || ranked[1].AICc-best.AICc < Margin {
+		return ""
+	}
+	if best.CV = v.error(best.Law, math.Inf(1)); !best.describes(noise) {
+		return ""
+	}
+	for _, f := range ranked[1:] {
+		if v.error(f.Law, best.CV) <= best.CV {
+			return ""
+		}
+	}
+	return best.Law
+}
+
+// A leavingOut is what one statistic says, whole and without each level.
+type leavingOut struct {
+	observed []observation
+	n        float64 // replicates
+	levels   []string
+	rest     [][]observation // without each of levels
+}
+
+func leaveOut(observed []observation) *leavingOut {
+	v := &leavingOut{observed: observed}
 	for _, o := range observed {
-		n += o.weight
-		if !slices.Contains(levels, o.Level) {
-			levels = append(levels, o.Level)
+		v.n += o.weight
+		if !slices.Contains(v.levels, o.Level) {
+			v.levels = append(v.levels, o.Level)
 		}
 	}
-	rest := make([]observation, 0, len(observed))
-	for _, level := range levels {
-		rest = rest[:0]
-		for _, o := range observed {
-			if o.Level != level {
-				rest = append(rest, o)
-			}
-		}
-		for i, law := range laws {
-			f := fit(law, rest)
-			for _, o := range observed {
-				if o.Level == level {
-					d := o.ln - math.Log(f.At(o.Point))
-					square[i] += o.weight*d*d + o.square
-				}
-			}
-		}
-	}
+	v.rest = make([][]observation, len(v.levels))
+	return v
+}
+
+// ranked returns all laws fitted to the whole, best AICc first.
+func (v *leavingOut) ranked(laws []string) []Fit {
+	out := make([]Fit, len(laws))
 	for i, law := range laws {
-		f := fit(law, observed)
+		f := fit(law, v.observed)
 		k := f.parameters()
-		likelihood := n * math.Log(math.Max(f.RSS/n, perfect*perfect))
+		likelihood := v.n * math.Log(math.Max(f.RSS/v.n, perfect*perfect))
 		f.AICc = likelihood + 2*k
-		if n > k+1 {
-			f.AICc += 2 * k * (k + 1) / (n - k - 1)
+		if v.n > k+1 {
+			f.AICc += 2 * k * (k + 1) / (v.n - k - 1)
 		} else {
 			f.AICc = math.MaxFloat64
 		}
-		f.BIC = likelihood + k*math.Log(n)
-		f.CV = math.Sqrt(square[i] / n)
+		f.BIC = likelihood + k*math.Log(v.n)
 		out[i] = f
 	}
 	slices.SortStableFunc(out, func(a, b Fit) int { return cmp.Compare(a.AICc, b.AICc) })
 	return out
+}
+
+// error returns the cross-validation error of a law, or, once that is sure to be above
+// a limit, what is above it.
+func (v *leavingOut) error(law string, limit float64) float64 {
+	square := 0.0
+	for i, level := range v.levels {
+		if v.rest[i] == nil {
+			v.rest[i] = make([]observation, 0, len(v.observed))
+			for _, o := range v.observed {
+				if o.Level != level {
+					v.rest[i] = append(v.rest[i], o)
+				}
+			}
+		}
+		f := fit(law, v.rest[i])
+		for _, o := range v.observed {
+			if o.Level == level {
+				d := o.ln - math.Log(f.At(o.Point))
+				square += o.weight*d*d + o.square
+			}
+		}
+		if soFar := math.Sqrt(square / v.n); soFar > limit {
+			return soFar
+		}
+	}
+	return math.Sqrt(square / v.n)
 }
 
 // fit minimises the squared residuals of the logarithms of latency.

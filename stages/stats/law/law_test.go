@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 )
 
 // TestFitsAgreeWithSciPy compares with values of SciPy; testdata/reference.py of
@@ -372,4 +374,34 @@ func ExampleGrow() {
 	// queueing
 	// 100 ms + 20 ms rho/(1-rho)
 	// on the median queueing leads hockey stick by 86.1 in AICc; on p99 queueing leads hockey stick by 86.1 in AICc
+}
+
+// What is left out of the work decides nothing.
+func TestIdentifiedIsTheWinner(t *testing.T) {
+	laws := []string{Constant, Linear, Exponential, Queue, HockeyStick, QueuedBytes, Turns}
+	named := 0
+	rapid.Check(t, func(t *rapid.T) {
+		truth := Fit{Law: rapid.SampledFrom(laws).Draw(t, "law"), A: 1e6, B: rapid.Float64Range(0.1, 2e6).Draw(t, "slope"), C: 0.4}
+		if truth.Law == Exponential {
+			truth.B = rapid.Float64Range(0, 3).Draw(t, "exponent")
+		}
+		noise := rapid.SampledFrom([]float64{1e-4, 1e-2, 0.3}).Draw(t, "noise")
+		var observed []observation
+		for i := range rapid.IntRange(minLevels, 8).Draw(t, "levels") {
+			o := observation{Point: Point{Level: fmt.Sprint(i), Utilisation: 0.1 * float64(i), Queued: float64(i * i % 5), Loads: float64(min(i, 1))}, weight: 5}
+			o.ln = math.Log(truth.At(o.Point)) + noise*rapid.Float64Range(-1, 1).Draw(t, "scatter")
+			o.square = 4 * noise * noise
+			observed = append(observed, o)
+		}
+		want, _ := winner(fits(laws, observed), noise)
+		if got := identified(laws, observed, noise); got != want {
+			t.Fatalf("%q, where the winner of all fits is %q", got, want)
+		}
+		if want != "" {
+			named++
+		}
+	})
+	if named == 0 {
+		t.Error("no law was ever named")
+	}
 }
