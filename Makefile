@@ -16,14 +16,20 @@ reproduce: $(program) ## measure the paper's study on this machine; draw Figure 
 	@$(program) run configs/paper.yaml || { status=$$?; \
 		[ $$status -ne 3 ] || echo "measured, drawn and INVALID: the verdicts above say why" >&2; exit $$status; }
 
+recordings := $(patsubst %/SHA256SUMS,%,$(wildcard data/*/*/SHA256SUMS))
+cards := $(wildcard data/link/*.json)
+processors := $(shell nproc 2>/dev/null || echo 1)
+
+figures: $(program) ## draw every figure again from the recordings in data/, on all processors
+	@[ -n "$(recordings)" ] || { echo "no recording in data/" >&2; exit 1; }
+	@$(MAKE) --no-print-directory --output-sync=target -j $(processors) $(addprefix redraw/,$(recordings) $(cards))
+
 # A recording that was INVALID when it was made (status 3) is still drawn.
-figures: $(program) ## draw every figure again from the recordings in data/
-	@for sums in data/*/*/SHA256SUMS; do \
-		[ -e "$$sums" ] || { echo "no recording in data/" >&2; exit 1; }; \
-		echo $(program) run --replay "$${sums%/*}"; \
-		$(program) run --replay "$${sums%/*}" || [ $$? -eq 3 ] || exit 1; \
-	done
-	@for card in data/link/*.json; do echo $(program) link draw "$$card"; $(program) link draw "$$card" || exit 1; done
+redraw/%.json:
+	@echo $(program) link draw $*.json; $(program) link draw $*.json
+
+redraw/%:
+	@echo $(program) run --replay $*; $(program) run --replay $* || [ $$? -eq 3 ]
 
 claims: $(program) ## judge every recorded claim again; fail if a verdict changed
 	$(program) claims
