@@ -74,24 +74,39 @@ func Start(ctx context.Context) (*Daemon, error) {
 		d.err = d.cmd.Wait()
 		close(d.ended)
 	}()
+	answers := make(chan error, 1)
+	waiting, enough := context.WithCancel(ctx)
+	defer enough()
+	go func() { answers <- Await(waiting) }()
+	select {
+	case err := <-answers:
+		if err != nil {
+			return nil, errors.Join(err, d.Stop())
+		}
+		return d, nil
+	case <-d.ended:
+		return nil, errors.Join(fmt.Errorf("start MPS: %s ended: %w", control, d.err), d.clear())
+	}
+}
+
+// Await returns once the daemon of this process's trial answers.
+func Await(ctx context.Context) error {
 	for limit := time.After(10 * time.Second); ; {
-		if _, err := d.ask("get_server_list"); err == nil {
-			return d, nil
+		if _, err := ask("get_server_list"); err == nil {
+			return nil
 		}
 		select {
 		case <-time.After(50 * time.Millisecond):
-		case <-d.ended:
-			return nil, errors.Join(fmt.Errorf("start MPS: %s ended: %w", control, d.err), d.clear())
 		case <-limit:
-			return nil, errors.Join(fmt.Errorf("start MPS: %s does not answer", control), d.Stop())
+			return fmt.Errorf("start MPS: %s does not answer", control)
 		case <-ctx.Done():
-			return nil, errors.Join(ctx.Err(), d.Stop())
+			return ctx.Err()
 		}
 	}
 }
 
 // ask sends the daemon a command.
-func (d *Daemon) ask(command string) (string, error) {
+func ask(command string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, control)
@@ -103,7 +118,7 @@ func (d *Daemon) ask(command string) (string, error) {
 // Stop ends the daemon and its servers, whose clients have ended, and removes its
 // folder.
 func (d *Daemon) Stop() error {
-	_, asked := d.ask("quit -t 2")
+	_, asked := ask("quit -t 2")
 	select {
 	case <-d.ended:
 	case <-time.After(10 * time.Second):

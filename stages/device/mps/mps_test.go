@@ -45,7 +45,7 @@ func TestDaemon(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.ask("get_server_list"); err != nil {
+	if _, err := ask("get_server_list"); err != nil {
 		t.Error(err)
 	}
 	if err := d.Stop(); err != nil {
