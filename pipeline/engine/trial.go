@@ -207,9 +207,9 @@ func (t *trial) run(parent context.Context) error {
 			cancel(cell.Hint(err, "raise timeout: of stage %q if it needs longer", t.cell.Stage.Name))
 		})
 	}
-	overdue := func() <-chan struct{} {
+	overdue := func(limit time.Duration) <-chan struct{} {
 		late := make(chan struct{})
-		go t.await(ctx, readyTimeout, false, func() { close(late) })
+		go t.await(ctx, limit, false, func() { close(late) })
 		return late
 	}
 	last := len(t.members) - 1
@@ -238,6 +238,7 @@ func (t *trial) run(parent context.Context) error {
 	}
 	for _, m := range background {
 		t.reach("background cell " + m.cell.ID + " was not ready")
+		limit := cmp.Or(time.Duration(m.cell.Stage.Timeout), readyTimeout)
 		select {
 		case <-m.ready:
 		case <-m.proc.Done():
@@ -247,8 +248,8 @@ func (t *trial) run(parent context.Context) error {
 				return err
 			}
 			return fmt.Errorf("%s ended before its background cell %s was ready", t.cell.ID, m.cell.ID)
-		case <-overdue():
-			return fmt.Errorf("background cell %s was not ready after %v", m.cell.ID, readyTimeout)
+		case <-overdue(limit):
+			return unready(m, limit)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -275,6 +276,10 @@ func (t *trial) run(parent context.Context) error {
 		return err
 	}
 	for _, m := range background {
+		if m.cell.Stage.Kind.Script {
+			m.proc.Stop()
+			continue
+		}
 		if t.window.Type != "" {
 			_ = m.proc.Send(t.window) // a lost cell shows in Wait
 		}
@@ -284,7 +289,7 @@ func (t *trial) run(parent context.Context) error {
 		t.reach("background cell " + m.cell.ID + " had not ended")
 		select {
 		case <-m.proc.Done():
-		case <-overdue():
+		case <-overdue(readyTimeout):
 			return fmt.Errorf("background cell %s went on for %v after it was told to stop", m.cell.ID, readyTimeout)
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -333,6 +338,33 @@ func (t *trial) await(ctx context.Context, limit time.Duration, warn bool, late 
 	}
 }
 
+// unready says that a background cell took too long to be ready.
+func unready(m *member, limit time.Duration) error {
+	hint := fmt.Sprintf("raise timeout: of stage %q if it needs longer", m.cell.Stage.Name)
+	if m.cell.Stage.Kind.Script {
+		hint = fmt.Sprintf("a shell line in the background makes the file %s in its folder once it is: touch %[1]s", readyFile)
+	}
+	return cell.Hint(fmt.Errorf("background cell %s was not ready after %v", m.cell.ID, limit), "%s", hint)
+}
+
+// readyFile is what a shell line in the background makes once it is ready.
+const readyFile = "ready"
+
+// watch waits for a shell line's readyFile.
+func (m *member) watch() {
+	for tick := time.Tick(20 * time.Millisecond); ; {
+		select {
+		case <-m.proc.Done():
+			return
+		case <-tick:
+			if _, err := os.Lstat(filepath.Join(m.dir, readyFile)); err == nil {
+				close(m.ready)
+				return
+			}
+		}
+	}
+}
+
 func died(m *member, when string) error {
 	err := m.proc.Wait()
 	if err == nil {
@@ -372,6 +404,9 @@ func (t *trial) start(ctx context.Context, m *member) (err error) {
 		t.engine.done <- func() { t.engine.opt.Observer.Event(m.cell, e) }
 	}
 	m.proc, err = t.engine.process(ctx, m, event)
+	if err == nil && m.cell.Trial != nil && m.cell.Stage.Kind.Script {
+		go m.watch()
+	}
 	return err
 }
 

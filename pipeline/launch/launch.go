@@ -22,6 +22,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -57,6 +58,7 @@ type Process struct {
 	done        chan struct{}
 	fault       *cell.Error // what the child said of its failure
 	tail        tail
+	stopped     atomic.Bool
 	alone       bool
 	err         error
 }
@@ -346,6 +348,13 @@ func (p *Process) send(v any) error {
 	return err
 }
 
+// Stop tells a plain program to end, by the signal SIGTERM, and kills it after [Grace].
+// That the signal ended it is then no failure.
+func (p *Process) Stop() {
+	p.stopped.Store(true)
+	go p.end(p.done)
+}
+
 // Alone tells of an ended child whether it was the last of its processes, so that
 // nobody is left who could write into its folder.
 func (p *Process) Alone() bool {
@@ -373,6 +382,10 @@ func (p *Process) explain(status unix.WaitStatus, err error) error {
 		return fmt.Errorf("wait for %s: %w", p.command.Argv[0], err)
 	case status.Exited() && status.ExitStatus() == 0:
 		return nil
+	case p.stopped.Load() && (status.Signal() == syscall.SIGTERM || status.ExitStatus() == 128+int(syscall.SIGTERM)):
+		return nil
+	case p.stopped.Load() && status.Signal() == syscall.SIGKILL:
+		return fmt.Errorf("it went on for %v after it was told to stop, by SIGTERM", Grace)
 	case !status.Signaled():
 		return p.tail.with(fmt.Errorf("exit status %d", status.ExitStatus()))
 	}

@@ -6,6 +6,10 @@
 // the stage's outputs:. It is given to /bin/sh with -e, so that the first
 // command that fails ends it; where commands are piped, any of them does, for
 // which bash must be there. What it prints goes to the cell's log.
+//
+// In the background of a trial a line runs until the signal SIGTERM ends it, beside what
+// is measured: a load of one's own. It is ready once it has made the file ready in its
+// folder.
 package command
 
 import "barograph/pipeline/cell"
@@ -18,10 +22,11 @@ type With struct{}
 // shell line to a shell itself.
 func Kind() *cell.Kind {
 	return &cell.Kind{
-		Name:    "command",
-		Version: "2",
-		Doc:     "runs a shell line on inputs: from the workspace, leaving outputs: there",
-		With:    func() any { return &With{} },
-		Script:  true,
+		Name:       "command",
+		Version:    "2",
+		Doc:        "runs a shell line on inputs: from the workspace, leaving outputs: there; in the background, a load of one's own, ready once the line has made the file ready",
+		With:       func() any { return &With{} },
+		Script:     true,
+		Background: true,
 	}
 }
