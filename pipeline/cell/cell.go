@@ -104,6 +104,11 @@ type Kind struct {
 	// cells, to set itself up meanwhile; it then calls [Cell.Await] before it measures.
 	Beside func(s *Spec) bool
 
+	// Together reports why the cells of a trial cannot run together on a machine's
+	// device, before anything runs: the foreground cell of this kind first. It is asked of
+	// trials with background cells only.
+	Together func(root string, m Machine, gang []Input) error
+
 	// Others returns the numbers of other GPUs than a cell's own that it uses: all, where
 	// it is true; nil where there are none. Such a cell runs alone.
 	Others func(with any) (gpus []int, all bool)

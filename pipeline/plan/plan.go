@@ -127,6 +127,9 @@ func Build(s *study.Study) (*Plan, error) {
 			for _, name := range st.During {
 				c.Gang = append(c.Gang, b.background(c, name)...)
 			}
+			if err := together(s, c); err != nil {
+				b.fail(st, cell.HintOf(err), "stage %q: %v", st.Name, err)
+			}
 			p.Cells = append(append(p.Cells, c.Gang...), c)
 		}
 	}
@@ -146,6 +149,22 @@ func Build(s *study.Study) (*Plan, error) {
 	}
 	p.Order = draw(s, p.Cells)
 	return p, nil
+}
+
+// together asks the kind of a foreground cell whether its trial can be.
+func together(s *study.Study, c *Cell) error {
+	if c.Stage.Kind.Together == nil || len(c.Gang) == 0 {
+		return nil
+	}
+	gang := []cell.Input{c.Input()}
+	for _, g := range c.Gang {
+		gang = append(gang, g.Input())
+	}
+	m := s.Machine
+	if c.GPU != nil {
+		m = m.On(*c.GPU)
+	}
+	return c.Stage.Kind.Together(s.Root, m, gang)
 }
 
 type builder struct {

@@ -53,7 +53,8 @@ type Calibration struct {
 
 // A Trial is an infer cell and what ran in its background.
 type Trial struct {
-	ID         string          `json:"id"` // of the infer cell
+	ID         string          `json:"id"`               // of the infer cell
+	During     string          `json:"during,omitempty"` // of a tenant in the background: the foreground's id
 	Stage      string          `json:"stage"`
 	Seq        int             `json:"seq,omitempty"`
 	Point      cell.Point      `json:"point,omitempty"`
@@ -116,7 +117,7 @@ var Columns = func() (all []result.Column) {
 	all = append(all, columnsOf(result.InferColumns)...)
 	all = append(all, columnsOf(result.StressColumns)...)
 	all = append(all, columnsOf(TrialColumns)...)
-	return append(all, columnsOf(result.CardColumns)...)
+	return append(append(all, columnsOf(result.CardColumns)...), columnsOf(result.TenancyColumns)...)
 }()
 
 func columnsOf[T any](measures []result.Measure[T]) (columns []result.Column) {
@@ -152,10 +153,14 @@ func (r *Run) Of() string {
 }
 
 // Lost returns the share of all timed windows in which the inference was ready
-// to run and its processor was another's.
+// to run and its processor was another's. Tenants of the processors themselves wait for
+// one another, which is what was measured.
 func (r *Run) Lost() float64 {
 	var delay, window int64
 	for _, t := range r.Trials {
+		if in := t.Infer.Tenancy; in != nil && in.Of > 1 && t.Infer.Device == "host" {
+			continue
+		}
 		timed := t.Infer.Window[1] - t.Infer.Window[0]
 		delay += min(t.Infer.Delay, timed) // some recordings count what came before the window too
 		window += timed

@@ -1,6 +1,10 @@
 package result
 
-import "barograph/pipeline/cell"
+import (
+	"strings"
+
+	"barograph/pipeline/cell"
+)
 
 // A Column declares one column of a recording's samples: once, by the stage that
 // measures it. Reader, judge, notebooks, report and run.json's description take
@@ -59,13 +63,15 @@ var CallColumns = []Column{
 	{Name: "deadline_ns", Doc: "by when the request had to be answered, on the same clock; 0: it had no deadline", Unit: "ns", Role: Condition, Stage: "infer"},
 	{Name: "answered_with", Doc: "requests in the batch that answered it; 0: it was dropped", Role: Outcome, Stage: "infer"},
 	{Name: "probe", Doc: "which probe of a rate the request belongs to, in the order made; run.json has their rates", Role: Place, Stage: "infer"},
+	{Name: "round", Doc: "which of its trial's windows the request belongs to, in which all tenants ran", Role: Place, Stage: "infer"},
 }
 
 // CallNames are the names of the columns of a closed loop's calls; of requests that do
-// not wait for one another; or of those of a search for a rate.
-func CallNames(open, sought bool) (names []string) {
+// not wait for one another; or of those of a search for a rate; and, of several
+// tenants' calls, of their rounds.
+func CallNames(open, sought, rounds bool) (names []string) {
 	for i, c := range CallColumns {
-		if i < 4 || open && i < 7 || sought {
+		if i < 4 || open && i < 7 || sought && i == 7 || rounds && i == 8 {
 			names = append(names, c.Name)
 		}
 	}
@@ -78,6 +84,35 @@ var InferColumns = []Measure[Infer]{
 	{Column{Name: "batch", Doc: "sequences in a call", Role: Condition, Stage: "infer"}, func(i *Infer) any { return i.Batch }},
 	{Column{Name: "sequence", Doc: "tokens in a sequence", Role: Condition, Stage: "infer"}, func(i *Infer) any { return i.Sequence }},
 	{Column{Name: "device", Doc: "device of the model", Role: Condition, Stage: "infer"}, func(i *Infer) any { return i.Device }},
+}
+
+// TenancyColumns say how a device was shared. Recordings without tenants have none.
+var TenancyColumns = []Measure[Infer]{
+	{Column{Name: "tenancy", Doc: "how inferences shared the device: process, thread or mps; empty: there was no other, nor was one meant", Role: Condition, Stage: "infer"}, func(i *Infer) any { return i.tenancy().Sharing }},
+	{Column{Name: "tenant", Doc: "number of the inference among those of its trial", Role: Place, Stage: "infer"}, func(i *Infer) any { return max(1, i.tenancy().Tenant) }},
+	{Column{Name: "beside", Doc: "models of the others, joined by +; empty: alone", Role: Condition, Stage: "infer"}, func(i *Infer) any { return strings.Join(i.tenancy().Beside, "+") }},
+}
+
+// A Tenancy is how an inference shared its device, and the windows that its calls were
+// measured in.
+type Tenancy struct {
+	Sharing  string     `json:"sharing"` // process, thread or mps
+	Tenant   int        `json:"tenant"`  // from 1
+	Of       int        `json:"of"`
+	Beside   []string   `json:"beside,omitempty"`      // models of the others, by tenant
+	Percent  int        `json:"mps_threads,omitempty"` // 0: all
+	Priority string     `json:"mps_priority,omitempty"`
+	Windows  [][2]int64 `json:"windows_ns"` // one a round
+	// Calls that were due before a window, and those that were not complete by its end.
+	CutBefore int `json:"cut_before"`
+	CutAfter  int `json:"cut_after"`
+}
+
+func (i *Infer) tenancy() Tenancy {
+	if i.Tenancy == nil {
+		return Tenancy{}
+	}
+	return *i.Tenancy
 }
 
 // CardColumns say on which GPU a trial ran. Recordings of other devices have none.

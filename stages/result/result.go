@@ -126,6 +126,7 @@ type Infer struct {
 	// themselves stand in CallsFile.
 	Schedule *arrival.Made `json:"schedule,omitempty"`
 	Traffic  *Traffic      `json:"traffic,omitempty"` // of those arrivals; nil in a closed loop
+	Tenancy  *Tenancy      `json:"tenancy,omitempty"` // nil where no other inference shared the device
 	Window   [2]int64      `json:"window_ns"`
 	// Jitter holds quantiles, in nanoseconds, of the harness timing an empty call.
 	Jitter map[string]int64 `json:"jitter_ns"`

@@ -18,6 +18,7 @@ package collect
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -158,12 +159,21 @@ func join(s *cell.Spec) (*run, error) {
 	if len(inputs) == 0 {
 		return nil, cell.Hint(errors.New("no infer cell among the inputs"), "name the infer stage in the needs: of %s", s.Stage)
 	}
-	stressed := map[string]bool{} // by stage
+	foregrounds := map[string]cell.Input{}
+	stressed := map[string]bool{} // by the stage of trials' foregrounds
 	for _, in := range inputs {
-		stressed[in.Stage] = stressed[in.Stage] || len(loads[in.ID]) > 0
+		if in.During == "" {
+			foregrounds[in.ID] = in
+			stressed[in.Stage] = stressed[in.Stage] || len(loads[in.ID]) > 0
+		}
 	}
 	for _, in := range inputs {
-		t, err := r.trial(in, loads[in.ID], stressed[in.Stage])
+		fg, ok := foregrounds[cmp.Or(in.During, in.ID)]
+		if !ok {
+			return nil, cell.Hint(fmt.Errorf("%s was measured beside %s, which is not among the inputs", in.ID, in.During), "name both stages in the needs: of %s", s.Stage)
+		}
+		in.Point = fg.Point // which has all axes of its background's
+		t, err := r.trial(in, loads[fg.ID], stressed[fg.Stage])
 		if err != nil {
 			return nil, err
 		}
@@ -200,7 +210,7 @@ type load struct {
 }
 
 func (r *run) trial(in cell.Input, loads []load, stressed bool) (*recording.Trial, error) {
-	t := &recording.Trial{ID: in.ID, Stage: in.Stage, Seq: in.Seq, Point: in.Point, With: in.With}
+	t := &recording.Trial{ID: in.ID, During: in.During, Stage: in.Stage, Seq: in.Seq, Point: in.Point, With: in.With}
 	left := files{calls: in.Files[result.CallsFile]}
 	if left.calls == "" {
 		return nil, fmt.Errorf("%s left no %s", in.ID, result.CallsFile)

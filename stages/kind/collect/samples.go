@@ -47,8 +47,17 @@ func (r *run) header(inputs []cell.Input) error {
 	for _, m := range recording.TrialColumns {
 		r.columns = append(r.columns, column{m.Column, m.Of})
 	}
-	if slices.ContainsFunc(r.Trials, func(t *recording.Trial) bool { return t.Infer.Card != nil }) {
-		for _, m := range result.CardColumns {
+	for _, some := range []struct {
+		measures []result.Measure[result.Infer]
+		there    func(*result.Infer) bool
+	}{
+		{result.CardColumns, func(i *result.Infer) bool { return i.Card != nil }},
+		{result.TenancyColumns, func(i *result.Infer) bool { return i.Tenancy != nil }},
+	} {
+		if !slices.ContainsFunc(r.Trials, func(t *recording.Trial) bool { return some.there(&t.Infer) }) {
+			continue
+		}
+		for _, m := range some.measures {
 			r.columns = append(r.columns, column{m.Column, func(t *recording.Trial) any { return m.Of(&t.Infer) }})
 		}
 	}

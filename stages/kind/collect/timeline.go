@@ -30,7 +30,7 @@ func (r *run) timelines() error {
 				point += fmt.Sprintf(" %s=%v", c.Axis, c.Value)
 			}
 		}
-		if seen[point] || r.files[i].copies == "" || t.Stress.Threads == 0 {
+		if t.During != "" || seen[point] || r.files[i].copies == "" || t.Stress.Threads == 0 {
 			continue
 		}
 		seen[point] = true

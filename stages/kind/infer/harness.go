@@ -1,6 +1,7 @@
 package infer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,10 +35,15 @@ type Harness struct {
 	moved   []int64                // how long weights took in each call of the last Time, in nanoseconds
 	percent int                    // of the garbage collector
 	limited bool                   // the last Time stopped at a limit
-	page    *guard.Page            // on which a load's guard hears of each call, or nil
-	victim  *guard.Victim          // of page
-	open    func(*With) (*session, error)
-	asked   // in an open loop
+	spare   []Sample               // room for a closed loop's calls
+	glance  time.Duration          // how often Time calls progress; 0: ten times a second
+	// answered is told of each request of an open loop that was answered, by when it was
+	// due; or nil.
+	answered func(due int64)
+	page     *guard.Page   // on which a load's guard hears of each call, or nil
+	victim   *guard.Victim // of page
+	open     func(*With) (*session, error)
+	asked    // in an open loop
 }
 
 // A Setup is what a harness is made of.
@@ -169,7 +175,7 @@ func (h *Harness) Jitter(ctx context.Context) error {
 func (h *Harness) Time(ctx context.Context, n int, progress func(done int)) ([]Sample, error) {
 	var done atomic.Int64
 	if progress != nil {
-		defer watch(func() { progress(int(done.Load())) })()
+		defer watch(cmp.Or(h.glance, 100*time.Millisecond), func() { progress(int(done.Load())) })()
 	}
 	before := observe()
 	begun := cell.Now()
@@ -195,7 +201,11 @@ func (h *Harness) Time(ctx context.Context, n int, progress func(done int)) ([]S
 
 // closed makes and times n calls, each once the one before is complete.
 func (h *Harness) closed(ctx context.Context, n int, done *atomic.Int64) ([]Sample, error) {
-	samples := newSamples(n)
+	samples := h.spare
+	if len(samples) < n {
+		samples = newSamples(n)
+	}
+	samples = samples[:n]
 	call := h.session.call
 	if h.session.swap != nil {
 		h.moved = make([]int64, n)
@@ -307,12 +317,12 @@ func resident() int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// watch calls look ten times a second until stop is called.
-func watch(look func()) (stop func()) {
+// watch calls look again and again until stop is called.
+func watch(every time.Duration, look func()) (stop func()) {
 	quit, gone := make(chan bool), make(chan bool)
 	go func() {
 		defer close(gone)
-		tick := time.NewTicker(100 * time.Millisecond)
+		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for {
 			select {

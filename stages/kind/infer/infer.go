@@ -22,6 +22,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -37,6 +38,7 @@ import (
 	"barograph/stages/device/gpu"
 	"barograph/stages/device/setting"
 	"barograph/stages/device/sim"
+	"barograph/stages/kind/infer/tenancy"
 	"barograph/stages/kind/stress"
 	"barograph/stages/kind/stress/page"
 	"barograph/stages/model"
@@ -59,6 +61,7 @@ type With struct {
 	traffic.Rule
 	Carries *traffic.Search `json:"carries,omitempty"`
 	CUDA
+	tenancy.Params
 }
 
 // Kind returns the kind "infer".
@@ -71,15 +74,21 @@ func Kind() *cell.Kind {
 		With: func() any {
 			return &With{Batch: traffic.Batch{Size: 1}, Sequence: 128, Warmup: 30, Calls: 300, Pattern: arrival.Pattern{Arrivals: "closed"}, CUDA: defaultCUDA}
 		},
-		Measured: true,
-		Outputs:  func(any) []string { return []string{result.CallsFile, result.InferFile} },
-		Check:    check,
-		CheckSim: sim.Check,
-		Setting:  setting.Of,
-		Identify: identify,
-		Files:    files,
-		Environ:  stress.Environ,
-		Beside:   stress.Beside,
+		Measured:   true,
+		Background: true,
+		Outputs:    func(any) []string { return []string{result.CallsFile, result.InferFile} },
+		Check:      check,
+		CheckSim:   sim.Check,
+		Setting:    setting.Of,
+		Identify:   identify,
+		Files:      files,
+		Environ: func(s *cell.Spec) map[string]string {
+			by := stress.Environ(s)
+			maps.Copy(by, tenancy.Environ(s))
+			return by
+		},
+		Beside:   func(s *cell.Spec) bool { return tenancy.Shared(s) || stress.Beside(s) },
+		Together: together,
 		Prepare:  prepare,
 		Run:      run,
 	}
@@ -97,6 +106,12 @@ func check(root, device string, with any) error {
 	}
 	if err := w.traffic().Check(root); err != nil {
 		return err
+	}
+	if err := w.Params.Check(device); err != nil {
+		return err
+	}
+	if w.Set() && (w.Carries != nil || w.CUDA.Weights == "swap") {
+		return fmt.Errorf("tenancy or rounds with carries, or weights swap: neither is measured in rounds")
 	}
 	if (w.Workers > 1 || w.Batch.Max > 0) && w.CUDA.Weights == "swap" {
 		return fmt.Errorf("weights swap with several workers or gathered batches: it moves those of one session")
@@ -266,8 +281,12 @@ func fetch(ctx context.Context, s Setup) (a assets, err error) {
 }
 
 // onSim takes the calls from a simulation of the cell's trial.
-func onSim(_ context.Context, c *cell.Cell, w *With) ([]Sample, result.Infer, error) {
+func onSim(ctx context.Context, c *cell.Cell, w *With) ([]Sample, result.Infer, error) {
 	samples, made, course, err := simulate(c, w)
+	if err != nil {
+		return nil, result.Infer{}, err
+	}
+	shared, err := amongSimulated(c, w, course != nil, &samples)
 	if err != nil {
 		return nil, result.Infer{}, err
 	}
@@ -284,8 +303,16 @@ func onSim(_ context.Context, c *cell.Cell, w *With) ([]Sample, result.Infer, er
 		return nil, result.Infer{}, err
 	}
 	c.Progress(w.Warmup+w.Calls, w.Warmup+w.Calls, "")
+	wait := c.Await
+	if c.Background {
+		c.Ready()
+		wait = func(ctx context.Context) error { return stopped(ctx, c) }
+	}
+	if err := wait(ctx); err != nil {
+		return nil, result.Infer{}, err
+	}
 	warnings := []string{"simulated: the machine's parameters say how long the model computes, whatever batch and sequence; models of which they say nothing of their own are alike"}
-	if len(samples) < w.Calls {
+	if len(samples) < w.Calls && shared == nil {
 		warnings = append(warnings, fmt.Sprintf("within the limit of %v, %d timed calls of %d were answered: the last latency is for how long one had waited", w.Limit, len(samples)-1, w.Calls))
 	}
 	about := result.Infer{
@@ -293,7 +320,10 @@ func onSim(_ context.Context, c *cell.Cell, w *With) ([]Sample, result.Infer, er
 		In: in, Out: max(out, 0), Weights: info.InitialiserBytes,
 		Simulated: true, Provider: "simulated", Library: "simulated",
 		Warmup: w.Warmup, Calls: len(samples), Arrivals: w.Arrivals, Schedule: made,
-		Warnings: warnings,
+		Warnings: warnings, Tenancy: shared,
+	}
+	if shared != nil {
+		about.Window = [2]int64{shared.Windows[0][0], shared.Windows[len(shared.Windows)-1][1]}
 	}
 	if about.Traffic, err = w.told(samples, course); err != nil {
 		return nil, about, err
@@ -332,18 +362,32 @@ func run(ctx context.Context, c *cell.Cell) error {
 		return err
 	case d == "sim":
 		measure = onSim
+	case w.Set() || tenancy.Shared(&c.Spec):
+		if c.Background && w.Tenancy == "thread" {
+			return lodge(ctx, c)
+		}
+		measure = amongTenants
 	}
 	env := record.Environment(gpu.Here()) // before this process is confined to its processors
 	samples, about, err := measure(ctx, c, w)
 	if err != nil {
 		return err
 	}
-	about.Environment = &env
+	return leave(c, &env, samples, about, c.Path)
+}
+
+// leave completes a result and writes the cell's outputs, at paths by their names.
+func leave(c *cell.Cell, env *record.Env, samples []Sample, about result.Infer, path func(name string) (string, error)) error {
+	about.Environment = env
 	if about.Card = card(c.Machine); about.Card != nil {
 		about.Device = cell.Family(about.Device) // which of them, the card says
 	}
-	about.Window = window(samples)
-	c.Measured(about.Window[0], about.Window[1])
+	if about.Tenancy == nil {
+		about.Window = window(samples)
+	}
+	if !c.Background {
+		c.Measured(about.Window[0], about.Window[1])
+	}
 	c.Metric(metrics(samples))
 	if t := about.Traffic; t != nil && t.Carried != nil {
 		c.Say(t.Carried.String())
@@ -351,7 +395,7 @@ func run(ctx context.Context, c *cell.Cell) error {
 	for _, text := range about.Warnings {
 		c.Warn("%s", text)
 	}
-	return write(c, samples, about)
+	return write(path, samples, about)
 }
 
 // card is the GPU of a machine's device, where it is one of a computer.
@@ -413,11 +457,8 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 			err = errors.Join(err, guest.Leave(span))
 		}()
 	}
-	if h.page, err = page.Open(); err != nil {
+	if err := h.listened(); err != nil {
 		return nil, about, err
-	}
-	if h.page != nil {
-		h.victim = h.page.Victim()
 	}
 	within, ended := limit(ctx, w, guest)
 	defer ended()
@@ -441,7 +482,7 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 	if h.look != nil {
 		h.About.GPU = &result.GPU{Before: h.look()}
 	}
-	if err := h.expect(ctx, c, w, warm); err != nil {
+	if err := h.expect(ctx, c.Root, c.Seed, w, warm); err != nil {
 		return nil, about, err
 	}
 	h.About.Resident[0] = resident()
@@ -468,6 +509,12 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 		about = h.short(w, samples, "timed calls")
 	}
 	about.Device = c.Machine.Device
+	h.doubts(&about, samples)
+	return samples, about, nil
+}
+
+// doubts adds to what is told of timed calls what a reader has to know of them.
+func (h *Harness) doubts(about *result.Infer, samples []Sample) {
 	if about.GCs > 0 {
 		about.Warnings = append(about.Warnings, fmt.Sprintf("the garbage collector ran %d times while calls were timed", about.GCs))
 	}
@@ -478,13 +525,20 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 	span := window(samples)
 	if share := float64(about.Delay) / float64(span[1]-span[0]); share > 0.01 {
 		invalid := ""
-		if share > judgedInvalid {
+		if share > judgedInvalid && (about.Tenancy == nil || about.Tenancy.Of == 1) {
 			invalid = "INVALID, if it is so throughout: "
 		}
 		about.Warnings = append(about.Warnings,
 			invalid+fmt.Sprintf("for %.1f%% of the time the inference waited for its processor, which ran something else", 100*share))
 	}
-	return samples, about, nil
+}
+
+// listened has the loads of the trial that want to hear of each call hear of it.
+func (h *Harness) listened() (err error) {
+	if h.page, err = page.Open(); err == nil && h.page != nil {
+		h.victim = h.page.Victim()
+	}
+	return err
 }
 
 // limit returns a context that ends when the calls have taken as long as they may. The
@@ -535,36 +589,34 @@ func (p *patience) watch(say func(string), done, total int) {
 	}
 }
 
-// write leaves the cell's outputs.
-func write(c *cell.Cell, samples []Sample, about result.Infer) error {
-	f, err := c.Create(result.CallsFile)
+// write leaves a cell's outputs, at paths by their names.
+func write(at func(name string) (string, error), samples []Sample, about result.Infer) error {
+	path, err := at(result.CallsFile)
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
 	b := bufio.NewWriter(f)
-	open := about.Traffic != nil
-	sought := open && about.Traffic.Carried != nil
-	fmt.Fprintln(b, strings.Join(result.CallNames(open, sought), ","))
+	names := result.CallNames(about.Traffic != nil, about.Traffic != nil && about.Traffic.Carried != nil, about.Tenancy != nil)
+	fmt.Fprintln(b, strings.Join(names, ","))
 	var line []byte
 	for i, s := range samples {
-		line = strconv.AppendInt(line[:0], int64(i+1), 10)
-		values := []int64{s.Scheduled, s.Start, s.Latency(), s.Sent, s.Deadline, int64(s.Batch), int64(s.Probe)}
-		switch {
-		case !open:
-			values = values[:3]
-		case !sought:
-			values = values[:6]
-		}
-		for _, v := range values {
-			line = strconv.AppendInt(append(line, ','), v, 10)
+		line = line[:0]
+		for j, name := range names {
+			if j > 0 {
+				line = append(line, ',')
+			}
+			line = strconv.AppendInt(line, s.value(name, i), 10)
 		}
 		b.Write(append(line, '\n')) // the error stays with b until Flush
 	}
 	if err := errors.Join(b.Flush(), f.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", result.CallsFile, err)
 	}
-	path, err := c.Path(result.InferFile)
-	if err != nil {
+	if path, err = at(result.InferFile); err != nil {
 		return err
 	}
 	return result.Write(path, about)

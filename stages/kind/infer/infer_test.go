@@ -134,7 +134,7 @@ func outputs(t *testing.T, dir string) (samples []Sample, about result.Infer) {
 	}
 	open := about.Traffic != nil
 	sought := open && about.Traffic.Carried != nil
-	if want := result.CallNames(open, sought); !reflect.DeepEqual(rows[0], want) || (len(want) == 4) == open || (len(want) == 8) != sought {
+	if want := result.CallNames(open, sought, about.Tenancy != nil); !reflect.DeepEqual(rows[0], want) || about.Tenancy == nil && ((len(want) == 4) == open || (len(want) == 8) != sought) {
 		t.Errorf("columns %q", rows[0])
 	}
 	if len(rows)-1 != about.Calls {
@@ -147,7 +147,7 @@ func outputs(t *testing.T, dir string) (samples []Sample, about result.Infer) {
 				t.Fatal(err)
 			}
 		}
-		s := Sample{v[1], v[2], v[1] + v[3], v[4], v[5], int(v[6]), int(v[7])}
+		s := Sample{v[1], v[2], v[1] + v[3], v[4], v[5], int(v[6]), int(v[7]), 0}
 		samples = append(samples, s)
 		if v[0] != int64(i+1) || s.Start < s.Scheduled || s.End <= s.Start {
 			t.Errorf("call %d: %v", i+1, r)

@@ -16,6 +16,31 @@ type Sample struct {
 	Sent, Deadline        int64
 	Batch                 int // 0: it was dropped
 	Probe                 int // from 1 on, where a rate is sought
+	Round                 int // from 1 on, where tenants are measured
+}
+
+// value returns what calls.csv holds of the i-th sample in a column, see
+// [result.CallColumns].
+func (s *Sample) value(column string, i int) int64 {
+	switch column {
+	case "call":
+		return int64(i + 1)
+	case "scheduled_ns":
+		return s.Scheduled
+	case "start_ns":
+		return s.Start
+	case "latency_ns":
+		return s.Latency()
+	case "sent_ns":
+		return s.Sent
+	case "deadline_ns":
+		return s.Deadline
+	case "answered_with":
+		return int64(s.Batch)
+	case "probe":
+		return int64(s.Probe)
+	}
+	return int64(s.Round)
 }
 
 // Latency runs from the scheduled arrival, so that a stall shows in every call

@@ -77,8 +77,8 @@ func (w *With) checkSessions(device string, c *model.Config) error {
 
 // expect readies an open loop, if the cell's calls are one: its course, and what the
 // harness adds to requests that ask for nothing. warm are calls in a closed loop.
-func (h *Harness) expect(ctx context.Context, c *cell.Cell, w *With, warm []Sample) error {
-	course, made, err := w.traffic().Course(c.Root, c.Seed)
+func (h *Harness) expect(ctx context.Context, root string, seed uint64, w *With, warm []Sample) error {
+	course, made, err := w.traffic().Course(root, seed)
 	if err != nil || course == nil {
 		return err
 	}
@@ -156,6 +156,9 @@ func (h *Harness) serve(ctx context.Context, done *atomic.Int64) ([]Sample, erro
 		before := int64(len(requests))
 		err := traffic.Serve(ctx, q, workers, func(settled int, r *traffic.Request) {
 			done.Store(before + int64(settled))
+			if h.answered != nil {
+				h.answered(r.Due)
+			}
 			if h.page != nil {
 				h.page.Tell(r.Done - r.Due)
 			}
@@ -190,7 +193,7 @@ func sampled(requests []traffic.Request) []Sample {
 	}
 	samples := make([]Sample, len(requests))
 	for i, r := range requests {
-		samples[i] = Sample{r.Due, r.Begun, r.Done, r.Sent, r.Deadline, r.Batch, 0}
+		samples[i] = Sample{r.Due, r.Begun, r.Done, r.Sent, r.Deadline, r.Batch, 0, 0}
 		if !r.Answered() {
 			samples[i].End = max(end, r.Due+1)
 		}

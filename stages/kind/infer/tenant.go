@@ -1,0 +1,427 @@
+package infer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"barograph/pipeline/cell"
+	"barograph/stages/device/gpu"
+	"barograph/stages/device/host"
+	"barograph/stages/device/mps"
+	"barograph/stages/device/nvml"
+	"barograph/stages/device/sim"
+	"barograph/stages/kind/infer/tenancy"
+	"barograph/stages/kind/stress"
+	"barograph/stages/result"
+)
+
+// A tenant is an inference that is measured in rounds, with the others of its trial if
+// there are any. One thread uses it.
+type tenant struct {
+	*Harness
+	*tenancy.Member
+	setup Setup
+	fault chan error // a round failed, though a call may go on for good
+}
+
+// spread is how many times more calls than were asked for a tenant may make in a round
+// until slower ones have made theirs.
+const spread = 64
+
+// amongTenants measures a cell's tenant, and those that are threads of its process.
+func amongTenants(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about result.Infer, err error) {
+	m, err := tenancy.Join(&c.Spec)
+	if err != nil {
+		return nil, about, err
+	}
+	defer m.Leave()
+	if w.Tenancy == "mps" {
+		if err := mps.Await(ctx); err != nil {
+			return nil, about, err
+		}
+	}
+	fault, done := make(chan error, tenancy.Most), make(chan error, 1)
+	go func() { // on a thread of its own, which a call that hangs keeps
+		t := &tenant{Member: m, fault: fault, setup: Setup{c.Root, c.Machine.Device, w, c.Seed, func(line string) { fmt.Fprintln(os.Stderr, line) }}}
+		var err error
+		samples, about, err = t.trial(ctx, c)
+		done <- err
+	}()
+	select {
+	case err = <-done:
+	case err = <-fault:
+		select { // for a message of its own
+		case err = <-done:
+		case <-time.After(time.Second):
+		}
+	}
+	if err != nil {
+		return nil, about, err
+	}
+	return samples, about, nil
+}
+
+// trial sets a cell's tenant up and measures it.
+func (t *tenant) trial(ctx context.Context, c *cell.Cell) (samples []Sample, about result.Infer, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if err := t.open(ctx); err != nil {
+		return nil, about, err
+	}
+	defer func() { err = errors.Join(err, t.Close()) }()
+	guests, err := t.guests(ctx, cancel, c)
+	if err != nil {
+		return nil, about, err
+	}
+	if c.Background {
+		c.Ready()
+	} else {
+		c.Progress(0, t.total(), "ready for the others")
+		if err := c.Await(ctx); err != nil {
+			return nil, about, err
+		}
+		t.Leave() // all have opened it
+	}
+	load, err := stress.Join(ctx, c)
+	if err != nil {
+		return nil, about, err
+	}
+	if !c.Background {
+		if err := t.listened(); err != nil {
+			return nil, about, err
+		}
+	}
+	samples, about, err = t.measure(ctx, c, true)
+	if load != nil {
+		err = errors.Join(err, load.Leave(about.Window))
+	}
+	if err = errors.Join(err, guests()); err != nil || !c.Background {
+		return samples, about, err
+	}
+	return samples, about, stopped(ctx, c)
+}
+
+// stopped returns when a background cell is told to end: one that ended before would be
+// taken for dead.
+func stopped(ctx context.Context, c *cell.Cell) error {
+	for {
+		select {
+		case m, ok := <-c.Controls():
+			if !ok {
+				return errors.New("the engine went away before the trial ended")
+			}
+			if m.Type == "stop" {
+				return nil
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// open makes the session and warms it up. The calling goroutine keeps its thread.
+func (t *tenant) open(ctx context.Context) (err error) {
+	if t.Harness, err = NewHarness(ctx, t.setup); err != nil {
+		return err
+	}
+	w := t.setup.With
+	if t.setup.Device != "host" { // a host's tenants share its processors
+		t.About.CPUs = t.Place(t.About.CPUs)
+	}
+	warm, err := t.Time(ctx, w.Warmup, nil)
+	if err == nil {
+		err = t.Jitter(ctx)
+	}
+	wide := *w
+	wide.Calls *= spread
+	t.setup.With = &wide
+	if err == nil {
+		err = t.expect(ctx, t.setup.Root, t.setup.Seed, &wide, warm)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("warm up: %w", err), t.Close())
+	}
+	if t.course == nil {
+		t.spare = newSamples(wide.Calls)
+	}
+	return nil
+}
+
+// total is how many calls are timed, at least.
+func (t *tenant) total() int { return t.setup.With.Calls / spread * t.rounds() }
+
+func (t *tenant) rounds() int { return max(1, t.setup.With.Rounds) }
+
+// measure makes the calls of all rounds, and says what of them fell into their windows.
+func (t *tenant) measure(ctx context.Context, c *cell.Cell, speaks bool) (all []Sample, about result.Infer, err error) {
+	if t.About.CPUs != nil { // since others were set up, it may have been moved
+		if err := host.PinThread(t.About.CPUs); err != nil {
+			return nil, about, err
+		}
+	}
+	t.About.GCs, t.About.Delay, t.glance, t.answered = 0, 0, tenancy.Glance, t.Answered
+	if t.look != nil {
+		t.About.GPU = &result.GPU{Before: t.look()}
+	}
+	t.About.Resident[0] = resident()
+	for round := range t.rounds() {
+		samples, err := t.round(ctx, round+1, func(done int) {
+			if speaks {
+				c.Progress(min(len(all)+done, t.total()-1), t.total(), "timed calls beside the others")
+			}
+		})
+		if err != nil {
+			return nil, about, err
+		}
+		all = append(all, samples...)
+	}
+	t.About.Resident[1] = resident()
+	if t.look != nil {
+		t.judge(c)
+	}
+	if speaks {
+		c.Progress(t.total(), t.total(), "")
+	}
+	w := t.setup.With
+	about = t.About
+	about.Calls, about.Device = len(all), t.setup.Device
+	if about.Traffic, err = w.told(all, t.course); err != nil {
+		return nil, about, err
+	}
+	windows, cut := t.Windows()
+	about.Window = [2]int64{windows[0][0], windows[len(windows)-1][1]}
+	about.Tenancy = told(t.Member, w, windows, cut)
+	t.doubts(&about, all)
+	return all, about, nil
+}
+
+// told says how a tenant shared its device.
+func told(m *tenancy.Member, w *With, windows [][2]int64, cut [2]int) *result.Tenancy {
+	return &result.Tenancy{
+		Sharing: w.Sharing(), Tenant: m.Number, Of: len(m.Models), Beside: m.Beside(), Percent: w.Percent, Priority: w.Priority,
+		Windows: windows, CutBefore: cut[0], CutAfter: cut[1],
+	}
+}
+
+// amongSimulated puts the calls of a cell's tenant, from a simulation of its whole trial,
+// in the place of samples; nil: it is no tenant.
+func amongSimulated(c *cell.Cell, w *With, arriving bool, samples *[]Sample) (*result.Tenancy, error) {
+	if !w.Set() && !tenancy.Shared(&c.Spec) {
+		return nil, nil
+	}
+	m, err := tenancy.Join(&c.Spec)
+	if err != nil {
+		return nil, err
+	}
+	m.Leave()
+	members, asked, err := tenancy.Members(&c.Spec)
+	if err != nil {
+		return nil, err
+	}
+	calls, windows, err := sim.Tenants(c.Machine, members, sim.Together{Warmup: asked.Warmup, Calls: asked.Calls, Rounds: max(1, w.Rounds)})
+	if err != nil {
+		return nil, err
+	}
+	*samples = nil
+	for _, call := range calls[m.Number-1] {
+		s := Sample{Scheduled: call.Scheduled, Start: call.Start, End: call.Scheduled + call.Latency, Round: call.Round}
+		if arriving {
+			s.Sent, s.Batch = s.Scheduled, 1
+		}
+		*samples = append(*samples, s)
+	}
+	return told(m, w, windows, [2]int{}), nil
+}
+
+// round makes calls until the round's window is closed, and returns those within it.
+func (t *tenant) round(ctx context.Context, number int, progress func(done int)) ([]Sample, error) {
+	w := t.setup.With
+	if t.course != nil { // of each round another
+		var err error
+		if t.course, _, err = w.traffic().Course(t.setup.Root, t.setup.Seed+uint64(number-1)); err != nil {
+			return nil, err
+		}
+	}
+	if err := t.Begin(ctx, t.course != nil); err != nil {
+		return nil, err
+	}
+	within, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	ended := false // as the watching thread sees it
+	t.limited = false
+	made, err := t.Time(within, w.Calls, func(done int) {
+		progress(done)
+		if over, err := t.Saw(done); over && !ended {
+			ended = true
+			if err != nil {
+				stop(err)
+				t.fault <- err
+				return
+			}
+			stop(errLimit)
+		}
+	})
+	switch {
+	case err != nil && within.Err() != nil && ctx.Err() == nil:
+		return nil, context.Cause(within) // which says more than the call that it ended
+	case err != nil:
+		return nil, err
+	case !t.limited:
+		return nil, cell.Hint(fmt.Errorf("round %d: %s made %d calls before the others had made theirs", number, t.Name(), len(made)), "let models share the device that are less unlike, or give the slower one fewer calls")
+	}
+	window, err := t.End(ctx)
+	if err != nil {
+		return nil, err
+	}
+	kept := tenancy.Cut(t.Member, window, made, func(s Sample) (due, done int64) { return s.Scheduled, s.End })
+	if want := w.Calls / spread; len(kept) < want {
+		return nil, fmt.Errorf("round %d: %s has %d calls in the window in which all ran, of %d", number, t.Name(), len(kept), want)
+	}
+	for i := range kept {
+		kept[i].Round = number
+	}
+	return kept, nil
+}
+
+// guests sets up those tenants that are threads of the foreground's process, and has them
+// wait for the rounds. What it returns waits for their end.
+func (t *tenant) guests(ctx context.Context, cancel context.CancelCauseFunc, c *cell.Cell) (wait func() error, err error) {
+	if t.setup.With.Tenancy != "thread" {
+		return func() error { return nil }, nil
+	}
+	members, ins, err := t.Guests(&c.Spec)
+	if err != nil {
+		return nil, err
+	}
+	ended := make(chan error)
+	for i, m := range members {
+		with := Kind().With().(*With)
+		if err := json.Unmarshal(ins[i].With, with); err != nil {
+			return nil, err
+		}
+		g := &tenant{Member: m, fault: t.fault, setup: Setup{c.Root, c.Machine.Device, with, ins[i].Seed, t.setup.Log}}
+		ready := make(chan error)
+		go func() {
+			runtime.LockOSThread()
+			if err := g.open(ctx); err != nil {
+				ready <- err
+				return
+			}
+			ready <- nil
+			samples, about, err := g.measure(ctx, c, false)
+			if err == nil {
+				about.Card = card(c.Machine)
+				err = write(func(name string) (string, error) { return filepath.Join(m.Folder(), name), nil }, samples, about)
+			}
+			if err = errors.Join(err, g.Close()); err != nil {
+				cancel(err)
+			}
+			ended <- err
+		}()
+		if err := <-ready; err != nil {
+			return nil, fmt.Errorf("%s: %w", m.Name(), err)
+		}
+	}
+	return func() error {
+		var errs []error
+		for range members {
+			errs = append(errs, <-ended)
+		}
+		return errors.Join(errs...)
+	}, nil
+}
+
+// lodge is the cell of a tenant that is a thread of the foreground's process: it keeps
+// what that leaves for it.
+func lodge(ctx context.Context, c *cell.Cell) (err error) {
+	m, err := tenancy.Join(&c.Spec)
+	if err != nil {
+		return err
+	}
+	defer m.Leave()
+	if err := os.Mkdir(m.Folder(), 0o700); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(m.Folder())) }()
+	c.Ready()
+	if err := stopped(ctx, c); err != nil {
+		return err
+	}
+	for _, name := range []string{result.CallsFile, result.InferFile} {
+		b, err := os.ReadFile(filepath.Join(m.Folder(), name))
+		if err != nil {
+			return fmt.Errorf("keep what %s measured: %w", c.ID, err)
+		}
+		path, err := c.Path(name)
+		if err == nil {
+			err = os.WriteFile(path, b, 0o666)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	var about result.Infer
+	if err := result.Read(result.InferFile, &about); err != nil {
+		return err
+	}
+	for _, text := range about.Warnings {
+		c.Warn("%s", text)
+	}
+	return nil
+}
+
+// together reports why the cells of a trial cannot share a device.
+func together(root string, m cell.Machine, gang []cell.Input) error {
+	return tenancy.Together(m.Device, gang, room(m.Device), func(in cell.Input) (int64, error) { return footprint(root, m.Device, in) })
+}
+
+// context is what a process has on a GPU before it loads a model, at least.
+const bareContext = 256 << 20
+
+// footprint is how many bytes of its device's memory a tenant needs, at least.
+func footprint(root, device string, in cell.Input) (int64, error) {
+	w := Kind().With().(*With)
+	if err := json.Unmarshal(in.With, w); err != nil {
+		return 0, fmt.Errorf("read the parameters of %s: %w", in.ID, err)
+	}
+	c, err := w.Load(root)
+	if err != nil {
+		return 0, err
+	}
+	info, err := c.Info()
+	if err != nil {
+		return 0, err
+	}
+	need := info.InitialiserBytes * int64(max(1, w.Workers)) * int64(max(1, w.Batch.Max))
+	if cell.Family(device) == "cuda" && w.Tenancy != "thread" {
+		need += bareContext
+	}
+	return need, nil
+}
+
+// room is how many bytes of a device's memory are not in use; 0 where nobody can tell.
+func room(device string) int64 {
+	switch cell.Family(device) {
+	case "host":
+		return memory()
+	case "cuda":
+		gpus := gpu.Visible(gpu.Here().List)
+		n := cell.Ordinal(device)
+		if n >= len(gpus) {
+			return 0
+		}
+		probe, err := nvml.Open(gpus[n].PCI)
+		if err != nil {
+			return 0
+		}
+		s := probe.Look(false)
+		return s.Memory - s.MemoryUsed
+	}
+	return 0
+}
