@@ -120,20 +120,18 @@ func key(group []*prediction.Baseline) string {
 	return strings.Join(all, "+")
 }
 
-// candidates are what is tried for how a device computes for several.
-func candidates(tenancy string) (all []twin.Computing) {
-	if tenancy == "process" {
-		for _, slice := range []int64{5e5, 1e6, 15e5, 2e6, 25e5, 3e6, 4e6, 6e6} {
-			for _, change := range []int64{0, 40e3, 80e3, 120e3, 160e3} {
-				all = append(all, twin.Computing{Slice: slice, Switch: change})
-			}
+// candidates are what is tried for how a device computes for several: in turns, or at
+// once; the last for each as if it were alone.
+func candidates() (all []twin.Computing) {
+	for _, slice := range []int64{5e5, 1e6, 15e5, 2e6, 25e5, 3e6, 4e6, 6e6} {
+		for _, change := range []int64{0, 40e3, 80e3, 120e3, 160e3} {
+			all = append(all, twin.Computing{Slice: slice, Switch: change})
 		}
-		return all
 	}
-	for _, weight := range []float64{0.2, 0.4, 0.55, 0.7, 0.85, 1} {
+	for _, weight := range []float64{0.1, 0.2, 0.4, 0.55, 0.7, 0.85, 1, 1.2} {
 		all = append(all, twin.Computing{Weight: weight, Power: 1})
 	}
-	return all
+	return append(all, twin.Computing{})
 }
 
 // shrinkages are what is tried; the last has models' own effects vanish.
@@ -152,7 +150,7 @@ type fitter struct {
 }
 
 func newFitter(m *prediction.Machine, tenancy string, outcomes []*Outcome) (*fitter, error) {
-	f := &fitter{outcomes: outcomes, tried: candidates(tenancy)}
+	f := &fitter{outcomes: outcomes, tried: candidates()}
 	for _, o := range outcomes {
 		for _, own := range o.group() {
 			if !slices.Contains(f.models, own.Model) {
