@@ -152,8 +152,8 @@ func (a *request) solos(r *pair.Recording, names []string) (solos []*pair.Solo, 
 				}
 			}
 			slices.Sort(there)
-			return nil, cell.Hint(fmt.Errorf("model %q: %s holds no calls of it without others, at batch %d", name, r.Dir, a.batch),
-				"it holds %s; --samples names another recording", strings.Join(slices.Compact(there), ", "))
+			return nil, cell.Hint(fmt.Errorf("model %q: no recording holds calls of it without others, at batch %d", name, a.batch),
+				"there are %s; measure it: barograph run configs/predict.yaml --set model=%s; or name a recording with --samples", strings.Join(slices.Compact(there), ", "), name)
 		}
 		solos = append(solos, s)
 	}
@@ -285,7 +285,12 @@ func (a *request) propose(root string, names []string) (*report, error) {
 	}
 	r := &report{
 		Predicted: true, Machine: card.Machine, Tenancy: a.tenancy, GPUs: a.gpus, Memory: fleet.Memory,
-		Card: prediction.Within(root, a.card), Samples: prediction.Within(root, recorded.Dir), Learned: lesson.From,
+		Card: prediction.Within(root, a.card), Learned: lesson.From,
+	}
+	for _, s := range solos {
+		if from := prediction.Within(root, s.From); !slices.Contains(r.Samples, from) {
+			r.Samples = append(r.Samples, from)
+		}
 	}
 	if err := r.propose(x, all, f); err != nil {
 		return nil, err

@@ -13,19 +13,19 @@ import (
 
 // A report is what the command writes. Times are nanoseconds.
 type report struct {
-	Predicted bool    `json:"predicted"` // always: nothing beside others was measured
-	Machine   string  `json:"machine"`
-	Tenancy   string  `json:"tenancy"`
-	GPUs      int     `json:"gpus"`
-	Memory    int64   `json:"memory_bytes,omitempty"` // that models may take of each; 0: not planned for
-	Keeps     bool    `json:"keeps"`                  // whether every limit is kept
-	Worst     float64 `json:"worst"`                  // largest p99 over its limit, or over what it is alone
-	Groups    []group `json:"groups"`
-	FirstFit  *other  `json:"first_fit,omitempty"` // absent where one model fits on no GPU
-	Random    *random `json:"random,omitempty"`    // likewise
-	Card      string  `json:"link_card"`
-	Samples   string  `json:"samples"`
-	Learned   string  `json:"learned_from,omitempty"`
+	Predicted bool     `json:"predicted"` // always: nothing beside others was measured
+	Machine   string   `json:"machine"`
+	Tenancy   string   `json:"tenancy"`
+	GPUs      int      `json:"gpus"`
+	Memory    int64    `json:"memory_bytes,omitempty"` // that models may take of each; 0: not planned for
+	Keeps     bool     `json:"keeps"`                  // whether every limit is kept
+	Worst     float64  `json:"worst"`                  // largest p99 over its limit, or over what it is alone
+	Groups    []group  `json:"groups"`
+	FirstFit  *other   `json:"first_fit,omitempty"` // absent where one model fits on no GPU
+	Random    *random  `json:"random,omitempty"`    // likewise
+	Card      string   `json:"link_card"`
+	Samples   []string `json:"samples"`
+	Learned   string   `json:"learned_from,omitempty"`
 
 	Doubts []string `json:"doubts,omitempty"`
 
@@ -173,7 +173,7 @@ func (r *report) text(w io.Writer) error {
 	if r.Random != nil {
 		fmt.Fprintf(&b, "; random %.2f on average", r.Random.Worst)
 	}
-	fmt.Fprintf(&b, "\nalone: %s\nlink card: %s\n", r.Samples, r.Card)
+	fmt.Fprintf(&b, "\nalone: %s\nlink card: %s\n", strings.Join(r.Samples, ", "), r.Card)
 	if r.Learned != "" {
 		fmt.Fprintf(&b, "pairs: %s\n", r.Learned)
 	}

@@ -125,23 +125,45 @@ func (r *Recording) alone(root, tenancy string, t *recording.Trial, calls []int6
 // The studies that measure models without others, by how well they serve.
 var studies = []string{"colocation", "models", "predict"}
 
-// Find returns a machine's recording that has models without others: the one in dir, or,
-// where that is empty, that of the study colocation, else of models, below results or
-// data.
+// Find returns what a machine's recordings hold: the one in dir, or, where that is empty,
+// those of the studies colocation, models and predict below results and data, each model
+// from the first that has it.
 func Find(root, machine, dir string, batch int) (*Recording, error) {
 	if dir != "" {
 		return Read(root, dir, batch)
 	}
+	var all *Recording
 	for _, study := range studies {
 		for _, of := range []string{record.Results, ""} {
 			r, err := Read(root, filepath.Join(root, of, "data", study, machine), batch)
-			if errors.Is(err, os.ErrNotExist) {
-				continue
-			}
-			if err != nil || len(r.Solos) > 0 {
-				return r, err
+			switch {
+			case errors.Is(err, os.ErrNotExist):
+			case err != nil:
+				return nil, err
+			case all == nil:
+				all = r
+			default:
+				all.add(r)
 			}
 		}
 	}
-	return nil, cell.Hint(fmt.Errorf("machine %q has no recording of models without others, at batch %d", machine, batch), "measure one: barograph run configs/models.yaml --machine %s; or name one with --samples", machine)
+	if all == nil || len(all.Solos) == 0 {
+		return nil, cell.Hint(fmt.Errorf("machine %q has no recording of models without others, at batch %d", machine, batch), "measure one: barograph run configs/models.yaml --machine %s; or name one with --samples", machine)
+	}
+	return all, nil
+}
+
+// add takes from another recording the models that this one lacks.
+func (r *Recording) add(o *Recording) {
+	for tenancy, solos := range o.Solos {
+		if r.Solos[tenancy] == nil {
+			r.Solos[tenancy] = map[string]*Solo{}
+		}
+		for model, s := range solos {
+			if r.Solo(tenancy, model) == nil {
+				r.Solos[tenancy][model], r.Simulated = s, r.Simulated || o.Simulated
+			}
+		}
+	}
+	r.Memory = cmp.Or(r.Memory, o.Memory)
 }
