@@ -561,3 +561,39 @@ func TestAnswers(t *testing.T) {
 		t.Error(verdict)
 	}
 }
+
+// A prediction is that of package forecast, of what is kept of a machine, and a load that
+// cannot be is refused.
+func TestPredict(t *testing.T) {
+	kept, err := filepath.Abs("../../data/twin/h100.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	old := file(t, filepath.Join(dir, "old.json"), `{"machine": "h100"}`)
+	samples := file(t, filepath.Join(dir, "samples.csv"), "replicate,latency_ns\n1,1500000\n1,1510000\n2,1490000\n")
+	enter(t, cell.Spec{Inputs: []cell.Input{{Files: map[string]string{"h100.json": kept, "old.json": old, "samples.csv": samples}}}})
+	alone, out := Samples("samples.csv"), []int64{4096}
+	p := Predict("h100.json", alone, nil, out, Load{Direction: "d2h"})
+	if e := p.Estimates[0]; e.Value < 2.1e6 || e.Value > 2.13e6 || e.Low >= e.Value || e.High <= e.Value || p.Alone[0] != 1.5e6 {
+		t.Errorf("two turns of 1.05 ms were wanted: %+v, alone %v", e, p.Alone)
+	}
+	if light := Predict("h100.json", alone, nil, out, Load{Direction: "d2h", Share: 0.1}); light.Estimates[0].Value > 1.6e6 {
+		t.Errorf("beside a tenth of the link: %+v", light.Estimates)
+	}
+	for _, tt := range []struct {
+		load Load
+		want string
+	}{
+		{Load{Direction: "up"}, `direction "up" is not one of`},
+		{Load{Share: 1.5}, "share of the link is 1.5"},
+		{Load{Loads: -1}, "-1 loads"},
+		{Load{Block: -4}, "-4 bytes in flight"},
+		{Load{MPS: true}, "without MPS"},
+		{Load{Arrivals: "poisson"}, "does not say when requests are due"},
+	} {
+		want(t, raised(func() { Predict("h100.json", alone, nil, out, tt.load) }), tt.want)
+	}
+	want(t, raised(func() { Predict("old.json", alone, nil, out, Load{}) }), "does not hold what a link card says")
+	want(t, raised(func() { Predict("h100.json", alone.Where("replicate", "3"), nil, out, Load{}) }), "no calls without load")
+}

@@ -19,13 +19,16 @@ import (
 var (
 	// A block of Go in notebooks/README.md, and within it a print with what it prints.
 	goBlock = regexp.MustCompile("(?s)```go\n(.*?)```")
+	// The recording that a block is for, in the line before it.
+	forData = regexp.MustCompile("`--data ([a-z0-9/]+)`[^\n]*:\n\n$")
 	printed = regexp.MustCompile(`(?m)^(\s*fmt\.Print.*?\)) *//.*$`)
 )
 
 // TestExamples runs each example of notebooks/README.md as a notebook, and holds its
 // prints to the comments behind them. Every function of nb has an example.
 func TestExamples(t *testing.T) {
-	document, data := filepath.Join(root(t), "notebooks", "README.md"), filepath.Join(root(t), "data", "paper", "host")
+	top := root(t)
+	document, data := filepath.Join(top, "notebooks", "README.md"), filepath.Join(top, "data", "paper", "host")
 	b, err := os.ReadFile(document)
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +41,11 @@ func TestExamples(t *testing.T) {
 		body := text[at[2]:at[3]]
 		name := fmt.Sprintf("example-%d", i+1)
 		write(t, "notebooks/"+name+"/main.go", notebookOf(body))
-		_, log, err := run(t, name, "--data", data, "-o", name)
+		of := data
+		if m := forData.FindStringSubmatch(text[:at[0]]); m != nil {
+			of = filepath.Join(top, filepath.FromSlash(m[1]))
+		}
+		_, log, err := run(t, name, "--data", of, "-o", name)
 		if err != nil {
 			t.Errorf("%v\n%s", err, log)
 			continue

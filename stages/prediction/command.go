@@ -21,6 +21,7 @@ import (
 	"barograph/stages/arrival"
 	"barograph/stages/link"
 	models "barograph/stages/model/command"
+	"barograph/stages/prediction/forecast"
 	"barograph/stages/result"
 
 	"github.com/spf13/cobra"
@@ -153,7 +154,7 @@ func (a *request) predict(c *cobra.Command, root, name string) (*report, error) 
 		return nil, err
 	}
 	arrivals := arrival.Pattern{Arrivals: a.condition.Arrivals, Interval: unit.Duration(a.interval), Burst: a.burst, Trace: a.trace}
-	if a.condition.Due, _, err = arrivals.Schedule(root, warm+calls, 1); err != nil {
+	if a.condition.Due, _, err = arrivals.Schedule(root, forecast.Warm+forecast.Calls, 1); err != nil {
 		return nil, cell.Usage(err)
 	}
 	x, err := taught(root, m.Name, a.learned)
@@ -259,13 +260,13 @@ func (a *request) link(root string) (m *Machine, from string, err error) {
 		if err != nil || from <= 0 || to < from {
 			return nil, "", cell.Hint(fmt.Errorf("invalid argument %q for --turn", a.turn), "write it as 1ms or 500us..4ms")
 		}
-		m.assumeTurn(from, to)
+		assumeTurn(m, from, to)
 	}
 	return m, from, nil
 }
 
 // assumeTurn has turns lie anywhere in a range.
-func (m *Machine) assumeTurn(from, to time.Duration) {
+func assumeTurn(m *Machine, from, to time.Duration) {
 	for i := range m.Turn {
 		m.Turn[i] = [2]float64{float64(from), float64(to)}
 	}
@@ -293,7 +294,7 @@ func fromMachine(root, name string) (*Machine, error) {
 	for i, d := range Ways {
 		m.Capacity[i], m.Link.Bandwidth[d] = c.Link.Model, c.Link.Model
 	}
-	m.Link.SmallIdle, m.Link.SmallBehind, m.halfSmall = 24<<10, 1<<10, true // as on an H100
+	m.Link.SmallIdle, m.Link.SmallBehind, m.HalfSmall = 24<<10, 1<<10, true // as on an H100
 	return m, nil
 }
 

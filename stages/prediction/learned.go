@@ -3,32 +3,17 @@ package prediction
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"io/fs"
 	"math"
 	"path/filepath"
 	"runtime"
 	"slices"
 
+	"barograph/stages/prediction/forecast"
 	"barograph/stages/result"
 
 	"golang.org/x/sync/errgroup"
 )
-
-// A Lesson is what a machine's recordings teach beyond its card, and by how much
-// predictions of them err, each of a model or a load that was left out.
-type Lesson struct {
-	Machine    string     `json:"machine"`
-	From       []string   `json:"from"` // recordings
-	Card       string     `json:"card"` // that predictions were made from
-	Parameters Parameters `json:"parameters"`
-	// Errors are ln(measured/predicted), ascending, by class of condition and in the
-	// order of [Quantiles].
-	Errors map[string][3][]float64 `json:"errors"`
-}
-
-// Unlearned is for a machine without recordings.
-var Unlearned = &Lesson{Parameters: Parameters{Late: 15e3}}
 
 // File returns where a machine's is kept, relative to the workspace.
 func File(machine string) string { return filepath.Join("data", "twin", machine+".json") }
@@ -41,30 +26,6 @@ func ReadLesson(root, machine string) (*Lesson, error) {
 		return Unlearned, nil
 	}
 	return x, err
-}
-
-const missed = 0.05 // of measured points on either side of an interval
-
-// errors bounds the logarithm of measured over predicted, by quantile: the interval
-// that nine in ten of another such point fall into, if points may be exchanged for one
-// another (Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005).
-func (x *Lesson) errors(c *Condition) (bounds [3][2]float64, doubts []string) {
-	of, ok := x.Errors[c.Class()]
-	if !ok {
-		return bounds, []string{"no recording of this machine tells how far predictions err (" + c.Class() + "): the interval holds what the simulation varies, and no more"}
-	}
-	n := len(of[0])
-	for i, e := range of {
-		low := int(missed * float64(n+1))
-		bounds[i] = [2]float64{e[max(0, low-1)], e[min(n-1, n-low)]}
-	}
-	if n < int(1/missed)-1 {
-		doubts = append(doubts, fmt.Sprintf("%d recorded loads of its kind (%s) are too few for a 90%% interval: it reaches as far as the worst of them erred", n, c.Class()))
-	}
-	if c.Loads > 1 || c.MPS || c.Direction == "both" || c.Arrivals != "closed" && c.Arrivals != "" {
-		doubts = append(doubts, "how far predictions err is known of one load in one direction and closed loops, without MPS")
-	}
-	return bounds, doubts
 }
 
 // candidates are what is tried for what is learned, part by part: about completions
@@ -101,13 +62,13 @@ func newFitter(m *Machine, cases []*Case) (*fitter, error) {
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i, c := range cases {
 		g.Go(func() (err error) {
-			f.fetch[i], err = m.delay(c)
+			f.fetch[i], err = delay(m, c)
 			switch {
 			case err != nil:
 			case c.Condition.Class() == "full link":
-				f.notices[i], err = m.losses(c, notices, max(0, f.fetch[i]))
+				f.notices[i], err = losses(m, c, notices, max(0, f.fetch[i]))
 			case c.Condition.Class() == "below a full link":
-				f.loads[i], err = m.losses(c, loads, 0)
+				f.loads[i], err = losses(m, c, loads, 0)
 			}
 			return err
 		})
@@ -117,30 +78,30 @@ func newFitter(m *Machine, cases []*Case) (*fitter, error) {
 
 // delay is by how much a full link to the device delays calls none of whose copies
 // waits for it.
-func (m *Machine) delay(c *Case) (float64, error) {
+func delay(m *Machine, c *Case) (float64, error) {
 	if c.Condition.Direction != "h2d" || c.Condition.Class() != "full link" || slices.ContainsFunc(c.Own.In, func(b int64) bool { return b > m.Link.SmallBehind }) {
 		return math.NaN(), nil
 	}
-	set, err := m.simulate(c.Own, &c.Condition, &Parameters{}, 0)
+	set, err := m.Simulate(c.Own, &c.Condition, &Parameters{}, 0)
 	if err != nil {
 		return 0, err
 	}
 	slices.Sort(set)
-	alone, err := m.simulate(c.Own, &Condition{Direction: "h2d", Share: 1, Arrivals: "closed"}, &Parameters{}, 0)
+	alone, err := m.Simulate(c.Own, &Condition{Direction: "h2d", Share: 1, Arrivals: "closed"}, &Parameters{}, 0)
 	if err != nil {
 		return 0, err
 	}
 	slices.Sort(alone)
 	// The simulated replicate stands for all of them.
-	return quantile(pooled(c.Calls), 0.5) - c.Own.Quantile(0.5) - (quantile(set, 0.5) - quantile(alone, 0.5)), nil
+	return forecast.Quantile(forecast.Pooled(c.Calls), 0.5) - c.Own.Quantile(0.5) - (forecast.Quantile(set, 0.5) - forecast.Quantile(alone, 0.5)), nil
 }
 
 // weights are of errors: that of a median is allowed half of what those of tails are.
 var weights = [3]float64{2, 1, 1}
 
 // losses sums the errors of three quantiles, in logarithms, for each candidate.
-func (m *Machine) losses(c *Case, candidates []Parameters, fetch float64) ([]float64, error) {
-	measured := pooled(c.Calls)
+func losses(m *Machine, c *Case, candidates []Parameters, fetch float64) ([]float64, error) {
+	measured := forecast.Pooled(c.Calls)
 	out := make([]float64, len(candidates))
 	for k, x := range candidates {
 		if !math.IsNaN(fetch) {
@@ -148,15 +109,15 @@ func (m *Machine) losses(c *Case, candidates []Parameters, fetch float64) ([]flo
 		}
 		var sets [][]int64
 		for draw := range tries {
-			set, err := m.simulate(c.Own, &c.Condition, &x, draw)
+			set, err := m.Simulate(c.Own, &c.Condition, &x, draw)
 			if err != nil {
 				return nil, err
 			}
 			sets = append(sets, set)
 		}
-		simulated := pooled(sets)
+		simulated := forecast.Pooled(sets)
 		for i, q := range Quantiles {
-			out[k] += weights[i] * math.Abs(math.Log(quantile(simulated, q)/quantile(measured, q)))
+			out[k] += weights[i] * math.Abs(math.Log(forecast.Quantile(simulated, q)/forecast.Quantile(measured, q)))
 		}
 	}
 	return out, nil

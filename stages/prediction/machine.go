@@ -5,33 +5,8 @@ import (
 	"slices"
 
 	"barograph/stages/device"
-	"barograph/stages/device/twin"
 	"barograph/stages/link"
 )
-
-// Ways are the directions of a link.
-var Ways = [2]device.Direction{device.H2D, device.D2H}
-
-// A Machine is what is known of a machine's link.
-type Machine struct {
-	Name     string
-	Link     twin.Link
-	Capacity [2]float64    // by direction, of which a load's share is one
-	Turn     [2][2]float64 // by direction, from low to high, nanoseconds
-	// Blocks are what copies of a load cost beside their bytes, by direction, in order
-	// of size.
-	Blocks [2][]Block
-	// Assumed says what nobody measured.
-	Assumed   []string
-	halfSmall bool // the small path may be there or not
-}
-
-// A Block is one size of a load's copies, as it was measured. Times are nanoseconds.
-type Block struct {
-	Bytes int64
-	Busy  float64 // that a copy holds the engine beside its bytes
-	Gap   float64 // from a copy's end to the next one's submission, by one thread
-}
 
 // FromCard is what a link card says, for a model that runs under MPS or not.
 func FromCard(c *link.Card, mps bool) *Machine {
@@ -51,7 +26,7 @@ func FromCard(c *link.Card, mps bool) *Machine {
 		if d == device.H2D && (c.MPS || !mps) { // MPS takes the small path away
 			m.Link.SmallIdle, m.Link.SmallBehind = unbounded(w.Small.Idle), unbounded(w.Small.Behind)
 		}
-		m.flight(i, w.Flight.Depths)
+		flight(m, i, w.Flight.Depths)
 		if len(m.Blocks[i]) > 0 { // a request's copies are small
 			m.Link.Overhead = max(m.Link.Overhead, m.Blocks[i][0].Busy)
 		}
@@ -78,7 +53,7 @@ const steady = 4 << 20 // bytes of the smallest copies that fill the link
 
 // flight takes from copies in flight the bandwidth without what each copy costs, and
 // that cost.
-func (m *Machine) flight(way int, depths []link.Depth) {
+func flight(m *Machine, way int, depths []link.Depth) {
 	shortest, single := map[int64]float64{}, map[int64]float64{} // time of a copy by block
 	var blocks []int64
 	for _, x := range depths {
@@ -112,33 +87,4 @@ func (m *Machine) flight(way int, depths []link.Depth) {
 		}
 		m.Blocks[way] = append(m.Blocks[way], x)
 	}
-}
-
-// block returns what the measured block nearest to one costs.
-func (m *Machine) block(way int, bytes int64) Block {
-	nearest := Block{Busy: m.Link.Overhead}
-	far := math.Inf(1)
-	for _, b := range m.Blocks[way] {
-		if d := math.Abs(math.Log(float64(b.Bytes) / float64(bytes))); d < far {
-			nearest, far = b, d
-		}
-	}
-	return nearest
-}
-
-// Sim are the parameters of device sim that a card decides, for a load with small gaps:
-// what is simulated under them is the card's link.
-func (m *Machine) Sim() map[string]float64 {
-	l := &m.Link
-	p := map[string]float64{
-		"bandwidth_both": l.Both, "overhead_ns": l.Overhead, "switch_ns": float64(l.Switch),
-		"small_idle": float64(l.SmallIdle), "small_behind": float64(l.SmallBehind), "gap_ns": math.Inf(1),
-	}
-	for i, d := range Ways {
-		p["bandwidth_"+d.String()], p["turn_"+d.String()+"_ns"] = l.Bandwidth[d], float64(l.Turn[d])
-		for _, b := range m.Blocks[i] {
-			p["gap_ns"] = min(p["gap_ns"], b.Gap)
-		}
-	}
-	return p
 }

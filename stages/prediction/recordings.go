@@ -175,7 +175,7 @@ func Find(root, machine, name, dir string, batch, sequence int) (*Baseline, erro
 		// What is not said is as a study has it that does not say it.
 		for _, want := range [][2]int{{cmp.Or(batch, 1), cmp.Or(sequence, 128)}, {batch, sequence}} {
 			for _, o := range owns {
-				if o.fits(want[0], want[1]) {
+				if o.Fits(want[0], want[1]) {
 					return o, nil
 				}
 			}

@@ -15,6 +15,7 @@ import (
 	"barograph/pipeline/cell/unit"
 	"barograph/pipeline/record"
 	"barograph/stages/link"
+	"barograph/stages/prediction/forecast"
 	"barograph/stages/stats"
 
 	"golang.org/x/sync/errgroup"
@@ -53,7 +54,7 @@ const Unseen = "turns"
 func ScoreAll(card *link.Card, root string, dirs []string) ([]*Score, *Lesson, error) {
 	var cases []*Case
 	m := FromCard(card, false)
-	x := &Lesson{Machine: m.Name, Errors: map[string][3][]float64{}}
+	x := &Lesson{Machine: m.Name, Link: m, Errors: map[string][3][]float64{}}
 	for _, dir := range dirs {
 		_, of, err := Read(root, dir, "")
 		if err != nil {
@@ -108,20 +109,20 @@ func ScoreAll(card *link.Card, root string, dirs []string) ([]*Score, *Lesson, e
 		others := &Lesson{Errors: map[string][3][]float64{}}
 		for _, o := range scores {
 			if !like[i](o.Case) && o.Study != Unseen {
-				others.add(o)
+				add(others, o)
 			}
 		}
-		others.sort()
-		bounds, _ := others.errors(&s.Condition)
+		sort(others)
+		bounds, _ := others.Bounds(&s.Condition)
 		for q := range Quantiles {
 			e := &s.Prediction.Estimates[q]
 			e.Low, e.High = min(e.Low, e.Value*math.Exp(bounds[q][0])), max(e.High, e.Value*math.Exp(bounds[q][1]))
 		}
 		if s.Study != Unseen {
-			x.add(s)
+			add(x, s)
 		}
 	}
-	x.sort()
+	sort(x)
 	x.Parameters = f.fit(func(*Case) bool { return false })
 	return scores, x, nil
 }
@@ -156,20 +157,20 @@ func (s *Score) predict(m *Machine, x *Lesson) (err error) {
 	if s.Prediction, err = Predict(m, s.Own, &s.Condition, x); err != nil {
 		return fmt.Errorf("%s, %s beside %s: %w", s.Study, s.Own.Model, s.load(), err)
 	}
-	measured := pooled(s.Calls)
+	measured := forecast.Pooled(s.Calls)
 	c := &s.Condition
 	queued := float64(c.Threads*c.Outstanding) * float64(c.Block) * c.Share
 	for i, q := range Quantiles {
-		s.Measured[i] = quantile(measured, q)
+		s.Measured[i] = forecast.Quantile(measured, q)
 		s.NoChange[i] = s.Own.Quantile(q)
-		s.QueuedBytes[i] = s.NoChange[i] + queued/m.capacity(c)*1e9
+		s.QueuedBytes[i] = s.NoChange[i] + queued/capacity(m, c)*1e9
 	}
-	s.KS = distance(measured, s.Prediction.sorted)
+	s.KS = distance(measured, s.Prediction.Simulated)
 	return nil
 }
 
 // capacity of a condition's direction.
-func (m *Machine) capacity(c *Condition) float64 {
+func capacity(m *Machine, c *Condition) float64 {
 	for i, d := range Ways {
 		if d.String() == c.Direction {
 			return m.Capacity[i]
@@ -178,7 +179,7 @@ func (m *Machine) capacity(c *Condition) float64 {
 	return m.Capacity[0] + m.Capacity[1]
 }
 
-func (x *Lesson) add(s *Score) {
+func add(x *Lesson, s *Score) {
 	of := x.Errors[s.Condition.Class()]
 	for i := range of {
 		of[i] = append(of[i], math.Round(1e5*math.Log(s.Measured[i]/s.Prediction.Estimates[i].Value))/1e5)
@@ -186,7 +187,7 @@ func (x *Lesson) add(s *Score) {
 	x.Errors[s.Condition.Class()] = of
 }
 
-func (x *Lesson) sort() {
+func sort(x *Lesson) {
 	for _, of := range x.Errors {
 		for _, e := range of {
 			slices.Sort(e)

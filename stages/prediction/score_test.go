@@ -174,7 +174,7 @@ func TestFromCard(t *testing.T) {
 		t.Errorf("%+v", m.Link)
 	}
 	// A load's copies of 4 MiB carry what they carried when the card was measured.
-	if b := m.block(1, 4<<20); math.Abs(4<<20/(float64(4<<20)/m.Link.Bandwidth[1]+b.Busy/1e9)-51.9e9) > 1e8 {
+	if b := m.Block(1, 4<<20); math.Abs(4<<20/(float64(4<<20)/m.Link.Bandwidth[1]+b.Busy/1e9)-51.9e9) > 1e8 {
 		t.Errorf("copies of 4 MiB hold the engine for %.0f ns beside their bytes", b.Busy)
 	}
 	if mps := FromCard(card, true); mps.Link.SmallIdle != 0 || mps.Link.SmallBehind != 0 || mps.Link.Turn != m.Link.Turn {
@@ -240,13 +240,13 @@ func TestErrors(t *testing.T) {
 		}
 		x.Errors[c.Class()] = of
 	}
-	bounds, doubts := x.errors(c)
+	bounds, doubts := x.Bounds(c)
 	if len(doubts) != 0 || bounds[0] != [2]float64{-0.18, 0.18} {
 		t.Errorf("%v, %q", bounds, doubts)
 	}
 	more := *c
 	more.Loads = 2
-	if _, doubts := x.errors(&more); len(doubts) != 1 || !strings.Contains(doubts[0], "one load") {
+	if _, doubts := x.Bounds(&more); len(doubts) != 1 || !strings.Contains(doubts[0], "one load") {
 		t.Errorf("two loads: %q", doubts)
 	}
 	few := x.Errors[c.Class()]
@@ -254,7 +254,7 @@ func TestErrors(t *testing.T) {
 		few[q] = few[q][:5]
 	}
 	x.Errors[c.Class()] = few
-	if bounds, doubts := x.errors(c); bounds[0] != [2]float64{-0.19, -0.15} || len(doubts) != 1 || !strings.Contains(doubts[0], "5 recorded loads") {
+	if bounds, doubts := x.Bounds(c); bounds[0] != [2]float64{-0.19, -0.15} || len(doubts) != 1 || !strings.Contains(doubts[0], "5 recorded loads") {
 		t.Errorf("five errors: %v, %q", bounds, doubts)
 	}
 }

@@ -30,18 +30,19 @@ import (
 // A Link is what a simulation knows of one. The zero value of a field leaves out
 // what it stands for.
 type Link struct {
-	Bandwidth [device.NumDirections]float64 // of each direction alone
-	Both      float64                       // of h2d and d2h together; 0: their sum
-	Overhead  float64                       // time a copy holds its engine beside its bytes
-	Turn      [device.NumDirections]int64   // 0: a plain queue
-	Switch    int64                         // time an engine takes from one process to another
+	Bandwidth [device.NumDirections]float64 `json:"bandwidth_bytes_per_s"` // of each direction alone
+	Both      float64                       `json:"both_bytes_per_s"`      // of h2d and d2h together; 0: their sum
+	Overhead  float64                       `json:"overhead_ns"`           // time a copy holds its engine beside its bytes
+	Turn      [device.NumDirections]int64   `json:"turn_ns"`               // 0: a plain queue
+	Switch    int64                         `json:"switch_ns"`             // time an engine takes from one process to another
 	// The largest copy to the device that takes the small path: of a stream with
 	// nothing pending, and of one with a kernel before it.
-	SmallIdle, SmallBehind int64
+	SmallIdle   int64 `json:"small_idle_bytes"`
+	SmallBehind int64 `json:"small_behind_bytes"`
 	// Fetch is by how much commands and small copies of a request are held up by
 	// a load that fills the link towards the device.
-	Fetch     int64
-	Computing Computing // of the device, for several services
+	Fetch     int64     `json:"fetch_ns,omitempty"`
+	Computing Computing `json:"computing,omitzero"` // of the device, for several services
 }
 
 // length returns how long a copy holds its engine; share is that of the bandwidth

@@ -1,12 +1,9 @@
-// Package prediction says how long a model's calls take beside a load, from the link
-// card of a machine and from calls without load. A prediction is computed, by the
-// simulation of package twin, and never measured: it carries its interval, and
-// says what it rests on.
-//
-// What a card does not say, such as by how much a full link holds up a request's
-// commands, is learned from a machine's recordings, which also say by how much
-// predictions err there ([Lesson]).
-package prediction
+// Package forecast says how long a model's calls take beside a load, from what is known
+// of a machine's link and from calls without load. A prediction is computed, by the
+// simulation of package twin, and never measured: it carries its interval, and says what
+// it rests on. It reads nothing, so that notebooks have it too; package prediction reads
+// link cards and recordings for it.
+package forecast
 
 import (
 	"errors"
@@ -57,10 +54,10 @@ type Baseline struct {
 }
 
 // Quantile is of the own latencies, replicates together, in nanoseconds.
-func (o *Baseline) Quantile(q float64) float64 { return quantile(pooled(o.Calls), q) }
+func (o *Baseline) Quantile(q float64) float64 { return Quantile(Pooled(o.Calls), q) }
 
-// fits tells whether the calls were of a batch and a sequence; 0 asks for none.
-func (o *Baseline) fits(batch, sequence int) bool {
+// Fits tells whether the calls were of a batch and a sequence; 0 asks for none.
+func (o *Baseline) Fits(batch, sequence int) bool {
 	return (batch == 0 || o.Batch == batch) && (sequence == 0 || o.Sequence == sequence)
 }
 
@@ -83,8 +80,8 @@ type Parameters struct {
 
 const (
 	draws = 20  // simulations of a prediction,
-	calls = 300 // and the calls of each, as a replicate of a study has
-	warm  = 30  // and before them
+	Calls = 300 // and the calls of each, as a replicate of a study has
+	Warm  = 30  // and before them
 	lead  = int64(300e6)
 	stall = int64(300e3)
 	tails = 0.02
@@ -106,37 +103,37 @@ type Prediction struct {
 	Estimates [3]Estimate
 	Alone     [3]float64
 	Doubts    []string
-	sorted    []int64 // every simulated call
+	Simulated []int64 // every call, ascending, nanoseconds
 }
 
 // Predict simulates a model beside a load on a machine. The same arguments give the
 // same prediction.
 func Predict(m *Machine, o *Baseline, c *Condition, x *Lesson) (*Prediction, error) {
 	if len(o.Calls) == 0 {
-		return nil, errors.New("predict: no calls without load")
+		return nil, errors.New("no calls without load")
 	}
 	var sets [draws][]int64
 	for i := range sets {
 		var err error
-		if sets[i], err = m.simulate(o, c, &x.Parameters, i); err != nil {
-			return nil, fmt.Errorf("predict: %w", err)
+		if sets[i], err = m.Simulate(o, c, &x.Parameters, i); err != nil {
+			return nil, err
 		}
 		if len(sets[i]) == 0 {
-			return nil, errors.New("predict: not one request was answered within 20 s: the load lets none through")
+			return nil, errors.New("not one request was answered within 20 s: the load lets none through")
 		}
 		slices.Sort(sets[i])
 	}
-	p := &Prediction{sorted: pooled(sets[:])}
-	errs, doubt := x.errors(c)
+	p := &Prediction{Simulated: Pooled(sets[:])}
+	errs, doubt := x.Bounds(c)
 	p.Doubts = append(slices.Clone(m.Assumed), doubt...)
 	if o.From == "" {
 		p.Doubts = append(p.Doubts, "what calls take without load is assumed, not measured")
 	}
 	for i, q := range Quantiles {
-		e := Estimate{Value: quantile(p.sorted, q)}
+		e := Estimate{Value: Quantile(p.Simulated, q)}
 		each := make([]float64, draws)
 		for k := range sets {
-			each[k] = quantile(sets[k], q)
+			each[k] = Quantile(sets[k], q)
 		}
 		slices.Sort(each)
 		e.Low = min(e.Value, each[1], e.Value*math.Exp(errs[i][0])) // the second of twenty, and the last but one
@@ -170,7 +167,7 @@ func (m *Machine) loads(c *Condition, x *Parameters) ([]twin.Load, error) {
 	if m.Link.Both > 0 && len(directions) > 1 {
 		capacity = min(capacity, m.Link.Both)
 	}
-	cost := m.block(int(directions[0]), c.Block)
+	cost := m.Block(int(directions[0]), c.Block)
 	load := twin.Load{
 		Threads: c.Threads, Block: c.Block, Outstanding: c.Outstanding, Directions: directions,
 		Overhead: max(0, int64(cost.Busy-m.Link.Overhead)),
@@ -190,8 +187,8 @@ func (m *Machine) loads(c *Condition, x *Parameters) ([]twin.Load, error) {
 	return loads, nil
 }
 
-// simulate returns the latencies of one replicate.
-func (m *Machine) simulate(o *Baseline, c *Condition, x *Parameters, draw int) ([]int64, error) {
+// Simulate returns the latencies of one replicate of so many, by number.
+func (m *Machine) Simulate(o *Baseline, c *Condition, x *Parameters, draw int) ([]int64, error) {
 	loads, err := m.loads(c, x)
 	if err != nil {
 		return nil, err
@@ -203,14 +200,14 @@ func (m *Machine) simulate(o *Baseline, c *Condition, x *Parameters, draw int) (
 			l.Turn[d] = int64(low + (high-low)*(float64(draw)+0.5)/draws)
 		}
 	}
-	if m.halfSmall && draw%2 == 1 {
+	if m.HalfSmall && draw%2 == 1 {
 		l.SmallIdle, l.SmallBehind = 0, 0
 	}
 	own := o.Calls[draw%len(o.Calls)]
 	copies := l.Copies(o.In, o.Out, true)
 	rng := rand.New(rand.NewPCG(uint64(draw), 0x70726564))
-	out := make([]int64, 0, calls)
-	left := warm
+	out := make([]int64, 0, Calls)
+	left := Warm
 	s := &twin.Service{
 		Start: lead, Due: c.Due, In: o.In, Out: o.Out, Behind: true,
 		Compute: func() int64 { return max(1, own[rng.IntN(len(own))]-copies) },
@@ -218,7 +215,7 @@ func (m *Machine) simulate(o *Baseline, c *Condition, x *Parameters, draw int) (
 			if left--; left < 0 {
 				out = append(out, call.Latency)
 			}
-			return len(out) < calls
+			return len(out) < Calls
 		},
 	}
 	if x.Notice > 0 && c.Direction != device.H2D.String() { // what the host sees comes that way
@@ -238,15 +235,16 @@ func (m *Machine) simulate(o *Baseline, c *Condition, x *Parameters, draw int) (
 	return out, nil
 }
 
-// quantile returns the nearest rank of ascending values.
-func quantile(sorted []int64, q float64) float64 {
+// Quantile returns the nearest rank of ascending values.
+func Quantile(sorted []int64, q float64) float64 {
 	if len(sorted) == 0 {
 		return math.NaN()
 	}
 	return float64(sorted[min(len(sorted)-1, max(0, int(math.Ceil(q*float64(len(sorted))))-1))])
 }
 
-func pooled(sets [][]int64) []int64 {
+// Pooled returns the values of all sets, ascending.
+func Pooled(sets [][]int64) []int64 {
 	all := slices.Concat(sets...)
 	slices.Sort(all)
 	return all
