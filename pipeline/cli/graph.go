@@ -7,36 +7,37 @@ import (
 	"strings"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cli/app"
 
 	"github.com/spf13/cobra"
 )
 
-func (a *app) graphCommand() *cobra.Command {
-	var sel selection
+func (a *program) graphCommand() *cobra.Command {
+	var sel app.Selection
 	var format string
-	formats := append([]string{"dot", "mermaid"}, a.drawing.Formats...)
+	formats := append([]string{"dot", "mermaid"}, a.Drawing.Formats...)
 	c := &cobra.Command{
 		Use:   "graph [STUDY]",
 		Short: "Draw a study's stages: " + strings.Join(formats, ", "),
 		RunE: func(_ *cobra.Command, args []string) error {
-			p, err := a.plan(args, &sel)
+			p, err := a.Plan(args, &sel)
 			if err != nil {
 				return err
 			}
 			switch {
-			case a.json:
-				return a.writeJSON(p.Graph)
+			case a.JSON:
+				return a.WriteJSON(p.Graph)
 			case format == "dot":
-				return dot(a.out, p.Graph)
+				return dot(a.Out, p.Graph)
 			case format == "mermaid":
-				return mermaid(a.out, p.Graph)
-			case slices.Contains(a.drawing.Formats, format):
-				return a.drawing.Draw(a.out, p.Graph, format)
+				return mermaid(a.Out, p.Graph)
+			case slices.Contains(a.Drawing.Formats, format):
+				return a.Drawing.Draw(a.Out, p.Graph, format)
 			}
 			return cell.Usage(cell.Hint(fmt.Errorf("--format %s: no such format", format), "one of %s", strings.Join(formats, ", ")))
 		},
 	}
-	sel.flags(c)
+	sel.Flags(c)
 	c.Flags().StringVar(&format, "format", "dot", "`format` of the drawing: "+strings.Join(formats, ", "))
 	return c
 }

@@ -9,7 +9,7 @@ import (
 
 // power prints what the cells that conclude something could conclude from the
 // trials that are planned.
-func (a *app) power(p *plan.Plan) error {
+func (a *program) power(p *plan.Plan) error {
 	spec := cell.Spec{Study: p.Study.Name, Machine: p.Study.Machine, Seed: p.Study.Seed}
 	for _, c := range p.Cells {
 		if c.Stage.Kind.Measured {
@@ -28,10 +28,10 @@ func (a *app) power(p *plan.Plan) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(a.out, "\n%s: %s", c.ID, text)
+		fmt.Fprintf(a.Out, "\n%s: %s", c.ID, text)
 	}
 	if seen == 0 {
-		fmt.Fprintln(a.msg, "no stage of this study concludes anything that could be foreseen")
+		fmt.Fprintln(a.Msg, "no stage of this study concludes anything that could be foreseen")
 	}
 	return nil
 }

@@ -1,15 +1,14 @@
 package cli
 
 import (
-	"cmp"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cli/app"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/progress"
 	"barograph/pipeline/record"
@@ -19,24 +18,24 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func (a *app) planCommand() *cobra.Command {
-	var sel selection
+func (a *program) planCommand() *cobra.Command {
+	var sel app.Selection
 	var all, power bool
 	var fresh []string
 	c := &cobra.Command{
 		Use:   "plan [STUDY]",
 		Short: "Say which cells would run, and why; nothing is run",
 		RunE: func(_ *cobra.Command, args []string) error {
-			p, d, err := a.decide(args, &sel, fresh)
+			p, d, err := a.Decide(args, &sel, fresh)
 			if err != nil {
 				return err
 			}
-			rows := groups(p.Cells, d, all || a.json)
-			if a.json {
-				return a.writeJSON(rows)
+			rows := groups(p.Cells, d, all || a.JSON)
+			if a.JSON {
+				return a.WriteJSON(rows)
 			}
-			a.overrides(p.Study.Lowered)
-			err = a.table(func(w io.Writer) {
+			a.Overrides(p.Study.Lowered)
+			err = a.Table(func(w io.Writer) {
 				for _, r := range rows {
 					fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", r.Cell, r.Cells, r.State, r.Reason)
 				}
@@ -50,7 +49,7 @@ func (a *app) planCommand() *cobra.Command {
 			return a.power(p)
 		},
 	}
-	sel.flags(c)
+	sel.Flags(c)
 	c.Flags().BoolVar(&power, "power", false, "say too what could be concluded from these trials, by simulation")
 	c.Flags().BoolVarP(&all, "all", "a", false, "a line for each cell; groups alike are one line otherwise")
 	c.Flags().StringArrayVar(&fresh, "fresh", nil, "as for run")
@@ -58,8 +57,8 @@ func (a *app) planCommand() *cobra.Command {
 }
 
 // foretell says how long what would run takes, and how much disk.
-func (a *app) foretell(p *plan.Plan, d *plan.Decider) error {
-	s, err := store.View(storeDir(p.Study.Root))
+func (a *program) foretell(p *plan.Plan, d *plan.Decider) error {
+	s, err := store.View(app.StoreDir(p.Study.Root))
 	if err != nil {
 		return err
 	}
@@ -70,7 +69,7 @@ func (a *app) foretell(p *plan.Plan, d *plan.Decider) error {
 		}
 	}
 	if text := progress.Foresee(p, s, cells).String(); text != "" {
-		fmt.Fprintln(a.msg, text)
+		fmt.Fprintln(a.Msg, text)
 	}
 	return nil
 }
@@ -161,8 +160,8 @@ func collapse(cells []*plan.Cell) string {
 	return cells[0].Stage.Name + "[" + strings.Join(parts, ",") + "]"
 }
 
-func (a *app) whyCommand() *cobra.Command {
-	var sel selection
+func (a *program) whyCommand() *cobra.Command {
+	var sel app.Selection
 	c := &cobra.Command{
 		Use:   "why [STUDY] CELL",
 		Short: "Say why a cell would run: what changed, with old and new value",
@@ -171,7 +170,7 @@ level=0|4 stands for either and level=* for every level. Of cells with the same
 to say, the first is explained.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			last := len(args) - 1
-			p, d, err := a.decide(args[:last], &sel, nil)
+			p, d, err := a.Decide(args[:last], &sel, nil)
 			if err != nil {
 				return err
 			}
@@ -180,10 +179,10 @@ to say, the first is explained.`,
 			name = strings.ReplaceAll(name, " ", "")
 			if c := p.Cell(name); c != nil {
 				e, err := d.Explain(c)
-				if err == nil && a.json {
-					return a.writeJSON(e)
+				if err == nil && a.JSON {
+					return a.WriteJSON(e)
 				} else if err == nil {
-					fmt.Fprint(a.out, e)
+					fmt.Fprint(a.Out, e)
 				}
 				return err
 			}
@@ -194,29 +193,29 @@ to say, the first is explained.`,
 			return a.whyAll(groups(cells, d, false), d)
 		},
 	}
-	sel.flags(c)
+	sel.Flags(c)
 	c.Args = cobra.RangeArgs(1, 2)
 	return c
 }
 
 // whyAll explains the first of each group of cells that are alike.
-func (a *app) whyAll(rows []row, d *plan.Decider) error {
+func (a *program) whyAll(rows []row, d *plan.Decider) error {
 	var all []*plan.Explanation
 	for _, r := range rows {
 		e, err := d.Explain(r.members[0])
 		if err != nil {
 			return err
 		}
-		if all = append(all, e); a.json {
+		if all = append(all, e); a.JSON {
 			continue
 		}
-		fmt.Fprint(a.out, e)
+		fmt.Fprint(a.Out, e)
 		if n := len(r.members) - 1; n > 0 {
-			fmt.Fprintf(a.out, "and %d more of %s\n", n, r.Cell)
+			fmt.Fprintf(a.Out, "and %d more of %s\n", n, r.Cell)
 		}
 	}
-	if a.json {
-		return a.writeJSON(all)
+	if a.JSON {
+		return a.WriteJSON(all)
 	}
 	return nil
 }
@@ -246,13 +245,13 @@ func within(p cell.Point, asked string) bool {
 	return true
 }
 
-func (a *app) statusCommand() *cobra.Command {
-	var sel selection
+func (a *program) statusCommand() *cobra.Command {
+	var sel app.Selection
 	c := &cobra.Command{
 		Use:   "status [STUDY]",
 		Short: "Say what of a study is done, stale or missing",
 		RunE: func(_ *cobra.Command, args []string) error {
-			p, d, err := a.decide(args, &sel, nil)
+			p, d, err := a.Decide(args, &sel, nil)
 			if err != nil {
 				return err
 			}
@@ -295,10 +294,10 @@ func (a *app) statusCommand() *cobra.Command {
 			for _, s := range stages {
 				slices.Sort(s.Files)
 			}
-			if a.json {
-				return a.writeJSON(stages)
+			if a.JSON {
+				return a.WriteJSON(stages)
 			}
-			err = a.table(func(w io.Writer) {
+			err = a.Table(func(w io.Writer) {
 				fmt.Fprintln(w, "stage\tkind\tcells\tstand\tto run\tfiles")
 				for _, s := range stages {
 					fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%s\n", s.Stage, s.Kind, s.Cells, s.Stands, s.Runs+s.Waits, strings.Join(s.Files, " "))
@@ -306,109 +305,33 @@ func (a *app) statusCommand() *cobra.Command {
 			})
 			for _, s := range stages {
 				for _, to := range s.Strayed {
-					fmt.Fprintf(a.out, "%s is missing or changed; a run puts it back\n", to)
+					fmt.Fprintf(a.Out, "%s is missing or changed; a run puts it back\n", to)
 				}
 			}
 			return err
 		},
 	}
-	sel.flags(c)
+	sel.Flags(c)
 	return c
 }
 
-func (a *app) doctorCommand() *cobra.Command {
-	on := ""
-	c := &cobra.Command{
-		Use:   "doctor",
-		Short: "Look at this machine, or a cluster: what is there, what is missing, what to do",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			root, err := os.Getwd()
-			if err != nil {
-				return err
-			}
-			if on != "" {
-				return a.report(a.lookAt(cmd.Context(), root, on))
-			}
-			return a.report(a.lookAround(root))
-		},
-	}
-	c.Flags().StringVar(&on, "on", "", "look at a `cluster`, a file below configs/clusters/, and at one of its nodes")
-	return c
-}
-
-// A finding is a line of doctor.
-type finding struct {
-	Check string `json:"check"`
-	OK    bool   `json:"ok"`
-	mark  string // for people
-	Found string `json:"found"`
-	Hint  string `json:"hint,omitempty"`
-}
-
-// found is the finding of a check that fails with an error.
-func found(check, what, hint string, err error) finding {
-	if err != nil {
-		return finding{check, false, "MISSING", err.Error(), cmp.Or(hint, cell.HintOf(err))}
-	}
-	return finding{check, true, "ok", what, hint}
-}
-
-// lookAround asks every check of this machine.
-func (a *app) lookAround(root string) (all []finding) {
-	noise := append(a.disturbances(root, ""), measuring()...)
-	for _, d := range noise {
-		all = append(all, finding{d.check, false, "BUSY", d.what, d.hint})
-	}
-	if len(noise) == 0 {
-		all = append(all, finding{"quiet", true, "ok", "nothing here would disturb a measurement now", ""})
-	}
-	for _, ch := range a.checks {
-		if ch.Run != nil {
-			what, hint, err := ch.Run(root)
-			all = append(all, found(ch.Name, what, hint, err))
-		}
-	}
-	return all
-}
-
-// report prints findings, and fails if anything is missing.
-func (a *app) report(all []finding) (err error) {
-	if a.json {
-		err = a.writeJSON(all)
-	} else {
-		err = a.table(func(w io.Writer) {
-			for _, f := range all {
-				fmt.Fprintf(w, "%s\t%s\t%s\n", f.mark, f.Check, f.Found)
-				if f.Hint != "" {
-					fmt.Fprintf(w, "\t\t  hint: %s\n", f.Hint)
-				}
-			}
-		})
-	}
-	if err == nil && slices.ContainsFunc(all, func(f finding) bool { return f.mark == "MISSING" }) {
-		return cell.Exit(cell.StatusFailed)
-	}
-	return err
-}
-
-func (a *app) schemaCommand() *cobra.Command {
+func (a *program) schemaCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
 		Short: "Print the JSON Schema of study files, for editors",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			b, err := study.Schema(a.kinds)
+			b, err := study.Schema(a.Kinds)
 			if err != nil {
 				return err
 			}
-			_, err = a.out.Write(b)
+			_, err = a.Out.Write(b)
 			return err
 		},
 	}
 }
 
-func (a *app) versionCommand() *cobra.Command {
+func (a *program) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the program's version",
@@ -419,10 +342,10 @@ func (a *app) versionCommand() *cobra.Command {
 				Go       string `json:"go"`
 				Platform string `json:"platform"`
 			}{record.Build(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
-			if a.json {
-				return a.writeJSON(v)
+			if a.JSON {
+				return a.WriteJSON(v)
 			}
-			fmt.Fprintf(a.out, "barograph %s %s %s\n", v.Version, v.Go, v.Platform)
+			fmt.Fprintf(a.Out, "barograph %s %s %s\n", v.Version, v.Go, v.Platform)
 			return nil
 		},
 	}

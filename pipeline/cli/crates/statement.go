@@ -1,4 +1,4 @@
-package cli
+package crates
 
 import (
 	"errors"
@@ -16,7 +16,7 @@ import (
 
 // verifyStatements checks the signature of each statement, and the files that it is
 // about against its digests.
-func (a *app) verifyStatements(names []string, file string, crates []string, out *soundness) error {
+func (a *commands) verifyStatements(names []string, file string, crates []string, out *soundness) error {
 	switch {
 	case len(names) == 0 && file == "":
 		return nil
@@ -46,7 +46,7 @@ func (a *app) verifyStatements(names []string, file string, crates []string, out
 		st, err := attest.Open(name, key)
 		if err != nil {
 			out.Damage = append(out.Damage, store.Damage{Path: name, What: err.Error()})
-			a.complain(err)
+			a.Complain(err)
 			continue
 		}
 		a.verifySubjects(name, st, held, len(crates) > 0, out)
@@ -56,7 +56,7 @@ func (a *app) verifyStatements(names []string, file string, crates []string, out
 
 // verifySubjects holds files against a statement: those of crates or, if none is named,
 // those here.
-func (a *app) verifySubjects(name string, st *attest.Statement, held map[string]string, within bool, out *soundness) {
+func (a *commands) verifySubjects(name string, st *attest.Statement, held map[string]string, within bool, out *soundness) {
 	sound, lost, before := 0, 0, len(out.Damage)
 	for _, r := range st.Subject {
 		have := held[r.Name]
@@ -71,20 +71,20 @@ func (a *app) verifySubjects(name string, st *attest.Statement, held map[string]
 		default:
 			what := fmt.Sprintf("its SHA-256 is %s, and %s is signed for %s", have, name, r.Digest["sha256"])
 			out.Damage = append(out.Damage, store.Damage{Path: r.Name, What: what})
-			fmt.Fprintf(a.msg, "%s: %s: %s\n", name, r.Name, what)
+			fmt.Fprintf(a.Msg, "%s: %s: %s\n", name, r.Name, what)
 		}
 	}
 	if sound == 0 && len(out.Damage) == before {
 		what := "none of the files that it is about is here"
 		out.Damage = append(out.Damage, store.Damage{Path: name, What: what})
-		fmt.Fprintf(a.msg, "%s: %s\n", name, what)
+		fmt.Fprintf(a.Msg, "%s: %s\n", name, what)
 	}
 	if len(out.Damage) > before {
 		return
 	}
 	out.Statements = append(out.Statements, name)
-	if !a.json {
-		fmt.Fprintf(a.out, "ok %s: signed; %d files are as it says, %d are not here; built by %s from %v\n", name, sound, lost, st.Predicate.Run.Builder.ID, st.Predicate.Build.External["study"])
+	if !a.JSON {
+		fmt.Fprintf(a.Out, "ok %s: signed; %d files are as it says, %d are not here; built by %s from %v\n", name, sound, lost, st.Predicate.Run.Builder.ID, st.Predicate.Build.External["study"])
 	}
 }
 

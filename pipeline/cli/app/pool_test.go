@@ -1,4 +1,4 @@
-package cli
+package app
 
 import (
 	"bytes"
@@ -58,7 +58,7 @@ func TestRunsWaitForGPUs(t *testing.T) {
 		},
 	})
 	var said buffer
-	a := &app{kinds: kinds, gpus: gpus, msg: &said}
+	a := &App{Kinds: kinds, GPUs: gpus, Msg: &said}
 	planned := func(devices, stage string) *plan.Plan {
 		root := t.TempDir()
 		for name, text := range map[string]string{"configs/machines/m.yaml": "device: cuda\n", "configs/s.yaml": "study: s\nmachine: m\nstages: {a: {uses: m, " + stage + "}}\n"} {
@@ -129,7 +129,7 @@ func TestRunsWaitForGPUs(t *testing.T) {
 	if err := <-taken; err != nil {
 		t.Error(err)
 	}
-	found, _ := filepath.Glob(deviceLock(fmt.Sprintf("test-%d-*", os.Getpid())))
+	found, _ := filepath.Glob(DeviceLock(fmt.Sprintf("test-%d-*", os.Getpid())))
 	for _, path := range found {
 		os.Remove(path)
 	}

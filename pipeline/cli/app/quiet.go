@@ -1,4 +1,4 @@
-package cli
+package app
 
 import (
 	"context"
@@ -20,22 +20,22 @@ import (
 // folders alike: so it is not what TMPDIR says.
 const deviceLocks = "/tmp"
 
-// deviceLock is the file that whoever measures on a device has locked.
-func deviceLock(physical string) string {
+// DeviceLock is the file that whoever measures on a device has locked.
+func DeviceLock(physical string) string {
 	return filepath.Join(deviceLocks, ".barograph-"+strings.ReplaceAll(physical, "/", "_")+".lock")
 }
 
 // hold takes the devices that a plan's cells may be measured on, or load, and says
 // whether it is quiet enough to measure; with wait, only once it is.
-func (a *app) hold(p *plan.Plan, wait bool) func(context.Context) (io.Closer, error) {
+func (a *App) hold(p *plan.Plan, wait bool) func(context.Context) (io.Closer, error) {
 	if p.Study.Machine.Simulated() {
 		return nil
 	}
 	return func(ctx context.Context) (io.Closer, error) {
 		var all locks
 		for _, d := range a.devices(p) {
-			lock, err := store.Lock(ctx, deviceLock(d.physical), func(holder string) {
-				fmt.Fprintf(a.msg, "waiting for another run that measures on %s: %s\n", d.name, holder)
+			lock, err := store.Lock(ctx, DeviceLock(d.physical), func(holder string) {
+				fmt.Fprintf(a.Msg, "waiting for another run that measures on %s: %s\n", d.name, holder)
 			})
 			if err != nil {
 				return nil, errors.Join(fmt.Errorf("have %s for this run alone: %w", d.name, err), all.Close())
@@ -54,8 +54,8 @@ type lockable struct{ name, physical string }
 
 // devices are those of a plan in the order in which every run takes them, so that no two
 // wait for each other.
-func (a *app) devices(p *plan.Plan) (devices []lockable) {
-	here, st := a.gpus(), p.Study
+func (a *App) devices(p *plan.Plan) (devices []lockable) {
+	here, st := a.GPUs(), p.Study
 	numbers, all, free := engine.GPUs(p.Cells)
 	if all {
 		for i := range st.GPUs {
@@ -90,11 +90,11 @@ func (l locks) Close() (err error) {
 }
 
 // pool says which GPUs a plan's cells are measured on at once.
-func (a *app) pool(p *plan.Plan) (engine.Pool, error) {
-	st, here := p.Study, a.gpus()
+func (a *App) pool(p *plan.Plan) (engine.Pool, error) {
+	st, here := p.Study, a.GPUs()
 	pool := engine.Pool{GPUs: st.Pool}
-	for _, name := range a.kinds.Names() {
-		if k := a.kinds[name]; k.Survey != nil {
+	for _, name := range a.Kinds.Names() {
+		if k := a.Kinds[name]; k.Survey != nil {
 			pool.Survey = k
 		}
 	}
@@ -115,25 +115,25 @@ func (a *app) pool(p *plan.Plan) (engine.Pool, error) {
 	return pool, nil
 }
 
-// A disturbance is what would spoil a measurement now.
-type disturbance struct{ check, what, hint string }
+// A Disturbance is what would spoil a measurement now.
+type Disturbance struct{ Check, What, Hint string }
 
-// disturbances asks every check at once.
-func (a *app) disturbances(root, device string) []disturbance {
-	all := make([]disturbance, len(a.checks))
+// Disturbances asks every check at once.
+func (a *App) Disturbances(root, device string) []Disturbance {
+	all := make([]Disturbance, len(a.Checks))
 	var asking sync.WaitGroup
-	for i, c := range a.checks {
+	for i, c := range a.Checks {
 		if c.Disturbed != nil {
 			asking.Go(func() {
 				what, hint := c.Disturbed(root, device)
-				all[i] = disturbance{c.Name, what, hint}
+				all[i] = Disturbance{c.Name, what, hint}
 			})
 		}
 	}
 	asking.Wait()
-	var found []disturbance
+	var found []Disturbance
 	for _, d := range all {
-		if d.what != "" {
+		if d.What != "" {
 			found = append(found, d)
 		}
 	}
@@ -147,14 +147,14 @@ const (
 )
 
 // quiet says what disturbs, and with wait returns once nothing does.
-func (a *app) quiet(ctx context.Context, root, device string, wait bool) error {
+func (a *App) quiet(ctx context.Context, root, device string, wait bool) error {
 	var said time.Time
 	for looks := 0; ; {
-		found := a.disturbances(root, device)
+		found := a.Disturbances(root, device)
 		if len(found) == 0 {
 			if looks++; !wait || looks == quietLooks || said.IsZero() {
 				if !said.IsZero() {
-					fmt.Fprintln(a.msg, "it is quiet now")
+					fmt.Fprintln(a.Msg, "it is quiet now")
 				}
 				return nil
 			}
@@ -164,15 +164,15 @@ func (a *app) quiet(ctx context.Context, root, device string, wait bool) error {
 		if len(found) > 0 && time.Since(said) > sayAgain {
 			said = time.Now()
 			for _, d := range found {
-				fmt.Fprintf(a.msg, "this will not do for measuring: %s\n", d.what)
-				if !wait && d.hint != "" {
-					fmt.Fprintln(a.msg, "  hint:", d.hint)
+				fmt.Fprintf(a.Msg, "this will not do for measuring: %s\n", d.What)
+				if !wait && d.Hint != "" {
+					fmt.Fprintln(a.Msg, "  hint:", d.Hint)
 				}
 			}
 			if wait {
-				fmt.Fprintln(a.msg, "waiting until it is quiet")
+				fmt.Fprintln(a.Msg, "waiting until it is quiet")
 			} else {
-				fmt.Fprintln(a.msg, "measured all the same: intervals will be wide, and verdicts may be INVALID")
+				fmt.Fprintln(a.Msg, "measured all the same: intervals will be wide, and verdicts may be INVALID")
 				return nil
 			}
 		}
@@ -184,12 +184,12 @@ func (a *app) quiet(ctx context.Context, root, device string, wait bool) error {
 	}
 }
 
-// measuring says which other run measures on this computer now.
-func measuring() []disturbance {
-	locks, _ := filepath.Glob(deviceLock("*")) // the pattern is well formed
+// Measuring says which other run measures on this computer now.
+func Measuring() []Disturbance {
+	locks, _ := filepath.Glob(DeviceLock("*")) // the pattern is well formed
 	for _, path := range locks {
 		if holder := store.Held(path); holder != "" {
-			return []disturbance{{"other runs", "another run measures: " + holder, "a run on the same device waits for it"}}
+			return []Disturbance{{"other runs", "another run measures: " + holder, "a run on the same device waits for it"}}
 		}
 	}
 	return nil

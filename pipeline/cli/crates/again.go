@@ -1,4 +1,4 @@
-package cli
+package crates
 
 import (
 	"cmp"
@@ -15,6 +15,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/citation"
+	"barograph/pipeline/cli/app"
 	"barograph/pipeline/crate"
 	"barograph/pipeline/engine"
 	"barograph/pipeline/plan"
@@ -68,7 +69,7 @@ func (j *judging) check(crates, others []string) error {
 
 // verifyCrate reads a crate, and judges its claims again if that is asked for. The
 // status is not 0 where a verdict says so.
-func (a *app) verifyCrate(ctx context.Context, name string, again judging, out *soundness) (status int, err error) {
+func (a *commands) verifyCrate(ctx context.Context, name string, again judging, out *soundness) (status int, err error) {
 	c, err := crate.Open(name)
 	if err != nil {
 		return 0, cell.Usage(err)
@@ -80,14 +81,14 @@ func (a *app) verifyCrate(ctx context.Context, name string, again judging, out *
 	}
 	for _, d := range wrong {
 		out.Damage = append(out.Damage, store.Damage{Path: filepath.Join(name, d.Path), What: d.What})
-		fmt.Fprintf(a.msg, "%s: %s\n", name, d)
+		fmt.Fprintf(a.Msg, "%s: %s\n", name, d)
 	}
 	if len(wrong) > 0 {
 		return 0, nil // what is not as it was written is not judged
 	}
 	out.Crates = append(out.Crates, name)
-	if !a.json {
-		fmt.Fprintf(a.out, "ok %s: %d files\n", name, sound)
+	if !a.JSON {
+		fmt.Fprintf(a.Out, "ok %s: %d files\n", name, sound)
 	}
 	if !again.asked() {
 		return 0, nil
@@ -102,7 +103,7 @@ func (a *app) verifyCrate(ctx context.Context, name string, again judging, out *
 		if err != nil {
 			return 0, fmt.Errorf("add to %q: %w", name, err)
 		}
-		fmt.Fprintf(a.msg, "added %s to %s\n", path, name)
+		fmt.Fprintf(a.Msg, "added %s to %s\n", path, name)
 	}
 	return verdictStatus(found), nil
 }
@@ -128,7 +129,7 @@ const (
 )
 
 // judge runs a crate's study in a folder of its own, and takes the verdicts.
-func (a *app) judge(ctx context.Context, c *crate.Crate, again judging) (*crate.Assessment, error) {
+func (a *commands) judge(ctx context.Context, c *crate.Crate, again judging) (*crate.Assessment, error) {
 	s := c.State
 	if err := again.known(s); err != nil {
 		return nil, err
@@ -148,17 +149,17 @@ func (a *app) judge(ctx context.Context, c *crate.Crate, again judging) (*crate.
 	if err := c.Unpack(dir); err != nil {
 		return nil, err
 	}
-	found := &crate.Assessment{Agent: who, Started: now(), Means: judged, Host: record.Environment(a.gpus()), Program: record.Build()}
-	sel := selection{replay: filepath.Join(dir, filepath.FromSlash(s.Recording))}
-	run := *a // what is run within says nothing, unless it is measured
-	run.out, run.json = io.Discard, false
+	found := &crate.Assessment{Agent: who, Started: now(), Means: judged, Host: record.Environment(a.GPUs()), Program: record.Build()}
+	sel := app.Selection{Replay: filepath.Join(dir, filepath.FromSlash(s.Recording))}
+	run := *a.App // what is run within says nothing, unless it is measured
+	run.Out, run.JSON = io.Discard, false
 	if again.measure {
 		found.Means = measuredAnew
-		sel = selection{machine: again.machine, set: again.set}
+		sel = app.Selection{Machine: again.machine, Set: again.set}
 	} else {
-		run.msg = io.Discard
+		run.Msg = io.Discard
 	}
-	p, err := run.plan([]string{s.StudyFile(dir)}, &sel)
+	p, err := run.Plan([]string{s.StudyFile(dir)}, &sel)
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +169,7 @@ func (a *app) judge(ctx context.Context, c *crate.Crate, again judging) (*crate.
 	if err := again.trusts(p); err != nil {
 		return nil, err
 	}
-	e, _, err := run.execute(ctx, p, engine.Options{Jobs: runtime.NumCPU(), Overwrite: true}, extras{})
+	e, _, err := run.Execute(ctx, p, engine.Options{Jobs: runtime.NumCPU(), Overwrite: true}, app.Extras{})
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +190,7 @@ func (a *app) judge(ctx context.Context, c *crate.Crate, again judging) (*crate.
 		}
 		found.Claims = append(found.Claims, o)
 	}
-	if a.json {
+	if a.JSON {
 		return found, nil
 	}
 	if err := a.beside(s, found); err != nil || !again.figures {
@@ -245,11 +246,11 @@ func (j *judging) known(s *crate.State) error {
 }
 
 // beside writes the crate's verdicts and those found now next to each other.
-func (a *app) beside(s *crate.State, found *crate.Assessment) error {
+func (a *commands) beside(s *crate.State, found *crate.Assessment) error {
 	if len(found.Claims) == 0 {
 		return nil
 	}
-	err := a.table(func(w io.Writer) {
+	err := a.Table(func(w io.Writer) {
 		fmt.Fprintf(w, "CLAIM\tCRATE (%s)\t%s (%s)\t\n", s.Machine.Name, strings.ToUpper(found.Means), found.Machine.Name)
 		for _, o := range found.Claims {
 			word := "the same"
@@ -261,17 +262,17 @@ func (a *app) beside(s *crate.State, found *crate.Assessment) error {
 	})
 	for _, o := range found.Claims {
 		if o.Because != "" {
-			fmt.Fprintf(a.out, "%s %s: %s\n", o.ID, o.Verdict, o.Because)
+			fmt.Fprintf(a.Out, "%s %s: %s\n", o.ID, o.Verdict, o.Because)
 		}
 	}
 	if found.Machine.Device == "sim" && found.Means == measuredAnew {
-		fmt.Fprintln(a.out, "device sim: simulated, not measured")
+		fmt.Fprintln(a.Out, "device sim: simulated, not measured")
 	}
 	return err
 }
 
 // redrawn says which of the crate's figures came out in the same bytes.
-func (a *app) redrawn(c *crate.Crate, dir string) error {
+func (a *commands) redrawn(c *crate.Crate, dir string) error {
 	figures, other := 0, []string{}
 	for _, f := range c.State.Files {
 		if !strings.HasPrefix(f.Path, "figures/") {
@@ -283,10 +284,10 @@ func (a *app) redrawn(c *crate.Crate, dir string) error {
 		}
 	}
 	if figures > 0 {
-		fmt.Fprintf(a.out, "%d of %d files of figures were drawn again to the same bytes\n", figures-len(other), figures)
+		fmt.Fprintf(a.Out, "%d of %d files of figures were drawn again to the same bytes\n", figures-len(other), figures)
 	}
 	for _, name := range other {
-		fmt.Fprintln(a.msg, "drawn otherwise:", name)
+		fmt.Fprintln(a.Msg, "drawn otherwise:", name)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package cli
+package crates
 
 import (
 	"errors"
@@ -8,17 +8,23 @@ import (
 
 	"barograph/pipeline/attest"
 	"barograph/pipeline/cell"
-	"barograph/pipeline/cell/unit"
+	"barograph/pipeline/cli/app"
 	"barograph/pipeline/crate"
-	"barograph/pipeline/engine"
-	"barograph/pipeline/plan"
 	"barograph/pipeline/record"
 	"barograph/pipeline/store"
 
 	"github.com/spf13/cobra"
 )
 
-func (a *app) verifyCommand() *cobra.Command {
+// Commands are those of crates, statements and recordings.
+func Commands(a *app.App) []*cobra.Command {
+	c := &commands{a}
+	return []*cobra.Command{c.exportCommand(), c.verifyCommand()}
+}
+
+type commands struct{ *app.App }
+
+func (a *commands) verifyCommand() *cobra.Command {
 	var again judging
 	var key string
 	c := &cobra.Command{
@@ -68,7 +74,7 @@ here and below results/.`,
 			if err := a.verifyRecordings(dirs, all, &out); err != nil {
 				return err
 			}
-			if _, err := os.Stat(storeDir(".")); all && err == nil {
+			if _, err := os.Stat(app.StoreDir(".")); all && err == nil {
 				if err := a.verifyStore(&out); err != nil {
 					return err
 				}
@@ -81,8 +87,8 @@ here and below results/.`,
 					return err
 				}
 			}
-			if a.json {
-				if err := a.writeJSON(out); err != nil {
+			if a.JSON {
+				if err := a.WriteJSON(out); err != nil {
 					return err
 				}
 			}
@@ -101,7 +107,7 @@ here and below results/.`,
 }
 
 // verifyRecordings checks recordings; one that was named must be one.
-func (a *app) verifyRecordings(dirs []string, all bool, out *soundness) error {
+func (a *commands) verifyRecordings(dirs []string, all bool, out *soundness) error {
 	for _, dir := range dirs {
 		if err := record.Sealed(dir); err != nil && !all { // no recording at all
 			return cell.Usage(err)
@@ -110,12 +116,12 @@ func (a *app) verifyRecordings(dirs []string, all bool, out *soundness) error {
 	for _, dir := range dirs {
 		if err := record.Verify(dir); err != nil {
 			out.Damage = append(out.Damage, store.Damage{Path: dir, What: err.Error()})
-			a.complain(fmt.Errorf("recording %s: %w", dir, err))
+			a.Complain(fmt.Errorf("recording %s: %w", dir, err))
 			continue
 		}
 		out.Recordings = append(out.Recordings, dir)
-		if !a.json {
-			fmt.Fprintln(a.out, "ok", dir)
+		if !a.JSON {
+			fmt.Fprintln(a.Out, "ok", dir)
 		}
 	}
 	return nil
@@ -132,8 +138,8 @@ type soundness struct {
 	Assessments []crate.Assessment `json:"assessments,omitempty"`
 }
 
-func (a *app) verifyStore(out *soundness) error {
-	dir := storeDir(".")
+func (a *commands) verifyStore(out *soundness) error {
+	dir := app.StoreDir(".")
 	s, err := store.View(dir)
 	if err != nil {
 		return err
@@ -144,7 +150,7 @@ func (a *app) verifyStore(out *soundness) error {
 	}
 	out.Objects, out.Damage = sound, append(out.Damage, damage...)
 	if len(damage) > 0 { // so that the next run looks at what it lacks
-		if err := os.RemoveAll(proofs(".")); err != nil {
+		if err := os.RemoveAll(app.Proofs(".")); err != nil {
 			return err
 		}
 	}
@@ -156,109 +162,10 @@ func (a *app) verifyStore(out *soundness) error {
 		if len(d.Cells) > 1 {
 			text += fmt.Sprintf(" and %d more", len(d.Cells)-1)
 		}
-		fmt.Fprintln(a.msg, text)
+		fmt.Fprintln(a.Msg, text)
 	}
-	if !a.json {
-		fmt.Fprintf(a.out, "ok %s: %d objects\n", dir, sound)
+	if !a.JSON {
+		fmt.Fprintf(a.Out, "ok %s: %d objects\n", dir, sound)
 	}
 	return nil
-}
-
-func (a *app) gcCommand() *cobra.Command {
-	var keep string
-	var dry bool
-	c := &cobra.Command{
-		Use:   "gc",
-		Short: "Remove stored results that no study here needs",
-		Long: `Remove stored results. Kept are those that the studies under configs/ would use
-or last made, on this machine and on those of the recordings here; and of
-the others the newest, while the store takes no more than --keep.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			budget, err := unit.ParseSize(keep)
-			if err != nil {
-				return cell.Usage(fmt.Errorf("--keep: %w", err))
-			}
-			files, err := filepath.Glob(filepath.Join("configs", "*.yaml"))
-			if err != nil {
-				return err
-			}
-			if len(files) == 0 {
-				return cell.Usage(cell.Hint(errors.New("no study under configs/ here"), "run this in the workspace"))
-			}
-			lock, err := a.lock(cmd.Context(), ".")
-			if err != nil {
-				return err
-			}
-			defer lock.Close()
-			s, err := store.Open(storeDir("."))
-			if err != nil {
-				return err
-			}
-			roots, err := a.roots(s, files)
-			if err != nil {
-				return errors.Join(err, s.Close())
-			}
-			swept, err := s.GC(roots, int64(budget), dry)
-			if err == nil && !dry {
-				err = errors.Join(os.RemoveAll(proofs(".")), os.RemoveAll(engine.Links(state(".")))) // they may be of studies that are gone
-			}
-			if err = errors.Join(err, s.Close()); err != nil {
-				return err
-			}
-			if a.json {
-				return a.writeJSON(swept)
-			}
-			verb := "removed"
-			if dry {
-				verb = "would remove"
-			}
-			fmt.Fprintf(a.out, "%s %d results, %v; kept %d, %v\n", verb, swept.Removed, unit.Size(swept.Freed), swept.Kept, unit.Size(swept.Bytes))
-			return nil
-		},
-	}
-	c.Flags().StringVar(&keep, "keep", "0", "keep unneeded results too while the store takes at most this `size`, such as 10GiB")
-	c.Flags().BoolVar(&dry, "dry-run", false, "say what would be removed")
-	return c
-}
-
-// roots are the keys of what the studies in files name.
-func (a *app) roots(s *store.Store, files []string) (map[string]bool, error) {
-	recs, err := record.All(".")
-	if err != nil {
-		return nil, err
-	}
-	roots := map[string]bool{}
-	for _, file := range files {
-		machines := map[string]bool{"": true}
-		for _, dir := range recs {
-			machines[filepath.Base(dir)] = true
-		}
-		for machine := range machines {
-			p, err := a.plan([]string{file}, &selection{machine: machine})
-			if err != nil {
-				if machine != "" {
-					continue // that machine's file is gone: only its recording is left
-				}
-				return nil, cell.Hint(err, "what it needs is not known: mend it or move it away")
-			}
-			d := plan.NewDecider(p, s, nil)
-			for _, c := range p.Cells {
-				if c.Trial == nil {
-					if _, err := d.Decide(c); err != nil {
-						return nil, err
-					}
-				}
-				if last := s.Latest(p.Name(c)); last != nil {
-					roots[last.Key] = true
-				}
-			}
-			for _, c := range p.Cells {
-				if dec := d.Of(c); dec.Record != nil {
-					roots[dec.Record.Key] = true
-				}
-			}
-		}
-	}
-	return roots, nil
 }

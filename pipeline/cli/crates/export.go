@@ -1,4 +1,5 @@
-package cli
+// Package crates is the commands that write results for others, and check what was written.
+package crates
 
 import (
 	"cmp"
@@ -15,13 +16,14 @@ import (
 	"barograph/pipeline/attest"
 	"barograph/pipeline/cell"
 	"barograph/pipeline/citation"
+	"barograph/pipeline/cli/app"
 	"barograph/pipeline/crate"
 
 	"github.com/spf13/cobra"
 )
 
-func (a *app) exportCommand() *cobra.Command {
-	var sel selection
+func (a *commands) exportCommand() *cobra.Command {
+	var sel app.Selection
 	var to, folder, statement, key, agent, licence string
 	opt := crate.Options{}
 	c := &cobra.Command{
@@ -70,7 +72,7 @@ signs for the outputs with a key of yours, and verify reads that too.`,
 			return err
 		},
 	}
-	sel.flags(c)
+	sel.Flags(c)
 	c.Flags().StringVar(&to, "crate", "", "write a crate as `name`, a new folder or a .zip")
 	c.Flags().StringVar(&statement, "intoto", "", "write an in-toto statement on the outputs, with SLSA provenance, as `file`, signed by --key")
 	c.Flags().StringVar(&key, "key", "", "the private key that signs: an Ed25519 key in PEM, as `file`")
@@ -133,7 +135,7 @@ func signer(statement, file string) (*attest.Key, error) {
 }
 
 // sign writes a statement on what stands.
-func (a *app) sign(to string, s *crate.State, key *attest.Key) error {
+func (a *commands) sign(to string, s *crate.State, key *attest.Key) error {
 	st := attest.Of(s)
 	b, err := attest.Sign(st, key)
 	if err != nil {
@@ -142,19 +144,19 @@ func (a *app) sign(to string, s *crate.State, key *attest.Key) error {
 	if err := cell.Leave(to, b); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.msg, "wrote %s: signed for %d files\n", to, len(st.Subject))
+	fmt.Fprintf(a.Msg, "wrote %s: signed for %d files\n", to, len(st.Subject))
 	return nil
 }
 
 // gather reads what stands of a study, with the files of a crate of it.
-func (a *app) gather(args []string, sel selection, agent, licence string, opt crate.Options) (*crate.State, []crate.Document, error) {
-	p, d, s, err := a.standing(args, sel)
+func (a *commands) gather(args []string, sel app.Selection, agent, licence string, opt crate.Options) (*crate.State, []crate.Document, error) {
+	p, d, s, err := a.Standing(args, sel)
 	if err != nil {
 		return nil, nil, err
 	}
 	failed, err := s.Failures()
 	if err == nil {
-		err = stands(args, p, d, failed)
+		err = app.Stands(args, p, d, failed)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -173,29 +175,29 @@ func (a *app) gather(args []string, sel selection, agent, licence string, opt cr
 		return nil, nil, err
 	}
 	for _, one := range state.NotRun {
-		fmt.Fprintf(a.msg, "%s has no result: %s\n", one.ID, one.Reason)
+		fmt.Fprintf(a.Msg, "%s has no result: %s\n", one.ID, one.Reason)
 	}
 	for _, file := range state.LeftOut {
-		fmt.Fprintf(a.msg, "warning: %s lies outside of the workspace, and is left out: without it the study cannot be read elsewhere\n", file)
+		fmt.Fprintf(a.Msg, "warning: %s lies outside of the workspace, and is left out: without it the study cannot be read elsewhere\n", file)
 	}
 	return state, docs, nil
 }
 
 // export writes a crate.
-func (a *app) export(to string, state *crate.State, docs []crate.Document) error {
+func (a *commands) export(to string, state *crate.State, docs []crate.Document) error {
 	if err := crate.Write(filepath.Clean(to), state, docs); err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
-	fmt.Fprintf(a.msg, "wrote %s: %d files of %d cells\n", to, len(state.Files), len(state.Cells))
+	fmt.Fprintf(a.Msg, "wrote %s: %d files of %d cells\n", to, len(state.Files), len(state.Cells))
 	return nil
 }
 
 // artifact writes what those ask for who evaluate the workspace here.
-func (a *app) artifact(dir string) error {
+func (a *commands) artifact(dir string) error {
 	if err := room("--artifact", dir); err != nil {
 		return err
 	}
-	files, err := artifact.Files(".", a.kinds)
+	files, err := artifact.Files(".", a.Kinds)
 	if err != nil {
 		return err
 	}
@@ -207,7 +209,7 @@ func (a *app) artifact(dir string) error {
 			return err
 		}
 	}
-	fmt.Fprintf(a.msg, "wrote %s in %s; nothing was uploaded\n", strings.Join(slices.Sorted(maps.Keys(files)), ", "), dir)
+	fmt.Fprintf(a.Msg, "wrote %s in %s; nothing was uploaded\n", strings.Join(slices.Sorted(maps.Keys(files)), ", "), dir)
 	return nil
 }
 
