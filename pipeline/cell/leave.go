@@ -1,6 +1,7 @@
 package cell
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -84,4 +85,11 @@ func led(path string) (string, error) {
 		path = to
 	}
 	return "", &fs.PathError{Op: "open", Path: path, Err: unix.ELOOP}
+}
+
+// WriteJSON writes a command's result for machines.
+func WriteJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
 }

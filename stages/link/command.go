@@ -78,9 +78,7 @@ func measureStudy(c *cobra.Command, root, machine string, asJSON bool) error {
 		return err
 	}
 	if asJSON {
-		e := json.NewEncoder(c.OutOrStdout())
-		e.SetIndent("", "  ")
-		err = e.Encode(card)
+		err = cell.WriteJSON(c.OutOrStdout(), card)
 	} else {
 		err = card.Text(c.OutOrStdout())
 	}

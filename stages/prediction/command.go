@@ -2,7 +2,6 @@ package prediction
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -76,9 +75,7 @@ copy engines is not known, the prediction spans --turn.`,
 				return err
 			}
 			if a.json {
-				e := json.NewEncoder(c.OutOrStdout())
-				e.SetIndent("", "  ")
-				return e.Encode(r)
+				return cell.WriteJSON(c.OutOrStdout(), r)
 			}
 			return r.text(c.OutOrStdout())
 		},

@@ -4,7 +4,6 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -53,11 +52,7 @@ func (a *App) Advise(err error) {
 	}
 }
 
-func (a *App) WriteJSON(v any) error {
-	enc := json.NewEncoder(a.Out)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
-}
+func (a *App) WriteJSON(v any) error { return cell.WriteJSON(a.Out, v) }
 
 // Table writes columns that cells separated by tabs fill.
 func (a *App) Table(fill func(w io.Writer)) error {

@@ -3,7 +3,6 @@
 package command
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"strings"
@@ -62,9 +61,7 @@ A bootstrap that takes more than a second says so before it starts.`,
 				return err
 			}
 			if asJSON {
-				e := json.NewEncoder(c.OutOrStdout())
-				e.SetIndent("", "  ")
-				err = e.Encode(r)
+				err = cell.WriteJSON(c.OutOrStdout(), r)
 			} else {
 				err = r.Write(c.OutOrStdout())
 			}

@@ -2,7 +2,6 @@
 package command
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -59,7 +58,7 @@ func writeList(w io.Writer, models []*model.Config, asJSON bool) error {
 		if models == nil {
 			models = []*model.Config{} // [], not null
 		}
-		return writeJSON(w, models)
+		return cell.WriteJSON(w, models)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "NAME\tARCHITECTURE\tPARAMETERS\tDESCRIPTION")
@@ -233,7 +232,7 @@ func (r *report) weigh(c *model.Config, dims map[string]int64) error {
 
 func (r *report) write(w io.Writer, asJSON bool) error {
 	if asJSON {
-		return writeJSON(w, r)
+		return cell.WriteJSON(w, r)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	if c := r.Model; c != nil {
@@ -310,12 +309,6 @@ func operators(ops map[string]int) string {
 		names[i] = fmt.Sprintf("%d %s", ops[n], n)
 	}
 	return strings.Join(names, ", ")
-}
-
-func writeJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
 }
 
 // thousands writes 109482240 as 109,482,240.

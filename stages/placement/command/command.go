@@ -2,7 +2,6 @@
 package command
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -68,9 +67,7 @@ where the recording tells what each model takes.`,
 				return err
 			}
 			if a.json {
-				e := json.NewEncoder(c.OutOrStdout())
-				e.SetIndent("", "  ")
-				err = e.Encode(r)
+				err = cell.WriteJSON(c.OutOrStdout(), r)
 			} else {
 				err = r.text(c.OutOrStdout())
 			}

@@ -2,7 +2,6 @@
 package command
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -40,7 +39,7 @@ func listCommand() *cobra.Command {
 		SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if asJSON {
-				return writeJSON(cmd.OutOrStdout(), trace.Catalogue())
+				return cell.WriteJSON(cmd.OutOrStdout(), trace.Catalogue())
 			}
 			t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 			fmt.Fprintln(t, "NAME\tLICENCE\tOWNER\tFETCHED\tWHAT")
@@ -104,7 +103,7 @@ func infoCommand() *cobra.Command {
 			}
 			d := t.Describe()
 			if asJSON {
-				return writeJSON(cmd.OutOrStdout(), d)
+				return cell.WriteJSON(cmd.OutOrStdout(), d)
 			}
 			return write(cmd.OutOrStdout(), d)
 		},
@@ -179,11 +178,4 @@ func fetchCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&from, "from", "", "another `URL` of the same file, such as a mirror's")
 	return cmd
-}
-
-func writeJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
 }
