@@ -42,8 +42,8 @@ func Read(root, dir, only string) (owns []*Baseline, cases []*Case, err error) {
 	}
 	byModel, byLoad := map[string]*Baseline{}, map[string]*Case{}
 	for i, t := range run.Trials {
-		calls := latencies[i]
-		if only != "" && t.Infer.Model != only || t.Infer.GPU != nil && len(t.Infer.GPU.Invalid) > 0 {
+		calls, shared := latencies[i], t.Infer.Tenancy
+		if only != "" && t.Infer.Model != only || t.Infer.GPU != nil && len(t.Infer.GPU.Invalid) > 0 || shared != nil && len(shared.Beside) > 0 {
 			continue
 		}
 		var with struct {
@@ -56,7 +56,7 @@ func Read(root, dir, only string) (owns []*Baseline, cases []*Case, err error) {
 				return nil, nil, fmt.Errorf("read %s: trial %s: %w", dir, t.ID, err)
 			}
 		}
-		mps := with.Sharing == "mps"
+		mps := with.Sharing == "mps" || shared != nil && shared.Sharing == "mps"
 		name := fmt.Sprintf("%s %d %d %v %s %v", t.Infer.Model, t.Infer.Batch, t.Infer.Sequence, t.Infer.Dims, t.Infer.Arrivals, mps)
 		own := byModel[name]
 		if own == nil {

@@ -2,6 +2,7 @@ package command
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -75,10 +76,13 @@ func trials(m *prediction.Machine, tenancy string, outcomes []*pair.Outcome) ([]
 	return slices.DeleteFunc(found, func(t *trial) bool { return t == nil }), nil
 }
 
-// try places a set; nil where not each of its pairs was measured.
+// try places a set; nil where not each of its pairs was measured, or too few others.
 func try(held *pair.Held, set []string, alone map[string]float64) (*trial, error) {
 	predicted, measured, err := held.Without(set)
-	if err != nil {
+	switch {
+	case errors.Is(err, pair.ErrFew):
+		return nil, nil
+	case err != nil:
 		return nil, err
 	}
 	models := make([]placement.Model, len(set))

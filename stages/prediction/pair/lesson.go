@@ -260,6 +260,26 @@ func (f *fitter) leaver(seen []int, fitted *mat.Dense) *mat.Dense {
 	return left
 }
 
+// clipped returns the gaps by outcome and candidate, none further than an outlier from
+// the candidate's median, so that one is not taken for a model's effect, and what was
+// cut off.
+func (f *fitter) clipped(q int, seen []int) (gaps, beyond *mat.Dense) {
+	gaps, beyond = mat.NewDense(len(seen), len(f.tried), nil), mat.NewDense(len(seen), len(f.tried), nil)
+	column := make([]float64, len(seen))
+	for k := range f.tried {
+		for r, i := range seen {
+			column[r] = f.gaps[q][k][i]
+		}
+		m := middle(column)
+		for r, v := range column {
+			kept := min(max(v, m-outlier), m+outlier)
+			gaps.Set(r, k, kept)
+			beyond.Set(r, k, v-kept)
+		}
+	}
+	return gaps, beyond
+}
+
 // fit learns from the outcomes that are not left out.
 func (f *fitter) fit(leaveOut func(*Outcome) bool) (*Learned, error) {
 	var seen []int
@@ -272,16 +292,11 @@ func (f *fitter) fit(leaveOut func(*Outcome) bool) (*Learned, error) {
 		}
 	}
 	if len(pairs) < 3 {
-		return nil, errFew
+		return nil, ErrFew
 	}
-	gaps := [2]*mat.Dense{} // by outcome and candidate
+	gaps, beyond := [2]*mat.Dense{}, [2]*mat.Dense{} // by outcome and candidate: what effects are made of, and the rest
 	for q := range gaps {
-		gaps[q] = mat.NewDense(len(seen), len(f.tried), nil)
-		for r, i := range seen {
-			for k := range f.tried {
-				gaps[q].Set(r, k, f.gaps[q][k][i])
-			}
-		}
+		gaps[q], beyond[q] = f.clipped(q, seen)
 	}
 	best, losses := [2][]int{}, [2][]float64{} // by candidate: which shrinkage, and what it loses
 	for q := range losses {
@@ -298,6 +313,7 @@ func (f *fitter) fit(leaveOut func(*Outcome) bool) (*Learned, error) {
 		for q := range Quantiles {
 			var errs mat.Dense
 			errs.Mul(left, gaps[q])
+			errs.Add(&errs, beyond[q])
 			for k := range f.tried {
 				loss := 0.0
 				for r := range seen {

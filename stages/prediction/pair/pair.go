@@ -200,4 +200,5 @@ func quantile(sorted []int64, q float64) float64 {
 	return float64(sorted[min(len(sorted)-1, max(0, int(math.Ceil(q*float64(len(sorted))))-1))])
 }
 
-var errFew = errors.New("fewer than three pairs: nothing can be learned from them")
+// ErrFew is that of too few pairs to learn from.
+var ErrFew = errors.New("fewer than three pairs: nothing can be learned from them")

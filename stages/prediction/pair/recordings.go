@@ -65,6 +65,9 @@ func Read(root, dir string, batch int) (*Recording, error) {
 			continue
 		}
 		tenancy, models := Tenancies[0], []string{in.Model}
+		if in.Tenancy != nil {
+			tenancy, models = in.Tenancy.Sharing, append(models, slices.Sorted(slices.Values(in.Tenancy.Beside))...)
+		}
 		if len(models) == 1 {
 			r.alone(root, tenancy, t, calls[i])
 			continue

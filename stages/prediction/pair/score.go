@@ -2,6 +2,7 @@ package pair
 
 import (
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -58,12 +59,16 @@ func ScoreAll(m func(tenancy string) *prediction.Machine, outcomes []*Outcome) (
 		if err != nil {
 			return nil, nil, fmt.Errorf("learn from pairs, tenancy %s: %w", tenancy, err)
 		}
-		scores, x.Tenancies[tenancy] = append(scores, more...), learned
+		if scores = append(scores, more...); learned != nil {
+			x.Tenancies[tenancy] = learned
+		}
 	}
 	return scores, x, nil
 }
 
-// score predicts pairs, each without itself, and larger groups from all pairs.
+// score predicts pairs, each without itself, and larger groups from all pairs. Where
+// pairs are too few nothing is learned from them, and they are predicted as on a machine
+// of which none was recorded.
 func score(m *prediction.Machine, tenancy string, outcomes []*Outcome) ([]*Score, *Learned, error) {
 	var larger []*Outcome
 	pairs := slices.DeleteFunc(slices.Clone(outcomes), func(o *Outcome) bool {
@@ -73,12 +78,16 @@ func score(m *prediction.Machine, tenancy string, outcomes []*Outcome) ([]*Score
 		return len(o.Beside) > 1
 	})
 	scores, learned, err := scorePairs(m, tenancy, pairs)
+	by := learned
+	if errors.Is(err, ErrFew) {
+		larger, by, err = outcomes, Unlearned.Tenancies[tenancy], nil
+	}
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, o := range larger {
 		s := &Score{Outcome: o}
-		if err := s.predict(m, learned, learned); err != nil {
+		if err := s.predict(m, by, by); err != nil {
 			return nil, nil, err
 		}
 		scores = append(scores, s)
