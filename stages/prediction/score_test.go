@@ -51,7 +51,7 @@ func TestScores(t *testing.T) {
 		least  int
 		of     int
 	}{
-		{"full link", false, 0, 32, 32}, {"full link", false, 2, 26, 32}, {"below a full link", false, 0, 24, 24}, {"below a full link", false, 2, 22, 24},
+		{"full link", false, 0, 32, 32}, {"full link", false, 2, 29, 32}, {"below a full link", false, 0, 24, 24}, {"below a full link", false, 2, 22, 24},
 		{"full link", true, 0, 49, 49}, {"full link", true, 2, 43, 49}, {"below a full link", true, 0, 8, 8}, {"below a full link", true, 2, 6, 8},
 	} {
 		a, _ := allowed(tt.class, tt.i)

@@ -136,6 +136,9 @@ func Predict(m *Machine, o *Baseline, c *Condition, x *Lesson) (*Prediction, err
 			each[k] = Quantile(sets[k], q)
 		}
 		slices.Sort(each)
+		if q > 0.9 { // of all draws together a tail is the worst replicates', and the middle draw has none of it
+			e.Value = math.Sqrt(e.Value * (each[draws/2-1] + each[draws/2]) / 2)
+		}
 		e.Low = min(e.Value, each[1], e.Value*math.Exp(errs[i][0])) // the second of twenty, and the last but one
 		e.High = max(e.Value, each[draws-2], e.Value*math.Exp(errs[i][1]))
 		if m.unsure() { // every turn that there may be
