@@ -28,7 +28,7 @@ func (s *Set) Curves(by string) (levels dataframe.DataFrame, points []dataframe.
 			used = try(g.Mean("utilisation")).or("Set.Curves", by)
 		}
 		sorted := slices.Concat(replicates...)
-		slices.Sort(sorted)
+		stats.Sort(sorted)
 		latencies, counts = latencies[:0], counts[:0]
 		for i, ns := range sorted {
 			if i+1 == len(sorted) || sorted[i+1] != ns {

@@ -249,7 +249,7 @@ func (r *Report) estimate() error {
 }
 
 func outliers(samples [][]int64) (float64, error) {
-	e, err := stats.NewECDF(slices.Concat(samples...))
+	e, err := stats.Pool(samples...)
 	if err != nil {
 		return 0, err
 	}
@@ -337,7 +337,7 @@ func (r *Report) sort() error {
 	}
 	return r.each(func(l *Level) error {
 		for _, samples := range l.samples {
-			slices.Sort(samples)
+			stats.Sort(samples)
 		}
 		return nil
 	})

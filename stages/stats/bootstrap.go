@@ -76,7 +76,7 @@ func BootstrapQuantile(replicates [][]int64, q float64, b Bootstrap) (Interval, 
 	var v moments
 	for range b.Draws {
 		s.draw(rng)
-		v.add(float64(s.quantile(q)))
+		v.add(s.remember(q, s.exactly))
 	}
 	if doubt := s.doubt(q, b); doubt != "" {
 		return missing(s.block, doubt), nil
@@ -112,8 +112,8 @@ func BootstrapRatio(before, after [][]int64, q float64, b Bootstrap) (Interval, 
 	for range b.Draws {
 		x.draw(rng)
 		y.draw(rng)
-		vx.add(math.Log(float64(x.quantile(q))))
-		vy.add(math.Log(float64(y.quantile(q))))
+		vx.add(math.Log(x.remember(q, x.exactly)))
+		vy.add(math.Log(y.remember(q, y.exactly)))
 	}
 	for _, s := range []*resampler{x, y} {
 		if doubt := s.doubt(q, b); doubt != "" {
@@ -185,6 +185,7 @@ type resampler struct {
 	lag1   float64
 	times  []int // how often each replicate was drawn
 	total  int
+	known  map[drawn]float64 // what was estimated of a draw before
 
 	// Of blocks only: how often each sample was drawn, in sorted order, so that a
 	// draw costs one pass and no sort.
@@ -192,9 +193,10 @@ type resampler struct {
 	count []int32
 
 	// Of Harrell and Davis's deciles only.
-	origin []int32 // the replicate of each of all
-	upTo   []int   // for each of all, how many of the resample are at most it
-	beta   map[size]*cumulation
+	origin  []int32 // the replicate of each of all
+	upTo    []int   // for each of all, how many of the resample are at most it
+	counted bool    // since the draw
+	beta    map[size]*cumulation
 }
 
 func newResampler(replicates [][]int64, q float64, b Bootstrap) (*resampler, error) {
@@ -219,9 +221,11 @@ func newResampler(replicates [][]int64, q float64, b Bootstrap) (*resampler, err
 	}
 	s := &resampler{blocks: b.Within || len(replicates) == 1, block: 1, total: n, times: make([]int, len(replicates))}
 	for _, samples := range replicates {
-		part := slices.Clone(samples)
-		slices.Sort(part)
-		s.parts = append(s.parts, &ECDF{part})
+		if !slices.IsSorted(samples) {
+			samples = slices.Clone(samples)
+			Sort(samples)
+		}
+		s.parts = append(s.parts, &ECDF{samples})
 	}
 	s.all = &ECDF{merged(s.parts)}
 	if !s.blocks {
@@ -235,6 +239,35 @@ func newResampler(replicates [][]int64, q float64, b Bootstrap) (*resampler, err
 	}
 	s.arrange(replicates)
 	return s, nil
+}
+
+// A drawn is a quantile of a resample of whole replicates: few replicates can be drawn
+// in few ways.
+type drawn struct {
+	q     float64
+	times [mostKnown]uint8
+}
+
+const mostKnown = 8
+
+// remember returns what estimate says of the resample that was drawn last.
+func (s *resampler) remember(q float64, estimate func(float64) float64) float64 {
+	if s.blocks || len(s.times) > mostKnown {
+		return estimate(q)
+	}
+	d := drawn{q: q}
+	for i, n := range s.times {
+		d.times[i] = uint8(n)
+	}
+	v, ok := s.known[d]
+	if !ok {
+		if s.known == nil {
+			s.known = map[drawn]float64{}
+		}
+		v = estimate(q)
+		s.known[d] = v
+	}
+	return v
 }
 
 // merged returns all samples in ascending order.
@@ -297,6 +330,7 @@ func (s *resampler) announce(b Bootstrap) {
 
 // draw makes a resample.
 func (s *resampler) draw(rng *rand.Rand) {
+	s.counted = false
 	if !s.blocks {
 		clear(s.times)
 		s.total = 0
@@ -322,6 +356,8 @@ func (s *resampler) draw(rng *rand.Rand) {
 		}
 	}
 }
+
+func (s *resampler) exactly(q float64) float64 { return float64(s.quantile(q)) }
 
 // quantile returns the sample of the resample that has rank ceil(q total).
 func (s *resampler) quantile(q float64) int64 {

@@ -14,13 +14,16 @@ type ECDF struct {
 }
 
 // NewECDF sorts a copy of the samples, in nanoseconds. It refuses none.
-func NewECDF(samples []int64) (*ECDF, error) {
-	if len(samples) == 0 {
+func NewECDF(samples []int64) (*ECDF, error) { return Pool(samples) }
+
+// Pool sorts a copy of the samples of several replicates together.
+func Pool(replicates ...[]int64) (*ECDF, error) {
+	all := slices.Concat(replicates...)
+	if len(all) == 0 {
 		return nil, errNoSamples
 	}
-	sorted := slices.Clone(samples)
-	slices.Sort(sorted)
-	return &ECDF{sorted}, nil
+	Sort(all)
+	return &ECDF{all}, nil
 }
 
 // N returns the number of samples.

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 )
 
@@ -28,7 +27,11 @@ const Dependent = 0.5
 // BootstrapQuantile (rules 6 and 7).
 func Estimates(replicates [][]int64, qs []float64, b Bootstrap) ([]Estimate, error) {
 	b = b.orDefault()
-	order, err := Quantiles(slices.Concat(replicates...), qs, b.Confidence)
+	all, err := Pool(replicates...)
+	if err != nil {
+		return nil, err
+	}
+	order, err := all.quantiles(qs, b.Confidence)
 	if err != nil {
 		return nil, err
 	}

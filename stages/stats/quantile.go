@@ -74,7 +74,11 @@ func Quantiles(samples []int64, qs []float64, confidence float64) ([]Quantile, e
 	if err != nil {
 		return nil, err
 	}
-	out := make([]Quantile, len(qs))
+	return e.quantiles(qs, confidence)
+}
+
+func (e *ECDF) quantiles(qs []float64, confidence float64) (out []Quantile, err error) {
+	out = make([]Quantile, len(qs))
 	for i, q := range qs {
 		if out[i], err = e.Interval(q, confidence); err != nil {
 			return nil, err

@@ -56,11 +56,9 @@ func ShiftFunction(before, after [][]int64, comparisons int, b Bootstrap) (Shift
 	for range b.Draws {
 		x.draw(rng)
 		y.draw(rng)
-		x.cumulate()
-		y.cumulate()
 		for i, q := range qs {
-			vx[i].add(x.estimate(q))
-			vy[i].add(y.estimate(q))
+			vx[i].add(x.remember(q, x.estimate))
+			vy[i].add(y.remember(q, y.estimate))
 		}
 	}
 	for i, q := range qs {
@@ -101,20 +99,20 @@ func (s *resampler) ofAll(q float64) float64 {
 	return s.harrellDavis(q)
 }
 
-// estimate returns a quantile of the resample that was counted last.
+// estimate returns a quantile of the resample that was drawn last.
 func (s *resampler) estimate(q float64) float64 {
 	if s.rough(q) {
-		return float64(s.quantile(q))
+		return s.exactly(q)
+	}
+	if !s.counted {
+		s.cumulate()
 	}
 	return s.harrellDavis(q)
 }
 
-// cumulate counts how many of the resample are at most each of the sorted
-// samples, where deciles are Harrell and Davis's.
+// cumulate counts how many of the resample are at most each of the sorted samples.
 func (s *resampler) cumulate() {
-	if s.all.N() > smooth {
-		return
-	}
+	s.counted = true
 	if !s.blocks && s.origin == nil {
 		s.label()
 	}
