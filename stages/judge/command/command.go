@@ -5,6 +5,7 @@ package command
 import (
 	"fmt"
 	"math"
+	"runtime/debug"
 	"strings"
 
 	"barograph/pipeline/cell"
@@ -51,6 +52,9 @@ A bootstrap that takes more than a second says so before it starts.`,
 				}
 				sel.Where[name] = value
 			}
+			// Most of the memory is a few long columns that stay: what is collected
+			// seldom would be as much again.
+			defer debug.SetGCPercent(debug.SetGCPercent(50))
 			o.Cost = func(cost string) { fmt.Fprintln(c.ErrOrStderr(), cost, "(--draws lowers it)") }
 			s, run, err := judge.Load(args[0], sel)
 			if err != nil {
