@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"sort"
@@ -372,7 +373,15 @@ func (s *resampler) quantile(q float64) int64 {
 		}
 		return sorted[len(sorted)-1]
 	}
-	// The smallest of all samples that enough of the drawn ones do not exceed.
+	// The smallest of all samples that enough of the drawn ones do not exceed: found by
+	// counting once a draw, or, where that takes longer, by asking each replicate.
+	n, parts := len(sorted), len(s.parts)
+	if n < 4*parts*bits.Len(uint(n))*bits.Len(uint(n/parts)) {
+		if !s.counted {
+			s.cumulate()
+		}
+		return sorted[min(sort.SearchInts(s.upTo, rank), n-1)]
+	}
 	at := sort.Search(len(sorted), func(i int) bool {
 		upTo := 0
 		for r, times := range s.times {
