@@ -55,7 +55,7 @@ const (
 func Kind() *cell.Kind {
 	return &cell.Kind{
 		Name:    "search",
-		Version: "2",
+		Version: "3",
 		Doc:     "looks for policies on a simulated link, by a seed and within a budget",
 		With: func() any {
 			return &With{
@@ -228,11 +228,17 @@ func draw(rng *rand.Rand, from *guard.Policy) guard.Policy {
 		if p.On > 0 {
 			p.On, p.Off = unit.Duration(near(int64(p.On), 1e4, 1e8)), unit.Duration(near(int64(p.Off), 1e3, 1e7))
 		}
+		if p.Aside() {
+			p.Lead, p.Inputs = unit.Duration(near(int64(p.Lead), 5e3, 2e5)), unit.Duration(near(int64(p.Inputs), 5e3, 2e5))
+			p.Small = unit.Size(rng.IntN(3)) * (512 << 10)
+		}
 		return p
 	}
 	size := strings.ReplaceAll(chunk.String(), " ", "")
 	streams := one("1", "1", "2", "2", "3", "4")
-	switch rng.IntN(4) {
+	switch rng.IntN(5) {
+	case 4:
+		text = fmt.Sprintf("aside/%s/in_flight:%s/lead:%dus/inputs:%dus", size, one("1", "2", "3"), 10<<rng.IntN(4), 20<<rng.IntN(3))
 	case 0:
 		text = fmt.Sprintf("duty/%dus/%dus/%s/streams:%s", 50<<rng.IntN(8), 10<<rng.IntN(7), size, streams)
 	case 1:
