@@ -1,6 +1,7 @@
 package cell
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,11 +48,11 @@ func startsWith(path, text string) bool {
 	return err == nil && string(b) == text
 }
 
-// Leave writes a file whole or not at all; what is no regular file, such as a
+// Leave writes a file, in parts, whole or not at all; what is no regular file, such as a
 // pipe, is written as it is, and a link leads to what is written.
-func Leave(path string, b []byte) (err error) {
+func Leave(path string, parts ...[]byte) (err error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return os.WriteFile(path, b, 0o666) // links to pipes, such as /dev/stdout, lead to no name
+		return os.WriteFile(path, bytes.Join(parts, nil), 0o666) // links to pipes, such as /dev/stdout, lead to no name
 	}
 	if path, err = led(path); err != nil {
 		return err
@@ -62,7 +63,11 @@ func Leave(path string, b []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(b)
+	for _, b := range parts {
+		if _, err = f.Write(b); err != nil {
+			break
+		}
+	}
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(aside, path)
 	}

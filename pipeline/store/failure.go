@@ -45,7 +45,7 @@ func (s *Store) Failures() (map[string]Failure, error) {
 	defer s.mu.Unlock()
 	for line := range wholeLines(string(b)) {
 		var f Failure
-		if key, value, ok := unkeyed(line); ok && s.records[key] == nil && json.Unmarshal(value, &f) == nil {
+		if key, value, ok := unkeyed(line); ok && s.records.get(key) == nil && json.Unmarshal([]byte(value), &f) == nil {
 			all[key] = f
 		}
 	}

@@ -44,7 +44,7 @@ func (s *Store) Verify() (sound int, damage []Damage, err error) {
 		}
 	}
 	cells := map[string][]string{} // by object
-	for _, r := range s.records {
+	for r := range s.records.all() {
 		for _, f := range r.Files {
 			cells[f.Digest] = append(cells[f.Digest], r.Cell)
 		}
@@ -125,13 +125,7 @@ func (s *Store) GC(roots map[string]bool, budget int64, dry bool) (Collection, e
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.indexDetails(); err != nil {
-		return Collection{}, err
-	}
-	all := make([]*Record, 0, len(s.records))
-	for _, r := range s.records {
-		all = append(all, r)
-	}
+	all := slices.Collect(s.records.all())
 	slices.SortFunc(all, func(a, b *Record) int { // what roots name first, then the newest
 		if roots[a.Key] != roots[b.Key] {
 			if roots[a.Key] {
@@ -201,7 +195,11 @@ func (s *Store) rewrite(kept []*Record) error {
 	var lines, details strings.Builder
 	for _, r := range kept {
 		lines.WriteString(keyed(r.Key, r))
-		if d := s.details[r.Key]; d != nil {
+		d, err := s.details.text(r.Key)
+		if err != nil {
+			return err
+		}
+		if d != "" {
 			details.WriteString(keyed(r.Key, json.RawMessage(d)))
 		}
 	}
@@ -211,7 +209,7 @@ func (s *Store) rewrite(kept []*Record) error {
 		if err != nil {
 			return err
 		}
-		if err = appendTo(f, text); err == nil {
+		if _, err = appendTo(f, text); err == nil {
 			err = f.Sync()
 		}
 		if err == nil {
@@ -231,16 +229,13 @@ func (s *Store) rewrite(kept []*Record) error {
 	if err := os.Remove(filepath.Join(s.dir, failures)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	s.records, s.latest = map[string]*Record{}, map[string]*Record{}
-	for _, r := range kept {
-		s.index(r)
-	}
-	for path := range s.stats.entries {
-		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-			delete(s.stats.entries, path)
-			s.stats.dirty = true
-		}
-	}
+	ended := s.records.ended
+	s.records, s.details.at = ledgerOf(lines.String()), nil
+	s.records.ended = ended
+	s.stats.prune(func(path string) bool {
+		_, err := os.Lstat(path)
+		return !errors.Is(err, fs.ErrNotExist)
+	})
 	return unix.Syncfs(int(s.log.Fd()))
 }
 
@@ -248,7 +243,7 @@ func (s *Store) rewrite(kept []*Record) error {
 func (s *Store) Records() []*Record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.SortedFunc(maps.Values(s.records), func(a, b *Record) int {
+	return slices.SortedFunc(s.records.all(), func(a, b *Record) int {
 		return cmp.Or(strings.Compare(a.Cell, b.Cell), strings.Compare(a.Key, b.Key))
 	})
 }

@@ -138,10 +138,10 @@ func (sh *depot) parcel(name string) (records []*Record, details []Detail, err e
 	for text := string(b); text != ""; {
 		first, rest, _ := strings.Cut(text, "\n")
 		second, more, whole := strings.Cut(rest, "\n")
-		r, err := parseRecord(first)
+		r, err := parseLine(first)
 		of, detail, ok := unkeyed(second)
 		var d Detail
-		if err != nil || !whole || !ok || of != r.Key || json.Unmarshal(detail, &d) != nil || len(d.Warnings) != r.Warned || !sh.holds(r) {
+		if err != nil || !whole || !ok || of != r.Key || json.Unmarshal([]byte(detail), &d) != nil || len(d.Warnings) != r.Warned || !sh.holds(r) {
 			return nil, nil, errRecord
 		}
 		records, details, text = append(records, r), append(details, d), more

@@ -101,7 +101,7 @@ func (sv *server) push(s *Store) {
 			continue
 		}
 		s.mu.Lock()
-		r := s.records[key]
+		r := s.records.get(key)
 		s.mu.Unlock()
 		if r == nil || !r.holds(outputs) || !s.whole(r) {
 			continue

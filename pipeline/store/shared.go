@@ -88,13 +88,13 @@ func (sh *depot) read(key string, outputs []string) (*Record, *Detail) {
 func parseShared(text, key string, outputs []string) (*Record, *Detail) {
 	first, rest, _ := strings.Cut(text, "\n")
 	second, more, whole := strings.Cut(rest, "\n")
-	r, err := parseRecord(first)
+	r, err := parseLine(first)
 	of, detail, ok := unkeyed(second)
 	if err != nil || !whole || !ok || more != "" || r.Key != key || of != key || !r.holds(outputs) {
 		return nil, nil
 	}
 	var d Detail
-	if json.Unmarshal(detail, &d) != nil || len(d.Warnings) != r.Warned {
+	if json.Unmarshal([]byte(detail), &d) != nil || len(d.Warnings) != r.Warned {
 		return nil, nil
 	}
 	return r, &d

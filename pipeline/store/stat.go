@@ -1,15 +1,19 @@
 package store
 
 import (
-	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
-	"encoding/gob"
+	"encoding/hex"
 	"fmt"
 	"hash/crc32"
 	"io/fs"
 	"os"
+	"slices"
+	"sort"
+	"strings"
 	"sync"
 	"time"
+	"unsafe"
 
 	"barograph/pipeline/cell"
 
@@ -43,48 +47,188 @@ const grain = int64(20 * time.Millisecond) // coarser than any kernel tick
 
 func (e entry) racy() bool { return e.Seen-max(e.Observation[mtime], e.Observation[ctime]) < grain }
 
+// A statCache holds entries by absolute path. Those of the file that it was read
+// from stay as they are there, sorted, and are looked up in place: most runs ask for
+// few of them.
 type statCache struct {
-	entries map[string]entry // by absolute path
-	dirty   bool
+	root    string // a workspace, whose paths are written from there
+	file    statFile
+	entries map[string]entry // that are not in the file, or no longer; one without a digest is gone
+	folded  bool             // whether the file is not what was read
+}
+
+// A statFile is
+//
+//	crc32c statsForm, the number of entries, entries, paths
+//
+// with an entry's place in paths last in it, all numbers little-endian.
+type statFile struct{ entries, paths string }
+
+const (
+	statsForm = "stats 2\n"
+	entrySize = 5*8 + sha256.Size + 4
+)
+
+func (f statFile) len() int { return len(f.entries) / entrySize }
+
+func (f statFile) end(i int) int {
+	if i < 0 {
+		return 0
+	}
+	return int(binary.LittleEndian.Uint32(bytesOf(f.entries[(i+1)*entrySize-4:])))
+}
+
+func (f statFile) path(i int) string { return f.paths[f.end(i-1):f.end(i)] }
+
+func (f statFile) entry(i int) entry {
+	b := bytesOf(f.entries[i*entrySize:])
+	var e entry
+	for k := range e.Observation {
+		e.Observation[k] = int64(binary.LittleEndian.Uint64(b[8*k:]))
+	}
+	e.Seen = int64(binary.LittleEndian.Uint64(b[8*4:]))
+	e.Digest = hex.EncodeToString(b[8*5 : 8*5+sha256.Size])
+	return e
 }
 
 // load reads the cache. It only spares reading: one that is missing or damaged is
 // empty.
-func (c *statCache) load(path string) {
-	b, _ := cell.Read(path)
-	if len(b) > crc32.Size {
-		if sum := binary.BigEndian.Uint32(b); sum == crc32.Checksum(b[crc32.Size:], castagnoli) {
-			_ = gob.NewDecoder(bytes.NewReader(b[crc32.Size:])).Decode(&c.entries)
-		}
+func (c *statCache) load(path, root string) {
+	c.root, c.entries = root, map[string]entry{}
+	text, err := readText(path)
+	if err != nil || len(text) < crc32.Size {
+		return
 	}
-	if c.entries == nil {
-		c.entries = map[string]entry{}
+	sum, text := text[:crc32.Size], text[crc32.Size:]
+	rest, ok := strings.CutPrefix(text, statsForm)
+	if !ok || len(rest) < 4 || binary.LittleEndian.Uint32(bytesOf(sum)) != crc32.Checksum(bytesOf(text), castagnoli) {
+		return
+	}
+	n := int(binary.LittleEndian.Uint32(bytesOf(rest)))
+	if rest = rest[4:]; n <= len(rest)/entrySize {
+		c.file = statFile{rest[:n*entrySize], rest[n*entrySize:]}
 	}
 }
 
-func (c *statCache) save(path string) error {
-	if !c.dirty {
+// short is a path as the file has it.
+func (c *statCache) short(path string) string {
+	if rest, inside := strings.CutPrefix(path, c.root); inside && strings.HasPrefix(rest, "/") {
+		return rest[1:]
+	}
+	return path
+}
+
+// long undoes short.
+func (c *statCache) long(path string) string {
+	if strings.HasPrefix(path, "/") {
+		return path
+	}
+	return c.root + "/" + path
+}
+
+// get returns what is known of a file.
+func (c *statCache) get(path string) (entry, bool) {
+	if e, ok := c.entries[path]; ok {
+		return e, e.Digest != ""
+	}
+	short := c.short(path)
+	if i, ok := sort.Find(c.file.len(), func(i int) int { return strings.Compare(short, c.file.path(i)) }); ok {
+		return c.file.entry(i), true
+	}
+	return entry{}, false
+}
+
+func (c *statCache) forget(path string) {
+	if _, ok := c.get(path); ok {
+		c.entries[path] = entry{}
+	}
+}
+
+// prune forgets the files that are not to be kept.
+func (c *statCache) prune(keep func(path string) bool) {
+	for path := range c.entries {
+		if !keep(path) {
+			c.entries[path] = entry{}
+		}
+	}
+	for i := range c.file.len() {
+		path := c.long(c.file.path(i))
+		if _, known := c.entries[path]; !known && !keep(path) {
+			c.entries[path] = entry{}
+		}
+	}
+}
+
+// save writes the cache, if anything is to be written.
+func (c *statCache) save(file string) error {
+	if c.fold(); !c.folded {
 		return nil
 	}
-	var b bytes.Buffer
-	if err := gob.NewEncoder(&b).Encode(c.entries); err != nil {
-		return err
+	head := binary.LittleEndian.AppendUint32([]byte(statsForm), uint32(c.file.len()))
+	entries, paths := bytesOf(c.file.entries), bytesOf(c.file.paths)
+	sum := uint32(0)
+	for _, part := range [][]byte{head, entries, paths} {
+		sum = crc32.Update(sum, castagnoli, part)
 	}
-	sum := binary.BigEndian.AppendUint32(nil, crc32.Checksum(b.Bytes(), castagnoli))
-	return cell.Leave(path, append(sum, b.Bytes()...))
+	return cell.Leave(file, binary.LittleEndian.AppendUint32(nil, sum), head, entries, paths)
+}
+
+// mostUnfolded bounds how many entries are kept apart: each takes several times as
+// much memory as in the form of the file.
+const mostUnfolded = 1 << 14
+
+// fold brings all entries into the form of the file.
+func (c *statCache) fold() {
+	if len(c.entries) == 0 {
+		return
+	}
+	changed := make([]string, 0, len(c.entries))
+	for path := range c.entries {
+		changed = append(changed, c.short(path))
+	}
+	slices.Sort(changed)
+	most := c.file.len() + len(changed)
+	entries, paths := make([]byte, 0, most*entrySize), make([]byte, 0, len(c.file.paths)+64*len(changed))
+	place := func() { entries = binary.LittleEndian.AppendUint32(entries, uint32(len(paths))) }
+	old := 0
+	keep := func(until int) { // entries of the file, as they are
+		for ; old < until; old++ {
+			entries = append(entries, c.file.entries[old*entrySize:(old+1)*entrySize-4]...)
+			paths = append(paths, c.file.path(old)...)
+			place()
+		}
+	}
+	for _, path := range changed {
+		i, same := sort.Find(c.file.len(), func(i int) int { return strings.Compare(path, c.file.path(i)) })
+		if keep(i); same {
+			old++
+		}
+		e := c.entries[c.long(path)]
+		digest, err := hex.DecodeString(e.Digest)
+		if err != nil || len(digest) != sha256.Size { // it is gone
+			continue
+		}
+		for _, n := range append(e.Observation[:], e.Seen) {
+			entries = binary.LittleEndian.AppendUint64(entries, uint64(n))
+		}
+		entries, paths = append(entries, digest...), append(paths, path...)
+		place()
+	}
+	keep(c.file.len())
+	c.file, c.entries, c.folded = statFile{unsafe.String(unsafe.SliceData(entries), len(entries)), unsafe.String(unsafe.SliceData(paths), len(paths))}, map[string]entry{}, true
 }
 
 // holds tells whether a file still has the stat with which it had a digest. That
 // is enough for objects, which nobody has a reason to change in the instant
 // after they were made; other files need lookup.
 func (c *statCache) holds(path string, o Observation, digest string) bool {
-	e, ok := c.entries[path]
+	e, ok := c.get(path)
 	return ok && e.Observation == o && e.Digest == digest
 }
 
 // lookup returns the digest of a file, if its stat proves it.
 func (c *statCache) lookup(path string, o Observation) (string, bool) {
-	e, ok := c.entries[path]
+	e, ok := c.get(path)
 	if !ok || e.Observation != o || e.racy() {
 		return "", false
 	}
@@ -92,7 +236,9 @@ func (c *statCache) lookup(path string, o Observation) (string, bool) {
 }
 
 func (c *statCache) remember(path string, o Observation, digest string, seen time.Time) {
-	c.entries[path], c.dirty = entry{o, digest, seen.UnixNano()}, true
+	if c.entries[path] = (entry{o, digest, seen.UnixNano()}); len(c.entries) > mostUnfolded {
+		c.fold()
+	}
 }
 
 // buffers are for reading files, thousands of which are small.
@@ -137,7 +283,7 @@ func (s *Store) Proof(path, digest string) (Observation, bool, error) {
 	known := func() (e entry, proves bool) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		e = s.stats.entries[path]
+		e, _ = s.stats.get(path)
 		return e, e.Digest == digest && !e.racy()
 	}
 	if e, proves := known(); proves {
@@ -158,5 +304,6 @@ func (s *Store) ObjectProof(f File) (Observation, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.stats.entries[s.Object(f.Digest)].Observation, nil
+	e, _ := s.stats.get(s.Object(f.Digest))
+	return e.Observation, nil
 }

@@ -22,18 +22,15 @@
 package store
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
 	"io/fs"
-	"iter"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -93,15 +90,12 @@ type Store struct {
 	server *server
 
 	mu      sync.Mutex
-	records map[string]*Record // by key
-	latest  map[string]*Record // by cell
+	records *ledger
 	stats   statCache
-	details map[string][]byte   // by key; nil until they are asked for
+	details details
 	used    map[string][]string // outputs by the keys that a shared folder should have
 	lacking map[string]bool     // keys of which it has nothing sound
-	ended   int64               // when the last committed cell did, in Unix time; see Commit
 	made    map[[2]string]bool  // outputs by name and digest; nil until Made is asked
-	unread  int                 // lines that hold no record that this program can read
 	log     *os.File            // nil when the store was opened to read
 	detail  *os.File
 	timer   *time.Timer // of the next Sync, where one is due
@@ -170,41 +164,17 @@ func load(dir string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
-	b, err := cell.Read(filepath.Join(dir, "cells.log"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	log, err := readText(filepath.Join(dir, "cells.log"))
+	if err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
-	n := bytes.Count(b, []byte("\n"))
-	s := &Store{dir: dir, records: make(map[string]*Record, n), latest: make(map[string]*Record, n), used: map[string][]string{}, lacking: map[string]bool{}}
-	s.stats.load(filepath.Join(dir, "stats"))
-	for line := range wholeLines(string(b)) {
-		// A damaged line is a lost result; those around it still stand.
-		if r, err := parseRecord(line); err == nil {
-			s.index(r)
-		} else {
-			s.unread++
-		}
-	}
+	s := &Store{dir: dir, records: ledgerOf(log), details: details{path: filepath.Join(dir, "details.log")}, used: map[string][]string{}, lacking: map[string]bool{}}
+	s.stats.load(filepath.Join(dir, "stats"), filepath.Dir(filepath.Dir(dir)))
 	return s, nil
 }
 
-// wholeLines yields the lines of a log, without what a crash cut short.
-func wholeLines(log string) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for {
-			line, tail, whole := strings.Cut(log, "\n")
-			if !whole || !yield(line) {
-				return
-			}
-			log = tail
-		}
-	}
-}
-
 func (s *Store) index(r *Record) {
-	s.records[r.Key] = r
-	s.latest[r.Cell] = r
-	s.ended = max(s.ended, r.Started+int64(r.Wall))
+	s.records.add(r)
 	if s.made != nil {
 		s.note(r)
 	}
@@ -224,31 +194,7 @@ func keyed(key string, v any) string {
 	return fmt.Sprintf("%08x\t%s\n", crc32.Checksum([]byte(text), castagnoli), text)
 }
 
-// unkeyed takes a line apart, if it is what was written.
-func unkeyed(line string) (key string, json []byte, ok bool) {
-	sum, text, _ := strings.Cut(line, "\t")
-	want, err := strconv.ParseUint(sum, 16, 32)
-	key, value, ok := strings.Cut(text, "\t")
-	return key, []byte(value), ok && err == nil && len(sum) == 8 && crc32.Checksum([]byte(text), castagnoli) == uint32(want)
-}
-
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-var errRecord = errors.New("damaged record")
-
-func parseRecord(line string) (*Record, error) {
-	key, value, ok := unkeyed(line)
-	r := &Record{Key: key}
-	if !ok || json.Unmarshal(value, r) != nil {
-		return nil, errRecord
-	}
-	for _, f := range r.Files {
-		if !isDigest(f.Digest) || f.Size < 0 {
-			return nil, errRecord
-		}
-	}
-	return r, nil
-}
 
 // Get returns the record under a key, or nil: that of this store, or one that
 // the shared folder has. A record counts only if it names the outputs that the
@@ -256,7 +202,7 @@ func parseRecord(line string) (*Record, error) {
 // sound.
 func (s *Store) Get(key string, outputs []string) *Record {
 	s.mu.Lock()
-	r := s.records[key]
+	r := s.records.get(key)
 	s.used[key] = outputs
 	s.mu.Unlock()
 	if r != nil && r.holds(outputs) && s.whole(r) {
@@ -301,7 +247,7 @@ func (s *Store) sound(f File) bool {
 func (s *Store) Latest(cell string) *Record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.latest[cell]
+	return s.records.of(cell)
 }
 
 // Made tells whether a record is of an output with this name and digest.
@@ -310,7 +256,7 @@ func (s *Store) Made(name, digest string) bool {
 	defer s.mu.Unlock()
 	if s.made == nil {
 		s.made = map[[2]string]bool{}
-		for _, r := range s.records {
+		for r := range s.records.all() {
 			s.note(r)
 		}
 	}
@@ -326,44 +272,25 @@ func (s *Store) note(r *Record) {
 
 // Unread returns how many records could not be read: they are damaged, or of a
 // version of this program that kept them in another way.
-func (s *Store) Unread() int { return s.unread }
+func (s *Store) Unread() int { return s.records.unread }
 
 // Detail reads what a record keeps for people.
 func (s *Store) Detail(r *Record) (Detail, error) {
 	s.mu.Lock()
-	err := s.indexDetails()
-	text := s.details[r.Key]
+	text, err := s.details.text(r.Key)
 	s.mu.Unlock()
 	var d Detail
 	switch {
 	case err != nil:
-	case text == nil:
+	case text == "":
 		err = errors.New("lost or damaged")
 	default:
-		err = json.Unmarshal(text, &d)
+		err = json.Unmarshal(bytesOf(text), &d)
 	}
 	if err != nil {
 		return Detail{}, fmt.Errorf("read the details of %s: %w", r.Cell, err)
 	}
 	return d, nil
-}
-
-// indexDetails reads the details once they are asked for.
-func (s *Store) indexDetails() error {
-	if s.details != nil {
-		return nil
-	}
-	b, err := cell.Read(filepath.Join(s.dir, "details.log"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	s.details = map[string][]byte{}
-	for line := range wholeLines(string(b)) {
-		if key, detail, ok := unkeyed(line); ok {
-			s.details[key] = detail
-		}
-	}
-	return nil
 }
 
 // Object returns the path of an object, which is to be read only.
@@ -495,21 +422,17 @@ func (s *Store) commit(d Detail, own bool, records ...*Record) error {
 	for _, r := range records {
 		lines.WriteString(keyed(r.Key, r))
 	}
-	if err := appendTo(s.detail, details.String()); err != nil {
+	at, err := appendTo(s.detail, details.String())
+	if err != nil {
 		return written(err)
 	}
-	if err := appendTo(s.log, lines.String()); err != nil {
+	s.details.add(at, details.String())
+	if _, err := appendTo(s.log, lines.String()); err != nil {
 		return written(err)
 	}
 	for _, r := range records {
 		s.used[r.Key] = r.names()
 		s.index(r)
-	}
-	if s.details != nil {
-		for line := range wholeLines(details.String()) {
-			key, detail, _ := unkeyed(line)
-			s.details[key] = detail
-		}
 	}
 	s.due()
 	return nil
@@ -518,11 +441,11 @@ func (s *Store) commit(d Detail, own bool, records ...*Record) error {
 // order puts records off that ended at a time, so that it is after all before them; s.mu
 // is held.
 func (s *Store) order(records []*Record, ended int64) {
-	later := max(0, s.ended+1-ended)
+	later := max(0, s.records.ended+1-ended)
 	for _, r := range records {
 		r.Started += later
 	}
-	s.ended = ended + later
+	s.records.ended = ended + later
 }
 
 // due sees to a Sync before long; s.mu is held.
@@ -570,18 +493,18 @@ func (s *Store) Sync() error {
 	return s.failed
 }
 
-// appendTo writes at a log's end. A write that failed is cut off again, so that
-// no log has a torn middle.
-func appendTo(f *os.File, text string) error {
+// appendTo writes at a log's end, and returns where. A write that failed is cut off
+// again, so that no log has a torn middle.
+func appendTo(f *os.File, text string) (int64, error) {
 	end, err := f.Seek(0, io.SeekCurrent)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if _, err = f.WriteString(text); err != nil {
 		_, seek := f.Seek(end, io.SeekStart)
 		err = errors.Join(err, f.Truncate(end), seek)
 	}
-	return err
+	return end, err
 }
 
 // Close makes the store durable and closes it. A viewed store has nothing to
@@ -618,7 +541,7 @@ func (s *Store) Copy(f File, path string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.stats.entries, path) // what was known of the file that stood there
+	s.stats.forget(path) // what was known of the file that stood there
 	s.due()
 	return nil
 }
