@@ -1,6 +1,7 @@
 package cell
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -63,11 +64,11 @@ func Leave(path string, parts ...[]byte) (err error) {
 	if err != nil {
 		return err
 	}
+	w := bufio.NewWriterSize(f, 1<<16)
 	for _, b := range parts {
-		if _, err = f.Write(b); err != nil {
-			break
-		}
+		_, _ = w.Write(b) // Flush says what went wrong
 	}
+	err = w.Flush()
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(aside, path)
 	}
@@ -97,4 +98,26 @@ func WriteJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
+}
+
+// Whole removes what follows a log's last whole line, which a crash cut short, and
+// goes to the end.
+func Whole(f *os.File) error {
+	end, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	for b := make([]byte, 1); end > 0; end-- {
+		if _, err := f.ReadAt(b, end-1); err != nil {
+			return err
+		}
+		if b[0] == '\n' {
+			break
+		}
+	}
+	if err := f.Truncate(end); err != nil {
+		return err
+	}
+	_, err = f.Seek(end, io.SeekStart)
+	return err
 }

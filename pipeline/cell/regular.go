@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -53,6 +54,24 @@ func Read(path string) ([]byte, error) {
 	defer f.Close()
 	return io.ReadAll(f)
 }
+
+// Text reads a regular file, in memory for which there is no second copy.
+func Text(path string) (string, error) {
+	f, info, err := Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	b := make([]byte, info.Size())
+	n, err := io.ReadFull(f, b)
+	if err == io.ErrUnexpectedEOF || err == io.EOF {
+		err = nil // it has become shorter
+	}
+	return unsafe.String(unsafe.SliceData(b), n), err
+}
+
+// Bytes is a text's bytes without a copy, which are not to be changed.
+func Bytes(text string) []byte { return unsafe.Slice(unsafe.StringData(text), len(text)) }
 
 // Sum returns the SHA-256 of a regular file in hexadecimal. Runs ask for it of
 // thousands of small files, so that it does without what the runtime does for files

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -80,10 +82,12 @@ INVALID, 130 interrupted.`,
 }
 
 func (a *program) runOnce(ctx context.Context, args []string, sel *app.Selection, opt engine.Options, more app.Extras) error {
-	var e app.Ending
-	if more.Proof != "" && plan.Proven(more.Proof, a.Options(sel), &e) {
-		a.Begin(&e)
-		return a.conclude(&e)
+	if more.Proof != "" {
+		if known := plan.Recall(more.Proof, a.Options(sel)); known != nil {
+			if err := a.runKnown(ctx, known, sel, opt, more); !errors.Is(err, plan.ErrPart) {
+				return err
+			}
+		}
 	}
 	if sel.On != "" {
 		if err := a.Reach(ctx, args, sel); err != nil {
@@ -95,6 +99,25 @@ func (a *program) runOnce(ctx context.Context, args []string, sel *app.Selection
 		return err
 	}
 	more.On = sel.There
+	return a.run(ctx, p, opt, more)
+}
+
+// runKnown runs what changed of a study of which everything stood. It returns
+// [plan.ErrPart] where the study has to be planned as a whole.
+func (a *program) runKnown(ctx context.Context, known *plan.Known, sel *app.Selection, opt engine.Options, more app.Extras) error {
+	var e app.Ending
+	if known.Stands(&e) {
+		a.Begin(&e)
+		return a.conclude(&e)
+	}
+	if json.Unmarshal(known.Result, &e) != nil || len(e.Result.Warnings)+len(e.Result.Verdicts)+len(e.Result.Summaries) > 0 {
+		return plan.ErrPart
+	}
+	p := known.Plan(a.Options(sel))
+	if p == nil {
+		return plan.ErrPart
+	}
+	more.Was = &e
 	return a.run(ctx, p, opt, more)
 }
 

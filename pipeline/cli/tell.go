@@ -170,13 +170,16 @@ level=0|4 stands for either and level=* for every level. Of cells with the same
 to say, the first is explained.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			last := len(args) - 1
-			p, d, err := a.Decide(args[:last], &sel, nil)
-			if err != nil {
-				return err
-			}
 			// A line of plan pasted whole is a name, two blanks and more; a name has none.
 			name, _, _ := strings.Cut(strings.TrimSpace(args[last]), "  ")
 			name = strings.ReplaceAll(name, " ", "")
+			_, p, d := a.DecidePart(args[:last], &sel, name)
+			if p == nil || p.Cell(name) == nil {
+				var err error
+				if p, d, err = a.Decide(args[:last], &sel, nil); err != nil {
+					return err
+				}
+			}
 			if c := p.Cell(name); c != nil {
 				e, err := d.Explain(c)
 				if err == nil && a.JSON {
@@ -251,48 +254,9 @@ func (a *program) statusCommand() *cobra.Command {
 		Use:   "status [STUDY]",
 		Short: "Say what of a study is done, stale or missing",
 		RunE: func(_ *cobra.Command, args []string) error {
-			p, d, err := a.Decide(args, &sel, nil)
+			stages, err := a.stages(args, &sel)
 			if err != nil {
 				return err
-			}
-			type stage struct {
-				Stage  string   `json:"stage"`
-				Kind   string   `json:"kind"`
-				Cells  int      `json:"cells"`
-				Stands int      `json:"stands"`
-				Runs   int      `json:"runs"`
-				Waits  int      `json:"waits"`
-				Files  []string `json:"files,omitempty"`
-				// Strayed are those files that are missing, or not as they were made.
-				Strayed []string `json:"strayed,omitempty"`
-			}
-			by := map[string]*stage{}
-			var stages []*stage
-			for _, c := range p.Cells {
-				s := by[c.Stage.Name]
-				if s == nil {
-					s = &stage{Stage: c.Stage.Name, Kind: c.Stage.Kind.Name}
-					by[c.Stage.Name] = s
-					stages = append(stages, s)
-				}
-				s.Cells++
-				switch d.Of(c).State {
-				case plan.Stands:
-					s.Stands++
-				case plan.Runs:
-					s.Runs++
-				case plan.Waits:
-					s.Waits++
-				}
-				for _, to := range c.Publish {
-					s.Files = append(s.Files, to)
-				}
-				for _, f := range d.Strayed(c) {
-					s.Strayed = append(s.Strayed, c.Publish[f.Name])
-				}
-			}
-			for _, s := range stages {
-				slices.Sort(s.Files)
 			}
 			if a.JSON {
 				return a.WriteJSON(stages)

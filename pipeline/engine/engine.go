@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/engine/owned"
 	"barograph/pipeline/launch"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/store"
@@ -153,7 +154,7 @@ func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Op
 	if opt.Cache != "" {
 		beside = filepath.Join(opt.Cache, "outputs", fmt.Sprintf("%x", sha256.Sum256([]byte(p.Study.Root))))
 	}
-	if r.claims, err = readClaims(filepath.Join(state, "outputs"), beside); err != nil {
+	if r.owned, err = owned.Read(filepath.Join(state, "outputs"), beside); err != nil {
 		return nil, err
 	}
 	r.found = filepath.Join(state, "found")
@@ -188,7 +189,7 @@ func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Op
 		err = r.conclude()
 	}
 	r.result.Warnings = append(r.result.Warnings, r.moved...)
-	return r.result, errors.Join(err, r.claims.close())
+	return r.result, errors.Join(err, r.owned.Close())
 }
 
 // A run is the state of Run; only its loop's goroutine touches it.
@@ -198,7 +199,7 @@ type run struct {
 	store   *store.Store
 	opt     Options
 	decider *plan.Decider
-	claims  *claims
+	owned   *owned.Files
 	found   string     // the folder for files that are kept aside
 	mu      sync.Mutex // guards moved
 	moved   []Warning
@@ -320,19 +321,19 @@ func (r *run) claim() error {
 		}
 	}
 	for _, to := range all {
-		r.claims.open(to)
+		r.owned.Open(to)
 	}
-	return r.claims.keep()
+	return r.owned.Keep()
 }
 
-// mine is [claims.own], as far as this run asks.
+// mine is [owned.Files.May], as far as this run asks.
 func (r *run) mine(path, to, name string) (aside bool, err error) {
 	if r.opt.Overwrite || r.plan.Replayed != "" && strings.HasPrefix(to, "figures/") { // drawn again where a clone brought them
 		if st, err := os.Lstat(path); err != nil || !st.IsDir() {
 			return false, nil
 		}
 	}
-	return r.claims.own(r.store, path, to, name)
+	return r.owned.May(r.store, path, to, name)
 }
 
 // writable looks, before anything is measured, whether a file could be written.
@@ -631,7 +632,7 @@ func (r *run) write(c *plan.Cell, record *store.Record) (written []string, err e
 	strayed := r.plan.Strayed(r.store, c, record)
 	for _, f := range record.Files {
 		if to := c.Publish[f.Name]; to != "" && !slices.Contains(strayed, f) {
-			r.claims.wrote(to, f.Digest)
+			r.owned.Wrote(to, f.Digest)
 		}
 	}
 	for _, f := range strayed {
@@ -641,7 +642,7 @@ func (r *run) write(c *plan.Cell, record *store.Record) (written []string, err e
 		switch {
 		case err == nil && aside:
 			err = r.setAside(c, path, to, "was not as a run left it when the machine died")
-		case errors.Is(err, errEdited): // while this run went on: there was none before
+		case errors.Is(err, owned.ErrEdited): // while this run went on: there was none before
 			err = r.setAside(c, path, to, "was changed while the run went on")
 		}
 		if err != nil {
@@ -650,7 +651,7 @@ func (r *run) write(c *plan.Cell, record *store.Record) (written []string, err e
 		if err := r.store.Copy(f, path); err != nil {
 			return written, cell.Hint(fmt.Errorf("write %s: %w", to, err), "the result is kept; run again once a file can be written there")
 		}
-		r.claims.wrote(to, f.Digest)
+		r.owned.Wrote(to, f.Digest)
 		written = append(written, to)
 	}
 	return written, nil

@@ -126,6 +126,9 @@ func (d *Decider) Decide(c *Cell) (*Decision, error) {
 		}
 		return d.set(c, &Decision{State: Stands, Record: r}), nil
 	}
+	if c.known != nil && c.known.key != "" {
+		return d.knownDecision(c)
+	}
 	if waits := d.waits(c); waits != nil {
 		if err := d.lacks(c); err != nil {
 			return nil, err

@@ -38,8 +38,12 @@ type Plan struct {
 	// Graph is of all stages, also of those that a recording stands in for.
 	Graph *cell.Graph
 
+	// Rest is how many cells more the study has, of which each stands.
+	Rest int
+
 	byID  map[string]*Cell
 	globs map[string][]string // patterns of inputs, with the files they matched
+	known *Known              // of which the plan is a part; nil: it is whole
 }
 
 // A Cell is one stage at one point of its matrix.
@@ -66,6 +70,7 @@ type Cell struct {
 
 	basis   *basis
 	missing []string
+	known   *knownCell // of a plan that is a part
 }
 
 // A basis is what cells of one stage with the same parameters have in common.
@@ -116,7 +121,7 @@ func (c *Cell) Same(other *Cell) bool {
 
 // Build expands a study. Its errors are source.Errors: all there are, positioned.
 func Build(s *study.Study) (*Plan, error) {
-	b := builder{study: s, cells: map[string][]*Cell{}, alike: map[*study.Binding]*basis{}, globs: map[string][]string{}, settings: map[setOn]map[string]string{}}
+	b := newBuilder(s)
 	p := &Plan{Study: s, byID: map[string]*Cell{}, globs: b.globs}
 	for _, st := range s.Sorted {
 		if st.Background {
@@ -176,6 +181,10 @@ type builder struct {
 	errs  source.Errors
 
 	settings map[setOn]map[string]string
+}
+
+func newBuilder(s *study.Study) *builder {
+	return &builder{study: s, cells: map[string][]*Cell{}, alike: map[*study.Binding]*basis{}, globs: map[string][]string{}, settings: map[setOn]map[string]string{}}
 }
 
 // A setOn is how a device is set, and the kind that asked.

@@ -1,11 +1,11 @@
 package plan
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -24,9 +24,15 @@ import (
 // A proof says that everything of a study stands, and what was looked at to know
 // it: as long as looking again gives the same, there is nothing to plan, decide
 // or run. It asks each question whose answer a plan and its keys rest on, and
-// keeps one digest of all answers; any other answer, to any of them, and the
-// study is planned as if there were no proof. So a proof is never stale, only
-// useless.
+// keeps the answers. Where any but those about files is another now, the study is
+// planned as if there were no proof; where some files are not as they were, so are
+// the cells that they touch. So a proof is never stale, only useless.
+//
+// Its file is
+//
+//	SHA-256 of the rest, head, files, cells
+//
+// and the head is JSON that ends with a newline.
 type proof struct {
 	Program store.Observation
 	Sources study.Sources
@@ -34,7 +40,42 @@ type proof struct {
 	Asked   []inquiry
 	Set     map[string]map[string]map[string]string // by Setting, by the kind and the device that were asked
 	Result  json.RawMessage                         // what the caller wants to know again
-	Answer  string                                  // of what follows: files, by a stat or by their content
+	Stages  []rank
+	Files   int // looks, and as many paths, each of which ends with a zero
+	Paths   int // bytes of them
+	Cells   int
+}
+
+// A rank is a stage whose cells stand next to one another in the plan, one for each
+// point; Cells is 0 for other stages.
+type rank struct {
+	Name, Kind   string
+	First, Cells int
+}
+
+// A look is what a file was seen to be: byStat and an observation, or, where it had
+// changed too recently for that to prove anything, byContent and the SHA-256.
+type look [1 + 32]byte
+
+const (
+	byStat    = 's'
+	byContent = 'c'
+)
+
+func seen(o store.Observation) (l look) {
+	l[0] = byStat
+	for i, n := range o {
+		binary.LittleEndian.PutUint64(l[1+8*i:], uint64(n))
+	}
+	return l
+}
+
+func contains(digest string) (l look, err error) {
+	l[0] = byContent
+	if n, err := hex.Decode(l[1:], []byte(digest)); err != nil || n != sha256.Size {
+		return l, errors.New("no SHA-256: " + digest)
+	}
+	return l, nil
 }
 
 // An inquiry is what a kind is asked, and what it said.
@@ -44,12 +85,18 @@ type inquiry struct {
 	Said map[string]string // by Identify
 }
 
+// program is the running one: another may plan otherwise.
+const program = "/proc/self/exe"
+
 // Prove writes a proof that every cell stands, with result in it, to a file. It
 // returns an error where that cannot be proven, for example because an input
 // was edited meanwhile.
 func (d *Decider) Prove(file string, result any) error {
 	p := d.plan
-	pr := proof{Sources: p.Study.Sources, Globs: p.globs}
+	if p.known != nil {
+		return p.known.renew(d, file)
+	}
+	pr := proof{Sources: p.Study.Sources, Globs: p.globs, Cells: len(p.Cells)}
 	var err error
 	if pr.Program, err = store.Observe(program); err != nil {
 		return err
@@ -57,81 +104,171 @@ func (d *Decider) Prove(file string, result any) error {
 	if pr.Result, err = json.Marshal(result); err != nil {
 		return err
 	}
-	wanted := map[string]string{} // digests by absolute path
-	objects := map[string]store.File{}
-	seen := map[string]bool{}
-	for _, c := range p.Cells {
+	files := fileList{root: p.Study.Root, at: map[string]uint32{}}
+	var cells []byte
+	place := make(map[*Cell]uint32, len(p.Cells))
+	asked := map[string]bool{}
+	for i, c := range p.Cells {
+		place[c] = uint32(i)
 		dec := d.made[c]
 		if dec == nil || dec.State != Stands || c.Given != nil {
 			return fmt.Errorf("prove %s: it does not stand", c.ID)
-		}
-		for _, path := range c.Files {
-			wanted[filepath.Join(p.Study.Root, path)] = d.files[path]
-		}
-		for _, f := range dec.Record.Files {
-			// What is in the workspace as it should be is not needed from the store;
-			// when it is, the store looks for itself.
-			if to := c.Publish[f.Name]; to != "" {
-				wanted[filepath.Join(p.Study.Root, to)] = f.Digest
-			} else {
-				objects[d.store.Object(f.Digest)] = f
-			}
 		}
 		k := c.Stage.Kind
 		if k.Measured && k.Setting != nil {
 			pr.settings(k, c.devices(p.Study))
 		}
-		if question := k.Name + string(c.With); !seen[question] && (k.Identify != nil || k.Check != nil) {
-			seen[question] = true
-			a := inquiry{Kind: k.Name, With: c.With}
-			if a.Said, err = a.ask(k, p.Study.Root, p.Study.Machine.Device); err != nil {
-				return err
+		if k.Identify != nil || k.Check != nil {
+			if question := k.Name + string(c.With); !asked[question] {
+				asked[question] = true
+				a := inquiry{Kind: k.Name, With: c.With}
+				if a.Said, err = a.ask(k, p.Study.Root, p.Study.Machine.Device); err != nil {
+					return err
+				}
+				pr.Asked = append(pr.Asked, a)
 			}
-			pr.Asked = append(pr.Asked, a)
+		}
+		pr.rank(c, i)
+		if cells, err = files.cell(cells, d, c, dec, place); err != nil {
+			return err
 		}
 	}
-	lines := make([]string, 0, len(wanted)+len(objects))
-	for path := range wanted {
-		lines = append(lines, path)
-	}
-	for path := range objects {
-		lines = append(lines, path)
-	}
-	slices.Sort(lines)
-	pr.Answer, err = answer(len(lines), func(i int) (string, []byte, error) {
-		path := lines[i]
-		short, _ := strings.CutPrefix(path, p.Study.Root+"/")
-		if f, ok := objects[path]; ok {
-			o, err := d.store.ObjectProof(f)
-			lines[i] = byStat + short
-			return lines[i], observed(o), err
-		}
-		o, proves, err := d.store.Proof(path, wanted[path])
-		if !proves {
-			lines[i] = byContent + short
-			return lines[i], []byte(wanted[path]), err
-		}
-		lines[i] = byStat + short
-		return lines[i], observed(o), err
+	pr.Files = len(files.paths)
+	looks := make([]byte, pr.Files*len(look{}))
+	err = inChunks(pr.Files, func(i int) error {
+		l, err := files.look(d.store, i)
+		copy(looks[i*len(l):], l[:])
+		return err
 	})
 	if err != nil {
 		return err
+	}
+	return pr.write(file, looks, files.paths, cells)
+}
+
+// rank notes where the cells of a stage stand, of which c is the next.
+func (pr *proof) rank(c *Cell, i int) {
+	st := c.Stage
+	simple := !st.Background && len(st.During) == 0 && c.Trial == nil
+	if n := len(pr.Stages); n == 0 || pr.Stages[n-1].Name != st.Name {
+		if slices.ContainsFunc(pr.Stages, func(r rank) bool { return r.Name == st.Name }) {
+			return // as trials and their background cells do, it stands in between
+		}
+		pr.Stages = append(pr.Stages, rank{Name: st.Name, Kind: st.Kind.Name, First: i})
+	}
+	if simple {
+		pr.Stages[len(pr.Stages)-1].Cells++
+	}
+}
+
+// write writes a proof.
+func (pr *proof) write(file string, looks []byte, paths []string, cells []byte) error {
+	pr.Paths = 0
+	for _, path := range paths {
+		pr.Paths += len(path) + 1
 	}
 	head, err := json.Marshal(pr)
 	if err != nil {
 		return err
 	}
-	var b bytes.Buffer
-	b.Write(head)
-	for _, l := range lines {
-		b.WriteByte(0)
-		b.WriteString(l)
+	names := make([]byte, 0, pr.Paths)
+	for _, path := range paths {
+		names = append(append(names, path...), 0)
 	}
-	sum := sha256.Sum256(b.Bytes())
+	h := sha256.New()
+	parts := [][]byte{nil, append(head, '\n'), looks, names, cells}
+	for _, part := range parts {
+		h.Write(part)
+	}
+	parts[0] = h.Sum(nil)
 	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
 		return err
 	}
-	return cell.Leave(file, append(sum[:], b.Bytes()...))
+	return cell.Leave(file, parts...)
+}
+
+// A fileList is the files that a proof looks at.
+type fileList struct {
+	root           string
+	at             map[string]uint32
+	paths, digests []string
+	objects        map[uint32]store.File
+}
+
+func (f *fileList) add(path, digest string) uint32 {
+	path = strings.TrimPrefix(path, f.root+"/")
+	i, known := f.at[path]
+	if !known {
+		i = uint32(len(f.paths))
+		f.at[path], f.paths, f.digests = i, append(f.paths, path), append(f.digests, digest)
+	}
+	return i
+}
+
+// cell adds a cell's files, and writes the cell:
+//
+//	length of ID, ID, key, number of inputs, inputs, number of outputs, outputs, number of needs, needs
+//
+// with numbers as in [binary.AppendUvarint], and all but the first two of them places.
+func (f *fileList) cell(b []byte, d *Decider, c *Cell, dec *Decision, place map[*Cell]uint32) ([]byte, error) {
+	key, err := hex.DecodeString(dec.Key)
+	if err != nil || len(key) != sha256.Size {
+		return nil, fmt.Errorf("prove %s: its key is %q", c.ID, dec.Key)
+	}
+	b = append(binary.AppendUvarint(b, uint64(len(c.ID))), c.ID...)
+	b = binary.AppendUvarint(append(b, key...), uint64(len(c.Files)))
+	for _, path := range c.Files {
+		b = binary.AppendUvarint(b, uint64(f.add(path, d.files[path])))
+	}
+	b = binary.AppendUvarint(b, uint64(len(dec.Record.Files)))
+	for _, name := range c.Outputs {
+		i := slices.IndexFunc(dec.Record.Files, func(f store.File) bool { return f.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("prove %s: its record has no %s", c.ID, name)
+		}
+		// What is in the workspace as it should be is not needed from the store;
+		// when it is, the store looks for itself.
+		made := dec.Record.Files[i]
+		if to := c.Publish[name]; to != "" {
+			b = binary.AppendUvarint(b, uint64(f.add(to, made.Digest)))
+			continue
+		}
+		at := f.add(d.store.Object(made.Digest), made.Digest)
+		if f.objects == nil {
+			f.objects = map[uint32]store.File{}
+		}
+		f.objects[at] = made
+		b = binary.AppendUvarint(b, uint64(at))
+	}
+	b = binary.AppendUvarint(b, uint64(len(c.Needs)))
+	for _, n := range c.Needs {
+		b = binary.AppendUvarint(b, uint64(place[n]))
+	}
+	return b, nil
+}
+
+// look looks at a file, which must hold what it should.
+func (f *fileList) look(s *store.Store, i int) (look, error) {
+	if made, ok := f.objects[uint32(i)]; ok {
+		o, err := s.ObjectProof(made)
+		return seen(o), err
+	}
+	return lookAt(s, absolute(f.root, f.paths[i]), f.digests[i])
+}
+
+func lookAt(s *store.Store, path, digest string) (look, error) {
+	o, proves, err := s.Proof(path, digest)
+	if err != nil || proves {
+		return seen(o), err
+	}
+	return contains(digest)
+}
+
+func absolute(root, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return root + "/" + path
 }
 
 // settings notes how devices are set for a kind.
@@ -149,22 +286,49 @@ func (pr *proof) settings(k *cell.Kind, devices []string) {
 	}
 }
 
-// Proven tells whether a file proves that everything stands, and fills in the
-// result that it was written with.
-func Proven(file string, opt study.Options, result any) bool {
-	b, err := os.ReadFile(file)
-	if err != nil || len(b) < sha256.Size {
-		return false
+// A Known is a study of which everything stood when it was last run, and that is
+// the same now, files apart.
+type Known struct {
+	proof
+	paths   []string
+	looks   string // of each path
+	cells   string
+	Changed []int // places of the files that are not as they were
+}
+
+// Recall returns what a file proves of a study; nil where that is nothing any more.
+func Recall(file string, opt study.Options) *Known {
+	text, err := cell.Text(file)
+	if err != nil || len(text) < sha256.Size {
+		return nil
 	}
-	sum, b := b[:sha256.Size], b[sha256.Size:]
-	if got := sha256.Sum256(b); !bytes.Equal(got[:], sum) {
-		return false
+	sum, text := text[:sha256.Size], text[sha256.Size:]
+	if got := sha256.Sum256(cell.Bytes(text)); string(got[:]) != sum {
+		return nil
 	}
-	head, rest, _ := bytes.Cut(b, []byte{0})
-	var pr proof
-	if json.Unmarshal(head, &pr) != nil {
-		return false
+	head, rest, _ := strings.Cut(text, "\n")
+	var k Known
+	if json.Unmarshal([]byte(head), &k.proof) != nil || !k.current(opt) {
+		return nil
 	}
+	size := k.Files * len(look{})
+	if k.Files < 0 || k.Paths < 0 || size+k.Paths > len(rest) {
+		return nil
+	}
+	k.looks, k.cells = rest[:size], rest[size+k.Paths:]
+	k.paths = make([]string, 0, k.Files)
+	for names := rest[size : size+k.Paths]; names != ""; {
+		path, more, _ := strings.Cut(names, "\x00")
+		k.paths, names = append(k.paths, path), more
+	}
+	if len(k.paths) != k.Files || k.compare() != nil {
+		return nil
+	}
+	return &k
+}
+
+// current asks again all that a proof asks, files apart.
+func (pr *proof) current(opt study.Options) bool {
 	if now, err := store.Observe(program); err != nil || now != pr.Program || !pr.Sources.Current(opt) {
 		return false
 	}
@@ -186,50 +350,62 @@ func Proven(file string, opt study.Options, result any) bool {
 		if k == nil {
 			return false
 		}
-		said, err := a.ask(k, pr.Sources.Root, pr.Sources.Device)
-		if err != nil || len(said) != len(a.Said) {
+		if said, err := a.ask(k, pr.Sources.Root, pr.Sources.Device); err != nil || !maps.Equal(said, a.Said) {
 			return false
 		}
-		for name, v := range said {
-			if was, ok := a.Said[name]; !ok || was != v {
-				return false
-			}
-		}
 	}
-	var lines []string
-	if len(rest) > 0 {
-		for line := range bytes.SplitSeq(rest, []byte{0}) {
-			lines = append(lines, string(line))
-		}
-	}
-	root, err := os.Open(pr.Sources.Root)
-	if err != nil {
-		return false
-	}
-	defer root.Close()
-	got, err := answer(len(lines), func(i int) (string, []byte, error) {
-		how, path := lines[i][:1], lines[i][1:]
-		if how == byContent {
-			if !filepath.IsAbs(path) {
-				path = filepath.Join(pr.Sources.Root, path)
-			}
-			digest, err := cell.Sum(path)
-			return lines[i], []byte(digest), err
-		}
-		o, err := store.ObserveAt(root, path)
-		return lines[i], observed(o), err
-	})
-	return err == nil && got == pr.Answer && json.Unmarshal(pr.Result, result) == nil
+	return true
 }
 
-// program is the running one: another may plan otherwise.
-const program = "/proc/self/exe"
+// compare looks at all files again.
+func (k *Known) compare() error {
+	root, err := os.Open(k.Sources.Root)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	as := make([]bool, k.Files)
+	err = inChunks(k.Files, func(i int) error {
+		was := k.look(i)
+		var now look
+		switch was[0] {
+		case byContent:
+			if digest, err := cell.Sum(absolute(k.Sources.Root, k.paths[i])); err == nil {
+				now, _ = contains(digest) // which a sum always is
+			}
+		case byStat:
+			if o, err := store.ObserveAt(root, k.paths[i]); err == nil {
+				now = seen(o)
+			}
+		}
+		as[i] = now == was
+		return nil
+	})
+	for i, same := range as {
+		if !same {
+			k.Changed = append(k.Changed, i)
+		}
+	}
+	return err
+}
 
-// How a line of a proof looks at a file.
-const (
-	byStat    = "s"
-	byContent = "c"
-)
+func (k *Known) look(i int) (l look) {
+	copy(l[:], k.looks[i*len(l):])
+	return l
+}
+
+// Stands tells whether everything stands, and fills in the result that the proof was
+// written with.
+func (k *Known) Stands(result any) bool {
+	return len(k.Changed) == 0 && json.Unmarshal(k.Result, result) == nil
+}
+
+// Proven tells whether a file proves that everything stands, and fills in the
+// result that it was written with.
+func Proven(file string, opt study.Options, result any) bool {
+	k := Recall(file, opt)
+	return k != nil && k.Stands(result)
+}
 
 func (a *inquiry) ask(k *cell.Kind, root, device string) (map[string]string, error) {
 	with := k.With()
@@ -243,40 +419,20 @@ func (a *inquiry) ask(k *cell.Kind, root, device string) (map[string]string, err
 	return k.Identify(root, with)
 }
 
-func observed(o store.Observation) []byte {
-	b := make([]byte, 0, 8*len(o))
-	for _, n := range o {
-		b = binary.LittleEndian.AppendUint64(b, uint64(n))
-	}
-	return b
-}
-
-// answer digests n questions with their answers, in order, several at a time.
-func answer(n int, ask func(i int) (question string, said []byte, err error)) (string, error) {
+// inChunks calls f with the numbers below n, several at a time.
+func inChunks(n int, f func(i int) error) error {
 	const chunk = 512
-	sums := make([][]byte, (n+chunk-1)/chunk)
 	var work errgroup.Group
 	work.SetLimit(runtime.GOMAXPROCS(0))
-	for c := range sums {
+	for from := 0; from < n; from += chunk {
 		work.Go(func() error {
-			h := sha256.New()
-			var b []byte
-			for i := c * chunk; i < min(n, (c+1)*chunk); i++ {
-				question, said, err := ask(i)
-				if err != nil {
+			for i := from; i < min(n, from+chunk); i++ {
+				if err := f(i); err != nil {
 					return err
 				}
-				said = append(append(append(b[:0], question...), 0, byte(len(said))), said...)
-				h.Write(said)
-				b = said
 			}
-			sums[c] = h.Sum(nil)
 			return nil
 		})
 	}
-	if err := work.Wait(); err != nil {
-		return "", err
-	}
-	all := sha256.Sum256(bytes.Join(sums, nil))
-	return hex.EncodeToString(all[:]), nil
+	return work.Wait()
 }

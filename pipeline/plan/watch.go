@@ -32,7 +32,7 @@ func Look(root, file string, p *Plan) string {
 			paths[filepath.Join(root, f)] = true
 		}
 	}
-	return look(paths)
+	return observed(paths)
 }
 
 // Made digests what a look shows of the files that a plan's cells publish, empty
@@ -47,10 +47,10 @@ func Made(root string, p *Plan) string {
 			paths[filepath.Join(root, to)] = true
 		}
 	}
-	return look(paths)
+	return observed(paths)
 }
 
-func look(paths map[string]bool) string {
+func observed(paths map[string]bool) string {
 	h := sha256.New()
 	for _, path := range slices.Sorted(maps.Keys(paths)) {
 		o, err := store.Observe(path)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"hash/crc32"
@@ -10,7 +11,6 @@ import (
 	"iter"
 	"strconv"
 	"strings"
-	"unsafe"
 
 	"barograph/pipeline/cell"
 )
@@ -111,7 +111,7 @@ var errRecord = errors.New("damaged record")
 
 func parseRecord(key, value string) (*Record, error) {
 	r := &Record{Key: key}
-	if json.Unmarshal(bytesOf(value), r) != nil {
+	if json.Unmarshal(cell.Bytes(value), r) != nil {
 		return nil, errRecord
 	}
 	for _, f := range r.Files {
@@ -148,7 +148,7 @@ func wholeLines(log string) iter.Seq[string] {
 func unkeyed(line string) (key, value string, ok bool) {
 	sum, text, _ := strings.Cut(line, "\t")
 	key, value, ok = strings.Cut(text, "\t")
-	return key, value, ok && sums(sum, crc32.Checksum(bytesOf(text), castagnoli))
+	return key, value, ok && sums(sum, crc32.Checksum(cell.Bytes(text), castagnoli))
 }
 
 // sums tells whether a checksum is written as a line has it.
@@ -157,31 +157,17 @@ func sums(written string, sum uint32) bool {
 	return err == nil && len(written) == 8 && sum == uint32(want)
 }
 
-// bytesOf is a text's bytes, which are not to be changed: a log is too large to copy.
-func bytesOf(text string) []byte { return unsafe.Slice(unsafe.StringData(text), len(text)) }
-
-// readText reads a file that need not be there, in memory for which there is no
-// second copy.
-func readText(path string) (string, error) {
-	f, info, err := cell.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	} else if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	var b strings.Builder
-	b.Grow(int(info.Size()))
-	_, err = io.Copy(&b, f)
-	return b.String(), err
-}
-
 // Details are where those of records stand in their log, which is read from there:
 // all of them are several times as large as the records.
 type details struct {
-	path string
-	at   map[string]stretch // by key; nil until they are asked for
+	path  string
+	at    map[string]stretch // by key; nil until many were asked for
+	asked int
 }
+
+// mostSearched bounds how many details are searched for before all are indexed, which
+// takes as long as this many searches.
+const mostSearched = 8
 
 // A stretch is a line of a file.
 type stretch struct{ from, size int64 }
@@ -248,6 +234,9 @@ func (d *details) add(from int64, lines string) {
 
 // text returns the details of a key, or nothing.
 func (d *details) text(key string) (string, error) {
+	if d.asked++; d.at == nil && d.asked <= mostSearched {
+		return d.search(key)
+	}
 	if err := d.index(); err != nil {
 		return "", err
 	}
@@ -269,4 +258,40 @@ func (d *details) text(key string) (string, error) {
 		return "", nil
 	}
 	return value, nil
+}
+
+// search finds the last whole line of a key without an index.
+func (d *details) search(key string) (text string, err error) {
+	f, _, err := cell.Open(d.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	} else if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	const sum = len("01234567")
+	mark := []byte("\t" + key + "\t")
+	b := make([]byte, 1<<17)
+	for from := int64(0); ; from += int64(len(b) - len(mark)) { // a mark may lie across
+		n, err := f.ReadAt(b, from)
+		if err != nil && err != io.EOF {
+			return "", err
+		}
+		for at := 0; ; at++ {
+			i := bytes.Index(b[at:n], mark)
+			if i < 0 {
+				break
+			}
+			if at += i; from+int64(at) < int64(sum) {
+				continue
+			}
+			line, e := bufio.NewReader(io.NewSectionReader(f, from+int64(at-sum), 1<<40)).ReadString('\n')
+			if of, value, ok := unkeyed(strings.TrimSuffix(line, "\n")); e == nil && ok && of == key {
+				text = value
+			}
+		}
+		if err == io.EOF {
+			return text, nil
+		}
+	}
 }

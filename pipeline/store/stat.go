@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -13,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unsafe"
 
 	"barograph/pipeline/cell"
 
@@ -61,27 +61,41 @@ type statCache struct {
 //
 //	crc32c statsForm, the number of entries, entries, paths
 //
-// with an entry's place in paths last in it, all numbers little-endian.
-type statFile struct{ entries, paths string }
+// with the length of its path last in an entry, all numbers little-endian.
+type statFile struct {
+	entries, paths string
+	ends           []uint32 // of the paths
+}
 
 const (
-	statsForm = "stats 2\n"
+	statsForm = "stats 3\n"
 	entrySize = 5*8 + sha256.Size + 4
 )
 
 func (f statFile) len() int { return len(f.entries) / entrySize }
 
-func (f statFile) end(i int) int {
+// statFileOf finds the paths; not ok where there are not as many.
+func statFileOf(entries, paths string) (f statFile, ok bool) {
+	f = statFile{entries, paths, make([]uint32, len(entries)/entrySize)}
+	end := uint64(0)
+	for i := range f.ends {
+		end += uint64(binary.LittleEndian.Uint32(cell.Bytes(entries[(i+1)*entrySize-4:])))
+		f.ends[i] = uint32(end)
+	}
+	return f, end == uint64(len(paths))
+}
+
+func (f statFile) end(i int) uint32 {
 	if i < 0 {
 		return 0
 	}
-	return int(binary.LittleEndian.Uint32(bytesOf(f.entries[(i+1)*entrySize-4:])))
+	return f.ends[i]
 }
 
 func (f statFile) path(i int) string { return f.paths[f.end(i-1):f.end(i)] }
 
 func (f statFile) entry(i int) entry {
-	b := bytesOf(f.entries[i*entrySize:])
+	b := cell.Bytes(f.entries[i*entrySize:])
 	var e entry
 	for k := range e.Observation {
 		e.Observation[k] = int64(binary.LittleEndian.Uint64(b[8*k:]))
@@ -95,18 +109,20 @@ func (f statFile) entry(i int) entry {
 // empty.
 func (c *statCache) load(path, root string) {
 	c.root, c.entries = root, map[string]entry{}
-	text, err := readText(path)
+	text, err := cell.Text(path)
 	if err != nil || len(text) < crc32.Size {
 		return
 	}
 	sum, text := text[:crc32.Size], text[crc32.Size:]
 	rest, ok := strings.CutPrefix(text, statsForm)
-	if !ok || len(rest) < 4 || binary.LittleEndian.Uint32(bytesOf(sum)) != crc32.Checksum(bytesOf(text), castagnoli) {
+	if !ok || len(rest) < 4 || binary.LittleEndian.Uint32(cell.Bytes(sum)) != crc32.Checksum(cell.Bytes(text), castagnoli) {
 		return
 	}
-	n := int(binary.LittleEndian.Uint32(bytesOf(rest)))
+	n := int(binary.LittleEndian.Uint32(cell.Bytes(rest)))
 	if rest = rest[4:]; n <= len(rest)/entrySize {
-		c.file = statFile{rest[:n*entrySize], rest[n*entrySize:]}
+		if f, ok := statFileOf(rest[:n*entrySize], rest[n*entrySize:]); ok {
+			c.file = f
+		}
 	}
 }
 
@@ -161,16 +177,17 @@ func (c *statCache) prune(keep func(path string) bool) {
 
 // save writes the cache, if anything is to be written.
 func (c *statCache) save(file string) error {
-	if c.fold(); !c.folded {
+	if len(c.entries) == 0 && !c.folded {
 		return nil
 	}
-	head := binary.LittleEndian.AppendUint32([]byte(statsForm), uint32(c.file.len()))
-	entries, paths := bytesOf(c.file.entries), bytesOf(c.file.paths)
+	n, entries, paths := c.merged()
+	parts := slices.Concat([][]byte{nil, binary.LittleEndian.AppendUint32([]byte(statsForm), uint32(n))}, entries, paths)
 	sum := uint32(0)
-	for _, part := range [][]byte{head, entries, paths} {
+	for _, part := range parts {
 		sum = crc32.Update(sum, castagnoli, part)
 	}
-	return cell.Leave(file, binary.LittleEndian.AppendUint32(nil, sum), head, entries, paths)
+	parts[0] = binary.LittleEndian.AppendUint32(nil, sum)
+	return cell.Leave(file, parts...)
 }
 
 // mostUnfolded bounds how many entries are kept apart: each takes several times as
@@ -179,24 +196,24 @@ const mostUnfolded = 1 << 14
 
 // fold brings all entries into the form of the file.
 func (c *statCache) fold() {
-	if len(c.entries) == 0 {
-		return
-	}
+	_, entries, paths := c.merged()
+	c.file, _ = statFileOf(string(bytes.Join(entries, nil)), string(bytes.Join(paths, nil)))
+	c.entries, c.folded = map[string]entry{}, true
+}
+
+// merged returns all n entries and their paths in the form of the file, in parts, which
+// are those of the file where nothing has changed.
+func (c *statCache) merged() (n int, entries, paths [][]byte) {
 	changed := make([]string, 0, len(c.entries))
 	for path := range c.entries {
 		changed = append(changed, c.short(path))
 	}
 	slices.Sort(changed)
-	most := c.file.len() + len(changed)
-	entries, paths := make([]byte, 0, most*entrySize), make([]byte, 0, len(c.file.paths)+64*len(changed))
-	place := func() { entries = binary.LittleEndian.AppendUint32(entries, uint32(len(paths))) }
 	old := 0
-	keep := func(until int) { // entries of the file, as they are
-		for ; old < until; old++ {
-			entries = append(entries, c.file.entries[old*entrySize:(old+1)*entrySize-4]...)
-			paths = append(paths, c.file.path(old)...)
-			place()
-		}
+	keep := func(until int) {
+		entries = append(entries, cell.Bytes(c.file.entries[old*entrySize:until*entrySize]))
+		paths = append(paths, cell.Bytes(c.file.paths[c.file.end(old-1):c.file.end(until-1)]))
+		n, old = n+until-old, until
 	}
 	for _, path := range changed {
 		i, same := sort.Find(c.file.len(), func(i int) int { return strings.Compare(path, c.file.path(i)) })
@@ -208,14 +225,16 @@ func (c *statCache) fold() {
 		if err != nil || len(digest) != sha256.Size { // it is gone
 			continue
 		}
+		b := make([]byte, 0, entrySize)
 		for _, n := range append(e.Observation[:], e.Seen) {
-			entries = binary.LittleEndian.AppendUint64(entries, uint64(n))
+			b = binary.LittleEndian.AppendUint64(b, uint64(n))
 		}
-		entries, paths = append(entries, digest...), append(paths, path...)
-		place()
+		b = binary.LittleEndian.AppendUint32(append(b, digest...), uint32(len(path)))
+		entries, paths = append(entries, b), append(paths, []byte(path))
+		n++
 	}
 	keep(c.file.len())
-	c.file, c.entries, c.folded = statFile{unsafe.String(unsafe.SliceData(entries), len(entries)), unsafe.String(unsafe.SliceData(paths), len(paths))}, map[string]entry{}, true
+	return n, entries, paths
 }
 
 // holds tells whether a file still has the stat with which it had a digest. That

@@ -127,32 +127,10 @@ func Open(dir string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
-	if err := errors.Join(cut(s.log), cut(s.detail)); err != nil {
+	if err := errors.Join(cell.Whole(s.log), cell.Whole(s.detail)); err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
 	return s, nil
-}
-
-// cut removes what follows a log's last whole line, which was never acknowledged
-// as durable, and goes to the end.
-func cut(f *os.File) error {
-	end, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
-		return err
-	}
-	for b := make([]byte, 1); end > 0; end-- {
-		if _, err := f.ReadAt(b, end-1); err != nil {
-			return err
-		}
-		if b[0] == '\n' {
-			break
-		}
-	}
-	if err := f.Truncate(end); err != nil {
-		return err
-	}
-	_, err = f.Seek(end, io.SeekStart)
-	return err
 }
 
 // View opens the store to read, without a lock; a store that is not there is
@@ -164,8 +142,8 @@ func load(dir string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
-	log, err := readText(filepath.Join(dir, "cells.log"))
-	if err != nil {
+	log, err := cell.Text(filepath.Join(dir, "cells.log"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
 	s := &Store{dir: dir, records: ledgerOf(log), details: details{path: filepath.Join(dir, "details.log")}, used: map[string][]string{}, lacking: map[string]bool{}}
@@ -285,7 +263,7 @@ func (s *Store) Detail(r *Record) (Detail, error) {
 	case text == "":
 		err = errors.New("lost or damaged")
 	default:
-		err = json.Unmarshal(bytesOf(text), &d)
+		err = json.Unmarshal(cell.Bytes(text), &d)
 	}
 	if err != nil {
 		return Detail{}, fmt.Errorf("read the details of %s: %w", r.Cell, err)

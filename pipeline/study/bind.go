@@ -225,3 +225,16 @@ func Points(axes []Axis) func(yield func(cell.Point) bool) {
 		}
 	}
 }
+
+// Count returns how many points axes have, which a study has been found to allow.
+func Count(axes []Axis) int { return int(product(axes)) }
+
+// Point returns the i-th of the points, from 0.
+func Point(axes []Axis, i int) cell.Point {
+	p := make(cell.Point, len(axes))
+	for at, a := range slices.Backward(axes) {
+		p[at] = cell.Coordinate{Axis: a.Name, Value: a.Values[i%len(a.Values)]}
+		i /= len(a.Values)
+	}
+	return p
+}

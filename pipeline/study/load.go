@@ -34,6 +34,9 @@ type Options struct {
 	// Fingerprint identifies the hardware behind a device; nil leaves the
 	// machine's fingerprint empty.
 	Fingerprint func(device string) string
+	// Bound says that the same sources were loaded before: points are bound when they
+	// are asked for, and what is wrong with any would have been said.
+	Bound bool
 	// Recorded is the machine of a recording that stands in for measuring, which need
 	// have no file here; nil without one.
 	Recorded *cell.Machine
@@ -193,7 +196,7 @@ func (l *loader) load(text []byte) {
 	l.stages(file.Stages)
 	l.graph()
 	l.order(file.Order)
-	if len(l.errs) == 0 {
+	if len(l.errs) == 0 && !l.opt.Bound {
 		l.axes()
 	}
 	l.claims(file.Claims)
@@ -533,7 +536,7 @@ func (l *loader) complete(d *draft, fits bool) {
 	if d.whole {
 		l.overwrites(st, f.Outputs)
 	}
-	if fits {
+	if fits && !l.opt.Bound {
 		l.bindAll(st)
 	}
 }

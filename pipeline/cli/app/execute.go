@@ -25,6 +25,7 @@ type Extras struct {
 	Args  []string // that choose what is run, as they were given
 	Proof string   // a file for the proof that everything stands
 	On    *There   // the cluster that runs cells, if any
+	Was   *Ending  // of a plan that is a part: how the whole ended
 }
 
 // An Ending is what there is to say of a run that has ended, also when a proof says that it
@@ -72,6 +73,9 @@ func (a *App) Execute(ctx context.Context, p *plan.Plan, opt engine.Options, mor
 	defer cell.Hold()() // the engine stops its cells and keeps what is done
 	opt.Program = a.Program(p.Study.Machine.Device)
 	e = &Ending{Study: p.Study.Name, By: choice(p.Study), Machine: p.Study.Machine, Lowered: p.Study.Lowered, Replayed: p.Replayed != "", Again: more.again(p)}
+	if more.Was != nil {
+		e.Again = more.Was.Again
+	}
 	a.Begin(e)
 	dir := State(p.Study.Root)
 	lock, err := a.Lock(ctx, p.Study.Root)
@@ -107,6 +111,9 @@ func (a *App) Execute(ctx context.Context, p *plan.Plan, opt engine.Options, mor
 	show.Close()
 	if more.On != nil {
 		more.On.end(a, res)
+	}
+	if res != nil && p.Rest > 0 {
+		res.Counts[engine.Stood] += p.Rest
 	}
 	e.Result = res
 	if trace != nil {

@@ -244,18 +244,8 @@ func (a *App) Decide(args []string, s *Selection, fresh []string) (*plan.Plan, *
 	if err := checkStages(p, fresh); err != nil {
 		return nil, nil, err
 	}
-	st, err := store.View(StoreDir(p.Study.Root))
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := a.share(st); err != nil {
-		return nil, nil, err
-	}
-	d := plan.NewDecider(p, st, fresh)
-	if err := d.All(); err != nil {
-		return nil, nil, err
-	}
-	return p, d, nil
+	d, err := a.against(p, fresh)
+	return p, d, err
 }
 
 // Standing reads a study and what stands of it on a machine. Where nothing was

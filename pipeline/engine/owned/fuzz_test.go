@@ -1,4 +1,4 @@
-package engine
+package owned
 
 import (
 	"maps"
@@ -20,22 +20,22 @@ func FuzzClaims(f *testing.F) {
 		if err := os.WriteFile(file, b, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		c, err := readClaims(file, "")
+		c, err := Read(file, "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		had := maps.Clone(c.held)
+		had := c.held.all()
 		had["none"] = claim{boot: c.boot, digest: had["none"].digest}
-		c.open("none")
-		if err := c.keep(); err != nil {
+		c.Open("none")
+		if err := c.Keep(); err != nil {
 			t.Fatal(err)
 		}
-		again, err := readClaims(file, "")
-		if err != nil || !maps.Equal(again.held, had) {
-			t.Errorf("%v and one more became %v: %v", had, again.held, err)
+		again, err := Read(file, "")
+		if err != nil || !maps.Equal(again.held.all(), had) {
+			t.Errorf("%v and one more became %v: %v", had, again.held.all(), err)
 		}
 		for _, line := range strings.SplitAfter(string(b), "\n") {
-			if whole := strings.TrimSuffix(line, "\n"); whole != line && whole != "" && !strings.Contains(whole, "\t") && again.held[whole].boot == "" {
+			if whole := strings.TrimSuffix(line, "\n"); whole != line && whole != "" && !strings.Contains(whole, "\t") && again.held.all()[whole].boot == "" && !strings.Contains(string(b), "\t"+whole+"\n") {
 				t.Errorf("%q, of an older version, is not held", whole)
 			}
 		}

@@ -1,0 +1,42 @@
+package app
+
+import (
+	"barograph/pipeline/plan"
+	"barograph/pipeline/store"
+)
+
+// against holds a plan against the store.
+func (a *App) against(p *plan.Plan, fresh []string) (*plan.Decider, error) {
+	st, err := store.View(StoreDir(p.Study.Root))
+	if err == nil {
+		err = a.share(st)
+	}
+	if err != nil {
+		return nil, err
+	}
+	d := plan.NewDecider(p, st, fresh)
+	return d, d.All()
+}
+
+// DecidePart returns what a proof says of a study, with the part of it that changed or
+// that is asked for, held against the store; none of it where the whole has to be. The
+// plan is nil where nothing is in that part.
+func (a *App) DecidePart(args []string, s *Selection, asked ...string) (*plan.Known, *plan.Plan, *plan.Decider) {
+	file := s.Proof(args)
+	if file == "" {
+		return nil, nil, nil
+	}
+	known := plan.Recall(file, a.Options(s))
+	if known == nil || len(known.Changed)+len(asked) == 0 {
+		return known, nil, nil
+	}
+	p := known.Plan(a.Options(s), asked...)
+	if p == nil {
+		return nil, nil, nil
+	}
+	d, err := a.against(p, nil)
+	if err != nil { // planning the whole says so too, or needs no cell of a part
+		return nil, nil, nil
+	}
+	return known, p, d
+}
