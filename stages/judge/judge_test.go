@@ -503,8 +503,9 @@ func TestManyLevelsAndReplicates(t *testing.T) {
 	}
 	many := study{rho: shares(mostLevels), latency: exponential, noise: 0.05, apart: 0.01, calls: 5, reps: 3}
 	more := study{rho: shares(mostConfused + 1), latency: exponential, noise: 0.05, apart: 0.01, calls: 300, reps: 2}
+	dense := study{rho: shares(mostLevels + 20), latency: exponential, noise: 0.05, apart: 0.01, calls: 30, reps: 2}
 	wide := study{rho: spread, latency: exponential, noise: 0.05, apart: 0.01, calls: 2, reps: mostTrials / len(spread)}
-	for name, s := range map[string]study{"levels": many, "levels with a p99": more, "replicates": wide} {
+	for name, s := range map[string]study{"levels": many, "more levels": dense, "levels with a p99": more, "replicates": wide} {
 		start := time.Now()
 		r := judged(t, s, 1, nil, Options{Draws: 100, Sets: 2})
 		if name == "levels with a p99" && (r.Confusion != nil || !strings.Contains(strings.Join(r.Doubts, "\n"), "is not simulated: it has 31 levels")) {

@@ -70,7 +70,8 @@ func Where(columns map[string]any) (map[string]string, error) {
 }
 
 const (
-	mostLevels = 200    // beyond, a column holds what was measured and not what was set
+	mostLevels = 200    // beyond, with few calls each, a column holds what was measured and not what was set
+	fewCalls   = 10     // on average
 	mostTrials = 10_000 // replicates of all levels together
 	unitGap    = 30     // ratio of neighbouring latencies taken for a gap between units
 	unitSlack  = 1.6    // factor by which groups in two units may miss a thousand
@@ -221,7 +222,7 @@ func (g *grouping) enter() error {
 		}
 	}()
 	if g.loads[level] == nil {
-		if len(g.loads) == mostLevels {
+		if len(g.loads) >= mostLevels && g.rows < fewCalls*len(g.loads) {
 			return g.now.At(g.sel.Level, cell.Hint(fmt.Errorf("more than %d levels: this looks like something measured, not set", mostLevels), "another column may hold the levels: --level COLUMN"))
 		}
 		g.loads[level] = make([]string, len(ofLoad))

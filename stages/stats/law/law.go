@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 )
 
 // A Point is one replicate of one level: what the link carried, and what
@@ -416,9 +417,11 @@ func distinguishable(points []Point, v func(Point) float64, loaded bool) (reason
 func fits(laws []string, observed []observation) []Fit {
 	v := leaveOut(observed)
 	out := v.ranked(laws)
+	var all sync.WaitGroup
 	for i := range out {
-		out[i].CV = v.error(out[i].Law, math.Inf(1))
+		all.Go(func() { out[i].CV = v.error(out[i].Law, math.Inf(1)) })
 	}
+	all.Wait()
 	return out
 }
 
@@ -447,7 +450,6 @@ type leavingOut struct {
 	observed []observation
 	n        float64 // replicates
 	levels   []string
-	rest     [][]observation // without each of levels
 }
 
 func leaveOut(observed []observation) *leavingOut {
@@ -458,7 +460,6 @@ func leaveOut(observed []observation) *leavingOut {
 			v.levels = append(v.levels, o.Level)
 		}
 	}
-	v.rest = make([][]observation, len(v.levels))
 	return v
 }
 
@@ -485,17 +486,15 @@ func (v *leavingOut) ranked(laws []string) []Fit {
 // error returns the cross-validation error of a law, or, once that is sure to be above
 // a limit, what is above it.
 func (v *leavingOut) error(law string, limit float64) float64 {
-	square := 0.0
-	for i, level := range v.levels {
-		if v.rest[i] == nil {
-			v.rest[i] = make([]observation, 0, len(v.observed))
-			for _, o := range v.observed {
-				if o.Level != level {
-					v.rest[i] = append(v.rest[i], o)
-				}
+	square, rest := 0.0, make([]observation, 0, len(v.observed))
+	for _, level := range v.levels {
+		rest = rest[:0]
+		for _, o := range v.observed {
+			if o.Level != level {
+				rest = append(rest, o)
 			}
 		}
-		f := fit(law, v.rest[i])
+		f := fit(law, rest)
 		for _, o := range v.observed {
 			if o.Level == level {
 				d := o.ln - math.Log(f.At(o.Point))
