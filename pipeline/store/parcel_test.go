@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -125,5 +126,56 @@ func TestParcelDamaged(t *testing.T) {
 			t.Errorf("%s damaged and sent again: received %v", name, got)
 		}
 		receiver.Close()
+	}
+}
+
+// Objects of a parcel in the workspace are linked and not copied, but only what is a file
+// of its own; an output of many names, which are somebody's, stays theirs.
+func TestParcelLinked(t *testing.T) {
+	dir := t.TempDir()
+	_, records := end(t, dir, "", "1", "a")
+	lies := func(dir string, r *Record) string {
+		return filepath.Join(dir, "objects", r.Files[0].Digest[:2], r.Files[0].Digest)
+	}
+	linked, other := lies(dir, records[0]), lies(dir, records[1])
+	elsewhere := filepath.Join(t.TempDir(), "other")
+	if err := errors.Join(os.Rename(other, elsewhere), os.Symlink(elsewhere, other)); err != nil {
+		t.Fatal(err)
+	}
+	receiver, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer receiver.Close()
+	if got := receiver.Receive(dir, records[1].Key, func(err error) { t.Error(err) }); len(got) != 2 {
+		t.Fatalf("received %v", got)
+	}
+	a, e1 := os.Lstat(linked)
+	b, e2 := os.Lstat(lies(receiver.dir, records[0]))
+	if e1 != nil || e2 != nil || !os.SameFile(a, b) {
+		t.Errorf("a file was copied: %v, %v", e1, e2)
+	}
+	if st, err := os.Lstat(lies(receiver.dir, records[1])); err != nil || !st.Mode().IsRegular() {
+		t.Errorf("a link was taken for a file: %v", err)
+	}
+
+	sender, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sender.Outbox(dir, nil)
+	mine, also := filepath.Join(t.TempDir(), "mine"), filepath.Join(t.TempDir(), "also")
+	if err := errors.Join(os.WriteFile(mine, []byte("mine"), 0o666), os.Link(mine, also)); err != nil {
+		t.Fatal(err)
+	}
+	f, err := sender.Put(mine, "out")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(also, []byte("edit"), 0o666); err != nil {
+		t.Fatalf("a file with another name was taken: %v", err)
+	}
+	if b, err := os.ReadFile(sender.Object(f.Digest)); err != nil || string(b) != "mine" {
+		t.Errorf("the object is %q, %v", b, err)
 	}
 }

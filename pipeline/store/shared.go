@@ -38,7 +38,7 @@ func (sh *depot) has(s *Store, f File) bool {
 }
 
 func (sh *depot) take(f File, to string) (digest string, err error) {
-	if sh.near && os.Link(sh.object(f.Digest), to) == nil {
+	if st, err := os.Lstat(sh.object(f.Digest)); sh.near && err == nil && st.Mode().IsRegular() && os.Link(sh.object(f.Digest), to) == nil {
 		return cell.Sum(to)
 	}
 	return copyFile(sh.object(f.Digest), to)
