@@ -439,8 +439,11 @@ func (t *trial) load(m cell.Machine, in cell.Input) (l twin.Load, processes int,
 	if with.Node != nil && *with.Node != t.node(cell.Ordinal(m.Device)) {
 		l.Share = cmp.Or(l.Share, 1) * t.param["remote"]
 	}
-	if with.Sharing == "process" {
+	switch with.Sharing {
+	case "process":
 		l.Process = 0
+	case "mps": // which takes the small path away
+		t.link.SmallIdle, t.link.SmallBehind = 0, 0
 	}
 	return l, processes, nil
 }

@@ -121,7 +121,7 @@ func Kind() *cell.Kind {
 		Check:    func(_, device string, with any) error { return with.(*With).check(device) },
 		CheckSim: sim.Check,
 		Lacks: func(device string, with any) error {
-			if with.(*With).Sharing == "mps" {
+			if with.(*With).Sharing == "mps" && device != "sim" {
 				if err := mps.Lacks(); err != nil {
 					return err
 				}
@@ -194,7 +194,7 @@ func (w *With) check(on string) error {
 		return fmt.Errorf("sharing %q is not one of separate, process, mps", w.Sharing)
 	case capacity && w.Sharing != "separate":
 		return cell.Hint(fmt.Errorf("mode capacity with sharing: %s", w.Sharing), "a capacity is calibrated without an inference")
-	case w.Sharing == "mps" && !strings.HasPrefix(on, "cuda"):
+	case w.Sharing == "mps" && !strings.HasPrefix(on, "cuda") && on != "sim":
 		return cell.Hint(fmt.Errorf("sharing mps on device %s: MPS is a service of NVIDIA's GPUs", on), "choose a machine whose device is cuda, or sharing: separate")
 	case w.Processes < 0 || w.Processes > 1 && (capacity || w.Sharing == "process"):
 		return cell.Hint(fmt.Errorf("processes is %d with mode %s and sharing: %s", w.Processes, w.Mode, w.Sharing), "several processes belong to mode load, and are their own")
