@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"barograph/stages/placement"
-	"barograph/stages/prediction"
 	"barograph/stages/prediction/pair"
 
 	"golang.org/x/sync/errgroup"
@@ -49,11 +48,7 @@ func sets(models []string, size int) (all [][]string) {
 }
 
 // trials places every set of models whose pairs were measured.
-func trials(m *prediction.Machine, tenancy string, outcomes []*pair.Outcome) ([]*trial, error) {
-	held, err := pair.Hold(m, tenancy, outcomes)
-	if err != nil {
-		return nil, err
-	}
+func trials(held *pair.Held, tenancy string, outcomes []*pair.Outcome) ([]*trial, error) {
 	alone := map[string]float64{}
 	for _, o := range outcomes {
 		if o.Tenancy == tenancy {

@@ -139,7 +139,12 @@ func TestTrials(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := trials(prediction.FromCard(card, true), "mps", outcomes(disturbs))
+	recorded := outcomes(disturbs)
+	_, _, held, err := pair.ScoreAll(func(string) *prediction.Machine { return prediction.FromCard(card, true) }, recorded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := trials(held["mps"], "mps", recorded)
 	if err != nil {
 		t.Fatal(err)
 	}

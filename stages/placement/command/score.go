@@ -45,7 +45,7 @@ naive ones, and data/twin/MACHINE-pairs.json with what all pairs teach; and prin
 				return cell.Hint(fmt.Errorf("%s holds no models beside others", recorded.Dir), "measure them: barograph run configs/colocation.yaml --machine %s; or name a recording with --samples", read.Machine)
 			}
 			machine := func(tenancy string) *prediction.Machine { return prediction.FromCard(read, tenancy == "mps") }
-			scores, x, err := pair.ScoreAll(machine, recorded.Outcomes)
+			scores, x, held, err := pair.ScoreAll(machine, recorded.Outcomes)
 			if err != nil {
 				return err
 			}
@@ -58,10 +58,10 @@ naive ones, and data/twin/MACHINE-pairs.json with what all pairs teach; and prin
 				return err
 			}
 			for _, tenancy := range pair.Tenancies {
-				if x.Tenancies[tenancy] == nil {
+				if held[tenancy] == nil {
 					continue
 				}
-				all, err := trials(machine(tenancy), tenancy, recorded.Outcomes)
+				all, err := trials(held[tenancy], tenancy, recorded.Outcomes)
 				if err != nil {
 					return err
 				}

@@ -169,23 +169,34 @@ func newFitter(m *prediction.Machine, tenancy string, outcomes []*Outcome) (*fit
 			f.gaps[q][k] = make([]float64, len(outcomes))
 		}
 	}
+	together := map[string][]int{} // outcomes of one group, which one simulation tells of
+	for i, o := range outcomes {
+		together[key(o.group())] = append(together[key(o.group())], i)
+	}
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	for i, o := range outcomes {
-		g.Go(func() error {
-			for k, c := range f.tried {
-				sorted, err := simulate(m, o.group(), tenancy, c, 2)
-				if err != nil {
-					return err
-				}
-				for q := range Quantiles {
-					f.gaps[q][k][i] = math.Log(o.Measured[q] / quantile(sorted[0], Quantiles[q]))
-				}
-			}
-			return nil
-		})
+	for _, of := range together {
+		g.Go(func() error { return f.try(m, tenancy, of) })
 	}
 	return f, g.Wait()
+}
+
+// try simulates outcomes of one group under every candidate.
+func (f *fitter) try(m *prediction.Machine, tenancy string, of []int) error {
+	group := f.outcomes[of[0]].group()
+	for k, c := range f.tried {
+		sorted, err := simulate(m, group, tenancy, c, 2)
+		if err != nil {
+			return err
+		}
+		for _, i := range of {
+			at := slices.Index(group, f.outcomes[i].Own)
+			for q := range Quantiles {
+				f.gaps[q][k][i] = math.Log(f.outcomes[i].Measured[q] / quantile(sorted[at], Quantiles[q]))
+			}
+		}
+	}
+	return nil
 }
 
 // row is an outcome's place among what is fitted: what all have in common, who suffers

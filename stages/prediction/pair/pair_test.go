@@ -107,7 +107,7 @@ func machine(t testing.TB) func(string) *prediction.Machine {
 // Pairs that were left out are predicted, better than by doing nothing or by adding
 // times, and intervals hold them.
 func TestScoreAll(t *testing.T) {
-	scores, x, err := ScoreAll(machine(t), simulated(t, "process", "mps"))
+	scores, x, _, err := ScoreAll(machine(t), simulated(t, "process", "mps"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func TestScoreAll(t *testing.T) {
 // What was learned is the same after it was written and read.
 func TestLesson(t *testing.T) {
 	outcomes := simulated(t, "mps")
-	_, x, err := ScoreAll(machine(t), outcomes)
+	_, x, all, err := ScoreAll(machine(t), outcomes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,10 +162,7 @@ func TestLesson(t *testing.T) {
 		t.Errorf("%v, %v", none, err)
 	}
 	// Every pair of a set is predicted without having seen one, and so still well.
-	held, err := Hold(machine(t)("mps"), "mps", outcomes)
-	if err != nil {
-		t.Fatal(err)
-	}
+	held := all["mps"]
 	set := []string{"gpt2", "minilm-l6", "unet"}
 	predicted, measured, err := held.Without(set)
 	if err != nil || len(predicted) != 9 || len(measured) != 9 {

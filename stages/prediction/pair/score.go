@@ -42,9 +42,10 @@ func (s *Score) beside() string { return key(s.Beside) }
 // quantile.
 var Allowed = [2]float64{0.10, 0.20}
 
-// ScoreAll predicts every outcome from the others, and returns what all teach.
-func ScoreAll(m func(tenancy string) *prediction.Machine, outcomes []*Outcome) (scores []*Score, x *Lesson, err error) {
-	x = &Lesson{Tenancies: map[string]*Learned{}}
+// ScoreAll predicts every outcome from the others, and returns what all teach, and of each
+// tenancy what predicts with other pairs left out.
+func ScoreAll(m func(tenancy string) *prediction.Machine, outcomes []*Outcome) (scores []*Score, x *Lesson, held map[string]*Held, err error) {
+	x, held = &Lesson{Tenancies: map[string]*Learned{}}, map[string]*Held{}
 	for _, tenancy := range Tenancies {
 		var of []*Outcome
 		for _, o := range outcomes {
@@ -55,21 +56,21 @@ func ScoreAll(m func(tenancy string) *prediction.Machine, outcomes []*Outcome) (
 		if len(of) == 0 {
 			continue
 		}
-		more, learned, err := score(m(tenancy), tenancy, of)
+		more, learned, f, err := score(m(tenancy), tenancy, of)
 		if err != nil {
-			return nil, nil, fmt.Errorf("learn from pairs, tenancy %s: %w", tenancy, err)
+			return nil, nil, nil, fmt.Errorf("learn from pairs, tenancy %s: %w", tenancy, err)
 		}
 		if scores = append(scores, more...); learned != nil {
-			x.Tenancies[tenancy] = learned
+			x.Tenancies[tenancy], held[tenancy] = learned, &Held{f}
 		}
 	}
-	return scores, x, nil
+	return scores, x, held, nil
 }
 
 // score predicts pairs, each without itself, and larger groups from all pairs. Where
 // pairs are too few nothing is learned from them, and they are predicted as on a machine
 // of which none was recorded.
-func score(m *prediction.Machine, tenancy string, outcomes []*Outcome) ([]*Score, *Learned, error) {
+func score(m *prediction.Machine, tenancy string, outcomes []*Outcome) ([]*Score, *Learned, *fitter, error) {
 	var larger []*Outcome
 	pairs := slices.DeleteFunc(slices.Clone(outcomes), func(o *Outcome) bool {
 		if len(o.Beside) > 1 {
@@ -77,36 +78,36 @@ func score(m *prediction.Machine, tenancy string, outcomes []*Outcome) ([]*Score
 		}
 		return len(o.Beside) > 1
 	})
-	scores, learned, err := scorePairs(m, tenancy, pairs)
+	f, err := newFitter(m, tenancy, pairs)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	scores, learned, err := f.scorePairs(m, tenancy)
 	by := learned
 	if errors.Is(err, ErrFew) {
 		larger, by, err = outcomes, Unlearned.Tenancies[tenancy], nil
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	for _, o := range larger {
 		s := &Score{Outcome: o}
 		if err := s.predict(m, by, by); err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		scores = append(scores, s)
 	}
-	return scores, learned, nil
+	return scores, learned, f, nil
 }
 
-func scorePairs(m *prediction.Machine, tenancy string, outcomes []*Outcome) ([]*Score, *Learned, error) {
-	f, err := newFitter(m, tenancy, outcomes)
-	if err != nil {
-		return nil, nil, err
-	}
+func (f *fitter) scorePairs(m *prediction.Machine, tenancy string) ([]*Score, *Learned, error) {
 	learned, err := f.fit(func(*Outcome) bool { return false })
 	if err != nil {
 		return nil, nil, err
 	}
 	byPair := map[string][]*Score{}
-	scores := make([]*Score, len(outcomes))
-	for i, o := range outcomes {
+	scores := make([]*Score, len(f.outcomes))
+	for i, o := range f.outcomes {
 		scores[i] = &Score{Outcome: o}
 		byPair[key(o.group())] = append(byPair[key(o.group())], scores[i])
 	}

@@ -3,26 +3,17 @@ package pair
 import (
 	"math"
 	"slices"
-
-	"barograph/stages/prediction"
 )
 
-// A Held predicts pairs that it has not learned from.
+// A Held predicts pairs of one tenancy that it has not learned from.
 type Held struct{ *fitter }
-
-// Hold prepares to leave out pairs of one tenancy.
-func Hold(m *prediction.Machine, tenancy string, outcomes []*Outcome) (*Held, error) {
-	pairs := slices.DeleteFunc(slices.Clone(outcomes), func(o *Outcome) bool { return o.Tenancy != tenancy || len(o.Beside) != 1 })
-	f, err := newFitter(m, tenancy, pairs)
-	return &Held{f}, err
-}
 
 // Models are those of the pairs, in order.
 func (h *Held) Models() []string { return h.models }
 
 // Without predicts the p99 of each model of a set beside each other one, from pairs that
 // hold no two models of the set, and returns what was measured beside it: by model and
-// neighbour.
+// neighbour. The error is [ErrFew] where too few such pairs are left.
 func (h *Held) Without(set []string) (predicted, measured map[[2]string]float64, err error) {
 	inside := func(o *Outcome) bool {
 		return slices.Contains(set, o.Own.Model) && slices.Contains(set, o.Beside[0].Model)
