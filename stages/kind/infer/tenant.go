@@ -28,11 +28,12 @@ type tenant struct {
 	*tenancy.Member
 	setup Setup
 	fault chan error // a round failed, though a call may go on for good
+	wide  With       // with as many calls as there is room for in a round
 }
 
-// spread is how many times more calls than were asked for a tenant may make in a round
-// until slower ones have made theirs.
-const spread = 64
+// A tenant may make so many times the calls that it was asked for in a round until slower
+// ones have made theirs, and at most so many more.
+const spread, mostMore = 64, 1 << 20
 
 // amongTenants measures a cell's tenant, and those that are threads of its process.
 func amongTenants(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about result.Infer, err error) {
@@ -138,23 +139,22 @@ func (t *tenant) open(ctx context.Context) (err error) {
 	if err == nil {
 		err = t.Jitter(ctx)
 	}
-	wide := *w
-	wide.Calls *= spread
-	t.setup.With = &wide
+	t.wide = *w
+	t.wide.Calls += min((spread-1)*w.Calls, mostMore)
 	if err == nil {
-		err = t.expect(ctx, t.setup.Root, t.setup.Seed, &wide, warm)
+		err = t.expect(ctx, t.setup.Root, t.setup.Seed, &t.wide, warm)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("warm up: %w", err), t.Close())
 	}
 	if t.course == nil {
-		t.spare = newSamples(wide.Calls)
+		t.spare = newSamples(t.wide.Calls)
 	}
 	return nil
 }
 
 // total is how many calls are timed, at least.
-func (t *tenant) total() int { return t.setup.With.Calls / spread * t.rounds() }
+func (t *tenant) total() int { return t.setup.With.Calls * t.rounds() }
 
 func (t *tenant) rounds() int { return max(1, t.setup.With.Rounds) }
 
@@ -241,10 +241,9 @@ func amongSimulated(c *cell.Cell, w *With, arriving bool, samples *[]Sample) (*r
 
 // round makes calls until the round's window is closed, and returns those within it.
 func (t *tenant) round(ctx context.Context, number int, progress func(done int)) ([]Sample, error) {
-	w := t.setup.With
 	if t.course != nil { // of each round another
 		var err error
-		if t.course, _, err = w.traffic().Course(t.setup.Root, t.setup.Seed+uint64(number-1)); err != nil {
+		if t.course, _, err = t.wide.traffic().Course(t.setup.Root, t.setup.Seed+uint64(number-1)); err != nil {
 			return nil, err
 		}
 	}
@@ -255,7 +254,7 @@ func (t *tenant) round(ctx context.Context, number int, progress func(done int))
 	defer stop(nil)
 	ended := false // as the watching thread sees it
 	t.limited = false
-	made, err := t.Time(within, w.Calls, func(done int) {
+	made, err := t.Time(within, t.wide.Calls, func(done int) {
 		progress(done)
 		if over, err := t.Saw(done); over && !ended {
 			ended = true
@@ -280,7 +279,7 @@ func (t *tenant) round(ctx context.Context, number int, progress func(done int))
 		return nil, err
 	}
 	kept := tenancy.Cut(t.Member, window, made, func(s Sample) (due, done int64) { return s.Scheduled, s.End })
-	if want := w.Calls / spread; len(kept) < want {
+	if want := t.setup.With.Calls; len(kept) < want {
 		return nil, fmt.Errorf("round %d: %s has %d calls in the window in which all ran, of %d", number, t.Name(), len(kept), want)
 	}
 	for i := range kept {
