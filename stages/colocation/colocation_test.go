@@ -1,0 +1,145 @@
+package colocation
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"barograph/stages/recording"
+	"barograph/stages/stats"
+)
+
+// A trial is what one tenant of one did, each call as long as the one before.
+type trial struct {
+	group, tenancy, model, beside string
+	tenant, round, threads, seq   int
+	each, calls                   int
+}
+
+// table writes trials as samples.csv has them.
+func table(t *testing.T, trials []trial) *recording.Table {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString(strings.Join(Columns, ",") + ",group\n")
+	for _, x := range trials {
+		for i := range x.calls {
+			fmt.Fprintf(&b, "%s,%s,%s,%d,%d,%d,d2h,%d,%d,%d,%s\n", x.model, x.tenancy, x.beside, x.tenant, x.round, x.threads, x.seq, 1_000_000+i*x.each, x.each, x.group)
+		}
+	}
+	got, err := recording.Read(strings.NewReader(b.String()), recording.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// trials of a and b: alone 1 and 2 ms, together 3 and 4; a beside itself 2; under a load
+// only together.
+func trials() (all []trial) {
+	const ms, n = 1_000_000, 400
+	for round := 1; round <= 2; round++ {
+		all = append(all,
+			trial{"a", "process", "a", "", 1, round, 0, 1, 1 * ms, n}, trial{"b", "process", "b", "", 1, round, 0, 2, 2 * ms, n},
+			trial{"a+b", "process", "a", "b", 1, round, 0, 3, 3 * ms, n}, trial{"a+b", "process", "b", "a", 2, round, 0, 3, 4 * ms, n},
+			trial{"a+a", "process", "a", "a", 1, round, 0, 4, 2 * ms, n}, trial{"a+a", "process", "a", "a", 2, round, 0, 4, 2 * ms, n},
+			trial{"a+b", "thread", "a", "b", 1, round, 0, 5, 2 * ms, n}, trial{"a+b", "thread", "b", "a", 2, round, 0, 5, 3 * ms, n},
+			trial{"a+b", "process", "a", "b", 1, round, 2, 6, 9 * ms, n}, trial{"a+b", "process", "b", "a", 2, round, 2, 6, 9 * ms, n},
+			trial{"a@100+b@50", "process", "a", "b", 1, round, 0, 7, 5 * ms, n}, trial{"b+a+a", "process", "b", "a+a", 1, round, 0, 8, 8 * ms, n},
+			trial{"", "", "a", "", 1, round, 0, 9, 1 * ms, n})
+	}
+	return all
+}
+
+func TestCompare(t *testing.T) {
+	r, err := Compare(table(t, trials()), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	process, loaded, open := Setting{Tenancy: "process"}, Setting{Tenancy: "process", Load: "d2h"}, Setting{Tenancy: "process", Arrivals: "100"}
+	for _, c := range []struct {
+		s                 Setting
+		model             string
+		beside            []string
+		p50, p99, answers float64
+		blocks            int
+	}{
+		{process, "a", []string{"b"}, 3, 3, 1. / 3, 2},
+		{process, "b", []string{"a"}, 2, 2, 1. / 2, 2},
+		{process, "a", []string{"a"}, 2, 2, 1. / 2, 4},
+		{process, "b", []string{"a", "a"}, 4, 4, 1. / 4, 2},
+		{Setting{Tenancy: "thread"}, "a", []string{"b"}, 2, 2, 1. / 2, 2},
+	} {
+		x, ok := r.Find(c.s, c.model, c.beside...)
+		if !ok || x.P50.Value != c.p50 || x.P99.Value != c.p99 || math.Abs(x.Answers-c.answers) > 1e-3 || x.Why != "" || len(x.Blocks) != c.blocks || !(x.P99.Low <= c.p99 && c.p99 <= x.P99.High) {
+			t.Errorf("%s %v beside %v: %+v %v", c.s, c.model, c.beside, x, ok)
+		}
+	}
+	for _, s := range []Setting{loaded, open} {
+		if x, ok := r.Find(s, "a", "b"); !ok || !math.IsNaN(x.P50.Value) || !strings.Contains(x.Why, "a was not measured alone ("+s.String()) {
+			t.Errorf("%s: %+v, %v", s, x, ok)
+		}
+	}
+	if _, ok := r.Find(process, "a"); ok {
+		t.Error("a model alone is slowed by nobody")
+	}
+	if s := r.Settings(); !reflect.DeepEqual(s, []Setting{process, loaded, {Tenancy: "thread"}}) {
+		t.Errorf("settings %v", s)
+	}
+	models := r.Models(process)
+	for quantity, want := range map[string][4]float64{"p50": {2, 3, 2, math.NaN()}, "p99": {2, 3, 2, math.NaN()}, "together": {1, 5. / 6, 5. / 6, math.NaN()}} {
+		m, err := r.Matrix(process, models, quantity)
+		if err != nil || !slices.Equal(models, []string{"a", "b"}) {
+			t.Fatal(models, err)
+		}
+		for i, v := range slices.Concat(m...) {
+			if math.IsNaN(v) != math.IsNaN(want[i]) || math.Abs(v-want[i]) > 1e-3 {
+				t.Errorf("%s: %v, want %v", quantity, m, want)
+			}
+		}
+	}
+	if _, err := r.Matrix(process, models, "p90"); err == nil {
+		t.Error("no error about p90")
+	}
+}
+
+func TestGroups(t *testing.T) {
+	r, err := Compare(table(t, trials()), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range r.Groups {
+		verdict, because := g.Share(2.5)
+		switch fmt.Sprint(g.Setting, ": ", g) {
+		case "process: a + a":
+			if math.Abs(g.Together-1) > 1e-3 || math.Abs(g.Turnaround-2) > 1e-3 || g.Fairness != 1 || verdict != "yes" {
+				t.Errorf("%+v: %s, %s", g, verdict, because)
+			}
+		case "process: a + b":
+			if math.Abs(g.Together-5./6) > 1e-3 || math.Abs(g.Turnaround-2.5) > 1e-3 || math.Abs(g.Fairness-2./3) > 1e-3 || verdict != "no" || !strings.Contains(because, "p99 of a is 3.00") {
+				t.Errorf("%+v: %s, %s", g, verdict, because)
+			}
+		case "process, load d2h: a + b":
+			if !math.IsNaN(g.Together) || verdict != "unknown" || !strings.Contains(because, "not measured alone") {
+				t.Errorf("%+v: %s, %s", g, verdict, because)
+			}
+		}
+	}
+	doubtful := Group{Members: []Slowdown{{P99: stats.Ratio{Value: 2, Low: 1, High: 3}}, {P99: stats.Ratio{Value: 1, Low: 1, High: 1}}}}
+	if v, _ := doubtful.Share(2.5); v != "not identified" {
+		t.Errorf("an interval across the bound: %s", v)
+	}
+}
+
+func TestCompareFails(t *testing.T) {
+	for wants, some := range map[string][]trial{
+		"no model ran beside another": {{"a", "process", "a", "", 1, 1, 0, 1, 5, 3}},
+		"no call of a tenant":         {{"", "", "a", "", 1, 1, 0, 1, 5, 3}},
+	} {
+		if _, err := Compare(table(t, some), 1); err == nil || !strings.Contains(err.Error(), wants) {
+			t.Errorf("%v, want %q", err, wants)
+		}
+	}
+}
