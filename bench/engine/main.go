@@ -13,7 +13,7 @@
 //
 //	go run ./bench/engine                      # all, some minutes
 //	go run ./bench/engine -cells 1000 -tools barograph,ninja
-//	go run ./bench/engine -install             # fetch Snakemake and DVC through pip first
+//	go run ./bench/engine -install             # fetch ninja, Snakemake and DVC through pip first
 //	go run ./bench/engine -what first -jobs 2 -tools barograph,ninja,snakemake
 package main
 
@@ -48,7 +48,8 @@ func main() {
 	flag.IntVar(&b.first, "first", 1000, "cells of a first run")
 	flag.StringVar(&b.jobs, "jobs", "1,2", "cells at a time in first runs")
 	flag.StringVar(&b.what, "what", "start,first,noop,large", "what to measure")
-	flag.BoolVar(&install, "install", false, "fetch Snakemake and DVC through pip, into the cache")
+	flag.StringVar(&b.shapes, "shapes", "fan,chain", "how cells hang together in studies with nothing to do")
+	flag.BoolVar(&install, "install", false, "fetch ninja, Snakemake and DVC through pip, into the cache")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -65,12 +66,18 @@ func main() {
 type bench struct {
 	rounds, first int
 	jobs, what    string
+	shapes        string
 	sizes         []int
 	tools         []*tool
 	dir           string
 }
 
 func (b *bench) prepare(ctx context.Context, cells, names string, install bool) error {
+	for _, sh := range strings.Split(b.shapes, ",") {
+		if shape(sh) != fan && shape(sh) != chain {
+			return fmt.Errorf("-shapes %q: want fan or chain", b.shapes)
+		}
+	}
 	for _, s := range strings.Split(cells, ",") {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 2 {
@@ -82,7 +89,7 @@ func (b *bench) prepare(ctx context.Context, cells, names string, install bool) 
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{"snakemake", "dvc"} {
+	for _, name := range []string{"ninja", "snakemake", "dvc"} {
 		venv := filepath.Join(cache, "bench", name)
 		if _, err := os.Stat(filepath.Join(venv, "bin", name)); err == nil || !install {
 			continue
@@ -103,7 +110,10 @@ func (b *bench) prepare(ctx context.Context, cells, names string, install bool) 
 		return fmt.Errorf("build the program (run this at the module's root): %w\n%s", err, out)
 	}
 	for _, t := range tools(program, filepath.Join(cache, "bench")) {
-		path, err := exec.LookPath(t.path)
+		path, err := exec.LookPath(filepath.Join(cache, "bench", t.name, "bin", t.name))
+		if err != nil {
+			path, err = exec.LookPath(t.path)
+		}
 		switch asked := names == "" || slices.Contains(strings.Split(names, ","), t.name); {
 		case !asked:
 		case err != nil:
@@ -199,51 +209,75 @@ func (b *bench) firsts(ctx context.Context, w *table) error {
 	return nil
 }
 
-// noops measures runs with nothing to do, and with one input changed.
+// noops measures runs with nothing to do, and, of the largest size, with one input
+// changed and what is asked then. The first runs before are measured once.
 func (b *bench) noops(ctx context.Context, w *table) error {
 	for _, n := range b.sizes {
-		for _, shape := range []shape{fan, chain} {
-			dirs := map[*tool]string{}
-			err := b.compare(ctx, w, fmt.Sprintf("nothing to do, %d cells, %s", n, shape), b.rounds, shape, n, func(t *tool, round int, m *measurements) error {
-				if dirs[t] == "" {
-					dirs[t] = filepath.Join(b.dir, fmt.Sprintf("noop-%s-%s-%d", t.name, shape, n))
-					if err := t.lay(ctx, dirs[t], shape, n); err != nil {
-						return err
-					}
-					// What was just written is looked at more closely by those who know
-					// how coarse a file's times are; a second run settles it for all.
-					for range 2 {
-						if err := run(ctx, dirs[t], t.command(2)); err != nil {
-							return err
-						}
-					}
-					if err := complete(dirs[t], n); err != nil {
-						return err
-					}
-				}
-				return m.time(ctx, dirs[t], t.command(2))
-			})
-			if err == nil && shape == fan && n == slices.Max(b.sizes) {
-				err = b.compare(ctx, w, fmt.Sprintf("one input changed of %d, %s", n, shape), b.rounds, shape, n, func(t *tool, round int, m *measurements) error {
-					text := fmt.Sprintf("changed %d\n", round)
-					if err := os.WriteFile(filepath.Join(dirs[t], input(7)), []byte(text), 0o666); err != nil {
-						return err
-					}
-					if err := m.time(ctx, dirs[t], t.command(2)); err != nil {
-						return err
-					}
-					if got, err := os.ReadFile(filepath.Join(dirs[t], output(7))); err != nil || string(got) != text {
-						return fmt.Errorf("the output is %q, not what the changed input says: %w", got, err)
-					}
-					return nil
-				})
-			}
-			if err != nil {
+		for _, sh := range strings.Split(b.shapes, ",") {
+			if err := b.noop(ctx, w, n, shape(sh)); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+func (b *bench) noop(ctx context.Context, w *table, n int, sh shape) error {
+	dirs := map[*tool]string{}
+	what := fmt.Sprintf("%d cells, %s", n, sh)
+	err := b.compare(ctx, w, "first run, "+what+", 2 at a time, one turn", 1, sh, n, func(t *tool, round int, m *measurements) error {
+		dirs[t] = filepath.Join(b.dir, fmt.Sprintf("noop-%s-%s-%d", t.name, sh, n))
+		if err := t.lay(ctx, dirs[t], sh, n); err != nil {
+			return err
+		}
+		if err := m.time(ctx, dirs[t], t.command(2)); err != nil {
+			return err
+		}
+		// What was just written is looked at more closely by those who know how coarse a
+		// file's times are; a second run settles it for all.
+		if err := run(ctx, dirs[t], t.command(2)); err != nil {
+			return err
+		}
+		return complete(dirs[t], n)
+	})
+	if err == nil {
+		err = b.compare(ctx, w, "nothing to do, "+what, b.rounds, sh, n, func(t *tool, round int, m *measurements) error {
+			return m.time(ctx, dirs[t], t.command(2))
+		})
+	}
+	if err != nil || sh != fan || n != slices.Max(b.sizes) {
+		return err
+	}
+	err = b.compare(ctx, w, fmt.Sprintf("one input changed of %d, %s", n, sh), b.rounds, sh, n, func(t *tool, round int, m *measurements) error {
+		text := fmt.Sprintf("changed %d\n", round)
+		if err := os.WriteFile(filepath.Join(dirs[t], input(7)), []byte(text), 0o666); err != nil {
+			return err
+		}
+		if err := m.time(ctx, dirs[t], t.command(2)); err != nil {
+			return err
+		}
+		if got, err := os.ReadFile(filepath.Join(dirs[t], output(7))); err != nil || string(got) != text {
+			return fmt.Errorf("the output is %q, not what the changed input says: %w", got, err)
+		}
+		return nil
+	})
+	baro := b.named("barograph")
+	if err != nil || baro == nil {
+		return err
+	}
+	for _, args := range [][]string{{"status", "configs/study.yaml"}, {"why", "configs/study.yaml", "x[n=7]"}} {
+		var m measurements
+		for round := range b.rounds {
+			if err := os.WriteFile(filepath.Join(dirs[baro], input(7)), []byte(fmt.Sprintf("asked %d\n", round)), 0o666); err != nil {
+				return err
+			}
+			if err := m.time(ctx, dirs[baro], append([]string{baro.path}, args...)); err != nil {
+				return err
+			}
+		}
+		w.row(fmt.Sprintf("%s, one input changed of %d", args[0], n), baro, m, 0)
+	}
+	return w.Flush()
 }
 
 // large measures an output of 1 GB: made and kept, then given back after it was

@@ -86,7 +86,7 @@ func (r *run) task(c *plan.Cell) (*Task, error) {
 	}
 	dec, st := r.decider.Of(c), c.Stage
 	t := &Task{
-		ID: c.ID, Inputs: dec.Inputs, Detail: store.Detail{Parts: dec.Parts, Texts: r.decider.Texts(c)},
+		ID: c.ID, Inputs: r.decider.Inputs(c), Detail: store.Detail{Parts: dec.Parts, Texts: r.decider.Texts(c)},
 		Place: slices.Index(r.plan.Order, c), Timeout: st.Timeout, Retries: st.Retries, Resources: st.Resources,
 	}
 	for _, pc := range append(slices.Clone(c.Gang), c) {

@@ -31,14 +31,11 @@ type Decision struct {
 	State  State
 	Key    string // unknown while it waits
 	Record *store.Record
-	Parts  []store.Part
-	Reason string // why it runs or waits
+	Parts  []store.Part // none once it ran
+	Reason string       // why it runs or waits
 	// Unsteady is the result that it has but that is not good; nil if there is none.
 	// It stands as long as nothing is to be measured that rests on it.
 	Unsteady *store.Record
-	// Inputs are the digests of the workspace files that it and its gang read, by
-	// path, where it runs.
-	Inputs map[string]string
 }
 
 // A Decider decides cell after cell against a store. A cell can be decided once
@@ -184,24 +181,30 @@ func (d *Decider) Decide(c *Cell) (*Decision, error) {
 		default:
 			dec.Reason = d.reason(c, parts)
 		}
-		dec.Inputs = map[string]string{}
-		for _, x := range append(slices.Clone(c.Gang), c) {
-			for _, path := range x.Files {
-				dec.Inputs[path] = d.files[path]
-			}
-			if !x.Stage.Kind.Script {
-				continue // it reads results where they are stored
-			}
-			for _, n := range x.Needs {
-				for _, f := range d.made[n].Record.Files {
-					if path := n.Publish[f.Name]; path != "" {
-						dec.Inputs[path] = f.Digest
-					}
+	}
+	return d.set(c, dec), nil
+}
+
+// Inputs returns the digests of the workspace files that a cell which runs reads, and its
+// gang, by path.
+func (d *Decider) Inputs(c *Cell) map[string]string {
+	inputs := map[string]string{}
+	for _, x := range append(slices.Clone(c.Gang), c) {
+		for _, path := range x.Files {
+			inputs[path] = d.files[path]
+		}
+		if !x.Stage.Kind.Script {
+			continue // it reads results where they are stored
+		}
+		for _, n := range x.Needs {
+			for _, f := range d.made[n].Record.Files {
+				if path := n.Publish[f.Name]; path != "" {
+					inputs[path] = f.Digest
 				}
 			}
 		}
 	}
-	return d.set(c, dec), nil
+	return inputs
 }
 
 // lacks says what this computer misses for a cell and its gang to run.
@@ -267,7 +270,7 @@ func (p *Plan) Strayed(s *store.Store, c *Cell, r *store.Record) []store.File {
 // Finish replaces a cell's decision after it ran.
 func (d *Decider) Finish(c *Cell, r *store.Record) {
 	dec := d.made[c]
-	dec.State, dec.Record, dec.Unsteady = Stands, r, nil
+	dec.State, dec.Record, dec.Unsteady, dec.Parts = Stands, r, nil, nil
 }
 
 func (d *Decider) set(c *Cell, dec *Decision) *Decision {

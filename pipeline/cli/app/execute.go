@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -105,6 +106,9 @@ func (a *App) Execute(ctx context.Context, p *plan.Plan, opt engine.Options, mor
 	// The engine mostly waits for its children. With few processors its goroutines
 	// hand over to each other without waking a thread each time; a second one is for
 	// starting children.
+	if len(p.Cells) > many {
+		debug.SetGCPercent(25)
+	}
 	procs := runtime.GOMAXPROCS(min(opt.Jobs, 2, runtime.NumCPU()))
 	res, err := engine.Run(ctx, p, s, dir, opt)
 	runtime.GOMAXPROCS(procs)
@@ -137,6 +141,10 @@ func (a *App) Execute(ctx context.Context, p *plan.Plan, opt engine.Options, mor
 	}
 	return e, late, err
 }
+
+// many is how many cells a plan has that is large itself: of what is not garbage, little
+// room is left then for what is.
+const many = 20_000
 
 // choice says why the machine was chosen, on a computer that has a GPU: elsewhere it
 // is a matter of course.
