@@ -129,8 +129,13 @@ func (a *program) watch(ctx context.Context, args []string, sel *app.Selection, 
 	if err != nil {
 		return err
 	}
-	for {
-		p, err := a.Plan(args, sel)
+	var p *plan.Plan
+	for studies := ""; ; {
+		var err error
+		if now := plan.Look(root, path, nil); p == nil || now != studies || p.Moved() { // else the plan is the same
+			p, err = a.Plan(args, sel)
+			studies = now
+		}
 		seen := plan.Look(root, path, p)
 		if err == nil {
 			err = a.runOnce(ctx, args, sel, opt, more)

@@ -35,6 +35,16 @@ func Look(root, file string, p *Plan) string {
 	return observed(paths)
 }
 
+// Moved tells whether patterns of inputs match other files than when the plan was made.
+func (p *Plan) Moved() bool {
+	for pattern, was := range p.globs {
+		if now, err := glob(p.Study.Root, pattern); err != nil || !slices.Equal(now, was) {
+			return true
+		}
+	}
+	return false
+}
+
 // Made digests what a look shows of the files that a plan's cells publish, empty
 // without a plan. While it stays the same, nobody has taken one away.
 func Made(root string, p *Plan) string {
