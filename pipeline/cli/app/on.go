@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -13,6 +14,8 @@ import (
 	"barograph/pipeline/record"
 	"barograph/pipeline/store"
 	"barograph/pipeline/study"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // OnVariable names the variable that holds the cluster to run on, where --on does not.
@@ -39,6 +42,14 @@ func OnAlone(s *Selection, watch, wait bool) error {
 
 // OpenCluster opens the cluster of a selection.
 func (a *App) OpenCluster(path, name string) (*There, error) {
+	t, err := openCluster(path, name)
+	if err != nil {
+		return nil, err
+	}
+	return t, t.install(a)
+}
+
+func openCluster(path, name string) (*There, error) {
 	root, err := study.Workspace(path)
 	if err != nil {
 		return nil, cell.Usage(err)
@@ -47,29 +58,36 @@ func (a *App) OpenCluster(path, name string) (*There, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &There{Cluster: c, since: time.Now()}
+	return &There{Cluster: c, since: time.Now()}, nil
+}
+
+// install has the program lie where the nodes see it.
+func (t *There) install(a *App) error {
 	self, err := os.Executable()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var beside []string
 	if gpus := a.GPUs(); gpus.Missing == nil && gpus.Program != "" && gpus.Program != self {
 		beside = append(beside, gpus.Program)
 	}
-	t.Program, err = c.Install(self, beside...)
-	return t, err
+	t.Program, err = t.Install(self, beside...)
+	return err
 }
 
 // Reach sees, before anything is submitted, that a cluster is there, and has a job look
 // at a node of it unless one has for this program.
 func (a *App) Reach(ctx context.Context, args []string, s *Selection) error {
-	t, err := a.OpenCluster(StudyPath(args), s.On)
+	t, err := openCluster(StudyPath(args), s.On)
 	if err != nil {
 		return err
 	}
 	defer cell.Hold()() // a job that only looks is cancelled
 	say := func(text string) { fmt.Fprintln(a.Msg, text) }
-	if err := t.Fit(ctx, say); err != nil {
+	var installed errgroup.Group // which takes as long as Slurm takes to answer
+	installed.Go(func() error { return t.install(a) })
+	err = t.Fit(ctx, say)
+	if err = cmp.Or(err, installed.Wait()); err != nil {
 		return err
 	}
 	if t.node = t.Known(t.Program); t.node == nil {
