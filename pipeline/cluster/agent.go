@@ -200,7 +200,7 @@ func (w *worker) work(ctx context.Context) error {
 		// An older copy of this job may still have the device.
 		opt.Hold = func(ctx context.Context) (io.Closer, error) { return w.Hold(ctx, w.Device) }
 	}
-	runtime.GOMAXPROCS(min(opt.Jobs, 2)) // it mostly waits for its children
+	runtime.GOMAXPROCS(2) // it mostly waits for its children; one result is kept while the next cell starts
 	_, err = engine.Perform(ctx, left, w.Kinds, s, scratch, opt)
 	w.failing.Wait()
 	err = errors.Join(err, s.Close())
