@@ -35,7 +35,7 @@ int main(int argc, char **argv) {
 			OK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
 			OK(cudaMallocHost(&host, block));
 			OK(cudaMalloc(&device, block));
-			for (cudaEvent_t &e : done) OK(cudaEventCreate(&e));
+			for (cudaEvent_t &event : done) OK(cudaEventCreate(&event));
 			auto submit = [&](int k) {
 				OK(d2h ? cudaMemcpyAsync(host, device, block, cudaMemcpyDeviceToHost, stream)
 					   : cudaMemcpyAsync(device, host, block, cudaMemcpyHostToDevice, stream));
@@ -58,7 +58,7 @@ int main(int argc, char **argv) {
 				fflush(stdout);
 				OK(cudaStreamSynchronize(stream));
 			}
-			for (cudaEvent_t e : done) OK(cudaEventDestroy(e));
+			for (cudaEvent_t event : done) OK(cudaEventDestroy(event));
 			OK(cudaStreamDestroy(stream));
 			OK(cudaFreeHost(host));
 			OK(cudaFree(device));
