@@ -190,6 +190,8 @@ func (p *Policy) check(given map[string]json.RawMessage) error {
 	switch {
 	case p.Chunk > 0 && p.Chunk < least:
 		return fmt.Errorf("policy %s: chunk is %v: want at least %v", p.Name, p.Chunk, unit.Size(least))
+	case p.Small > 0 && (p.Small < least || p.Small > p.Chunk):
+		return fmt.Errorf("policy %s: small is %v: want at least %v, and at most the chunk of %v", p.Name, p.Small, unit.Size(least), p.Chunk)
 	case max(p.On, p.Off, p.Target, p.Dwell, p.CoolDown, p.Lead, p.Inputs, p.Most) > longest:
 		return fmt.Errorf("policy %s: a time of %v: want at most %v", p.Name, max(p.On, p.Off, p.Target, p.Dwell, p.CoolDown, p.Lead, p.Inputs, p.Most), longest)
 	case p.Rate != nil && *p.Rate == unit.Rate{}:

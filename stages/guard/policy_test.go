@@ -52,6 +52,7 @@ func TestRefused(t *testing.T) {
 		{`"aside/4MiB/most:0s"`, "most is 0: want more than 0"},
 		{`"aside/4MiB/lead:-1us"`, "lead is -1000: want more than 0"},
 		{`"aside/4MiB/credit:1"`, `no "credit"`},
+		{`"aside/4MiB/small:8MiB"`, "small is 8 MiB: want at least 4 KiB, and at most the chunk of 4 MiB"},
 		{`"aside/4MiB/inputs:2m"`, "a time of 2m0s: want at most 1m0s"},
 		{`"none/chunk:1MiB"`, `none takes no "chunk"`},
 		{`"chunks/1B"`, "chunk is 1 B: want at least 4 KiB"},

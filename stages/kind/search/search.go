@@ -230,7 +230,7 @@ func draw(rng *rand.Rand, from *guard.Policy) guard.Policy {
 		}
 		if p.Aside() {
 			p.Lead, p.Inputs = unit.Duration(near(int64(p.Lead), 5e3, 2e5)), unit.Duration(near(int64(p.Inputs), 5e3, 2e5))
-			p.Small = unit.Size(rng.IntN(3)) * (512 << 10)
+			p.Small = min(p.Chunk, unit.Size(rng.IntN(3))*(512<<10))
 		}
 		return p
 	}
