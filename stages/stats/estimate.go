@@ -69,10 +69,14 @@ func (e Estimate) Milliseconds() string {
 // A Ratio is how many times one estimate is another.
 type Ratio struct{ Value, Low, High float64 }
 
-// Over returns how many times an estimate is a base. The interval's ends are quotients
-// of the ends of both, and so it is wider than an interval of the ratio itself.
+// Over returns how many times an estimate is a base that was taken from other samples.
+// The interval is recovered from those of both (MOVER: Donner and Zou, "Closed-form
+// confidence intervals for functions of the normal mean and standard deviation", 2012):
+// on a scale of logarithms, distances of an end from its estimate add like deviations.
 func (e Estimate) Over(base Estimate) Ratio {
-	return Ratio{e.Value / base.Value, e.Low / base.High, e.High / base.Low}
+	far := func(one, other float64) float64 { return math.Exp(math.Hypot(math.Log(one), math.Log(other))) }
+	r := e.Value / base.Value
+	return Ratio{r, r / far(e.Value/e.Low, base.High/base.Value), r * far(e.High/e.Value, base.Value/base.Low)}
 }
 
 // String writes a ratio as "1.05 [0.97, 1.11]", or "n too small".

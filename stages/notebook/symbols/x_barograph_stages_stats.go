@@ -38,12 +38,14 @@ func x_barograph_stages_stats() map[string]reflect.Value {
 		"Needed":             reflect.ValueOf(stats.Needed),
 		"NewBox":             reflect.ValueOf(stats.NewBox),
 		"NewECDF":            reflect.ValueOf(stats.NewECDF),
+		"Pool":               reflect.ValueOf(stats.Pool),
 		"Quantile":           reflect.ValueOf((*stats.Quantile)(nil)),
 		"Quantiles":          reflect.ValueOf(stats.Quantiles),
 		"Ratio":              reflect.ValueOf((*stats.Ratio)(nil)),
 		"SampleQuantiles":    reflect.ValueOf(stats.SampleQuantiles),
 		"Shift":              reflect.ValueOf((*stats.Shift)(nil)),
 		"ShiftFunction":      reflect.ValueOf(stats.ShiftFunction),
+		"Sort":               reflect.ValueOf(stats.Sort),
 		"Trend":              reflect.ValueOf((*stats.Trend)(nil)),
 	}
 }
