@@ -10,13 +10,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unsafe"
 
 	"barograph/pipeline/cell"
 	"barograph/stages/asset"
 	"barograph/stages/device/cuda"
 	"barograph/stages/device/nvml"
 	"barograph/stages/kind/infer/placed"
+	"barograph/stages/kind/infer/signals"
+	"barograph/stages/kind/infer/value"
 	"barograph/stages/model"
 	"barograph/stages/model/onnx"
 	"barograph/stages/result"
@@ -176,19 +177,19 @@ func openCUDA(gpu cuda.GPU, w *With, c *model.Config, file string, seed uint64) 
 	for _, name := range names {
 		t := inputs[name]
 		if w.CUDA.Memory == "pinned" {
-			if t.Data, err = pinned(gpu, t.Data); err != nil {
+			if t.Data, err = value.Pinned(gpu, t.Data); err != nil {
 				return x, nil, err
 			}
 		}
-		v, err := tensor(t)
+		v, err := value.Tensor(t)
 		if err != nil {
 			return x, nil, fmt.Errorf("input %q: %w", name, err)
 		}
 		x.values = append(x.values, v)
-		x.in += size(t.Type, v)
+		x.in += value.Size(t.Type, v)
 		x.cut = max(x.cut, t.Cut)
 		if how, _ := w.CUDA.placed(); how != "" {
-			if x.values[len(x.values)-1], err = x.place(gpu, how, true, v, size(t.Type, v)); err != nil {
+			if x.values[len(x.values)-1], err = x.place(gpu, how, true, v, value.Size(t.Type, v)); err != nil {
 				return x, nil, fmt.Errorf("input %q: %w", name, err)
 			}
 		}
@@ -198,16 +199,16 @@ func openCUDA(gpu cuda.GPU, w *With, c *model.Config, file string, seed uint64) 
 	}
 	results, err := x.room(wanted, dims)
 	if err == nil && w.CUDA.Memory == "pinned" {
-		results, err = pinnedTensors(gpu, results)
+		results, err = value.PinnedTensors(gpu, results)
 	}
-	x.values = append(x.values, made(results)...)
+	x.values = append(x.values, value.Made(results)...)
 	if err != nil {
 		return x, nil, err
 	}
 	for i, v := range results {
-		x.out += size(wanted[i].Type, v)
+		x.out += value.Size(wanted[i].Type, v)
 		if _, how := w.CUDA.placed(); how != "" {
-			if x.values[len(names)+i], err = x.place(gpu, how, false, v, size(wanted[i].Type, v)); err != nil {
+			if x.values[len(names)+i], err = x.place(gpu, how, false, v, value.Size(wanted[i].Type, v)); err != nil {
 				return x, nil, fmt.Errorf("output %q: %w", wanted[i].Name, err)
 			}
 		}
@@ -318,94 +319,6 @@ func addCUDA(o *ort.SessionOptions, provider map[string]string) error {
 	return errors.Join(err, p.Destroy())
 }
 
-// pinned copies the data of a tensor to page-locked memory.
-func pinned(gpu cuda.GPU, data any) (any, error) {
-	switch d := data.(type) {
-	case []int64:
-		return pin(gpu, d)
-	case []int32:
-		return pin(gpu, d)
-	case []int16:
-		return pin(gpu, d)
-	case []int8:
-		return pin(gpu, d)
-	case []uint64:
-		return pin(gpu, d)
-	case []uint32:
-		return pin(gpu, d)
-	case []uint16:
-		return pin(gpu, d)
-	case []uint8:
-		return pin(gpu, d)
-	case []bool:
-		return pin(gpu, d)
-	case []float32:
-		return pin(gpu, d)
-	case []float64:
-		return pin(gpu, d)
-	}
-	return nil, cell.Hint(fmt.Errorf("no page-locked memory for a tensor of %T", data), "set memory: pageable")
-}
-
-func pin[T any](gpu cuda.GPU, data []T) ([]T, error) {
-	if len(data) == 0 {
-		return data, nil
-	}
-	b, err := gpu.Pinned(int64(len(data)) * int64(unsafe.Sizeof(data[0])))
-	if err != nil {
-		return nil, err
-	}
-	p := unsafe.Slice((*T)(unsafe.Pointer(&b[0])), len(data))
-	copy(p, data)
-	return p, nil
-}
-
-// pinnedTensors makes tensors of the same shapes in page-locked memory.
-func pinnedTensors(gpu cuda.GPU, values []ort.Value) (made []ort.Value, err error) {
-	for _, v := range values {
-		var p ort.Value
-		switch t := v.(type) {
-		case *ort.Tensor[int64]:
-			p, err = pinTensor(gpu, t)
-		case *ort.Tensor[int32]:
-			p, err = pinTensor(gpu, t)
-		case *ort.Tensor[int16]:
-			p, err = pinTensor(gpu, t)
-		case *ort.Tensor[int8]:
-			p, err = pinTensor(gpu, t)
-		case *ort.Tensor[uint64]:
-			p, err = pinTensor(gpu, t)
-		case *ort.Tensor[uint32]:
-			p, err = pinTensor(gpu, t)
-		case *ort.Tensor[uint16]:
-			p, err = pinTensor(gpu, t)
-		case *ort.Tensor[uint8]:
-			p, err = pinTensor(gpu, t)
-		case *ort.Tensor[bool]:
-			p, err = pinTensor(gpu, t)
-		case *ort.Tensor[float32]:
-			p, err = pinTensor(gpu, t)
-		case *ort.Tensor[float64]:
-			p, err = pinTensor(gpu, t)
-		default:
-			err = cell.Hint(fmt.Errorf("no page-locked memory for an output of %T", v), "set memory: pageable")
-		}
-		if err = errors.Join(err, v.Destroy()); err != nil {
-			return made, err
-		}
-		made = append(made, p)
-	}
-	return made, nil
-}
-
-func pinTensor[T ort.TensorData](gpu cuda.GPU, t *ort.Tensor[T]) (ort.Value, error) {
-	data, err := pin(gpu, t.GetData())
-	if err != nil {
-		return nil, err
-	}
-	return ort.NewTensor(t.GetShape(), data)
-}
-
 // prepareCUDA opens a session on a GPU and calls it once.
 func prepareCUDA(device string, w *With, a assets) (*session, error) {
 	gpu, err := cuda.Open(device)
@@ -435,7 +348,7 @@ func (h *Harness) onCUDA(ctx context.Context, s Setup, a assets) error {
 	} else {
 		h.look = func() result.GPUState { return probe.Look(true) }
 	}
-	runtimes := saveHandlers()
+	runtimes := signals.Save()
 	var outputs []string
 	if h.session, outputs, err = openCUDA(gpu, w, a.model, a.file, s.Seed); err != nil {
 		return err
@@ -449,7 +362,7 @@ func (h *Harness) onCUDA(ctx context.Context, s Setup, a assets) error {
 		return fmt.Errorf("call model %q: %w", w.Model, err)
 	}
 	h.session.look(h.session.values[len(h.session.values)-len(h.session.outputs):])
-	if h.About.Signals, err = runtimes.restore(); err != nil {
+	if h.About.Signals, err = runtimes.Restore(); err != nil {
 		return err
 	}
 	h.About.Provider, h.About.Options, h.About.Threads = "CUDAExecutionProvider", w.CUDA.recorded(gpu.Ordinal(), outputs), 1

@@ -2,14 +2,11 @@ package infer
 
 import (
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 
 	"barograph/pipeline/cell"
 	"barograph/stages/model/onnx"
-
-	"golang.org/x/sys/unix"
 )
 
 func TestCUDAParameters(t *testing.T) {
@@ -59,21 +56,5 @@ func TestLibraryWithoutCUDA(t *testing.T) {
 	var h *cell.Error
 	if err := addCUDA(s.options, defaultCUDA.provider(0)); !errors.As(err, &h) || !strings.Contains(h.Hint, "without CUDA") {
 		t.Errorf("error %v, want a hint at the library", err)
-	}
-}
-
-// A handler that a library replaced is the Go runtime's again, and named.
-func TestRestore(t *testing.T) {
-	saved := saveHandlers()
-	ignore := action{1}
-	if err := sigaction(unix.SIGUSR2, &ignore, nil); err != nil {
-		t.Fatal(err)
-	}
-	changed, err := saved.restore()
-	if err != nil || !slices.Equal(changed, []string{"SIGUSR2 (on the thread's own stack)"}) {
-		t.Errorf("restored %q, %v", changed, err)
-	}
-	if again, err := saved.restore(); len(again) > 0 || err != nil {
-		t.Errorf("then %q, %v", again, err)
 	}
 }

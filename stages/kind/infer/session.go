@@ -8,14 +8,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"unsafe"
 
 	"barograph/pipeline/cell"
 	"barograph/stages/asset"
 	"barograph/stages/device/cuda"
 	"barograph/stages/kind/infer/placed"
+	"barograph/stages/kind/infer/value"
 	"barograph/stages/model"
-	"barograph/stages/model/input"
 	"barograph/stages/model/onnx"
 
 	ort "github.com/yalue/onnxruntime_go"
@@ -116,12 +115,12 @@ func open(c *model.Config, file string, dims map[string]int64, threads int, seed
 		return x, untaken(err)
 	}
 	for _, name := range names {
-		v, err := tensor(inputs[name])
+		v, err := value.Tensor(inputs[name])
 		if err != nil {
 			return x, fmt.Errorf("input %q: %w", name, err)
 		}
 		x.values = append(x.values, v)
-		x.in += size(inputs[name].Type, v)
+		x.in += value.Size(inputs[name].Type, v)
 		x.cut = max(x.cut, inputs[name].Cut)
 	}
 	x.names = append(slices.Clone(names), outputs...)
@@ -133,7 +132,7 @@ func open(c *model.Config, file string, dims map[string]int64, threads int, seed
 		return x, err
 	}
 	results, err := x.room(info.Outputs, dims)
-	x.values = append(x.values, made(results)...)
+	x.values = append(x.values, value.Made(results)...)
 	if err == nil {
 		err = x.bind(names, info.Outputs)
 	}
@@ -147,7 +146,7 @@ func open(c *model.Config, file string, dims map[string]int64, threads int, seed
 // look notes what makes one doubt the outputs that a call left.
 func (x *session) look(values []ort.Value) {
 	for i, v := range values {
-		if why := doubt(x.outputs[i].Name, x.outputs[i].Type, placed.Host(v)); why != "" {
+		if why := value.Doubt(x.outputs[i].Name, x.outputs[i].Type, placed.Host(v)); why != "" {
 			x.doubts = append(x.doubts, why)
 		}
 	}
@@ -194,8 +193,8 @@ func (x *session) loosen(inputs int, outputs []onnx.Value) error {
 			first = false
 		}
 		x.out = 0
-		for i, v := range made(values) {
-			x.out += size(outputs[i].Type, v)
+		for i, v := range value.Made(values) {
+			x.out += value.Size(outputs[i].Type, v)
 			err = errors.Join(err, v.Destroy())
 		}
 		return err
@@ -218,19 +217,9 @@ func (x *session) bind(names []string, outputs []onnx.Value) (err error) {
 		if err := x.binding.BindOutput(out.Name, v); err != nil {
 			return fmt.Errorf("output %q: %w", out.Name, err)
 		}
-		x.out += size(out.Type, v)
+		x.out += value.Size(out.Type, v)
 	}
 	return nil
-}
-
-// size returns how many bytes a tensor takes, or 0 where its elements have no size.
-func size(t onnx.Type, v ort.Value) int64 {
-	n := int64(1) // of no dimensions
-	if shape := v.GetShape(); len(shape) > 0 {
-		n = shape.FlattenedSize()
-	}
-	n, _ = t.Bytes(n)
-	return n
 }
 
 func sessionOptions(threads int) (*ort.SessionOptions, error) {
@@ -251,49 +240,6 @@ func sessionOptions(threads int) (*ort.SessionOptions, error) {
 	return o, nil
 }
 
-// tensor gives an input to the library, without copying it.
-func tensor(t input.Tensor) (ort.Value, error) {
-	switch data := t.Data.(type) {
-	case []int64:
-		return shaped(t.Shape, data)
-	case []int32:
-		return shaped(t.Shape, data)
-	case []int16:
-		return shaped(t.Shape, data)
-	case []int8:
-		return shaped(t.Shape, data)
-	case []uint64:
-		return shaped(t.Shape, data)
-	case []uint32:
-		return shaped(t.Shape, data)
-	case []uint8:
-		return shaped(t.Shape, data)
-	case []float32:
-		return shaped(t.Shape, data)
-	case []float64:
-		return shaped(t.Shape, data)
-	case []bool:
-		return shaped(t.Shape, data)
-	case []uint16:
-		if t.Type.String() == "uint16" {
-			return shaped(t.Shape, data)
-		}
-		if len(t.Shape) == 0 || len(data) == 0 {
-			return nil, fmt.Errorf("a %v without dimensions or elements is not supported", t.Type)
-		}
-		raw := unsafe.Slice((*byte)(unsafe.Pointer(&data[0])), 2*len(data))
-		return ort.NewCustomDataTensor(t.Shape, raw, ort.TensorElementDataType(t.Type)) // numbered alike
-	}
-	return nil, fmt.Errorf("a tensor of %T is not supported", t.Data)
-}
-
-func shaped[T ort.TensorData](shape []int64, data []T) (ort.Value, error) {
-	if len(shape) == 0 {
-		return ort.NewScalar(data[0])
-	}
-	return ort.NewTensor(shape, data)
-}
-
 // room makes tensors for the outputs. Those whose shape the file does not tell
 // get the one that a first call finds.
 func (x *session) room(outputs []onnx.Value, dims map[string]int64) (values []ort.Value, err error) {
@@ -303,8 +249,8 @@ func (x *session) room(outputs []onnx.Value, dims map[string]int64) (values []or
 		if out.Dims == nil || err != nil {
 			continue
 		}
-		if values[i], err = empty(out.Type, shape); err != nil {
-			return made(values), fmt.Errorf("output %q: %w", out.Name, err)
+		if values[i], err = value.Empty(out.Type, shape); err != nil {
+			return value.Made(values), fmt.Errorf("output %q: %w", out.Name, err)
 		}
 	}
 	if !slices.Contains(values, nil) {
@@ -357,50 +303,6 @@ func (x *session) find(values []ort.Value, outputs []onnx.Value) error {
 		}
 	}
 	return refused(err)
-}
-
-// empty makes room for an output, or nothing for one of a type that has none.
-func empty(t onnx.Type, shape []int64) (ort.Value, error) {
-	switch t.String() {
-	case "int64":
-		return emptied[int64](shape)
-	case "int32":
-		return emptied[int32](shape)
-	case "int16":
-		return emptied[int16](shape)
-	case "int8":
-		return emptied[int8](shape)
-	case "uint64":
-		return emptied[uint64](shape)
-	case "uint32":
-		return emptied[uint32](shape)
-	case "uint16":
-		return emptied[uint16](shape)
-	case "uint8":
-		return emptied[uint8](shape)
-	case "bool":
-		return emptied[bool](shape)
-	case "float32":
-		return emptied[float32](shape)
-	case "float64":
-		return emptied[float64](shape)
-	case "float16", "bfloat16": // of which a call would find half the room
-		n, _ := t.Bytes(ort.Shape(shape).FlattenedSize())
-		return ort.NewCustomDataTensor(shape, make([]byte, n), ort.TensorElementDataType(t))
-	}
-	return nil, nil
-}
-
-func emptied[T ort.TensorData](shape []int64) (ort.Value, error) {
-	if len(shape) == 0 {
-		return ort.NewEmptyScalar[T]()
-	}
-	return ort.NewEmptyTensor[T](shape)
-}
-
-// made returns those that are there.
-func made(values []ort.Value) []ort.Value {
-	return slices.DeleteFunc(values, func(v ort.Value) bool { return v == nil })
 }
 
 // call is one inference.

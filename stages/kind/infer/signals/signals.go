@@ -1,4 +1,6 @@
-package infer
+// Package signals gives back to the Go runtime the handlers of signals that a library
+// replaced.
+package signals
 
 import (
 	"fmt"
@@ -16,15 +18,15 @@ const (
 	onStack    = 0x08000000 // SA_ONSTACK
 )
 
-// handlers are what the process does on each signal, as the kernel has it.
-type handlers map[unix.Signal]action
+// Handlers are what the process does on each signal, as the kernel has it.
+type Handlers map[unix.Signal]action
 
-// saveHandlers reads what the Go runtime has set up. A library that is loaded
+// Save reads what the Go runtime has set up. A library that is loaded
 // later may put handlers of its own in place; they run on the goroutine stacks
 // of Go's threads where they do not ask for the alternate one, and overflow
 // them. The Go runtime preempts by signal, so this need not wait for a fault.
-func saveHandlers() handlers {
-	all := handlers{}
+func Save() Handlers {
+	all := Handlers{}
 	for sig := unix.Signal(1); sig <= lastSignal; sig++ {
 		var a action
 		if sigaction(sig, nil, &a) == nil {
@@ -34,9 +36,9 @@ func saveHandlers() handlers {
 	return all
 }
 
-// restore puts the handlers back and returns the names of the signals whose
+// Restore puts the handlers back and returns the names of the signals whose
 // handler had changed.
-func (saved handlers) restore() (changed []string, err error) {
+func (saved Handlers) Restore() (changed []string, err error) {
 	for sig := unix.Signal(1); sig <= lastSignal; sig++ {
 		want, ok := saved[sig]
 		var now action
