@@ -9,7 +9,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
 	"barograph/pipeline/cli/app"
-	"barograph/pipeline/engine"
+	"barograph/pipeline/engine/folder"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/record"
 	"barograph/pipeline/store"
@@ -54,7 +54,7 @@ the others the newest, while the store takes no more than --keep.`,
 			}
 			swept, err := s.GC(roots, int64(budget), dry)
 			if err == nil && !dry {
-				err = errors.Join(os.RemoveAll(app.Proofs(".")), os.RemoveAll(engine.Links(app.State(".")))) // they may be of studies that are gone
+				err = errors.Join(os.RemoveAll(app.Proofs(".")), os.RemoveAll(folder.LinksBelow(app.State(".")).Dir)) // they may be of studies that are gone
 			}
 			if err = errors.Join(err, s.Close()); err != nil {
 				return err

@@ -5,13 +5,13 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
+	"barograph/pipeline/engine/folder"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/store"
 	"barograph/pipeline/study"
@@ -166,10 +166,10 @@ func (r *run) bringLog(c *plan.Cell, err error) string {
 	if err != nil || len(b) == 0 {
 		return ""
 	}
-	log := &logFile{path: filepath.Join(r.logs, fileName(c.ID)+".log")}
-	defer log.close()
+	log := folder.LogOf(r.logs, c.ID)
+	defer log.Close()
 	_, _ = log.Write(b) // which never fails
-	return log.path
+	return log.Path
 }
 
 // Perform runs tasks that another run decided, with a store and a folder of this

@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -24,13 +23,14 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/engine/folder"
 	"barograph/pipeline/engine/owned"
+	"barograph/pipeline/engine/shell"
 	"barograph/pipeline/launch"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/store"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 )
 
 // Options say how a plan is run.
@@ -141,7 +141,7 @@ func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Op
 		// A folder of its own for each run: the guard of a killed run, which may come
 		// late, sweeps that run's folder and finds no cell of ours in it.
 		tmp:  filepath.Join(state, "tmp", strconv.FormatInt(time.Now().UnixNano(), 36)),
-		logs: filepath.Join(state, "logs", p.Study.Name), links: links{Links(state)},
+		logs: filepath.Join(state, "logs", p.Study.Name), links: folder.LinksBelow(state),
 		env:  Environment(p),
 		left: map[*plan.Cell]int{}, users: map[*plan.Cell][]*plan.Cell{},
 		status: map[*plan.Cell]Status{}, failed: map[*plan.Cell]int{}, spare: map[string][]string{},
@@ -164,7 +164,7 @@ func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Op
 	if _, err := os.Stat(tmp); err == nil {
 		launch.Sweep(tmp)
 	}
-	if err := errors.Join(os.RemoveAll(tmp), os.MkdirAll(r.tmp, 0o777), os.MkdirAll(r.links.dir, 0o777)); err != nil {
+	if err := errors.Join(os.RemoveAll(tmp), os.MkdirAll(r.tmp, 0o777), os.MkdirAll(r.links.Dir, 0o777)); err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(tmp)
@@ -208,7 +208,7 @@ type run struct {
 	env     []string // that every cell is given
 	folders int
 	spare   map[string][]string // private folders that are empty, by the folders in them
-	links   links
+	links   folder.Links
 	guard   *launch.Guard // nil where nothing may run
 
 	left    map[*plan.Cell]int          // needs not finished yet
@@ -314,7 +314,7 @@ func (r *run) claim() error {
 			if _, err := r.mine(path, to, name); err != nil {
 				return cell.Hint(cell.Usage(fmt.Errorf("%s is to write %s: %w", c.ID, to, err)), "move it away, name another output, or say --overwrite; nothing was run")
 			}
-			if err := writable(path); err != nil {
+			if err := folder.Writable(path); err != nil {
 				return cell.Hint(fmt.Errorf("%s is to write %s: %w", c.ID, to, err), "make the folder writable; nothing was run")
 			}
 			all = append(all, to)
@@ -336,32 +336,12 @@ func (r *run) mine(path, to, name string) (aside bool, err error) {
 	return r.owned.May(r.store, path, to, name)
 }
 
-// writable looks, before anything is measured, whether a file could be written.
-func writable(path string) error {
-	dir := filepath.Dir(path)
-	for {
-		st, err := os.Stat(dir)
-		switch {
-		case err == nil && !st.IsDir():
-			return fmt.Errorf("%s is no folder", dir)
-		case err == nil:
-			if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
-				return &fs.PathError{Op: "write into", Path: dir, Err: err}
-			}
-			return nil
-		case !errors.Is(err, fs.ErrNotExist):
-			return err
-		}
-		dir = filepath.Dir(dir)
-	}
-}
-
 func (r *run) prepareCell(ctx context.Context, c *plan.Cell) error {
-	m := &member{cell: c, Member: Member{Spec: r.spec(c)}, dir: r.tmp, log: &logFile{path: filepath.Join(r.logs, "prepare-"+c.Stage.Name+".log")}}
+	m := &member{cell: c, Member: Member{Spec: r.spec(c)}, dir: r.tmp, log: folder.LogOf(r.logs, "prepare-"+c.Stage.Name)}
 	prepare := *m.Spec
 	prepare.Prepare = true
 	m.Spec = &prepare
-	defer m.log.close()
+	defer m.log.Close()
 	proc, err := r.process(ctx, m, func(e cell.Event) {
 		r.telling.Lock() // others are prepared meanwhile
 		defer r.telling.Unlock()
@@ -679,7 +659,7 @@ func (r *run) warn(c *plan.Cell, text string) {
 }
 
 func (r *run) fail(ctx context.Context, c *plan.Cell, err error, log string, wall time.Duration) {
-	err = r.undeclared(c, err)
+	err = shell.Undeclared(c, r.plan.Study.Root, r.tmp, err)
 	if n := r.failed[c]; n > 0 {
 		err = fmt.Errorf("after %d attempts: %w", n+1, err)
 	}

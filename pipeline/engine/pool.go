@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/engine/folder"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/study"
 )
@@ -230,13 +231,13 @@ func (r *run) survey(ctx context.Context) error {
 	}
 	st := &study.Stage{Name: kind.Name, Kind: kind}
 	c := &plan.Cell{ID: kind.Name, Stage: st, With: with, Outputs: kind.Outputs(kind.With())}
-	m := &member{cell: c, dir: filepath.Join(r.tmp, kind.Name), log: &logFile{path: filepath.Join(r.logs, kind.Name+".log")}}
+	m := &member{cell: c, dir: filepath.Join(r.tmp, kind.Name), log: folder.LogOf(r.logs, kind.Name)}
 	m.Spec = &cell.Spec{Study: r.plan.Study.Name, Stage: st.Name, Kind: kind.Name, ID: c.ID, With: with, Outputs: c.Outputs, Root: r.plan.Study.Root, Seed: r.plan.Study.Seed, Machine: r.plan.Study.Machine}
 	if err := os.Mkdir(m.dir, 0o777); err != nil {
 		return err
 	}
 	defer os.RemoveAll(m.dir)
-	defer m.log.close()
+	defer m.log.Close()
 	proc, err := r.process(ctx, m, func(e cell.Event) {
 		r.telling.Lock()
 		defer r.telling.Unlock()

@@ -3,15 +3,14 @@ package engine
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/engine/shell"
 	"barograph/pipeline/launch"
 	"barograph/pipeline/plan"
 )
@@ -30,7 +29,7 @@ func (r *run) process(ctx context.Context, m *member, event func(cell.Event)) (*
 		}
 	}
 	if m.cell.Stage.Kind.Script {
-		c.Argv = shell(m.Spec.Script)
+		c.Argv = shell.Line(m.Spec.Script)
 	} else {
 		program, err := r.opt.Program(m.cell)
 		if err != nil {
@@ -158,48 +157,4 @@ func readVerdicts(path string) (v []cell.Verdict, err error) {
 		return nil, err
 	}
 	return v, json.Unmarshal(b, &v)
-}
-
-// fileName makes a cell's ID fit for a file: infer[level=4] -> infer.level=4.
-func fileName(id string) string {
-	name := strings.NewReplacer("[", ".", ",", ".", "@", ".", "]", "", "/", "_", " ", "_").Replace(id)
-	if len(name) > 200 {
-		name = fmt.Sprintf("%s-%x", name[:180], sha256.Sum256([]byte(id)))[:200]
-	}
-	return name
-}
-
-// logFile is a file that exists once something was written to it, and that
-// stops growing at maxLog.
-type logFile struct {
-	path    string
-	f       *os.File
-	written int64
-	err     error
-}
-
-const maxLog = 16 << 20
-
-func (l *logFile) Write(b []byte) (int, error) {
-	if l.f == nil && l.err == nil {
-		if l.err = os.MkdirAll(filepath.Dir(l.path), 0o777); l.err == nil {
-			l.f, l.err = os.Create(l.path)
-		}
-	}
-	// A log that cannot be written, or is full, must not fail the cell.
-	if l.err == nil && l.written < maxLog {
-		room := min(int64(len(b)), maxLog-l.written)
-		n, err := l.f.Write(b[:room])
-		l.written += int64(n)
-		if l.err = err; err == nil && l.written == maxLog {
-			_, l.err = l.f.WriteString("\n[the log is cut here, at 16 MiB]\n")
-		}
-	}
-	return len(b), nil
-}
-
-func (l *logFile) close() {
-	if l.f != nil {
-		l.f.Close()
-	}
 }

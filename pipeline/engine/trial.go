@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,11 +15,10 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/engine/folder"
 	"barograph/pipeline/launch"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/store"
-
-	"golang.org/x/sys/unix"
 )
 
 // A trial is a foreground cell with its background cells, run as one gang; a
@@ -48,7 +46,7 @@ type member struct {
 	dir   string
 	spare bool     // its folder can be used again
 	shape []string // the folders in dir
-	log   *logFile
+	log   *folder.Log
 	ready chan struct{}
 	proc  *launch.Process
 }
@@ -66,7 +64,7 @@ func (r *run) trial(c *plan.Cell) (t *trial, err error) {
 	}
 	for i, pc := range append(slices.Clone(c.Gang), c) {
 		m := &member{cell: pc, Member: task.Members[i], ready: make(chan struct{})}
-		m.log = &logFile{path: filepath.Join(r.logs, fileName(pc.ID)+".log")}
+		m.log = folder.LogOf(r.logs, pc.ID)
 		t.members = append(t.members, m)
 		if err := r.furnish(m); err != nil {
 			return t, fmt.Errorf("prepare the folder of %s: %w", pc.ID, err)
@@ -79,7 +77,7 @@ func (r *run) trial(c *plan.Cell) (t *trial, err error) {
 // inputs under their workspace paths. A folder that an earlier cell left empty
 // serves as well as a new one.
 func (r *run) furnish(m *member) error {
-	m.shape = folders(m.cell.Outputs, m.Spec.Files)
+	m.shape = folder.Shape(m.cell.Outputs, m.Spec.Files)
 	alike := strings.Join(m.shape, "\x00")
 	if spare := r.spare[alike]; len(spare) > 0 {
 		m.dir, r.spare[alike] = spare[len(spare)-1], spare[:len(spare)-1]
@@ -93,7 +91,7 @@ func (r *run) furnish(m *member) error {
 		}
 	}
 	for _, name := range m.Spec.Files {
-		if err := r.links.put(filepath.Join(r.plan.Study.Root, cmp.Or(m.Links[name], name)), filepath.Join(m.dir, name)); err != nil {
+		if err := r.links.Put(filepath.Join(r.plan.Study.Root, cmp.Or(m.Links[name], name)), filepath.Join(m.dir, name)); err != nil {
 			return err
 		}
 	}
@@ -137,61 +135,6 @@ func changed(path string) error {
 	return cell.Hint(fmt.Errorf("%s changed while it was in use as an input, so that what was made of it is not kept", path), "run again")
 }
 
-// folders are those that files lie in, each after the one it lies in itself.
-func folders(files ...[]string) []string {
-	all := map[string]bool{}
-	for _, name := range slices.Concat(files...) {
-		for dir := filepath.Dir(name); dir != "." && !all[dir]; dir = filepath.Dir(dir) {
-			all[dir] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(all))
-}
-
-// clear empties a member's private folder but for the folders that furnish made,
-// or returns an error where it is not what furnish left. Nobody is left who could
-// put a link in a folder's place meanwhile.
-func (m *member) clear(l *links) error {
-	for _, dir := range append([]string{"."}, m.shape...) {
-		names, err := list(filepath.Join(m.dir, dir))
-		if err != nil {
-			return err
-		}
-		for _, name := range names {
-			name = filepath.Join(dir, name)
-			path := filepath.Join(m.dir, name)
-			if slices.Contains(m.shape, name) || slices.Contains(m.Spec.Files, name) && l.take(path) {
-				continue
-			}
-			if err := os.Remove(path); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// list returns what is in a folder that this process may use as it likes.
-func list(dir string) (names []string, err error) {
-	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer unix.Close(fd)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil || st.Mode&0o700 != 0o700 {
-		return nil, cmp.Or(err, errors.New("its mode was changed"))
-	}
-	var b [4096]byte
-	for {
-		n, err := unix.ReadDirent(fd, b[:])
-		if err != nil || n <= 0 {
-			return names, err
-		}
-		_, _, names = unix.ParseDirent(b[:n], -1, names)
-	}
-}
-
 // run runs the trial to its end. On any failure every member is stopped, and
 // the error is the one that came first.
 func (t *trial) run(parent context.Context) error {
@@ -220,7 +163,7 @@ func (t *trial) run(parent context.Context) error {
 			if m.proc != nil {
 				<-m.proc.Done()
 			}
-			m.log.close()
+			m.log.Close()
 		}
 	}()
 	for _, m := range background {
@@ -526,7 +469,7 @@ func (t *trial) keep(began time.Time) error {
 // a small cell costs.
 func (t *trial) discard() {
 	for _, m := range t.members {
-		if m.spare = m.proc != nil && m.proc.Alone() && m.clear(&t.engine.links) == nil; !m.spare {
+		if m.spare = m.proc != nil && m.proc.Alone() && folder.Clear(m.dir, m.shape, m.Spec.Files, t.engine.links) == nil; !m.spare {
 			os.RemoveAll(m.dir)
 		}
 	}
@@ -545,8 +488,8 @@ func (r *run) reuse(t *trial) {
 // log returns where the foreground's log is, or a background's that has one.
 func (t *trial) log() string {
 	for i := len(t.members) - 1; i >= 0; i-- {
-		if m := t.members[i]; m.log.written > 0 {
-			return m.log.path
+		if m := t.members[i]; m.log.Written > 0 {
+			return m.log.Path
 		}
 	}
 	return ""

@@ -1,4 +1,5 @@
-package engine
+// Package shell runs shell lines as studies mean them.
+package shell
 
 import (
 	"fmt"
@@ -13,11 +14,11 @@ import (
 	"barograph/pipeline/plan"
 )
 
-// shell returns the command that runs a shell line. A line without a pipe is
+// Line returns the command that runs a shell line. A line without a pipe is
 // /bin/sh's, with -e. In one with a pipe every part counts, which takes bash: the
 // line ends where any part of a pipe failed, but for a part that wrote more than
 // the next one wanted to read, as in sort | head, which the signal 13 has ended.
-func shell(script string) []string {
+func Line(script string) []string {
 	if !strings.Contains(strings.ReplaceAll(script, "||", ""), "|") {
 		return []string{"/bin/sh", "-ec", script}
 	}
@@ -44,9 +45,9 @@ done' ERR
 trap 'case $barograph_end in "") ;; 141) exit 0;; *) exit $barograph_end;; esac' EXIT
 `
 
-// undeclared adds to the error of a shell line that it names a file of the
+// Undeclared adds to the error of a shell line that it names a file of the
 // workspace, or that its last words do, which it cannot see.
-func (r *run) undeclared(c *plan.Cell, err error) error {
+func Undeclared(c *plan.Cell, root, tmp string, err error) error {
 	if err == nil || !c.Stage.Kind.Script || cell.HintOf(err) != "" {
 		return err
 	}
@@ -61,16 +62,16 @@ func (r *run) undeclared(c *plan.Cell, err error) error {
 	}
 	said := split(c.Script)
 	for i, word := range append(said, split(err.Error())...) {
-		if below, inside := strings.CutPrefix(word, r.tmp+"/"); inside {
+		if below, inside := strings.CutPrefix(word, tmp+"/"); inside {
 			_, word, _ = strings.Cut(below, "/") // the cell's folder
-		} else if below, inside := strings.CutPrefix(word, r.plan.Study.Root+"/"); inside {
+		} else if below, inside := strings.CutPrefix(word, root+"/"); inside {
 			word = below
 		}
 		word = filepath.Clean(word)
 		if !filepath.IsLocal(word) || word == "." || strings.HasPrefix(word, ".barograph") || slices.Contains(known, word) {
 			continue
 		}
-		if st, e := os.Stat(filepath.Join(r.plan.Study.Root, word)); e == nil && (st.Mode().IsRegular() || st.IsDir() && i < len(said)) {
+		if st, e := os.Stat(filepath.Join(root, word)); e == nil && (st.Mode().IsRegular() || st.IsDir() && i < len(said)) {
 			what := word
 			if st.IsDir() {
 				what += "/**"

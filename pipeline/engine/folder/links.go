@@ -1,4 +1,4 @@
-package engine
+package folder
 
 import (
 	"crypto/sha256"
@@ -7,18 +7,18 @@ import (
 	"path/filepath"
 )
 
-// Links are those to inputs, from the private folders of cells. One that is not
+// Links are those to inputs, from private folders, that wait in a folder. One that is not
 // needed any more waits in a folder for the next cell that reads the file, in this
 // run or a later one: ext4 without a journal passes over what was removed of late,
 // file by file, so that a link removed after each cell makes every later file cost
 // more than its process.
-type links struct{ dir string }
+type Links struct{ Dir string }
 
-// Links is where those to inputs wait, below state.
-func Links(state string) string { return filepath.Join(state, "links") }
+// LinksBelow are those that wait below state.
+func LinksBelow(state string) Links { return Links{filepath.Join(state, "links")} }
 
-// put links a path to a file.
-func (l *links) put(file, path string) error {
+// Put links a path to a file.
+func (l Links) Put(file, path string) error {
 	if os.Rename(l.place(file), path) == nil {
 		if to, err := os.Readlink(path); err == nil && to == file {
 			return nil
@@ -30,8 +30,8 @@ func (l *links) put(file, path string) error {
 	return os.Symlink(file, path)
 }
 
-// take keeps a link for later, and tells whether it could.
-func (l *links) take(path string) bool {
+// Take keeps a link for later, and tells whether it could.
+func (l Links) Take(path string) bool {
 	file, err := os.Readlink(path)
 	if err != nil || !filepath.IsAbs(file) {
 		return false
@@ -40,7 +40,7 @@ func (l *links) take(path string) bool {
 }
 
 // place is where the link to a file waits.
-func (l *links) place(file string) string {
+func (l Links) place(file string) string {
 	sum := sha256.Sum256([]byte(file))
-	return filepath.Join(l.dir, hex.EncodeToString(sum[:16]))
+	return filepath.Join(l.Dir, hex.EncodeToString(sum[:16]))
 }
