@@ -594,6 +594,7 @@ func TestPredict(t *testing.T) {
 	} {
 		want(t, raised(func() { Predict("h100.json", alone, nil, out, tt.load) }), tt.want)
 	}
+	want(t, raised(func() { Predict("h100.json", alone, []int64{-5}, out, Load{}) }), "a copy of -5 bytes")
 	want(t, raised(func() { Predict("old.json", alone, nil, out, Load{}) }), "does not hold what a link card says")
 	want(t, raised(func() { Predict("h100.json", alone.Where("replicate", "3"), nil, out, Load{}) }), "no calls without load")
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"barograph/stages/prediction/forecast"
 )
@@ -36,6 +37,11 @@ func Predict(twin string, alone *Set, in, out []int64, load Load) *Prediction {
 		}
 	}
 	c.check(sound(load))
+	for _, bytes := range slices.Concat(in, out) {
+		if bytes < 0 {
+			c.check(fmt.Errorf("a copy of %d bytes: want at least 0", bytes))
+		}
+	}
 	o := &forecast.Baseline{In: in, Out: out, Calls: c.replicates(alone, "latency_ns"), From: twin}
 	return try(forecast.Predict(x.Link, o, &load, x)).or("Predict", twin)
 }
