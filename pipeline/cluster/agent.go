@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cluster/node"
 	"barograph/pipeline/engine"
 	"barograph/pipeline/launch"
 	"barograph/pipeline/plan"
@@ -33,7 +34,7 @@ type pack struct {
 	Beat    time.Duration    `json:"beat"`
 	Jobs    int              `json:"jobs"` // pure cells at a time
 	Scratch string           `json:"scratch,omitempty"`
-	Planned *Node            `json:"planned,omitempty"` // for cells that are measured
+	Planned *node.Node       `json:"planned,omitempty"` // for cells that are measured
 	Device  string           `json:"device,omitempty"`
 	Alone   bool             `json:"exclusive,omitempty"`
 	Size    map[string]int64 `json:"size,omitempty"` // of the job, by resource
@@ -60,7 +61,7 @@ func (a *Agent) Check(dir string) error {
 	if err != nil {
 		return err
 	}
-	n := Look(a.Kinds, a.GPUs())
+	n := node.Look(a.Kinds, a.GPUs())
 	n.Said = string(said)
 	return writeWhole(filepath.Join(dir, "node"), n)
 }
@@ -223,8 +224,8 @@ func (w *worker) fit() error {
 	if w.Planned == nil {
 		return nil
 	}
-	here := Look(w.Kinds, w.GPUs())
-	why := here.unlike(w.Planned, w.Device)
+	here := node.Look(w.Kinds, w.GPUs())
+	why := here.Unlike(w.Planned, w.Device)
 	if why == "" {
 		why = w.Disturbed(w.Tasks[0].Foreground().Spec.Root, w.Device)
 	}

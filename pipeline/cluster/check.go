@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cluster/file"
+	"barograph/pipeline/cluster/node"
 	"barograph/pipeline/launch/slurm"
 )
 
@@ -40,7 +42,7 @@ func (c *Cluster) Fit(ctx context.Context, say func(string)) error {
 		}
 	}
 	at := func(err error, format string, args ...any) error {
-		return cell.Hint(fmt.Errorf("%s/%s.yaml: %w", Folder, c.Name(), err), format+"; nothing was submitted", args...)
+		return cell.Hint(fmt.Errorf("%s/%s.yaml: %w", file.Folder, c.Name(), err), format+"; nothing was submitted", args...)
 	}
 	name := p["PartitionName"]
 	list := func(key string) []string { return strings.Split(p[key], ",") }
@@ -56,7 +58,7 @@ func (c *Cluster) Fit(ctx context.Context, say func(string)) error {
 	if state := p["State"]; state != "" && state != "UP" {
 		return at(fmt.Errorf("partition %q is %s", name, state), "name another, or wait")
 	}
-	if _, err := c.slurm.Tell(nil, "#!/bin/sh\n", "sbatch", append([]string{"--test-only", "--time=" + slurm.Minutes(time.Duration(c.Time))}, c.flags()...)...); err != nil && !(slurm.Unmet(err) && !c.slurm.Whole(c.Partition)) && !slurm.Unsure(err) {
+	if _, err := c.slurm.Tell(nil, "#!/bin/sh\n", "sbatch", append([]string{"--test-only", "--time=" + slurm.Minutes(time.Duration(c.Time))}, c.Flags()...)...); err != nil && !(slurm.Unmet(err) && !c.slurm.Whole(c.Partition)) && !slurm.Unsure(err) {
 		return at(err, "sbatch --test-only says so")
 	}
 	return nil
@@ -115,14 +117,14 @@ func (c *Cluster) Install(program string, beside ...string) (string, error) {
 
 // A Checked is what a job said that looked at a node, and how that went.
 type Checked struct {
-	Node   Node
+	Node   node.Node
 	Queued time.Duration // from submission to the end
 	Seen   time.Duration // from when the node wrote it to when it was seen here; clocks differ
 }
 
 // Known is what the last job of this program and cluster said of a node, or nil.
-func (c *Cluster) Known(program string) *Node {
-	var n Node
+func (c *Cluster) Known(program string) *node.Node {
+	var n node.Node
 	if readJSON(filepath.Join(c.home, "node"), &n) != nil || n.Said != c.said(program) {
 		return nil
 	}
@@ -130,7 +132,7 @@ func (c *Cluster) Known(program string) *Node {
 }
 
 func (c *Cluster) said(program string) string {
-	return c.digest + " " + filepath.Base(filepath.Dir(program))
+	return c.Digest() + " " + filepath.Base(filepath.Dir(program))
 }
 
 // Check has a job look at a node, which shows that folder and program are there too.
@@ -143,7 +145,7 @@ func (c *Cluster) Check(ctx context.Context, program string, env []string, gpu b
 	if err := writeText(filepath.Join(dir, "said"), []byte(c.said(program))); err != nil {
 		return nil, err
 	}
-	flags := append([]string{"--job-name=" + c.job + "-check", "--comment=" + filepath.Base(dir), "--output=" + slurm.Literal(filepath.Join(dir, "log")), "--chdir=" + c.Root, "--time=5"}, c.flags()...)
+	flags := append([]string{"--job-name=" + c.job + "-check", "--comment=" + filepath.Base(dir), "--output=" + slurm.Literal(filepath.Join(dir, "log")), "--chdir=" + c.Root, "--time=5"}, c.Flags()...)
 	if gpu {
 		gres := c.Gres
 		if gres == "" {
@@ -164,7 +166,7 @@ func (c *Cluster) Check(ctx context.Context, program string, env []string, gpu b
 	var asked time.Time
 	said, lost := "", 0
 	for pause := 100 * time.Millisecond; ; {
-		var n Node
+		var n node.Node
 		if err := readJSON(filepath.Join(dir, "node"), &n); err == nil && n.Said == c.said(program) {
 			done := &Checked{Node: n, Queued: time.Since(begun), Seen: time.Since(n.Clock)}
 			return done, writeWhole(filepath.Join(c.home, "node"), n)
@@ -179,7 +181,7 @@ func (c *Cluster) Check(ctx context.Context, program string, env []string, gpu b
 				lost++
 				pause = 300 * time.Millisecond
 			case jobs[i].Never() != "":
-				return nil, cell.Hint(fmt.Errorf("a job that only looks at a node can never run: %s (%s); it was cancelled", jobs[i].Never(), jobs[i].Reason), "see %s/%s.yaml", Folder, c.Name())
+				return nil, cell.Hint(fmt.Errorf("a job that only looks at a node can never run: %s (%s); it was cancelled", jobs[i].Never(), jobs[i].Reason), "see %s/%s.yaml", file.Folder, c.Name())
 			default:
 				if text := fmt.Sprintf("%s (%s)", strings.ToLower(jobs[i].State), jobs[i].Reason); text != said && time.Since(begun) > 5*time.Second {
 					said = text

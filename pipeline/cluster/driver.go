@@ -1,3 +1,16 @@
+// Package cluster runs cells on other computers, through the scheduler that they
+// have: Slurm. A cluster is a file under configs/clusters/.
+//
+// The driver, which is `run --on`, writes packs of tasks into a folder that all
+// computers see and submits an array of jobs for them. In each job an agent runs its
+// pack and leaves each trial's records there, first come. That a record is there is
+// the only truth; an agent's own file of what it did explains why one is not yet, and
+// the scheduler's word why there is no agent. What nobody knows of has not failed.
+//
+//	.barograph/on/cells, objects   records and outputs, as agents left them
+//	.barograph/on/aside            results that came second and differ
+//	.barograph/on/programs         the program, as it was when it was submitted
+//	.barograph/on/clusters/NAME    what was asked of one cluster; see [Driver]
 package cluster
 
 import (
@@ -17,6 +30,8 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cluster/file"
+	"barograph/pipeline/cluster/node"
 	"barograph/pipeline/engine"
 	"barograph/pipeline/launch/slurm"
 	"barograph/pipeline/plan"
@@ -25,7 +40,7 @@ import (
 
 // A Cluster is one that is asked from a workspace.
 type Cluster struct {
-	*File
+	*file.File
 	slurm slurm.Slurm
 	Root  string            // the workspace
 	dir   string            // all that is shared, .barograph/on
@@ -36,7 +51,7 @@ type Cluster struct {
 
 // Open reads the file of a cluster, and sees that its scheduler answers.
 func Open(root, name string) (*Cluster, error) {
-	f, err := Read(root, name)
+	f, err := file.Read(root, name)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +78,7 @@ func (c *Cluster) settings() (set map[string]string, err error) {
 //	log/       what jobs and failed cells wrote
 type Driver struct {
 	*Cluster
-	Node    *Node // whose hardware the plan is made for
+	Node    *node.Node // whose hardware the plan is made for
 	Warn    func(error)
 	Env     []string // that jobs begin with
 	Program string   // on the nodes
@@ -139,7 +154,7 @@ type packed struct {
 }
 
 // Start readies a driver. Most is how many jobs an array may have.
-func (c *Cluster) Start(s *store.Store, kinds cell.Kinds, node *Node) (*Driver, error) {
+func (c *Cluster) Start(s *store.Store, kinds cell.Kinds, node *node.Node) (*Driver, error) {
 	set, err := c.settings()
 	if err != nil {
 		return nil, err
@@ -425,7 +440,7 @@ func (d *Driver) flags(c class) []string {
 	if c.without != "" {
 		flags = append(flags, "--exclude="+c.without)
 	}
-	return append(flags, d.File.flags()...)
+	return append(flags, d.File.Flags()...)
 }
 
 // within is the age up to which a job is given more: then most of the time that it asked

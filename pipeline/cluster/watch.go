@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cluster/file"
 	"barograph/pipeline/engine"
 	"barograph/pipeline/launch/slurm"
 )
@@ -204,7 +205,7 @@ func (d *Driver) heed(p *packed) {
 			d.Warn(err)
 		}
 		p.over = true
-		err := cell.Hint(fmt.Errorf("job %s can never run: %s (%s); it was cancelled", id, why, j.Reason), "see partition:, time:, gres: and extra: of %s/%s.yaml, and \"barograph doctor --on %s\"", Folder, d.Name(), d.Name())
+		err := cell.Hint(fmt.Errorf("job %s can never run: %s (%s); it was cancelled", id, why, j.Reason), "see partition:, time:, gres: and extra: of %s/%s.yaml, and \"barograph doctor --on %s\"", file.Folder, d.Name(), d.Name())
 		for key, o := range p.orders {
 			delete(p.orders, key)
 			o.answer <- answer{err: err}

@@ -9,6 +9,8 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cluster"
+	"barograph/pipeline/cluster/file"
+	"barograph/pipeline/cluster/node"
 	"barograph/pipeline/engine"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/record"
@@ -24,7 +26,7 @@ const OnVariable = "BAROGRAPH_ON"
 // A There is a cluster that a run uses, and what is known of its nodes.
 type There struct {
 	*cluster.Cluster
-	node    *cluster.Node
+	node    *node.Node
 	Program string
 	driver  *cluster.Driver
 	since   time.Time
@@ -135,7 +137,7 @@ func onDevice(s *Selection, st *study.Study) error {
 	if m.Fingerprint != "" {
 		return nil
 	}
-	return cell.Usage(cell.Hint(fmt.Errorf("machine %s measures on device %s, and node %s of %s has none", m.Name, m.Device, node.Host, s.On), "gres: or constraint: of %s/%s.yaml choose the nodes", cluster.Folder, s.On))
+	return cell.Usage(cell.Hint(fmt.Errorf("machine %s measures on device %s, and node %s of %s has none", m.Name, m.Device, node.Host, s.On), "gres: or constraint: of %s/%s.yaml choose the nodes", file.Folder, s.On))
 }
 
 // start has an engine's cells run on the cluster.

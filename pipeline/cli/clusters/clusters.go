@@ -14,6 +14,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cli/app"
 	"barograph/pipeline/cluster"
+	"barograph/pipeline/cluster/file"
 	"barograph/pipeline/store"
 
 	"github.com/spf13/cobra"
@@ -37,7 +38,7 @@ func (a *commands) onCommand(c *cobra.Command, run func(*cluster.Cluster) error)
 			return err
 		}
 		if on == "" {
-			return cell.Usage(cell.Hint(errors.New("no cluster named"), "say --on NAME; known here: %s", strings.Join(cluster.Names(root), ", ")))
+			return cell.Usage(cell.Hint(errors.New("no cluster named"), "say --on NAME; known here: %s", strings.Join(file.Names(root), ", ")))
 		}
 		there, err := cluster.Open(root, on)
 		if err != nil {

@@ -13,7 +13,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cli/app"
-	"barograph/pipeline/cluster"
+	"barograph/pipeline/cluster/file"
 
 	"github.com/spf13/cobra"
 )
@@ -105,7 +105,7 @@ func (a *doctor) lookAt(ctx context.Context, root, name string) (all []finding) 
 		return err == nil
 	}
 	t, err := a.OpenCluster(root+"/configs/x.yaml", name)
-	if !add("cluster file", cluster.Folder+"/"+name+".yaml", err) {
+	if !add("cluster file", file.Folder+"/"+name+".yaml", err) {
 		return all
 	}
 	defer cell.Hold()() // a job that only looks is cancelled

@@ -1,4 +1,4 @@
-package cluster
+package file
 
 import (
 	"os"
@@ -23,7 +23,7 @@ func write(t *testing.T, text string) string {
 // What a cluster's file may not say is an error at its place.
 func TestRead(t *testing.T) {
 	f, err := Read(write(t, "engine: slurm\npartition: gpu\ntime: 90m\nextra: [--nice=5]\n"), "lab")
-	if err != nil || f.Pack != 100 || time.Duration(f.Time) != 90*time.Minute || strings.Join(f.flags(), " ") != "--partition=gpu --nice=5" {
+	if err != nil || f.Pack != 100 || time.Duration(f.Time) != 90*time.Minute || strings.Join(f.Flags(), " ") != "--partition=gpu --nice=5" {
 		t.Errorf("%+v, %v", f, err)
 	}
 	for text, want := range map[string]string{
@@ -60,7 +60,7 @@ func TestRead(t *testing.T) {
 
 // The example that the documents name is one that can be used.
 func TestExample(t *testing.T) {
-	if _, err := Read("../..", "example"); err != nil {
+	if _, err := Read("../../..", "example"); err != nil {
 		t.Error(err)
 	}
 }

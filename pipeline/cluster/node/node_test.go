@@ -1,4 +1,4 @@
-package cluster
+package node
 
 import (
 	"strings"
@@ -16,7 +16,7 @@ func TestUnlike(t *testing.T) {
 	gpus := cell.GPUs{List: []cell.GPU{{Name: "NVIDIA H100", PCI: "0000:4e:00.0"}}}
 	planned, same := Look(kinds, gpus), Look(kinds, gpus)
 	same.Settings["cuda"]["infer"]["GPU"] = "0000:9b:00.0"
-	if why := same.unlike(&planned, "cuda"); why != "" {
+	if why := same.Unlike(&planned, "cuda"); why != "" {
 		t.Errorf("another GPU of the same: %s", why)
 	}
 	for want, change := range map[string]func(*Node){
@@ -28,7 +28,7 @@ func TestUnlike(t *testing.T) {
 	} {
 		other := Look(kinds, gpus)
 		change(&other)
-		if why := other.unlike(&planned, "cuda"); !strings.HasPrefix(why, want) {
+		if why := other.Unlike(&planned, "cuda"); !strings.HasPrefix(why, want) {
 			t.Errorf("%q, want %q", why, want)
 		}
 	}

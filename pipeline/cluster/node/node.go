@@ -1,12 +1,11 @@
-package cluster
+// Package node tells what a job finds of the computer that it runs on.
+package node
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -74,8 +73,8 @@ func (n *Node) Names() string {
 	return cmp.Or(strings.Join(names, ", "), "none")
 }
 
-// unlike says why what is planned for one node must not be measured on another.
-func (n *Node) unlike(planned *Node, device string) string {
+// Unlike says why what is planned for one node must not be measured on another.
+func (n *Node) Unlike(planned *Node, device string) string {
 	if n.Names() != planned.Names() {
 		return fmt.Sprintf("its GPUs are %s; planned for: %s", n.Names(), planned.Names())
 	}
@@ -93,7 +92,7 @@ func (n *Node) unlike(planned *Node, device string) string {
 	return ""
 }
 
-// GPUs are those of a cluster's nodes, for whoever chooses a machine by them.
+// AsGPUs are those of a cluster's nodes, for whoever chooses a machine by them.
 func (n *Node) AsGPUs(here cell.GPUs) cell.GPUs {
 	return cell.GPUs{
 		Make: here.Make, List: n.GPUs, Driver: n.Driver, Physical: here.Physical,
@@ -120,42 +119,4 @@ func (n *Node) Kinds(kinds cell.Kinds) cell.Kinds {
 		there[name] = &c
 	}
 	return there
-}
-
-// writeWhole writes a file that is there whole or not at all.
-func writeWhole(path string, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return writeText(path, append(b, '\n'))
-}
-
-func writeText(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".*~")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	if _, err = f.Write(b); err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
-}
-
-func readJSON(path string, v any) error {
-	b, err := cell.Read(path)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("read %s: %w", path, err)
-	}
-	return nil
 }

@@ -1,17 +1,5 @@
-// Package cluster runs cells on other computers, through the scheduler that they
-// have: Slurm. A cluster is a file under configs/clusters/.
-//
-// The driver, which is `run --on`, writes packs of tasks into a folder that all
-// computers see and submits an array of jobs for them. In each job an agent runs its
-// pack and leaves each trial's records there, first come. That a record is there is
-// the only truth; an agent's own file of what it did explains why one is not yet, and
-// the scheduler's word why there is no agent. What nobody knows of has not failed.
-//
-//	.barograph/on/cells, objects   records and outputs, as agents left them
-//	.barograph/on/aside            results that came second and differ
-//	.barograph/on/programs         the program, as it was when it was submitted
-//	.barograph/on/clusters/NAME    what was asked of one cluster; see [Driver]
-package cluster
+// Package file reads what configs/clusters/ says of a cluster.
+package file
 
 import (
 	"cmp"
@@ -128,8 +116,11 @@ func (f *File) check(d *source.Decoder, doc *source.Node, name string) {
 	}
 }
 
-// flags are those of sbatch by which a job is asked for.
-func (f *File) flags() []string {
+// Digest is that of the file.
+func (f *File) Digest() string { return f.digest }
+
+// Flags are those of sbatch by which a job is asked for.
+func (f *File) Flags() []string {
 	var flags []string
 	for _, kv := range [][2]string{{"partition", f.Partition}, {"account", f.Account}, {"qos", f.QOS}, {"constraint", f.Constraint}, {"reservation", f.Reservation}} {
 		if kv[1] != "" {

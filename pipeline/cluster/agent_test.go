@@ -1,0 +1,69 @@
+package cluster
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"barograph/pipeline/engine"
+)
+
+// A job that is done takes the next pack as soon as it is there, and waits no longer than
+// anybody may give it one.
+func TestNext(t *testing.T) {
+	w := &worker{dir: t.TempDir(), token: token{index: 3}, pack: &pack{}}
+	time.AfterFunc(50*time.Millisecond, func() {
+		if err := writeWhole(filepath.Join(w.dir, "3.1.json"), pack{Tasks: []*engine.Task{{ID: "more"}}}); err != nil {
+			t.Error(err)
+		}
+	})
+	if !w.next(t.Context(), 1) || len(w.Tasks) != 1 || w.Tasks[0].ID != "more" {
+		t.Errorf("took %v", w.Tasks)
+	}
+	begun := time.Now()
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if w.next(ended, 2) {
+		t.Error("a job that is to end took a pack")
+	}
+	if err := os.WriteFile(filepath.Join(w.dir, overFile), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if w.next(t.Context(), 2) || time.Since(begun) > linger/2 {
+		t.Errorf("waited %v for a run that is over", time.Since(begun))
+	}
+}
+
+// While a pack of the array has not begun, a job makes room for it.
+func TestAllBegun(t *testing.T) {
+	w := &worker{dir: t.TempDir(), pack: &pack{Of: 2}}
+	if err := os.Mkdir(filepath.Join(w.dir, "attempts"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		attempt token
+		all     bool
+	}{{token{0, "7", 0}, false}, {token{0, "7", 1}, false}, {token{1, "7", 0}, true}} {
+		if err := os.WriteFile(filepath.Join(w.dir, "attempts", tt.attempt.file()), nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.allBegun(); got != tt.all {
+			t.Errorf("after attempt %s: %v", tt.attempt, got)
+		}
+	}
+}
+
+// What a job ended without taking is submitted, and what it took is not.
+func TestRegain(t *testing.T) {
+	given := func(key string, pack int) *order {
+		return &order{task: &engine.Task{Members: []engine.Member{{Key: key}}}, pack: pack}
+	}
+	p := &packed{orders: map[string]*order{"a": given("a", 0), "b": given("b", 1), "c": given("c", 2)}}
+	d := &Driver{packs: map[string]*packed{"a": p, "b": p, "c": p}}
+	d.regain(p, 2)
+	if len(d.waiting) != 1 || d.waiting[0].key() != "c" || len(p.orders) != 2 || d.packs["c"] != nil || d.packs["b"] != p {
+		t.Errorf("waiting %v, left %v", d.waiting, p.orders)
+	}
+}

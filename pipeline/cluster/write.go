@@ -1,0 +1,48 @@
+package cluster
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"barograph/pipeline/cell"
+)
+
+// writeWhole writes a file that is there whole or not at all.
+func writeWhole(path string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return writeText(path, append(b, '\n'))
+}
+
+func writeText(path string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".*~")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if _, err = f.Write(b); err == nil {
+		err = f.Sync()
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+func readJSON(path string, v any) error {
+	b, err := cell.Read(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	return nil
+}
