@@ -10,6 +10,7 @@ package page
 import (
 	"bytes"
 	"cmp"
+	"compress/gzip"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
@@ -82,6 +83,36 @@ func Write(w io.Writer, p Page) error {
 // told its title and description.
 func Picture(svg []byte) template.HTML {
 	return template.HTML(fmt.Sprintf(`<img src="%s" alt="%s">`, Data("picture.svg", svg), template.HTMLEscapeString(described(svg))))
+}
+
+// LaterScript draws the pictures of [Later].
+//
+//go:embed later.js
+var LaterScript string
+
+var extent = regexp.MustCompile(`<svg[^>]*? width="([^"<>]+)" height="([^"<>]+)"`)
+
+// Later is Picture for one of many: it lies compressed, in a quarter of the room, and
+// its place is kept until LaterScript draws it, when it is about to be seen.
+func Later(svg []byte) (template.HTML, error) {
+	var packed bytes.Buffer
+	z, err := gzip.NewWriterLevel(&packed, gzip.DefaultCompression)
+	if err != nil {
+		return "", err
+	}
+	if _, err := z.Write(svg); err != nil {
+		return "", err
+	}
+	if err := z.Close(); err != nil {
+		return "", err
+	}
+	size := ""
+	if m := extent.FindSubmatch(svg); m != nil {
+		size = fmt.Sprintf(` width="%s" height="%s"`, m[1], m[2])
+	}
+	place := Data("place.svg", []byte(`<svg xmlns="http://www.w3.org/2000/svg"`+size+`/>`))
+	return template.HTML(fmt.Sprintf(`<img src="%s" data-later="%s" alt="%s">`,
+		place, base64.StdEncoding.EncodeToString(packed.Bytes()), template.HTMLEscapeString(described(svg)))), nil
 }
 
 // described returns the title and description that an SVG file begins with.

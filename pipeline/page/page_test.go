@@ -1,7 +1,10 @@
 package page_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/base64"
+	"io"
 	"regexp"
 	"slices"
 	"strings"
@@ -77,5 +80,33 @@ func TestSize(t *testing.T) {
 		if got := page.Size(n); got != want {
 			t.Errorf("%d: %s, want %s", n, got, want)
 		}
+	}
+}
+
+// A picture for later holds all of the file, keeps its place and says what it shows.
+func TestLater(t *testing.T) {
+	svg := []byte(`<svg width="240pt" height="180pt" xmlns="http://www.w3.org/2000/svg"><title>A &lt; B</title>` + strings.Repeat(`<path d="M0,0"/>`, 1000) + `</svg>`)
+	html, err := page.Later(svg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`^<img src="data:image/svg\+xml;base64,([^"]+)" data-later="([^"]+)" alt="A &lt; B">$`).FindStringSubmatch(string(html))
+	if m == nil || len(html) > len(svg)/4 {
+		t.Fatalf("%d bytes: %.200s", len(html), html)
+	}
+	place, err := base64.StdEncoding.DecodeString(m[1])
+	if err != nil || !strings.Contains(string(place), `width="240pt" height="180pt"`) {
+		t.Errorf("its place is %s, %v", place, err)
+	}
+	packed, err := base64.StdEncoding.DecodeString(m[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(z); err != nil || !bytes.Equal(got, svg) {
+		t.Errorf("%d bytes of %d, %v", len(got), len(svg), err)
 	}
 }

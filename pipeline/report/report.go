@@ -64,9 +64,13 @@ type Side struct {
 	Drawing   time.Duration // of it, what did not measure
 	Span      [2]int64      // when what was measured here began and ended, Unix time in nanoseconds; 0 where that is not known
 
-	plan  *plan.Plan
-	pages []*cell.Page
+	plan     *plan.Plan
+	pages    []*cell.Page
+	embedded int // bytes of files
 }
+
+// Later tells whether some figures are drawn only when they are looked at.
+func (s *Side) Later() bool { return len(s.Figures) > drawnFirst }
 
 // Measured says where, when and from what what the side shows was measured.
 func (s *Side) Measured() string {
@@ -136,8 +140,12 @@ type Notebook struct {
 	Body          template.HTML
 }
 
-// maxEmbedded bounds a file that is written into the page, in bytes.
-const maxEmbedded = 4 << 20
+// What is written into the page.
+const (
+	maxEmbedded = 4 << 20  // bytes of a file
+	maxTogether = 16 << 20 // bytes of all files of a side, pictures aside
+	drawnFirst  = 12       // figures of a side; the others are drawn when they are looked at
+)
 
 // Collect reads what a plan's standing results hold. name is unique among the
 // sides of a page.
@@ -216,7 +224,13 @@ func (s *Side) add(name string, c *plan.Cell, dec *plan.Decision, files map[stri
 			return err
 		}
 		stem := strings.TrimSuffix(out, ".svg")
-		fig := Figure{ID: name + "-" + identifier(stem), Name: stem, cell: c, Took: dec.Record.Wall, SVG: page.Picture(svg), Cell: c.ID, Key: dec.Key, Inputs: inputs(dec)}
+		picture := page.Picture(svg)
+		if len(s.Figures) >= drawnFirst {
+			if picture, err = page.Later(svg); err != nil {
+				return err
+			}
+		}
+		fig := Figure{ID: name + "-" + identifier(stem), Name: stem, cell: c, Took: dec.Record.Wall, SVG: picture, Cell: c.ID, Key: dec.Key, Inputs: inputs(dec)}
 		for _, f := range dec.Record.Files {
 			if f.Name == out {
 				fig.Digest = f.Digest
@@ -231,7 +245,8 @@ func (s *Side) add(name string, c *plan.Cell, dec *plan.Decision, files map[stri
 				return err
 			}
 			f := File{Name: stem + ext, Size: int64(len(b))}
-			if len(b) <= maxEmbedded {
+			if len(b) <= maxEmbedded && s.embedded+len(b) <= maxTogether {
+				s.embedded += len(b)
 				f.Link = page.Data(f.Name, b)
 			}
 			fig.Files = append(fig.Files, f)
@@ -305,6 +320,9 @@ func Write(w io.Writer, sides []*Side, graph []byte) error {
 		for _, p := range s.pages {
 			styles, scripts, licences = once(styles, p.Styles), once(scripts, p.Scripts), once(licences, p.Licences)
 		}
+	}
+	if slices.ContainsFunc(sides, (*Side).Later) {
+		scripts = append(scripts, page.LaterScript)
 	}
 	var b bytes.Buffer
 	if err := layout.Execute(&b, map[string]any{
