@@ -62,7 +62,7 @@ where the recording tells what each model takes.`,
 			if err != nil {
 				return err
 			}
-			r, err := a.propose(root, args)
+			r, err := a.propose(root, strings.Split(strings.Join(args, ","), ","))
 			if err != nil {
 				return err
 			}

@@ -60,7 +60,7 @@ func TestPlace(t *testing.T) {
 		}
 	}
 	// More GPUs than models: each has one of its own, and nothing is slower than alone.
-	out, err := run("gpt2", "gpt2", "--gpus", "3", "--machine", "h100")
+	out, err := run("gpt2,gpt2", "--gpus", "3", "--machine", "h100")
 	if err != nil || !strings.HasPrefix(out, "PREDICTED, not measured") || !strings.Contains(out, "left over: 1 of 3 GPUs") || !strings.Contains(out, "over its p99 alone: 1.00") {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -95,6 +95,7 @@ func TestPlaceRefuses(t *testing.T) {
 		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--memory", "1GiB"}, "gpt2: it takes"},
 		{[]string{"gpt2", "unet", "--gpus", "1", "--machine", "h100", "--memory", "3GiB"}, "in no way does every group fit"},
 		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--samples", "../../../data/nothing"}, "no such file"},
+		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--samples", "../../../data/models/host"}, "is a recording of machine host, not of h100"},
 		{strings.Fields("gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 --gpus 5 --machine h100"), "at most 16"},
 		{[]string{"score"}, `required flag(s) "link" not set`},
 		{[]string{"score", "--link", "../../../data/link/h200.json"}, "no recording of models without others"},

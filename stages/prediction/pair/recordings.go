@@ -23,11 +23,11 @@ type Solo struct {
 
 // A Recording is what one holds of models that share a GPU, and of each without others.
 type Recording struct {
-	Dir, Study string
-	Simulated  bool
-	Memory     int64                       // of the GPU; 0: not recorded
-	Solos      map[string]map[string]*Solo // by tenancy and model
-	Outcomes   []*Outcome                  // in the order in which they were recorded first
+	Dir, Machine string
+	Simulated    bool
+	Memory       int64                       // of the GPU; 0: not recorded
+	Solos        map[string]map[string]*Solo // by tenancy and model
+	Outcomes     []*Outcome                  // in the order in which they were recorded first
 }
 
 // Solo returns a model without others: as it was recorded under a tenancy, or, where it
@@ -51,7 +51,7 @@ func Read(root, dir string, batch int) (*Recording, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Recording{Dir: dir, Study: run.Study, Simulated: run.Simulated, Solos: map[string]map[string]*Solo{}}
+	r := &Recording{Dir: dir, Machine: run.Machine.Name, Simulated: run.Simulated, Solos: map[string]map[string]*Solo{}}
 	type together struct {
 		tenancy string
 		models  []string // the one whose calls they are first
@@ -133,7 +133,11 @@ var studies = []string{"colocation", "models", "predict"}
 // from the first that has it.
 func Find(root, machine, dir string, batch int) (*Recording, error) {
 	if dir != "" {
-		return Read(root, dir, batch)
+		r, err := Read(root, dir, batch)
+		if err == nil && r.Machine != machine {
+			return nil, cell.Usage(fmt.Errorf("%s is a recording of machine %s, not of %s", dir, r.Machine, machine))
+		}
+		return r, err
 	}
 	var all *Recording
 	for _, study := range studies {
