@@ -16,6 +16,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -505,6 +506,7 @@ func (r *run) launch(ctx context.Context, c *plan.Cell, in *slot, free func()) {
 		if err == nil && !c.Stage.Kind.Measured { // nothing runs beside a measured one before all is done
 			r.done <- free
 			free = func() {}
+			runtime.Gosched() // the next cell starts first, and what this one left is kept meanwhile
 		}
 		if err == nil {
 			err = t.unchanged()
