@@ -11,11 +11,11 @@ import (
 	"barograph/pipeline/cell"
 )
 
-// A Worker answers batches, one after the other, from a thread of its own.
+// A Worker answers batches, one after the other.
 type Worker struct {
-	// Begin is called on the worker's thread before all else; nil: nothing is. The
-	// first worker's is that of the caller of Serve.
-	Begin func() error
+	// On runs a function and returns when it has ended, on the thread that is to answer;
+	// nil: on any. The first worker's is that of the caller of Serve.
+	On func(func())
 	// Call answers a batch of n.
 	Call func(n int) error
 }
@@ -34,8 +34,13 @@ func Serve(ctx context.Context, q *Queue, workers []Worker, watch func(settled i
 			stop(errs[i])
 		}
 	}
-	for i := range workers[1:] {
-		group.Go(func() { work(i + 1) })
+	for i, w := range workers[1:] {
+		group.Go(func() {
+			if w.On == nil {
+				w.On = func(f func()) { f() }
+			}
+			w.On(func() { work(i + 1) })
+		})
 	}
 	work(0)
 	group.Wait()
@@ -54,11 +59,6 @@ type server struct {
 }
 
 func (s *server) work(ctx context.Context, w Worker) error {
-	if w.Begin != nil {
-		if err := w.Begin(); err != nil {
-			return err
-		}
-	}
 	free := cell.Now()
 	for {
 		if ctx.Err() != nil {

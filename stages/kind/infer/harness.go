@@ -271,6 +271,11 @@ func (h *Harness) Close() error {
 			errs = append(errs, x.close())
 		}
 	}
+	for _, t := range h.threads {
+		if t != nil {
+			close(t)
+		}
+	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close the session: %w", err)
 	}

@@ -21,6 +21,7 @@ import (
 type asked struct {
 	course   traffic.Course
 	sessions [][]*session     // of each worker, by the samples of a call from the fewest
+	threads  []thread         // of each worker; the first's is that of the harness
 	pace     map[string]int64 // of requests that ask for nothing
 }
 
@@ -28,8 +29,14 @@ type asked struct {
 // for each size of batch that may be gathered.
 func (h *Harness) more(s Setup) error {
 	workers, sizes := max(1, s.With.Workers), max(1, s.With.Batch.Max)
-	h.sessions = make([][]*session, workers)
+	h.sessions, h.threads = make([][]*session, workers), make([]thread, workers)
 	for i := range h.sessions {
+		if i > 0 {
+			h.threads[i] = newThread()
+			if err := h.threads[i].do(h.pin); err != nil {
+				return fmt.Errorf("worker %d: %w", i+1, err)
+			}
+		}
 		for n := range sizes {
 			if i+n == 0 {
 				h.sessions[0] = append(h.sessions[0], h.session)
@@ -44,14 +51,55 @@ func (h *Harness) more(s Setup) error {
 				return fmt.Errorf("worker %d, batches of %d: %w", i+1, n+1, err)
 			}
 			h.sessions[i] = append(h.sessions[i], x)
-			for range 3 { // so that none is cold
-				if err := x.call(); err != nil {
-					return err
-				}
+			if err := h.threads[i].do(x.warm); err != nil {
+				return fmt.Errorf("worker %d, batches of %d: %w", i+1, n+1, err)
 			}
 		}
 	}
 	return nil
+}
+
+// warm calls a session until it is no longer cold. ONNX Runtime captures a CUDA graph
+// anew for each thread that calls a session, and while it does no other thread may wait
+// for the device, so this comes before any worker answers, on the thread that is to.
+func (x *session) warm() error {
+	for range 3 {
+		if err := x.call(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A thread runs functions on one thread of the operating system; nil is the caller's.
+type thread chan func()
+
+func newThread() thread {
+	t := make(thread)
+	go func() {
+		runtime.LockOSThread() // for good: it ends with the goroutine
+		for f := range t {
+			f()
+		}
+	}()
+	return t
+}
+
+// run runs f on the thread, and returns when it has ended.
+func (t thread) run(f func()) {
+	if t == nil {
+		f()
+		return
+	}
+	done := make(chan struct{})
+	t <- func() { defer close(done); f() }
+	<-done
+}
+
+// do runs f on the thread, and returns what it does.
+func (t thread) do(f func() error) (err error) {
+	t.run(func() { err = f() })
+	return err
 }
 
 // checkSessions reports that the weights of all sessions together do not fit into this
@@ -129,10 +177,7 @@ func quantiles(requests []traffic.Request) map[string]int64 {
 func (h *Harness) serve(ctx context.Context, done *atomic.Int64) ([]Sample, error) {
 	workers := make([]traffic.Worker, len(h.sessions))
 	for i, sessions := range h.sessions {
-		workers[i].Call = func(n int) error { return sessions[n-1].call() }
-		if i > 0 {
-			workers[i].Begin = h.beside
-		}
+		workers[i] = traffic.Worker{On: h.threads[i].run, Call: func(n int) error { return sessions[n-1].call() }}
 	}
 	if swap := h.session.swap; swap != nil { // of one session, which answers one request at a time
 		workers[0].Call = func(int) error {
@@ -175,9 +220,8 @@ func (h *Harness) serve(ctx context.Context, done *atomic.Int64) ([]Sample, erro
 	return sampled(requests), nil
 }
 
-// beside gives a further worker's thread the processors of the first.
-func (h *Harness) beside() error {
-	runtime.LockOSThread()
+// pin gives a further worker's thread the processors of the first.
+func (h *Harness) pin() error {
 	if h.About.CPUs == nil {
 		return nil
 	}
