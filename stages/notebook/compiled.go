@@ -254,7 +254,7 @@ func (how compilation) run(ctx context.Context, spec *cell.Spec, dir string) err
 		return err
 	}
 	program := filepath.Join(dir, private, "notebook")
-	build := exec.CommandContext(ctx, "go", "build", "-o", program, filepath.Join(spec.Notebook, script.File))
+	build := exec.CommandContext(ctx, "go", "build", "-ldflags=-w", "-o", program, filepath.Join(spec.Notebook, script.File)) // nobody debugs it
 	build.Dir, build.Stdout, build.Stderr = spec.Root, how.log, how.log
 	build.Env = append(os.Environ(), "CGO_ENABLED=0") // needs no library, which it could not read
 	if err := how.start(build); err != nil {
