@@ -104,9 +104,13 @@ type Kind struct {
 	// cells, to set itself up meanwhile; it then calls [Cell.Await] before it measures.
 	Beside func(s *Spec) bool
 
-	// Together reports why the cells of a trial cannot run together on a machine's
-	// device, before anything runs: the foreground cell of this kind first. It is asked of
-	// trials with background cells only.
+	// First tells whether a background cell has to be ready before any other of its trial
+	// is started, such as one that keeps a daemon which the others look for at their start.
+	First func(s *Spec) bool
+
+	// Together reports why the cells of a trial, some of them of this kind and the
+	// foreground first, cannot run together on a machine's device, before anything runs. It
+	// is asked of trials with background cells only.
 	Together func(root string, m Machine, gang []Input) error
 
 	// Others returns the numbers of other GPUs than a cell's own that it uses: all, where

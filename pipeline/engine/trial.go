@@ -166,24 +166,13 @@ func (t *trial) run(parent context.Context) error {
 			m.log.Close()
 		}
 	}()
-	for _, m := range background {
-		if err := t.start(ctx, m); err != nil {
-			return err
-		}
-	}
 	var early <-chan struct{} // closed once a foreground cell beside them has ended
-	if beside := t.cell.Stage.Kind.Beside; len(background) > 0 && beside != nil && beside(fg.Spec) {
-		fg.Spec.Beside = true
-		if err := t.start(ctx, fg); err != nil {
-			return err
-		}
-		early = fg.proc.Done()
-	}
-	for _, m := range background {
+	ready := func(m *member) error {
 		t.reach("background cell " + m.cell.ID + " was not ready")
 		limit := cmp.Or(time.Duration(m.cell.Stage.Timeout), readyTimeout)
 		select {
 		case <-m.ready:
+			return nil
 		case <-m.proc.Done():
 			return died(m, "before it was ready")
 		case <-early:
@@ -195,6 +184,36 @@ func (t *trial) run(parent context.Context) error {
 			return unready(m, limit)
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		}
+	}
+	for _, m := range background {
+		if first := m.cell.Stage.Kind.First; first != nil && first(m.Spec) {
+			if err := t.start(ctx, m); err != nil {
+				return err
+			}
+			if err := ready(m); err != nil {
+				return err
+			}
+		}
+	}
+	for _, m := range background {
+		if m.proc != nil {
+			continue
+		}
+		if err := t.start(ctx, m); err != nil {
+			return err
+		}
+	}
+	if beside := t.cell.Stage.Kind.Beside; len(background) > 0 && beside != nil && beside(fg.Spec) {
+		fg.Spec.Beside = true
+		if err := t.start(ctx, fg); err != nil {
+			return err
+		}
+		early = fg.proc.Done()
+	}
+	for _, m := range background {
+		if err := ready(m); err != nil {
+			return err
 		}
 	}
 	for _, m := range background {

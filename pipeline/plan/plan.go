@@ -156,20 +156,26 @@ func Build(s *study.Study) (*Plan, error) {
 	return p, nil
 }
 
-// together asks the kind of a foreground cell whether its trial can be.
+// together asks the first kind that can tell whether a trial can be.
 func together(s *study.Study, c *Cell) error {
-	if c.Stage.Kind.Together == nil || len(c.Gang) == 0 {
+	if len(c.Gang) == 0 {
 		return nil
 	}
-	gang := []cell.Input{c.Input()}
-	for _, g := range c.Gang {
-		gang = append(gang, g.Input())
+	var gang []cell.Input
+	var ask func(string, cell.Machine, []cell.Input) error
+	for _, g := range append([]*Cell{c}, c.Gang...) {
+		if gang = append(gang, g.Input()); ask == nil {
+			ask = g.Stage.Kind.Together
+		}
+	}
+	if ask == nil {
+		return nil
 	}
 	m := s.Machine
 	if c.GPU != nil {
 		m = m.On(*c.GPU)
 	}
-	return c.Stage.Kind.Together(s.Root, m, gang)
+	return ask(s.Root, m, gang)
 }
 
 type builder struct {

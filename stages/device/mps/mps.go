@@ -15,6 +15,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -103,6 +105,25 @@ func Await(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// Serves tells whether this process shares a GPU through the trial's daemon: it does
+// not, if the driver was started before there was one.
+func Serves() (bool, error) {
+	servers, err := ask("get_server_list")
+	if err != nil {
+		return false, fmt.Errorf("ask MPS for its servers: %w", err)
+	}
+	for _, server := range strings.Fields(servers) {
+		clients, err := ask("get_client_list " + server)
+		if err != nil {
+			return false, fmt.Errorf("ask MPS for the clients of server %s: %w", server, err)
+		}
+		if slices.Contains(strings.Fields(clients), strconv.Itoa(os.Getpid())) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // ask sends the daemon a command.

@@ -1,6 +1,7 @@
 package mps
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,7 +22,11 @@ if [ "$1" = -f ]; then
 fi
 read -r command
 [ -e "$pipe/control" ] || exit 1
-case $command in quit*) rm "$pipe/control" ;; esac
+case $command in
+quit*) rm "$pipe/control" ;;
+get_server_list) echo 17; echo 18 ;;
+"get_client_list 18") cat "$pipe/clients" ;;
+esac
 `
 
 func install(t *testing.T) {
@@ -48,8 +53,19 @@ func TestDaemon(t *testing.T) {
 	if _, err := ask("get_server_list"); err != nil {
 		t.Error(err)
 	}
+	for clients, want := range map[string]bool{"4\n": false, fmt.Sprintf("4\n%d\n", os.Getpid()): true} {
+		if err := os.WriteFile(filepath.Join(os.Getenv(pipe), "clients"), []byte(clients), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if serves, err := Serves(); serves != want || err != nil {
+			t.Errorf("with clients %q: %v, %v", clients, serves, err)
+		}
+	}
 	if err := d.Stop(); err != nil {
 		t.Error(err)
+	}
+	if _, err := Serves(); err == nil {
+		t.Error("no daemon, and no error")
 	}
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
 		t.Errorf("%s is still there: %v", dir, err)

@@ -184,6 +184,7 @@ func (t *tenant) measure(ctx context.Context, c *cell.Cell, speaks bool) (all []
 	t.About.Resident[1] = resident()
 	if t.look != nil {
 		t.judge(c)
+		t.served()
 	}
 	if speaks {
 		c.Progress(t.total(), t.total(), "")
@@ -199,6 +200,21 @@ func (t *tenant) measure(ctx context.Context, c *cell.Cell, speaks bool) (all []
 	about.Tenancy = told(t.Member, w, windows, cut)
 	t.doubts(&about, all)
 	return all, about, nil
+}
+
+// served makes a tenant INVALID that was meant to share the GPU through MPS and did not.
+func (t *tenant) served() {
+	if t.setup.With.Tenancy != "mps" {
+		return
+	}
+	serves, err := mps.Serves()
+	if err == nil && !serves {
+		err = errors.New("the process is no client of MPS: it had started before there was a daemon")
+	}
+	if err != nil {
+		t.About.GPU.Invalid = append(t.About.GPU.Invalid, err.Error())
+		t.warn("INVALID: %v", err)
+	}
 }
 
 // told says how a tenant shared its device.

@@ -131,6 +131,7 @@ func Kind() *cell.Kind {
 		Alone:   unaccompanied,
 		Ways:    func(with any) []string { return with.(*With).ways() },
 		Environ: Environ,
+		First:   sharesMPS, // a process asks for the daemon when it starts, and never again
 		Setting: setting.Of,
 		Others:  func(with any) ([]int, bool) { return with.(*With).GPUs, false },
 		Prepare: prepare,

@@ -110,6 +110,9 @@ func Together(device string, gang []cell.Input, spare int64, need func(cell.Inpu
 	if err != nil || len(all) == 0 {
 		return err
 	}
+	if gang[0].Kind != "infer" {
+		return cell.Hint(fmt.Errorf("%s is an inference in the background of %s, which is none", ins[0].ID, gang[0].ID), "its calls are timed while another inference's are; leave background: out to time them alone")
+	}
 	if len(all) > Most {
 		return fmt.Errorf("%d inferences in one trial: want at most %d", len(all), Most)
 	}

@@ -81,6 +81,7 @@ func TestTogether(t *testing.T) {
 		"two ways":         {[]cell.Input{a, mps("b"), daemon}, 0, "tenancy of a is process, and of b mps"},
 		"other rounds":     {[]cell.Input{a, input("infer", "b", `{"model": "x", "rounds": 2}`)}, 0, "rounds of a is 1, and of b 2"},
 		"too many":         {many, 0, "at most 16"},
+		"beside a line":    {[]cell.Input{input("command", "c", "{}"), a}, 0, "a is an inference in the background of c, which is none"},
 	} {
 		err := Together("cuda", c.gang, c.spare, func(cell.Input) (int64, error) { return 100, nil })
 		if (err == nil) != (c.wants == "") || err != nil && !strings.Contains(err.Error(), c.wants) {
