@@ -52,6 +52,7 @@ var makers = map[string]func(t *testing.T, args []string) table{
 	"turns":   turnTable,
 	"halves":  halfTable,
 	"near":    neighbourTable,
+	"shared":  sharedTable,
 	"rates":   rateTable,
 	"cards":   cardTable,
 	"nb":      notebookTable,

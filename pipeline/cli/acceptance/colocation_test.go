@@ -1,0 +1,68 @@
+package acceptance
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"barograph/stages/colocation"
+	"barograph/stages/recording"
+)
+
+// sharedTable has what models that share a device do to one another: of all pairs in each
+// setting medians with the least and the most; the pairs that answer least and most
+// together; and every group that a line after the recording names by its models.
+func sharedTable(t *testing.T, args []string) table {
+	samples, err := recording.Open(filepath.Join(args[0], "samples.csv"), recording.Options{Recorded: true, Columns: append([]string{"group"}, colocation.Columns...)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := colocation.Compare(samples, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := table{{"models", "shared by", "p50, times that alone", "p99, times that alone", "together, turns: 1", "fairness"}}
+	group := func(g colocation.Group) {
+		row := []string{g.String(), g.Setting.String(), "", "", fmt.Sprintf("%.2f", g.Together), fmt.Sprintf("%.2f", g.Fairness)}
+		for i, m := range g.Members {
+			sep := [2]string{"", ", "}[min(i, 1)]
+			row[2] += fmt.Sprintf("%s%.2f", sep, m.P50.Value)
+			row[3] += sep + m.P99.String()
+		}
+		rows = append(rows, row)
+	}
+	for _, s := range report.Settings() {
+		var pairs []colocation.Group
+		var p50, p99, together, fair []float64
+		for _, g := range report.Groups {
+			if g.Setting != s || len(g.Models) != 2 {
+				continue
+			}
+			pairs, together, fair = append(pairs, g), append(together, g.Together), append(fair, g.Fairness)
+			for _, m := range g.Members {
+				p50, p99 = append(p50, m.P50.Value), append(p99, m.P99.Value)
+			}
+		}
+		if len(pairs) < 3 {
+			continue // named below, or not of interest
+		}
+		rows = append(rows, []string{fmt.Sprintf("%d pairs", len(pairs)), s.String(), range2(p50), range2(p99), range2(together), range2(fair)})
+		slices.SortFunc(pairs, func(a, b colocation.Group) int { return map[bool]int{true: -1, false: 1}[a.Together < b.Together] })
+		group(pairs[0])
+		group(pairs[len(pairs)-1])
+	}
+	for _, name := range args[1:] {
+		for _, g := range report.Groups {
+			if g.String() == name {
+				group(g)
+			}
+		}
+	}
+	return rows
+}
+
+func range2(values []float64) string {
+	slices.Sort(values)
+	return fmt.Sprintf("%.2f [%.2f, %.2f]", middle(values), values[0], values[len(values)-1])
+}
