@@ -75,6 +75,7 @@ var Defaults = map[string]float64{
 	"memory":         0, // share by which copies to, from or within the device's memory slow computing
 	"processor":      0, // share by which a load over the link or within host memory slows computing
 	"copies_out":     1,
+	"bytes_first":    0,   // of the first of copies_in; 0: it is like the others
 	"further":        0.5, // share of compute_ns that each further request of a batch adds
 	// Several inferences at once; see [Tenants].
 	"slice_ns":        2e6, // how long the device computes for one process before the next; 0: for all at once
@@ -472,9 +473,12 @@ func (t *trial) service(model string, seed uint64, done func(Call) bool) *twin.S
 	parts := func(way string) []int64 {
 		n := int64(t.own(model, "copies_"+way))
 		bytes := int64(t.own(model, "bytes_"+way))
-		copies := make([]int64, n)
-		for i := range copies {
-			copies[i] = bytes*(int64(i)+1)/n - bytes*int64(i)/n
+		var copies []int64
+		if first := min(int64(t.own(model, "bytes_first")), bytes); way == "in" && first > 0 && n > 0 {
+			copies, n, bytes = append(copies, first), n-1, bytes-first
+		}
+		for i := range n {
+			copies = append(copies, bytes*(i+1)/n-bytes*i/n)
 		}
 		return copies
 	}

@@ -21,7 +21,7 @@ import (
 
 // perModel are parameters that a machine file may give for one model: the name of the
 // model stands behind that of the parameter, as in compute_ns.resnet50.
-var perModel = []string{"compute_ns", "noise", "bytes_in", "bytes_out", "copies_in", "copies_out", "occupancy"}
+var perModel = []string{"compute_ns", "noise", "bytes_in", "bytes_out", "copies_in", "copies_out", "bytes_first", "occupancy"}
 
 // general returns the parameter of which one of a model is a case.
 func general(parameter string) string {

@@ -122,7 +122,7 @@ func (s *simulation) run(until int64) {
 		switch {
 		case which == computes:
 			for _, id := range s.processor.end(at) {
-				s.services[id].deliver(s)
+				s.services[id].computed(s)
 			}
 		case which == happens:
 			s.happen(s.queue.pop())
@@ -418,7 +418,8 @@ type serviceProgress struct {
 type phase uint8
 
 const (
-	inputs phase = iota
+	inputs    phase = iota
+	beginning       // with small inputs, which come with commands, before large ones
 	computing
 	outputs
 )
@@ -491,7 +492,18 @@ func (v *serviceProgress) request(s *simulation) {
 	v.send(s)
 }
 
+// send sends the inputs. Small ones come with the commands, and so take a turn at the
+// computing: one of its own where large ones have to come before the rest.
 func (v *serviceProgress) send(s *simulation) {
+	if v.small > 0 && len(v.large) > 0 && s.processor.shared() {
+		v.phase = beginning
+		s.processor.add(s.now, job{v.id, v.Process, v.Occupancy, float64(v.small)})
+		return
+	}
+	v.copyIn(s)
+}
+
+func (v *serviceProgress) copyIn(s *simulation) {
 	v.flying = len(v.large)
 	if v.flying == 0 {
 		v.flying = 1
@@ -533,6 +545,16 @@ func (v *serviceProgress) arrive(s *simulation) {
 		return
 	}
 	v.answer(s)
+}
+
+// computed goes on after a turn at the computing.
+func (v *serviceProgress) computed(s *simulation) {
+	if v.phase == beginning {
+		v.phase = inputs
+		v.copyIn(s)
+		return
+	}
+	v.deliver(s)
 }
 
 // deliver sends the outputs.

@@ -277,6 +277,37 @@ func TestInvariants(t *testing.T) {
 	})
 }
 
+// A request with small inputs and a large one takes two turns at the computing, and so
+// waits twice for one that takes one; alone it takes its own time.
+func TestTwoTurns(t *testing.T) {
+	l := hopper()
+	l.Computing = Computing{Slice: 2 * ms, Switch: 100 * us}
+	last := func(in []int64, beside bool) (latency int64) {
+		n := 0
+		services := []*Service{{Process: 1, In: in, Behind: true, Compute: constant(1 * ms), Done: func(c Call) bool { latency = c.Latency; n++; return n < 20 }}}
+		if beside {
+			services = append(services, &Service{Process: 2, Compute: constant(1500 * us), Done: func(Call) bool { return true }})
+		}
+		l.Run(nil, services, 1e9, 1)
+		return latency
+	}
+	for _, tt := range []struct {
+		name   string
+		in     []int64
+		beside bool
+		want   int64
+	}{
+		{"alone", []int64{8, 10 * MiB}, false, 1193 * us},
+		{"large", []int64{10 * MiB}, true, 2700 * us},
+		{"small and large", []int64{8, 10 * MiB}, true, 4403 * us},
+		{"small", []int64{8, 8}, true, 2700 * us},
+	} {
+		if got := last(tt.in, tt.beside); math.Abs(float64(got-tt.want)) > 0.02*float64(tt.want) {
+			t.Errorf("%s: %d ns, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
 // The speed that this package promises: ten million requests beside
 // a full link in ten seconds and 300 MiB on two processors.
 func BenchmarkTenMillionRequests(b *testing.B) {

@@ -282,7 +282,10 @@ func (a *request) propose(root string, names []string) (*report, error) {
 	}
 	r := &report{
 		Predicted: true, Machine: card.Machine, Tenancy: a.tenancy, GPUs: a.gpus, Memory: fleet.Memory,
-		Card: prediction.Within(root, a.card), Learned: lesson.From,
+		Card: prediction.Within(root, a.card),
+	}
+	if lesson.Tenancies[a.tenancy] != nil {
+		r.Learned = lesson.From
 	}
 	for _, s := range solos {
 		if from := prediction.Within(root, s.From); !slices.Contains(r.Samples, from) {

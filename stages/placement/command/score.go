@@ -3,8 +3,11 @@ package command
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"barograph/pipeline/cell"
 	"barograph/stages/link"
@@ -18,6 +21,7 @@ import (
 
 func scoreCommand() *cobra.Command {
 	var card, samples string
+	var tenancies []string
 	c := &cobra.Command{
 		Use:   "score",
 		Short: "Predict recorded pairs from one another, and keep what they teach",
@@ -37,45 +41,67 @@ naive ones, and data/twin/MACHINE-pairs.json with what all pairs teach; and prin
 			if err != nil {
 				return cell.Usage(err)
 			}
-			recorded, err := pair.Find(root, read.Machine, samples, 1)
+			for _, tenancy := range tenancies {
+				if err := pair.Check(tenancy); err != nil {
+					return cell.Usage(fmt.Errorf("invalid argument for --tenancy: %w", err))
+				}
+			}
+			scores, x, summary, err := score(root, read, samples, tenancies)
 			if err != nil {
 				return err
 			}
-			if len(recorded.Outcomes) == 0 {
-				return cell.Hint(fmt.Errorf("%s holds no models beside others", recorded.Dir), "measure them: barograph run configs/colocation.yaml --machine %s; or name a recording with --samples", read.Machine)
-			}
-			machine := func(tenancy string) *prediction.Machine { return prediction.FromCard(read, tenancy == "mps") }
-			scores, x, held, err := pair.ScoreAll(machine, recorded.Outcomes)
-			if err != nil {
-				return err
-			}
-			x.Machine, x.From, x.Card = read.Machine, prediction.Within(root, recorded.Dir), prediction.Within(root, card)
+			x.Card = prediction.Within(root, card)
 			if err := keep(root, scores, x); err != nil {
 				return err
 			}
-			out := c.OutOrStdout()
-			if err := pair.Summarise(out, scores); err != nil {
-				return err
-			}
-			for _, tenancy := range pair.Tenancies {
-				if held[tenancy] == nil {
-					continue
-				}
-				all, err := trials(held[tenancy], tenancy, recorded.Outcomes)
-				if err != nil {
-					return err
-				}
-				if err := compare(out, tenancy, all); err != nil {
-					return err
-				}
-			}
-			return nil
+			_, err = io.WriteString(c.OutOrStdout(), summary)
+			return err
 		},
 	}
 	c.Flags().StringVar(&card, "link", "", "the machine's link card")
 	c.Flags().StringVar(&samples, "samples", "", "`DIR` of the recording; otherwise looked for")
+	c.Flags().StringSliceVar(&tenancies, "tenancy", pair.Tenancies, "`ways` to share a GPU whose pairs are taken")
 	_ = c.MarkFlagRequired("link")
 	return c
+}
+
+// score predicts and places what a machine's recording holds of pairs; the summary is
+// Markdown.
+func score(root string, card *link.Card, samples string, tenancies []string) (scores []*pair.Score, x *pair.Lesson, summary string, err error) {
+	recorded, err := pair.Find(root, card.Machine, samples, 1)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	recorded.Outcomes = slices.DeleteFunc(recorded.Outcomes, func(o *pair.Outcome) bool { return !slices.Contains(tenancies, o.Tenancy) })
+	if len(recorded.Outcomes) == 0 {
+		return nil, nil, "", cell.Hint(fmt.Errorf("%s holds no models beside others, tenancy %s", recorded.Dir, strings.Join(tenancies, ", ")), "measure them: barograph run configs/colocation.yaml --machine %s; or name a recording with --samples", card.Machine)
+	}
+	machine := func(tenancy string) *prediction.Machine { return prediction.FromCard(card, tenancy == "mps") }
+	scores, x, held, err := pair.ScoreAll(machine, recorded.Outcomes)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	x.Machine, x.From = card.Machine, prediction.Within(root, recorded.Dir)
+	var b strings.Builder
+	if err := pair.Summarise(&b, scores); err != nil {
+		return nil, nil, "", err
+	}
+	for _, tenancy := range pair.Tenancies {
+		if held[tenancy] == nil {
+			continue
+		}
+		if tenancy == "mps" && x.Tenancies[tenancy].Computing.Slice > 0 {
+			b.WriteString("\nnote: what was recorded as under MPS shares the GPU in turns, as processes without it do: were all of them its clients?\n")
+		}
+		all, err := trials(held[tenancy], tenancy, recorded.Outcomes)
+		if err != nil {
+			return nil, nil, "", err
+		}
+		if err := compare(&b, tenancy, all); err != nil {
+			return nil, nil, "", err
+		}
+	}
+	return scores, x, b.String(), nil
 }
 
 // keep writes scores and what pairs teach below data/twin.

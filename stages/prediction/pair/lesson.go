@@ -127,12 +127,12 @@ const crowdingPower = 0.8
 // candidates are what is tried for how a device computes for several: in turns, or at
 // once; the last for each as if it were alone.
 func candidates() (all []twin.Computing) {
-	for _, slice := range []int64{5e5, 1e6, 15e5, 2e6, 25e5, 3e6, 4e6, 6e6} {
-		for _, change := range []int64{0, 40e3, 80e3, 120e3, 160e3} {
+	for _, slice := range []int64{1e6, 15e5, 2e6, 25e5, 3e6, 4e6} {
+		for _, change := range []int64{0, 60e3, 120e3, 180e3} {
 			all = append(all, twin.Computing{Slice: slice, Switch: change})
 		}
 	}
-	for _, weight := range []float64{0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1, 1.2} {
+	for _, weight := range []float64{0.1, 0.2, 0.4, 0.6, 0.8, 1.1} {
 		all = append(all, twin.Computing{Weight: weight, Power: crowdingPower})
 	}
 	return append(all, twin.Computing{})
