@@ -101,7 +101,7 @@ type With struct {
 func Kind() *cell.Kind {
 	return &cell.Kind{
 		Name:       "stress",
-		Version:    "1",
+		Version:    "2",
 		Inherits:   []string{"CUDA_VISIBLE_DEVICES"},
 		Doc:        "puts pressure on a device by copying blocks, or calibrates what the device can carry",
 		Measured:   true,
