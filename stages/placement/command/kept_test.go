@@ -1,0 +1,51 @@
+package command
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"barograph/stages/link"
+	"barograph/stages/prediction/pair"
+)
+
+// What is kept of the H100's pairs below data/twin, and what data/README.md says of them,
+// is what comes out now; and as good as when this was written.
+func TestKept(t *testing.T) {
+	const root, card = "../../..", "data/link/h100.json"
+	read, err := link.Read(filepath.Join(root, card))
+	if err != nil {
+		t.Fatal(err)
+	}
+	scores, x, summary, err := score(root, read, filepath.Join(root, "data/colocation/h100"), []string{"process"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const again = "run `barograph place score --link " + card + " --samples data/colocation/h100 --tenancy process`"
+	x.Card, x.From = card, "data/colocation/h100"
+	learned, err := json.MarshalIndent(x, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := os.ReadFile(filepath.Join(root, pair.File("h100"))); err != nil || !bytes.Equal(bytes.TrimSpace(kept), learned) {
+		t.Errorf("%s is not what comes out (%v): %s", pair.File("h100"), err, again)
+	}
+	var table bytes.Buffer
+	if err := pair.WriteScores(&table, scores); err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := os.ReadFile(filepath.Join(root, "data/twin/h100-pairs.csv")); err != nil || !bytes.Equal(kept, table.Bytes()) {
+		t.Errorf("data/twin/h100-pairs.csv is not what comes out (%v): %s", err, again)
+	}
+	if readme, err := os.ReadFile(filepath.Join(root, "data/README.md")); err != nil || !strings.Contains(string(readme), summary) {
+		t.Errorf("data/README.md does not hold the summary that `place score` prints (%v)", err)
+	}
+	for _, v := range pair.Summaries(scores) {
+		if asked := []float64{0.05, 0.10}[v.Quantile]; v.Models == 2 && (v.Outcomes != 100 || v.Error > asked/2 || v.Error > v.Sum/3 || v.Inside < 85) {
+			t.Errorf("%+v", v)
+		}
+	}
+}
