@@ -198,6 +198,11 @@ func (t *tenant) measure(ctx context.Context, c *cell.Cell, speaks bool) (all []
 	windows, cut := t.Windows()
 	about.Window = [2]int64{windows[0][0], windows[len(windows)-1][1]}
 	about.Tenancy = told(t.Member, w, windows, cut)
+	timed := int64(0) // of which calls that were cut may have waited more
+	for _, w := range windows {
+		timed += w[1] - w[0]
+	}
+	about.Delay = min(about.Delay, timed)
 	t.doubts(&about, all)
 	return all, about, nil
 }
