@@ -121,12 +121,21 @@ var kinds = cell.NewKinds(
 	},
 	&cell.Kind{
 		Name: "press", Version: "1", Measured: true, Background: true,
+		First:   func(s *cell.Spec) bool { return strings.Contains(string(s.With), "first") },
 		With:    func() any { return &with{} },
 		Outputs: func(any) []string { return []string{"pressed.json"} },
 		Run: func(ctx context.Context, c *cell.Cell) error {
 			switch c.With.(*with).Do {
 			case "never ready":
 				return errors.New("no pressure")
+			case "first":
+				time.Sleep(50 * time.Millisecond)
+				if _, err := os.Stat(filepath.Join(c.Root, "set-up")); err == nil {
+					return errors.New("another was started before this was ready")
+				}
+				if err := os.WriteFile(filepath.Join(c.Root, "pressing"), nil, 0o666); err != nil {
+					return err
+				}
 			case "late": // until the other is set up
 				for begun := time.Now(); ; time.Sleep(time.Millisecond) {
 					if _, err := os.Stat(filepath.Join(c.Root, "set-up")); err == nil {
@@ -861,11 +870,16 @@ stages:
 `
 
 // A foreground cell that asks for it is started beside its background, and begins
-// once that is ready; whichever of them fails first is what the trial says.
+// once that is ready; whichever of them fails first is what the trial says. One that has
+// to be ready before all others is.
 func TestBeside(t *testing.T) {
 	w := newWorkspace(t, besides)
 	if res, _, err := w.run(engine.Options{}); err != nil || len(res.Failures) > 0 {
 		t.Fatal(err, res.Failures)
+	}
+	w = newWorkspace(t, besides)
+	if res, _, err := w.run(engine.Options{}, "press=first"); err != nil || len(res.Failures) > 0 {
+		t.Errorf("one that has to be ready before all: %v, %+v", err, res.Failures)
 	}
 	for set, want := range map[string]string{"press=never ready": "no pressure", "do=beside and die": "not set up"} {
 		w := newWorkspace(t, besides)
