@@ -55,6 +55,7 @@ type Process struct {
 	log, events *os.File
 	mu          sync.Mutex // guards stdin
 	stdin       *os.File
+	told        chan struct{} // closed once the child has been sent its specification
 	done        chan struct{}
 	fault       *cell.Error // what the child said of its failure
 	tail        tail
@@ -67,7 +68,7 @@ type Process struct {
 // child's group is told to end, and is killed after [Grace]; Wait then returns the
 // context's cause.
 func Start(ctx context.Context, c Command) *Process {
-	p := &Process{command: c, ctx: ctx, pidfd: -1, done: make(chan struct{})}
+	p := &Process{command: c, ctx: ctx, pidfd: -1, told: make(chan struct{}), done: make(chan struct{})}
 	adopt()
 	if p.err = family.start(p.fork); p.err != nil {
 		p.alone = true
@@ -213,6 +214,7 @@ func (p *Process) attend() {
 	}()
 	if p.command.Spec != nil {
 		_ = p.send(p.command.Spec) // a child that is gone already says why below
+		close(p.told)
 	}
 	// The group's number stays ours until the leader is reaped, so what the
 	// leader leaves behind is killed in between.
@@ -334,8 +336,14 @@ func (p *Process) listen(r io.Reader, event func(cell.Event)) {
 	}
 }
 
-// Send sends a control message.
-func (p *Process) Send(c cell.Control) error { return p.send(c) }
+// Send sends a control message, behind the specification.
+func (p *Process) Send(c cell.Control) error {
+	select {
+	case <-p.told:
+	case <-p.done:
+	}
+	return p.send(c)
+}
 
 func (p *Process) send(v any) error {
 	b, err := json.Marshal(v)
