@@ -33,10 +33,10 @@ type Learned struct {
 	// Effects are, by quantile, in logarithms, what a model's latency lies above the
 	// simulated one, and a neighbour's beside it.
 	Effects [2]Effects `json:"effects"`
-	// Errors are ln(measured/predicted) of pairs that were left out, ascending, by
-	// quantile; Unseen those of models no pair of which was seen.
-	Errors [2][]float64 `json:"errors"`
-	Unseen [2][]float64 `json:"unseen_errors"`
+	// Errors are of pairs that were left out, by quantile; Unseen of models no pair of
+	// which was seen.
+	Errors [2]Errors `json:"errors"`
+	Unseen [2]Errors `json:"unseen_errors"`
 }
 
 // An Effects value holds what every pair has in common, and what is a model's own.

@@ -52,7 +52,15 @@ type Prediction struct {
 	Model     string
 	Estimates [2]prediction.Estimate
 	Alone     [2]float64
+	bands     [2]band
 }
+
+// A band is what was simulated of quantiles about one: where calls interlock in ways that
+// alternate, a median can fall on one way or the other, and either is in its band.
+type band struct{ low, high float64 }
+
+// about is how far a band's quantiles lie from that which is predicted.
+var about = [2]float64{0.1, 0.005}
 
 // Predict says what the calls of each model of a group take that share a GPU, each in
 // a closed loop, and what to doubt of it. A group of one is a model without others.
@@ -88,21 +96,23 @@ func Predict(m *prediction.Machine, group []*prediction.Baseline, tenancy string
 		}
 		for q := range Quantiles {
 			p.Alone[q] = own.Quantile(Quantiles[q])
-			value := quantile(sorted[i], Quantiles[q]) * math.Exp(learned.effect(q, own.Model, others))
-			value = max(value, p.Alone[q])
+			at := func(quantileOf float64) float64 {
+				return max(p.Alone[q], quantile(sorted[i], quantileOf)*math.Exp(learned.effect(q, own.Model, others)))
+			}
+			value := at(Quantiles[q])
 			if q > 0 {
 				value = max(value, p.Estimates[q-1].Value)
 			}
+			b := band{min(value, at(Quantiles[q]-about[q])), max(value, at(Quantiles[q]+about[q]))}
 			errs := learned.Errors[q]
 			if len(unseen) > 0 {
 				errs = learned.Unseen[q]
 			}
-			low, high := bounds(errs)
-			e := prediction.Estimate{Value: value, Low: min(value, max(p.Alone[q], value*math.Exp(low))), High: value * math.Exp(max(0, high))}
-			if len(errs) == 0 {
+			e := errs.about(value, b)
+			if e.Low = max(e.Low, p.Alone[q]); len(errs.Below) == 0 {
 				e.Low, e.High = p.Alone[q], max(value, inTurn(group, Quantiles[q]))
 			}
-			p.Estimates[q] = e
+			p.Estimates[q], p.bands[q] = e, b
 		}
 	}
 	slices.Sort(doubts)
@@ -127,15 +137,33 @@ func alone(own *prediction.Baseline) (p Prediction) {
 	return p
 }
 
-// bounds is the interval that nine in ten of another such error fall into, if they may
-// be exchanged for one another (as in package prediction).
-func bounds(ascending []float64) (low, high float64) {
-	n := len(ascending)
+// Errors are by how much measured quantiles lay above either end of their band, in
+// logarithms and ascending.
+type Errors struct {
+	Below []float64 `json:"of_low"`
+	Above []float64 `json:"of_high"`
+}
+
+func (e *Errors) add(measured float64, b band) {
+	e.Below, e.Above = append(e.Below, round(math.Log(measured/b.low))), append(e.Above, round(math.Log(measured/b.high)))
+}
+
+func (e *Errors) sort() {
+	slices.Sort(e.Below)
+	slices.Sort(e.Above)
+}
+
+// about returns an estimate with the interval that nine in ten of another such value fall
+// into, if they may be exchanged for one another (Romano, Patterson and Candès,
+// "Conformalized Quantile Regression", 2019).
+func (e *Errors) about(value float64, b band) prediction.Estimate {
+	n := len(e.Below)
 	if n == 0 {
-		return 0, 0
+		return prediction.Estimate{Value: value, Low: b.low, High: b.high}
 	}
 	i := int(missed * float64(n+1))
-	return ascending[max(0, i-1)], ascending[min(n-1, n-i)]
+	low, high := e.Below[max(0, i-1)], e.Above[min(n-1, n-i)]
+	return prediction.Estimate{Value: value, Low: min(value, b.low*math.Exp(low)), High: max(value, b.high*math.Exp(high))}
 }
 
 // simulate returns the latencies of each model of a group, ascending. Models that are

@@ -215,7 +215,7 @@ func TestPredict(t *testing.T) {
 	l := x.Tenancies["process"]
 	for q := range Quantiles {
 		l.Effects[q].Suffers = map[string]float64{"a": 0}
-		l.Errors[q], l.Unseen[q] = []float64{-0.01, 0.01}, []float64{-0.2, 0.2}
+		l.Errors[q], l.Unseen[q] = Errors{[]float64{-0.01, 0}, []float64{0, 0.01}}, Errors{[]float64{-0.2, 0}, []float64{0, 0.2}}
 	}
 	p, doubts, err := Predict(m, []*prediction.Baseline{a, b}, "process", x)
 	if e := p[0].Estimates[0]; err != nil || e.High < 1.2*e.Value || !strings.Contains(strings.Join(doubts, " "), "holds b") {

@@ -25,6 +25,7 @@ type Score struct {
 	Unseen    [2]float64 // predicted without any pair that holds either model
 	// Naive predictions: that nothing changes, and that a call takes the times of both.
 	NoChange, Sum [2]float64
+	bands, unseen [2]band
 }
 
 // Error is predicted over measured, less one.
@@ -139,21 +140,19 @@ func (f *fitter) scorePairs(m *prediction.Machine, tenancy string) ([]*Score, *L
 	}
 	for q := range Quantiles {
 		for _, s := range scores {
-			var others []float64 // an interval from how far predictions of other pairs err
+			var others Errors // an interval from how far predictions of other pairs err
 			for _, o := range scores {
 				if key(o.group()) != key(s.group()) {
-					others = append(others, math.Log(o.Measured[q]/o.Predicted[q].Value))
+					others.add(o.Measured[q], o.bands[q])
 				}
 			}
-			slices.Sort(others)
-			low, high := bounds(others)
-			e := &s.Predicted[q]
-			e.Low, e.High = e.Value*math.Exp(min(0, low)), e.Value*math.Exp(max(0, high))
-			learned.Errors[q] = append(learned.Errors[q], round(math.Log(s.Measured[q]/s.Predicted[q].Value)))
-			learned.Unseen[q] = append(learned.Unseen[q], round(math.Log(s.Measured[q]/s.Unseen[q])))
+			others.sort()
+			s.Predicted[q] = others.about(s.Predicted[q].Value, s.bands[q])
+			learned.Errors[q].add(s.Measured[q], s.bands[q])
+			learned.Unseen[q].add(s.Measured[q], s.unseen[q])
 		}
-		slices.Sort(learned.Errors[q])
-		slices.Sort(learned.Unseen[q])
+		learned.Errors[q].sort()
+		learned.Unseen[q].sort()
 	}
 	return scores, learned, nil
 }
@@ -172,6 +171,7 @@ func (s *Score) predict(m *prediction.Machine, held, unseen *Learned) error {
 	if err != nil {
 		return err
 	}
+	s.bands, s.unseen = ours[0].bands, without[0].bands
 	for q, at := range Quantiles {
 		s.Predicted[q], s.Unseen[q] = ours[0].Estimates[q], without[0].Estimates[q].Value
 		s.NoChange[q] = s.Own.Quantile(at)
