@@ -5,7 +5,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -32,16 +31,6 @@ func TestShipped(t *testing.T) {
 		args := []string{"check", name}
 		if _, err := os.Stat(filepath.Join("notebooks", name, "testdata")); err != nil {
 			from := data
-			switch name {
-			case "attribution":
-				from = knobs(t)
-			case "bypass":
-				from = extended(t, "victim,axis_direction,sharing", func(int) string { return "copied,d2h,none" })
-			case "mitigation":
-				from = extended(t, "policy,axis_direction,sharing", func(int) string { return "none,d2h,none" })
-			case "traffic":
-				from = extended(t, "deadline_ns,answered_with,policy,pattern,offered", func(int) string { return "4000000,1,none,poisson,200" })
-			}
 			if shipped, err := filepath.Glob(filepath.Join("data", name, "*", "run.json")); err == nil && len(shipped) > 0 {
 				from = filepath.Dir(shipped[0])
 			}
@@ -57,29 +46,6 @@ func TestShipped(t *testing.T) {
 			}
 		})
 	}
-}
-
-// knobs returns a recording whose levels are the knobs of an attribution.
-func knobs(t *testing.T) string {
-	names := []string{"none", "small", "one", "load", "twice", "device", "processor"}
-	return extended(t, "knob", func(level int) string { return names[level] })
-}
-
-// extended returns a recording with columns more, whose values hang on the level.
-func extended(t *testing.T, columns string, values func(level int) string) string {
-	data := recording(t, 300, func(u float64) float64 { return 3e6 * math.Exp(1.5*u) }, 0)
-	samples := filepath.Join(data, "samples.csv")
-	var b strings.Builder
-	for line := range strings.Lines(read(t, samples)) {
-		level, _, _ := strings.Cut(line, ",")
-		more := columns
-		if i, err := strconv.Atoi(level); err == nil {
-			more = values(i)
-		}
-		b.WriteString(strings.TrimSuffix(line, "\n") + "," + more + "\n")
-	}
-	write(t, samples, b.String())
-	return data
 }
 
 // TestCheck shows `notebook check` notebooks that are not right.
