@@ -2,7 +2,6 @@ package figure
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"image/color"
 	"io"
@@ -31,7 +30,8 @@ type HeatSpec struct {
 }
 
 // Heat draws a heat map, with each value in its cell, so that it reads without
-// colour too. Shades follow the logarithm of values.
+// colour too, and a dash where a value is not known, be it in every cell. Shades follow
+// the logarithm of values.
 func Heat(spec HeatSpec) (*Figure, error) {
 	if len(spec.Rows) == 0 || len(spec.Columns) == 0 || len(spec.Values) != len(spec.Rows) {
 		return nil, fmt.Errorf("figure: %d rows of values for %d rows and %d columns", len(spec.Values), len(spec.Rows), len(spec.Columns))
@@ -51,9 +51,6 @@ func Heat(spec HeatSpec) (*Figure, error) {
 				values++
 			}
 		}
-	}
-	if values == 0 {
-		return nil, errors.New("figure: no cell has a value")
 	}
 	h.rows, h.columns = chart.CleanAll(spec.Rows), chart.CleanAll(spec.Columns)
 	c, err := chart.New(chart.Frame{

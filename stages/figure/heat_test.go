@@ -56,6 +56,15 @@ func TestHeat(t *testing.T) {
 			t.Errorf("%s: the stamp or the reason is not there: %v", stamp, err)
 		}
 	}
+	empty := heatSpec()
+	empty.Values = [][]float64{{math.NaN(), math.NaN()}, {math.NaN(), math.Inf(1)}}
+	if f, err = Heat(empty); err != nil {
+		t.Fatal(err)
+	}
+	var svg bytes.Buffer
+	if err := f.Write(&svg, "svg"); err != nil || strings.Count(svg.String(), ">–<") != 4 || !strings.Contains(svg.String(), "0 values in 2 rows") {
+		t.Errorf("a map without values: %v\n%s", err, svg.String())
+	}
 	h := &heat{spec: HeatSpec{Least: 1}, most: 16}
 	if h.shade(16) != chart.Palette[2] || h.shade(1) != chart.White || h.shade(0.5) != chart.White || h.shade(math.NaN()) != chart.White {
 		t.Error("the ends of the shades")
@@ -70,7 +79,6 @@ func TestHeatErrors(t *testing.T) {
 		"for 3 rows":         func(s *HeatSpec) { s.Rows = append(s.Rows, "more") },
 		"0 values":           func(s *HeatSpec) { s.Values[1] = nil },
 		"not positive":       func(s *HeatSpec) { s.Least = 0 },
-		"no cell has a":      func(s *HeatSpec) { s.Values = [][]float64{{math.NaN(), 0}, {-1, math.Inf(1)}} },
 		"2 rows and 0 colum": func(s *HeatSpec) { s.Columns = nil },
 	} {
 		s := heatSpec()
