@@ -400,13 +400,6 @@ func (k *Known) Stands(result any) bool {
 	return len(k.Changed) == 0 && json.Unmarshal(k.Result, result) == nil
 }
 
-// Proven tells whether a file proves that everything stands, and fills in the
-// result that it was written with.
-func Proven(file string, opt study.Options, result any) bool {
-	k := Recall(file, opt)
-	return k != nil && k.Stands(result)
-}
-
 func (a *inquiry) ask(k *cell.Kind, root, device string) (map[string]string, error) {
 	with := k.With()
 	err := json.Unmarshal(a.With, with)
