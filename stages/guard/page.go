@@ -2,7 +2,6 @@ package guard
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"runtime"
 	"sync/atomic"
@@ -12,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/shared"
 )
 
 const (
@@ -38,7 +38,7 @@ type layout struct {
 // taken back.
 type Page struct {
 	*layout
-	memory []byte // mapped, or nil
+	unmap func() error // nil where it is not mapped
 }
 
 // NewPage returns a page for this process alone.
@@ -47,40 +47,19 @@ func NewPage() *Page { return &Page{layout: new(layout)} }
 // OpenPage maps the page at a path, which it makes where there is none. Whoever
 // makes a page removes its file.
 func OpenPage(path string) (*Page, error) {
-	fail := func(err error) (*Page, error) { return nil, fmt.Errorf("share a page at %s: %w", path, err) }
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	l, unmap, err := shared.Map(path, magic, func(l *layout) *atomic.Uint64 { return &l.magic })
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
-	defer f.Close()
-	size := int64(unsafe.Sizeof(layout{}))
-	info, err := f.Stat()
-	if err == nil && info.Size() != 0 && info.Size() != size {
-		err = errors.New("the file holds something else")
-	}
-	if err == nil {
-		err = f.Truncate(size)
-	}
-	if err != nil {
-		return fail(err)
-	}
-	memory, err := unix.Mmap(int(f.Fd()), 0, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	if err != nil {
-		return fail(err)
-	}
-	p := &Page{layout: (*layout)(unsafe.Pointer(&memory[0])), memory: memory}
-	if !p.magic.CompareAndSwap(0, magic) && p.magic.Load() != magic {
-		return fail(errors.Join(errors.New("the file holds something else"), p.Close()))
-	}
-	return p, nil
+	return &Page{layout: l, unmap: unmap}, nil
 }
 
 // Close unmaps a page.
 func (p *Page) Close() error {
-	if p.memory == nil {
+	if p.unmap == nil {
 		return nil
 	}
-	return unix.Munmap(p.memory)
+	return p.unmap()
 }
 
 // Tell adds a latency of the victim, in nanoseconds. It takes some nanoseconds and

@@ -1,13 +1,10 @@
 package tenancy
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"sync/atomic"
-	"unsafe"
 
-	"golang.org/x/sys/unix"
+	"barograph/pipeline/cell/shared"
 )
 
 const magic = 0x746e616e6574_0001
@@ -15,7 +12,7 @@ const magic = 0x746e616e6574_0001
 // A layout is a page's memory: words that tenants change without a lock. Each tenant
 // writes its own, and the first the round and its window.
 type layout struct {
-	magic      atomic.Int64
+	magic      atomic.Uint64
 	round      atomic.Int64 // that all are to call in, from 1
 	start, end atomic.Int64 // of its window; 0: not yet
 	tenants    [Most]struct {
@@ -34,25 +31,11 @@ type page struct {
 
 // open maps the page at a path, which it makes where there is none. It stays mapped.
 func open(path string) (*page, error) {
-	fail := func(err error) (*page, error) { return nil, fmt.Errorf("share a page at %s: %w", path, err) }
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	l, _, err := shared.Map(path, magic, func(l *layout) *atomic.Uint64 { return &l.magic })
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
-	defer f.Close()
-	size := int64(unsafe.Sizeof(layout{}))
-	if err := f.Truncate(size); err != nil {
-		return fail(err)
-	}
-	memory, err := unix.Mmap(int(f.Fd()), 0, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	if err != nil {
-		return fail(err)
-	}
-	p := &page{layout: (*layout)(unsafe.Pointer(&memory[0])), path: path}
-	if !p.magic.CompareAndSwap(0, magic) && p.magic.Load() != magic {
-		return fail(errors.New("the file holds something else"))
-	}
-	return p, nil
+	return &page{layout: l, path: path}, nil
 }
 
 // Leave removes the page's file, which those who have it open keep.

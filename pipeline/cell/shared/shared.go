@@ -1,0 +1,48 @@
+// Package shared maps memory that processes share.
+package shared
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Map maps the file at a path, which it makes where there is none, as a T that all see
+// who map it, and returns what unmaps it. A T is words to be changed without a lock; the
+// one that marked points at holds a mark. A file that holds something else is an error,
+// and one of another size is left as it is.
+func Map[T any](path string, mark uint64, marked func(*T) *atomic.Uint64) (v *T, unmap func() error, err error) {
+	fail := func(err error) (*T, func() error, error) {
+		return nil, nil, fmt.Errorf("share a page at %s: %w", path, err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fail(err)
+	}
+	defer f.Close()
+	size := int64(unsafe.Sizeof(*v))
+	info, err := f.Stat()
+	if err == nil && info.Size() != 0 && info.Size() != size {
+		err = errors.New("the file holds something else")
+	}
+	if err == nil {
+		err = f.Truncate(size)
+	}
+	if err != nil {
+		return fail(err)
+	}
+	memory, err := unix.Mmap(int(f.Fd()), 0, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return fail(err)
+	}
+	unmap = func() error { return unix.Munmap(memory) }
+	v = (*T)(unsafe.Pointer(&memory[0]))
+	if word := marked(v); !word.CompareAndSwap(0, mark) && word.Load() != mark {
+		return fail(errors.Join(errors.New("the file holds something else"), unmap()))
+	}
+	return v, unmap, nil
+}
