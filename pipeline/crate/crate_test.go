@@ -27,14 +27,14 @@ func sample(cells int) (*State, []Document) {
 		name := fmt.Sprintf("out %d.txt", i)
 		doc := Document{Path: name, Bytes: fmt.Appendf(nil, "result %d\n", i)}
 		docs = append(docs, doc)
-		c := Cell{ID: fmt.Sprintf("make[n=%d]", i), Stage: "make", Key: digest(doc.Bytes), Started: s.Published, Ended: s.Published.Add(time.Second), With: json.RawMessage(fmt.Sprintf(`{"n": %d}`, i)),
-			Outputs: []Output{{Name: name, Path: name, Digest: digest(doc.Bytes), Size: int64(len(doc.Bytes))}}}
+		c := Cell{ID: fmt.Sprintf("make[n=%d]", i), Stage: "make", Key: Digest(doc.Bytes), Started: s.Published, Ended: s.Published.Add(time.Second), With: json.RawMessage(fmt.Sprintf(`{"n": %d}`, i)),
+			Outputs: []Output{{Name: name, Path: name, Digest: Digest(doc.Bytes), Size: int64(len(doc.Bytes))}}}
 		join.Needs = append(join.Needs, c.ID)
 		s.Cells = append(s.Cells, c)
 	}
 	s.Cells = append(s.Cells, join)
 	for i := range docs {
-		docs[i].Digest = digest(docs[i].Bytes)
+		docs[i].Digest = Digest(docs[i].Bytes)
 		s.Files = append(s.Files, File{docs[i].Path, docs[i].Digest, int64(len(docs[i].Bytes))})
 	}
 	return s, docs
@@ -180,7 +180,7 @@ func TestAdd(t *testing.T) {
 			if after, err := c.file(Provenance); err != nil || !bytes.Equal(before, after) {
 				t.Errorf("%s: the provenance changed: %v", name, err)
 			}
-			if sound, wrong, err := c.Check(); err != nil || len(wrong) > 0 || sound != 7+i || len(c.Found) != i+1 || c.Found[i].Of != digest(before) {
+			if sound, wrong, err := c.Check(); err != nil || len(wrong) > 0 || sound != 7+i || len(c.Found) != i+1 || c.Found[i].Of != Digest(before) {
 				t.Errorf("%s: %d sound, %v, %v, %+v", name, sound, wrong, err, c.Found)
 			}
 		}
@@ -214,26 +214,13 @@ func TestOutside(t *testing.T) {
 // TestDamagedSource: an object that is not what its name says becomes no crate.
 func TestDamagedSource(t *testing.T) {
 	s, docs := sample(1)
-	docs[2].Digest = digest(nil)
+	docs[2].Digest = Digest(nil)
 	to := filepath.Join(t.TempDir(), "c.zip")
 	if err := Write(to, s, docs); err == nil || !strings.Contains(err.Error(), "is damaged or changed meanwhile") {
 		t.Error(err)
 	}
 	if left, _ := os.ReadDir(filepath.Dir(to)); len(left) > 0 {
 		t.Errorf("left: %v", left)
-	}
-}
-
-// TestUses: a parameter is followed through a matrix into what a stage is given.
-func TestUses(t *testing.T) {
-	used := uses([]byte(`
-params: {levels: [1], calls: 3, none: 1}
-stages:
-  a: {matrix: {level: "${{ levels }}"}, with: {threads: "${{ level * 2 }}", plain: 3}}
-  b: {with: {n: "${{ calls }}", deep: {er: "${{ calls }}"}}}
-`))
-	if got := fmt.Sprint(used); got != "map[calls:[b.deep b.n] levels:[a.threads]]" {
-		t.Error(got)
 	}
 }
 
@@ -278,7 +265,7 @@ func contents(b []byte) string {
 	for _, f := range z.File {
 		if r, err := f.Open(); err == nil {
 			text, _ := io.ReadAll(r)
-			all[f.Name] = digest(text)
+			all[f.Name] = Digest(text)
 		}
 	}
 	return fmt.Sprint(all)

@@ -172,7 +172,7 @@ func (b *builder) organisation() string {
 func (b *builder) files() {
 	for _, f := range b.state.Files {
 		e := b.add(escape(f.Path), "File", entity{"name": f.Path, "encodingFormat": media(f.Path), "contentSize": strconv.FormatInt(f.Size, 10), "sha256": f.Digest})
-		if f.Path == readme {
+		if f.Path == Readme {
 			e["about"] = ref("./")
 		}
 		b.parts = append(b.parts, escape(f.Path))
@@ -324,7 +324,7 @@ func (b *builder) run() {
 	}
 	for _, c := range s.Cells {
 		for _, out := range c.Outputs {
-			if out.Path != "" && !strings.HasPrefix(out.Path, objects) {
+			if out.Path != "" && !strings.HasPrefix(out.Path, Objects) {
 				study.link("result", escape(out.Path))
 				formal := b.workflowID() + "#output/" + escape(out.Path)
 				b.add(formal, "FormalParameter", entity{"name": out.Path, "additionalType": "File"})
@@ -447,7 +447,7 @@ func (b *builder) cell(c *Cell, who string, results map[string]string) string {
 			}
 		}
 	}
-	for name, v := range sorted(c.Env) {
+	for name, v := range Sorted(c.Env) {
 		pv := "#env/" + escape(c.Stage) + "/" + escape(name) + "=" + escape(v)
 		b.add(pv, "PropertyValue", entity{"name": name})["value"] = v
 		e.link("environment", pv)
@@ -623,14 +623,14 @@ func Values(with json.RawMessage) (all []Parameter) {
 	if len(with) == 0 || json.Unmarshal(with, &fields) != nil {
 		return nil
 	}
-	for name, v := range sorted(fields) {
+	for name, v := range Sorted(fields) {
 		all = append(all, Parameter{Name: name, Value: v})
 	}
 	return all
 }
 
-// sorted yields a map by name.
-func sorted[V any](m map[string]V) func(yield func(string, V) bool) {
+// Sorted yields a map by name.
+func Sorted[V any](m map[string]V) func(yield func(string, V) bool) {
 	return func(yield func(string, V) bool) {
 		for _, k := range slices.Sorted(maps.Keys(m)) {
 			if !yield(k, m[k]) {

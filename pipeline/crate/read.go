@@ -290,19 +290,19 @@ func (c *Crate) metadata() ([]Difference, error) {
 	say := func(format string, args ...any) {
 		wrong = append(wrong, Difference{Metadata, fmt.Sprintf(format, args...)})
 	}
-	for id, w := range sorted(want) {
+	for id, w := range Sorted(want) {
 		h, ok := have[id]
 		if !ok {
 			say("entity %s is missing", id)
 			continue
 		}
-		for property := range sorted(union(w, h)) {
+		for property := range Sorted(union(w, h)) {
 			if was, is := string(w[property]), string(h[property]); was != is {
 				say("%s of %s is %s, and %s says %s", property, id, brief(is), Provenance, brief(was))
 			}
 		}
 	}
-	for id := range sorted(have) {
+	for id := range Sorted(have) {
 		if want[id] == nil {
 			say("entity %s was added", id)
 		}
@@ -374,12 +374,12 @@ func (c *Crate) Add(a Assessment) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	a.Of = digest(b)
+	a.Of = Digest(b)
 	text, err := encode(a)
 	if err != nil {
 		return "", err
 	}
-	f := Found{Path: fmt.Sprintf("%s/%s-%s.json", Assessments, a.Ended.UTC().Format("20060102T150405.000Z"), digest(text)[:8]), Assessment: a}
+	f := Found{Path: fmt.Sprintf("%s/%s-%s.json", Assessments, a.Ended.UTC().Format("20060102T150405.000Z"), Digest(text)[:8]), Assessment: a}
 	found := append(slices.Clone(c.Found), f)
 	slices.SortFunc(found, func(a, b Found) int { return strings.Compare(a.Path, b.Path) })
 	graph, err := Graph(c.State, found)
@@ -391,7 +391,7 @@ func (c *Crate) Add(a Assessment) (string, error) {
 		return "", err
 	}
 	sums = slices.DeleteFunc(sums, func(s record.Sum) bool { return s.Name == Metadata })
-	sums = append(sums, record.Sum{Name: Metadata, SHA: digest(graph)}, record.Sum{Name: f.Path, SHA: digest(text)})
+	sums = append(sums, record.Sum{Name: Metadata, SHA: Digest(graph)}, record.Sum{Name: f.Path, SHA: Digest(text)})
 	slices.SortFunc(sums, func(a, b record.Sum) int { return order(a.Name, b.Name) })
 	more := map[string][]byte{Metadata: graph, f.Path: text, record.Sums: record.FormatSums(sums)}
 	if z, ok := c.files.(*zip.ReadCloser); ok {

@@ -29,8 +29,13 @@ const (
 	Metadata    = "ro-crate-metadata.json"
 	Provenance  = "provenance.json"
 	Assessments = "assessments"
-	readme      = "README.md"
+	Readme      = "README.md"
+	Objects     = "objects/" // outputs that are not published
 )
+
+// Site names a project's things where it says of no place on the web; RFC 2606 sees
+// to it that nobody else's answers.
+const Site = "https://barograph.invalid"
 
 // Format is the version of provenance.json that this program writes and reads.
 const Format = 1

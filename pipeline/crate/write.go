@@ -11,7 +11,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -22,19 +21,10 @@ import (
 	"barograph/pipeline/record"
 )
 
-func digest(b []byte) string {
+// Digest returns the SHA-256 of a file of a crate as it is written there.
+func Digest(b []byte) string {
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
-}
-
-// committed asks version control when a file last changed.
-func committed(file string) (time.Time, error) {
-	git := exec.Command("git", "-C", filepath.Dir(file), "log", "-1", "--format=%cI", "--", filepath.Base(file))
-	out, err := git.Output()
-	if err != nil {
-		return time.Time{}, err
-	}
-	return time.Parse(time.RFC3339, strings.TrimSpace(string(out)))
 }
 
 // Zipped begins a zip.

@@ -18,6 +18,7 @@ import (
 	"barograph/pipeline/citation"
 	"barograph/pipeline/cli/app"
 	"barograph/pipeline/crate"
+	"barograph/pipeline/crate/evidence"
 
 	"github.com/spf13/cobra"
 )
@@ -25,7 +26,7 @@ import (
 func (a *commands) exportCommand() *cobra.Command {
 	var sel app.Selection
 	var to, folder, statement, key, agent, licence string
-	opt := crate.Options{}
+	opt := evidence.Options{}
 	c := &cobra.Command{
 		Use:   "export [STUDY]",
 		Short: "Write what stands of a study, and what made it, for others to check",
@@ -78,18 +79,18 @@ signs for the outputs with a key of yours, and verify reads that too.`,
 	c.Flags().StringVar(&key, "key", "", "the private key that signs: an Ed25519 key in PEM, as `file`")
 	c.Flags().StringVar(&folder, "artifact", "", "write an artifact's appendix and metadata into `dir`, a new folder")
 	c.Flags().StringVar(&opt.Profile, "profile", crate.Profiles()[0], "`version` of the Workflow Run RO-Crate profiles: "+strings.Join(crate.Profiles(), " or "))
-	c.Flags().StringVar(&opt.With, "with", crate.WithFigures, "what it holds beside the recording: `objects` (every output), figures (what was published) or none, which leaves models out too")
+	c.Flags().StringVar(&opt.With, "with", evidence.WithFigures, "what it holds beside the recording: `objects` (every output), figures (what was published) or none, which leaves models out too")
 	c.Flags().StringVar(&agent, "agent", "", "who made the results, as `\"Name\"` of an organisation or \"Name <URL>\" of a person; as CITATION.cff says, if it is not given")
 	c.Flags().StringVar(&licence, "license", "", "the `SPDX` identifier of their licence; that of CITATION.cff, if it is not given")
 	return c
 }
 
 // check refuses options that mean nothing.
-func check(opt crate.Options) error {
+func check(opt evidence.Options) error {
 	if !slices.Contains(crate.Profiles(), opt.Profile) {
 		return cell.Usage(fmt.Errorf("--profile %s: there is %s", opt.Profile, strings.Join(crate.Profiles(), " and ")))
 	}
-	if with := []string{crate.WithNone, crate.WithFigures, crate.WithObjects}; !slices.Contains(with, opt.With) {
+	if with := []string{evidence.WithNone, evidence.WithFigures, evidence.WithObjects}; !slices.Contains(with, opt.With) {
 		return cell.Usage(fmt.Errorf("--with %s: there is %s", opt.With, strings.Join(with, ", ")))
 	}
 	return nil
@@ -149,7 +150,7 @@ func (a *commands) sign(to string, s *crate.State, key *attest.Key) error {
 }
 
 // gather reads what stands of a study, with the files of a crate of it.
-func (a *commands) gather(args []string, sel app.Selection, agent, licence string, opt crate.Options) (*crate.State, []crate.Document, error) {
+func (a *commands) gather(args []string, sel app.Selection, agent, licence string, opt evidence.Options) (*crate.State, []crate.Document, error) {
 	p, d, s, err := a.Standing(args, sel)
 	if err != nil {
 		return nil, nil, err
@@ -170,7 +171,7 @@ func (a *commands) gather(args []string, sel app.Selection, agent, licence strin
 	}
 	opt.Licence = cmp.Or(licence, cited.Licence, "NOASSERTION")
 	opt.Site = strings.TrimSuffix(cmp.Or(cited.Repository, cited.URL, crate.Site), "/")
-	state, docs, err := crate.Gather(p, d, s, opt)
+	state, docs, err := evidence.Gather(p, d, s, opt)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,4 +1,6 @@
-package crate
+// Package evidence gathers from a plan and its store what a crate says of a study, and
+// the files that it holds.
+package evidence
 
 import (
 	"cmp"
@@ -7,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -15,6 +18,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/crate"
 	"barograph/pipeline/machine"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/record"
@@ -35,13 +39,10 @@ const (
 type Options struct {
 	Profile string
 	With    string
-	Agent   Agent
+	Agent   crate.Agent
 	Licence string
 	Site    string
 }
-
-// objects is the folder of outputs that are not published.
-const objects = "objects/"
 
 // A gathering collects the files of a crate.
 type gathering struct {
@@ -49,17 +50,17 @@ type gathering struct {
 	decider *plan.Decider
 	store   *store.Store
 	with    string
-	state   State
-	docs    map[string]Document // by path in the crate
-	named   map[string]bool     // cells that stand in the state
+	state   crate.State
+	docs    map[string]crate.Document // by path in the crate
+	named   map[string]bool           // cells that stand in the state
 
 	failures map[string]store.Failure // by key
 }
 
 // Gather says what stands of a plan, with the files that a crate of it holds.
-func Gather(p *plan.Plan, d *plan.Decider, s *store.Store, opt Options) (*State, []Document, error) {
-	g := &gathering{plan: p, decider: d, store: s, with: opt.With, docs: map[string]Document{}, named: map[string]bool{}}
-	g.state = State{Format: Format, Profile: opt.Profile, Machine: p.Study.Machine, Program: record.Build(), Agent: opt.Agent, Licence: opt.Licence, Site: opt.Site}
+func Gather(p *plan.Plan, d *plan.Decider, s *store.Store, opt Options) (*crate.State, []crate.Document, error) {
+	g := &gathering{plan: p, decider: d, store: s, with: opt.With, docs: map[string]crate.Document{}, named: map[string]bool{}}
+	g.state = crate.State{Format: crate.Format, Profile: opt.Profile, Machine: p.Study.Machine, Program: record.Build(), Agent: opt.Agent, Licence: opt.Licence, Site: opt.Site}
 	var err error
 	if g.failures, err = s.Failures(); err != nil {
 		return nil, nil, fmt.Errorf("gather the crate: %w", err)
@@ -69,17 +70,17 @@ func Gather(p *plan.Plan, d *plan.Decider, s *store.Store, opt Options) (*State,
 			return nil, nil, fmt.Errorf("gather the crate: %w", err)
 		}
 	}
-	docs := make([]Document, 0, len(g.docs))
-	for _, doc := range sorted(g.docs) {
+	docs := make([]crate.Document, 0, len(g.docs))
+	for _, doc := range crate.Sorted(g.docs) {
 		docs = append(docs, doc)
 	}
 	return &g.state, docs, nil
 }
 
 // keep adds a file. Two of one path must be one.
-func (g *gathering) keep(to string, doc Document) error {
+func (g *gathering) keep(to string, doc crate.Document) error {
 	to = filepath.ToSlash(filepath.Clean(to))
-	if !filepath.IsLocal(to) || slices.Contains([]string{Metadata, Provenance, record.Sums, readme}, to) || strings.HasPrefix(to, Assessments+"/") {
+	if !filepath.IsLocal(to) || slices.Contains([]string{crate.Metadata, crate.Provenance, record.Sums, crate.Readme}, to) || strings.HasPrefix(to, crate.Assessments+"/") {
 		return fmt.Errorf("%s cannot lie in a crate under that name", to)
 	}
 	doc.Path = to
@@ -112,8 +113,8 @@ func (g *gathering) study() error {
 		return err
 	}
 	root := g.plan.Study.Root
-	g.state.Study = Study{Name: st.Name, Doc: st.Doc, File: g.local(file), Digest: st.Digest, Seed: st.Seed}
-	if err := g.keep(g.state.Study.File, Document{From: file}); err != nil {
+	g.state.Study = crate.Study{Name: st.Name, Doc: st.Doc, File: g.local(file), Digest: st.Digest, Seed: st.Seed}
+	if err := g.keep(g.state.Study.File, crate.Document{From: file}); err != nil {
 		return err
 	}
 	text, err := os.ReadFile(file)
@@ -121,16 +122,16 @@ func (g *gathering) study() error {
 		return err
 	}
 	used := uses(text)
-	for name, v := range sorted(st.Params) {
+	for name, v := range crate.Sorted(st.Params) {
 		j, err := json.Marshal(v)
 		if err != nil {
 			return fmt.Errorf("parameter %s: %w", name, err)
 		}
-		p := Parameter{Name: name, Value: j, Used: used[name]}
+		p := crate.Parameter{Name: name, Value: j, Used: used[name]}
 		g.state.Study.Params = append(g.state.Study.Params, p)
 	}
 	for _, s := range st.Stages {
-		g.state.Stages = append(g.state.Stages, Stage{Name: s.Name, Kind: s.Kind.Name, Version: s.Kind.Version, Doc: s.Kind.Doc, Background: s.Background, Measured: s.Kind.Measured, Needs: s.Needs, During: s.During})
+		g.state.Stages = append(g.state.Stages, crate.Stage{Name: s.Name, Kind: s.Kind.Name, Version: s.Kind.Version, Doc: s.Kind.Doc, Background: s.Background, Measured: s.Kind.Measured, Needs: s.Needs, During: s.During})
 		if s.Notebook != "" {
 			if err := g.folder(filepath.Join(root, s.Notebook)); err != nil {
 				return err
@@ -170,7 +171,7 @@ func (g *gathering) parameters(s *study.Stage) error {
 				}
 				continue
 			}
-			if err := g.keep(rel, Document{From: file}); err != nil {
+			if err := g.keep(rel, crate.Document{From: file}); err != nil {
 				return err
 			}
 		}
@@ -192,12 +193,12 @@ func uses(text []byte) map[string][]string {
 	if yaml.Unmarshal(text, &doc) != nil {
 		return used // a study that was read otherwise than as plain YAML: nothing is claimed
 	}
-	for stage, body := range sorted(doc.Stages) {
+	for stage, body := range crate.Sorted(doc.Stages) {
 		through := map[string][]string{}
 		for axis, node := range body.Matrix {
 			through[axis] = words(&node)
 		}
-		for name, node := range sorted(body.With) {
+		for name, node := range crate.Sorted(body.With) {
 			for _, word := range words(&node) {
 				for _, param := range append(slices.Clone(through[word]), word) {
 					if _, ok := doc.Params[param]; ok && !slices.Contains(used[param], stage+"."+name) {
@@ -235,7 +236,7 @@ func (g *gathering) folder(dir string) error {
 		if err != nil || d.IsDir() || !d.Type().IsRegular() {
 			return err
 		}
-		return g.keep(g.local(file), Document{From: file})
+		return g.keep(g.local(file), crate.Document{From: file})
 	})
 }
 
@@ -250,7 +251,7 @@ func (g *gathering) workspace() error {
 	}
 	for _, name := range []string{"CITATION.cff", "LICENSE", "data/claims.yaml"} {
 		if info, err := os.Stat(filepath.Join(root, name)); err == nil && info.Mode().IsRegular() {
-			if err := g.keep(name, Document{From: filepath.Join(root, name)}); err != nil {
+			if err := g.keep(name, crate.Document{From: filepath.Join(root, name)}); err != nil {
 				return err
 			}
 		}
@@ -274,7 +275,7 @@ func (g *gathering) cells() error {
 			g.missing(c, dec)
 		}
 	}
-	g.state.Cells = slices.DeleteFunc(g.state.Cells, func(c Cell) bool { return c.ID == "" })
+	g.state.Cells = slices.DeleteFunc(g.state.Cells, func(c crate.Cell) bool { return c.ID == "" })
 	return nil
 }
 
@@ -295,10 +296,10 @@ func (g *gathering) missing(c *plan.Cell, dec *plan.Decision) {
 			reason = "failed: " + f.Error
 		}
 	}
-	g.state.NotRun = append(g.state.NotRun, NotRun{c.ID, reason})
+	g.state.NotRun = append(g.state.NotRun, crate.NotRun{ID: c.ID, Reason: reason})
 }
 
-func (g *gathering) add(c Cell) {
+func (g *gathering) add(c crate.Cell) {
 	g.named[c.ID] = true
 	g.state.Cells = append(g.state.Cells, c)
 	if c.Ended.After(g.state.Published) {
@@ -307,8 +308,8 @@ func (g *gathering) add(c Cell) {
 }
 
 // base is what a plan says of a cell.
-func (g *gathering) base(c *plan.Cell) Cell {
-	made := Cell{ID: c.ID, Stage: c.Stage.Name, With: c.With, Env: c.Stage.Env}
+func (g *gathering) base(c *plan.Cell) crate.Cell {
+	made := crate.Cell{ID: c.ID, Stage: c.Stage.Name, With: c.With, Env: c.Stage.Env}
 	if c.Script != "" {
 		made.Script, _ = json.Marshal(c.Script) // a string always can be
 	}
@@ -319,7 +320,7 @@ func (g *gathering) base(c *plan.Cell) Cell {
 	}
 	for _, file := range c.Files {
 		to := filepath.ToSlash(file)
-		if g.keep(to, Document{From: filepath.Join(g.plan.Study.Root, file)}) == nil {
+		if g.keep(to, crate.Document{From: filepath.Join(g.plan.Study.Root, file)}) == nil {
 			made.Inputs = append(made.Inputs, to)
 		}
 	}
@@ -349,15 +350,15 @@ func (g *gathering) stands(c *plan.Cell, dec *plan.Decision) error {
 		}
 	}
 	for _, f := range r.Files {
-		out := Output{Name: f.Name, Digest: f.Digest, Size: f.Size}
+		out := crate.Output{Name: f.Name, Digest: f.Digest, Size: f.Size}
 		switch to := g.place(c, f.Name); {
 		case to != "":
 			out.Path = to
 		case g.with == WithObjects:
-			out.Path = objects + f.Digest[:2] + "/" + f.Digest
+			out.Path = crate.Objects + f.Digest[:2] + "/" + f.Digest
 		}
 		if out.Path != "" {
-			if err := g.keep(out.Path, Document{From: g.store.Object(f.Digest), Digest: f.Digest}); err != nil {
+			if err := g.keep(out.Path, crate.Document{From: g.store.Object(f.Digest), Digest: f.Digest}); err != nil {
 				return err
 			}
 			out.Path = filepath.ToSlash(filepath.Clean(out.Path))
@@ -400,20 +401,20 @@ func (g *gathering) place(c *plan.Cell, name string) string {
 func (g *gathering) recorded(c *plan.Cell) error {
 	st := g.plan.Study
 	ended, by := dated(filepath.Join(g.plan.Replayed, record.Run))
-	made := Cell{ID: c.ID, Stage: c.Stage.Name, With: c.With, Recorded: true, Ended: ended, By: by}
+	made := crate.Cell{ID: c.ID, Stage: c.Stage.Name, With: c.With, Recorded: true, Ended: ended, By: by}
 	at := len(g.state.Cells)
-	g.state.Cells = append(g.state.Cells, Cell{})
+	g.state.Cells = append(g.state.Cells, crate.Cell{})
 	for _, name := range c.Outputs {
 		from := c.Given[name]
 		to := path.Join(filepath.ToSlash(record.Dir(st.Name, st.Machine.Name)), filepath.Base(from))
-		if err := g.keep(to, Document{From: from}); err != nil {
+		if err := g.keep(to, crate.Document{From: from}); err != nil {
 			return err
 		}
 		info, err := os.Stat(from)
 		if err != nil {
 			return err
 		}
-		made.Outputs = append(made.Outputs, Output{Name: name, Path: to, Digest: g.docs[to].Digest, Size: info.Size()})
+		made.Outputs = append(made.Outputs, crate.Output{Name: name, Path: to, Digest: g.docs[to].Digest, Size: info.Size()})
 	}
 	if err := g.recording(c, c.Given); err != nil {
 		return err
@@ -454,9 +455,9 @@ func (g *gathering) recording(c *plan.Cell, files map[string]string) error {
 		return err
 	}
 	for _, one := range all {
-		i := slices.IndexFunc(g.state.Cells, func(c Cell) bool { return c.ID == one.ID })
+		i := slices.IndexFunc(g.state.Cells, func(c crate.Cell) bool { return c.ID == one.ID })
 		if i < 0 {
-			g.add(Cell{ID: one.ID, Stage: one.Stage, With: one.With, Recorded: true, Timed: one.Timed})
+			g.add(crate.Cell{ID: one.ID, Stage: one.Stage, With: one.With, Recorded: true, Timed: one.Timed})
 			i = len(g.state.Cells) - 1
 		}
 		g.state.Cells[i].Software, g.state.Cells[i].Facts = one.Software, one.Facts
@@ -495,7 +496,7 @@ func (g *gathering) claims() error {
 	}
 	for _, c := range g.plan.Study.Claims {
 		v := said[c.ID]
-		g.state.Claims = append(g.state.Claims, Claim{Claim: c, Verdict: v.Verdict, Because: v.Because, Figures: figures})
+		g.state.Claims = append(g.state.Claims, crate.Claim{Claim: c, Verdict: v.Verdict, Because: v.Because, Figures: figures})
 	}
 	return nil
 }
@@ -506,10 +507,10 @@ func (g *gathering) files() error {
 	if s.Published.IsZero() {
 		return cell.Hint(errors.New("no cell of the study has run"), "run the study first")
 	}
-	page := Document{Path: readme, Bytes: s.readme()}
-	page.Digest = digest(page.Bytes)
-	g.docs[readme] = page
-	for name, doc := range sorted(g.docs) {
+	page := crate.Document{Path: crate.Readme, Bytes: readme(s)}
+	page.Digest = crate.Digest(page.Bytes)
+	g.docs[crate.Readme] = page
+	for name, doc := range crate.Sorted(g.docs) {
 		size := int64(len(doc.Bytes))
 		if doc.Bytes == nil {
 			info, err := os.Stat(doc.From)
@@ -518,13 +519,13 @@ func (g *gathering) files() error {
 			}
 			size = info.Size()
 		}
-		s.Files = append(s.Files, File{name, doc.Digest, size})
+		s.Files = append(s.Files, crate.File{Path: name, Digest: doc.Digest, Size: size})
 	}
 	return nil
 }
 
 // readme is the page to read first.
-func (s *State) readme() []byte {
+func readme(s *crate.State) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Study %s on %s\n\n%s\n\n", s.Study.Name, s.Machine.Name, cmp.Or(strings.TrimSpace(s.Study.Doc), "Results, and what made them."))
 	if s.Machine.Device == "sim" {
@@ -557,6 +558,16 @@ Within the folder, `+"`barograph run %s", s.Study.File)
 	return []byte(b.String())
 }
 
+// committed asks version control when a file last changed.
+func committed(file string) (time.Time, error) {
+	git := exec.Command("git", "-C", filepath.Dir(file), "log", "-1", "--format=%cI", "--", filepath.Base(file))
+	out, err := git.Output()
+	if err != nil {
+		return time.Time{}, err
+	}
+	return time.Parse(time.RFC3339, strings.TrimSpace(string(out)))
+}
+
 // dated says when a file that came with the workspace was there at the latest: when it
 // was last committed or, without version control, last written.
 func dated(file string) (at time.Time, by string) {
@@ -568,7 +579,3 @@ func dated(file string) (at time.Time, by string) {
 	}
 	return time.Time{}, "nothing"
 }
-
-// Site names a project's things where it says of no place on the web; RFC 2606 sees
-// to it that nobody else's answers.
-const Site = "https://barograph.invalid"
