@@ -405,16 +405,14 @@ func taught(root, machine, other string) (*Lesson, error) {
 	return x, err
 }
 
-func scoreCommand() *cobra.Command {
-	var card, learned string
+// Scoring returns a command `score` that sets predictions by a link card beside what the
+// card's machine recorded: run is given the card, and the file that it was read from.
+func Scoring(short, long string, run func(out io.Writer, root, file string, card *link.Card) error) *cobra.Command {
+	var file string
 	c := &cobra.Command{
-		Use:   "score",
-		Short: "Predict a machine's recordings from one another, and keep what they teach",
-		Long: `Predict every load that the recordings of a machine hold, each without having seen
-its model, or its load; write data/twin/MACHINE.csv with each prediction beside what
-was measured and beside two naive ones, and data/twin/MACHINE.json with what all
-recordings teach; and print a summary. With --learned all is predicted by what another
-machine's recordings teach, and nothing is learned.`,
+		Use:          "score",
+		Short:        short,
+		Long:         long,
 		Args:         cobra.NoArgs,
 		SilenceUsage: true,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -422,27 +420,41 @@ machine's recordings teach, and nothing is learned.`,
 			if err != nil {
 				return err
 			}
-			read, err := link.Read(card)
+			card, err := link.Read(file)
 			if err != nil {
 				return cell.Usage(err)
 			}
-			scores, err := score(root, card, read, learned)
+			return run(c.OutOrStdout(), root, file, card)
+		},
+	}
+	c.Flags().StringVar(&file, "link", "", "the machine's link card")
+	_ = c.MarkFlagRequired("link")
+	return c
+}
+
+func scoreCommand() *cobra.Command {
+	var learned string
+	c := Scoring("Predict a machine's recordings from one another, and keep what they teach",
+		`Predict every load that the recordings of a machine hold, each without having seen
+its model, or its load; write data/twin/MACHINE.csv with each prediction beside what
+was measured and beside two naive ones, and data/twin/MACHINE.json with what all
+recordings teach; and print a summary. With --learned all is predicted by what another
+machine's recordings teach, and nothing is learned.`,
+		func(out io.Writer, root, file string, card *link.Card) error {
+			scores, err := score(root, file, card, learned)
 			if err != nil {
 				return err
 			}
-			f, err := os.Create(filepath.Join(root, "data", "twin", read.Machine+".csv"))
+			f, err := os.Create(filepath.Join(root, "data", "twin", card.Machine+".csv"))
 			if err != nil {
 				return err
 			}
 			if err := errors.Join(WriteScores(f, scores), f.Close()); err != nil {
 				return err
 			}
-			return Summarise(c.OutOrStdout(), scores)
-		},
-	}
-	c.Flags().StringVar(&card, "link", "", "the machine's link card")
+			return Summarise(out, scores)
+		})
 	c.Flags().StringVar(&learned, "learned", "", "`machine` whose recordings teach; the card's own otherwise")
-	_ = c.MarkFlagRequired("link")
 	return c
 }
 

@@ -2,8 +2,6 @@ package prediction
 
 import (
 	"cmp"
-	"errors"
-	"io/fs"
 	"math"
 	"path/filepath"
 	"runtime"
@@ -20,12 +18,7 @@ func File(machine string) string { return filepath.Join("data", "twin", machine+
 
 // ReadLesson reads what is kept for a machine; [Unlearned] where nothing is.
 func ReadLesson(root, machine string) (*Lesson, error) {
-	x := &Lesson{}
-	err := result.Read(filepath.Join(root, File(machine)), x)
-	if errors.Is(err, fs.ErrNotExist) {
-		return Unlearned, nil
-	}
-	return x, err
+	return result.ReadOr(filepath.Join(root, File(machine)), Unlearned)
 }
 
 // candidates are what is tried for what is learned, part by part: about completions

@@ -6,7 +6,9 @@ package result
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"barograph/pipeline/cell"
@@ -183,4 +185,14 @@ func Read(path string, v any) error {
 		return fmt.Errorf("read %s: %w", path, err)
 	}
 	return nil
+}
+
+// ReadOr reads JSON from a file; where none is, the other value stands for it.
+func ReadOr[T any](path string, other *T) (*T, error) {
+	v := new(T)
+	err := Read(path, v)
+	if errors.Is(err, fs.ErrNotExist) {
+		return other, nil
+	}
+	return v, err
 }

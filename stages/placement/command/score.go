@@ -11,7 +11,6 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/stages/link"
-	models "barograph/stages/model/command"
 	"barograph/stages/prediction"
 	"barograph/stages/prediction/pair"
 	"barograph/stages/result"
@@ -20,48 +19,33 @@ import (
 )
 
 func scoreCommand() *cobra.Command {
-	var card, samples string
+	var samples string
 	var tenancies []string
-	c := &cobra.Command{
-		Use:   "score",
-		Short: "Predict recorded pairs from one another, and keep what they teach",
-		Long: `Predict every pair of models that a machine's recording of the study colocation holds,
+	c := prediction.Scoring("Predict recorded pairs from one another, and keep what they teach",
+		`Predict every pair of models that a machine's recording of the study colocation holds,
 each without having seen it; place every four models on two GPUs, without having seen two
 of them on one, beside first-fit, random placements and the best there is; write
 data/twin/MACHINE-pairs.csv with each prediction beside what was measured and beside two
 naive ones, and data/twin/MACHINE-pairs.json with what all pairs teach; and print a summary.`,
-		Args:         cobra.NoArgs,
-		SilenceUsage: true,
-		RunE: func(c *cobra.Command, _ []string) error {
-			root, err := models.Workspace(c)
-			if err != nil {
-				return err
-			}
-			read, err := link.Read(card)
-			if err != nil {
-				return cell.Usage(err)
-			}
+		func(out io.Writer, root, file string, card *link.Card) error {
 			for _, tenancy := range tenancies {
 				if err := pair.Check(tenancy); err != nil {
 					return cell.Usage(fmt.Errorf("invalid argument for --tenancy: %w", err))
 				}
 			}
-			scores, x, summary, err := score(root, read, samples, tenancies)
+			scores, x, summary, err := score(root, card, samples, tenancies)
 			if err != nil {
 				return err
 			}
-			x.Card = prediction.Within(root, card)
+			x.Card = prediction.Within(root, file)
 			if err := keep(root, scores, x); err != nil {
 				return err
 			}
-			_, err = io.WriteString(c.OutOrStdout(), summary)
+			_, err = io.WriteString(out, summary)
 			return err
-		},
-	}
-	c.Flags().StringVar(&card, "link", "", "the machine's link card")
+		})
 	c.Flags().StringVar(&samples, "samples", "", "`DIR` of the recording; otherwise looked for")
 	c.Flags().StringSliceVar(&tenancies, "tenancy", pair.Tenancies, "`ways` to share a GPU whose pairs are taken")
-	_ = c.MarkFlagRequired("link")
 	return c
 }
 

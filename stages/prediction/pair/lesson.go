@@ -3,7 +3,6 @@ package pair
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"path/filepath"
 	"runtime"
@@ -60,12 +59,7 @@ func File(machine string) string { return filepath.Join("data", "twin", machine+
 
 // ReadLesson reads what is kept for a machine; [Unlearned] where nothing is.
 func ReadLesson(root, machine string) (*Lesson, error) {
-	x := &Lesson{}
-	err := result.Read(filepath.Join(root, File(machine)), x)
-	if errors.Is(err, fs.ErrNotExist) {
-		return Unlearned, nil
-	}
-	return x, err
+	return result.ReadOr(filepath.Join(root, File(machine)), Unlearned)
 }
 
 func (x *Lesson) of(tenancy string) (l *Learned, doubts []string) {
