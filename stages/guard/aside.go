@@ -86,20 +86,33 @@ func (v *Victim) learn(now int64) {
 type aside struct {
 	lead, copied, most int64 // of the policy
 	inputs, outputs    bool  // which of the victim's copies use the link
+	grow               float64
 	byteTime, overhead float64
+	pace               float64 // what a byte takes at present, byteTime or longer
 
 	flying int   // copies in flight
 	bytes  int64 // of those
+	served int64 // since when the link is with the oldest of them
 	clear  int64 // when they are done, as far as is known
 	since  int64 // when a copy last went or was done
 }
 
+const (
+	// A link may be slower for some tens of milliseconds (data/README.md, "What to do
+	// about contention"), and copies that are sized by its capacity then end too late. So
+	// the pace is that of the last so many bytes, where it is slower than the capacity by
+	// more than what the host takes to notice, and at most so many times slower: what is
+	// slower yet is no link's, but a thread's that lost its processor.
+	paced, noticed, slowest = 4 << 20, 1.1, 4.
+)
+
 func newAside(p Policy, l Link) *aside {
-	a := &aside{lead: int64(p.Lead), copied: int64(p.Inputs), most: int64(p.Most), inputs: l.Inputs, outputs: l.Outputs, since: math.MaxInt64}
+	a := &aside{lead: int64(p.Lead), copied: int64(p.Inputs), most: int64(p.Most), inputs: l.Inputs, outputs: l.Outputs, grow: float64(p.Grow), since: math.MaxInt64}
 	if !a.inputs && !a.outputs {
 		a.inputs, a.outputs = true, true
 	}
 	a.byteTime, a.overhead = 1e9/l.Capacity*float64(max(1, l.Processes)), float64(l.Overhead)
+	a.pace = a.byteTime
 	return a
 }
 
@@ -115,7 +128,7 @@ func (a *aside) let(now, bytes, began, takes int64) (n, again int64) {
 		return bytes, 0
 	}
 	if until < math.MaxInt64 {
-		room := (float64(until-max(now, a.clear)) - a.overhead) / a.byteTime
+		room := (float64(until-max(now, a.clear)) - a.overhead) / a.pace
 		if room < float64(bytes) {
 			bytes = max(0, int64(room)/part*part)
 		}
@@ -135,9 +148,25 @@ func (a *aside) free(now, began, takes int64) (until, again int64) {
 	case a.inputs && now < began+a.copied:
 		return 0, began + a.copied
 	case a.outputs:
-		return began + takes - a.lead, never
+		until = began + takes - a.lead
+	default:
+		until = began + takes // when the next call's inputs come
 	}
-	return began + takes, never // when the next call's inputs come
+	if a.inputs && a.grow > 0 {
+		return a.late(now, began, until)
+	}
+	return until, never
+}
+
+// late returns until when the link is the load's if the call's inputs may come later than
+// they should have: a copy is to end before it has taken so many times as long as the
+// call goes on.
+func (a *aside) late(now, began, until int64) (_, again int64) {
+	least := a.time(1, part) + 1
+	if grown := now + max(least, int64(a.grow*float64(now-began))); grown < until {
+		return grown, max(now, a.clear) + least // behind those in flight
+	}
+	return until, math.MaxInt64
 }
 
 // wanted tells whether copies of the victim's want the link now, which before its call
@@ -148,16 +177,29 @@ func (a *aside) wanted(now, began, takes int64) bool {
 
 // went takes note of a copy that goes.
 func (a *aside) went(now, bytes int64) {
+	if a.flying == 0 {
+		a.served = now
+	}
 	a.flying, a.bytes, a.since = a.flying+1, a.bytes+bytes, now
 	a.clear = max(a.clear, now) + a.time(1, bytes)
 }
 
 // done takes note of one that is done.
 func (a *aside) done(now, bytes int64) {
-	a.flying, a.bytes, a.since = a.flying-1, a.bytes-bytes, now
+	a.learn(now-a.served, bytes)
+	a.flying, a.bytes, a.since, a.served = a.flying-1, a.bytes-bytes, now, now
 	a.clear = now + a.time(a.flying, a.bytes)
 }
 
+// learn follows the link's pace by what a copy took.
+func (a *aside) learn(took, bytes int64) {
+	seen := (float64(took) - a.overhead) / float64(bytes)
+	if seen = min(seen, slowest*a.byteTime); seen < noticed*a.byteTime {
+		seen = a.byteTime
+	}
+	a.pace += min(1, float64(bytes)/paced) * (seen - a.pace)
+}
+
 func (a *aside) time(copies int, bytes int64) int64 {
-	return int64(float64(copies)*a.overhead + float64(bytes)*a.byteTime)
+	return int64(float64(copies)*a.overhead + float64(bytes)*a.pace)
 }

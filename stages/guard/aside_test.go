@@ -50,3 +50,61 @@ func TestVictimFindsBack(t *testing.T) {
 		t.Errorf("it still tells %d ns", n)
 	}
 }
+
+// A copy after the inputs were due is at most so many times as long as the call has gone
+// on, so that inputs that come late wait no longer; and the outputs' time stays theirs.
+func TestAsideGrows(t *testing.T) {
+	p, err := Parse("aside/32MiB/in_flight:2/inputs:50us/grow:2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := New(p, Shape{}, Link{Capacity: 50e9, Inputs: true, Outputs: true}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const began, takes = 1_000_000, 2_000_000
+	g.page.takes.Store(takes)
+	g.page.began.Store(began)
+	end := int64(0) // of the copies in flight
+	for _, tt := range []struct{ at, most int64 }{{49_000, 0}, {50_000, 100_000}, {60_000, 30_000}, {200_000, 400_000}, {650_000, 671_088}, {1_330_000, 645_000}, {1_980_000, 0}} {
+		pass, again, ok := g.Try(began+tt.at, 32<<20)
+		if tt.most == 0 == ok {
+			t.Errorf("at %d ns a copy of %d bytes went: %v; it is to ask at %d", tt.at, pass.Bytes, ok, again)
+		}
+		took := pass.Bytes / 50
+		if took > tt.most || took < tt.most-part/50 {
+			t.Errorf("at %d ns a copy of %d ns went: want up to %d", tt.at, took, tt.most)
+		}
+		if end = max(end, tt.at) + took; tt.at == 60_000 { // the copies of before, in their order
+			g.Done(Pass{Bytes: 5_000_000}, began+150_000)
+		}
+		if ok && tt.at != 50_000 {
+			g.Done(pass, began+end)
+		}
+	}
+}
+
+// Copies that take longer than the link's capacity says are sized by what they take, until
+// they no longer do. One thread that loses its processor once holds little back.
+func TestAsidePaces(t *testing.T) {
+	p, err := Parse("aside/32MiB/in_flight:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := newAside(p, Link{Capacity: 50e9, Outputs: true})
+	now := int64(1e9)
+	copied := func(times float64) (bytes int64) {
+		began := now
+		n, _ := a.let(now, 32<<20, began, 500_000)
+		a.went(now, n)
+		now += int64(float64(n) / 50 * times)
+		a.done(now, n)
+		return n
+	}
+	full := copied(1)
+	for _, tt := range []struct{ times, share float64 }{{1.05, 1}, {2, 1}, {2, 0.5}, {2, 0.5}, {1, 0.5}, {1, 1}, {100, 1}, {1, 0.25}, {1, 1}} {
+		if got := float64(copied(tt.times)) / float64(full); got < tt.share-0.02 || got > tt.share+0.02 {
+			t.Errorf("before one that takes %g times as long a copy has %.2f of the bytes: want %g", tt.times, got, tt.share)
+		}
+	}
+}

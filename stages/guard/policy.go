@@ -39,6 +39,7 @@ type Keys struct {
 	CoolDown unit.Duration `json:"cool_down,omitempty"` // after a step down, before a step up
 	Lead     unit.Duration `json:"lead,omitempty"`      // before a victim's call is expected to end: the link is to be its outputs' from then on
 	Inputs   unit.Duration `json:"inputs,omitempty"`    // after its beginning, until when the link is its inputs'
+	Grow     int           `json:"grow,omitempty"`      // times as long as a victim's call goes on, for which a copy may hold up inputs that come late; 0: any time
 	Most     unit.Duration `json:"most,omitempty"`      // for how long copies stay off the link at once
 	Small    unit.Size     `json:"small,omitempty"`     // bytes of copies that go one at a time while a victim's call is about to end; 0: none do
 }
@@ -71,7 +72,7 @@ var kinds = []kind{
 	},
 	{
 		name: "aside", doc: "copies stay off the link while the copies of a victim want it, which tells of its calls",
-		takes: []string{"chunk", "in_flight", "streams", "lead", "inputs", "most", "small"}, required: []string{"chunk"},
+		takes: []string{"chunk", "in_flight", "streams", "lead", "inputs", "grow", "most", "small"}, required: []string{"chunk"},
 		defaults: Keys{InFlight: 2, Streams: 1, Lead: unit.Duration(25 * time.Microsecond), Inputs: unit.Duration(30 * time.Microsecond), Most: unit.Duration(10 * time.Millisecond)},
 	},
 }
@@ -180,7 +181,7 @@ func (p *Policy) check(given map[string]json.RawMessage) error {
 	}{
 		{"chunk", int64(p.Chunk)}, {"in_flight", int64(p.InFlight)}, {"streams", int64(p.Streams)}, {"ahead", int64(p.Ahead)}, {"credit", int64(p.Credit)}, {"on", int64(p.On)},
 		{"off", int64(p.Off)}, {"target", int64(p.Target)}, {"dwell", int64(p.Dwell)}, {"cool_down", int64(p.CoolDown)},
-		{"lead", int64(p.Lead)}, {"inputs", int64(p.Inputs)}, {"most", int64(p.Most)}, {"small", int64(p.Small)},
+		{"lead", int64(p.Lead)}, {"inputs", int64(p.Inputs)}, {"grow", int64(p.Grow)}, {"most", int64(p.Most)}, {"small", int64(p.Small)},
 	} {
 		if _, ok := given[f.key]; ok && f.value <= 0 {
 			return fmt.Errorf("policy %s: %s is %d: want more than 0", p.Name, f.key, f.value)
@@ -196,6 +197,8 @@ func (p *Policy) check(given map[string]json.RawMessage) error {
 		return fmt.Errorf("policy %s: a time of %v: want at most %v", p.Name, max(p.On, p.Off, p.Target, p.Dwell, p.CoolDown, p.Lead, p.Inputs, p.Most), longest)
 	case p.Rate != nil && *p.Rate == unit.Rate{}:
 		return fmt.Errorf("policy %s: a rate of 0 lets nothing through: want a rate such as 10GB/s or 50%%", p.Name)
+	case p.Grow > most:
+		return fmt.Errorf("policy %s: grow is %d: want at most %d", p.Name, p.Grow, most)
 	case p.Streams > most || p.InFlight > most || p.Ahead > most:
 		return fmt.Errorf("policy %s: streams %d, in_flight %d, ahead %d: want at most %d", p.Name, p.Streams, p.InFlight, p.Ahead, most)
 	case p.Credit > slots:
@@ -236,7 +239,7 @@ func (k Keys) values() map[string]string {
 	return map[string]string{
 		"chunk": size(k.Chunk), "small": size(k.Small), "in_flight": strconv.Itoa(k.InFlight), "streams": strconv.Itoa(k.Streams), "ahead": strconv.Itoa(k.Ahead),
 		"credit": strconv.Itoa(k.Credit), "rate": rate, "on": k.On.String(), "off": k.Off.String(), "target": k.Target.String(), "dwell": k.Dwell.String(),
-		"cool_down": k.CoolDown.String(), "lead": k.Lead.String(), "inputs": k.Inputs.String(), "most": k.Most.String(),
+		"grow": strconv.Itoa(k.Grow), "cool_down": k.CoolDown.String(), "lead": k.Lead.String(), "inputs": k.Inputs.String(), "most": k.Most.String(),
 	}
 }
 
@@ -275,7 +278,7 @@ func (p Policy) MarshalJSON() ([]byte, error) { return json.Marshal(p.String()) 
 // JSONSchema describes the forms a policy is written in.
 func (Policy) JSONSchema() map[string]any {
 	// Beside a text, which may be an expression.
-	types := map[string]string{"chunk": "number", "small": "number", "rate": "number", "in_flight": "integer", "streams": "integer", "ahead": "integer", "credit": "integer"}
+	types := map[string]string{"chunk": "number", "small": "number", "rate": "number", "in_flight": "integer", "streams": "integer", "ahead": "integer", "credit": "integer", "grow": "integer"}
 	forms := []any{map[string]any{"type": "string", "description": "a policy's name and its keys, as in window/2MiB/streams:2"}}
 	for _, k := range kinds {
 		keys := map[string]any{}

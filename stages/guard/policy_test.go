@@ -21,6 +21,7 @@ func TestForms(t *testing.T) {
 		{`{"duty": {"on": "200us", "off": "50us", "chunk": "1MiB"}}`, "duty/200µs/50µs/1MiB"},
 		{`{"loop": {"target": "1.4ms", "chunk": "2MiB"}}`, "loop/1.4ms/2MiB"},
 		{`{"aside": {"chunk": "8MiB", "lead": "25us", "in_flight": 3}}`, "aside/8MiB/in_flight:3"},
+		{`{"aside": {"chunk": "8MiB", "grow": 2}}`, "aside/8MiB/grow:2"},
 		{`{"aside": {"chunk": "8MiB", "lead": "40us", "most": "1ms", "small": "512KiB"}}`, "aside/8MiB/lead:40µs/most:1ms/small:512KiB"},
 	} {
 		var p Policy
@@ -50,6 +51,8 @@ func TestRefused(t *testing.T) {
 		{`"rate/max"`, "a rate of 0 lets nothing through"},
 		{`{"loop": {"chunk": "1MiB"}}`, "loop has no target"},
 		{`"aside/4MiB/most:0s"`, "most is 0: want more than 0"},
+		{`"aside/4MiB/grow:0"`, "grow is 0: want more than 0"},
+		{`"aside/4MiB/grow:2000"`, "grow is 2000: want at most 1024"},
 		{`"aside/4MiB/lead:-1us"`, "lead is -1000: want more than 0"},
 		{`"aside/4MiB/credit:1"`, `no "credit"`},
 		{`"aside/4MiB/small:8MiB"`, "small is 8 MiB: want at least 4 KiB, and at most the chunk of 4 MiB"},

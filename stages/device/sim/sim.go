@@ -69,6 +69,9 @@ var Defaults = map[string]float64{
 	"small_behind":   0, // the same behind a kernel
 	"behind":         0, // 1: the request's inputs stand behind a kernel, as in a CUDA graph
 	"fetch_ns":       0, // by how much a load that fills the link to the device holds up a request's commands
+	"slow":           1, // times longer that the link takes, for slow_for_ns of each slow_every_ns; see [twin.Slow]
+	"slow_every_ns":  0,
+	"slow_for_ns":    0,
 	"jitter_ns":      0, // by how much gap_ns is longer, on average
 	"late_ns":        0, // by how much a stressor thread that sleeps wakes late, on average
 	"copies_in":      1, // copies that bytes_in are divided into; 0: no input is copied
@@ -289,7 +292,7 @@ func Check(parameter string, v float64) error {
 		return cell.Hint(fmt.Errorf("unknown parameter %q of device sim", parameter),
 			"the parameters are %s; of one model, as in compute_ns.resnet50, %s", strings.Join(slices.Sorted(maps.Keys(Defaults)), ", "), strings.Join(perModel, ", "))
 	}
-	positive := strings.HasPrefix(name, "bandwidth") || slices.Contains([]string{"pageable", "compute_ns", "gpus", "nodes", "remote", "crowding_power"}, name)
+	positive := strings.HasPrefix(name, "bandwidth") || slices.Contains([]string{"pageable", "compute_ns", "gpus", "nodes", "remote", "crowding_power", "slow"}, name)
 	whole, most := slices.Contains([]string{"gpus", "nodes", "unlike"}, parameter), 1e18
 	if whole {
 		most = mostGPUs
@@ -329,6 +332,7 @@ func newTrial(m cell.Machine, gang []cell.Input) (*trial, error) {
 	t := &trial{param: p, page: guard.NewPage(), link: twin.Link{
 		Overhead: p["overhead_ns"], Both: p["bandwidth_both"], Switch: int64(p["switch_ns"]), Fetch: int64(p["fetch_ns"]),
 		SmallIdle: int64(max(p["small_idle"], p["inline"]-1)), SmallBehind: int64(max(p["small_behind"], p["inline"]-1)),
+		Slow: twin.Slow{Every: int64(p["slow_every_ns"]), For: int64(p["slow_for_ns"]), Times: p["slow"]},
 	}}
 	for d := range device.Direction(device.NumDirections) {
 		t.link.Bandwidth[d] = p["bandwidth_"+d.String()]

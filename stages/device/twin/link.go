@@ -43,6 +43,34 @@ type Link struct {
 	// a load that fills the link towards the device.
 	Fetch     int64     `json:"fetch_ns,omitempty"`
 	Computing Computing `json:"computing,omitzero"` // of the device, for several services
+	Slow      Slow      `json:"slow,omitzero"`
+}
+
+// A Slow says that a link is slower again and again, as those of some H100 were seen to be
+// (data/README.md, "What to do about contention").
+type Slow struct {
+	Every int64   `json:"every_ns"` // from the beginning of one such time to that of the next
+	For   int64   `json:"for_ns"`   // how long it lasts
+	Times float64 `json:"times"`    // by how much longer what holds an engine does so meanwhile
+}
+
+// end returns when a copy that takes so long otherwise is over. Each time ends with one
+// in which the link is slow.
+func (s *Slow) end(from, takes int64) int64 {
+	if s.Every == 0 || s.For == 0 {
+		return from + takes
+	}
+	for left := float64(takes); ; {
+		edge, times := from-from%s.Every+s.Every-s.For, 1.
+		if from >= edge {
+			edge, times = edge+s.For, s.Times
+		}
+		if end := from + int64(math.Round(left*times)); end <= edge {
+			return end
+		}
+		left -= float64(edge-from) / times
+		from = edge
+	}
 }
 
 // length returns how long a copy holds its engine; share is that of the bandwidth

@@ -179,9 +179,9 @@ func (s *simulation) begin(d device.Direction) {
 	both := d <= device.D2H && s.engines[other].process != none
 	switch {
 	case st.load == none:
-		e.finish = from + s.link.length(d, st.copies[st.at], 1, both)
+		e.finish = s.link.Slow.end(from, s.link.length(d, st.copies[st.at], 1, both))
 	default:
-		e.finish = from + s.loads[st.load].length(s.link, d, st.bytes(s), both)
+		e.finish = s.link.Slow.end(from, s.loads[st.load].length(s.link, d, st.bytes(s), both))
 	}
 }
 
