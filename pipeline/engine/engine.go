@@ -26,6 +26,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/engine/folder"
 	"barograph/pipeline/engine/owned"
+	"barograph/pipeline/engine/queue"
 	"barograph/pipeline/engine/shell"
 	"barograph/pipeline/launch"
 	"barograph/pipeline/plan"
@@ -216,7 +217,7 @@ type run struct {
 	users   map[*plan.Cell][]*plan.Cell // who needs a cell
 	status  map[*plan.Cell]Status       // of finished cells
 	failed  map[*plan.Cell]int          // attempts that failed
-	ready   queue                       // pure cells to start
+	ready   *queue.Queue                // pure cells to start
 	order   []*plan.Cell                // measured cells not started yet, in order
 	running int                         // cells that run here, or whose outputs are being kept
 	sent    int                         // cells that are elsewhere
@@ -360,7 +361,7 @@ func (r *run) loop(ctx context.Context) error {
 	there, recall := context.WithCancelCause(ctx)
 	defer recall(nil)
 	r.recall, r.there = recall, there
-	r.ready.urgency = r.urgency()
+	r.ready = queue.Of(r.plan, r.store)
 	var settled []*plan.Cell
 	for _, c := range r.plan.Cells {
 		if c.Trial != nil {
@@ -369,7 +370,7 @@ func (r *run) loop(ctx context.Context) error {
 		needs := map[*plan.Cell]bool{}
 		for _, m := range append(slices.Clone(c.Gang), c) {
 			for _, n := range m.Needs {
-				needs[foreground(n)] = true
+				needs[n.Foreground()] = true
 			}
 		}
 		for n := range needs {
@@ -407,19 +408,12 @@ func (r *run) loop(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-func foreground(c *plan.Cell) *plan.Cell {
-	if c.Trial != nil {
-		return c.Trial
-	}
-	return c
-}
-
 // settle decides a cell whose needs are all finished: its result stands, or it
 // is to run.
 func (r *run) settle(ctx context.Context, c *plan.Cell) error {
 	for _, m := range append(slices.Clone(c.Gang), c) {
 		for _, n := range m.Needs {
-			if st := r.status[foreground(n)]; st == Failed || st == Skipped {
+			if st := r.status[n.Foreground()]; st == Failed || st == Skipped {
 				r.finish(ctx, c, Outcome{Status: Skipped})
 				return nil
 			}
@@ -444,7 +438,7 @@ func (r *run) settle(ctx context.Context, c *plan.Cell) error {
 	case r.away(c):
 		r.send(ctx, c)
 	case !c.Stage.Kind.Measured:
-		r.ready.add(c)
+		r.ready.Add(c)
 	}
 	return nil
 }
@@ -459,7 +453,7 @@ func (r *run) startPure(ctx context.Context) {
 	}
 	var lacking []*plan.Cell
 	for r.pure < r.opt.Jobs && r.running < 2*r.opt.Jobs && r.ready.Len() > 0 {
-		c := r.ready.next()
+		c := r.ready.Next()
 		if !r.take(c) {
 			lacking = append(lacking, c)
 			continue
@@ -471,7 +465,7 @@ func (r *run) startPure(ctx context.Context) {
 		})
 	}
 	for _, c := range lacking {
-		r.ready.add(c)
+		r.ready.Add(c)
 	}
 }
 
@@ -590,7 +584,7 @@ func (r *run) retry(c *plan.Cell, in *slot, err error) bool {
 				r.order = append([]*plan.Cell{c}, r.order...)
 				return
 			}
-			r.ready.add(c)
+			r.ready.Add(c)
 		})
 	})
 	return true

@@ -150,7 +150,7 @@ func GPUs(cells []*plan.Cell) (gpus []int, all, free bool) {
 		if !c.Stage.Kind.Measured {
 			continue
 		}
-		if on := foreground(c).GPU; on != nil {
+		if on := c.Foreground().GPU; on != nil {
 			gpus = append(gpus, *on)
 		} else {
 			free = true

@@ -69,7 +69,7 @@ func Environment(p *plan.Plan) []string {
 // spec resolves a cell's specification. Inputs that have no result yet, as
 // when it is only prepared, have no files.
 func (r *run) spec(c *plan.Cell) *cell.Spec {
-	if t := r.opt.told[foreground(c)]; t != nil {
+	if t := r.opt.told[c.Foreground()]; t != nil {
 		return t.of(c).Spec
 	}
 	st := r.plan.Study
@@ -79,7 +79,7 @@ func (r *run) spec(c *plan.Cell) *cell.Spec {
 		Seed: c.Seed, Machine: st.Machine, Claims: c.Claims, Digest: c.Design, StudySeed: st.Seed, Background: c.Trial != nil,
 		Files: slices.Clone(c.Files), Graph: c.Graph,
 	}
-	if on := foreground(c).GPU; on != nil {
+	if on := c.Foreground().GPU; on != nil {
 		s.Machine = st.Machine.On(*on)
 	}
 	if c.Stage.Notebook != "" {

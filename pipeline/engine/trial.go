@@ -19,6 +19,7 @@ import (
 	"barograph/pipeline/launch"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/store"
+	"barograph/pipeline/store/stat"
 )
 
 // A trial is a foreground cell with its background cells, run as one gang; a
@@ -26,9 +27,9 @@ import (
 type trial struct {
 	engine    *run
 	cell      *plan.Cell
-	members   []*member                    // background cells first, the foreground last
-	inputs    map[string]string            // digests by path, of which the key is made
-	seen      map[string]store.Observation // of the inputs, before it starts
+	members   []*member                   // background cells first, the foreground last
+	inputs    map[string]string           // digests by path, of which the key is made
+	seen      map[string]stat.Observation // of the inputs, before it starts
 	detail    store.Detail
 	unkept    int // number of warnings that detail has no room for
 	window    cell.Control
@@ -101,8 +102,8 @@ func (r *run) furnish(m *member) error {
 // look observes the inputs of a trial, which must hold what its key says. A cell
 // reads them where they lie, so that one that is edited between the decision and
 // the end would make a result of another key.
-func (t *trial) look() (map[string]store.Observation, error) {
-	seen := map[string]store.Observation{}
+func (t *trial) look() (map[string]stat.Observation, error) {
+	seen := map[string]stat.Observation{}
 	for path, digest := range t.inputs {
 		file := filepath.Join(t.engine.plan.Study.Root, path)
 		got, o, err := t.engine.store.Look(file)

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/plan/difference"
 	"barograph/pipeline/store"
 )
 
@@ -357,7 +358,7 @@ func (d *Decider) reason(c *Cell, parts []store.Part) string {
 	if err != nil {
 		return "what its last result was made of cannot be read"
 	}
-	changes := Compare(detail.Parts, parts)
+	changes := difference.Of(detail.Parts, parts)
 	if len(changes) == 0 {
 		return "its stored result is damaged"
 	}
@@ -370,56 +371,4 @@ func (d *Decider) reason(c *Cell, parts []store.Part) string {
 		said = append(said, ch.String())
 	}
 	return strings.Join(said, ", ")
-}
-
-// A Change is one part that differs between two keys; an absent side is empty.
-type Change struct {
-	Name string `json:"name"`
-	Old  string `json:"old,omitempty"`
-	New  string `json:"new,omitempty"`
-	// Lines are those of a notebook's file that differ.
-	Lines []Line `json:"lines,omitempty"`
-}
-
-// String writes a change in one phrase, digests cut to their first digits.
-func (c Change) String() string {
-	switch {
-	case c.Old == "":
-		return c.Name + " is new (" + brief(c.New) + ")"
-	case c.New == "":
-		return c.Name + " is gone (was " + brief(c.Old) + ")"
-	}
-	return c.Name + " changed: " + brief(c.Old) + " -> " + brief(c.New)
-}
-
-func brief(s string) string {
-	if len(s) == sha256.Size*2 && strings.Trim(s, "0123456789abcdef") == "" {
-		return s[:8]
-	}
-	if r := []rune(s); len(r) > 60 {
-		return string(r[:57]) + "..."
-	}
-	return s
-}
-
-// Compare returns what differs between the parts of two keys, in the new one's
-// order, what is gone last.
-func Compare(old, new []store.Part) []Change {
-	was := make(map[string]string, len(old))
-	for _, p := range old {
-		was[p.Name] = p.Value
-	}
-	var changes []Change
-	for _, p := range new {
-		if v, ok := was[p.Name]; !ok || v != p.Value {
-			changes = append(changes, Change{Name: p.Name, Old: v, New: p.Value})
-		}
-		delete(was, p.Name)
-	}
-	for _, p := range old {
-		if v, gone := was[p.Name]; gone {
-			changes = append(changes, Change{Name: p.Name, Old: v})
-		}
-	}
-	return changes
 }

@@ -9,18 +9,19 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"barograph/pipeline/plan/difference"
 	"barograph/pipeline/store"
 )
 
 // An Explanation says why a cell would run or need not.
 type Explanation struct {
-	Cell   string   `json:"cell"`
-	At     string   `json:"at"` // where its stage stands in the study
-	State  string   `json:"state"`
-	Reason string   `json:"reason,omitempty"`
-	Key    string   `json:"key,omitempty"`
-	Last   string   `json:"last,omitempty"` // the key of its newest result
-	Change []Change `json:"changes,omitempty"`
+	Cell   string              `json:"cell"`
+	At     string              `json:"at"` // where its stage stands in the study
+	State  string              `json:"state"`
+	Reason string              `json:"reason,omitempty"`
+	Key    string              `json:"key,omitempty"`
+	Last   string              `json:"last,omitempty"` // the key of its newest result
+	Change []difference.Change `json:"changes,omitempty"`
 	// Compared is what a standing cell's key was made of.
 	Compared []store.Part `json:"compared,omitempty"`
 }
@@ -55,13 +56,13 @@ func (d *Decider) Explain(c *Cell) (*Explanation, error) {
 		if err != nil {
 			return nil, err
 		}
-		e.Change = Compare(detail.Parts, dec.Parts)
+		e.Change = difference.Of(detail.Parts, dec.Parts)
 		now := d.Texts(c)
 		for i, ch := range e.Change {
 			path, _ := strings.CutPrefix(ch.Name, "file ")
 			if was, ok := detail.Texts[path]; ok {
 				if text, ok := now[path]; ok {
-					e.Change[i].Lines = lines(was, text)
+					e.Change[i].Lines = difference.Lines(was, text)
 				}
 			}
 		}
@@ -101,43 +102,8 @@ func orNone(s string) string {
 	return s
 }
 
-// A Line is one line of a notebook that changed; an absent side is empty. Number
-// counts in the new text, from 1.
-type Line struct {
-	Number int    `json:"line"`
-	Old    string `json:"old,omitempty"`
-	New    string `json:"new,omitempty"`
-}
-
-const (
-	mostLines = 10       // that an explanation shows
-	mostText  = 64 << 10 // bytes of a notebook's file that are kept to compare with
-)
-
-// lines returns the lines between what two texts begin and end with alike.
-func lines(old, new string) []Line {
-	a, b := strings.Split(old, "\n"), strings.Split(new, "\n")
-	at := 0
-	for at < min(len(a), len(b)) && a[at] == b[at] {
-		at++
-	}
-	a, b = a[at:], b[at:]
-	for len(a) > 0 && len(b) > 0 && a[len(a)-1] == b[len(b)-1] {
-		a, b = a[:len(a)-1], b[:len(b)-1]
-	}
-	var changed []Line
-	for i := range min(max(len(a), len(b)), mostLines) {
-		l := Line{Number: at + i + 1}
-		if i < len(a) {
-			l.Old = a[i]
-		}
-		if i < len(b) {
-			l.New = b[i]
-		}
-		changed = append(changed, l)
-	}
-	return changed
-}
+// mostText bounds the bytes of a notebook's file that are kept to compare with.
+const mostText = 64 << 10
 
 // Texts returns the files of a cell's notebook by path, those that still are what
 // its key was made of.

@@ -108,6 +108,14 @@ func (c *Cell) Input() cell.Input {
 	return in
 }
 
+// Foreground returns the cell of whose trial this one is.
+func (c *Cell) Foreground() *Cell {
+	if c.Trial != nil {
+		return c.Trial
+	}
+	return c
+}
+
 // Name returns the cell's name within all studies.
 func (p *Plan) Name(c *Cell) string { return p.Study.Name + "/" + c.ID }
 

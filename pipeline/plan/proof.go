@@ -16,6 +16,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/store"
+	"barograph/pipeline/store/stat"
 	"barograph/pipeline/study"
 
 	"golang.org/x/sync/errgroup"
@@ -34,7 +35,7 @@ import (
 //
 // and the head is JSON that ends with a newline.
 type proof struct {
-	Program store.Observation
+	Program stat.Observation
 	Sources study.Sources
 	Globs   map[string][]string
 	Asked   []inquiry
@@ -62,7 +63,7 @@ const (
 	byContent = 'c'
 )
 
-func seen(o store.Observation) (l look) {
+func seen(o stat.Observation) (l look) {
 	l[0] = byStat
 	for i, n := range o {
 		binary.LittleEndian.PutUint64(l[1+8*i:], uint64(n))
@@ -98,7 +99,7 @@ func (d *Decider) Prove(file string, result any) error {
 	}
 	pr := proof{Sources: p.Study.Sources, Globs: p.globs, Cells: len(p.Cells)}
 	var err error
-	if pr.Program, err = store.Observe(program); err != nil {
+	if pr.Program, err = stat.Observe(program); err != nil {
 		return err
 	}
 	if pr.Result, err = json.Marshal(result); err != nil {
@@ -329,13 +330,8 @@ func Recall(file string, opt study.Options) *Known {
 
 // current asks again all that a proof asks, files apart.
 func (pr *proof) current(opt study.Options) bool {
-	if now, err := store.Observe(program); err != nil || now != pr.Program || !pr.Sources.Current(opt) {
+	if now, err := stat.Observe(program); err != nil || now != pr.Program || !pr.Sources.Current(opt) || moved(pr.Sources.Root, pr.Globs) {
 		return false
-	}
-	for pattern, was := range pr.Globs {
-		if now, err := glob(pr.Sources.Root, pattern); err != nil || !slices.Equal(now, was) {
-			return false
-		}
 	}
 	for name, devices := range pr.Set {
 		k := opt.Kinds[name]
@@ -374,7 +370,7 @@ func (k *Known) compare() error {
 				now, _ = contains(digest) // which a sum always is
 			}
 		case byStat:
-			if o, err := store.ObserveAt(root, k.paths[i]); err == nil {
+			if o, err := stat.ObserveAt(root, k.paths[i]); err == nil {
 				now = seen(o)
 			}
 		}

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"barograph/pipeline/store"
+	"barograph/pipeline/store/stat"
 )
 
 // Look digests what a look at the workspace shows of a study, without reading
@@ -36,9 +36,11 @@ func Look(root, file string, p *Plan) string {
 }
 
 // Moved tells whether patterns of inputs match other files than when the plan was made.
-func (p *Plan) Moved() bool {
-	for pattern, was := range p.globs {
-		if now, err := glob(p.Study.Root, pattern); err != nil || !slices.Equal(now, was) {
+func (p *Plan) Moved() bool { return moved(p.Study.Root, p.globs) }
+
+func moved(root string, globs map[string][]string) bool {
+	for pattern, was := range globs {
+		if now, err := glob(root, pattern); err != nil || !slices.Equal(now, was) {
 			return true
 		}
 	}
@@ -63,7 +65,7 @@ func Made(root string, p *Plan) string {
 func observed(paths map[string]bool) string {
 	h := sha256.New()
 	for _, path := range slices.Sorted(maps.Keys(paths)) {
-		o, err := store.Observe(path)
+		o, err := stat.Observe(path)
 		fmt.Fprintf(h, "%q %v %v\n", path, o, err == nil)
 	}
 	return hex.EncodeToString(h.Sum(nil))

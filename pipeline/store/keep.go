@@ -232,7 +232,7 @@ func (s *Store) rewrite(kept []*Record) error {
 	ended := s.records.ended
 	s.records, s.details.at = ledgerOf(lines.String()), nil
 	s.records.ended = ended
-	s.stats.prune(func(path string) bool {
+	s.stats.Prune(func(path string) bool {
 		_, err := os.Lstat(path)
 		return !errors.Is(err, fs.ErrNotExist)
 	})

@@ -38,6 +38,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/store/stat"
 
 	"golang.org/x/sys/unix"
 )
@@ -91,7 +92,7 @@ type Store struct {
 
 	mu      sync.Mutex
 	records *ledger
-	stats   statCache
+	stats   stat.Cache
 	details details
 	used    map[string][]string // outputs by the keys that a shared folder should have
 	lacking map[string]bool     // keys of which it has nothing sound
@@ -147,7 +148,7 @@ func load(dir string) (*Store, error) {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
 	s := &Store{dir: dir, records: ledgerOf(log), details: details{path: filepath.Join(dir, "details.log")}, used: map[string][]string{}, lacking: map[string]bool{}}
-	s.stats.load(filepath.Join(dir, "stats"), filepath.Dir(filepath.Dir(dir)))
+	s.stats.Load(filepath.Join(dir, "stats"), filepath.Dir(filepath.Dir(dir)))
 	return s, nil
 }
 
@@ -207,12 +208,12 @@ func (s *Store) whole(r *Record) bool {
 // sound tells whether an object holds what its name says.
 func (s *Store) sound(f File) bool {
 	path := s.Object(f.Digest)
-	o, mode, err := observe(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW)
-	if err != nil || o[size] != f.Size || !mode.IsRegular() {
+	o, mode, err := stat.ObserveMode(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW)
+	if err != nil || o.Size() != f.Size || !mode.IsRegular() {
 		return false
 	}
 	s.mu.Lock()
-	holds := s.stats.holds(path, o, f.Digest)
+	holds := s.stats.Holds(path, o, f.Digest)
 	s.mu.Unlock()
 	if holds {
 		return true
@@ -346,12 +347,12 @@ func (s *Store) adopt(path string, f File) error {
 	if err := moveTo(path, object); err != nil {
 		return err
 	}
-	o, _, err := observe(unix.AT_FDCWD, object, unix.AT_SYMLINK_NOFOLLOW)
+	o, _, err := stat.ObserveMode(unix.AT_FDCWD, object, unix.AT_SYMLINK_NOFOLLOW)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
-	s.stats.remember(object, o, f.Digest, time.Now())
+	s.stats.Remember(object, o, f.Digest, time.Now())
 	s.mu.Unlock()
 	return nil
 }
@@ -496,7 +497,7 @@ func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil { // a stat vouches only for what is durable
-		err = s.stats.save(filepath.Join(s.dir, "stats"))
+		err = s.stats.Save(filepath.Join(s.dir, "stats"))
 	}
 	return errors.Join(err, s.log.Close(), s.detail.Close())
 }
@@ -519,7 +520,7 @@ func (s *Store) Copy(f File, path string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stats.forget(path) // what was known of the file that stood there
+	s.stats.Forget(path) // what was known of the file that stood there
 	s.due()
 	return nil
 }
@@ -565,6 +566,9 @@ func rename(old, new string) error {
 	return nil
 }
 
+// buffers are for reading files, thousands of which are small.
+var buffers = sync.Pool{New: func() any { return new([1 << 17]byte) }}
+
 // fill copies a file.
 func fill(dst, src *os.File, size int64) error {
 	b := buffers.Get().(*[1 << 17]byte)
@@ -607,14 +611,14 @@ func (s *Store) Digest(path string) (string, error) {
 }
 
 // Look is Digest, with the observation that came before.
-func (s *Store) Look(path string) (digest string, o Observation, err error) {
+func (s *Store) Look(path string) (digest string, o stat.Observation, err error) {
 	seen := time.Now()
-	o, mode, err := observe(unix.AT_FDCWD, path, 0)
+	o, mode, err := stat.ObserveMode(unix.AT_FDCWD, path, 0)
 	if err != nil {
 		return "", o, err
 	}
 	s.mu.Lock()
-	digest, ok := s.stats.lookup(path, o)
+	digest, ok := s.stats.Lookup(path, o)
 	s.mu.Unlock()
 	if ok {
 		return digest, o, nil
@@ -626,7 +630,40 @@ func (s *Store) Look(path string) (digest string, o Observation, err error) {
 		return "", o, err
 	}
 	s.mu.Lock()
-	s.stats.remember(path, o, digest, seen)
+	s.stats.Remember(path, o, digest, seen)
 	s.mu.Unlock()
 	return digest, o, nil
+}
+
+// Proof returns an observation that proves a file to hold what has the digest. It
+// is one that was made when the file was known to, whatever became of the file
+// since. It returns false where the file holds that but was changed too recently
+// for an observation to prove anything, and an error where it does not.
+func (s *Store) Proof(path, digest string) (stat.Observation, bool, error) {
+	known := func() (e stat.Entry, proves bool) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		e, _ = s.stats.Get(path)
+		return e, e.Digest == digest && !e.Racy()
+	}
+	if e, proves := known(); proves {
+		return e.Observation, true, nil
+	}
+	got, err := s.Digest(path)
+	if err == nil && got != digest {
+		err = fmt.Errorf("%s has changed", path)
+	}
+	e, proves := known()
+	return e.Observation, proves, err
+}
+
+// ObjectProof is [Store.Proof] for an object.
+func (s *Store) ObjectProof(f File) (stat.Observation, error) {
+	if !s.sound(f) {
+		return stat.Observation{}, fmt.Errorf("object %s is damaged", f.Digest)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, _ := s.stats.Get(s.Object(f.Digest))
+	return e.Observation, nil
 }

@@ -16,7 +16,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/source"
-	"barograph/pipeline/store"
+	"barograph/pipeline/store/lock"
 )
 
 // An App is what commands share.
@@ -63,13 +63,13 @@ func (a *App) Table(fill func(w io.Writer)) error {
 
 // Lock makes this process the only one that changes a workspace's store.
 func (a *App) Lock(ctx context.Context, root string) (io.Closer, error) {
-	lock, err := store.Lock(ctx, filepath.Join(State(root), "lock"), func(holder string) {
+	held, err := lock.Take(ctx, filepath.Join(State(root), "lock"), func(holder string) {
 		fmt.Fprintln(a.Msg, "waiting for another run in this folder:", holder)
 	})
 	if errors.As(err, new(*fs.PathError)) {
 		err = cell.Hint(err, "results are kept below %s, which must be a folder that can be written", State(root))
 	}
-	return lock, err
+	return held, err
 }
 
 // Program chooses who runs a cell: this program, or, for cells that measure on a

@@ -13,7 +13,7 @@ import (
 
 	"barograph/pipeline/engine"
 	"barograph/pipeline/plan"
-	"barograph/pipeline/store"
+	"barograph/pipeline/store/lock"
 )
 
 // deviceLocks is where the locks of this computer's devices lie, for all users and
@@ -34,13 +34,13 @@ func (a *App) hold(p *plan.Plan, wait bool) func(context.Context) (io.Closer, er
 	return func(ctx context.Context) (io.Closer, error) {
 		var all locks
 		for _, d := range a.devices(p) {
-			lock, err := store.Lock(ctx, DeviceLock(d.physical), func(holder string) {
+			held, err := lock.Take(ctx, DeviceLock(d.physical), func(holder string) {
 				fmt.Fprintf(a.Msg, "waiting for another run that measures on %s: %s\n", d.name, holder)
 			})
 			if err != nil {
 				return nil, errors.Join(fmt.Errorf("have %s for this run alone: %w", d.name, err), all.Close())
 			}
-			all = append(all, lock)
+			all = append(all, held)
 		}
 		if err := a.quiet(ctx, p.Study.Root, p.Study.Machine.Device, wait); err != nil {
 			return nil, errors.Join(err, all.Close())
@@ -188,7 +188,7 @@ func (a *App) quiet(ctx context.Context, root, device string, wait bool) error {
 func Measuring() []Disturbance {
 	locks, _ := filepath.Glob(DeviceLock("*")) // the pattern is well formed
 	for _, path := range locks {
-		if holder := store.Held(path); holder != "" {
+		if holder := lock.Held(path); holder != "" {
 			return []Disturbance{{"other runs", "another run measures: " + holder, "a run on the same device waits for it"}}
 		}
 	}

@@ -15,7 +15,7 @@ import (
 	"barograph/pipeline/cli/app"
 	"barograph/pipeline/cluster"
 	"barograph/pipeline/cluster/file"
-	"barograph/pipeline/store"
+	"barograph/pipeline/store/lock"
 
 	"github.com/spf13/cobra"
 )
@@ -94,7 +94,7 @@ func Agent(a *app.App, args []string) int {
 	agent := &cluster.Agent{
 		Kinds: a.Kinds, GPUs: a.GPUs, Program: a.Program, Log: a.Msg,
 		Hold: func(ctx context.Context, device string) (io.Closer, error) {
-			return store.Lock(ctx, app.DeviceLock(a.GPUs().Physical(device)), func(holder string) { fmt.Fprintln(a.Msg, "waiting for", holder) })
+			return lock.Take(ctx, app.DeviceLock(a.GPUs().Physical(device)), func(holder string) { fmt.Fprintln(a.Msg, "waiting for", holder) })
 		},
 		Disturbed: func(root, device string) string {
 			var said []string

@@ -1,4 +1,5 @@
-package store
+// Package lock has one process at a time do something, and says who that is.
+package lock
 
 import (
 	"cmp"
@@ -17,14 +18,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Lock takes the lock at path, which the kernel frees when this process ends,
+// Take takes the lock at path, which the kernel frees when this process ends,
 // however it ends. While other processes hold it, waiting is called with what each
 // said of itself. Closing the result gives the lock back.
-func Lock(ctx context.Context, path string, waiting func(holder string)) (io.Closer, error) {
+func Take(ctx context.Context, path string, waiting func(holder string)) (io.Closer, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return nil, err
 	}
-	f, err := lockFile(path)
+	f, err := open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -77,10 +78,10 @@ func said(f *os.File) string {
 	return strings.TrimSpace(string(b))
 }
 
-// lockFile opens a file to lock. It may be in a folder that all share, and made by
+// open opens a file to lock. It may be in a folder that all share, and made by
 // another user: then it is opened as it is, for the kernel lets nobody create a
 // file there under a name that another's has.
-func lockFile(path string) (*os.File, error) {
+func open(path string) (*os.File, error) {
 	for {
 		for _, how := range []int{os.O_RDWR, os.O_RDONLY} {
 			f, err := os.OpenFile(path, how|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)

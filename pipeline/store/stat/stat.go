@@ -1,18 +1,18 @@
-package store
+// Package stat observes files without reading them, and remembers what was read of
+// those that are as they were.
+package stat
 
 import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"fmt"
 	"hash/crc32"
 	"io/fs"
 	"os"
 	"slices"
 	"sort"
 	"strings"
-	"sync"
 	"time"
 
 	"barograph/pipeline/cell"
@@ -27,14 +27,17 @@ import (
 // change.
 type Observation [4]int64
 
+// Size is the file's, in bytes.
+func (o Observation) Size() int64 { return o[size] }
+
 const (
 	size = iota
 	mtime
 	ctime
 )
 
-// An entry is a file's digest, and the observation of when it was read.
-type entry struct {
+// An Entry is a file's digest, and the observation of when it was read.
+type Entry struct {
 	Observation
 	Digest string
 	// Seen is when reading began. A file changed within a clock tick of being
@@ -45,21 +48,22 @@ type entry struct {
 
 const grain = int64(20 * time.Millisecond) // coarser than any kernel tick
 
-func (e entry) racy() bool { return e.Seen-max(e.Observation[mtime], e.Observation[ctime]) < grain }
+// Racy tells whether the entry proves nothing.
+func (e Entry) Racy() bool { return e.Seen-max(e.Observation[mtime], e.Observation[ctime]) < grain }
 
-// A statCache holds entries by absolute path. Those of the file that it was read
+// A Cache holds entries by absolute path. Those of the file that it was read
 // from stay as they are there, sorted, and are looked up in place: most runs ask for
 // few of them.
-type statCache struct {
+type Cache struct {
 	root    string // a workspace, whose paths are written from there
 	file    statFile
-	entries map[string]entry // that are not in the file, or no longer; one without a digest is gone
+	entries map[string]Entry // that are not in the file, or no longer; one without a digest is gone
 	folded  bool             // whether the file is not what was read
 }
 
 // A statFile is
 //
-//	crc32c statsForm, the number of entries, entries, paths
+//	crc32c form, the number of entries, entries, paths
 //
 // with the length of its path last in an entry, all numbers little-endian.
 type statFile struct {
@@ -68,7 +72,7 @@ type statFile struct {
 }
 
 const (
-	statsForm = "stats 3\n"
+	form      = "stats 3\n"
 	entrySize = 5*8 + sha256.Size + 4
 )
 
@@ -94,9 +98,9 @@ func (f statFile) end(i int) uint32 {
 
 func (f statFile) path(i int) string { return f.paths[f.end(i-1):f.end(i)] }
 
-func (f statFile) entry(i int) entry {
+func (f statFile) entry(i int) Entry {
 	b := cell.Bytes(f.entries[i*entrySize:])
-	var e entry
+	var e Entry
 	for k := range e.Observation {
 		e.Observation[k] = int64(binary.LittleEndian.Uint64(b[8*k:]))
 	}
@@ -105,16 +109,16 @@ func (f statFile) entry(i int) entry {
 	return e
 }
 
-// load reads the cache. It only spares reading: one that is missing or damaged is
+// Load reads the cache. It only spares reading: one that is missing or damaged is
 // empty.
-func (c *statCache) load(path, root string) {
-	c.root, c.entries = root, map[string]entry{}
+func (c *Cache) Load(path, root string) {
+	c.root, c.entries = root, map[string]Entry{}
 	text, err := cell.Text(path)
 	if err != nil || len(text) < crc32.Size {
 		return
 	}
 	sum, text := text[:crc32.Size], text[crc32.Size:]
-	rest, ok := strings.CutPrefix(text, statsForm)
+	rest, ok := strings.CutPrefix(text, form)
 	if !ok || len(rest) < 4 || binary.LittleEndian.Uint32(cell.Bytes(sum)) != crc32.Checksum(cell.Bytes(text), castagnoli) {
 		return
 	}
@@ -127,7 +131,7 @@ func (c *statCache) load(path, root string) {
 }
 
 // short is a path as the file has it.
-func (c *statCache) short(path string) string {
+func (c *Cache) short(path string) string {
 	if rest, inside := strings.CutPrefix(path, c.root); inside && strings.HasPrefix(rest, "/") {
 		return rest[1:]
 	}
@@ -135,15 +139,15 @@ func (c *statCache) short(path string) string {
 }
 
 // long undoes short.
-func (c *statCache) long(path string) string {
+func (c *Cache) long(path string) string {
 	if strings.HasPrefix(path, "/") {
 		return path
 	}
 	return c.root + "/" + path
 }
 
-// get returns what is known of a file.
-func (c *statCache) get(path string) (entry, bool) {
+// Get returns what is known of a file.
+func (c *Cache) Get(path string) (Entry, bool) {
 	if e, ok := c.entries[path]; ok {
 		return e, e.Digest != ""
 	}
@@ -151,37 +155,37 @@ func (c *statCache) get(path string) (entry, bool) {
 	if i, ok := sort.Find(c.file.len(), func(i int) int { return strings.Compare(short, c.file.path(i)) }); ok {
 		return c.file.entry(i), true
 	}
-	return entry{}, false
+	return Entry{}, false
 }
 
-func (c *statCache) forget(path string) {
-	if _, ok := c.get(path); ok {
-		c.entries[path] = entry{}
+func (c *Cache) Forget(path string) {
+	if _, ok := c.Get(path); ok {
+		c.entries[path] = Entry{}
 	}
 }
 
-// prune forgets the files that are not to be kept.
-func (c *statCache) prune(keep func(path string) bool) {
+// Prune forgets the files that are not to be kept.
+func (c *Cache) Prune(keep func(path string) bool) {
 	for path := range c.entries {
 		if !keep(path) {
-			c.entries[path] = entry{}
+			c.entries[path] = Entry{}
 		}
 	}
 	for i := range c.file.len() {
 		path := c.long(c.file.path(i))
 		if _, known := c.entries[path]; !known && !keep(path) {
-			c.entries[path] = entry{}
+			c.entries[path] = Entry{}
 		}
 	}
 }
 
-// save writes the cache, if anything is to be written.
-func (c *statCache) save(file string) error {
+// Save writes the cache, if anything is to be written.
+func (c *Cache) Save(file string) error {
 	if len(c.entries) == 0 && !c.folded {
 		return nil
 	}
 	n, entries, paths := c.merged()
-	parts := slices.Concat([][]byte{nil, binary.LittleEndian.AppendUint32([]byte(statsForm), uint32(n))}, entries, paths)
+	parts := slices.Concat([][]byte{nil, binary.LittleEndian.AppendUint32([]byte(form), uint32(n))}, entries, paths)
 	sum := uint32(0)
 	for _, part := range parts {
 		sum = crc32.Update(sum, castagnoli, part)
@@ -190,20 +194,22 @@ func (c *statCache) save(file string) error {
 	return cell.Leave(file, parts...)
 }
 
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
 // mostUnfolded bounds how many entries are kept apart: each takes several times as
 // much memory as in the form of the file.
 const mostUnfolded = 1 << 14
 
 // fold brings all entries into the form of the file.
-func (c *statCache) fold() {
+func (c *Cache) fold() {
 	_, entries, paths := c.merged()
 	c.file, _ = statFileOf(string(bytes.Join(entries, nil)), string(bytes.Join(paths, nil)))
-	c.entries, c.folded = map[string]entry{}, true
+	c.entries, c.folded = map[string]Entry{}, true
 }
 
 // merged returns all n entries and their paths in the form of the file, in parts, which
 // are those of the file where nothing has changed.
-func (c *statCache) merged() (n int, entries, paths [][]byte) {
+func (c *Cache) merged() (n int, entries, paths [][]byte) {
 	changed := make([]string, 0, len(c.entries))
 	for path := range c.entries {
 		changed = append(changed, c.short(path))
@@ -237,45 +243,45 @@ func (c *statCache) merged() (n int, entries, paths [][]byte) {
 	return n, entries, paths
 }
 
-// holds tells whether a file still has the stat with which it had a digest. That
+// Holds tells whether a file still has the stat with which it had a digest. That
 // is enough for objects, which nobody has a reason to change in the instant
 // after they were made; other files need lookup.
-func (c *statCache) holds(path string, o Observation, digest string) bool {
-	e, ok := c.get(path)
+func (c *Cache) Holds(path string, o Observation, digest string) bool {
+	e, ok := c.Get(path)
 	return ok && e.Observation == o && e.Digest == digest
 }
 
-// lookup returns the digest of a file, if its stat proves it.
-func (c *statCache) lookup(path string, o Observation) (string, bool) {
-	e, ok := c.get(path)
-	if !ok || e.Observation != o || e.racy() {
+// Lookup returns the digest of a file, if its stat proves it.
+func (c *Cache) Lookup(path string, o Observation) (string, bool) {
+	e, ok := c.Get(path)
+	if !ok || e.Observation != o || e.Racy() {
 		return "", false
 	}
 	return e.Digest, true
 }
 
-func (c *statCache) remember(path string, o Observation, digest string, seen time.Time) {
-	if c.entries[path] = (entry{o, digest, seen.UnixNano()}); len(c.entries) > mostUnfolded {
+// Remember notes what a file held that was read since a time.
+func (c *Cache) Remember(path string, o Observation, digest string, seen time.Time) {
+	if c.entries[path] = (Entry{o, digest, seen.UnixNano()}); len(c.entries) > mostUnfolded {
 		c.fold()
 	}
 }
 
-// buffers are for reading files, thousands of which are small.
-var buffers = sync.Pool{New: func() any { return new([1 << 17]byte) }}
-
 // Observe observes a file.
 func Observe(path string) (Observation, error) {
-	o, _, err := observe(unix.AT_FDCWD, path, 0)
+	o, _, err := ObserveMode(unix.AT_FDCWD, path, 0)
 	return o, err
 }
 
 // ObserveAt observes a file by its path from a folder.
 func ObserveAt(folder *os.File, path string) (Observation, error) {
-	o, _, err := observe(int(folder.Fd()), path, 0)
+	o, _, err := ObserveMode(int(folder.Fd()), path, 0)
 	return o, err
 }
 
-func observe(folder int, path string, flags int) (Observation, fs.FileMode, error) {
+// ObserveMode is Observe with the file's type, by its path from a folder and with the flags of
+// fstatat.
+func ObserveMode(folder int, path string, flags int) (Observation, fs.FileMode, error) {
 	var st unix.Stat_t
 	for {
 		switch err := unix.Fstatat(folder, path, &st, flags); err {
@@ -292,37 +298,4 @@ func observe(folder int, path string, flags int) (Observation, fs.FileMode, erro
 var modes = map[uint32]fs.FileMode{
 	unix.S_IFREG: 0, unix.S_IFDIR: fs.ModeDir, unix.S_IFLNK: fs.ModeSymlink, unix.S_IFIFO: fs.ModeNamedPipe,
 	unix.S_IFSOCK: fs.ModeSocket, unix.S_IFBLK: fs.ModeDevice, unix.S_IFCHR: fs.ModeDevice | fs.ModeCharDevice,
-}
-
-// Proof returns an observation that proves a file to hold what has the digest. It
-// is one that was made when the file was known to, whatever became of the file
-// since. It returns false where the file holds that but was changed too recently
-// for an observation to prove anything, and an error where it does not.
-func (s *Store) Proof(path, digest string) (Observation, bool, error) {
-	known := func() (e entry, proves bool) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		e, _ = s.stats.get(path)
-		return e, e.Digest == digest && !e.racy()
-	}
-	if e, proves := known(); proves {
-		return e.Observation, true, nil
-	}
-	got, err := s.Digest(path)
-	if err == nil && got != digest {
-		err = fmt.Errorf("%s has changed", path)
-	}
-	e, proves := known()
-	return e.Observation, proves, err
-}
-
-// ObjectProof is [Store.Proof] for an object.
-func (s *Store) ObjectProof(f File) (Observation, error) {
-	if !s.sound(f) {
-		return Observation{}, fmt.Errorf("object %s is damaged", f.Digest)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e, _ := s.stats.get(s.Object(f.Digest))
-	return e.Observation, nil
 }
