@@ -138,21 +138,6 @@ func TestFilesThatCannotRun(t *testing.T) {
 	}
 }
 
-// What the library says is told without the places in its source.
-func TestPlain(t *testing.T) {
-	for said, want := range map[string]string{
-		"Load model from m.onnx failed:/onnxruntime_src/onnxruntime/core/graph/model.cc:256 onnxruntime::Model::Model(onnx::ModelProto&&, const onnxruntime::ModelOptions&) Unsupported model IR version: 99, max supported IR version: 13": "Load model from m.onnx failed:Unsupported model IR version: 99, max supported IR version: 13",
-		"Status Message: /onnxruntime_src/core/reshape_helper.h:33 onnxruntime::ReshapeHelper::ReshapeHelper(const TensorShape&, bool) i < input_shape.NumDimensions() was false. Zero.":                                                    "Status Message: i < input_shape.NumDimensions() was false. Zero.",
-		"/onnxruntime_src/core/conv.cc:52 virtual common::Status ConvInteger::Compute(OpKernelContext*) const IsScalar(z) was false.":                                                                                                       "IsScalar(z) was false.",
-		"/onnxruntime_src/core/mel.cc:7 Status Mel<T>::operator()(void (*)(int), int) too few":                                                                                                                                              "too few",
-		"no place (in) it": "no place (in) it",
-	} {
-		if got := plain(errors.New(said)).Error(); got != want {
-			t.Errorf("%q, want %q", got, want)
-		}
-	}
-}
-
 // Files of every kind are measured, and what crosses the link is known of each.
 func TestFiles(t *testing.T) {
 	for _, tt := range []struct {

@@ -16,10 +16,8 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/stages/device/host"
 	"barograph/stages/guard"
-	"barograph/stages/kind/infer/placed"
+	"barograph/stages/kind/infer/session"
 	"barograph/stages/result"
-
-	ort "github.com/yalue/onnxruntime_go"
 )
 
 // A Harness is a model on the ONNX Runtime's CPU or CUDA provider, set up to be timed.
@@ -30,7 +28,7 @@ type Harness struct {
 	// the device, the window and the environment.
 	About result.Infer
 
-	session *session
+	session *session.Session
 	look    func() result.GPUState // at the GPU, or nil
 	moved   []int64                // how long weights took in each call of the last Time, in nanoseconds
 	percent int                    // of the garbage collector
@@ -42,7 +40,7 @@ type Harness struct {
 	answered func(due int64)
 	page     *guard.Page   // on which a load's guard hears of each call, or nil
 	victim   *guard.Victim // of page
-	open     func(*With) (*session, error)
+	open     func(*With) (*session.Session, error)
 	asked    // in an open loop
 }
 
@@ -62,7 +60,7 @@ func NewHarness(ctx context.Context, s Setup) (*Harness, error) {
 	w := s.With
 	h := &Harness{About: result.Infer{
 		Model: w.Model.String(), Batch: w.Batch.Size, Sequence: w.Sequence, Dims: w.Dims, Provider: "CPUExecutionProvider",
-		Warmup: w.Warmup, Calls: w.Calls, Arrivals: w.Arrivals, Options: options,
+		Warmup: w.Warmup, Calls: w.Calls, Arrivals: w.Arrivals, Options: session.Options,
 	}}
 	// Before the library is loaded: its pool inherits this thread's processors.
 	own, err := h.place()
@@ -100,11 +98,11 @@ func NewHarness(ctx context.Context, s Setup) (*Harness, error) {
 
 // onCPU sets a harness up on the processors.
 func (h *Harness) onCPU(s Setup, a assets) (err error) {
-	h.open = func(w *With) (*session, error) {
-		return open(a.model, a.file, w.Sizes(a.model), h.About.Threads, s.Seed)
+	h.open = func(w *With) (*session.Session, error) {
+		return session.Open(a.model, a.file, w.Sizes(a.model), h.About.Threads, s.Seed)
 	}
-	if h.session, err = h.open(s.With); err == nil && h.session.run != nil {
-		h.About.Options = maps.Clone(options)
+	if h.session, err = h.open(s.With); err == nil && h.session.Unbound() {
+		h.About.Options = maps.Clone(session.Options)
 		h.About.Options["io_binding"] = "none: each call makes memory for its outputs"
 		h.warn("each call also makes memory for its outputs and copies them there: their shapes are not those that the model's file tells")
 	}
@@ -113,13 +111,13 @@ func (h *Harness) onCPU(s Setup, a assets) (err error) {
 
 // describe notes what the session says of its model and inputs.
 func (h *Harness) describe() {
-	if h.session.cut > 0 {
-		h.warn("texts of %d samples are longer than their input, and were cut to its length", h.session.cut)
+	if h.session.Cut > 0 {
+		h.warn("texts of %d samples are longer than their input, and were cut to its length", h.session.Cut)
 	}
-	for _, why := range h.session.doubts {
+	for _, why := range h.session.Doubts {
 		h.warn("%s: a model with nothing to compute answers so; see what its inputs hold (values: in configs/models, which `barograph new model` writes)", why)
 	}
-	h.About.Weights, h.About.In, h.About.Out = h.session.weights, h.session.in, h.session.out
+	h.About.Weights, h.About.In, h.About.Out = h.session.Weights, h.session.In, h.session.Out
 }
 
 // place gives this thread the inference's processors, which it returns, and the
@@ -160,7 +158,7 @@ const emptyCalls = 10_000
 func (h *Harness) Jitter(ctx context.Context) error {
 	samples := newSamples(emptyCalls)
 	var done atomic.Int64
-	if err := loop(ctx, samples, &done, h.session.nothing); err != nil {
+	if err := loop(ctx, samples, &done, h.session.Nothing); err != nil {
 		return fmt.Errorf("time empty calls: %w", err)
 	}
 	l := latencies(samples)
@@ -206,17 +204,17 @@ func (h *Harness) closed(ctx context.Context, n int, done *atomic.Int64) ([]Samp
 		samples = newSamples(n)
 	}
 	samples = samples[:n]
-	call := h.session.call
-	if h.session.swap != nil {
+	call := h.session.Call
+	if h.session.Swap != nil {
 		h.moved = make([]int64, n)
 		call = func() error {
 			start := cell.Now()
-			err := h.session.swap()
+			err := h.session.Swap()
 			h.moved[done.Load()] = cell.Now() - start
 			if err != nil {
 				return err
 			}
-			return h.session.call()
+			return h.session.Call()
 		}
 	}
 	if page := h.page; page != nil {
@@ -249,18 +247,7 @@ func within(delay, begun, ended int64, samples []Sample) int64 {
 
 // Tensors returns the data of inputs and outputs, by name, as the last call left
 // them.
-func (h *Harness) Tensors() map[string]any {
-	all := map[string]any{}
-	for i, v := range h.session.values {
-		switch t := placed.Host(v).(type) {
-		case *ort.Tensor[int64]:
-			all[h.session.names[i]] = t.GetData()
-		case *ort.Tensor[float32]:
-			all[h.session.names[i]] = t.GetData()
-		}
-	}
-	return all
-}
+func (h *Harness) Tensors() map[string]any { return h.session.Tensors() }
 
 // Close releases the session. The thread stays where it is.
 func (h *Harness) Close() error {
@@ -268,7 +255,7 @@ func (h *Harness) Close() error {
 	var errs []error
 	for _, sessions := range h.sessions {
 		for _, x := range sessions {
-			errs = append(errs, x.close())
+			errs = append(errs, x.Close())
 		}
 	}
 	for _, t := range h.threads {

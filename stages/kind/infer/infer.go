@@ -38,6 +38,7 @@ import (
 	"barograph/stages/device/gpu"
 	"barograph/stages/device/setting"
 	"barograph/stages/device/sim"
+	"barograph/stages/kind/infer/session"
 	"barograph/stages/kind/infer/tenancy"
 	"barograph/stages/kind/stress"
 	"barograph/stages/kind/stress/page"
@@ -60,7 +61,7 @@ type With struct {
 	arrival.Pattern
 	traffic.Rule
 	Carries *traffic.Search `json:"carries,omitempty"`
-	CUDA
+	session.CUDA
 	tenancy.Params
 }
 
@@ -72,7 +73,7 @@ func Kind() *cell.Kind {
 		Inherits: []string{"ONNXRUNTIME_LIB", "CUDA_VISIBLE_DEVICES"},
 		Doc:      "measure a model's inference time, call by call",
 		With: func() any {
-			return &With{Batch: traffic.Batch{Size: 1}, Sequence: 128, Warmup: 30, Calls: 300, Pattern: arrival.Pattern{Arrivals: "closed"}, CUDA: defaultCUDA}
+			return &With{Batch: traffic.Batch{Size: 1}, Sequence: 128, Warmup: 30, Calls: 300, Pattern: arrival.Pattern{Arrivals: "closed"}, CUDA: session.Default}
 		},
 		Measured:   true,
 		Background: true,
@@ -120,10 +121,10 @@ func check(root, device string, with any) error {
 	if err != nil {
 		return err
 	}
-	if err := w.CUDA.check(); err != nil {
+	if err := w.CUDA.Check(); err != nil {
 		return err
 	}
-	if err := w.checkPlaced(device, c); err != nil {
+	if err := w.CheckPlaced(device, c, w.Sizes(c)); err != nil {
 		return err
 	}
 	names, _ := c.Dims()
@@ -225,16 +226,16 @@ func prepare(ctx context.Context, c *cell.Cell) error {
 	if err != nil {
 		return err
 	}
-	var s *session
+	var s *session.Session
 	if c.Machine.Device == "host" {
-		s, err = open(a.model, a.file, w.Sizes(a.model), max(1, w.Threads), 0)
+		s, err = session.Open(a.model, a.file, w.Sizes(a.model), max(1, w.Threads), 0)
 	} else {
 		s, err = prepareCUDA(c.Machine.Device, w, a)
 	}
 	if err != nil {
 		return err
 	}
-	return s.close()
+	return s.Close()
 }
 
 // assets are what a session is made of.
@@ -272,7 +273,7 @@ func fetch(ctx context.Context, s Setup) (a assets, err error) {
 	if a.fileSHA, err = asset.Digest(a.file); err != nil {
 		return a, err
 	}
-	version, err := loadLibrary(lib)
+	version, err := session.Load(lib)
 	if err != nil {
 		return a, err
 	}

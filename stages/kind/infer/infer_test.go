@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,17 +21,14 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-	"unsafe"
 
 	"barograph/pipeline/cell"
 	"barograph/stages/asset"
 	"barograph/stages/device/host"
-	"barograph/stages/kind/infer/placed"
+	"barograph/stages/kind/infer/session"
 	"barograph/stages/model"
 	"barograph/stages/model/onnx"
 	"barograph/stages/result"
-
-	ort "github.com/yalue/onnxruntime_go"
 )
 
 // A cell changes its whole process: processors, garbage collection, a library
@@ -190,7 +186,7 @@ func TestHost(t *testing.T) {
 		Model: "bert-tiny", ModelSHA: about.ModelSHA, Parameters: c.Parameters, Batch: 1, Sequence: 16, Device: "host",
 		In: 3 * 16 * 8, Out: (16 + 1) * 128 * 4, Weights: 4 * c.Parameters,
 		Provider: "CPUExecutionProvider", Library: "onnxruntime " + version, LibrarySHA: sha, Threads: len(own), CPUs: own,
-		Options: options, Warmup: 3, Calls: 300, Arrivals: "closed", Window: about.Window, Jitter: about.Jitter, Resident: about.Resident,
+		Options: session.Options, Warmup: 3, Calls: 300, Arrivals: "closed", Window: about.Window, Jitter: about.Jitter, Resident: about.Resident,
 	}
 	want.Warnings = about.Warnings // for one CPU, or for others' work on it
 	want.Delay, want.Environment = about.Delay, about.Environment
@@ -445,57 +441,21 @@ func TestIdentify(t *testing.T) {
 	}
 }
 
-// openTiny opens a session in this process.
-func openTiny(t *testing.T) *session {
-	t.Helper()
-	t.Setenv("ONNXRUNTIME_LIB", "")
+func TestLoopAllocatesNothing(t *testing.T) {
 	w := Kind().With().(*With)
 	w.Model.Name, w.Sequence = "bert-tiny", 16
 	a, err := fetch(t.Context(), Setup{Root: "../../..", Device: "host", With: w})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := open(a.model, a.file, w.Sizes(a.model), 1, 1)
+	s, err := session.Open(a.model, a.file, w.Sizes(a.model), 1, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := s.close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
-
-// The call fills the outputs that were bound, every time.
-func TestSessionComputes(t *testing.T) {
-	s := openTiny(t)
-	out := s.values[len(s.values)-2].(*ort.Tensor[float32])
-	if err := s.call(); err != nil {
-		t.Fatal(err)
-	}
-	first := slices.Clone(out.GetData())
-	norm := 0.0
-	for _, v := range first {
-		norm += float64(v) * float64(v)
-	}
-	if len(first) == 0 || norm == 0 || math.IsNaN(norm) || math.IsInf(norm, 0) {
-		t.Errorf("output of %d elements has norm %g", len(first), norm)
-	}
-	out.ZeroContents()
-	if err := s.call(); err != nil {
-		t.Fatal(err)
-	}
-	if !slices.Equal(first, out.GetData()) {
-		t.Error("two calls on the same input differ")
-	}
-}
-
-func TestLoopAllocatesNothing(t *testing.T) {
-	s := openTiny(t)
+	defer s.Close()
 	samples := newSamples(200)
 	var done atomic.Int64
-	for name, call := range map[string]func() error{"call": s.call, "nothing": s.nothing} {
+	for name, call := range map[string]func() error{"call": s.Call, "nothing": s.Nothing} {
 		var err error
 		if n := testing.AllocsPerRun(5, func() { err = errors.Join(err, loop(t.Context(), samples, &done, call)) }); n != 0 || err != nil {
 			t.Errorf("%s: %v allocations in %d calls, %v", name, n, len(samples), err)
@@ -638,75 +598,6 @@ func TestLimit(t *testing.T) {
 	samples, about := outputs(t, cmd.Dir)
 	if n := len(samples); n < 5 || n > 999_999 || about.Calls != n || !strings.Contains(strings.Join(about.Warnings, "\n"), "within the limit of 1s, "+strconv.Itoa(n)+" timed calls of 1000000 were made") {
 		t.Errorf("%d calls, recorded as %d, warnings %q", len(samples), about.Calls, about.Warnings)
-	}
-}
-
-// A session reads and writes tensors where they were placed.
-func TestPlaced(t *testing.T) {
-	lib, err := asset.Runtime(t.Context(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := loadLibrary(lib); err != nil {
-		t.Fatal(err)
-	}
-	c, err := model.Load("../../..", "bert-tiny")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cache, err := cell.CacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	file, err := model.Ensure(t.Context(), c, cache, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	x, err := open(c, file, map[string]int64{"batch": 1, "sequence": 16}, 1, 7)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer x.close()
-	library, err := placed.Open(lib)
-	if err != nil {
-		t.Fatal(err)
-	}
-	in, out := x.values[:len(c.Inputs)], slices.Clone(x.values[len(c.Inputs):])
-	first, ok := out[0].(*ort.Tensor[float32])
-	if !ok {
-		t.Fatalf("the first output is %T", out[0])
-	}
-	host, err := ort.NewEmptyTensor[float32](first.GetShape())
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := library.Data(host)
-	if err != nil || data != unsafe.Pointer(&host.GetData()[0]) {
-		t.Fatalf("the data lies at %v, %v", data, err)
-	}
-	bytes := int64(4 * len(host.GetData()))
-	there, err := library.Place("Cpu", 0, uintptr(data), bytes, host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out[0] = there
-	if err := x.ort.Run(in, out); err != nil {
-		t.Fatal(err)
-	}
-	if got := host.GetData(); !slices.Equal(got, first.GetData()) {
-		t.Errorf("placed, the output begins with %v, and %v otherwise", got[:4], first.GetData()[:4])
-	}
-	if placed.Host(there) != ort.Value(host) || placed.Host(first) != ort.Value(first) {
-		t.Error("the host tensors are others")
-	}
-	if _, err := library.Place("Cpu", 0, uintptr(data), bytes-1, first); err == nil {
-		t.Error("a tensor fits into memory that is too small")
-	}
-	if err := there.Destroy(); err != nil {
-		t.Error(err)
-	}
-	if _, err := placed.Open("/nowhere/libonnxruntime.so"); err == nil {
-		t.Error("opened a library that is not there")
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
 	"barograph/stages/device/host"
+	"barograph/stages/kind/infer/session"
 	"barograph/stages/model"
 	"barograph/stages/result"
 	"barograph/stages/traffic"
@@ -20,16 +21,16 @@ import (
 // An asked is what a harness is asked in an open loop, and with what it answers.
 type asked struct {
 	course   traffic.Course
-	sessions [][]*session     // of each worker, by the samples of a call from the fewest
-	threads  []thread         // of each worker; the first's is that of the harness
-	pace     map[string]int64 // of requests that ask for nothing
+	sessions [][]*session.Session // of each worker, by the samples of a call from the fewest
+	threads  []thread             // of each worker; the first's is that of the harness
+	pace     map[string]int64     // of requests that ask for nothing
 }
 
 // more opens the sessions of an open loop beside the first: one for each worker, and
 // for each size of batch that may be gathered.
 func (h *Harness) more(s Setup) error {
 	workers, sizes := max(1, s.With.Workers), max(1, s.With.Batch.Max)
-	h.sessions, h.threads = make([][]*session, workers), make([]thread, workers)
+	h.sessions, h.threads = make([][]*session.Session, workers), make([]thread, workers)
 	for i := range h.sessions {
 		if i > 0 {
 			h.threads[i] = newThread()
@@ -51,7 +52,7 @@ func (h *Harness) more(s Setup) error {
 				return fmt.Errorf("worker %d, batches of %d: %w", i+1, n+1, err)
 			}
 			h.sessions[i] = append(h.sessions[i], x)
-			if err := h.threads[i].do(x.warm); err != nil {
+			if err := h.threads[i].do(func() error { return warm(x) }); err != nil {
 				return fmt.Errorf("worker %d, batches of %d: %w", i+1, n+1, err)
 			}
 		}
@@ -62,9 +63,9 @@ func (h *Harness) more(s Setup) error {
 // warm calls a session until it is no longer cold. ONNX Runtime captures a CUDA graph
 // anew for each thread that calls a session, and while it does no other thread may wait
 // for the device, so this comes before any worker answers, on the thread that is to.
-func (x *session) warm() error {
+func warm(x *session.Session) error {
 	for range 3 {
-		if err := x.call(); err != nil {
+		if err := x.Call(); err != nil {
 			return err
 		}
 	}
@@ -113,7 +114,7 @@ func (w *With) checkSessions(device string, c *model.Config) error {
 	if err != nil {
 		return err
 	}
-	if n := int64(workers * sizes); info.InitialiserBytes > memory()/n {
+	if n := int64(workers * sizes); info.InitialiserBytes > session.Memory()/n {
 		key := "batch"
 		if workers > 1 {
 			key = "workers"
@@ -177,14 +178,14 @@ func quantiles(requests []traffic.Request) map[string]int64 {
 func (h *Harness) serve(ctx context.Context, done *atomic.Int64) ([]Sample, error) {
 	workers := make([]traffic.Worker, len(h.sessions))
 	for i, sessions := range h.sessions {
-		workers[i] = traffic.Worker{On: h.threads[i].run, Call: func(n int) error { return sessions[n-1].call() }}
+		workers[i] = traffic.Worker{On: h.threads[i].run, Call: func(n int) error { return sessions[n-1].Call() }}
 	}
-	if swap := h.session.swap; swap != nil { // of one session, which answers one request at a time
+	if swap := h.session.Swap; swap != nil { // of one session, which answers one request at a time
 		workers[0].Call = func(int) error {
 			start := cell.Now()
 			err := swap()
 			h.moved = append(h.moved, cell.Now()-start)
-			return errors.Join(err, h.session.call())
+			return errors.Join(err, h.session.Call())
 		}
 	}
 	if v := h.victim; v != nil { // which is one call at a time

@@ -16,6 +16,7 @@ import (
 	"barograph/stages/device/mps"
 	"barograph/stages/device/nvml"
 	"barograph/stages/device/sim"
+	"barograph/stages/kind/infer/session"
 	"barograph/stages/kind/infer/tenancy"
 	"barograph/stages/kind/stress"
 	"barograph/stages/result"
@@ -429,7 +430,7 @@ func footprint(root, device string, in cell.Input) (int64, error) {
 func room(device string) int64 {
 	switch cell.Family(device) {
 	case "host":
-		return memory()
+		return session.Memory()
 	case "cuda":
 		gpus := gpu.Visible(gpu.Here().List)
 		n := cell.Ordinal(device)

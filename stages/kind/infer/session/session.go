@@ -1,4 +1,7 @@
-package infer
+// Package session opens a model on the ONNX Runtime, with its CPU or its CUDA provider,
+// and calls it: inputs are drawn, and memory for them and for outputs is there, before
+// the first call.
+package session
 
 import (
 	"errors"
@@ -26,10 +29,10 @@ var loaded struct {
 	lib string
 }
 
-// loadLibrary opens the ONNX Runtime library, once per process, and returns its
-// version. Threads that the library starts inherit the affinity of the thread
-// that calls this and [open].
-func loadLibrary(lib string) (version string, err error) {
+// Load opens the ONNX Runtime library, once per process, and returns its version.
+// Threads that the library starts inherit the affinity of the thread that calls this
+// and [Open].
+func Load(lib string) (version string, err error) {
 	loaded.Lock()
 	defer loaded.Unlock()
 	if loaded.lib == lib {
@@ -51,9 +54,15 @@ func loadLibrary(lib string) (version string, err error) {
 	return ort.GetVersion(), nil
 }
 
-// A session is a model ready to be called, its inputs filled in and its outputs
+// A Session is a model ready to be called, its inputs filled in and its outputs
 // bound to memory, so that a call allocates nothing.
-type session struct {
+type Session struct {
+	// Bytes of the inputs and outputs of a call, and of the model's weights.
+	In, Out, Weights int64
+	Cut              int          // texts among the inputs that did not fit
+	Doubts           []string     // about the outputs that the first call gave
+	Swap             func() error // moves weights to the device before each call, or nil
+
 	ort     *ort.DynamicAdvancedSession
 	binding *ort.IoBinding
 	values  []ort.Value // inputs, then outputs
@@ -61,19 +70,14 @@ type session struct {
 	options *ort.SessionOptions
 	idle    *ort.RunOptions
 	run     func() error   // a call, where values are not bound
-	cut     int            // texts among the inputs that did not fit
 	outputs []onnx.Value   // of which the last of values hold what a call gave
-	doubts  []string       // about those
 	sends   []func() error // of inputs, before each call
 	carrier cuda.Carrier   // of inputs and outputs, or nil
-	swap    func() error   // moves weights to the device before each call, or nil
-	// Bytes of the inputs and outputs of a call, and of the model's weights.
-	in, out, weights int64
 }
 
-// options of every session, as recorded in the result. Those that this package
+// Options of every session, as recorded in the result. Those that this package
 // does not set (spinning) have the library's default, as in Python.
-var options = map[string]string{
+var Options = map[string]string{
 	"execution_mode":     "sequential",
 	"graph_optimization": "all",
 	"inter_op_threads":   "1",
@@ -83,13 +87,13 @@ var options = map[string]string{
 	"io_binding":         "inputs and outputs bound once, in host memory",
 }
 
-// open loads a model's file, binds the inputs that are drawn from seed, with
+// Open loads a model's file, binds the inputs that are drawn from seed, with
 // values for the model's symbolic dimensions, and calls it once.
-func open(c *model.Config, file string, dims map[string]int64, threads int, seed uint64) (x *session, err error) {
-	x = &session{}
+func Open(c *model.Config, file string, dims map[string]int64, threads int, seed uint64) (x *Session, err error) {
+	x = &Session{}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("load model %q: %w", c.Name, err), x.close())
+			err = errors.Join(fmt.Errorf("load model %q: %w", c.Name, err), x.Close())
 			x = nil
 		}
 	}()
@@ -120,11 +124,11 @@ func open(c *model.Config, file string, dims map[string]int64, threads int, seed
 			return x, fmt.Errorf("input %q: %w", name, err)
 		}
 		x.values = append(x.values, v)
-		x.in += value.Size(inputs[name].Type, v)
-		x.cut = max(x.cut, inputs[name].Cut)
+		x.In += value.Size(inputs[name].Type, v)
+		x.Cut = max(x.Cut, inputs[name].Cut)
 	}
 	x.names = append(slices.Clone(names), outputs...)
-	x.weights, x.outputs = info.InitialiserBytes, info.Outputs
+	x.Weights, x.outputs = info.InitialiserBytes, info.Outputs
 	if x.idle, err = ort.NewRunOptions(); err != nil {
 		return x, err
 	}
@@ -136,7 +140,7 @@ func open(c *model.Config, file string, dims map[string]int64, threads int, seed
 	if err == nil {
 		err = x.bind(names, info.Outputs)
 	}
-	if err != nil || x.call() != nil { // for want of the right memory for outputs, or for good
+	if err != nil || x.Call() != nil { // for want of the right memory for outputs, or for good
 		return x, x.loosen(len(names), info.Outputs)
 	}
 	x.look(x.values[len(names):])
@@ -144,10 +148,10 @@ func open(c *model.Config, file string, dims map[string]int64, threads int, seed
 }
 
 // look notes what makes one doubt the outputs that a call left.
-func (x *session) look(values []ort.Value) {
+func (x *Session) look(values []ort.Value) {
 	for i, v := range values {
 		if why := value.Doubt(x.outputs[i].Name, x.outputs[i].Type, placed.Host(v)); why != "" {
-			x.doubts = append(x.doubts, why)
+			x.Doubts = append(x.Doubts, why)
 		}
 	}
 }
@@ -177,7 +181,7 @@ func refused(err error) error {
 
 // loosen has each call make memory for its outputs, for a model whose file is
 // mistaken about their shapes: the library then takes no memory of the right one.
-func (x *session) loosen(inputs int, outputs []onnx.Value) error {
+func (x *Session) loosen(inputs int, outputs []onnx.Value) error {
 	var errs []error
 	for _, v := range x.values[inputs:] {
 		errs = append(errs, v.Destroy())
@@ -192,9 +196,9 @@ func (x *session) loosen(inputs int, outputs []onnx.Value) error {
 			x.look(values)
 			first = false
 		}
-		x.out = 0
+		x.Out = 0
 		for i, v := range value.Made(values) {
-			x.out += value.Size(outputs[i].Type, v)
+			x.Out += value.Size(outputs[i].Type, v)
 			err = errors.Join(err, v.Destroy())
 		}
 		return err
@@ -203,7 +207,7 @@ func (x *session) loosen(inputs int, outputs []onnx.Value) error {
 }
 
 // bind binds the values, those of the inputs first.
-func (x *session) bind(names []string, outputs []onnx.Value) (err error) {
+func (x *Session) bind(names []string, outputs []onnx.Value) (err error) {
 	if x.binding, err = x.ort.CreateIoBinding(); err != nil {
 		return err
 	}
@@ -217,7 +221,7 @@ func (x *session) bind(names []string, outputs []onnx.Value) (err error) {
 		if err := x.binding.BindOutput(out.Name, v); err != nil {
 			return fmt.Errorf("output %q: %w", out.Name, err)
 		}
-		x.out += value.Size(out.Type, v)
+		x.Out += value.Size(out.Type, v)
 	}
 	return nil
 }
@@ -242,7 +246,7 @@ func sessionOptions(threads int) (*ort.SessionOptions, error) {
 
 // room makes tensors for the outputs. Those whose shape the file does not tell
 // get the one that a first call finds.
-func (x *session) room(outputs []onnx.Value, dims map[string]int64) (values []ort.Value, err error) {
+func (x *Session) room(outputs []onnx.Value, dims map[string]int64) (values []ort.Value, err error) {
 	values = make([]ort.Value, len(outputs))
 	for i, out := range outputs {
 		shape, err := onnx.Resolve(out.Dims, dims)
@@ -261,8 +265,8 @@ func (x *session) room(outputs []onnx.Value, dims map[string]int64) (values []or
 
 // fits tells whether inputs, weights and those outputs whose shapes are known can
 // be in memory together.
-func (x *session) fits(info *model.Info, outputs []onnx.Value, dims map[string]int64) error {
-	left := memory() - x.in - info.InitialiserBytes
+func (x *Session) fits(info *model.Info, outputs []onnx.Value, dims map[string]int64) error {
+	left := Memory() - x.In - info.InitialiserBytes
 	for _, out := range outputs {
 		shape, err := onnx.Resolve(out.Dims, dims)
 		if err != nil {
@@ -278,8 +282,8 @@ func (x *session) fits(info *model.Info, outputs []onnx.Value, dims map[string]i
 	return nil
 }
 
-// memory returns how many bytes the machine has.
-func memory() int64 {
+// Memory returns how many bytes the machine has.
+func Memory() int64 {
 	var info unix.Sysinfo_t
 	if unix.Sysinfo(&info) != nil || info.Totalram == 0 {
 		return math.MaxInt64
@@ -289,7 +293,7 @@ func memory() int64 {
 
 // find calls the model for those of its outputs that have no memory yet, and puts
 // what the call made in their place.
-func (x *session) find(values []ort.Value, outputs []onnx.Value) error {
+func (x *Session) find(values []ort.Value, outputs []onnx.Value) error {
 	before := slices.Clone(values)
 	err := x.ort.Run(x.values, values)
 	if err == nil {
@@ -305,20 +309,39 @@ func (x *session) find(values []ort.Value, outputs []onnx.Value) error {
 	return refused(err)
 }
 
-// call is one inference.
-func (x *session) call() error {
+// Call is one inference.
+func (x *Session) Call() error {
 	if x.run != nil {
 		return x.run()
 	}
 	return x.ort.RunWithBinding(x.binding)
 }
 
-// nothing is the shortest way there is into the library and back: it clears a
-// flag that was not set. It stands in for call where the harness alone is timed.
-func (x *session) nothing() error { return x.idle.UnsetTerminate() }
+// Nothing is the shortest way there is into the library and back: it clears a
+// flag that was not set. It stands in for Call where the harness alone is timed.
+func (x *Session) Nothing() error { return x.idle.UnsetTerminate() }
 
-// close releases everything, and whatever of it open got to.
-func (x *session) close() error {
+// Unbound tells whether each call makes memory for its outputs, on the CPU provider: their
+// shapes are not those that the model's file tells.
+func (x *Session) Unbound() bool { return x.run != nil }
+
+// Tensors returns the data of inputs and outputs, by name, as the last call left
+// them.
+func (x *Session) Tensors() map[string]any {
+	all := map[string]any{}
+	for i, v := range x.values {
+		switch t := placed.Host(v).(type) {
+		case *ort.Tensor[int64]:
+			all[x.names[i]] = t.GetData()
+		case *ort.Tensor[float32]:
+			all[x.names[i]] = t.GetData()
+		}
+	}
+	return all
+}
+
+// Close releases everything, and whatever of it [Open] got to.
+func (x *Session) Close() error {
 	var errs []error
 	if x.idle != nil {
 		errs = append(errs, x.idle.Destroy())

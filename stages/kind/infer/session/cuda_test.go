@@ -1,4 +1,4 @@
-package infer
+package session
 
 import (
 	"errors"
@@ -10,8 +10,8 @@ import (
 )
 
 func TestCUDAParameters(t *testing.T) {
-	w := Kind().With().(*With)
-	if err := w.CUDA.check(); err != nil {
+	w := Default
+	if err := w.Check(); err != nil {
 		t.Errorf("the defaults: %v", err)
 	}
 	got := w.provider(3)
@@ -25,9 +25,9 @@ func TestCUDAParameters(t *testing.T) {
 	for _, change := range []func(*CUDA){
 		func(c *CUDA) { c.ConvSearch = "best" }, func(c *CUDA) { c.Arena = "" }, func(c *CUDA) { c.Memory = "locked" }, func(c *CUDA) { c.Weights = "gone" },
 	} {
-		c := defaultCUDA
+		c := Default
 		change(&c)
-		if err := c.check(); err == nil || !strings.Contains(err.Error(), "is not one of") {
+		if err := c.Check(); err == nil || !strings.Contains(err.Error(), "is not one of") {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}
@@ -35,7 +35,7 @@ func TestCUDAParameters(t *testing.T) {
 
 func TestWanted(t *testing.T) {
 	all := []onnx.Value{{Name: "hidden"}, {Name: "pooled"}}
-	w := Kind().With().(*With)
+	w := Default
 	if got, err := w.wanted(all); len(got) != 2 || err != nil {
 		t.Errorf("all: %v, %v", got, err)
 	}
@@ -52,9 +52,9 @@ func TestWanted(t *testing.T) {
 
 // The library for machines without a GPU says that it is that.
 func TestLibraryWithoutCUDA(t *testing.T) {
-	s := openTiny(t)
+	s, _ := openTiny(t)
 	var h *cell.Error
-	if err := addCUDA(s.options, defaultCUDA.provider(0)); !errors.As(err, &h) || !strings.Contains(h.Hint, "without CUDA") {
+	if err := addCUDA(s.options, Default.provider(0)); !errors.As(err, &h) || !strings.Contains(h.Hint, "without CUDA") {
 		t.Errorf("error %v, want a hint at the library", err)
 	}
 }
