@@ -56,7 +56,7 @@ type GPU interface {
 
 	// About says what serves copies and calls.
 	About() About
-	// Ordinal is the device's number among those the process may use.
+	// Ordinal is the device's number among those that the driver shows the process.
 	Ordinal() int
 	// PCI is its address, such as 0000:4e:00.0.
 	PCI() string

@@ -47,6 +47,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
 	"barograph/stages/device"
+	cards "barograph/stages/device/gpu"
 	"barograph/stages/device/host"
 )
 
@@ -103,6 +104,11 @@ func Open(name string) (GPU, error) {
 	if err != nil {
 		return fail(err, "look at nvidia-smi")
 	}
+	if pci, is := cards.Renumbered(name); is {
+		if ordinal, err = numbered(pci, count); err != nil {
+			return fail(err, "look at nvidia-smi%s", visible())
+		}
+	}
 	if ordinal >= count {
 		return fail(fmt.Errorf("there are %d GPUs, counted from 0", count), "name one of them as device: in the machine's file%s", visible())
 	}
@@ -111,13 +117,9 @@ func Open(name string) (GPU, error) {
 		return fail(err, "look at nvidia-smi")
 	}
 	g := &gpu{ordinal: ordinal, turn: &calloc[C.pthread_mutex_t](1)[0]}
-	var place [3]int
-	for i, a := range []cu.DeviceAttribute{cu.PciDomainID, cu.PciBusID, cu.PciDeviceID} {
-		if place[i], err = dev.Attribute(a); err != nil {
-			return fail(fmt.Errorf("ask for its PCI address: %w", err), "look at nvidia-smi")
-		}
+	if g.pci, err = address(dev); err != nil {
+		return fail(err, "look at nvidia-smi")
 	}
-	g.pci = fmt.Sprintf("%04x:%02x:%02x.0", place[0], place[1], place[2])
 	if g.context, err = dev.RetainPrimaryCtx(); err != nil {
 		return fail(fmt.Errorf("make a context: %w", err), "another process may hold the GPU for itself, or all of its memory: look at nvidia-smi")
 	}
@@ -125,6 +127,36 @@ func Open(name string) (GPU, error) {
 		return fail(err, "look at nvidia-smi")
 	}
 	return g, nil
+}
+
+// address returns a device's PCI address.
+func address(dev cu.Device) (string, error) {
+	var place [3]int
+	for i, a := range []cu.DeviceAttribute{cu.PciDomainID, cu.PciBusID, cu.PciDeviceID} {
+		n, err := dev.Attribute(a)
+		if err != nil {
+			return "", fmt.Errorf("ask for its PCI address: %w", err)
+		}
+		place[i] = n
+	}
+	return fmt.Sprintf("%04x:%02x:%02x.0", place[0], place[1], place[2]), nil
+}
+
+// numbered returns the number of the device at a PCI address, of as many as there are.
+func numbered(pci string, count int) (int, error) {
+	for n := range count {
+		dev, err := cu.GetDevice(n)
+		if err != nil {
+			return 0, err
+		}
+		switch at, err := address(dev); {
+		case err != nil:
+			return 0, err
+		case at == pci:
+			return n, nil
+		}
+	}
+	return 0, fmt.Errorf("the driver shows this process %d GPUs, and none at %s", count, pci)
 }
 
 // on calls f on a thread on which the device's context is current: between two

@@ -28,8 +28,8 @@ func Here() cell.GPUs {
 	g := cell.GPUs{Make: "NVIDIA GPU"}
 	g.List, g.Driver = find(os.DirFS("/"))
 	g.Physical = func(device string) string {
-		visible, set := os.LookupEnv("CUDA_VISIBLE_DEVICES")
-		return physical(g.List, device, visible, set)
+		names, set := visible()
+		return physical(g.List, device, names, set)
 	}
 	g.Program, g.Missing = program()
 	return g
@@ -86,10 +86,51 @@ func Environ(device string) map[string]string {
 	return map[string]string{"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 }
 
+// The variables that leave a process some GPUs, and that say which ones its devices are
+// counted among where those are more.
+const left, counted = "CUDA_VISIBLE_DEVICES", "BAROGRAPH_VISIBLE_DEVICES"
+
+// Only returns the variables by which a process, and those that it starts, see no GPUs
+// but those of some devices, whose numbers stay. They are none where there is one GPU at
+// most, or where a device is no whole GPU of which the driver tells the UUID: a server
+// of MPS numbers its GPUs anew, and so its clients name theirs by that.
+func Only(list []cell.GPU, devices []string) map[string]string {
+	visible := Visible(list)
+	var addresses, uuids []string
+	for _, g := range visible {
+		addresses = append(addresses, g.PCI)
+	}
+	for _, device := range devices {
+		n := cell.Ordinal(device)
+		if len(list) < 2 || n >= len(visible) || visible[n].UUID == "" {
+			return nil
+		}
+		uuids = append(uuids, visible[n].UUID)
+	}
+	return map[string]string{left: strings.Join(uuids, ","), counted: strings.Join(addresses, ",")}
+}
+
+// Renumbered returns the PCI address of a device where this process sees fewer GPUs than
+// its devices are counted among, see [Only].
+func Renumbered(device string) (pci string, is bool) {
+	if _, is = os.LookupEnv(counted); is {
+		pci = Here().Physical(device)
+	}
+	return pci, is
+}
+
+// visible names the GPUs that devices are counted among, if not all are.
+func visible() (names string, set bool) {
+	if names, set = os.LookupEnv(counted); set {
+		return names, set
+	}
+	return os.LookupEnv(left)
+}
+
 // Visible returns those GPUs of a list that CUDA_VISIBLE_DEVICES leaves, if it is set, in
 // its order: CUDA passes over what follows one that there is not.
 func Visible(list []cell.GPU) (left []cell.GPU) {
-	visible, set := os.LookupEnv("CUDA_VISIBLE_DEVICES")
+	visible, set := visible()
 	if !set {
 		return list
 	}

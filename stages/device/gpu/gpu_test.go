@@ -109,3 +109,52 @@ func TestVisible(t *testing.T) {
 		t.Errorf("without the variable: %v", got)
 	}
 }
+
+// A process that is left one GPU of several counts it as its parent does, whatever the
+// driver's number of it.
+func TestOnly(t *testing.T) {
+	all := []cell.GPU{{PCI: "0000:01:00.0", UUID: "GPU-aa11"}, {PCI: "0000:02:00.0", UUID: "GPU-bb22"}, {PCI: "0000:03:00.0"}}
+	for _, c := range []struct {
+		visible string // of the parent; none: all
+		list    []cell.GPU
+		devices []string
+		sees    string
+		at      string // of the last device
+	}{
+		{"", all[:2], []string{"cuda:1"}, "GPU-bb22", "0000:02:00.0"},
+		{"", all[:2], []string{"cuda"}, "GPU-aa11", "0000:01:00.0"},
+		{"1,0", all[:2], []string{"cuda:1"}, "GPU-aa11", "0000:01:00.0"},
+		{"GPU-bb", all[:2], []string{"cuda"}, "GPU-bb22", "0000:02:00.0"},
+		{"", all[:2], []string{"cuda", "cuda:1"}, "GPU-aa11,GPU-bb22", "0000:02:00.0"},
+		{"", all[:1], []string{"cuda"}, "", ""},
+		{"", all, []string{"cuda:2"}, "", ""}, // has no UUID
+		{"", all, []string{"cuda:3"}, "", ""},
+		{"MIG-aa", all, []string{"cuda"}, "", ""},
+	} {
+		os.Unsetenv(left)
+		os.Unsetenv(counted)
+		if c.visible != "" {
+			t.Setenv(left, c.visible)
+		}
+		by := Only(c.list, c.devices)
+		if by[left] != c.sees || len(by) != 0 && len(by) != 2 {
+			t.Errorf("%+v: %v", c, by)
+		}
+		if _, is := Renumbered("cuda"); is {
+			t.Errorf("%+v: renumbered before", c)
+		}
+		if by == nil {
+			continue
+		}
+		for name, v := range by {
+			t.Setenv(name, v)
+		}
+		names, set := visible()
+		if at := physical(c.list, c.devices[len(c.devices)-1], names, set); at != c.at {
+			t.Errorf("%+v: the device is %s", c, at)
+		}
+		if _, is := Renumbered("cuda"); !is {
+			t.Errorf("%+v: its numbers are taken for the driver's", c)
+		}
+	}
+}

@@ -110,6 +110,19 @@ func Await(ctx context.Context) error {
 // Serves tells whether this process shares a GPU through the trial's daemon: it does
 // not, if the driver was started before there was one.
 func Serves() (bool, error) {
+	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		serves, err := served()
+		if err == nil || time.Now().After(end) {
+			return serves, err
+		}
+	}
+}
+
+// patience is for how long the daemon is asked again, which fails while it hears
+// another process, and while a server comes or goes.
+var patience = 5 * time.Second
+
+func served() (bool, error) {
 	servers, err := ask("get_server_list")
 	if err != nil {
 		return false, fmt.Errorf("ask MPS for its servers: %w", err)
@@ -133,6 +146,11 @@ func ask(command string) (string, error) {
 	cmd := exec.CommandContext(ctx, control)
 	cmd.Stdin = strings.NewReader(command + "\n")
 	out, err := cmd.Output()
+	if wrong := new(exec.ExitError); errors.As(err, &wrong) {
+		if says := strings.Join(strings.Fields(string(out)+" "+string(wrong.Stderr)), " "); says != "" {
+			err = fmt.Errorf("%w: %s", err, says)
+		}
+	}
 	return string(out), err
 }
 

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"barograph/pipeline/cell"
 )
@@ -22,6 +23,8 @@ if [ "$1" = -f ]; then
 fi
 read -r command
 [ -e "$pipe/control" ] || exit 1
+[ ! -e "$pipe/busy" ] || { mv "$pipe/busy" "$pipe/once" && echo "another asks" >&2; exit 1; }
+[ ! -e "$pipe/once" ] || { rm "$pipe/once"; exit 1; }
 case $command in
 quit*) rm "$pipe/control" ;;
 get_server_list) echo 17; echo 18 ;;
@@ -30,6 +33,8 @@ esac
 `
 
 func install(t *testing.T) {
+	defer func(was time.Duration) { t.Cleanup(func() { patience = was }) }(patience)
+	patience = 500 * time.Millisecond
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, control), []byte(standIn), 0o777); err != nil {
 		t.Fatal(err)
@@ -57,15 +62,22 @@ func TestDaemon(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(os.Getenv(pipe), "clients"), []byte(clients), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if serves, err := Serves(); serves != want || err != nil {
-			t.Errorf("with clients %q: %v, %v", clients, serves, err)
+		for _, busy := range []bool{false, true} {
+			if busy {
+				if err := os.WriteFile(filepath.Join(os.Getenv(pipe), "busy"), nil, 0o666); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if serves, err := Serves(); serves != want || err != nil {
+				t.Errorf("with clients %q: %v, %v", clients, serves, err)
+			}
 		}
 	}
 	if err := d.Stop(); err != nil {
 		t.Error(err)
 	}
-	if _, err := Serves(); err == nil {
-		t.Error("no daemon, and no error")
+	if _, err := Serves(); err == nil || !strings.Contains(err.Error(), "ask MPS for its servers: exit status 1") {
+		t.Errorf("no daemon: %v", err)
 	}
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
 		t.Errorf("%s is still there: %v", dir, err)

@@ -59,7 +59,7 @@ func (h *Harness) onCUDA(ctx context.Context, s Setup, a assets) error {
 	if h.About.Signals, err = runtimes.Restore(); err != nil {
 		return err
 	}
-	h.About.Provider, h.About.Options, h.About.Threads = "CUDAExecutionProvider", w.CUDA.Recorded(gpu.Ordinal(), outputs), 1
+	h.About.Provider, h.About.Options, h.About.Threads = "CUDAExecutionProvider", w.CUDA.Recorded(cell.Ordinal(s.Device), outputs), 1
 	return ctx.Err()
 }
 

@@ -166,6 +166,7 @@ func (t *tenant) measure(ctx context.Context, c *cell.Cell, speaks bool) (all []
 			return nil, about, err
 		}
 	}
+	unserved := t.unserved()
 	t.About.GCs, t.About.Delay, t.glance, t.answered = 0, 0, tenancy.Glance, t.Answered
 	if t.look != nil {
 		t.About.GPU = &result.GPU{Before: t.look()}
@@ -185,7 +186,10 @@ func (t *tenant) measure(ctx context.Context, c *cell.Cell, speaks bool) (all []
 	t.About.Resident[1] = resident()
 	if t.look != nil {
 		t.judge(c)
-		t.served()
+		if unserved != nil {
+			t.About.GPU.Invalid = append(t.About.GPU.Invalid, unserved.Error())
+			t.warn("INVALID: %v", unserved)
+		}
 	}
 	if speaks {
 		c.Progress(t.total(), t.total(), "")
@@ -208,19 +212,16 @@ func (t *tenant) measure(ctx context.Context, c *cell.Cell, speaks bool) (all []
 	return all, about, nil
 }
 
-// served makes a tenant INVALID that was meant to share the GPU through MPS and did not.
-func (t *tenant) served() {
+// unserved says that a tenant was meant to share the GPU through MPS and does not.
+func (t *tenant) unserved() error {
 	if t.setup.With.Tenancy != "mps" {
-		return
+		return nil
 	}
 	serves, err := mps.Serves()
 	if err == nil && !serves {
 		err = errors.New("the process is no client of MPS: it had started before there was a daemon")
 	}
-	if err != nil {
-		t.About.GPU.Invalid = append(t.About.GPU.Invalid, err.Error())
-		t.warn("INVALID: %v", err)
-	}
+	return err
 }
 
 // told says how a tenant shared its device.

@@ -30,12 +30,31 @@ import (
 func Environ(s *cell.Spec) map[string]string {
 	by := gpu.Environ(s.Machine.Device)
 	if strings.HasPrefix(s.Machine.Device, "cuda") {
-		maps.Copy(by, mps.Environ(cmp.Or(s.During, s.ID), sharesMPS(s)))
+		shares := sharesMPS(s)
+		maps.Copy(by, mps.Environ(cmp.Or(s.During, s.ID), shares))
+		if shares { // a server takes a context on each GPU that it sees, and so on a neighbour's
+			maps.Copy(by, gpu.Only(gpu.Here().List, devicesOf(s)))
+		}
 	}
 	if path := page.Of(s); path != "" {
 		by[page.Variable] = path
 	}
 	return by
+}
+
+// devicesOf are those that a cell's trial uses: its own, and those of its loads.
+func devicesOf(s *cell.Spec) []string {
+	on := []string{s.Machine.Device}
+	for _, in := range append(slices.Clone(s.Gang), cell.Input{Kind: s.Kind, With: s.With}) {
+		var w struct{ GPUs []int }
+		if in.Kind == "stress" && json.Unmarshal(in.With, &w) == nil {
+			for _, n := range w.GPUs {
+				on = append(on, s.Machine.On(n).Device)
+			}
+		}
+	}
+	slices.SortFunc(on, func(a, b string) int { return cell.Ordinal(a) - cell.Ordinal(b) })
+	return slices.CompactFunc(on, func(a, b string) bool { return cell.Ordinal(a) == cell.Ordinal(b) })
 }
 
 // sharesMPS tells whether a cell's trial is one under MPS.

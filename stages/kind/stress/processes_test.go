@@ -1,6 +1,7 @@
 package stress
 
 import (
+	"encoding/json"
 	"math"
 	"os"
 	"path/filepath"
@@ -113,6 +114,10 @@ func TestMPS(t *testing.T) {
 	}
 	if Beside(infer) {
 		t.Error("the inference would start before the daemon")
+	}
+	two := cell.Input{Kind: "stress", With: json.RawMessage(`{"sharing": "mps", "gpus": [2, 0]}`)}
+	if on := devicesOf(&cell.Spec{Kind: "infer", Machine: cell.Machine{Device: "cuda"}, Gang: []cell.Input{load, two}}); !slices.Equal(on, []string{"cuda", "cuda:2"}) {
+		t.Errorf("the trial is on %v", on)
 	}
 	alone := &cell.Spec{Kind: "infer", ID: infer.ID, Machine: infer.Machine}
 	if Environ(alone)[pipe] == Environ(infer)[pipe] || !Beside(alone) {
