@@ -54,6 +54,7 @@ var makers = map[string]func(t *testing.T, args []string) table{
 	"near":    neighbourTable,
 	"shared":  sharedTable,
 	"rates":   rateTable,
+	"slow":    slowTable,
 	"cards":   cardTable,
 	"nb":      notebookTable,
 }
