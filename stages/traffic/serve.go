@@ -59,7 +59,7 @@ type server struct {
 }
 
 func (s *server) work(ctx context.Context, w Worker) error {
-	free := cell.Now()
+	free, sleeper := cell.Now(), newSleeper()
 	for {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -71,7 +71,7 @@ func (s *server) work(ctx context.Context, w Worker) error {
 		case batch.N == 0 && batch.Wake == Never:
 			return nil
 		case batch.N == 0:
-			Await(ctx, batch.Wake)
+			sleeper.await(ctx, batch.Wake)
 			continue
 		}
 		begun := cell.Now()
@@ -88,20 +88,42 @@ func (s *server) work(ctx context.Context, w Worker) error {
 	}
 }
 
-// Await returns once a time has come, or ctx ends: asleep while that is far off, in
-// slices, to notice that ctx ends, and watching the clock at the end, since a sleeper
-// wakes late.
-func Await(ctx context.Context, due int64) int64 {
-	const awake = int64(200 * time.Microsecond)
-	for {
-		now := cell.Now()
+// A sleeper waits for times to come: asleep while they are far off, in slices, to notice
+// that ctx ends, and watching the clock at the end, since a sleeper wakes late.
+type sleeper struct {
+	// awake is for how many nanoseconds it watches: twice as long as it ever woke late,
+	// which on a virtual processor that was idle is milliseconds.
+	awake int64
+	now   func() int64 // nanoseconds
+	sleep func(nanoseconds int64)
+}
+
+const (
+	leastAwake = int64(200 * time.Microsecond)
+	mostAwake  = int64(10 * time.Millisecond)
+	slice      = int64(20 * time.Millisecond)
+)
+
+func newSleeper() *sleeper {
+	return &sleeper{awake: leastAwake, now: cell.Now, sleep: func(nanoseconds int64) {
+		ts := unix.NsecToTimespec(nanoseconds)
+		_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &ts, nil) // EINTR only wakes early
+	}}
+}
+
+// await returns once a time has come, or ctx ends.
+func (s *sleeper) await(ctx context.Context, due int64) {
+	for ctx.Err() == nil {
+		now := s.now()
 		left := due - now
-		if left <= 0 || ctx.Err() != nil {
-			return now
+		if left <= 0 {
+			return
 		}
-		if left > awake {
-			ts := unix.NsecToTimespec(min(left-awake, int64(20*time.Millisecond)))
-			_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &ts, nil) // EINTR only wakes early
+		if left <= s.awake {
+			continue
 		}
+		asleep := min(left-s.awake, slice)
+		s.sleep(asleep)
+		s.awake = min(max(s.awake, 2*(s.now()-now-asleep)), mostAwake)
 	}
 }

@@ -132,3 +132,27 @@ func TestServeAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// A thread that woke late watches the clock for longer from then on, and is late once.
+func TestSleeper(t *testing.T) {
+	for _, over := range []int64{0, 4e6, 40e6} { // nanoseconds
+		clock := int64(0)
+		s := newSleeper()
+		s.now = func() int64 { clock += 100; return clock }
+		s.sleep = func(nanoseconds int64) { clock += nanoseconds + over }
+		for i := range 3 {
+			due := clock + 33e6
+			s.await(t.Context(), due)
+			late, most := clock-due, int64(100)
+			if i == 0 || 2*over > mostAwake {
+				most = over + 100
+			}
+			if late < 0 || late > most {
+				t.Errorf("sleeps %v too long: time %d: %v late", time.Duration(over), i+1, time.Duration(late))
+			}
+		}
+		if s.awake < min(2*over, mostAwake) || s.awake > max(leastAwake, 2*over+200) || s.awake > mostAwake {
+			t.Errorf("sleeps %v too long: watches for %v", time.Duration(over), time.Duration(s.awake))
+		}
+	}
+}
