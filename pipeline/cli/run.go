@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -95,6 +96,9 @@ func (a *program) runOnce(ctx context.Context, args []string, sel *app.Selection
 		}
 	}
 	p, err := a.Plan(args, sel)
+	if sel.There != nil {
+		err = cmp.Or(sel.There.Fits(), err)
+	}
 	if err != nil {
 		return err
 	}

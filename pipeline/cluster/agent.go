@@ -74,27 +74,30 @@ func (a *Agent) Run(ctx context.Context, dir string) error {
 		return err
 	}
 	os.Unsetenv("SLURM_EXPORT_ENV") // or nothing reaches what a cell starts by srun
-	var p pack
-	if err := readJSON(filepath.Join(dir, follow(t.index, 0)), &p); err != nil {
-		return cell.End(err, statusAgain)
-	}
 	f, err := os.OpenFile(filepath.Join(dir, "attempts", t.file()), os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o666)
 	if err != nil {
 		return cell.End(err, statusAgain)
 	}
 	defer f.Close()
-	w := &worker{Agent: a, pack: &p, token: t, dir: dir, pen: &pen{f: f}, root: filepath.Dir(filepath.Dir(filepath.Dir(filepath.Dir(dir))))}
+	w := &worker{Agent: a, token: t, dir: dir, pen: &pen{f: f}, root: filepath.Dir(filepath.Dir(filepath.Dir(filepath.Dir(dir))))}
 	begun := time.Now()
 	node := cmp.Or(os.Getenv("SLURMD_NODENAME"), os.Getenv("HOSTNAME"))
+	more := w.next(ctx, 0, patience)
+	if !more {
+		w.pack = &pack{}
+		if err = cell.End(fmt.Errorf("it was given nothing to do within %v", patience), statusIdle); ctx.Err() != nil {
+			err = cell.End(context.Cause(ctx), statusAgain)
+		}
+	}
 	w.by = t.String() + " on " + node
-	if p.Alone {
+	if w.Alone {
 		w.by += ", which was asked for whole"
 	}
-	err = w.pen.write(note{Type: started, Node: node, PID: os.Getpid(), GPUs: os.Getenv("SLURM_JOB_GPUS"), Alone: p.Alone})
+	err = errors.Join(err, w.pen.write(note{Type: started, Node: node, PID: os.Getpid(), GPUs: os.Getenv("SLURM_JOB_GPUS"), Alone: w.Alone}))
 	taken := 0
-	for more := true; err == nil && more; taken++ {
+	for ; err == nil && more; taken++ {
 		if err = w.work(ctx); err == nil {
-			more = time.Since(begun) < w.Within && w.allBegun() && w.next(ctx, taken+1)
+			more = time.Since(begun) < w.Within && w.allBegun() && w.next(ctx, taken+1, linger)
 		}
 	}
 	end := note{Type: ended, Status: cell.StatusOf(err), Packs: taken}
@@ -108,6 +111,10 @@ func (a *Agent) Run(ctx context.Context, dir string) error {
 // runs takes on what its results made ready sooner than a new one would start.
 const linger = 2 * time.Second
 
+// patience is how long an agent waits for its first pack: its job queues while the driver
+// still writes it.
+const patience = 30 * time.Second
+
 // allBegun tells whether no other pack of the array waits for this job to end.
 func (w *worker) allBegun() bool {
 	begun := map[int]bool{}
@@ -117,21 +124,21 @@ func (w *worker) allBegun() bool {
 	return len(begun) == w.Of
 }
 
-// next waits for the next pack that the driver gives this job, and tells whether there is
+// next waits for the nth pack that the driver gives this job, and tells whether there is
 // one.
-func (w *worker) next(ctx context.Context, n int) bool {
+func (w *worker) next(ctx context.Context, n int, limit time.Duration) bool {
 	file := filepath.Join(w.dir, follow(w.index, n))
-	for end := time.Now().Add(linger); time.Now().Before(end) && ctx.Err() == nil; time.Sleep(nextLook) {
+	for end := time.Now().Add(limit); time.Now().Before(end) && ctx.Err() == nil; time.Sleep(nextLook) {
 		if dir, err := os.Open(w.dir); err == nil { // a network's file system looks anew
 			dir.Close()
-		}
-		if _, err := os.Stat(filepath.Join(w.dir, overFile)); err == nil {
-			return false
 		}
 		var p pack
 		if readJSON(file, &p) == nil {
 			w.pack = &p
 			return true
+		}
+		if _, err := os.Stat(filepath.Join(w.dir, overFile)); err == nil {
+			return false
 		}
 	}
 	return false

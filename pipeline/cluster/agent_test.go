@@ -7,7 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"barograph/pipeline/cell"
+	"barograph/pipeline/cluster/file"
 	"barograph/pipeline/engine"
+	"barograph/pipeline/store"
 )
 
 // A job that is done takes the next pack as soon as it is there, and waits no longer than
@@ -19,19 +22,19 @@ func TestNext(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if !w.next(t.Context(), 1) || len(w.Tasks) != 1 || w.Tasks[0].ID != "more" {
+	if !w.next(t.Context(), 1, linger) || len(w.Tasks) != 1 || w.Tasks[0].ID != "more" {
 		t.Errorf("took %v", w.Tasks)
 	}
 	begun := time.Now()
 	ended, end := context.WithCancel(t.Context())
 	end()
-	if w.next(ended, 2) {
+	if w.next(ended, 2, linger) {
 		t.Error("a job that is to end took a pack")
 	}
 	if err := os.WriteFile(filepath.Join(w.dir, overFile), nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if w.next(t.Context(), 2) || time.Since(begun) > linger/2 {
+	if w.next(t.Context(), 2, linger) || time.Since(begun) > linger/2 {
 		t.Errorf("waited %v for a run that is over", time.Since(begun))
 	}
 }
@@ -65,5 +68,49 @@ func TestRegain(t *testing.T) {
 	d.regain(p, 2)
 	if len(d.waiting) != 1 || d.waiting[0].key() != "c" || len(p.orders) != 2 || d.packs["c"] != nil || d.packs["b"] != p {
 		t.Errorf("waiting %v, left %v", d.waiting, p.orders)
+	}
+}
+
+// A job that queues before its pack is written is to do what was ordered until then. What
+// comes later is submitted, and a driver that comes after a killed one writes the pack.
+func TestOpenPack(t *testing.T) {
+	kinds := cell.Kinds{"command": {Name: "command"}}
+	s, err := store.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	dir := t.TempDir()
+	driver := func() *Driver {
+		c := &Cluster{File: &file.File{Pack: 2, Jobs: 1}, dir: dir, home: dir}
+		return &Driver{Cluster: c, kinds: kinds, store: s, arrays: map[string]*array{}, packs: map[string]*packed{}}
+	}
+	order := func(key string) *order {
+		return &order{task: &engine.Task{ID: key, Members: []engine.Member{{Key: key, Spec: &cell.Spec{Kind: "command"}}}}}
+	}
+	d := driver()
+	a, err := d.ask(class{}, [][]string{{"aa", "bb"}, {"cc"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(index int) (ids string) {
+		var p pack
+		if readJSON(filepath.Join(a.dir, follow(index, 0)), &p) != nil {
+			return "none"
+		}
+		for _, t := range p.Tasks {
+			ids += t.ID
+		}
+		return ids
+	}
+	if d.take(order("bb")) || d.take(order("cc")) || read(0) != "none" || read(1) != "cc" {
+		t.Errorf("before all were ordered: %s, %s", read(0), read(1))
+	}
+	d = driver() // the first was killed
+	if err := d.find(); err != nil || d.take(order("bb")) {
+		t.Error("what was asked for is not known: ", err)
+	}
+	if d.fillAll(); read(0) != "bb" || !d.take(order("aa")) || d.take(order("bb")) {
+		t.Errorf("filled with %s", read(0))
 	}
 }

@@ -45,6 +45,7 @@ const (
 // The statuses that an agent ends with, beside those of the program.
 const (
 	statusAgain = 75 // not for the cells' sake: the rest is to be run elsewhere
+	statusIdle  = 77 // no pack came
 	statusUnfit = 79 // nothing was measured: this is not the node that was planned for
 )
 

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"barograph/pipeline/cell"
@@ -25,11 +27,17 @@ const restart = time.Minute
 // Fit says, before anything is submitted, what about a cluster's file cannot be.
 func (c *Cluster) Fit(ctx context.Context, say func(string)) error {
 	var p map[string]string
+	var test error
 	for begun, said := time.Now(), false; ; time.Sleep(time.Second) {
-		_, err := c.settings()
-		if err == nil {
-			p, err = c.slurm.Partition(c.Partition)
-		}
+		var asked sync.WaitGroup // all at once: each takes as long as a program's start
+		var set, part error
+		asked.Go(func() { _, set = c.settings() })
+		asked.Go(func() { p, part = c.slurm.Partition(c.Partition) })
+		asked.Go(func() {
+			_, test = c.slurm.Tell(nil, "#!/bin/sh\n", "sbatch", append([]string{"--test-only", "--time=" + slurm.Minutes(time.Duration(c.Time))}, c.Flags()...)...)
+		})
+		asked.Wait()
+		err := cmp.Or(set, part)
 		if err == nil {
 			break
 		}
@@ -58,8 +66,8 @@ func (c *Cluster) Fit(ctx context.Context, say func(string)) error {
 	if state := p["State"]; state != "" && state != "UP" {
 		return at(fmt.Errorf("partition %q is %s", name, state), "name another, or wait")
 	}
-	if _, err := c.slurm.Tell(nil, "#!/bin/sh\n", "sbatch", append([]string{"--test-only", "--time=" + slurm.Minutes(time.Duration(c.Time))}, c.Flags()...)...); err != nil && !(slurm.Unmet(err) && !c.slurm.Whole(c.Partition)) && !slurm.Unsure(err) {
-		return at(err, "sbatch --test-only says so")
+	if test != nil && !(slurm.Unmet(test) && !c.slurm.Whole(c.Partition)) && !slurm.Unsure(test) {
+		return at(test, "sbatch --test-only says so")
 	}
 	return nil
 }

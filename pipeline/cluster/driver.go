@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"maps"
 	"os"
 	"path/filepath"
@@ -36,6 +37,7 @@ import (
 	"barograph/pipeline/launch/slurm"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/store"
+	"barograph/pipeline/study"
 )
 
 // A Cluster is one that is asked from a workspace.
@@ -72,7 +74,7 @@ func (c *Cluster) settings() (set map[string]string, err error) {
 // What it asked for lies below arrays/, a folder for each array of jobs:
 //
 //	asked      the keys of each pack, before it is submitted; with the job, after
-//	N.json     a pack; N.1.json and so on, what its job is given after that
+//	N.json     a pack, which may come after its job; N.1.json and so on, what its job is given after that
 //	over       once no job is given more
 //	attempts/  what each attempt at a pack says of itself, by pack, job and restart
 //	log/       what jobs and failed cells wrote
@@ -93,6 +95,7 @@ type Driver struct {
 	begin  sync.Once
 
 	arrays  map[string]*array
+	placed  chan placed
 	packs   map[string]*packed // by the key of a task in it that is wanted or may be
 	waiting []*order
 	later   time.Time // when what waits may be submitted again
@@ -129,6 +132,7 @@ type array struct {
 	request
 	packs    []*packed
 	attempts map[token]*attempt
+	leaving  bool // it is being submitted
 }
 
 // A request is what is written of an array before it is submitted, and again after.
@@ -143,7 +147,8 @@ type request struct {
 type packed struct {
 	*array
 	index   int
-	given   int // packs after its own
+	open    bool // its job may be there before what it is to do is written
+	given   int  // packs after its own
 	orders  map[string]*order
 	state   slurm.Job
 	absent  int       // answers in a row that do not know it
@@ -178,6 +183,45 @@ func (d *Driver) Takes(c *plan.Cell) bool {
 	return k.Script || k.Measured || len(c.Stage.Resources) > 0
 }
 
+// Expect has jobs queue while their tasks are still told: Slurm takes a second to look at
+// what was submitted. It is that of [engine.Elsewhere].
+func (d *Driver) Expect(p *plan.Plan, cells []*plan.Cell, key func(*plan.Cell) string) {
+	place := map[*plan.Cell]int{}
+	for i, c := range p.Order {
+		place[c] = i + 1
+	}
+	cells = slices.DeleteFunc(cells, func(c *plan.Cell) bool {
+		known := d.packs[key(c)]
+		_, err := os.Stat(store.Parcel(d.dir, key(c)))
+		return known != nil && !known.over || err == nil
+	})
+	slices.SortStableFunc(cells, func(a, b *plan.Cell) int { return cmp.Compare(place[a], place[b]) })
+	var all []*array
+	for c, cells := range classes(cells, func(c *plan.Cell) class { return d.class(c.Stage, p.Study.Machine, nil) }) {
+		for chunk := range slices.Chunk(slices.Collect(slices.Chunk(cells, d.size(len(cells)))), d.most) {
+			var keys [][]string
+			for _, cells := range chunk {
+				keys = append(keys, nil)
+				for _, c := range cells {
+					keys[len(keys)-1] = append(keys[len(keys)-1], key(c))
+				}
+			}
+			a, err := d.ask(c, keys)
+			if err != nil {
+				continue // it is asked again once they are ordered
+			}
+			a.leaving = true
+			all = append(all, a)
+		}
+	}
+	d.placed = make(chan placed, len(all))
+	d.ended.Go(func() {
+		for _, a := range all {
+			d.placed <- d.submit(a)
+		}
+	})
+}
+
 // Run is that of [engine.Elsewhere].
 func (d *Driver) Run(ctx context.Context, t *engine.Task, tell func(cell.Event)) ([]*store.Record, error) {
 	d.begin.Do(func() { d.ended.Go(d.loop) })
@@ -198,7 +242,11 @@ func (d *Driver) Run(ctx context.Context, t *engine.Task, tell func(cell.Event))
 func (d *Driver) Close() (live int) {
 	close(d.over)
 	d.ended.Wait()
+	for len(d.placed) > 0 {
+		d.learnPlace(<-d.placed)
+	}
 	for _, a := range d.arrays {
+		d.withdraw(a)
 		_ = os.WriteFile(filepath.Join(a.dir, overFile), nil, 0o666) // else agents wait longer
 	}
 	for range 25 { // agents that sent all may be about to say so
@@ -209,6 +257,16 @@ func (d *Driver) Close() (live int) {
 	}
 	d.learn(d.slurm.Queue(d.job))
 	return d.sweep()
+}
+
+// withdraw cancels jobs that nothing came for.
+func (d *Driver) withdraw(a *array) {
+	for _, p := range a.packs {
+		if p.open && a.Job != "" && !p.finished() && d.slurm.Cancel(fmt.Sprintf("%s_%d", a.Job, p.index)) == nil {
+			d.Warn(fmt.Errorf("job %s_%d had nothing to do and was cancelled", a.Job, p.index))
+			p.over = true
+		}
+	}
 }
 
 // sweep removes the arrays of which no job lives, and counts the jobs of others.
@@ -268,8 +326,10 @@ func (d *Driver) loop() {
 		case o := <-d.orders:
 			if d.take(o) {
 				d.waiting = append(d.waiting, o)
-				batch = time.After(gather)
 			}
+			batch = time.After(gather)
+		case p := <-d.placed:
+			d.learnPlace(p)
 		case o := <-d.gone:
 			d.drop(o)
 		case a := <-d.answers:
@@ -277,6 +337,7 @@ func (d *Driver) loop() {
 			d.learn(a.jobs, a.err)
 		case <-batch:
 			batch = nil
+			d.fillAll()
 			d.submitAll()
 		case <-look.C:
 			d.look()
@@ -309,6 +370,9 @@ func (d *Driver) patience() time.Duration {
 func (d *Driver) take(o *order) bool {
 	if p := d.packs[o.key()]; p != nil && !p.over {
 		p.orders[o.key()] = o
+		if p.open && len(p.orders) == len(p.Packs[p.index]) {
+			d.fill(p)
+		}
 		return false
 	}
 	if d.store.Get(o.key(), o.task.Foreground().Spec.Outputs) != nil {
@@ -360,23 +424,51 @@ type class struct {
 	without       string
 }
 
-func (d *Driver) class(o *order) class {
-	t := o.task
-	spec := t.Foreground().Spec
-	c := class{device: spec.Machine.Device, cpus: max(d.CPUs, int(t.Resources["cpu"])), memory: max(int64(d.Memory), t.Resources["memory"]), time: time.Duration(d.Time)}
-	if d.kinds[spec.Kind].Measured && !spec.Machine.Simulated() {
+// class is what jobs are asked for that run a stage's cells on a machine, without some
+// nodes.
+func (d *Driver) class(st *study.Stage, m cell.Machine, without map[string]string) class {
+	c := class{device: m.Device, cpus: max(d.CPUs, int(st.Resources["cpu"])), memory: max(int64(d.Memory), st.Resources["memory"]), time: time.Duration(d.Time)}
+	if st.Kind.Measured && !m.Simulated() {
 		c.planned, c.alone = true, !d.Shared
 		if cell.Family(c.device) == "cuda" {
-			c.devices = max(1+cell.Ordinal(c.device), int(t.Resources["device"]))
+			c.devices = max(1+cell.Ordinal(c.device), int(st.Resources["device"]))
 		}
 	}
 	const startUp = 5 * time.Minute
-	if limit := time.Duration(t.Timeout); limit > 0 {
+	if limit := time.Duration(st.Timeout); limit > 0 {
 		c.time = max(c.time, limit+startUp)
 	}
-	c.without = strings.Join(slices.Sorted(maps.Keys(o.unfit)), ",")
+	c.without = strings.Join(slices.Sorted(maps.Keys(without)), ",")
 	return c
 }
+
+func (d *Driver) classOf(o *order) class {
+	spec := o.task.Foreground().Spec
+	return d.class(&study.Stage{Kind: d.kinds[spec.Kind], Resources: o.task.Resources, Timeout: o.task.Timeout}, spec.Machine, o.unfit)
+}
+
+// classes puts together what is of one class, in the order in which each first comes.
+func classes[T any](all []T, of func(T) class) iter.Seq2[class, []T] {
+	by := map[class][]T{}
+	var order []class
+	for _, one := range all {
+		c := of(one)
+		if by[c] == nil {
+			order = append(order, c)
+		}
+		by[c] = append(by[c], one)
+	}
+	return func(yield func(class, []T) bool) {
+		for _, c := range order {
+			if !yield(c, by[c]) {
+				return
+			}
+		}
+	}
+}
+
+// size is how many cells a pack has when so many are to run.
+func (d *Driver) size(n int) int { return min(d.Pack, max(1, (n+d.Jobs-1)/d.Jobs)) }
 
 // submitAll submits what waits, an array for each class.
 func (d *Driver) submitAll() {
@@ -386,27 +478,10 @@ func (d *Driver) submitAll() {
 		return
 	}
 	slices.SortStableFunc(waiting, func(a, b *order) int { return cmp.Compare(a.task.Place, b.task.Place) })
-	by := map[class][]*order{}
-	var classes []class
-	for _, o := range waiting {
-		c := d.class(o)
-		if by[c] == nil {
-			classes = append(classes, c)
-		}
-		by[c] = append(by[c], o)
-	}
-	for _, c := range classes {
-		orders := by[c]
-		size := min(d.Pack, max(1, (len(orders)+d.Jobs-1)/d.Jobs))
-		packs := slices.DeleteFunc(slices.Collect(slices.Chunk(orders, size)), func(p []*order) bool { return d.give(c, p) })
+	for c, orders := range classes(waiting, d.classOf) {
+		packs := slices.DeleteFunc(slices.Collect(slices.Chunk(orders, d.size(len(orders)))), func(p []*order) bool { return d.give(c, p) })
 		for chunk := range slices.Chunk(packs, d.most) { // an index is below the limit
-			if err := d.submitArray(c, chunk); err != nil {
-				for _, p := range chunk {
-					for _, o := range p {
-						d.refuse(o, err)
-					}
-				}
-			}
+			d.submitArray(c, chunk)
 		}
 	}
 }
@@ -456,7 +531,7 @@ func (d *Driver) give(c class, orders []*order) bool {
 		}
 		for _, p := range a.packs {
 			at := p.newest()
-			if p.over || len(p.orders) > 0 || at == nil || at.end != nil || time.Since(at.heard) > linger*3/4 || time.Since(at.since) > c.within() {
+			if p.over || p.open || len(p.orders) > 0 || at == nil || at.end != nil || time.Since(at.heard) > linger*3/4 || time.Since(at.since) > c.within() {
 				continue
 			}
 			p.given++
@@ -493,41 +568,132 @@ func (d *Driver) pack(c class, of int, p *packed, orders []*order) (todo pack, k
 	return todo, keys
 }
 
-// submitArray writes packs and submits an array of jobs for them. The intention is
-// written before, so that a driver that comes after can find the jobs by it.
-func (d *Driver) submitArray(c class, packs [][]*order) error {
-	a := &array{name: stamp(), class: c, attempts: map[token]*attempt{}}
-	a.dir = filepath.Join(d.home, "arrays", a.name)
-	a.At, a.Flags = time.Now(), d.flags(c)
-	if err := errors.Join(os.MkdirAll(filepath.Join(a.dir, "attempts"), 0o777), os.MkdirAll(filepath.Join(a.dir, "log"), 0o777)); err != nil {
-		return err
-	}
-	for i, orders := range packs {
-		p := &packed{array: a, index: i, orders: map[string]*order{}}
-		todo, keys := d.pack(c, len(packs), p, orders)
-		a.packs, a.Packs = append(a.packs, p), append(a.Packs, keys)
-		if err := writeWhole(filepath.Join(a.dir, follow(i, 0)), todo); err != nil {
-			return err
+// submitArray has an array of jobs run packs.
+func (d *Driver) submitArray(c class, packs [][]*order) {
+	var keys [][]string
+	for _, orders := range packs {
+		keys = append(keys, nil)
+		for _, o := range orders {
+			keys[len(keys)-1] = append(keys[len(keys)-1], o.key())
 		}
 	}
-	if err := writeWhole(filepath.Join(a.dir, "asked"), a.request); err != nil {
-		return err
+	a, err := d.ask(c, keys)
+	if err != nil {
+		for _, o := range slices.Concat(packs...) {
+			d.refuse(o, err)
+		}
+		return
 	}
-	last := min(time.Minute, c.time/4)
-	job, err := d.slurm.Submit(d.Env, slurm.Script(d.Setup, d.Program, "cell-agent", a.dir), append(a.Flags,
-		"--job-name="+d.job, "--comment="+a.name, "--requeue", "--open-mode=append", "--output="+slurm.Literal(filepath.Join(a.dir, "log"))+"/%a",
-		"--chdir="+d.Root, fmt.Sprintf("--array=0-%d%%%d", len(packs)-1, d.Jobs), fmt.Sprintf("--signal=B:USR2@%d", int(last.Seconds())))...)
-	if err != nil && !errors.Is(err, slurm.ErrNot) && !slurm.Unsure(err) {
-		return errors.Join(err, os.RemoveAll(a.dir))
+	for i, p := range a.packs {
+		for _, o := range packs[i] {
+			p.orders[o.key()] = o
+		}
+		d.fill(p)
 	}
-	// Where the answer was lost, the queue is asked for a job with this comment.
+	d.learnPlace(d.submit(a))
+}
+
+// ask writes down what is to be asked for, packs by their keys, before it is: so a driver
+// that comes after can find the jobs by it. The packs themselves are written by fill.
+func (d *Driver) ask(c class, keys [][]string) (*array, error) {
+	a := &array{name: stamp(), class: c, attempts: map[token]*attempt{}}
+	a.dir = filepath.Join(d.home, "arrays", a.name)
+	a.request = request{At: time.Now(), Flags: d.flags(c), Packs: keys}
+	if err := errors.Join(os.MkdirAll(filepath.Join(a.dir, "attempts"), 0o777), os.MkdirAll(filepath.Join(a.dir, "log"), 0o777), writeWhole(filepath.Join(a.dir, "asked"), a.request)); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(a.dir))
+	}
+	for i := range keys {
+		a.packs = append(a.packs, &packed{array: a, index: i, open: true, orders: map[string]*order{}})
+	}
 	d.keep(a)
-	d.pause, d.asked = firstAsk, time.Now()
-	if err == nil {
-		a.Job = job
-		return writeWhole(filepath.Join(a.dir, "asked"), a.request)
+	return a, nil
+}
+
+// fillAll writes what has come of the packs that are open.
+func (d *Driver) fillAll() {
+	for _, a := range d.arrays {
+		for _, p := range a.packs {
+			if p.open && !p.over {
+				d.fill(p)
+			}
+		}
 	}
-	return nil
+}
+
+// fill writes a pack: its cells that were ordered. The others are of no pack any more.
+func (d *Driver) fill(p *packed) {
+	p.open = false
+	var orders []*order
+	for _, key := range p.Packs[p.index] {
+		if o := p.orders[key]; o != nil {
+			orders = append(orders, o)
+		} else if d.packs[key] == p {
+			delete(d.packs, key)
+		}
+	}
+	c := p.class
+	if len(orders) > 0 {
+		c = d.classOf(orders[0])
+	}
+	todo, _ := d.pack(c, len(p.packs), p, orders)
+	if err := writeWhole(filepath.Join(p.dir, follow(p.index, 0)), todo); err != nil {
+		d.giveUp(p, err)
+	}
+}
+
+// giveUp refuses what was ordered of a pack.
+func (d *Driver) giveUp(p *packed, err error) {
+	p.over = true
+	for key, o := range p.orders {
+		delete(p.orders, key)
+		delete(d.packs, key)
+		d.refuse(o, err)
+	}
+}
+
+// placed is what Slurm said of an array.
+type placed struct {
+	*array
+	job string
+	err error
+}
+
+// submit submits an array of jobs, and changes nothing of it.
+func (d *Driver) submit(a *array) placed {
+	last := min(time.Minute, a.class.time/4)
+	job, err := d.slurm.Submit(d.Env, slurm.Script(d.Setup, d.Program, "cell-agent", a.dir), slices.Concat(a.Flags, []string{
+		"--job-name=" + d.job, "--comment=" + a.name, "--requeue", "--open-mode=append", "--output=" + slurm.Literal(filepath.Join(a.dir, "log")) + "/%a",
+		"--chdir=" + d.Root, fmt.Sprintf("--array=0-%d%%%d", len(a.packs)-1, d.Jobs), fmt.Sprintf("--signal=B:USR2@%d", int(last.Seconds()))})...)
+	return placed{a, job, err}
+}
+
+// learnPlace takes what Slurm said. Where its answer was lost, the queue is asked for a
+// job with the array's comment.
+func (d *Driver) learnPlace(p placed) {
+	p.leaving = false
+	d.pause, d.asked = firstAsk, time.Now()
+	switch {
+	case p.err == nil:
+		p.Job = p.job
+		if err := writeWhole(filepath.Join(p.dir, "asked"), p.request); err != nil {
+			d.Warn(err) // its comment still says it
+		}
+		if d.halted { // the jobs were cancelled as this one came
+			_ = d.slurm.Cancel(p.job)
+		}
+	case errors.Is(p.err, slurm.ErrNot) || slurm.Unsure(p.err):
+	default:
+		for _, pack := range p.packs {
+			for _, key := range p.Packs[pack.index] {
+				if d.packs[key] == pack {
+					delete(d.packs, key)
+				}
+			}
+			d.giveUp(pack, p.err)
+		}
+		delete(d.arrays, p.name)
+		_ = os.RemoveAll(p.dir) // it is only in the way
+	}
 }
 
 func (d *Driver) keep(a *array) {
@@ -557,7 +723,8 @@ func (d *Driver) find() error {
 			continue
 		}
 		for i := range a.Packs {
-			a.packs = append(a.packs, &packed{array: a, index: i, orders: map[string]*order{}})
+			_, err := os.Stat(filepath.Join(a.dir, follow(i, 0)))
+			a.packs = append(a.packs, &packed{array: a, index: i, open: errors.Is(err, fs.ErrNotExist), orders: map[string]*order{}})
 		}
 		d.keep(a)
 	}

@@ -167,7 +167,7 @@ func (d *Driver) learn(jobs []slurm.Job, err error) {
 	}
 	for _, a := range d.arrays {
 		for _, p := range a.packs {
-			if p.over {
+			if p.over || a.leaving {
 				continue
 			}
 			j, ok := known[token{index: p.index, job: a.Job}]

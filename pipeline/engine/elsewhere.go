@@ -57,6 +57,9 @@ func (t *Task) keys() (keys []string) {
 type Elsewhere interface {
 	// Takes tells whether a foreground cell is to run there.
 	Takes(c *plan.Cell) bool
+	// Expect comes before Run, once nothing refuses the run any more, and names those
+	// cells whose tasks come next, with their keys.
+	Expect(p *plan.Plan, cells []*plan.Cell, key func(*plan.Cell) string)
 	// Run has a task run there, and returns the records of its members when they are
 	// in the store. What it tells meanwhile is for the observer; "ready" says that the
 	// cell has started. When ctx ends because of [ErrHalted], nobody wants the result
@@ -78,6 +81,15 @@ var ErrHalted = errors.New("another cell failed")
 
 // away tells whether a cell runs on another computer.
 func (r *run) away(c *plan.Cell) bool { return r.opt.Elsewhere != nil && r.opt.Elsewhere.Takes(c) }
+
+// expect says which cells run on other computers as soon as they are told in full.
+func (r *run) expect(may []*plan.Cell) {
+	if r.opt.Elsewhere == nil {
+		return
+	}
+	cells := slices.DeleteFunc(slices.Clone(may), func(c *plan.Cell) bool { return !r.away(c) || r.decider.Of(c).State != plan.Runs })
+	r.opt.Elsewhere.Expect(r.plan, cells, func(c *plan.Cell) string { return r.decider.Of(c).Key })
+}
 
 // task tells a trial in full. What its shell lines read is published before.
 func (r *run) task(c *plan.Cell) (*Task, error) {

@@ -26,6 +26,16 @@ type other struct {
 	mu     sync.Mutex
 	n      int
 	took   []string
+	soon   []string // that were expected, and did not come yet
+	// expected is how many were in the last run.
+	expected int
+}
+
+func (o *other) Expect(_ *plan.Plan, cells []*plan.Cell, key func(*plan.Cell) string) {
+	for _, c := range cells {
+		o.soon = append(o.soon, c.ID+" "+key(c))
+	}
+	o.expected = len(o.soon)
 }
 
 func (o *other) Takes(c *plan.Cell) bool { return !strings.HasPrefix(c.Stage.Name, "here") }
@@ -35,6 +45,7 @@ func (o *other) Run(ctx context.Context, t *engine.Task, tell func(cell.Event)) 
 	defer o.mu.Unlock()
 	o.n++
 	o.took = append(o.took, t.ID)
+	o.soon = slices.DeleteFunc(o.soon, func(s string) bool { return s == t.ID+" "+t.Foreground().Key })
 	tell(cell.Event{Type: "ready"})
 	text, err := json.Marshal(t)
 	if err != nil {
@@ -78,6 +89,9 @@ func TestElsewhere(t *testing.T) {
 	res, sight, err := w.run(engine.Options{Elsewhere: o})
 	if err != nil || len(res.Failures) > 0 {
 		t.Fatal(err, res.Failures)
+	}
+	if o.expected == 0 || o.expected == len(o.took) || len(o.soon) > 0 {
+		t.Errorf("%d of %d were expected, and %v did not come", o.expected, len(o.took), o.soon)
 	}
 	if got := w.read("all.txt") + w.read("3.txt"); got != "one\n1\none\n2\none\n3\n3\n" {
 		t.Errorf("published %q", got)

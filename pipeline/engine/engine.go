@@ -294,7 +294,11 @@ func (r *run) prepare(ctx context.Context) error {
 	if err := all.Wait(); err != nil {
 		return err
 	}
-	return r.survey(ctx)
+	if err := r.survey(ctx); err != nil {
+		return err
+	}
+	r.expect(may)
+	return nil
 }
 
 // claim looks, before anything runs, whether all can be written that may be, and

@@ -16,8 +16,6 @@ import (
 	"barograph/pipeline/record"
 	"barograph/pipeline/store"
 	"barograph/pipeline/study"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // OnVariable names the variable that holds the cluster to run on, where --on does not.
@@ -30,6 +28,15 @@ type There struct {
 	Program string
 	driver  *cluster.Driver
 	since   time.Time
+	fits    chan error // nil once it was read
+}
+
+// Fits waits for what the cluster says of the run.
+func (t *There) Fits() (err error) {
+	if t.fits != nil {
+		err, t.fits = <-t.fits, nil
+	}
+	return err
 }
 
 // OnAlone refuses what cannot be on a cluster.
@@ -77,8 +84,9 @@ func (t *There) install(a *App) error {
 	return err
 }
 
-// Reach sees, before anything is submitted, that a cluster is there, and has a job look
-// at a node of it unless one has for this program.
+// Reach sees that a cluster is there, and has a job look at a node of it unless one has
+// for this program. Where one has, the study can be planned before [There.Fits] says that
+// the rest is well, too.
 func (a *App) Reach(ctx context.Context, args []string, s *Selection) error {
 	t, err := openCluster(StudyPath(args), s.On)
 	if err != nil {
@@ -86,13 +94,15 @@ func (a *App) Reach(ctx context.Context, args []string, s *Selection) error {
 	}
 	defer cell.Hold()() // a job that only looks is cancelled
 	say := func(text string) { fmt.Fprintln(a.Msg, text) }
-	var installed errgroup.Group // which takes as long as Slurm takes to answer
-	installed.Go(func() error { return t.install(a) })
-	err = t.Fit(ctx, say)
-	if err = cmp.Or(err, installed.Wait()); err != nil {
-		return err
+	t.fits = make(chan error, 1)
+	go func() { t.fits <- t.Fit(ctx, say) }()
+	if err := t.install(a); err != nil {
+		return cmp.Or(t.Fits(), err)
 	}
 	if t.node = t.Known(t.Program); t.node == nil {
+		if err := t.Fits(); err != nil {
+			return err
+		}
 		checked, err := t.Check(ctx, t.Program, nil, t.Gres != "", say)
 		if err != nil {
 			return err

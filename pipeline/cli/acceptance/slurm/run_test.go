@@ -227,7 +227,10 @@ func TestSmall(t *testing.T) {
 func (s *slurm) onNodes(f *folder) (nodes timing, submitted time.Duration) {
 	out, begun := make(chan timing), time.Now()
 	go func() { out <- f.timed("run", "small", "--on", "lab") }()
-	s.until(20*time.Second, "job in the queue", func() bool { return s.do("squeue", "-h", "-t", "pending,running") != "" })
+	s.until(20*time.Second, "answer to what was submitted", func() bool { // asking Slurm itself would take a processor
+		asked, _ := filepath.Glob(filepath.Join(f.dir, ".barograph/on/clusters/lab/arrays/*/asked"))
+		return slices.ContainsFunc(asked, func(path string) bool { b, _ := os.ReadFile(path); return strings.Contains(string(b), `"job":`) })
+	})
 	submitted = time.Since(begun)
 	nodes = <-out
 	s.until(20*time.Second, "end of all jobs", func() bool { return s.do("squeue", "-h", "-t", "pending,running,completing") == "" })
