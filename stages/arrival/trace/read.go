@@ -14,14 +14,24 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"barograph/pipeline/cell"
 )
 
-// readCSV reads a column of a file that may have a header, or one time a line.
+// readCSV reads a column of a file that may have a header, or one time a line. Fields
+// are separated by commas or, where the first line has none, by tabs or semicolons.
 func readCSV(b []byte, column string) ([][]value, string, error) {
+	if bytes.IndexByte(b, 0) >= 0 {
+		return nil, "", cell.Hint(errors.New(": it is no text in UTF-8"), "its name says what a file is: .json, .jsonl, .npy, and CSV or a time a line for all others")
+	}
 	r := csv.NewReader(bytes.NewReader(b))
 	r.TrimLeadingSpace, r.ReuseRecord = true, true
+	first, _, _ := bytes.Cut(b, []byte("\n"))
+	if i := bytes.IndexAny(first, ",\t;"); i >= 0 && !bytes.ContainsRune(first, ',') {
+		r.Comma = rune(first[i])
+		r.TrimLeadingSpace = first[i] != '\t' // an empty field is no space
+	}
 	var values []value
 	at, name := 0, ""
 	for row := 0; ; row++ {
@@ -110,6 +120,9 @@ func readJSON(b []byte, column string) ([][]value, string, error) {
 	var v any
 	if err := d.Decode(&v); err != nil {
 		return nil, "", fmt.Errorf(":%d: %w", line(b, d.InputOffset()), err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, "", cell.Hint(fmt.Errorf(":%d: something follows the first value", line(b, d.InputOffset())), "a file of many values ends in .jsonl")
 	}
 	return walk(v, column)
 }
@@ -249,15 +262,26 @@ func offer(root any) string {
 	return "give column: the path of a list of times"
 }
 
-// header matches what an array of one dimension says of itself.
-var header = regexp.MustCompile(`'descr': *'([<>|=])([fiu])([48])'.*'fortran_order': *(?:True|False).*'shape': *\((\d+), *1?\)`)
+// What an array says of itself: its elements, or the columns of each, and its shape.
+var (
+	header  = regexp.MustCompile(`'descr': *(?:('[^']*')|\[(.*)\]), *'fortran_order': *(True|False), *'shape': *\((\d+),(?: *(\d+))?\)`)
+	element = regexp.MustCompile(`^'([<>|=])([fiuM])([48])(?:\[(ns|us|ms|s)\])?'$`)
+	field   = regexp.MustCompile(`^\('([^']*)', *'([<>|=])(\w)(\d+)(\[\w+\])?'\),? *`)
+)
 
-// readNPY reads an array of one dimension, of integers or floats of 4 or 8 bytes: the
-// format of NumPy's NEP 1, versions 1 to 3.
+// An array is a column of times among an array's bytes.
+type array struct {
+	order        binary.ByteOrder
+	kind         byte // f, i, u, or M, which is a date
+	unit         string
+	width        int // of an element
+	from, stride int // of the first, and from one to the next
+}
+
+// readNPY reads an array of one dimension, or a column of one that has two or whose
+// elements have members, of integers or floats of 4 or 8 bytes, or of dates: the format
+// of NumPy's NEP 1, versions 1 to 3.
 func readNPY(b []byte, column string) ([][]value, string, error) {
-	if column != "" {
-		return nil, "", fmt.Errorf(": it is one array, and has no column %q", column)
-	}
 	if len(b) < 12 || string(b[:6]) != "\x93NUMPY" {
 		return nil, "", errors.New(": it does not begin as an array of NumPy's does")
 	}
@@ -268,25 +292,106 @@ func readNPY(b []byte, column string) ([][]value, string, error) {
 	if b[6] < 1 || b[6] > 3 || size > len(b)-from {
 		return nil, "", errors.New(": its header is damaged")
 	}
-	m := header.FindSubmatch(b[from : from+size])
+	says, data := b[from:from+size], b[from+size:]
+	unreadable := fmt.Errorf(": want an array of one dimension, or a column of one, of whole numbers or floats of 4 or 8 bytes, or of dates, found %s", bytes.TrimSpace(says))
+	m := header.FindSubmatch(says)
 	if m == nil {
-		return nil, "", fmt.Errorf(": want an array of one dimension, of whole numbers or floats of 4 or 8 bytes, found %s", bytes.TrimSpace(b[from:from+size]))
+		return nil, "", unreadable
 	}
-	var order binary.ByteOrder = binary.LittleEndian
-	if m[1][0] == '>' {
-		order = binary.BigEndian
-	}
-	width := int(m[3][0] - '0')
 	n, err := strconv.Atoi(string(m[4]))
-	data := b[from+size:]
-	if err != nil || n > Most || n*width != len(data) {
-		return nil, "", fmt.Errorf(": it says that it holds %s times of %d bytes, and has %d bytes of them", m[4], width, len(data))
+	switch {
+	case err != nil || n > Most:
+		return nil, "", fmt.Errorf(": it holds %s times: want at most %d", m[4], Most)
+	case len(m[5]) > 0 && len(m[2]) > 0:
+		return nil, "", unreadable
+	}
+	text, wide := string(m[1]), 0 // of the column's elements, and how wide all columns are
+	var a array
+	switch {
+	case len(m[2]) > 0:
+		if text, column, a.from, wide, err = member(string(m[2]), column); err != nil {
+			return nil, "", err
+		}
+	case len(m[5]) > 0:
+		columns, err := strconv.Atoi(string(m[5]))
+		if err != nil || columns < 1 || columns > len(data) {
+			return nil, "", unreadable
+		}
+		at, err := columnOf(make([]string, columns), column, false)
+		if err != nil {
+			return nil, "", err
+		}
+		column, a.from, wide = strconv.Itoa(at+1), at, -columns
+	case column != "":
+		return nil, "", fmt.Errorf(": it is one array, and has no column %q", column)
+	}
+	e := element.FindStringSubmatch(text)
+	if e == nil || e[2] == "M" && (e[3] != "8" || e[4] == "") {
+		return nil, "", unreadable
+	}
+	a.order, a.kind, a.unit, a.width = binary.LittleEndian, e[2][0], e[4], int(e[3][0]-'0')
+	if e[1] == ">" {
+		a.order = binary.BigEndian
+	}
+	switch {
+	case wide < 0 && string(m[3]) == "True": // one column after the other
+		a.from, a.stride, wide = a.from*n*a.width, a.width, -wide*a.width
+	case wide < 0:
+		a.from, a.stride, wide = a.from*a.width, -wide*a.width, -wide*a.width
+	case wide == 0:
+		a.stride, wide = a.width, a.width
+	default:
+		a.stride = wide
+	}
+	if len(data)%wide != 0 || len(data)/wide != n {
+		return nil, "", fmt.Errorf(": it says that it holds %d times of %d bytes, and has %d bytes of them", n, wide, len(data))
 	}
 	values := make([]value, n)
 	for i := range values {
-		values[i] = value{number(order, data[i*width:(i+1)*width], m[2][0]), func() string { return fmt.Sprintf(": element %d", i) }}
+		values[i] = value{a.text(data[a.from+i*a.stride:][:a.width]), func() string { return fmt.Sprintf(": element %d", i) }}
 	}
-	return [][]value{values}, "", nil
+	return [][]value{values}, column, nil
+}
+
+// member finds a column among an array's members: how its elements are written, its
+// name, where in an element it begins, and how wide an element is.
+func member(text, column string) (of, name string, from, wide int, err error) {
+	var names, kinds []string
+	var starts []int
+	for text != "" {
+		m := field.FindStringSubmatch(text)
+		if m == nil {
+			return "", "", 0, 0, fmt.Errorf(": want members that are numbers, dates or text, found %s", text)
+		}
+		width, err := strconv.Atoi(m[4])
+		if err != nil || width < 1 || width > 1<<20 {
+			return "", "", 0, 0, fmt.Errorf(": its member %q is of %s bytes", m[1], m[4])
+		}
+		if m[3] == "U" { // characters of 4 bytes
+			width *= 4
+		}
+		names, kinds, starts = append(names, m[1]), append(kinds, "'"+m[2]+m[3]+m[4]+m[5]+"'"), append(starts, wide)
+		wide, text = wide+width, text[len(m[0]):]
+	}
+	at, err := columnOf(names, column, true)
+	if err != nil {
+		return "", "", 0, 0, err
+	}
+	return kinds[at], names[at], starts[at], wide, nil
+}
+
+// text writes an element as a file of text would have it.
+func (a *array) text(b []byte) string {
+	if a.kind != 'M' {
+		return number(a.order, b, a.kind)
+	}
+	v := int64(a.order.Uint64(b))
+	each := int64(scales[a.unit])
+	if v == math.MinInt64 {
+		return "NaT"
+	}
+	second := int64(time.Second) / each
+	return time.Unix(v/second, v%second*each).UTC().Format("2006-01-02 15:04:05.999999999")
 }
 
 // number writes an element of an array.

@@ -2,6 +2,7 @@
 package command
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -80,8 +81,8 @@ func infoCommand() *cobra.Command {
 		Use:   "info NAME|FILE",
 		Short: "Say how a trace's requests arrived: rate, gaps, bursts, bins, repetition",
 		Long: "Say how a trace's requests arrived: rate, gaps, bursts, bins, repetition.\n\n" +
-			"FILE is CSV, text with a time a line, JSON, JSON lines or an array of NumPy's (.npy). Times are dates, or\n" +
-			"numbers in --unit: ns where all are whole and s otherwise, unless it is given.",
+			"FILE is CSV, text with a time a line, JSON, JSON lines or an array of NumPy's (.npy), which may\n" +
+			"have columns. Times are dates, or numbers in --unit: ns where all are whole and s otherwise, unless it is given.",
 		Example:      "  barograph trace info requests.csv --column TIMESTAMP\n  barograph trace info clients.json --column 'tasks.*.times' --unit ms",
 		Args:         cobra.ExactArgs(1),
 		SilenceUsage: true,
@@ -95,7 +96,7 @@ func infoCommand() *cobra.Command {
 				if err := holds(path, k.SHA256); err != nil {
 					return cell.Usage(cell.Hint(err, "barograph trace fetch %s", k.Name))
 				}
-				form.Column, form.Unit = k.Column, k.Unit
+				form.Column, form.Unit = cmp.Or(form.Column, k.Column), cmp.Or(form.Unit, k.Unit)
 			}
 			t, err := trace.Read(path, form)
 			if err != nil {
@@ -105,7 +106,7 @@ func infoCommand() *cobra.Command {
 			if asJSON {
 				return cell.WriteJSON(cmd.OutOrStdout(), d)
 			}
-			return write(cmd.OutOrStdout(), d)
+			return write(cmd.OutOrStdout(), d, form.Unit == "" && d.Unit == "ns")
 		},
 	}
 	cmd.Flags().StringVar(&form.Column, "column", "", "`name` or number of a column; in JSON a path such as tasks.*.times")
@@ -114,15 +115,23 @@ func infoCommand() *cobra.Command {
 	return cmd
 }
 
-// write tells a description to a person.
-func write(w io.Writer, d trace.Description) error {
+// write tells a description to a person, and whether its unit was guessed.
+func write(w io.Writer, d trace.Description, guessed bool) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	say := func(name, format string, args ...any) { fmt.Fprintf(t, name+"\t"+format+"\n", args...) }
 	if d.Column != "" {
 		say("column", "%s", d.Column)
 	}
-	say("times in", "%s", d.Unit)
-	say("arrivals", "%d in %v, %.4g a second", d.Arrivals, time.Duration(d.Span).Round(time.Millisecond), d.Rate)
+	if guessed {
+		say("times in", "ns, since all are whole; --unit says otherwise, and unit: in a study")
+	} else {
+		say("times in", "%s", d.Unit)
+	}
+	span := time.Duration(d.Span)
+	if span > time.Second {
+		span = span.Round(time.Millisecond)
+	}
+	say("arrivals", "%d in %v, %.4g a second", d.Arrivals, span, d.Rate)
 	say("gaps", "mean %v, from %v to %v, CV %.3g", duration(d.Gap.Mean), duration(float64(d.Gap.Min)), duration(float64(d.Gap.Max)), d.Gap.CV)
 	for _, x := range d.Dispersion {
 		say("dispersion", "%.3g in %d windows of %v (Poisson: 1)", x.Index, x.Of, time.Duration(x.Window))
