@@ -286,10 +286,14 @@ func (p *Pattern) replay(root string, due []int64, seed uint64, made *Made) erro
 		speed = 1
 	}
 	made.Speed = speed
+	var loop []int64
+	if period > 0 {
+		loop = t.Loop(period)
+	}
 	for i := range due {
 		at := int64(0)
 		if period > 0 {
-			at = int64(i/period)*t.Times[period] + t.Times[i%period]
+			at = int64(i/period)*loop[period] + loop[i%period]
 		} else {
 			at = t.Times[i]
 		}

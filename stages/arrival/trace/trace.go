@@ -7,6 +7,7 @@
 package trace
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -66,6 +67,7 @@ func Read(path string, form Form) (*Trace, error) {
 	if form.Unit != "" && scales[form.Unit] == 0 {
 		return nil, fmt.Errorf("unit %q of times: there are ns, us, ms, s", form.Unit)
 	}
+	b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")) // the mark of UTF-8 that spreadsheets begin with
 	read := readCSV
 	switch strings.ToLower(filepath.Ext(path)) {
 	case ".json":
@@ -182,6 +184,9 @@ func (v value) time(unit string) (int64, error) {
 	if err != nil || !(math.Abs(f*scales[unit]) < math.MaxInt64/2) {
 		return 0, v.wrong("want a time in %s, found %q", unit, v.text)
 	}
+	if at, ok := plain(v.text, unit); ok {
+		return at, nil
+	}
 	if strings.ContainsAny(v.text, "eExXpP_") {
 		return int64(math.Round(f * scales[unit])), nil
 	}
@@ -193,6 +198,35 @@ func (v value) time(unit string) (int64, error) {
 	return new(big.Int).Div(exact.Num(), exact.Denom()).Int64(), nil
 }
 
+// plain reads digits with a point, down to whole nanoseconds, which nearly all times are.
+func plain(text, unit string) (at int64, ok bool) {
+	after, digits := -1, 0 // those after the point, and all
+	most := len(strconv.Itoa(int(scales[unit]))) - 1
+	for _, c := range []byte(text) {
+		switch {
+		case c == '.' && after < 0:
+			after = 0
+		case c < '0' || c > '9' || at > math.MaxInt64/10-9:
+			return 0, false
+		case after < most:
+			at = 10*at + int64(c-'0')
+			if after >= 0 {
+				after++
+			}
+			digits++
+		default:
+			digits++
+		}
+	}
+	for range most - max(0, after) {
+		if at > math.MaxInt64/10 {
+			return 0, false
+		}
+		at *= 10
+	}
+	return at, digits > 0
+}
+
 // gaps returns the times between arrivals.
 func (t *Trace) gaps() []int64 {
 	g := make([]int64, len(t.Times)-1)
@@ -202,11 +236,14 @@ func (t *Trace) gaps() []int64 {
 	return g
 }
 
-// Bin returns the step of a clock that has binned the times, of which many are then
-// the same; 0 where none has.
+// Bin returns the step of a clock that has binned the times; 0 where none has. Many of
+// them are then the same, and either the step is longer than most gaps, or gaps of one
+// step are about as frequent as those of none, which arrivals that come at once by
+// themselves do not have.
 func (t *Trace) Bin() int64 {
-	step, same := int64(0), 0
-	for _, g := range t.gaps() {
+	gaps := t.gaps()
+	step, same, single := int64(0), 0, 0
+	for _, g := range gaps {
 		if g == 0 {
 			same++
 		}
@@ -217,8 +254,13 @@ func (t *Trace) Bin() int64 {
 			}
 		}
 	}
-	mean := t.Times[len(t.Times)-1] / int64(len(t.Times)-1)
-	if 10*same < len(t.Times) || step < mean {
+	for _, g := range gaps {
+		if g == step {
+			single++
+		}
+	}
+	mean := t.Times[len(gaps)] / int64(len(gaps))
+	if 20*same < len(t.Times) || step < mean && (single < 5 || 4*single < same) {
 		return 0
 	}
 	return step
@@ -239,37 +281,83 @@ func (t *Trace) Spread(bin int64, seed uint64) {
 
 // Repeats returns after how many gaps the trace repeats itself, and how many there
 // are of them; 0 where it does not. Gaps that are alike by chance do not count: of
-// those that could differ nine in ten have to be the same.
+// those that could differ nine in ten have to be the same, or, since clocks and floats
+// round, be the same within a thousandth of the mean gap.
 func (t *Trace) Repeats() (period int, times float64) {
 	gaps := t.gaps()
 	n := len(gaps)
-	counts := map[int64]int{}
-	for _, g := range gaps {
-		counts[g]++
-	}
-	chance := 0.0
-	for _, c := range counts {
-		chance += float64(c) / float64(n) * float64(c) / float64(n)
-	}
-	if len(counts) == 1 {
+	sorted := slices.Sorted(slices.Values(gaps))
+	if sorted[0] == sorted[n-1] {
 		return min(1, n/2), float64(n)
 	}
-	alike := func(lag, stop int) bool {
-		same := 0
-		for i := 0; i < stop; i++ {
-			if gaps[i] == gaps[i+lag] {
-				same++
-			}
+	for _, within := range []int64{t.blur(), 0} {
+		chance := alikeByChance(sorted, within)
+		if within > 0 && chance > 0.9 { // as of a camera, whose gaps are all alike
+			continue
 		}
-		return (float64(same)/float64(stop)-chance)/(1-chance) >= 0.9
-	}
-	for lag := 1; lag <= n/2; lag++ {
-		// The first few tell nearly all apart, which keeps this linear.
-		if alike(lag, min(n-lag, 64)) && alike(lag, n-lag) {
-			return lag, float64(n) / float64(lag)
+		for lag := 1; lag <= n/2; lag++ {
+			// A few, from all of it, tell nearly all apart, which keeps this linear.
+			if alike(gaps, lag, max(1, (n-lag)/64), 0.7, chance, within) && alike(gaps, lag, 1, 0.9, chance, within) {
+				return lag, float64(n) / float64(lag)
+			}
 		}
 	}
 	return 0, 0
+}
+
+// blur is by how much gaps differ that count as the same.
+func (t *Trace) blur() int64 { return t.Times[len(t.Times)-1] / int64(len(t.Times)-1) / 1000 }
+
+// alikeByChance returns the share of pairs of gaps, ascending, that are the same within
+// so much.
+func alikeByChance(sorted []int64, within int64) (share float64) {
+	n, from, to := float64(len(sorted)), 0, 0
+	for _, g := range sorted {
+		for sorted[from] < g-within {
+			from++
+		}
+		for to < len(sorted) && sorted[to] <= g+within {
+			to++
+		}
+		share += float64(to-from) / n / n
+	}
+	return share
+}
+
+// alike tells whether, of every so manieth gap, a share is the same as the one a lag
+// later, beyond what is by chance.
+func alike(gaps []int64, lag, every int, share, chance float64, within int64) bool {
+	of := (len(gaps)-lag-1)/every + 1
+	most := float64(of) * (1 - share) * (1 - chance) // that differ
+	differ := 0
+	for i := 0; i < len(gaps)-lag; i += every {
+		if d := gaps[i] - gaps[i+lag]; d > within || -d > within {
+			if differ++; float64(differ) > most {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Loop returns when arrivals come that a trace repeats after so many gaps, from 0, and
+// when it begins again: its first that do come again, since it may have begun otherwise.
+func (t *Trace) Loop(period int) []int64 {
+	gaps, within, from, same := t.gaps(), t.blur(), 0, 0
+	for i := 0; i+period < len(gaps) && same < period; i++ {
+		if d := gaps[i] - gaps[i+period]; d > within || -d > within {
+			same = 0
+			continue
+		}
+		if same++; same == period {
+			from = i + 1 - period
+		}
+	}
+	times := slices.Clone(t.Times[from : from+period+1])
+	for i := range times {
+		times[i] -= t.Times[from]
+	}
+	return times
 }
 
 // Check refuses a trace that repeats itself.
@@ -281,22 +369,30 @@ func (t *Trace) Check(path string) error {
 }
 
 // Jitter returns by how much each arrival is off a clock that ticks evenly, in
-// nanoseconds: what is left of a straight line through all of them.
+// nanoseconds: what is left of a straight line through all of them. Where a gap is of
+// several ticks, frames are missing.
 func (t *Trace) Jitter() []float64 {
+	gaps := t.gaps()
+	usual := float64(slices.Sorted(slices.Values(gaps))[len(gaps)/2])
+	ticks := make([]float64, len(t.Times))
+	for i, g := range gaps {
+		ticks[i+1] = ticks[i] + max(1, math.Round(float64(g)/max(1, usual)))
+	}
 	n := float64(len(t.Times))
-	middle, mean := (n-1)/2, 0.0
-	for _, at := range t.Times {
+	middle, mean := 0.0, 0.0
+	for i, at := range t.Times {
+		middle += ticks[i] / n
 		mean += float64(at) / n
 	}
 	across, square := 0.0, 0.0
 	for i, at := range t.Times {
-		d := float64(i) - middle
+		d := ticks[i] - middle
 		across += d * (float64(at) - mean)
 		square += d * d
 	}
 	left := make([]float64, len(t.Times))
 	for i, at := range t.Times {
-		left[i] = float64(at) - mean - across/square*(float64(i)-middle)
+		left[i] = float64(at) - mean - across/square*(ticks[i]-middle)
 	}
 	return left
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -119,7 +120,11 @@ func write(t *testing.T, name, text string) string {
 
 // npy is an array of NumPy's of one dimension.
 func npy(descr string, n int, data []byte) string {
-	head := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (%d,), }", descr, n)
+	return shaped("'"+descr+"'", fmt.Sprintf("%d,", n), data)
+}
+
+func shaped(descr, shape string, data []byte) string {
+	head := fmt.Sprintf("{'descr': %s, 'fortran_order': False, 'shape': (%s), }", descr, shape)
 	head += strings.Repeat(" ", 63-(len(head)+10)%64) + "\n"
 	return "\x93NUMPY\x01\x00" + string(binary.LittleEndian.AppendUint16(nil, uint16(len(head)))) + head + string(data)
 }
@@ -151,6 +156,16 @@ func TestRead(t *testing.T) {
 		{"a.jsonl", "{\"at\": \"2023-11-16 18:17:03\"}\n{\"at\": \"2023-11-16 18:17:04\"}\n", trace.Form{Column: "at"}, "[0 1000000000] date"},
 		{"a.npy", npy("<f8", 2, floats(10.25, 10.5)), trace.Form{}, "[0 250000000] s"},
 		{"a.npy", npy(">i4", 2, []byte{0, 0, 0, 1, 0, 0, 1, 0}), trace.Form{}, "[0 255] ns"},
+		{"a.csv", "\ufefft,x\n1.5,7\n2,8\n", trace.Form{Column: "t"}, "[0 500000000] s"},
+		{"a.txt", "\ufeff5.5\n6\n8\n", trace.Form{}, "[0 500000000 2500000000] s"},
+		{"a.csv", "n;t\n1;0.5\n2;0.75\n", trace.Form{Column: "t"}, "[0 250000000] s"},
+		{"a.tsv", "n\tt\n\t0.5\n2\t0.75\n", trace.Form{Column: "t"}, "[0 250000000] s"},
+		{"a.csv", "-1.5\n.25\n5.\n", trace.Form{}, "[0 1750000000 6500000000] s"},
+		{"a.csv", "0.0000000019\n0.1234567899\n", trace.Form{Unit: "ms"}, "[0 123456] ms"},
+		{"a.npy", shaped("'<f8'", "2, 2", floats(1, 10.25, 2, 10.5)), trace.Form{Column: "2"}, "[0 250000000] s"},
+		{"a.npy", strings.Replace(shaped("'<f8'", "2, 2", floats(1, 2, 10.25, 10.5)), "False,", "True, ", 1), trace.Form{Column: "2"}, "[0 250000000] s"},
+		{"a.npy", shaped("[('n', '<U1'), ('t', '<f8')]", "2,", slices.Concat(make([]byte, 4), floats(10.25), make([]byte, 4), floats(10.5))), trace.Form{Column: "t"}, "[0 250000000] s"},
+		{"a.npy", shaped("'<M8[ms]'", "2,", []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0, 0, 0, 0, 0}), trace.Form{}, "[0 2000000] date"},
 	} {
 		got, err := trace.Read(write(t, tt.name, tt.text), tt.form)
 		if err != nil {
@@ -196,6 +211,17 @@ func TestReadFails(t *testing.T) {
 		{"a.npy", npy("<f8", 2, floats(2, 1)), trace.Form{}, "element 1: 1 is before the one above, 2", ""},
 		{"a.npy", npy("<f8", 2, floats(2, math.Inf(1))), trace.Form{}, "element 1: want a time", ""},
 		{"a.npy", npy("<f8", 2, floats(2, 3)), trace.Form{Column: "t"}, `has no column "t"`, ""},
+		{"a.npy", npy("<f8", trace.Most+1, nil), trace.Form{}, "holds 10000001 times: want at most 10000000", ""},
+		{"a.npy", shaped("'<f8'", "1, 2", floats(2, 3)), trace.Form{Column: "3"}, `no column is named "3"`, "1 to 2"},
+		{"a.npy", shaped("'<f8'", "1, 0", nil), trace.Form{}, "want an array of one dimension", ""},
+		{"a.npy", shaped("'<f8'", "2, 2", floats(2, 3, 4)), trace.Form{}, "holds 2 times of 16 bytes, and has 24 bytes", ""},
+		{"a.npy", shaped("[('n', '<i4'), ('t', '<f8')]", "1,", make([]byte, 12)), trace.Form{Column: "at"}, `no column is named "at"`, "there are n, t"},
+		{"a.npy", shaped("[('n', '<i4', (3,)), ('t', '<f8')]", "1,", make([]byte, 20)), trace.Form{Column: "t"}, "want members that are", ""},
+		{"a.npy", shaped("[('t', '<c16')]", "1,", make([]byte, 16)), trace.Form{}, "want an array of one dimension", ""},
+		{"a.npy", npy("<M8[D]", 2, make([]byte, 16)), trace.Form{}, "want an array of one dimension", ""},
+		{"a.npz", "PK\x03\x04\x00\x00", trace.Form{}, "it is no text", "its name says"},
+		{"a.json", "[1, 2] [3]", trace.Form{}, "a.json:1: something follows the first value", ".jsonl"},
+		{"a.csv", "t\n.\n1\n", trace.Form{}, `found "."`, ""},
 	} {
 		_, err := trace.Read(write(t, tt.name, tt.text), tt.form)
 		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(cell.HintOf(err), tt.hint) {
@@ -224,13 +250,83 @@ func TestRepeats(t *testing.T) {
 		"the same, 3% of it torn": {times(6240, func(i int) int64 { return pattern[i%21] + int64(i%31/30)*hash(i) }), 21},
 		"one gap":                 {times(100, func(int) int64 { return 5 }), 1},
 		"no two alike":            {times(5000, hash), 0},
-		"mostly one gap":          {times(5000, func(i int) int64 { return 33 + hash(i)%20/19 }), 0},
-		"two gaps at random":      {times(5000, func(i int) int64 { return 33 + hash(i)%2 }), 0},
-		"one gap alone":           {times(1, hash), 0},
+		"a loop that clocks blur": {times(1000, func(i int) int64 { return 1e6*pattern[i%21] + hash(i)%9000 }), 21},
+		"a loop after some others": {times(2000, func(i int) int64 {
+			if i < 100 {
+				return hash(i) % 100
+			}
+			return pattern[i%21]
+		}), 21},
+		"a camera that hardly jitters": {times(5000, func(i int) int64 { return 33e6 + hash(i)%9000 }), 0},
+		"mostly one gap":               {times(5000, func(i int) int64 { return 33 + hash(i)%20/19 }), 0},
+		"two gaps at random":           {times(5000, func(i int) int64 { return 33 + hash(i)%2 }), 0},
+		"one gap alone":                {times(1, hash), 0},
 	} {
 		if got, _ := c.of.Repeats(); got != c.want {
 			t.Errorf("%s: repeats after %d gaps, want %d", name, got, c.want)
 		}
+	}
+}
+
+// What a trace loops over is what comes again, and not what it began with.
+func TestLoop(t *testing.T) {
+	tr := &trace.Trace{Times: []int64{0}}
+	for i := range 400 {
+		gap := []int64{5, 1, 9}[i%3]
+		if i < 20 {
+			gap = int64(100 + i)
+		}
+		tr.Times = append(tr.Times, tr.Times[i]+gap)
+	}
+	if period, _ := tr.Repeats(); period != 3 || fmt.Sprint(tr.Loop(3)) != "[0 9 14 15]" {
+		t.Errorf("after %d gaps: %v", period, tr.Loop(3))
+	}
+}
+
+// A clock has binned arrivals that come at random whether its step is longer or shorter
+// than the gaps; those that come two at once by themselves it has not.
+func TestBin(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	times := func(step, gap int64, at int) *trace.Trace {
+		tr, now := &trace.Trace{}, 0.0
+		for range 2000 {
+			now += rng.ExpFloat64() * float64(gap)
+			for range at {
+				tr.Times = append(tr.Times, int64(now)/step*step)
+			}
+		}
+		return tr
+	}
+	for _, c := range []struct {
+		step, gap int64
+		at        int
+		want      int64
+	}{{3e9, 1e7, 1, 3e9}, {1e9, 2e9, 1, 1e9}, {1e9, 6e9, 1, 1e9}, {1e9, 90e9, 1, 0}, {1, 1e9, 1, 0}, {1e6, 1e9, 2, 0}} {
+		if got := times(c.step, c.gap, c.at).Bin(); got != c.want {
+			t.Errorf("a clock of %d, gaps of %d, %d at once: %d, want %d", c.step, c.gap, c.at, got, c.want)
+		}
+	}
+}
+
+// Frames that are missing are no jitter of those that came.
+func TestJitterOfMissingFrames(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 3))
+	whole, torn := &trace.Trace{}, &trace.Trace{}
+	for i := range int64(1200) {
+		at := i*50e6 + int64(rng.NormFloat64()*40e3)
+		whole.Times = append(whole.Times, at)
+		if i != 100 && i != 500 && i != 501 {
+			torn.Times = append(torn.Times, at)
+		}
+	}
+	sd := func(tr *trace.Trace) (sd float64) {
+		for _, j := range tr.Jitter() {
+			sd += j * j / float64(len(tr.Times))
+		}
+		return math.Sqrt(sd)
+	}
+	if a, b := sd(whole), sd(torn); math.Abs(a/b-1) > 0.02 {
+		t.Errorf("jitter of %g ns, and of %g without three frames", a, b)
 	}
 }
 
