@@ -567,11 +567,12 @@ func (b *builder) background(fg *Cell, stage string) []*Cell {
 
 // Replay lets a recording stand in for measuring: cells that write into the
 // recording's folder are given its files, and what only they need is dropped.
-// Figures of a recording that came with the workspace, data/<study>/<machine>, go
-// to figures/<study>/<machine>/ beside it; those of any other, where a run's go.
+// Figures of a recording that came with the workspace, data/<study>/<name>, go to
+// figures/<study>/<name>/ beside it; those of any other, where a run's go.
 func (p *Plan) Replay(dir string) error {
 	p.Replayed = dir
-	shipped := dir == filepath.Join(p.Study.Root, "data", p.Study.Name, p.Study.Machine.Name)
+	shipped := filepath.Dir(dir) == filepath.Join(p.Study.Root, "data", p.Study.Name)
+	drawn := record.Place(p.Study.Name, p.Study.Machine.Name, "figures/") + string(filepath.Separator)
 	needed := map[*Cell]bool{}
 	for i := len(p.Cells) - 1; i >= 0; i-- {
 		c := p.Cells[i]
@@ -596,8 +597,8 @@ func (p *Plan) Replay(dir string) error {
 			}
 		}
 		for name, to := range c.Publish {
-			if rest, ok := strings.CutPrefix(to, record.Results+"/figures/"); ok && shipped {
-				c.Publish[name] = filepath.Join("figures", rest)
+			if rest, ok := strings.CutPrefix(to, drawn); ok && shipped {
+				c.Publish[name] = filepath.Join("figures", p.Study.Name, filepath.Base(dir), rest)
 			}
 		}
 	}
