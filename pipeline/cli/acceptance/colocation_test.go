@@ -2,26 +2,21 @@ package acceptance
 
 import (
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"testing"
 
 	"barograph/stages/colocation"
 	"barograph/stages/recording"
+	"barograph/stages/stats"
 )
 
 // sharedTable has what models that share a device do to one another: of all pairs in each
 // setting medians with the least and the most; the pairs that answer least and most
 // together; and every group that a line after the recording names by its models.
 func sharedTable(t *testing.T, args []string) table {
-	samples, err := recording.Open(filepath.Join(args[0], "samples.csv"), recording.Options{Recorded: true, Columns: append([]string{"group"}, colocation.Columns...)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	report, err := colocation.Compare(samples, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	report := compared(t, args[0])
 	rows := table{{"models", "shared by", "p50, times that alone", "p99, times that alone", "together, turns: 1", "fairness"}}
 	group := func(g colocation.Group) {
 		row := []string{g.String(), g.Setting.String(), "", "", fmt.Sprintf("%.2f", g.Together), fmt.Sprintf("%.2f", g.Fairness)}
@@ -54,10 +49,63 @@ func sharedTable(t *testing.T, args []string) table {
 	}
 	for _, name := range args[1:] {
 		for _, g := range report.Groups {
-			if g.String() == name {
+			if g.String() == name && !math.IsNaN(g.Together) {
 				group(g)
 			}
 		}
+	}
+	return rows
+}
+
+// compared reads what models that share a device do to one another in a recording.
+func compared(t *testing.T, dir string) *colocation.Report {
+	samples, err := recording.Open(filepath.Join(dir, "samples.csv"), recording.Options{Recorded: true, Columns: append([]string{"group"}, colocation.Columns...)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := colocation.Compare(samples, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+// waysTable has what models suffer as processes, of one recording, and under MPS, of
+// another, each over itself alone in its own: medians, and in how many cases it is less
+// under MPS, and less or more by intervals that do not meet.
+func waysTable(t *testing.T, args []string) table {
+	as, under := compared(t, args[0]), compared(t, args[1])
+	rows := table{{"of a pair", "cases in both", "process", "mps", "less under mps", "surely less", "surely more"}}
+	quantiles := []struct {
+		name string
+		of   func(colocation.Slowdown) stats.Ratio
+	}{
+		{"p50, times that alone", func(s colocation.Slowdown) stats.Ratio { return s.P50 }},
+		{"p99, times that alone", func(s colocation.Slowdown) stats.Ratio { return s.P99 }},
+	}
+	for _, q := range quantiles {
+		var a, b []float64
+		less, surely, more := 0, 0, 0
+		for _, s := range as.Slowdowns {
+			if s.Setting != (colocation.Setting{Tenancy: "process"}) || len(s.Beside) != 1 {
+				continue
+			}
+			x, ok := under.Find(colocation.Setting{Tenancy: "mps"}, s.Model, s.Beside...)
+			p, m := q.of(s), q.of(x)
+			if !ok || math.IsNaN(p.Value+m.Value) {
+				continue
+			}
+			a, b = append(a, p.Value), append(b, m.Value)
+			for _, n := range []struct {
+				count *int
+				is    bool
+			}{{&less, m.Value < p.Value}, {&surely, m.High < p.Low}, {&more, m.Low > p.High}} {
+				if n.is {
+					*n.count++
+				}
+			}
+		}
+		rows = append(rows, []string{q.name, fmt.Sprint(len(a)), range2(a), range2(b), fmt.Sprint(less), fmt.Sprint(surely), fmt.Sprint(more)})
 	}
 	return rows
 }

@@ -53,6 +53,7 @@ var makers = map[string]func(t *testing.T, args []string) table{
 	"halves":  halfTable,
 	"near":    neighbourTable,
 	"shared":  sharedTable,
+	"ways":    waysTable,
 	"rates":   rateTable,
 	"slow":    slowTable,
 	"cards":   cardTable,

@@ -19,8 +19,7 @@ import (
 )
 
 func scoreCommand() *cobra.Command {
-	var samples string
-	var tenancies []string
+	var samples, tenancies []string
 	c := prediction.Scoring("Predict recorded pairs from one another, and keep what they teach",
 		`Predict every pair of models that a machine's recording of the study colocation holds,
 each without having seen it; place every four models on two GPUs, without having seen two
@@ -44,28 +43,54 @@ naive ones, and data/twin/MACHINE-pairs.json with what all pairs teach; and prin
 			_, err = io.WriteString(out, summary)
 			return err
 		})
-	c.Flags().StringVar(&samples, "samples", "", "`DIR` of the recording; otherwise looked for")
+	c.Flags().StringSliceVar(&samples, "samples", nil, "`DIRS` of recordings, of which no two hold pairs of one way to share; otherwise looked for")
 	c.Flags().StringSliceVar(&tenancies, "tenancy", pair.Tenancies, "`ways` to share a GPU whose pairs are taken")
 	return c
 }
 
-// score predicts and places what a machine's recording holds of pairs; the summary is
+// read reads a machine's recordings of pairs, of some tenancies: those in dirs, or the one
+// that is found. Models in one are held against the same models alone in that one.
+func read(root, machine string, dirs, tenancies []string) (all *pair.Recording, err error) {
+	if len(dirs) == 0 {
+		dirs = []string{""}
+	}
+	for _, dir := range dirs {
+		r, err := pair.Find(root, machine, dir, 1)
+		if err != nil {
+			return nil, err
+		}
+		r.Outcomes = slices.DeleteFunc(r.Outcomes, func(o *pair.Outcome) bool { return !slices.Contains(tenancies, o.Tenancy) })
+		r.Dir = prediction.Within(root, r.Dir)
+		if all == nil {
+			all = r
+			continue
+		}
+		for _, o := range r.Outcomes {
+			if slices.ContainsFunc(all.Outcomes, func(x *pair.Outcome) bool { return x.Tenancy == o.Tenancy }) {
+				return nil, cell.Usage(cell.Hint(fmt.Errorf("%s and %s both hold models beside others, tenancy %s", all.Dir, r.Dir, o.Tenancy), "name one of them, or choose with --tenancy"))
+			}
+		}
+		all.Outcomes, all.Dir = append(all.Outcomes, r.Outcomes...), all.Dir+", "+r.Dir
+	}
+	if len(all.Outcomes) == 0 {
+		return nil, cell.Hint(fmt.Errorf("%s holds no models beside others, tenancy %s", all.Dir, strings.Join(tenancies, ", ")), "measure them: barograph run configs/colocation.yaml --machine %s; or name a recording with --samples", machine)
+	}
+	return all, nil
+}
+
+// score predicts and places what a machine's recordings hold of pairs; the summary is
 // Markdown.
-func score(root string, card *link.Card, samples string, tenancies []string) (scores []*pair.Score, x *pair.Lesson, summary string, err error) {
-	recorded, err := pair.Find(root, card.Machine, samples, 1)
+func score(root string, card *link.Card, samples, tenancies []string) (scores []*pair.Score, x *pair.Lesson, summary string, err error) {
+	recorded, err := read(root, card.Machine, samples, tenancies)
 	if err != nil {
 		return nil, nil, "", err
-	}
-	recorded.Outcomes = slices.DeleteFunc(recorded.Outcomes, func(o *pair.Outcome) bool { return !slices.Contains(tenancies, o.Tenancy) })
-	if len(recorded.Outcomes) == 0 {
-		return nil, nil, "", cell.Hint(fmt.Errorf("%s holds no models beside others, tenancy %s", recorded.Dir, strings.Join(tenancies, ", ")), "measure them: barograph run configs/colocation.yaml --machine %s; or name a recording with --samples", card.Machine)
 	}
 	machine := func(tenancy string) *prediction.Machine { return prediction.FromCard(card, tenancy == "mps") }
 	scores, x, held, err := pair.ScoreAll(machine, recorded.Outcomes)
 	if err != nil {
 		return nil, nil, "", err
 	}
-	x.Machine, x.From = card.Machine, prediction.Within(root, recorded.Dir)
+	x.Machine, x.From = card.Machine, recorded.Dir
 	var b strings.Builder
 	if err := pair.Summarise(&b, scores); err != nil {
 		return nil, nil, "", err
