@@ -32,10 +32,17 @@ func (l line) String() string { return l.condition + ", " + l.pattern }
 type rate struct {
 	condition     string
 	at, low, high float64
-	found         bool
+	found, below  bool // with an interval, or with its upper end alone
 	says          string
 	limit         float64 // that p99 was held to, ns; 0: the deadline counted
 	tried         []probe
+}
+
+func (r rate) String() string {
+	if r.below {
+		return fmt.Sprintf("fewer than %.4g", r.at)
+	}
+	return fmt.Sprintf("%.4g", r.at)
 }
 
 // A probe is the p99 of one rate that a search tried, ns.
@@ -160,6 +167,9 @@ func carried(trials []*nb.Trial) []rate {
 		}
 		c := t.Infer.Traffic.Carried
 		r := rate{condition: "without load", at: c.Rate, low: c.Low, high: c.High, found: !c.Open && !c.Below && c.Drift == "", says: c.String(), limit: float64(c.Limit)}
+		if c.Below && !c.Open && c.Drift == "" { // from 0 to the end of its interval, which is the least for what is given back
+			r.at, r.below = c.High, true
+		}
 		for _, p := range c.Probes {
 			r.tried = append(r.tried, probe{offered: p.Rate, p99: float64(p.P99)})
 		}
@@ -187,7 +197,7 @@ func judge(rates []rate, back float64) (verdict, because string) {
 	for i := range rates {
 		r := &rates[i]
 		switch {
-		case !r.found:
+		case !r.found && !r.below:
 			return nb.NotIdentified, r.condition + ": " + r.says
 		case r.condition == "without load" && alone == nil:
 			alone = r
@@ -216,7 +226,7 @@ func judge(rates []rate, back float64) (verdict, because string) {
 		below, above = below+down*down, above+up*up
 	}
 	low, high := share-math.Sqrt(below), share+math.Sqrt(above)
-	text := fmt.Sprintf("%s gives back %s [%s, %s] of the rate that the load takes: %.4g without load, %.4g beside it, %.4g under the policy", guarded.condition, nb.Percent(share), nb.Percent(low), nb.Percent(high), alone.at, full.at, guarded.at)
+	text := fmt.Sprintf("%s gives back %s [%s, %s] of the rate that the load takes: %v without load, %v beside it, %v under the policy", guarded.condition, nb.Percent(share), nb.Percent(low), nb.Percent(high), *alone, *full, *guarded)
 	switch {
 	case low >= back:
 		return nb.Reproduced, text

@@ -318,22 +318,25 @@ func (s *searching) decide() (rate float64, repeat, more bool) {
 	if s.probes[n-1].Repeat {
 		s.fresh = 0
 	}
-	ended := false
+	ended, bottom := false, low
+	highest := 0.0
+	for _, p := range s.probes {
+		highest = max(highest, p.Rate)
+	}
 	switch {
-	case low == 0: // below the first, there is nothing to be tried
-		ended = s.probes[0].Says == "fails" || n > 3
+	case high <= s.From: // below the first, there is nothing to be tried
+		ended = true
+	case low == 0 && n < 3: // it may come out
 		rate = s.From
-	case math.IsInf(high, 1):
-		highest := 0.0
-		for _, p := range s.probes {
-			highest = max(highest, p.Rate)
-		}
-		if ended = highest >= s.To && low >= s.To; highest < s.To {
-			return min(2*highest, s.To), false, true
-		}
+	case math.IsInf(high, 1) && highest < s.To:
+		return min(2*highest, s.To), false, true
+	case math.IsInf(high, 1) && low >= s.To:
+		ended = true
+	default:
+		bottom = max(low, s.From)
 	}
 	if rate == 0 && !ended {
-		rate, ended = s.between(low, high)
+		rate, ended = s.between(bottom, high)
 	}
 	// Earlier probes are made again, now and then, and both ends before all is over.
 	for _, end := range []float64{low, high} {
@@ -428,6 +431,12 @@ func (c *Carried) String() string {
 		what = fmt.Sprintf("p99 within %v", time.Duration(c.Limit))
 	}
 	switch {
+	case c.Below && c.Open:
+		least, most := math.Inf(1), 0.0
+		for _, p := range c.Probes {
+			least, most = min(least, p.Rate), max(most, p.Rate)
+		}
+		return fmt.Sprintf("it is not known which rate is carried with %s: neither that %.4g requests a second are, nor that %.4g are not", what, least, most)
 	case c.Below:
 		return fmt.Sprintf("fewer than %.4g requests a second are carried with %s", c.High, what)
 	case c.Open:

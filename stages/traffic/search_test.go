@@ -89,6 +89,31 @@ func TestCarriedOutside(t *testing.T) {
 	}
 }
 
+// Where it cannot be told whether the first rate is carried, higher ones are tried all
+// the same; and a search that learns nothing of the rate says so.
+func TestCarriedAroundTheFirst(t *testing.T) {
+	const mu, limit, seeds = 1000.0, 0.010, 12
+	truth := mu - math.Log(100)/limit
+	held := 0
+	for seed := range uint64(seeds) {
+		rng := rand.New(rand.NewPCG(seed, 2))
+		c := seek(t, poisson(2000, Search{P99: unit.Duration(10 * time.Millisecond), From: truth, To: 3000}), seed, func(int64) int64 { return int64(rng.ExpFloat64() / mu * 1e9) })
+		if c.Open || c.Below && c.High > truth && !strings.Contains(c.String(), "fewer than") {
+			t.Errorf("seed %d: %v, %+v", seed, c, c.Probes)
+		}
+		if c.Low <= truth && truth <= c.High {
+			held++
+		}
+	}
+	if held < 10 {
+		t.Errorf("%d of %d intervals hold the rate that is carried", held, seeds)
+	}
+	c := Carried{Limit: 10e6, Open: true, Below: true, Probes: []Probe{{Rate: 50}, {Rate: 50, Repeat: true}, {Rate: 60}}}
+	if got := c.String(); !strings.Contains(got, "not known") || !strings.Contains(got, "50") || !strings.Contains(got, "60") || strings.Contains(got, "fewer than 0") {
+		t.Error(got)
+	}
+}
+
 // A server that becomes slower is found out by the repeats of earlier probes; one that
 // does not is not.
 func TestCarriedDrift(t *testing.T) {

@@ -60,7 +60,7 @@ type With struct {
 	Threads   int              `json:"threads" min:"0" doc:"threads the model computes with; 0: one for each of its processors"`
 	arrival.Pattern
 	traffic.Rule
-	Carries *traffic.Search `json:"carries,omitempty"`
+	Carries *traffic.Search `json:"carries,omitempty" doc:"in place of a rate: the highest is sought at which requests are answered in time, such as {p99: 10ms, from: 50, to: 2000}; calls are those of each probe"`
 	session.CUDA
 	tenancy.Params
 }
