@@ -92,31 +92,56 @@ func (m *Member) Answered(due int64) {
 }
 
 // conduct opens the window once all call, and closes it once all have made their calls
-// within.
+// within. It allocates nothing, since the garbage collector is off meanwhile.
 func (m *Member) conduct() error {
-	var idle, short []string
+	idle, short := 0, 0 // of the tenants
 	for i, need := range m.need {
-		t := &m.page.tenants[i]
-		if t.running.Load() != m.round {
-			idle = append(idle, m.name(i))
+		if !m.calls(i) {
+			idle++
 		}
-		if made := max(0, t.within.Load()); made < int64(need) {
-			short = append(short, fmt.Sprintf("%s has made %d of %d", m.name(i), made, need))
+		if m.made(i) < int64(need) {
+			short++
 		}
 	}
 	late := time.Since(m.step.begun) > m.limit
 	switch opened := m.page.start.Load() != 0; {
-	case len(idle) > 0 && late:
-		return fmt.Errorf("round %d: after %v %s had not made %d calls, for which the others wait", m.round, m.limit, strings.Join(idle, " and "), settled)
-	case len(idle) > 0:
+	case idle > 0 && late:
+		return fmt.Errorf("round %d: after %v %s had not made %d calls, for which the others wait", m.round, m.limit, strings.Join(m.those(func(i int) string {
+			if m.calls(i) {
+				return ""
+			}
+			return m.name(i)
+		}), " and "), settled)
+	case idle > 0:
 	case !opened:
 		m.page.start.Store(cell.Now())
-	case len(short) == 0:
+	case short == 0:
 		m.page.end.Store(cell.Now())
 	case late:
-		return fmt.Errorf("round %d took longer than %v: of the calls in its window %s", m.round, m.limit, strings.Join(short, ", and "))
+		return fmt.Errorf("round %d took longer than %v: of the calls in its window %s", m.round, m.limit, strings.Join(m.those(func(i int) string {
+			if m.made(i) >= int64(m.need[i]) {
+				return ""
+			}
+			return fmt.Sprintf("%s has made %d of %d", m.name(i), m.made(i), m.need[i])
+		}), ", "))
 	}
 	return nil
+}
+
+// calls tells whether a tenant has begun to call in the round.
+func (m *Member) calls(i int) bool { return m.page.tenants[i].running.Load() == m.round }
+
+// made is how many calls a tenant has made in the round's window.
+func (m *Member) made(i int) int64 { return max(0, m.page.tenants[i].within.Load()) }
+
+// those returns what is said of tenants of which anything is.
+func (m *Member) those(say func(i int) string) (said []string) {
+	for i := range m.Models {
+		if text := say(i); text != "" {
+			said = append(said, text)
+		}
+	}
+	return said
 }
 
 // Name of the tenant, for a message.

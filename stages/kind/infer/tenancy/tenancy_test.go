@@ -228,3 +228,26 @@ func TestLate(t *testing.T) {
 		stop()
 	}
 }
+
+// Looking on allocates nothing, whatever the others have done: what a trial of minutes
+// would gather is not collected.
+func TestLookingAllocatesNothing(t *testing.T) {
+	specs := trial(input("infer", "a", `{"model": "a", "calls": 500}`), input("infer", "b", `{"model": "b", "calls": 500}`))
+	m, err := Join(&specs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Begin(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	for _, others := range []int64{0, m.round} { // has not called; has made few calls
+		m.page.tenants[1].running.Store(others)
+		done := settled
+		if n := testing.AllocsPerRun(20, func() { done++; _, err = m.Saw(done) }); n > 0 || err != nil {
+			t.Errorf("%v allocations a look, %v", n, err)
+		}
+	}
+	if m.page.start.Load() == 0 {
+		t.Error("the window is not open")
+	}
+}
