@@ -54,6 +54,8 @@ var makers = map[string]func(t *testing.T, args []string) table{
 	"near":    neighbourTable,
 	"shared":  sharedTable,
 	"ways":    waysTable,
+	"placed":  placedTable,
+	"grown":   grownTable,
 	"rates":   rateTable,
 	"slow":    slowTable,
 	"cards":   cardTable,
