@@ -41,10 +41,12 @@ claims: $(program) ## judge every recorded claim again; fail if a verdict change
 	$(program) claims
 
 # Lint has vetted all that is tested here: vetting each package once more, as it is
-# built for the race detector, takes a minute of processor time.
+# built for the race detector, takes a minute of processor time. The second line is of
+# tests that compute: the race detector makes them ten times slower, and has the same
+# code do less in others.
 test: lint assets test-cuda test-p100 ## check and test everything, with the race detector
 	go test -race -vet=off -timeout 30m $(packages)
-	go test -vet=off -run '^(TestSimulated|TestBuildMemory|TestDistribution|TestRecordedClaims)' ./stages/stats/... ./stages/judge ./stages/model ./stages/notebook/script ./stages/prediction/turns
+	go test -vet=off -run '^(TestSimulated|TestBuildMemory|TestDistribution|TestRecordedClaims|TestScores|TestKept)' ./stages/stats/... ./stages/judge ./stages/model ./stages/notebook/script ./stages/placement/command ./stages/prediction ./stages/prediction/turns
 
 test-slurm: ## run studies on a real Slurm of two nodes, unpacked from Debian 12's packages
 	go vet -tags slurm ./pipeline/cli/acceptance/slurm

@@ -72,6 +72,7 @@ func TestPlace(t *testing.T) {
 }
 
 func TestPlaceRefuses(t *testing.T) {
+	const few = "../../../data/models/h100" // read in a fifth of the time that all take
 	for _, tt := range []struct {
 		args []string
 		want string // in the message or its hint
@@ -83,17 +84,17 @@ func TestPlaceRefuses(t *testing.T) {
 		{[]string{"gpt2", "--gpus", "1", "--machine", "z9"}, `machine "z9" has no link card`},
 		{[]string{"gpt2", "--gpus", "1", "--machine", "h200", "--link", "../../../data/link/h100.json"}, "is the card of machine h100, not of h200"},
 		{[]string{"gpt2", "--gpus", "1", "--link", "nowhere.json"}, "read a link card"},
-		{[]string{"nope", "--gpus", "1", "--machine", "h100"}, `model "nope"`},
+		{[]string{"nope", "--gpus", "1", "--machine", "h100", "--samples", few}, `model "nope"`},
 		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--batch", "7"}, "no recording of models"},
-		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--slo", "5"}, "missing unit"},
-		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--slo", "-5ms"}, "no time above 0"},
-		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--slo", "0.5x"}, "no factor from 1x"},
-		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--slo", "NaNx"}, "no factor from 1x"},
-		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--slo", "unet=5ms"}, "unet is not among the models"},
+		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--samples", few, "--slo", "5"}, "missing unit"},
+		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--samples", few, "--slo", "-5ms"}, "no time above 0"},
+		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--samples", few, "--slo", "0.5x"}, "no factor from 1x"},
+		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--samples", few, "--slo", "NaNx"}, "no factor from 1x"},
+		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--samples", few, "--slo", "unet=5ms"}, "unet is not among the models"},
 		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--tenancy", "vgpu"}, `unknown tenancy "vgpu"`},
 		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--memory", "much"}, "write it as 16GiB"},
-		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--memory", "1GiB"}, "gpt2: it takes"},
-		{[]string{"gpt2", "unet", "--gpus", "1", "--machine", "h100", "--memory", "3GiB"}, "in no way does every group fit"},
+		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--samples", few, "--memory", "1GiB"}, "gpt2: it takes"},
+		{[]string{"gpt2", "unet", "--gpus", "1", "--machine", "h100", "--samples", few, "--memory", "3GiB"}, "in no way does every group fit"},
 		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--samples", "../../../data/nothing"}, "no such file"},
 		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--samples", "../../../data/models/host"}, "is a recording of machine host, not of h100"},
 		{strings.Fields("gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 --gpus 5 --machine h100"), "at most 16"},

@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"gopkg.in/yaml.v3"
@@ -104,13 +105,30 @@ func machine(t testing.TB) func(string) *prediction.Machine {
 	return func(tenancy string) *prediction.Machine { return prediction.FromCard(card, tenancy == "mps") }
 }
 
+// scored is what comes of pairs of both tenancies, once for all tests that read it.
+var scored struct {
+	sync.Once
+	scores []*Score
+	lesson *Lesson
+	held   map[string]*Held
+	err    error
+}
+
+func scoredOnce(t *testing.T) ([]*Score, *Lesson, map[string]*Held) {
+	t.Helper()
+	scored.Do(func() {
+		scored.scores, scored.lesson, scored.held, scored.err = ScoreAll(machine(t), simulated(t, "process", "mps"))
+	})
+	if scored.err != nil {
+		t.Fatal(scored.err)
+	}
+	return scored.scores, scored.lesson, scored.held
+}
+
 // Pairs that were left out are predicted, better than by doing nothing or by adding
 // times, and intervals hold them.
 func TestScoreAll(t *testing.T) {
-	scores, x, _, err := ScoreAll(machine(t), simulated(t, "process", "mps"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	scores, x, _ := scoredOnce(t)
 	all := Summaries(scores)
 	if len(all) != 4 {
 		t.Fatalf("%d summaries, want two quantiles of two tenancies", len(all))
@@ -141,11 +159,9 @@ func TestScoreAll(t *testing.T) {
 
 // What was learned is the same after it was written and read.
 func TestLesson(t *testing.T) {
-	outcomes := simulated(t, "mps")
-	_, x, all, err := ScoreAll(machine(t), outcomes)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, lesson, all := scoredOnce(t)
+	x := &Lesson{}
+	*x = *lesson
 	x.Machine = "m"
 	dir := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(dir, "data/twin"), 0o777); err != nil {

@@ -1,0 +1,112 @@
+//go:build !race
+
+package prediction
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+var scored = sync.OnceValues(func() ([]*Score, *Lesson) {
+	card, kept, err := theCard()
+	if err != nil {
+		panic(err)
+	}
+	scores, x, err := ScoreAll(card, root, Recordings(root, card.Machine))
+	if err != nil {
+		panic(err)
+	}
+	x.Card = kept.Card
+	return scores, x
+})
+
+// Predictions of models and loads that were left out are as good as they were when
+// this was written: a change that makes them worse has to say so here.
+func TestScores(t *testing.T) {
+	scores, _ := scored()
+	for _, tt := range []struct {
+		class  string
+		unseen bool
+		i      int // of Quantiles
+		least  int
+		of     int
+	}{
+		{"full link", false, 0, 32, 32}, {"full link", false, 2, 29, 32}, {"below a full link", false, 0, 24, 24}, {"below a full link", false, 2, 22, 24},
+		{"full link", true, 0, 49, 49}, {"full link", true, 2, 43, 49}, {"below a full link", true, 0, 8, 8}, {"below a full link", true, 2, 6, 8},
+	} {
+		a, _ := allowed(tt.class, tt.i)
+		n, all := 0, 0
+		for _, s := range scores {
+			if s.Condition.Class() == tt.class && (s.Study == Unseen) == tt.unseen {
+				if all++; math.Abs(s.Error(tt.i)) <= a {
+					n++
+				}
+			}
+		}
+		if n < tt.least || all != tt.of {
+			t.Errorf("%s, unseen %v, quantile %g: %d of %d within %g, want %d of %d", tt.class, tt.unseen, Quantiles[tt.i], n, all, a, tt.least, tt.of)
+		}
+	}
+	inside, points := 0, 0
+	for _, s := range scores {
+		for i := range Quantiles {
+			if points++; s.Inside(i) {
+				inside++
+			}
+			e := s.Prediction.Estimates[i]
+			if !(e.Low <= e.Value && e.Value <= e.High) || e.Low <= 0 {
+				t.Errorf("%s %s: interval %+v", s.Own.Model, s.Load(), e)
+			}
+		}
+	}
+	if share := float64(inside) / float64(points); share < 0.85 {
+		t.Errorf("90%% intervals hold %.1f%% of %d held-out points, want 85%%", 100*share, points)
+	}
+	// Where the link is full, doing nothing and adding queued bytes are both far worse.
+	var ours, idle, queued []float64
+	for _, s := range scores {
+		if s.Condition.Class() == "full link" && s.Condition.Direction == "d2h" {
+			ours = append(ours, math.Abs(s.Error(0)))
+			idle = append(idle, math.Abs(s.NoChange[0]/s.Measured[0]-1))
+			queued = append(queued, math.Abs(s.QueuedBytes[0]/s.Measured[0]-1))
+		}
+	}
+	if slices.Max(ours) > 0.01 || middle(idle) < 0.2 || middle(queued) < 1 {
+		t.Errorf("d2h, full: %.4f at worst, against %.2f and %.2f", slices.Max(ours), middle(idle), middle(queued))
+	}
+}
+
+// What is kept below data/twin, and what data/README.md says of it, is what comes out
+// now.
+func TestKept(t *testing.T) {
+	scores, x := scored()
+	var table, summary bytes.Buffer
+	if err := WriteScores(&table, scores); err != nil {
+		t.Fatal(err)
+	}
+	if err := Summarise(&summary, scores); err != nil {
+		t.Fatal(err)
+	}
+	again := "run `barograph predict score --link " + x.Card + "`"
+	if kept, err := os.ReadFile(filepath.Join(root, "data/twin/h100.csv")); err != nil || !bytes.Equal(kept, table.Bytes()) {
+		t.Errorf("data/twin/h100.csv is not what comes out (%v): %s", err, again)
+	}
+	learned, err := json.MarshalIndent(x, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := os.ReadFile(filepath.Join(root, File("h100"))); err != nil || !bytes.Equal(bytes.TrimSpace(kept), learned) {
+		t.Errorf("%s is not what comes out (%v): %s", File("h100"), err, again)
+	}
+	readme, err := os.ReadFile(filepath.Join(root, "data/README.md"))
+	if err != nil || !strings.Contains(string(readme), summary.String()) {
+		t.Errorf("data/README.md does not hold the summary that `predict score` prints (%v)", err)
+	}
+}
