@@ -44,7 +44,7 @@ type Options struct {
 
 // studyFile is the study as written; its tags are the schema.
 type studyFile struct {
-	Study       source.Word  `json:"study" required:"true" doc:"The study's name, and its folder's below data/."`
+	Study       source.Word  `json:"study" required:"true" definition:"name" doc:"The study's name, and its folder's below data/."`
 	Description string       `json:"description" doc:"What the study asks, in a sentence or two."`
 	Params      *source.Node `json:"params" doc:"Parameters with their defaults: bool, number, string or list. The default's type is the parameter's."`
 	Machine     source.Word  `json:"machine" doc:"A file under configs/machines/ without its .yaml, or auto."`
