@@ -1,7 +1,6 @@
 package figure
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +9,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/stages/figure/chart"
 	"barograph/stages/figure/diagram"
+	"barograph/stages/figure/table"
 )
 
 // An ArchitectureSpec describes which parts of a system stand where, and what each
@@ -76,11 +76,10 @@ func Architecture(spec ArchitectureSpec) (*Figure, error) {
 }
 
 func partsTable(w io.Writer, parts []Part) error {
-	out := bufio.NewWriter(w)
-	fmt.Fprintln(out, "part,beside,below,line")
+	out := table.New(w, "part", "beside", "below", "line")
 	for _, p := range parts {
 		for _, line := range p.Lines {
-			fmt.Fprintf(out, "%s,%s,%s,%s\n", csvField(chart.Clean(p.Name)), csvField(chart.Clean(p.Beside)), csvField(chart.Clean(p.Below)), csvField(chart.Clean(line)))
+			out.Row(chart.Clean(p.Name), chart.Clean(p.Beside), chart.Clean(p.Below), chart.Clean(line))
 		}
 	}
 	return out.Flush()

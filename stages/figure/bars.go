@@ -1,18 +1,18 @@
 package figure
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
-	"strconv"
 
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
 	"barograph/stages/figure/axis"
 	"barograph/stages/figure/chart"
+	"barograph/stages/figure/table"
 )
 
 // A BarSeries is bars of one kind. All slices that are given have one value for each
@@ -170,23 +170,16 @@ func (b *bars) sides(series, k int) (left, right float64) {
 }
 
 func (b *bars) table(w io.Writer) error {
-	out := bufio.NewWriter(w)
-	number := func(v []float64, i int) string {
-		if v == nil || !axis.Known(v[i]) {
-			return ""
-		}
-		return strconv.FormatFloat(v[i], 'g', -1, 64)
-	}
-	fmt.Fprintln(out, "series,category,from,to,value,low,high")
+	out := table.New(w, "series", "category", "from", "to", "value", "low", "high")
 	for _, s := range b.Series {
 		for k := range s.Values {
-			category, from, to := "", "", ""
+			category, from, to := "", math.NaN(), math.NaN()
 			if b.Edges == nil {
-				category = csvField(chart.Clean(b.Categories[k]))
+				category = chart.Clean(b.Categories[k])
 			} else {
-				from, to = number(b.Edges, k), number(b.Edges, k+1)
+				from, to = b.Edges[k], b.Edges[k+1]
 			}
-			fmt.Fprintf(out, "%s,%s,%s,%s,%s,%s,%s\n", csvField(chart.Clean(s.Label)), category, from, to, number(s.Values, k), number(s.Low, k), number(s.High, k))
+			out.Row(chart.Clean(s.Label), category, from, to, s.Values[k], table.At(s.Low, k), table.At(s.High, k))
 		}
 	}
 	return out.Flush()

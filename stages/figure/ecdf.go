@@ -1,7 +1,6 @@
 package figure
 
 import (
-	"bufio"
 	"cmp"
 	"errors"
 	"fmt"
@@ -20,6 +19,7 @@ import (
 	"barograph/stages/figure/axis"
 	"barograph/stages/figure/chart"
 	"barograph/stages/figure/label"
+	"barograph/stages/figure/table"
 	"barograph/stages/stats"
 )
 
@@ -375,13 +375,10 @@ func (e *ecdf) anchors(l ecdfLine, at func(q float64) (vg.Point, bool)) (out []l
 
 // table writes every step of every line, unthinned, with its band.
 func (e *ecdf) table(w io.Writer) error {
-	out := bufio.NewWriterSize(w, 1<<16)
-	if _, err := out.WriteString("series,latency_ns,count,n,ecdf,lower,upper\n"); err != nil {
-		return err
-	}
+	out := table.New(w, "series", "latency_ns", "count", "n", "ecdf", "lower", "upper")
 	var row []byte
 	for _, l := range e.lines {
-		label := csvField(l.label)
+		label := table.Field(l.label)
 		sorted := l.dist.Sorted()
 		n := float64(len(sorted))
 		for i, x := range sorted {

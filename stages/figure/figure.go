@@ -89,11 +89,3 @@ func (f *Figure) Save(path string) error {
 	}
 	return nil
 }
-
-// csvField quotes a field that needs it (RFC 4180).
-func csvField(s string) string {
-	if strings.ContainsAny(s, "\",\n\r") {
-		return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
-	}
-	return s
-}

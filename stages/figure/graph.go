@@ -1,7 +1,6 @@
 package figure
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/stages/figure/chart"
 	"barograph/stages/figure/diagram"
+	"barograph/stages/figure/table"
 )
 
 // Graph draws a study's stages from top to bottom: each in the first layer below
@@ -68,17 +68,16 @@ func paint(c *chart.Chart, d *diagram.Diagram) {
 
 // graphTable writes stages, then edges.
 func graphTable(w io.Writer, g *cell.Graph) error {
-	out := bufio.NewWriter(w)
-	fmt.Fprintln(out, "item,name,to,kind,notebook,matrix,cells,background,measured")
+	out := table.New(w, "item", "name", "to", "kind", "notebook", "matrix", "cells", "background", "measured")
 	for _, s := range g.Stages {
-		fmt.Fprintf(out, "stage,%s,,%s,%s,%s,%d,%t,%t\n", csvField(s.Name), csvField(s.Kind), csvField(s.Notebook), csvField(diagram.MatrixText(s)), s.Cells, s.Background, s.Measured)
+		out.Row("stage", s.Name, "", s.Kind, s.Notebook, diagram.MatrixText(s), s.Cells, s.Background, s.Measured)
 	}
 	for _, e := range g.Edges {
 		kind := "needs"
 		if e.During {
 			kind = "during"
 		}
-		fmt.Fprintf(out, "edge,%s,%s,%s,,,,,\n", csvField(e.From), csvField(e.To), kind)
+		out.Row("edge", e.From, e.To, kind, "", "", "", "", "")
 	}
 	return out.Flush()
 }

@@ -1,7 +1,6 @@
 package figure
 
 import (
-	"bufio"
 	"fmt"
 	"image/color"
 	"io"
@@ -15,6 +14,7 @@ import (
 
 	"barograph/stages/figure/axis"
 	"barograph/stages/figure/chart"
+	"barograph/stages/figure/table"
 )
 
 // A HeatSpec describes a heat map: a table whose cells are shaded by their values.
@@ -128,15 +128,10 @@ func (h *heat) shade(v float64) color.NRGBA {
 }
 
 func (h *heat) table(w io.Writer) error {
-	out := bufio.NewWriter(w)
-	fmt.Fprintln(out, "row,column,value")
+	out := table.New(w, "row", "column", "value")
 	for r, row := range h.spec.Values {
 		for c, v := range row {
-			number := ""
-			if axis.Known(v) {
-				number = strconv.FormatFloat(v, 'g', -1, 64)
-			}
-			fmt.Fprintf(out, "%s,%s,%s\n", csvField(h.rows[r]), csvField(h.columns[c]), number)
+			out.Row(h.rows[r], h.columns[c], v)
 		}
 	}
 	return out.Flush()

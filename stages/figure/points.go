@@ -1,14 +1,12 @@
 package figure
 
 import (
-	"bufio"
 	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"slices"
-	"strconv"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/vg"
@@ -17,6 +15,7 @@ import (
 	"barograph/stages/figure/axis"
 	"barograph/stages/figure/chart"
 	"barograph/stages/figure/label"
+	"barograph/stages/figure/table"
 )
 
 // A PointSeries is a set of estimates, such as p99 at each utilisation. All
@@ -318,23 +317,15 @@ func (f *points) dodged(x func(float64) vg.Length) map[[2]int]vg.Length {
 }
 
 func (f *points) table(w io.Writer) error {
-	out := bufio.NewWriter(w)
-	fmt.Fprintln(out, "series,kind,x,y,low,high,x_low,x_high")
-	number := func(v []float64, i int) string {
-		if v == nil || !axis.Known(v[i]) {
-			return ""
-		}
-		return strconv.FormatFloat(v[i], 'g', -1, 64)
-	}
+	out := table.New(w, "series", "kind", "x", "y", "low", "high", "x_low", "x_high")
 	for _, s := range f.spec.Series {
 		for i := range s.X {
-			fmt.Fprintf(out, "%s,point,%s,%s,%s,%s,%s,%s\n", csvField(chart.Clean(s.Label)), number(s.X, i), number(s.Y, i),
-				number(s.Low, i), number(s.High, i), number(s.XLow, i), number(s.XHigh, i))
+			out.Row(chart.Clean(s.Label), "point", s.X[i], s.Y[i], table.At(s.Low, i), table.At(s.High, i), table.At(s.XLow, i), table.At(s.XHigh, i))
 		}
 	}
 	for _, c := range f.spec.Curves {
 		for i := range c.X {
-			fmt.Fprintf(out, "%s,curve,%s,%s,,,,\n", csvField(chart.Clean(c.Label)), number(c.X, i), number(c.Y, i))
+			out.Row(chart.Clean(c.Label), "curve", c.X[i], c.Y[i], "", "", "", "")
 		}
 	}
 	return out.Flush()

@@ -1,7 +1,6 @@
 package figure
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 
 	"barograph/stages/figure/axis"
 	"barograph/stages/figure/chart"
+	"barograph/stages/figure/table"
 	"barograph/stages/stats"
 )
 
@@ -220,19 +220,18 @@ func rectangle(left, low, right, high vg.Length) []vg.Point {
 
 // table writes what a box shows; whoever wants a density has the definition.
 func (s *samples) table(w io.Writer) error {
-	out := bufio.NewWriter(w)
-	fmt.Fprintln(out, "sample,part,value")
+	out := table.New(w, "sample", "part", "value")
 	for i, b := range s.boxes {
-		label := csvField(chart.Clean(s.Samples[i].Label))
-		fmt.Fprintf(out, "%s,n,%d\n", label, b.N)
+		label := chart.Clean(s.Samples[i].Label)
+		out.Row(label, "n", b.N)
 		for _, part := range []struct {
 			name  string
 			value float64
 		}{{"low", b.Low}, {"q1", b.Q1}, {"median", b.Median}, {"q3", b.Q3}, {"high", b.High}} {
-			fmt.Fprintf(out, "%s,%s,%s\n", label, part.name, strconv.FormatFloat(part.value, 'g', -1, 64))
+			out.Row(label, part.name, part.value)
 		}
 		for _, v := range b.Outside {
-			fmt.Fprintf(out, "%s,outside,%s\n", label, strconv.FormatFloat(v, 'g', -1, 64))
+			out.Row(label, "outside", v)
 		}
 	}
 	return out.Flush()

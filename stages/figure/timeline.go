@@ -1,7 +1,6 @@
 package figure
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"image/color"
@@ -16,6 +15,7 @@ import (
 	"barograph/stages/figure/axis"
 	"barograph/stages/figure/chart"
 	"barograph/stages/figure/label"
+	"barograph/stages/figure/table"
 )
 
 // A TimelineSpec describes what a link carried while calls ran.
@@ -130,14 +130,12 @@ func (t *timeline) traces(area draw.Canvas) []chart.Trace {
 }
 
 func (t *timeline) table(w io.Writer) error {
-	out := bufio.NewWriter(w)
-	number := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
-	fmt.Fprintln(out, "item,start,end,carried")
+	out := table.New(w, "item", "start", "end", "carried")
 	for i, v := range t.spec.Load {
-		fmt.Fprintf(out, "load,%s,%s,%s\n", number(float64(i)*t.spec.Slice), number(float64(i+1)*t.spec.Slice), number(v))
+		out.Row("load", float64(i)*t.spec.Slice, float64(i+1)*t.spec.Slice, v)
 	}
 	for _, c := range t.spec.Calls {
-		fmt.Fprintf(out, "call,%s,%s,\n", number(c.Start), number(c.End))
+		out.Row("call", c.Start, c.End, "")
 	}
 	return out.Flush()
 }
