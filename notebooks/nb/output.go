@@ -18,7 +18,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/stages/figure"
-	"barograph/stages/judge"
+	"barograph/stages/judge/remark"
 
 	"github.com/go-gota/gota/dataframe"
 )
@@ -145,7 +145,7 @@ func Align(table any) string {
 // numbers and what stands before their first ": ". The one that stays has the
 // largest first number, as in "level=2, the worst of 5: for 43% of the time", or
 // if all are alike "level=1 and 4 more: n too small".
-func Fold(remarks []string) []string { return judge.Fold(remarks) }
+func Fold(remarks []string) []string { return remark.Fold(remarks) }
 
 // What Verdict can conclude about a claim.
 const (

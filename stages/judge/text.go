@@ -4,12 +4,11 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 
+	"barograph/stages/judge/remark"
 	"barograph/stages/stats"
 	"barograph/stages/stats/law"
 
@@ -130,18 +129,8 @@ func (r *Report) Whole() [][]string {
 	return lawRows(r.Growth.Whole)
 }
 
-// mostDoubts is how many lines of doubt a reader is given.
-const mostDoubts = 10
-
 // Warnings returns the doubts in at most ten lines: each kind said once.
-func (r *Report) Warnings() []string {
-	all := Fold(r.Doubts)
-	if len(all) > mostDoubts {
-		rest := len(all) - mostDoubts + 1
-		all = append(all[:mostDoubts-1], fmt.Sprintf("and %d more kinds, in run.json and the logs", rest))
-	}
-	return all
-}
+func (r *Report) Warnings() []string { return remark.Few(r.Doubts) }
 
 // Write writes the report for a person to read.
 func (r *Report) Write(w io.Writer) error {
@@ -199,60 +188,3 @@ func align(b *strings.Builder, rows [][]string) {
 }
 
 func list(names []string) string { return strings.Join(names, ", ") }
-
-// numbers are what differs between remarks of one kind.
-var numbers = regexp.MustCompile(`[0-9]+(\.[0-9]+)?`)
-
-// Fold says each kind of remark once and keeps the order of the first of each.
-// Remarks are of one kind if they differ in nothing but numbers and what stands
-// before their first ": ". The one that stays has the largest first number, as in
-// "level=2, the worst of 5: for 43% of the time", or if all are alike "level=1 and
-// 4 more: n too small".
-func Fold(remarks []string) []string {
-	type kind struct {
-		subject, said string
-		size          float64
-		count         int
-		alike         bool
-	}
-	var order []*kind
-	seen := map[string]*kind{}
-	for _, r := range remarks {
-		subject, said, found := strings.Cut(r, ": ")
-		if !found {
-			subject, said = "", r
-		}
-		size, err := strconv.ParseFloat(numbers.FindString(said), 64)
-		if err != nil {
-			size = 0 // a remark without numbers
-		}
-		mask := numbers.ReplaceAllString(said, "#")
-		k := seen[mask]
-		if k == nil {
-			k = &kind{subject, said, size, 0, true}
-			seen[mask] = k
-			order = append(order, k)
-		}
-		k.count++
-		k.alike = k.alike && k.said == said
-		if size > k.size {
-			k.subject, k.said, k.size = subject, said, size
-		}
-	}
-	folded := make([]string, len(order))
-	for i, k := range order {
-		switch {
-		case k.subject == "" && (k.count == 1 || k.alike):
-			folded[i] = k.said
-		case k.subject == "":
-			folded[i] = fmt.Sprintf("%s (the worst of %d)", k.said, k.count)
-		case k.count == 1:
-			folded[i] = k.subject + ": " + k.said
-		case k.alike:
-			folded[i] = fmt.Sprintf("%s and %d more: %s", k.subject, k.count-1, k.said)
-		default:
-			folded[i] = fmt.Sprintf("%s, the worst of %d: %s", k.subject, k.count, k.said)
-		}
-	}
-	return slices.Clip(folded)
-}

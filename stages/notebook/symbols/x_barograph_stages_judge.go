@@ -13,7 +13,6 @@ func x_barograph_stages_judge() map[string]reflect.Value {
 		"Defaults":    reflect.ValueOf(&judge.Defaults).Elem(),
 		"Effect":      reflect.ValueOf((*judge.Effect)(nil)),
 		"Fingerprint": reflect.ValueOf((*judge.Fingerprint)(nil)),
-		"Fold":        reflect.ValueOf(judge.Fold),
 		"Judge":       reflect.ValueOf(judge.Judge),
 		"Level":       reflect.ValueOf((*judge.Level)(nil)),
 		"Options":     reflect.ValueOf((*judge.Options)(nil)),
