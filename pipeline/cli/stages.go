@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"maps"
 	"slices"
 
 	"barograph/pipeline/cli/app"
@@ -54,7 +53,9 @@ func (a *program) stages(args []string, sel *app.Selection) ([]*stage, error) {
 			s.Stands--
 		} else {
 			s.Cells++
-			s.Files = slices.AppendSeq(s.Files, maps.Values(c.Publish))
+			for _, p := range c.Publish {
+				s.Files = append(s.Files, p.To)
+			}
 		}
 		switch d.Of(c).State {
 		case plan.Stands:
@@ -65,7 +66,7 @@ func (a *program) stages(args []string, sel *app.Selection) ([]*stage, error) {
 			s.Waits++
 		}
 		for _, f := range d.Strayed(c) {
-			s.Strayed = append(s.Strayed, c.Publish[f.Name])
+			s.Strayed = append(s.Strayed, c.Place(f.Name))
 		}
 	}
 	for _, s := range stages {

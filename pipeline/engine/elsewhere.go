@@ -107,8 +107,8 @@ func (r *run) task(c *plan.Cell) (*Task, error) {
 			if !pc.Stage.Kind.Script { // it reads what is stored, and not what is published
 				break
 			}
-			for name, to := range n.Publish {
-				m.Links[name] = to
+			for _, p := range n.Publish {
+				m.Links[p.Output] = p.To
 			}
 			if err := r.publish(n); err != nil { // another cell may have trampled on it
 				return nil, err

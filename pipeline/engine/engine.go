@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -306,18 +305,17 @@ func (r *run) prepare(ctx context.Context) error {
 func (r *run) claim() error {
 	var all []string
 	for _, c := range r.plan.Cells {
-		var names []string
-		if dec := r.decider.Of(c); dec.State != plan.Stands {
-			names = slices.Collect(maps.Keys(c.Publish))
-		} else {
+		places := c.Publish
+		if r.decider.Of(c).State == plan.Stands {
+			places = nil
 			for _, f := range r.decider.Strayed(c) {
-				names = append(names, f.Name)
+				places = append(places, plan.Place{Output: f.Name, To: c.Place(f.Name)})
 			}
 		}
-		for _, name := range names {
-			to := c.Publish[name]
+		for _, p := range places {
+			to := p.To
 			path := filepath.Join(r.plan.Study.Root, to)
-			if _, err := r.mine(path, to, name); err != nil {
+			if _, err := r.mine(path, to, p.Output); err != nil {
 				return cell.Hint(cell.Usage(fmt.Errorf("%s is to write %s: %w", c.ID, to, err)), "move it away, name another output, or say --overwrite; nothing was run")
 			}
 			if err := folder.Writable(path); err != nil {
@@ -611,12 +609,12 @@ func (r *run) publish(c *plan.Cell) error {
 func (r *run) write(c *plan.Cell, record *store.Record) (written []string, err error) {
 	strayed := r.plan.Strayed(r.store, c, record)
 	for _, f := range record.Files {
-		if to := c.Publish[f.Name]; to != "" && !slices.Contains(strayed, f) {
+		if to := c.Place(f.Name); to != "" && !slices.Contains(strayed, f) {
 			r.owned.Wrote(to, f.Digest)
 		}
 	}
 	for _, f := range strayed {
-		to := c.Publish[f.Name]
+		to := c.Place(f.Name)
 		path := filepath.Join(r.plan.Study.Root, to)
 		aside, err := r.mine(path, to, f.Name)
 		switch {

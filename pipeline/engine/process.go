@@ -88,8 +88,8 @@ func (r *run) spec(c *plan.Cell) *cell.Spec {
 	for _, n := range c.Needs {
 		s.Inputs = append(s.Inputs, r.input(n))
 		if c.Stage.Kind.Script { // a shell line knows its inputs by their paths only
-			for name := range n.Publish {
-				s.Files = append(s.Files, name)
+			for _, p := range n.Publish {
+				s.Files = append(s.Files, p.Output)
 			}
 		}
 	}

@@ -199,7 +199,7 @@ func (d *Decider) Inputs(c *Cell) map[string]string {
 		}
 		for _, n := range x.Needs {
 			for _, f := range d.made[n].Record.Files {
-				if path := n.Publish[f.Name]; path != "" {
+				if path := n.Place(f.Name); path != "" {
 					inputs[path] = f.Digest
 				}
 			}
@@ -257,7 +257,7 @@ func (d *Decider) Strayed(c *Cell) []store.File {
 func (p *Plan) Strayed(s *store.Store, c *Cell, r *store.Record) []store.File {
 	var files []store.File
 	for _, f := range r.Files {
-		to := c.Publish[f.Name]
+		to := c.Place(f.Name)
 		if to == "" {
 			continue
 		}

@@ -170,7 +170,7 @@ func (c *Cell) partial(k *Known, was knownCell) bool {
 		}
 	}
 	for i, name := range c.Outputs {
-		if c.Publish[name] != k.paths[was.makes[i]] { // or it is an object, whose name changes with it
+		if c.Place(name) != k.paths[was.makes[i]] { // or it is an object, whose name changes with it
 			return false
 		}
 	}

@@ -59,8 +59,7 @@ type Cell struct {
 	Gang    []*Cell // of a foreground cell: its background cells
 	Trial   *Cell   // of a background cell: its foreground cell
 	Outputs []string
-	// Publish maps an output to where it goes in the workspace; see [record.Place].
-	Publish map[string]string
+	Publish []Place // where outputs go in the workspace, none of them twice
 	Seed    uint64
 	Design  string       // digest of all that a cell that records rests on
 	Claims  []cell.Claim // those its stage judges
@@ -96,6 +95,19 @@ func (c *Cell) identity() []store.Part {
 		parts = append(parts, store.Part{Name: "design", Value: c.Design})
 	}
 	return parts
+}
+
+// A Place is where an output goes in the workspace, see [record.Place].
+type Place struct{ Output, To string }
+
+// Place returns where an output goes; empty if it stays in the store.
+func (c *Cell) Place(output string) string {
+	for _, p := range c.Publish {
+		if p.Output == output {
+			return p.To
+		}
+	}
+	return ""
 }
 
 // Input describes the cell to one that reads what it leaves; the files are not
@@ -277,13 +289,14 @@ func (b *builder) make(st *study.Stage, pt cell.Point, id string) *Cell {
 	if f := st.Kind.Publishes; f != nil {
 		publish = slices.Concat(publish, f(b.study.Name, b.study.Machine.Name, bound.With))
 	}
-	if len(publish) > 0 {
-		c.Publish = make(map[string]string, len(publish))
-	}
+	c.Outputs = slices.Grow(c.Outputs, len(publish))
+	c.Publish = make([]Place, 0, len(publish))
 	for _, path := range publish {
 		path = filepath.Clean(path)
 		c.Outputs = append(c.Outputs, path)
-		c.Publish[path] = record.Place(b.study.Name, b.study.Machine.Name, path)
+		if c.Place(path) == "" {
+			c.Publish = append(c.Publish, Place{path, record.Place(b.study.Name, b.study.Machine.Name, path)})
+		}
 	}
 	if c.basis = b.alike[bound]; c.basis == nil {
 		c.basis = b.share(c, bound)
@@ -399,8 +412,8 @@ func (b *builder) files(c *Cell, globs []string) {
 	}
 	made := map[string]bool{}
 	for _, n := range c.Needs {
-		for name := range n.Publish {
-			made[name] = true
+		for _, p := range n.Publish {
+			made[p.Output] = true
 		}
 	}
 	for _, glob := range globs {
@@ -457,11 +470,11 @@ func glob(root, pattern string) ([]string, error) {
 func (b *builder) published(cells []*Cell) {
 	by, called := map[string]*Cell{}, map[string]*Cell{} // by place, and by the output's name
 	for _, c := range cells {
-		for name, path := range c.Publish {
-			if other := by[path]; other != nil {
-				b.fail(c.Stage, "give each cell its own path, for example with ${{ level }} in it", "%s and %s both write %s", other.ID, c.ID, path)
+		for _, p := range c.Publish {
+			if other := by[p.To]; other != nil {
+				b.fail(c.Stage, "give each cell its own path, for example with ${{ level }} in it", "%s and %s both write %s", other.ID, c.ID, p.To)
 			}
-			by[path], called[name] = c, c
+			by[p.To], called[p.Output] = c, c
 		}
 	}
 	for path, c := range by {
@@ -596,9 +609,9 @@ func (p *Plan) Replay(dir string) error {
 				needed[n] = true
 			}
 		}
-		for name, to := range c.Publish {
-			if rest, ok := strings.CutPrefix(to, drawn); ok && shipped {
-				c.Publish[name] = filepath.Join("figures", p.Study.Name, filepath.Base(dir), rest)
+		for i, place := range c.Publish {
+			if rest, ok := strings.CutPrefix(place.To, drawn); ok && shipped {
+				c.Publish[i].To = filepath.Join("figures", p.Study.Name, filepath.Base(dir), rest)
 			}
 		}
 	}

@@ -273,10 +273,10 @@ stages:
 		if got := p.Cells[0].Given["data/s/host/samples.csv"]; got != filepath.Join(dir, "samples.csv") {
 			t.Errorf("collect is given %q", got)
 		}
-		if got := p.Cells[1].Publish["figures/f.svg"]; got != figure {
+		if got := p.Cells[1].Place("figures/f.svg"); got != figure {
 			t.Errorf("replaying %s, the figure goes to %q", folder, got)
 		}
-		if got := p.Cells[1].Publish["notes.txt"]; got != "notes.txt" {
+		if got := p.Cells[1].Place("notes.txt"); got != "notes.txt" {
 			t.Errorf("notes go to %q", got)
 		}
 	}

@@ -230,7 +230,7 @@ func (f *fileList) cell(b []byte, d *Decider, c *Cell, dec *Decision, place map[
 		// What is in the workspace as it should be is not needed from the store;
 		// when it is, the store looks for itself.
 		made := dec.Record.Files[i]
-		if to := c.Publish[name]; to != "" {
+		if to := c.Place(name); to != "" {
 			b = binary.AppendUvarint(b, uint64(f.add(to, made.Digest)))
 			continue
 		}

@@ -55,8 +55,8 @@ func Made(root string, p *Plan) string {
 	}
 	paths := map[string]bool{}
 	for _, c := range p.Cells {
-		for _, to := range c.Publish {
-			paths[filepath.Join(root, to)] = true
+		for _, p := range c.Publish {
+			paths[filepath.Join(root, p.To)] = true
 		}
 	}
 	return observed(paths)

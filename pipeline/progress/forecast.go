@@ -29,7 +29,7 @@ func Foresee(p *plan.Plan, s *store.Store, cells []*plan.Cell) Forecast {
 			if r := s.Latest(p.Name(x)); r != nil {
 				for _, f := range r.Files {
 					size += f.Size
-					if x.Publish[f.Name] != "" { // a copy in the workspace
+					if x.Place(f.Name) != "" { // a copy in the workspace
 						size += f.Size
 					}
 				}

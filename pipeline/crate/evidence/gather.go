@@ -390,7 +390,7 @@ func partOf(name string) string {
 // place returns where in the crate a published output goes; empty for one that the
 // crate leaves out.
 func (g *gathering) place(c *plan.Cell, name string) string {
-	to := c.Publish[name]
+	to := c.Place(name)
 	if to == "" || g.with == WithNone && c.Stage.Kind.Publishes == nil {
 		return ""
 	}

@@ -53,8 +53,8 @@ func Undeclared(c *plan.Cell, root, tmp string, err error) error {
 	}
 	known := slices.Concat(c.Files, c.Outputs)
 	for _, n := range c.Needs {
-		for name := range n.Publish {
-			known = append(known, name)
+		for _, p := range n.Publish {
+			known = append(known, p.Output)
 		}
 	}
 	split := func(text string) []string {
