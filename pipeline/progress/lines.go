@@ -32,7 +32,7 @@ func New(w io.Writer, wanted bool, foresee func([]*plan.Cell) Forecast) Observer
 	if ok && wanted && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
 		return newBars(f, foresee)
 	}
-	return newLines(w, foresee)
+	return newLines(&bunch{w: w}, foresee)
 }
 
 // lines shows a run as plain lines: one when a cell ends, one for each file, and now
@@ -49,6 +49,47 @@ type lines struct {
 	warned      map[string]bool // kinds of warnings
 	first       *plan.Cell      // the first baseline, and its median
 	median      float64
+}
+
+// A bunch writes at once what comes rarely, and the rest a moment later: whoever reads the
+// lines of thousands of small cells is not woken for each.
+type bunch struct {
+	w    io.Writer
+	mu   sync.Mutex // guards what follows
+	text []byte
+	last time.Time // of the last write
+	due  bool      // whether another will come by itself
+}
+
+const moment = 20 * time.Millisecond
+
+func (b *bunch) Write(text []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.text = append(b.text, text...)
+	switch wait := moment - time.Since(b.last); {
+	case b.due:
+	case wait <= 0 && text[len(text)-1] == '\n':
+		b.write()
+	default:
+		b.due = true
+		time.AfterFunc(wait, b.flush)
+	}
+	return len(text), nil
+}
+
+func (b *bunch) flush() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.due = false
+	b.write()
+}
+
+func (b *bunch) write() {
+	if len(b.text) > 0 {
+		_, _ = b.w.Write(b.text) // nobody hears of lines that nobody sees
+		b.text, b.last = b.text[:0], time.Now()
+	}
 }
 
 // An attempt is a cell that runs, and how far it has come.
@@ -118,7 +159,12 @@ func (l *lines) Publish(path string) {
 	fmt.Fprintln(l.w, "wrote", path)
 }
 
-func (l *lines) Close() { close(l.stop) }
+func (l *lines) Close() {
+	close(l.stop)
+	if b, ok := l.w.(*bunch); ok {
+		b.flush()
+	}
+}
 
 func (l *lines) Retry(c *plan.Cell, err error, after time.Duration) {
 	l.mu.Lock()
