@@ -85,6 +85,7 @@ INVALID, 130 interrupted.`,
 func (a *program) runOnce(ctx context.Context, args []string, sel *app.Selection, opt engine.Options, more app.Extras) error {
 	if more.Proof != "" {
 		if known := plan.Recall(more.Proof, a.Options(sel)); known != nil {
+			app.Thrift(known.Cells)
 			if err := a.runKnown(ctx, known, sel, opt, more); !errors.Is(err, plan.ErrPart) {
 				return err
 			}

@@ -163,10 +163,13 @@ func pipe(ours **os.File, reads bool) (theirs int, err error) {
 	if !reads {
 		ends[0], ends[1] = ends[1], ends[0]
 	}
-	_ = unix.SetNonblock(ends[0], true) // or a thread waits for it, and not the runtime
+	notWaiting(ends[0]) // or a thread waits for it, and not the runtime
 	*ours = os.NewFile(uintptr(ends[0]), "pipe")
 	return ends[1], nil
 }
+
+// notWaiting has a file that was just made, and has no other flags, return at once.
+func notWaiting(fd int) { _, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFL, unix.O_NONBLOCK) }
 
 // on starts a child on CPUs, which it inherits of the thread that starts it.
 func on(cpus []int, start func() error) error {
@@ -280,7 +283,7 @@ func await(pid, pidfd int) {
 		}
 	}
 	if pidfd >= 0 {
-		_ = unix.SetNonblock(pidfd, true) // or it is waited for below
+		notWaiting(pidfd) // or it is waited for below
 		f := os.NewFile(uintptr(pidfd), "pidfd")
 		defer f.Close()
 		if c, err := f.SyscallConn(); err == nil && c.Read(func(uintptr) bool { return ended(unix.WNOHANG) }) == nil {

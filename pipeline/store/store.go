@@ -22,6 +22,9 @@
 package store
 
 import (
+	"cmp"
+	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -169,8 +172,11 @@ func keyed(key string, v any) string {
 	if err != nil {
 		panic(err) // of records and details, which are texts and numbers
 	}
-	text := key + "\t" + string(b)
-	return fmt.Sprintf("%08x\t%s\n", crc32.Checksum([]byte(text), castagnoli), text)
+	line := make([]byte, 0, 8+1+len(key)+1+len(b)+1)
+	line = append(append(append(append(line, "00000000\t"...), key...), '\t'), b...)
+	sum := crc32.Checksum(line[9:], castagnoli)
+	hex.Encode(line, binary.BigEndian.AppendUint32(nil, sum))
+	return string(append(line, '\n'))
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -182,12 +188,19 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 func (s *Store) Get(key string, outputs []string) *Record {
 	s.mu.Lock()
 	r := s.records.get(key)
-	s.used[key] = outputs
+	s.use(key, outputs)
 	s.mu.Unlock()
 	if r != nil && r.holds(outputs) && s.whole(r) {
 		return r
 	}
 	return s.fetch(key, outputs)
+}
+
+// use notes outputs for those that stand behind the store, if any do; s.mu is held.
+func (s *Store) use(key string, outputs []string) {
+	if s.shared != nil || s.server != nil {
+		s.used[key] = outputs
+	}
 }
 
 // holds tells whether a record is of these outputs and no others.
@@ -410,7 +423,7 @@ func (s *Store) commit(d Detail, own bool, records ...*Record) error {
 		return written(err)
 	}
 	for _, r := range records {
-		s.used[r.Key] = r.names()
+		s.use(r.Key, r.names())
 		s.index(r)
 	}
 	s.due()
@@ -506,12 +519,15 @@ func (s *Store) Close() error {
 // that a reader sees the old file or the new one. The copy shares blocks with
 // the object where the file system can, and is safe to edit.
 func (s *Store) Copy(f File, path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		return err
-	}
 	// Aside is in the store, where the next run cleans up after one that died; but
 	// beside the file where that lies on another file system.
-	err := s.copy(f, filepath.Join(s.dir, "aside"), path)
+	aside := filepath.Join(s.dir, "aside")
+	err := s.copy(f, aside, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = os.MkdirAll(filepath.Dir(path), 0o777); err == nil {
+			err = s.copy(f, aside, path)
+		}
+	}
 	if errors.Is(err, unix.EXDEV) {
 		err = s.copy(f, filepath.Dir(path), path)
 	}
@@ -530,18 +546,20 @@ func (s *Store) copy(f File, aside, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer src.Close()
 	mode := uint32(0o666)
 	if f.Exec {
 		mode = 0o777
 	}
-	name := filepath.Join(aside, fmt.Sprintf(".barograph.%d.%d~", os.Getpid(), s.copies.Add(1)))
+	name := fmt.Sprintf("%s/.barograph.%d.%d~", aside, os.Getpid(), s.copies.Add(1))
 	dst, err := open(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, mode)
 	if err != nil {
+		unix.Close(src)
 		return err
 	}
-	if err = errors.Join(fill(dst, src, f.Size), dst.Close()); err == nil {
+	if err = fill(dst, src, f.Size); err == nil {
 		err = rename(name, path)
+	} else {
+		err = &fs.PathError{Op: "copy", Path: name, Err: err}
 	}
 	if err != nil {
 		os.Remove(name)
@@ -549,13 +567,16 @@ func (s *Store) copy(f File, aside, path string) (err error) {
 	return err
 }
 
-// open is os.OpenFile for a file that nobody waits for: os.NewFile takes it as it is.
-func open(path string, flags int, mode uint32) (*os.File, error) {
-	fd, err := unix.Open(path, flags|unix.O_CLOEXEC, mode)
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+// open is os.OpenFile for a file that nobody waits for, without what the runtime would
+// note of each of thousands.
+func open(path string, flags int, mode uint32) (fd int, err error) {
+	for {
+		if fd, err = unix.Open(path, flags|unix.O_CLOEXEC, mode); err == nil {
+			return fd, nil
+		} else if err != unix.EINTR {
+			return -1, &fs.PathError{Op: "open", Path: path, Err: err}
+		}
 	}
-	return os.NewFile(uintptr(fd), path), nil
 }
 
 // rename is os.Rename without a look at what is there.
@@ -569,17 +590,40 @@ func rename(old, new string) error {
 // buffers are for reading files, thousands of which are small.
 var buffers = sync.Pool{New: func() any { return new([1 << 17]byte) }}
 
-// fill copies a file.
-func fill(dst, src *os.File, size int64) error {
+// fill copies a file, and closes both.
+func fill(dst, src int, size int64) error {
 	b := buffers.Get().(*[1 << 17]byte)
 	defer buffers.Put(b)
-	if size <= int64(len(b)) { // asking the kernel to do it takes longer
-		_, err := io.ReadFull(src, b[:size])
-		if err == nil {
-			_, err = dst.Write(b[:size])
-		}
-		return err
+	if size > int64(len(b)) {
+		return fillLarge(os.NewFile(uintptr(dst), "copy"), os.NewFile(uintptr(src), "object"))
 	}
+	err := each(b[:size], func(b []byte) (int, error) { return unix.Read(src, b) }) // asking the kernel to do it takes longer
+	if err == nil {
+		err = each(b[:size], func(b []byte) (int, error) { return unix.Write(dst, b) })
+	}
+	unix.Close(src)
+	return cmp.Or(err, unix.Close(dst))
+}
+
+// each reads or writes all of b.
+func each(b []byte, do func([]byte) (int, error)) error {
+	for len(b) > 0 {
+		n, err := do(b)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return err
+		case n == 0:
+			return io.ErrUnexpectedEOF
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+func fillLarge(dst, src *os.File) (err error) {
+	defer func() { err = errors.Join(err, src.Close(), dst.Close()) }()
 	if unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())) == nil {
 		return nil
 	}

@@ -106,9 +106,6 @@ func (a *App) Execute(ctx context.Context, p *plan.Plan, opt engine.Options, mor
 	// The engine mostly waits for its children. With few processors its goroutines
 	// hand over to each other without waking a thread each time; a second one is for
 	// starting children.
-	if len(p.Cells) > many {
-		debug.SetGCPercent(25)
-	}
 	procs := runtime.GOMAXPROCS(min(opt.Jobs, 2, runtime.NumCPU()))
 	res, err := engine.Run(ctx, p, s, dir, opt)
 	runtime.GOMAXPROCS(procs)
@@ -142,9 +139,22 @@ func (a *App) Execute(ctx context.Context, p *plan.Plan, opt engine.Options, mor
 	return e, late, err
 }
 
-// many is how many cells a plan has that is large itself: of what is not garbage, little
-// room is left then for what is.
-const many = 20_000
+// Thrift has the collector of garbage come when it costs little beside what a study of so
+// many cells takes: seldom where that is small, and where it is large itself, before much
+// memory is taken by what is not needed any more.
+func Thrift(cells int) {
+	switch {
+	case cells < few:
+		debug.SetGCPercent(400)
+	case cells > many:
+		debug.SetGCPercent(25)
+	}
+}
+
+const (
+	few  = 3_000
+	many = 20_000
+)
 
 // choice says why the machine was chosen, on a computer that has a GPU: elsewhere it
 // is a matter of course.

@@ -27,6 +27,9 @@ func (a *App) DecidePart(args []string, s *Selection, asked ...string) (*plan.Kn
 		return nil, nil, nil
 	}
 	known := plan.Recall(file, a.Options(s))
+	if known != nil {
+		Thrift(known.Cells)
+	}
 	if known == nil || len(known.Changed)+len(asked) == 0 {
 		return known, nil, nil
 	}

@@ -131,6 +131,11 @@ func (a *App) Plan(args []string, s *Selection) (*plan.Plan, error) {
 	if err != nil {
 		return nil, cell.Usage(err)
 	}
+	cells := 0
+	for _, stage := range st.Stages {
+		cells += study.Count(stage.Matrix)
+	}
+	Thrift(cells)
 	if s.On != "" {
 		if err := onDevice(s, st); err != nil {
 			return nil, err

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -60,7 +61,8 @@ func list(dir string) (names []string, err error) {
 	if err := unix.Fstat(fd, &st); err != nil || st.Mode&0o700 != 0o700 {
 		return nil, cmp.Or(err, errors.New("its mode was changed"))
 	}
-	var b [4096]byte
+	b := buffers.Get().(*[4096]byte) // which would be most of a goroutine's stack
+	defer buffers.Put(b)
 	for {
 		n, err := unix.ReadDirent(fd, b[:])
 		if err != nil || n <= 0 {
@@ -69,6 +71,8 @@ func list(dir string) (names []string, err error) {
 		_, _, names = unix.ParseDirent(b[:n], -1, names)
 	}
 }
+
+var buffers = sync.Pool{New: func() any { return new([4096]byte) }}
 
 // Writable looks, before anything is measured, whether a file could be written.
 func Writable(path string) error {

@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // Links are those to inputs, from private folders, that wait in a folder. One that is not
@@ -19,7 +21,7 @@ func LinksBelow(state string) Links { return Links{filepath.Join(state, "links")
 
 // Put links a path to a file.
 func (l Links) Put(file, path string) error {
-	if os.Rename(l.place(file), path) == nil {
+	if unix.Rename(l.place(file), path) == nil {
 		if to, err := os.Readlink(path); err == nil && to == file {
 			return nil
 		}
@@ -36,7 +38,7 @@ func (l Links) Take(path string) bool {
 	if err != nil || !filepath.IsAbs(file) {
 		return false
 	}
-	return os.Rename(path, l.place(file)) == nil
+	return unix.Rename(path, l.place(file)) == nil
 }
 
 // place is where the link to a file waits.

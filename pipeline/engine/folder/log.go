@@ -8,9 +8,11 @@ import (
 	"strings"
 )
 
+var unfit = strings.NewReplacer("[", ".", ",", ".", "@", ".", "]", "", "/", "_", " ", "_")
+
 // fileName makes a cell's ID fit for a file: infer[level=4] -> infer.level=4.
 func fileName(id string) string {
-	name := strings.NewReplacer("[", ".", ",", ".", "@", ".", "]", "", "/", "_", " ", "_").Replace(id)
+	name := unfit.Replace(id)
 	if len(name) > 200 {
 		name = fmt.Sprintf("%s-%x", name[:180], sha256.Sum256([]byte(id)))[:200]
 	}
