@@ -3,8 +3,11 @@
 package stages
 
 import (
+	"maps"
+
 	"barograph/pipeline/cell"
 	traces "barograph/stages/arrival/trace/command"
+	shared "barograph/stages/colocation/claims"
 	"barograph/stages/device/gpu"
 	"barograph/stages/device/host"
 	"barograph/stages/device/nvml"
@@ -48,7 +51,14 @@ func Kinds() cell.Kinds {
 
 // Commands returns the commands that are about stages and not about studies.
 func Commands() []*cobra.Command {
-	return []*cobra.Command{models.Command(), job.Command(display.Commands()...), judging.Command(), judging.Claims(turns.Judgings()), prediction.Command(), placing.Command(), scaffold.Command(), link.Command(), traces.Command()}
+	return []*cobra.Command{models.Command(), job.Command(display.Commands()...), judging.Command(), judging.Claims(claims()), prediction.Command(), placing.Command(), scaffold.Command(), link.Command(), traces.Command()}
+}
+
+// claims are judged, of turns and of models that share a device, beside the paper's.
+func claims() map[string]judging.Judging {
+	all := turns.Judgings()
+	maps.Copy(all, shared.Judgings())
+	return all
 }
 
 // GPUs returns the GPUs of this computer and what serves them.

@@ -53,71 +53,12 @@ func main() {
 	nb.Summary(fmt.Sprintf("may share: p99 of each within %v times that alone\n", within) + nb.Align(groups))
 
 	// %% Verdicts
-	conclude := func(claim, verdict, because string) {
+	for _, c := range report.Conclude() {
 		if untrusted != "" {
-			verdict, because = nb.Invalid, untrusted
+			c.Verdict, c.Because = nb.Invalid, untrusted
 		}
-		nb.Verdict(claim, verdict, because)
+		nb.Verdict(c.Claim, c.Verdict, c.Because)
 	}
-	less, all := 0, 0
-	gains, gained, pairs, even, turns := math.Inf(1), "", 0, 0.0, 0
-	for _, s := range report.Slowdowns {
-		if s.Tenancy != "process" || s.Load != "" || s.Arrivals != "" || len(s.Beside) != 1 {
-			continue
-		}
-		other := s.Setting
-		other.Tenancy = "mps"
-		x, ok := report.Find(other, s.Model, s.Beside...)
-		if !ok || math.IsNaN(x.P99.Value) || math.IsNaN(s.P99.Value) {
-			continue
-		}
-		all++
-		if x.P99.Value < s.P99.Value {
-			less++
-		}
-	}
-	for _, g := range report.Groups {
-		if len(g.Models) != 2 || g.Load != "" || math.IsNaN(g.Together) {
-			continue
-		}
-		if g.Tenancy == "mps" {
-			pairs++
-			if g.Together < gains {
-				gains, gained = g.Together, g.String()
-			}
-		}
-		if g.Tenancy == "process" {
-			turns++
-			even = math.Max(even, math.Abs(g.Together-1))
-		}
-	}
-	share := float64(less) / math.Max(1, float64(all))
-	verdict, because := "not identified", "MPS or separate processes were not measured"
-	if all > 0 {
-		because = fmt.Sprintf("p99 is lower under MPS for %d of %d models beside another", less, all)
-		if share >= 0.95 {
-			verdict = "reproduced"
-		} else if share <= 0.5 {
-			verdict = "refuted"
-		}
-	}
-	conclude("K1", verdict, because)
-	verdict, because = "not identified", "MPS was not measured"
-	if pairs > 0 {
-		verdict, because = "refuted", fmt.Sprintf("the least of %d pairs, %s, answers %s of what it would by turns", pairs, gained, nb.Percent(gains))
-		if gains > 1 {
-			verdict = "reproduced"
-		}
-	}
-	conclude("K2", verdict, because)
-	verdict, because = "not identified", "separate processes were not measured"
-	if turns > 0 {
-		verdict, because = "refuted", fmt.Sprintf("what %d pairs answer together differs by up to %s from what they would by turns", turns, nb.Percent(even))
-		if even <= 0.1 {
-			verdict = "reproduced"
-		}
-	}
-	conclude("K3", verdict, because)
 	nb.Concluded()
 
 	// %% Matrices

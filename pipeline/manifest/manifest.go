@@ -22,12 +22,12 @@ type Manifest struct {
 
 // An Expectation is of one claim on one recording.
 type Expectation struct {
-	Claim     string   `json:"claim" required:"true"`     // C1 or C2, or of turns T1 to T4
+	Claim     string   `json:"claim" required:"true"`     // C1 or C2, of turns T1 to T4, or of models that share a device K1 to K3
 	Recording string   `json:"recording" required:"true"` // folder below the workspace; of T2 to T4 a link card
 	Link      string   `json:"link"`                      // T1: the machine's link card; T4: the one through MPS
 	Where     []string `json:"where"`                     // rows to judge, as column=value
 	Verdict   string   `json:"verdict" required:"true"`
-	Effect    float64  `json:"effect"`                  // change of the median, as a share; of turns what their judgement says
+	Effect    float64  `json:"effect"`                  // change of the median, as a share; of other claims what their judgement says
 	Tolerance float64  `json:"tolerance" min:"0"`       // of the effect, on the same hardware, as a share of the baseline
 	Figure    string   `json:"figure" required:"true"`  //
 	Command   string   `json:"command" required:"true"` // that measures it again

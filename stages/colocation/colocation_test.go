@@ -151,3 +151,40 @@ func TestNothing(t *testing.T) {
 		}
 	}
 }
+
+// What is concluded follows what was measured, and says where nothing was.
+func TestConclude(t *testing.T) {
+	const ms, n = 1_000_000, 400
+	under := func(alone, beside int) []trial { // MPS: what a takes alone is its, what beside b too
+		return []trial{
+			{"a", "mps", "a", "", 1, 1, 0, 21, alone, n}, {"b", "mps", "b", "", 1, 1, 0, 22, 2 * ms, n},
+			{"a+b", "mps", "a", "b", 1, 1, 0, 23, beside, n}, {"a+b", "mps", "b", "a", 2, 1, 0, 23, 3 * ms, n},
+		}
+	}
+	for name, c := range map[string]struct {
+		trials []trial
+		wants  string // verdicts of K1, K2 and K3
+		effect [3]float64
+	}{
+		"nothing":                 {nil, "not identified, not identified, not identified", [3]float64{}},
+		"processes alone":         {trials(), "not identified, not identified, refuted", [3]float64{0, 0, 1.0/3 + 0.5 - 1}},
+		"better under MPS":        {append(trials(), under(1*ms, 2*ms)...), "reproduced, reproduced, refuted", [3]float64{1, 0.5 + 2.0/3 - 1, 1.0/3 + 0.5 - 1}},
+		"one worse under MPS":     {append(trials(), under(1*ms, 4*ms)...), "refuted, refuted, refuted", [3]float64{0.5, 0.25 + 2.0/3 - 1, 1.0/3 + 0.5 - 1}},
+		"a pair that takes turns": {append(trials()[:8], trial{"b", "process", "b", "", 1, 2, 0, 2, 4 * ms, n}), "not identified, not identified, reproduced", [3]float64{}},
+	} {
+		r, err := Compare(table(t, c.trials), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for i, k := range r.Conclude() {
+			got = append(got, k.Verdict)
+			if want := math.Abs(c.effect[i]); c.effect != [3]float64{} && math.Abs(math.Abs(k.Effect)-want) > 0.01 || k.Because == "" || k.Claim != fmt.Sprintf("K%d", i+1) {
+				t.Errorf("%s: %+v, want the effect %v", name, k, want)
+			}
+		}
+		if strings.Join(got, ", ") != c.wants {
+			t.Errorf("%s: %v, want %s", name, r.Conclude(), c.wants)
+		}
+	}
+}

@@ -1,0 +1,103 @@
+package colocation
+
+import (
+	"fmt"
+	"math"
+)
+
+// A Conclusion is what a report says of one of the study's claims.
+type Conclusion struct {
+	Claim, Verdict, Because string
+	Effect                  float64 // that the verdict rests on; 0: none
+}
+
+// How large a share of models beside another has to be better off under MPS for K1, and
+// how small a share refutes it; and by how much a pair of processes may answer more or
+// less than by turns for K3.
+const (
+	most  = 0.95
+	half  = 0.5
+	turns = 0.1
+)
+
+// Conclude returns what is concluded of K1, that p99 grows less under MPS than between
+// processes, with the share of models beside another for which it does; of K2, that under
+// MPS any two models answer more together than by turns, with the least that a pair does,
+// less one; and of K3, that processes take turns, with the largest share by which a pair
+// differs from that.
+func (r *Report) Conclude() []Conclusion {
+	return []Conclusion{r.tails(), r.gains(), r.even()}
+}
+
+// tails concludes K1.
+func (r *Report) tails() Conclusion {
+	c := Conclusion{Claim: "K1", Verdict: "not identified", Because: "MPS or separate processes were not measured"}
+	less, all := 0, 0
+	for _, s := range r.Slowdowns {
+		if s.Setting != (Setting{Tenancy: "process"}) || len(s.Beside) != 1 {
+			continue
+		}
+		x, ok := r.Find(Setting{Tenancy: "mps"}, s.Model, s.Beside...)
+		if !ok || math.IsNaN(x.P99.Value) || math.IsNaN(s.P99.Value) {
+			continue
+		}
+		all++
+		if x.P99.Value < s.P99.Value {
+			less++
+		}
+	}
+	if all == 0 {
+		return c
+	}
+	c.Because, c.Effect = fmt.Sprintf("p99 is lower under MPS for %d of %d models beside another", less, all), float64(less)/float64(all)
+	switch {
+	case c.Effect >= most:
+		c.Verdict = "reproduced"
+	case c.Effect <= half:
+		c.Verdict = "refuted"
+	}
+	return c
+}
+
+// pairs calls f with each pair of a way to share, without a load, and counts them.
+func (r *Report) pairs(tenancy string, f func(g Group)) (n int) {
+	for _, g := range r.Groups {
+		if len(g.Models) == 2 && g.Load == "" && g.Tenancy == tenancy && !math.IsNaN(g.Together) {
+			n++
+			f(g)
+		}
+	}
+	return n
+}
+
+// gains concludes K2.
+func (r *Report) gains() Conclusion {
+	least := Group{Together: math.Inf(1)}
+	n := r.pairs("mps", func(g Group) {
+		if g.Together < least.Together {
+			least = g
+		}
+	})
+	if n == 0 {
+		return Conclusion{Claim: "K2", Verdict: "not identified", Because: "MPS was not measured"}
+	}
+	c := Conclusion{"K2", "refuted", fmt.Sprintf("the least of %d pairs, %s, answers %.0f%% of what it would by turns", n, least, 100*least.Together), least.Together - 1}
+	if c.Effect > 0 {
+		c.Verdict = "reproduced"
+	}
+	return c
+}
+
+// even concludes K3.
+func (r *Report) even() Conclusion {
+	far := 0.0
+	n := r.pairs("process", func(g Group) { far = math.Max(far, math.Abs(g.Together-1)) })
+	if n == 0 {
+		return Conclusion{Claim: "K3", Verdict: "not identified", Because: "separate processes were not measured"}
+	}
+	c := Conclusion{"K3", "refuted", fmt.Sprintf("what %d pairs answer together differs by up to %.0f%% from what they would by turns", n, 100*far), far}
+	if far <= turns {
+		c.Verdict = "reproduced"
+	}
+	return c
+}
