@@ -80,6 +80,7 @@ func (a *Agent) Run(ctx context.Context, dir string) error {
 	}
 	defer f.Close()
 	w := &worker{Agent: a, token: t, dir: dir, pen: &pen{f: f}, root: filepath.Dir(filepath.Dir(filepath.Dir(filepath.Dir(dir))))}
+	w.sender = store.NewSender(w.root, filepath.Join(dir, "results", t.file()))
 	begun := time.Now()
 	node := cmp.Or(os.Getenv("SLURMD_NODENAME"), os.Getenv("HOSTNAME"))
 	more := w.next(ctx, 0, patience)
@@ -158,6 +159,7 @@ type worker struct {
 	*pack
 	token
 	*pen
+	sender    *store.Sender
 	dir, root string          // of the array, and of all that is shared
 	by, place string          // the attempt, and the folder on the node's disk
 	ctx       context.Context // of its cells
@@ -178,7 +180,7 @@ func (w *worker) work(ctx context.Context) error {
 	w.tasks, w.byKey = map[string]*engine.Task{}, map[string]*engine.Task{}
 	var left []*engine.Task
 	for _, t := range w.Tasks {
-		if _, err := store.Peek(w.root, store.Parcel(w.root, t.Foreground().Key)); err == nil {
+		if store.Sent(w.root, t.Foreground().Key) {
 			_ = w.write(note{Type: done, Cell: t.ID, Key: t.Foreground().Key}) // an attempt before this one did it
 			continue
 		}
@@ -399,7 +401,7 @@ func (w *worker) sendTask(t *engine.Task, d store.Detail, records []*store.Recor
 	}
 	key := t.Foreground().Key
 	aside := filepath.Join(w.root, "aside", key+"."+w.token.String())
-	standing, err := store.Send(w.root, d, records, aside)
+	standing, err := w.sender.Send(d, records, aside)
 	if err != nil {
 		return err
 	}

@@ -77,6 +77,7 @@ func (c *Cluster) settings() (set map[string]string, err error) {
 //	N.json     a pack, which may come after its job; N.1.json and so on, what its job is given after that
 //	over       once no job is given more
 //	attempts/  what each attempt at a pack says of itself, by pack, job and restart
+//	results/   what attempts sent, as files that the names below cells/ have in common
 //	log/       what jobs and failed cells wrote
 type Driver struct {
 	*Cluster
@@ -599,7 +600,7 @@ func (d *Driver) ask(c class, keys [][]string) (*array, error) {
 	a := &array{name: stamp(), class: c, attempts: map[token]*attempt{}}
 	a.dir = filepath.Join(d.home, "arrays", a.name)
 	a.request = request{At: time.Now(), Flags: d.flags(c), Packs: keys}
-	if err := errors.Join(os.MkdirAll(filepath.Join(a.dir, "attempts"), 0o777), os.MkdirAll(filepath.Join(a.dir, "log"), 0o777), writeWhole(filepath.Join(a.dir, "asked"), a.request)); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Join(a.dir, "attempts"), 0o777), os.MkdirAll(filepath.Join(a.dir, "log"), 0o777), os.MkdirAll(filepath.Join(a.dir, "results"), 0o777), writeWhole(filepath.Join(a.dir, "asked"), a.request)); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(a.dir))
 	}
 	for i := range keys {

@@ -61,7 +61,7 @@ func (o *other) Run(ctx context.Context, t *engine.Task, tell func(cell.Event)) 
 		return nil, err
 	}
 	s.Outbox(o.shared, func(d store.Detail, records []*store.Record) error {
-		_, err := store.Send(o.shared, d, records, filepath.Join(o.shared, "aside"))
+		_, err := store.NewSender(o.shared, filepath.Join(state, "bundle")).Send(d, records, filepath.Join(o.shared, "aside"))
 		return err
 	})
 	opt := engine.Options{Jobs: 1, Observer: &seen{ends: map[string]engine.Outcome{}}, Program: func(*plan.Cell) (string, error) { return os.Executable() }}

@@ -12,13 +12,15 @@ import (
 	"strings"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/store/bundle"
 
 	"golang.org/x/sys/unix"
 )
 
-// A parcel is the records of one trial in a folder that computers share, in one file
-// below cells/ that is named by the key of the foreground cell; objects lie as in a
-// store. Whoever comes first has sent it, so that a trial is never of two attempts.
+// A parcel is the records of one trial in a folder that computers share, below cells/ in
+// a file that is named by the key of the foreground cell, and that may hold others too;
+// objects lie as in a store. Whoever comes first has sent it, so that a trial is never of
+// two attempts.
 
 // An outbox stands in a store for what the store would keep.
 type outbox struct {
@@ -62,28 +64,47 @@ func (o *outbox) put(path string, f File, names uint64) error {
 	return nil
 }
 
-// Send puts the records of a trial, the foreground's last, into a folder that has their
+// A Sender sends the parcels of one process.
+type Sender struct {
+	to      depot
+	bundles *bundle.Writer
+}
+
+// NewSender returns one that sends to a folder, with files there whose paths begin so.
+func NewSender(dir, files string) *Sender { return &Sender{depot{dir: dir}, bundle.New(files)} }
+
+// Send puts the records of a trial, the foreground's last, into the folder that has their
 // objects. Where there is a parcel of the trial already, that one stands: Send returns its
 // records, and keeps these as the file aside if their outputs differ.
-func Send(dir string, d Detail, records []*Record, aside string) (standing []*Record, err error) {
-	to := &depot{dir: dir}
-	var text strings.Builder
+func (s *Sender) Send(d Detail, records []*Record, aside string) (standing []*Record, err error) {
+	var lines strings.Builder
 	for _, r := range records {
-		text.WriteString(keyed(r.Key, r) + keyed(r.Key, d))
+		lines.WriteString(keyed(r.Key, r) + keyed(r.Key, d))
 	}
-	name := to.cell(records[len(records)-1].Key)
-	err = writeNew(name, text.String())
+	key := records[len(records)-1].Key
+	name, text := s.to.cell(key), keyed(key, len(records))+lines.String()
+	err = s.write(name, text)
 	if !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	standing, _, err = to.parcel(name)
+	standing, _, err = s.to.parcel(name, key)
 	if err != nil { // it was damaged, and is worth nothing
-		return nil, errors.Join(os.Remove(name), writeNew(name, text.String()))
+		return nil, errors.Join(os.Remove(name), s.write(name, text))
 	}
 	if !agree(records, standing) {
-		err = writeNew(aside, text.String())
+		err = writeNew(aside, text)
 	}
 	return standing, err
+}
+
+// write makes the file of a parcel that nobody sent, one of its own where it cannot have
+// one in common.
+func (s *Sender) write(name, text string) error {
+	err := s.bundles.Write(name, text)
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return writeNew(name, text)
 }
 
 // agree tells whether records of one trial say the same of its outputs.
@@ -108,21 +129,11 @@ func writeNew(path, text string) error {
 	if err = errors.Join(err, f.Chmod(0o444), f.Close()); err != nil {
 		return err
 	}
-	err = os.Link(f.Name(), path)
-	if err == nil || !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	// A network's file system may have done it, lost the answer and tried again.
-	mine, e1 := os.Stat(f.Name())
-	there, e2 := os.Stat(path)
-	if e1 == nil && e2 == nil && os.SameFile(mine, there) {
-		return nil
-	}
-	return err
+	return bundle.Link(f.Name(), path)
 }
 
-// parcel reads the records of one file and their details.
-func (sh *depot) parcel(name string) (records []*Record, details []Detail, err error) {
+// parcel reads the records of a trial from a file, and their details.
+func (sh *depot) parcel(name, key string) (records []*Record, details []Detail, err error) {
 	f, info, err := cell.Open(name)
 	if err != nil {
 		return nil, nil, err
@@ -135,7 +146,13 @@ func (sh *depot) parcel(name string) (records []*Record, details []Detail, err e
 	if err != nil {
 		return nil, nil, err
 	}
-	for text := string(b); text != ""; {
+	text, n := string(b), 0
+	text = text[strings.LastIndexByte(text[:max(0, strings.Index(text, "\t"+key+"\t"))], '\n')+1:]
+	head, text, _ := strings.Cut(text, "\n")
+	if of, value, ok := unkeyed(head); !ok || of != key || json.Unmarshal([]byte(value), &n) != nil || n < 1 {
+		return nil, nil, errRecord
+	}
+	for range n {
 		first, rest, _ := strings.Cut(text, "\n")
 		second, more, whole := strings.Cut(rest, "\n")
 		r, err := parseLine(first)
@@ -146,9 +163,6 @@ func (sh *depot) parcel(name string) (records []*Record, details []Detail, err e
 		}
 		records, details, text = append(records, r), append(details, d), more
 	}
-	if len(records) == 0 {
-		return nil, nil, errRecord
-	}
 	return records, details, nil
 }
 
@@ -157,7 +171,7 @@ func (sh *depot) parcel(name string) (records []*Record, details []Detail, err e
 // what a network's file system knows of names may be old.
 func (s *Store) Receive(dir, key string, warn func(error)) []*Record {
 	from := &depot{dir: dir, tell: warn, near: true}
-	records, details, err := from.parcel(from.cell(key))
+	records, details, err := from.parcel(from.cell(key), key)
 	if err != nil || records[len(records)-1].Key != key {
 		return nil
 	}
@@ -173,7 +187,7 @@ func (s *Store) Receive(dir, key string, warn func(error)) []*Record {
 // they say, and tells whether there were any: then it can be sent again.
 func Spoiled(dir, key string) (spoiled bool) {
 	from := &depot{dir: dir}
-	records, _, err := from.parcel(from.cell(key))
+	records, _, err := from.parcel(from.cell(key), key)
 	if err != nil {
 		return false // a part of one is overwritten
 	}
@@ -204,10 +218,12 @@ func Reject(dir, key, aside string) error {
 	return err
 }
 
-// Peek returns what a parcel that was kept aside, or one that stands, says of a trial.
-func Peek(dir, file string) ([]*Record, error) {
-	records, _, err := (&depot{dir: dir}).parcel(file)
-	return records, err
+// Sent tells whether a sound parcel of a trial is in a folder, by the key of its
+// foreground cell.
+func Sent(dir, key string) bool {
+	from := &depot{dir: dir}
+	_, _, err := from.parcel(from.cell(key), key)
+	return err == nil
 }
 
 // Parcel is the file of a trial in a folder, by the key of its foreground cell.

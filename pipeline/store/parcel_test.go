@@ -20,7 +20,7 @@ func (m *made) send(d Detail, records []*Record) (err error) {
 	for _, r := range records {
 		r.By = m.by
 	}
-	m.standing, err = Send(m.dir, d, records, m.aside)
+	m.standing, err = NewSender(m.dir, filepath.Join(m.dir, "bundle."+m.by)).Send(d, records, m.aside)
 	return err
 }
 
@@ -78,7 +78,7 @@ func TestParcel(t *testing.T) {
 	if other, _ := end(t, dir, aside, "2", "c"); len(other.standing) != 2 || other.standing[1].By != "a" {
 		t.Errorf("another result: %v", other.standing)
 	}
-	if kept, err := Peek(dir, aside); err != nil || len(kept) != 2 || kept[1].By != "c" {
+	if kept, _, err := (&depot{dir: dir}).parcel(aside, key); err != nil || len(kept) != 2 || kept[1].By != "c" {
 		t.Errorf("kept aside: %v, %v", kept, err)
 	}
 	got := receiver.Receive(dir, key, fail)

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/store/bundle"
 )
 
 // A depot is a folder that stands behind the stores of several workspaces, machines or
@@ -38,9 +39,6 @@ func (sh *depot) has(s *Store, f File) bool {
 }
 
 func (sh *depot) take(f File, to string) (digest string, err error) {
-	if st, err := os.Lstat(sh.object(f.Digest)); sh.near && err == nil && st.Mode().IsRegular() && os.Link(sh.object(f.Digest), to) == nil {
-		return cell.Sum(to)
-	}
 	return copyFile(sh.object(f.Digest), to)
 }
 
@@ -151,7 +149,7 @@ type source interface {
 // bring takes a record and its objects from elsewhere.
 func (s *Store) bring(from source, r *Record, detail Detail) *Record {
 	for _, f := range r.Files {
-		if s.sound(f) {
+		if s.sound(f) || s.linked(from, f) {
 			continue
 		}
 		if s.log == nil { // a look: nothing is brought, but a run would be told the same
@@ -182,6 +180,28 @@ func (s *Store) bring(from source, r *Record, detail Detail) *Record {
 		return nil
 	}
 	return r
+}
+
+// linked makes an object that lies near an object of the store too, where it is what it
+// should be.
+func (s *Store) linked(from source, f File) bool {
+	near, ok := from.(*depot)
+	if !ok || !near.near || s.log == nil {
+		return false
+	}
+	path, object := near.object(f.Digest), s.Object(f.Digest)
+	st, err := os.Lstat(path)
+	if err != nil || !st.Mode().IsRegular() {
+		return false
+	}
+	if bundle.Link(path, object) != nil {
+		return false
+	}
+	if digest, err := cell.Sum(object); err != nil || digest != f.Digest || s.remember(object, f.Digest) != nil {
+		_ = os.Remove(object) // else it is found unsound
+		return false
+	}
+	return true
 }
 
 // push gives the shared folder what this process used and it lacks.

@@ -360,12 +360,17 @@ func (s *Store) adopt(path string, f File) error {
 	if err := moveTo(path, object); err != nil {
 		return err
 	}
+	return s.remember(object, f.Digest)
+}
+
+// remember notes what an object was found to hold.
+func (s *Store) remember(object, digest string) error {
 	o, _, err := stat.ObserveMode(unix.AT_FDCWD, object, unix.AT_SYMLINK_NOFOLLOW)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
-	s.stats.Remember(object, o, f.Digest, time.Now())
+	s.stats.Remember(object, o, digest, time.Now())
 	s.mu.Unlock()
 	return nil
 }
