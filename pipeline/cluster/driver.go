@@ -97,6 +97,7 @@ type Driver struct {
 
 	arrays  map[string]*array
 	placed  chan placed
+	hurry   func()             // to the first result
 	packs   map[string]*packed // by the key of a task in it that is wanted or may be
 	waiting []*order
 	later   time.Time // when what waits may be submitted again
@@ -171,7 +172,7 @@ func (c *Cluster) Start(s *store.Store, kinds cell.Kinds, node *node.Node) (*Dri
 	}
 	d := &Driver{
 		Cluster: c, Node: node, store: s, kinds: kinds, most: most,
-		orders: make(chan *order), gone: make(chan *order), over: make(chan struct{}),
+		hurry: func() {}, orders: make(chan *order), gone: make(chan *order), over: make(chan struct{}),
 		arrays: map[string]*array{}, packs: map[string]*packed{}, pause: firstAsk, answers: make(chan queued, 1),
 	}
 	return d, d.find()
@@ -216,9 +217,18 @@ func (d *Driver) Expect(p *plan.Plan, cells []*plan.Cell, key func(*plan.Cell) s
 		}
 	}
 	d.placed = make(chan placed, len(all))
+	files := 0
+	for _, c := range cells {
+		files += len(c.Publish)
+	}
+	ready, hurry := d.store.Foresee(files, d.dir)
+	d.hurry = hurry
 	d.ended.Go(func() {
 		for _, a := range all {
 			d.placed <- d.submit(a)
+		}
+		if len(all) > 0 {
+			ready() // while they queue
 		}
 	})
 }
@@ -241,6 +251,7 @@ func (d *Driver) Run(ctx context.Context, t *engine.Task, tell func(cell.Event))
 // Close ends the driver, leaves what is submitted and lives, and removes the rest. It
 // returns how many jobs live.
 func (d *Driver) Close() (live int) {
+	d.hurry()
 	close(d.over)
 	d.ended.Wait()
 	for len(d.placed) > 0 {

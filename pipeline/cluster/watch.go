@@ -74,6 +74,7 @@ func (d *Driver) hear(p *packed, a *attempt, n note) {
 	o := p.orders[n.Key]
 	switch n.Type {
 	case began:
+		d.hurry()
 		if o != nil {
 			o.tell(cell.Event{Type: "ready"})
 		}
@@ -87,7 +88,7 @@ func (d *Driver) hear(p *packed, a *attempt, n note) {
 			o.answer <- answer{err: &cell.Error{Err: &engine.Remote{Err: errors.New(n.Error), Log: n.Log}, Hint: n.Hint}}
 		}
 	case ended:
-		d.hurry()
+		d.soon()
 		if n.Status == 0 && p.newest() == a {
 			d.regain(p, n.Packs)
 		}
@@ -131,8 +132,8 @@ func (p *packed) ended(silence time.Duration) bool {
 	return p.absent >= 2 && quiet
 }
 
-// hurry has the queue asked soon.
-func (d *Driver) hurry() { d.pause = min(d.pause, firstAsk/2) }
+// soon has the queue asked soon.
+func (d *Driver) soon() { d.pause = min(d.pause, firstAsk/2) }
 
 // A queued is what the queue said, once for all jobs.
 type queued struct {

@@ -41,6 +41,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/store/blank"
 	"barograph/pipeline/store/stat"
 
 	"golang.org/x/sys/unix"
@@ -106,7 +107,8 @@ type Store struct {
 	copies  atomic.Int64
 	failed  error // of a Sync
 
-	outbox *outbox // nil where the store keeps what it is given
+	outbox *outbox      // nil where the store keeps what it is given
+	blanks *blank.Files // for copies; nil for none
 
 	flush sync.Mutex // held by the one that syncs
 }
@@ -510,6 +512,7 @@ func (s *Store) Close() error {
 	if s.log == nil {
 		return nil
 	}
+	s.blanks.Remove()
 	s.push()
 	err := s.Sync()
 	s.mu.Lock()
@@ -546,6 +549,22 @@ func (s *Store) Copy(f File, path string) error {
 	return nil
 }
 
+// Foresee returns what makes ready for so many outputs that are to be received from a
+// folder and copied into the workspace, each of which takes less time then, and what ends
+// that.
+func (s *Store) Foresee(n int, dir string) (make, end func()) {
+	s.blanks = blank.New(filepath.Join(s.dir, "aside"), min(n, mostForeseen))
+	var fans []string
+	if n >= fanned {
+		fans = []string{filepath.Join(dir, "objects"), filepath.Join(dir, "cells"), filepath.Join(s.dir, "objects")}
+	}
+	return func() { s.blanks.Make(fans...) }, s.blanks.End
+}
+
+// So many outputs need most of the folders that outputs lie in, and for no more is it made
+// ready.
+const fanned, mostForeseen = 1 << 8, 1 << 12
+
 func (s *Store) copy(f File, aside, path string) (err error) {
 	src, err := open(s.Object(f.Digest), unix.O_RDONLY, 0)
 	if err != nil {
@@ -555,8 +574,14 @@ func (s *Store) copy(f File, aside, path string) (err error) {
 	if f.Exec {
 		mode = 0o777
 	}
-	name := fmt.Sprintf("%s/.barograph.%d.%d~", aside, os.Getpid(), s.copies.Add(1))
-	dst, err := open(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, mode)
+	name, flags := "", unix.O_WRONLY
+	if !f.Exec {
+		name = s.blanks.Take(aside)
+	}
+	if name == "" {
+		name, flags = fmt.Sprintf("%s/.barograph.%d.%d~", aside, os.Getpid(), s.copies.Add(1)), flags|unix.O_CREAT|unix.O_EXCL
+	}
+	dst, err := open(name, flags, mode)
 	if err != nil {
 		unix.Close(src)
 		return err
