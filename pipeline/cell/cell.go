@@ -110,7 +110,7 @@ type Kind struct {
 
 	// Together reports why the cells of a trial, some of them of this kind and the
 	// foreground first, cannot run together on a machine's device, before anything runs. It
-	// is asked of trials with background cells only.
+	// is asked of a foreground cell alone too.
 	Together func(root string, m Machine, gang []Input) error
 
 	// Others returns the numbers of other GPUs than a cell's own that it uses: all, where

@@ -178,9 +178,6 @@ func Build(s *study.Study) (*Plan, error) {
 
 // together asks the first kind that can tell whether a trial can be.
 func together(s *study.Study, c *Cell) error {
-	if len(c.Gang) == 0 {
-		return nil
-	}
 	var gang []cell.Input
 	var ask func(string, cell.Machine, []cell.Input) error
 	for _, g := range append([]*Cell{c}, c.Gang...) {

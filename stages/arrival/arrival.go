@@ -3,6 +3,7 @@
 package arrival
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -120,12 +121,18 @@ func (p *Pattern) paced(calls int, pace bool) error {
 		return fmt.Errorf("rate %g with an interval of %v: give one of them", p.Rate, p.Interval)
 	case pace && (!(every > 0) || every*float64(calls) > float64(longestSchedule)):
 		return cell.Hint(fmt.Errorf("arrivals %s of %d calls, %v apart: want more than 0 and no more than %v in all", p.Arrivals, calls, time.Duration(min(every, math.MaxInt64/2)), longestSchedule), "give interval: a time such as 20ms, or rate: calls a second")
+	case pace && every < 1:
+		return fmt.Errorf("arrivals %s at %g a second: want no more than one a nanosecond", p.Arrivals, 1e9/every)
 	case p.Arrivals == "bursts" && (p.Burst > 0) == (p.Dispersion > 0):
 		return cell.Hint(fmt.Errorf("arrivals bursts with a burst of %d and a dispersion of %g: want one of them", p.Burst, p.Dispersion), "give burst: the number of calls that are due at once, or dispersion: such as 10")
 	case p.Arrivals == "bursts" && p.Dispersion > 0 && p.Dispersion <= 1:
 		return cell.Hint(fmt.Errorf("dispersion is %g: bursts have more than 1, which Poisson arrivals have", p.Dispersion), "set arrivals: poisson, or a dispersion such as 10")
 	case p.Peak != 0 && (p.Burst > 0 || p.Peak <= 1):
 		return fmt.Errorf("peak is %g: want more than 1, beside a dispersion", p.Peak)
+	case p.Arrivals == "bursts" && p.Dispersion > 0:
+		if _, lasts, _ := p.states(); lasts[0]+lasts[1] < every/1000 || lasts[1] > float64(longestSchedule) {
+			return cell.Hint(fmt.Errorf("dispersion is %g: bursts would last for %v on average, and arrivals are %v apart", p.Dispersion, time.Duration(min(lasts[1], math.MaxInt64/2)), time.Duration(every)), "give dispersion: such as 10")
+		}
 	case p.Arrivals == "camera" && (p.Jitter > 0) == (p.Trace != ""):
 		return cell.Hint(fmt.Errorf("arrivals camera with a jitter of %v and the trace %q: want one of them", p.Jitter, p.Trace), "give jitter: a time such as 56us, or trace: one whose jitter is drawn from; without any, they are arrivals constant")
 	case p.Jitter < 0 || float64(p.Jitter) > every/2:
@@ -196,16 +203,8 @@ func (p *Pattern) Schedule(root string, calls int, seed uint64) ([]int64, *Made,
 //
 // for rates l1 and l2 in the states and r1 and r2 of leaving them.
 func (p *Pattern) modulated(due []int64, rng *rand.Rand, made *Made) {
-	peak := p.Peak
-	if peak == 0 {
-		peak = usualPeak
-	}
-	mean := 1 / p.interval()
-	share := (1 - between) / (peak - between)
-	burst := (p.Dispersion - 1) / ((1 - share) * (1 - share) * (peak - between) * mean)
-	made.Dispersion, made.Peak, made.BurstMean = p.Dispersion, peak, burst
-	rates := [2]float64{between * mean, peak * mean}
-	lasts := [2]float64{burst * (1 - share) / share, burst}
+	rates, lasts, share := p.states()
+	made.Dispersion, made.Peak, made.BurstMean = p.Dispersion, rates[1]*p.interval(), lasts[1]
 	state := 0
 	if rng.Float64() < share {
 		state = 1
@@ -227,6 +226,16 @@ func (p *Pattern) modulated(due []int64, rng *rand.Rand, made *Made) {
 	}
 }
 
+// states returns the rates between bursts and within, how long each lasts on average,
+// and the share of time in bursts.
+func (p *Pattern) states() (rates, lasts [2]float64, share float64) {
+	peak := cmp.Or(p.Peak, usualPeak)
+	mean := 1 / p.interval()
+	share = (1 - between) / (peak - between)
+	burst := (p.Dispersion - 1) / ((1 - share) * (1 - share) * (peak - between) * mean)
+	return [2]float64{between * mean, peak * mean}, [2]float64{burst * (1 - share) / share, burst}, share
+}
+
 // camera puts calls on even ticks, each off its own by a jitter.
 func (p *Pattern) camera(root string, due []int64, rng *rand.Rand, made *Made) error {
 	off := func() float64 { return rng.NormFloat64() * float64(p.Jitter) }
@@ -241,7 +250,10 @@ func (p *Pattern) camera(root string, due []int64, rng *rand.Rand, made *Made) e
 		for _, j := range jitter {
 			square += j * j / float64(len(jitter))
 		}
-		if made.Jitter = math.Sqrt(square); made.Jitter > p.interval()/2 {
+		switch made.Jitter = math.Sqrt(square); {
+		case made.Jitter > t.Tick()/4: // evenly spread over all of a tick they would be 0.29 of it
+			return fmt.Errorf("trace %s is no camera's: its arrivals are %v off a clock that ticks every %v", p.Trace, time.Duration(made.Jitter), time.Duration(t.Tick()))
+		case made.Jitter > p.interval()/2:
 			return fmt.Errorf("trace %s is no camera's: its arrivals are %v off an even clock, and calls are %v apart", p.Trace, time.Duration(made.Jitter), time.Duration(p.interval()))
 		}
 		off = func() float64 { return jitter[rng.IntN(len(jitter))] }
@@ -281,10 +293,7 @@ func (p *Pattern) replay(root string, due []int64, seed uint64, made *Made) erro
 			return cell.Hint(fmt.Errorf("trace %s holds %d arrivals, fewer than %d calls", p.Trace, len(t.Times), len(due)), "lower calls:")
 		}
 	}
-	speed := p.Speed
-	if speed == 0 {
-		speed = 1
-	}
+	speed := cmp.Or(p.Speed, 1)
 	made.Speed = speed
 	var loop []int64
 	if period > 0 {
@@ -300,6 +309,9 @@ func (p *Pattern) replay(root string, due []int64, seed uint64, made *Made) erro
 		if due[i] = int64(float64(at) / speed); float64(at)/speed > float64(longestSchedule) {
 			return cell.Hint(fmt.Errorf("trace %s takes longer than %v for %d calls", p.Trace, longestSchedule, len(due)), "lower calls:, or give speed: such as 10")
 		}
+	}
+	if last := len(due) - 1; last > 0 && due[last] == 0 && speed > 1 {
+		return fmt.Errorf("speed is %g: all %d calls would be due at once", speed, len(due))
 	}
 	return nil
 }

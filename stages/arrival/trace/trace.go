@@ -368,15 +368,20 @@ func (t *Trace) Check(path string) error {
 	return nil
 }
 
+// Tick returns the usual time from one arrival to the next, in nanoseconds.
+func (t *Trace) Tick() float64 {
+	gaps := t.gaps()
+	return float64(slices.Sorted(slices.Values(gaps))[len(gaps)/2])
+}
+
 // Jitter returns by how much each arrival is off a clock that ticks evenly, in
 // nanoseconds: what is left of a straight line through all of them. Where a gap is of
 // several ticks, frames are missing.
 func (t *Trace) Jitter() []float64 {
-	gaps := t.gaps()
-	usual := float64(slices.Sorted(slices.Values(gaps))[len(gaps)/2])
+	tick := t.Tick()
 	ticks := make([]float64, len(t.Times))
-	for i, g := range gaps {
-		ticks[i+1] = ticks[i] + max(1, math.Round(float64(g)/max(1, usual)))
+	for i, g := range t.gaps() {
+		ticks[i+1] = ticks[i] + max(1, math.Round(float64(g)/max(1, tick)))
 	}
 	n := float64(len(t.Times))
 	middle, mean := 0.0, 0.0

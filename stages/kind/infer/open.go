@@ -2,6 +2,7 @@ package infer
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime"
@@ -12,6 +13,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
 	"barograph/stages/device/host"
+	"barograph/stages/device/sim"
 	"barograph/stages/kind/infer/session"
 	"barograph/stages/model"
 	"barograph/stages/result"
@@ -125,7 +127,8 @@ func (w *With) checkSessions(device string, c *model.Config) error {
 }
 
 // expect readies an open loop, if the cell's calls are one: its course, and what the
-// harness adds to requests that ask for nothing. warm are calls in a closed loop.
+// harness adds to requests that ask for nothing. warm are calls in a closed loop without
+// a load, if there were any.
 func (h *Harness) expect(ctx context.Context, root string, seed uint64, w *With, warm []Sample) error {
 	course, made, err := w.traffic().Course(root, seed)
 	if err != nil || course == nil {
@@ -135,13 +138,36 @@ func (h *Harness) expect(ctx context.Context, root string, seed uint64, w *With,
 	if len(warm) > 0 && w.Deadline > 0 {
 		fastest := slices.MinFunc(warm, func(a, b Sample) int { return int(a.End - a.Start - b.End + b.Start) })
 		if took := fastest.End - fastest.Start; took > int64(w.Deadline) {
-			return cell.Hint(fmt.Errorf("deadline is %v, and the fastest of %d calls to warm up took %v: every request would miss it", w.Deadline, len(warm), time.Duration(took)), "give a longer deadline:, or a smaller model")
+			return unanswerable(fmt.Errorf("deadline is %v, and the fastest of %d calls to warm up took %v: every request would miss it", w.Deadline, len(warm), time.Duration(took)))
 		}
 	}
 	if h.pace, err = pace(ctx); err != nil {
 		return err
 	}
 	h.course = course
+	return nil
+}
+
+func unanswerable(err error) error {
+	return cell.Hint(err, "give a longer deadline:, or a smaller model")
+}
+
+// simulatedInTime reports that a simulated device takes longer than its deadline for
+// each call of an inference, even without a load: what it takes is known beforehand.
+func simulatedInTime(m cell.Machine, in cell.Input) error {
+	w := Kind().With().(*With)
+	if cell.Family(m.Device) != "sim" || json.Unmarshal(in.With, w) != nil || w.Deadline <= 0 {
+		return nil
+	}
+	const calls = 100
+	alone, err := sim.Run(m, nil, sim.Request{Calls: calls, Seed: 1, Model: w.Model.Name})
+	if err != nil {
+		return err
+	}
+	fastest := slices.MinFunc(alone, func(a, b sim.Call) int { return int(a.Latency - b.Latency) })
+	if fastest.Latency > int64(w.Deadline) {
+		return unanswerable(fmt.Errorf("deadline is %v, and the fastest of %d simulated calls without a load takes %v: every request would miss it", w.Deadline, calls, time.Duration(fastest.Latency)))
+	}
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package infer
 
 import (
+	"encoding/json"
 	"reflect"
 	"strings"
 	"testing"
@@ -101,6 +102,24 @@ func TestOpenRefused(t *testing.T) {
 		if e := ofType(all, "error"); err == nil || len(e) != 1 || !strings.Contains(strings.ReplaceAll(e[0].Text, "µ", "u"), tt.want) {
 			t.Errorf("%v: %v, %+v", tt.with, err, e)
 		}
+	}
+}
+
+// What a simulated device takes is known before anything runs; beside a load too the
+// deadline has to be longer than a call takes without one.
+func TestSimulatedInTime(t *testing.T) {
+	input := func(deadline string) cell.Input {
+		return cell.Input{ID: "infer", With: json.RawMessage(`{"model": "bert-mini", "arrivals": "constant", "rate": 9, "deadline": "` + deadline + `"}`)}
+	}
+	simulated := cell.Machine{Device: "sim"}
+	if err := together("", simulated, []cell.Input{input("3ms")}); err == nil || !strings.Contains(err.Error(), "deadline is 3ms, and the fastest of 100 simulated calls without a load takes 3.8") {
+		t.Errorf("on sim: %v", err)
+	}
+	if err := together("", simulated, []cell.Input{input("5ms")}); err != nil {
+		t.Errorf("long enough: %v", err)
+	}
+	if err := together("", cell.Machine{Device: "host"}, []cell.Input{input("1ns")}); err != nil {
+		t.Errorf("on host it is not known: %v", err)
 	}
 }
 

@@ -136,14 +136,14 @@ func (t *tenant) open(ctx context.Context) (err error) {
 	if t.setup.Device != "host" { // a host's tenants share its processors
 		t.About.CPUs = t.Place(t.About.CPUs)
 	}
-	warm, err := t.Time(ctx, w.Warmup, nil)
+	_, err = t.Time(ctx, w.Warmup, nil)
 	if err == nil {
 		err = t.Jitter(ctx)
 	}
 	t.wide = *w
 	t.wide.Calls += min((spread-1)*w.Calls, mostMore)
 	if err == nil {
-		err = t.expect(ctx, t.setup.Root, t.setup.Seed, &t.wide, warm)
+		err = t.expect(ctx, t.setup.Root, t.setup.Seed, &t.wide, nil)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("warm up: %w", err), t.Close())
@@ -398,8 +398,12 @@ func lodge(ctx context.Context, c *cell.Cell) (err error) {
 	return nil
 }
 
-// together reports why the cells of a trial cannot share a device.
+// together reports why the cells of a trial cannot share a device, or why the first of
+// them would never answer in time.
 func together(root string, m cell.Machine, gang []cell.Input) error {
+	if err := simulatedInTime(m, gang[0]); err != nil || len(gang) == 1 {
+		return err
+	}
 	return tenancy.Together(m.Device, gang, room(m.Device), func(in cell.Input) (int64, error) { return footprint(root, m.Device, in) })
 }
 
