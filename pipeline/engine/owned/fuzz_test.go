@@ -24,18 +24,18 @@ func FuzzClaims(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		had := c.held.all()
+		had := maps.Collect(c.held.each())
 		had["none"] = claim{boot: c.boot, digest: had["none"].digest}
 		c.Open("none")
 		if err := c.Keep(); err != nil {
 			t.Fatal(err)
 		}
 		again, err := Read(file, "")
-		if err != nil || !maps.Equal(again.held.all(), had) {
-			t.Errorf("%v and one more became %v: %v", had, again.held.all(), err)
+		if err != nil || !maps.Equal(maps.Collect(again.held.each()), had) {
+			t.Errorf("%v and one more became %v: %v", had, maps.Collect(again.held.each()), err)
 		}
 		for _, line := range strings.SplitAfter(string(b), "\n") {
-			if whole := strings.TrimSuffix(line, "\n"); whole != line && whole != "" && !strings.Contains(whole, "\t") && again.held.all()[whole].boot == "" && !strings.Contains(string(b), "\t"+whole+"\n") {
+			if whole := strings.TrimSuffix(line, "\n"); whole != line && whole != "" && !strings.Contains(whole, "\t") && maps.Collect(again.held.each())[whole].boot == "" && !strings.Contains(string(b), "\t"+whole+"\n") {
 				t.Errorf("%q, of an older version, is not held", whole)
 			}
 		}

@@ -1,12 +1,13 @@
 package owned
 
 import (
-	"bytes"
+	"bufio"
 	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"maps"
 	"os"
 	"slices"
@@ -110,19 +111,31 @@ func (l *list) get(path string) (claim, bool) {
 // set changes the claim to a path; the empty one takes it off the list.
 func (l *list) set(path string, c claim) { l.later[path], l.fresh[path] = c, true }
 
-// all returns every claim.
-func (l *list) all() map[string]claim {
-	all := make(map[string]claim, len(l.starts)+len(l.later))
-	for i := range l.starts {
-		path, c := l.sorted(i)
-		all[path] = c
-	}
-	for path, c := range l.later {
-		if all[path] = c; c == (claim{}) {
-			delete(all, path)
+// each yields every claim, by path.
+func (l *list) each() iter.Seq2[string, claim] {
+	return func(yield func(string, claim) bool) {
+		later := slices.Sorted(maps.Keys(l.later))
+		told := func(until string) bool { // those before a path
+			for len(later) > 0 && (until == "" || later[0] <= until) {
+				path := later[0]
+				later = later[1:]
+				if c := l.later[path]; c != (claim{}) && !yield(path, c) {
+					return false
+				}
+			}
+			return true
 		}
+		for i := range l.starts {
+			path, c := l.sorted(i)
+			if !told(path) {
+				return
+			}
+			if _, changed := l.later[path]; !changed && !yield(path, c) {
+				return
+			}
+		}
+		told("")
 	}
-	return all
 }
 
 // keep writes what changed, durably if that is asked for. Few lines are added at the
@@ -132,19 +145,18 @@ func (l *list) keep(durable bool) error {
 	if len(l.fresh) == 0 {
 		return nil
 	}
-	var b strings.Builder
-	for _, path := range slices.Sorted(maps.Keys(l.fresh)) {
-		write(&b, path, l.later[path])
+	for path := range l.fresh {
+		c := l.later[path]
+		l.added += len(cmp.Or(c.digest, "-")) + len(cmp.Or(c.boot, "-")) + len(path) + len("\t\t\n")
 	}
-	l.added += b.Len()
 	var err error
 	if l.added > max(1<<12, len(l.text)/4) {
 		err = l.rewrite()
 	} else {
-		err = l.append(b.String(), durable)
+		err = l.append(durable)
 	}
 	if err == nil {
-		clear(l.fresh)
+		l.fresh = map[string]bool{}
 	}
 	return err
 }
@@ -154,18 +166,15 @@ func write(w io.Writer, path string, c claim) {
 }
 
 func (l *list) rewrite() error {
-	all := l.all()
-	var b bytes.Buffer
-	b.Grow(len(l.text) + 64*len(l.later))
-	for _, path := range slices.Sorted(maps.Keys(all)) {
-		write(&b, path, all[path])
-	}
 	f, err := os.Create(l.file + "~")
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(b.Bytes())
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+	w := bufio.NewWriterSize(f, 1<<16)
+	for path, c := range l.each() {
+		write(w, path, c)
+	}
+	if err = errors.Join(w.Flush(), f.Sync(), f.Close()); err == nil {
 		err = os.Rename(l.file+"~", l.file)
 	}
 	if err == nil {
@@ -174,15 +183,19 @@ func (l *list) rewrite() error {
 	return err
 }
 
-// append adds lines after the last whole one.
-func (l *list) append(lines string, durable bool) error {
+// append adds lines of what changed after the last whole one.
+func (l *list) append(durable bool) error {
 	f, err := os.OpenFile(l.file, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
 		return err
 	}
 	err = cell.Whole(f)
 	if err == nil {
-		_, err = f.WriteString(lines)
+		w := bufio.NewWriterSize(f, 1<<16)
+		for _, path := range slices.Sorted(maps.Keys(l.fresh)) {
+			write(w, path, l.later[path])
+		}
+		err = w.Flush()
 	}
 	if err == nil && durable {
 		err = f.Sync()

@@ -146,7 +146,6 @@ func (f *Files) Keep() error {
 func (f *Files) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	ended := map[string]claim{}
 	for to, c := range f.held.later {
 		if c.boot != "" {
 			if c.boot = ""; c.digest == "" {
@@ -154,10 +153,8 @@ func (f *Files) Close() error {
 			}
 			f.held.set(to, c)
 		}
-		if f.held.fresh[to] {
-			ended[to] = c
-		}
 	}
+	ended := f.held.fresh
 	if len(ended) == 0 {
 		return nil
 	}
@@ -166,11 +163,8 @@ func (f *Files) Close() error {
 	}
 	if os.MkdirAll(filepath.Dir(f.beside), 0o777) == nil { // or it is known here alone
 		told := f.tell()
-		if len(told.text) == 0 {
-			ended = f.held.all()
-		}
-		for to, c := range ended {
-			if c != (claim{}) {
+		for to, c := range f.held.each() {
+			if len(told.text) == 0 || ended[to] {
 				told.set(to, c)
 			}
 		}
