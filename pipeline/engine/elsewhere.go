@@ -96,9 +96,12 @@ func (r *run) task(c *plan.Cell) (*Task, error) {
 	if t := r.opt.told[c]; t != nil {
 		return t, nil
 	}
-	dec, st := r.decider.Of(c), c.Stage
+	st, parts := c.Stage, r.decider.Parts(c)
+	if parts == nil {
+		return nil, changed("an input of " + c.ID)
+	}
 	t := &Task{
-		ID: c.ID, Inputs: r.decider.Inputs(c), Detail: store.Detail{Parts: dec.Parts, Texts: r.decider.Texts(c)},
+		ID: c.ID, Inputs: r.decider.Inputs(c), Detail: store.Detail{Parts: parts, Texts: r.decider.Texts(c)},
 		Place: slices.Index(r.plan.Order, c), Timeout: st.Timeout, Retries: st.Retries, Resources: st.Resources,
 	}
 	for _, pc := range append(slices.Clone(c.Gang), c) {

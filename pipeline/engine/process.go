@@ -76,7 +76,7 @@ func (r *run) spec(c *plan.Cell) *cell.Spec {
 	s := &cell.Spec{
 		Study: st.Name, Stage: c.Stage.Name, Kind: c.Stage.Kind.Name, ID: c.ID, Point: c.Point,
 		With: c.With, Script: c.Script, Env: c.Stage.Env, Outputs: c.Outputs, Root: st.Root,
-		Seed: c.Seed, Machine: st.Machine, Claims: c.Claims, Digest: c.Design, StudySeed: st.Seed, Background: c.Trial != nil,
+		Seed: c.Seed, Machine: st.Machine, Claims: c.Claims(), Digest: c.Design, StudySeed: st.Seed, Background: c.Trial != nil,
 		Files: slices.Clone(c.Files), Graph: c.Graph,
 	}
 	if on := c.Foreground().GPU; on != nil {

@@ -32,8 +32,7 @@ type Decision struct {
 	State  State
 	Key    string // unknown while it waits
 	Record *store.Record
-	Parts  []store.Part // none once it ran
-	Reason string       // why it runs or waits
+	Reason string // why it runs or waits
 	// Unsteady is the result that it has but that is not good; nil if there is none.
 	// It stands as long as nothing is to be measured that rests on it.
 	Unsteady *store.Record
@@ -137,16 +136,17 @@ func (d *Decider) Decide(c *Cell) (*Decision, error) {
 		}
 		return d.set(c, dec), nil
 	}
-	parts, err := d.parts(nil, c, "")
-	if err != nil {
-		return nil, err
-	}
-	for _, g := range c.Gang {
-		if parts, err = d.parts(parts, g, "during "+g.Stage.Name+": "); err != nil {
-			return nil, err
+	for _, x := range append([]*Cell{c}, c.Gang...) {
+		for _, path := range x.Files {
+			digest, err := d.store.Digest(filepath.Join(d.plan.Study.Root, path))
+			if err != nil {
+				return nil, cell.Usage(x.Stage.Errorf("", "read an input of %s: %v", x.ID, err))
+			}
+			d.files[path] = digest
 		}
 	}
-	dec := &Decision{Key: keyOf(parts), Parts: parts}
+	parts := d.parts(c)
+	dec := &Decision{Key: keyOf(parts)}
 	dec.Record = d.store.Get(dec.Key, c.Outputs)
 	whole := dec.Record != nil
 	for _, g := range c.Gang {
@@ -271,7 +271,7 @@ func (p *Plan) Strayed(s *store.Store, c *Cell, r *store.Record) []store.File {
 // Finish replaces a cell's decision after it ran.
 func (d *Decider) Finish(c *Cell, r *store.Record) {
 	dec := d.made[c]
-	dec.State, dec.Record, dec.Unsteady, dec.Parts = Stands, r, nil, nil
+	dec.State, dec.Record, dec.Unsteady = Stands, r, nil
 }
 
 func (d *Decider) set(c *Cell, dec *Decision) *Decision {
@@ -294,24 +294,39 @@ func (d *Decider) waits(c *Cell) *Cell {
 	return nil
 }
 
-func (d *Decider) parts(parts []store.Part, c *Cell, prefix string) ([]store.Part, error) {
-	for _, p := range c.identity() {
-		parts = append(parts, store.Part{Name: prefix + p.Name, Value: p.Value})
+// Parts returns what the key of a decided cell is made of; nil where it is not made of
+// that any more, for an input that others read too was found to be another since.
+func (d *Decider) Parts(c *Cell) []store.Part {
+	if c.Given != nil || c.known != nil && c.known.key != "" || d.waits(c) != nil {
+		return nil
 	}
-	for _, path := range c.Files {
-		digest, err := d.store.Digest(filepath.Join(d.plan.Study.Root, path))
-		if err != nil {
-			return nil, cell.Usage(c.Stage.Errorf("", "read an input of %s: %v", c.ID, err))
+	if parts := d.parts(c); keyOf(parts) == d.made[c].Key {
+		return parts
+	}
+	return nil
+}
+
+// parts are what the key of a cell is made of, and of its gang: they are made again when they
+// are asked for, since those of all cells would take more memory than all else of a plan.
+func (d *Decider) parts(c *Cell) (parts []store.Part) {
+	for _, x := range append([]*Cell{c}, c.Gang...) {
+		prefix := ""
+		if x != c {
+			prefix = "during " + x.Stage.Name + ": "
 		}
-		d.files[path] = digest
-		parts = append(parts, store.Part{Name: prefix + "file " + path, Value: digest})
-	}
-	for _, n := range c.Needs {
-		for _, f := range d.made[n].Record.Files {
-			parts = append(parts, store.Part{Name: prefix + "output " + word(f.Name) + " of " + n.ID, Value: f.Digest})
+		for _, p := range x.identity() {
+			parts = append(parts, store.Part{Name: prefix + p.Name, Value: p.Value})
+		}
+		for _, path := range x.Files {
+			parts = append(parts, store.Part{Name: prefix + "file " + path, Value: d.files[path]})
+		}
+		for _, n := range x.Needs {
+			for _, f := range d.made[n].Record.Files {
+				parts = append(parts, store.Part{Name: prefix + "output " + word(f.Name) + " of " + n.ID, Value: f.Digest})
+			}
 		}
 	}
-	return parts, nil
+	return parts
 }
 
 // word writes a name so that it ends where it seems to.
@@ -323,9 +338,12 @@ func word(name string) string {
 }
 
 func keyOf(parts []store.Part) string {
-	h := sha256.New()
+	h, b := sha256.New(), make([]byte, 0, 256)
 	for _, p := range parts {
-		fmt.Fprintf(h, "%d:%s%d:%s", len(p.Name), p.Name, len(p.Value), p.Value)
+		for _, text := range []string{p.Name, p.Value} {
+			b = append(append(strconv.AppendInt(b[:0], int64(len(text)), 10), ':'), text...)
+			h.Write(b)
+		}
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -50,13 +50,13 @@ func (d *Decider) Explain(c *Cell) (*Explanation, error) {
 	e.Last = last.Key
 	switch dec.State {
 	case Stands:
-		e.Compared = dec.Parts
+		e.Compared = d.Parts(c)
 	case Runs:
 		detail, err := d.store.Detail(last)
 		if err != nil {
 			return nil, err
 		}
-		e.Change = difference.Of(detail.Parts, dec.Parts)
+		e.Change = difference.Of(detail.Parts, d.Parts(c))
 		now := d.Texts(c)
 		for i, ch := range e.Change {
 			path, _ := strings.CutPrefix(ch.Name, "file ")

@@ -38,7 +38,7 @@ func FuzzProof(f *testing.F) {
 		f.Fatal(err)
 	}
 	rec := &store.Record{Key: dec.Key, Cell: "s/x", Files: []store.File{file}}
-	if err := s.Commit(store.Detail{Parts: dec.Parts}, rec); err != nil {
+	if err := s.Commit(store.Detail{Parts: d.Parts(p.Cells[0])}, rec); err != nil {
 		f.Fatal(err)
 	}
 	d.Finish(p.Cells[0], rec)

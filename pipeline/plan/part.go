@@ -122,7 +122,7 @@ func (k *Known) Plan(opt study.Options, asked ...string) *Plan {
 		}
 		was := all[i] // the others are not needed any more
 		if c.known = &was; touched[i] {
-			if !c.partial(k, was) {
+			if !c.partial(k, was) || len(b.missing) > 0 {
 				return nil
 			}
 			was.key = "" // which is to be found out
@@ -161,7 +161,7 @@ func (k *Known) cell(b *builder, place uint32, id string) *Cell {
 func (c *Cell) partial(k *Known, was knownCell) bool {
 	kind := c.Stage.Kind
 	if kind.Measured || kind.Publishes != nil || kind.Graph || kind.Summary != "" || kind.Verdicts != "" ||
-		len(c.Needs) != len(was.needs) || len(c.Files) != len(was.reads) || len(c.Outputs) != len(was.makes) || len(c.missing) > 0 {
+		len(c.Needs) != len(was.needs) || len(c.Files) != len(was.reads) || len(c.Outputs) != len(was.makes) {
 		return false
 	}
 	for i, path := range c.Files {

@@ -61,15 +61,13 @@ type Cell struct {
 	Outputs []string
 	Publish []Place // where outputs go in the workspace, none of them twice
 	Seed    uint64
-	Design  string       // digest of all that a cell that records rests on
-	Claims  []cell.Claim // those its stage judges
-	Graph   *cell.Graph  // of the other stages, for a kind that draws it
+	Design  string      // digest of all that a cell that records rests on
+	Graph   *cell.Graph // of the other stages, for a kind that draws it
 	// Given maps outputs to files of a recording; such a cell never runs.
 	Given map[string]string
 
-	basis   *basis
-	missing []string
-	known   *knownCell // of a plan that is a part
+	basis *basis
+	known *knownCell // of a plan that is a part
 }
 
 // A basis is what cells of one stage with the same parameters have in common.
@@ -96,6 +94,9 @@ func (c *Cell) identity() []store.Part {
 	}
 	return parts
 }
+
+// Claims are those that the cell's stage judges.
+func (c *Cell) Claims() []cell.Claim { return c.basis.claims }
 
 // A Place is where an output goes in the workspace, see [record.Place].
 type Place struct{ Output, To string }
@@ -158,6 +159,7 @@ func Build(s *study.Study) (*Plan, error) {
 			p.Cells = append(append(p.Cells, c.Gang...), c)
 		}
 	}
+	s.Unbind()
 	p.Graph = graph(s, p.Cells)
 	b.published(p.Cells)
 	if len(b.errs) > 0 {
@@ -203,11 +205,13 @@ type builder struct {
 	globs map[string][]string
 	errs  source.Errors
 
+	missing map[*Cell][]string // patterns of inputs that match nothing
+
 	settings map[setOn]map[string]string
 }
 
 func newBuilder(s *study.Study) *builder {
-	return &builder{study: s, cells: map[string][]*Cell{}, alike: map[*study.Binding]*basis{}, globs: map[string][]string{}, settings: map[setOn]map[string]string{}}
+	return &builder{study: s, cells: map[string][]*Cell{}, alike: map[*study.Binding]*basis{}, globs: map[string][]string{}, settings: map[setOn]map[string]string{}, missing: map[*Cell][]string{}}
 }
 
 // A setOn is how a device is set, and the kind that asked.
@@ -299,7 +303,7 @@ func (b *builder) make(st *study.Stage, pt cell.Point, id string) *Cell {
 		c.basis = b.share(c, bound)
 		b.alike[bound] = c.basis
 	}
-	c.With, c.Claims = c.basis.with, c.basis.claims
+	c.With = c.basis.with
 	b.files(c, bound.Inputs)
 	return c
 }
@@ -307,7 +311,7 @@ func (b *builder) make(st *study.Stage, pt cell.Point, id string) *Cell {
 // share collects what decides a cell's result besides its inputs and seed.
 func (b *builder) share(c *Cell, bound *study.Binding) *basis {
 	kind := c.Stage.Kind
-	sh := &basis{claims: b.claims(c.Stage), seed: -1}
+	sh := &basis{claims: b.claims(c.Stage), seed: -1, parts: make([]store.Part, 0, 4)}
 	add := func(name, value string) { sh.parts = append(sh.parts, store.Part{Name: name, Value: value}) }
 	var err error
 	if sh.with, err = json.Marshal(bound.With); err != nil {
@@ -427,7 +431,7 @@ func (b *builder) files(c *Cell, globs []string) {
 			}
 		}
 		if len(matches) == 0 && !fromNeeds {
-			c.missing = append(c.missing, glob)
+			b.missing[c] = append(b.missing[c], glob)
 		}
 		for _, m := range matches {
 			if !made[m] {
@@ -494,7 +498,7 @@ func (b *builder) published(cells []*Cell) {
 				b.fail(c.Stage, "add needs: ["+maker.Stage.Name+"]", "%s reads %s, which %s writes, but does not need it", c.ID, c.Files[i], maker.ID)
 			}
 		}
-		for _, glob := range c.missing {
+		for _, glob := range b.missing[c] {
 			hint := "make the file, or add the stage that writes it to needs:"
 			for path, maker := range called {
 				if ok, _ := doublestar.Match(glob, filepath.ToSlash(path)); ok {

@@ -181,6 +181,7 @@ stages:
 		t.Fatal(err)
 	}
 	defer s.Close()
+	parts := map[string][]store.Part{} // by key
 	decide := func(set ...string) map[string]*plan.Decision {
 		t.Helper()
 		p, err := build(t, root, set...)
@@ -193,6 +194,7 @@ stages:
 			if out[c.ID], err = d.Decide(c); err != nil {
 				t.Fatal(err)
 			}
+			parts[out[c.ID].Key] = d.Parts(c)
 		}
 		return out
 	}
@@ -206,7 +208,7 @@ stages:
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Commit(store.Detail{Parts: d.Parts}, &store.Record{Key: d.Key, Cell: "s/" + id, Files: []store.File{f}}); err != nil {
+		if err := s.Commit(store.Detail{Parts: parts[d.Key]}, &store.Record{Key: d.Key, Cell: "s/" + id, Files: []store.File{f}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -370,7 +372,7 @@ func TestSharedProcessors(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, part := range dec.Parts {
+			for _, part := range d.Parts(c) {
 				if part.Name == "processors" {
 					shared += c.ID + ": " + part.Value
 				}
@@ -440,7 +442,7 @@ stages:
 					}
 					r.Files = append(r.Files, f)
 				}
-				if err := s.Commit(store.Detail{Parts: dec.Parts}, r); err != nil {
+				if err := s.Commit(store.Detail{Parts: d.Parts(c)}, r); err != nil {
 					t.Fatal(err)
 				}
 				said := *dec

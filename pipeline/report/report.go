@@ -183,7 +183,7 @@ func Collect(name string, p *plan.Plan, d *plan.Decider, s *store.Store) (*Side,
 				side.Span[1] = max(side.Span[1], began+int64(dec.Record.Wall))
 			}
 		}
-		if err := side.add(name, c, dec, files); err != nil {
+		if err := side.add(name, c, d, files); err != nil {
 			return nil, fmt.Errorf("report %s: %w", c.ID, err)
 		}
 	}
@@ -191,7 +191,8 @@ func Collect(name string, p *plan.Plan, d *plan.Decider, s *store.Store) (*Side,
 }
 
 // add takes from a cell's outputs what a reader wants to see.
-func (s *Side) add(name string, c *plan.Cell, dec *plan.Decision, files map[string]string) error {
+func (s *Side) add(name string, c *plan.Cell, d *plan.Decider, files map[string]string) error {
+	dec := d.Of(c)
 	kind := c.Stage.Kind
 	above := map[string]string{}
 	if path := files[kind.Verdicts]; path != "" {
@@ -230,7 +231,7 @@ func (s *Side) add(name string, c *plan.Cell, dec *plan.Decision, files map[stri
 				return err
 			}
 		}
-		fig := Figure{ID: name + "-" + identifier(stem), Name: stem, cell: c, Took: dec.Record.Wall, SVG: picture, Cell: c.ID, Key: dec.Key, Inputs: inputs(dec)}
+		fig := Figure{ID: name + "-" + identifier(stem), Name: stem, cell: c, Took: dec.Record.Wall, SVG: picture, Cell: c.ID, Key: dec.Key, Inputs: inputs(d.Parts(c))}
 		for _, f := range dec.Record.Files {
 			if f.Name == out {
 				fig.Digest = f.Digest
@@ -269,8 +270,8 @@ func (s *Side) add(name string, c *plan.Cell, dec *plan.Decision, files map[stri
 
 // inputs are the parts of a cell's key that are files: those of the workspace, its
 // notebook, and what other cells left.
-func inputs(dec *plan.Decision) (list []store.Part) {
-	for _, part := range dec.Parts {
+func inputs(parts []store.Part) (list []store.Part) {
+	for _, part := range parts {
 		for _, kind := range []string{"file ", "output ", "notebook "} {
 			if strings.HasPrefix(part.Name, kind) {
 				list = append(list, store.Part{Name: part.Name, Value: strings.TrimPrefix(part.Value, "sha256:")})

@@ -30,7 +30,8 @@ func (st *Stage) Errorf(hint, format string, args ...any) *source.Error {
 
 // Bind returns a stage's parameters, shell line, inputs and outputs at one
 // point of its matrix. Load has bound every point already, so that this is a
-// look-up; only a point outside the matrix is evaluated anew.
+// look-up; only a point outside the matrix is evaluated anew, and every point after
+// Unbind.
 func (s *Study) Bind(st *Stage, p cell.Point) (*Binding, error) {
 	for _, a := range st.body.axes {
 		if _, ok := p.Get(a.Name); !ok {
@@ -45,6 +46,14 @@ func (s *Study) Bind(st *Stage, p cell.Point) (*Binding, error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+// Unbind forgets what was bound, which takes much memory and is seldom asked for once a
+// study is planned.
+func (s *Study) Unbind() {
+	for _, st := range s.Stages {
+		st.body.bound = nil
+	}
 }
 
 // key names the point's values on the axes that the stage's expressions use.
