@@ -378,8 +378,10 @@ func (r *run) loop(ctx context.Context) error {
 		for n := range needs {
 			r.users[n] = append(r.users[n], c)
 		}
-		if r.left[c] = len(needs); len(needs) == 0 {
+		if len(needs) == 0 {
 			settled = append(settled, c)
+		} else {
+			r.left[c] = len(needs)
 		}
 	}
 	for _, c := range settled {

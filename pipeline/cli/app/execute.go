@@ -147,7 +147,7 @@ func Thrift(cells int) {
 	case cells < few:
 		debug.SetGCPercent(400)
 	case cells > many:
-		debug.SetGCPercent(25)
+		debug.SetGCPercent(15)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"sort"
 	"strings"
 	"time"
+	"unsafe"
 
 	"barograph/pipeline/cell"
 
@@ -203,7 +204,11 @@ const mostUnfolded = 1 << 14
 // fold brings all entries into the form of the file.
 func (c *Cache) fold() {
 	_, entries, paths := c.merged()
-	c.file, _ = statFileOf(string(bytes.Join(entries, nil)), string(bytes.Join(paths, nil)))
+	text := func(parts [][]byte) string { // of which there is no second copy
+		b := bytes.Join(parts, nil)
+		return unsafe.String(unsafe.SliceData(b), len(b))
+	}
+	c.file, _ = statFileOf(text(entries), text(paths))
 	c.entries, c.folded = map[string]Entry{}, true
 }
 
