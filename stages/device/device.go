@@ -64,6 +64,8 @@ type Load struct {
 	// Ahead is how many of Outstanding are queued so that each becomes ready only once
 	// the one before is done. Only a GPU can, and then all but one are.
 	Ahead int
+	// High has a GPU's streams of the load before all others, where it orders any.
+	High bool
 }
 
 // Fits reports whether the buffers of all threads fit into what device and host

@@ -37,7 +37,9 @@ type carrier struct {
 }
 
 // Carrier loads the kernel, which stays loaded.
-func (g *gpu) Carrier() (Carrier, error) {
+func (g *gpu) Carrier() (Carrier, error) { return g.carries() }
+
+func (g *gpu) carries() (*carrier, error) {
 	c := &carrier{gpu: g}
 	text, name := append([]byte(carry), 0), []byte("carry\x00")
 	return c, g.on(func() error {
@@ -76,6 +78,50 @@ func (c *carrier) Out(host unsafe.Pointer, bytes int64) (uintptr, error) {
 	mapped, own, err := c.ends(host, bytes)
 	c.out = append(c.out, C.carried{to: mapped, from: own, bytes: C.ulonglong(bytes)})
 	return uintptr(own), err
+}
+
+func (g *gpu) Collect(bytes int64, calls int) (address uintptr, last []byte, keep func() error, err error) {
+	all := bytes * int64(calls)
+	host, err := g.Pinned(all)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	c, err := g.carries()
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	var own, kept C.CUdeviceptr
+	if err := g.on(func() error {
+		p, err := allocate(bytes)
+		own = C.CUdeviceptr(p)
+		if err == nil {
+			p, err = allocate(all)
+			kept = C.CUdeviceptr(p)
+		}
+		return err
+	}); err != nil {
+		return 0, nil, nil, err
+	}
+	list := calloc[C.carried](calls)
+	for i := range list {
+		list[i] = C.carried{to: kept + C.CUdeviceptr(bytes*int64(i)), from: own, bytes: C.ulonglong(bytes)}
+	}
+	n := 0
+	keep = func() error {
+		err := c.carry(list[n:][:1], "keep results on the device")
+		if n++; n < calls || err != nil {
+			return err
+		}
+		n = 0
+		return g.on(func() error {
+			r := C.cuMemcpyDtoHAsync(unsafe.Pointer(&host[0]), kept, C.size_t(all), c.stream)
+			if r == C.CUDA_SUCCESS {
+				r = C.cuStreamSynchronize(c.stream)
+			}
+			return result(r, "copy the results that were kept")
+		})
+	}
+	return uintptr(own), host[all-bytes:], keep, nil
 }
 
 func (c *carrier) Send() error  { return c.carry(c.ins, "carry inputs to the device") }

@@ -63,12 +63,20 @@ type GPU interface {
 	// Pinned allocates page-locked host memory, which lives as long as the
 	// process, and which Go's garbage collector does not know.
 	Pinned(bytes int64) ([]byte, error)
+	// Stream makes a stream that goes before others, which lives as long as the process,
+	// and returns its address.
+	Stream() (address uintptr, err error)
 	// Address returns that by which kernels reach page-locked host memory.
 	Address(host unsafe.Pointer) (uintptr, error)
 	// Split makes room on the device for bytes of page-locked memory, and returns its
 	// address with a function that copies them there in pieces of a size, each once the
 	// one before is there: so that none of them finds anything pending.
 	Split(host unsafe.Pointer, bytes, piece int64) (address uintptr, send func() error, err error)
+	// Collect makes room on the device for what a call leaves there, of so many bytes, and
+	// for what so many calls have left, and returns the address of the former. keep is to
+	// be called after each call: after the last of so many all are copied to page-locked
+	// memory at once, and last holds that one's from then on.
+	Collect(bytes int64, calls int) (address uintptr, last []byte, keep func() error, err error)
 	// Carrier returns what carries tensors past the copy engine.
 	Carrier() (Carrier, error)
 	// Memory returns the bytes of device memory that are free, and all of them.

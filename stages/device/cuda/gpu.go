@@ -27,6 +27,12 @@ package cuda
 //	return cuThreadExchangeStreamCaptureMode(&mode);
 // }
 //
+// static CUresult make_stream(CUstream *stream, int high) {
+//	int least = 0, greatest = 0;
+//	CUresult r = cuCtxGetStreamPriorityRange(&least, &greatest);
+//	return r == CUDA_SUCCESS ? cuStreamCreateWithPriority(stream, CU_STREAM_NON_BLOCKING, high ? greatest : least) : r;
+// }
+//
 // static const char *name_of(CUresult r) {
 //	const char *s = 0;
 //	return cuGetErrorName(r, &s) == CUDA_SUCCESS ? s : 0;
@@ -66,6 +72,16 @@ func result(r C.CUresult, what string) error {
 // relax lets the calling thread use the driver freely while another captures a
 // graph.
 func relax() error { return result(C.relax(), "set the thread's capture mode") }
+
+// makeStream makes a stream of the context that is current, of the greatest priority that
+// the device knows or of the least, which is the usual one.
+func makeStream(s *C.CUstream, high bool) error {
+	of := C.int(0)
+	if high {
+		of = 1
+	}
+	return result(C.make_stream(s, of), "make a stream")
+}
 
 type gpu struct {
 	ordinal int
@@ -239,6 +255,12 @@ func (g *gpu) Pinned(bytes int64) ([]byte, error) {
 		return nil, cell.Hint(err, "less can be locked than is asked for: see ulimit -l, a container's memory limit, and free memory; memory: pageable needs none")
 	}
 	return unsafe.Slice((*byte)(p), bytes), nil
+}
+
+func (g *gpu) Stream() (address uintptr, err error) {
+	var s C.CUstream
+	err = g.on(func() error { return makeStream(&s, true) })
+	return uintptr(unsafe.Pointer(s)), err
 }
 
 func (g *gpu) Address(host unsafe.Pointer) (uintptr, error) {

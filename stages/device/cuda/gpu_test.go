@@ -183,6 +183,47 @@ func TestCarrier(t *testing.T) {
 	}
 }
 
+// set gives an address of C's type a value.
+func set[T ~uint64](p *T, v uintptr) { *p = T(v) }
+
+// What calls leave on the device comes to the host at once after the last of them, and
+// the view is of that one.
+func TestCollect(t *testing.T) {
+	g, err := Open("cuda")
+	if err != nil {
+		t.Skip(err) // TestLane looks at why
+	}
+	const bytes, calls = 4096 + 256, 3
+	at, last, keep, err := g.Collect(bytes, calls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, err := g.Pinned(bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := g.Carrier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := c.(*carrier)
+	if _, err := x.In(unsafe.Pointer(&from[0]), bytes); err != nil {
+		t.Fatal(err)
+	}
+	set(&x.ins[0].to, at)
+	for i := range 2 * calls {
+		for j := range from {
+			from[j] = byte(i + j)
+		}
+		if err := errors.Join(c.Send(), keep()); err != nil {
+			t.Fatal(err)
+		}
+		if there := string(last) == string(from); there != (i%calls == calls-1) && i >= calls-1 {
+			t.Errorf("after call %d its result is at the host: %v", i+1, there)
+		}
+	}
+}
+
 // Beside pageable copies that never pause, others of the process can still make
 // what they need; the driver alone would let them wait for as long as the copies go on.
 func TestPageableTurns(t *testing.T) {

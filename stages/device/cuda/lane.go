@@ -116,7 +116,7 @@ func (w *way) open(g *gpu, l device.Load) (err error) {
 		w.c.device = C.CUdeviceptr(d)
 	}
 	for i := range int(w.c.streams) {
-		err = cmp.Or(err, result(C.cuStreamCreate(&w.c.stream[i], C.CU_STREAM_NON_BLOCKING), "make a stream"))
+		err = cmp.Or(err, makeStream(&w.c.stream[i], l.High))
 	}
 	ring := calloc[C.slot](l.Outstanding + 2)
 	w.c.ring, w.c.length = &ring[0], C.int(len(ring))

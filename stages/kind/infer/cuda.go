@@ -25,7 +25,7 @@ func prepareCUDA(device string, w *With, a assets) (*session.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.First(); err != nil {
+	if err := s.First(w.Group()); err != nil {
 		return nil, errors.Join(fmt.Errorf("model %q: %w", w.Model, err), s.Close())
 	}
 	return s, nil
@@ -44,6 +44,7 @@ func (h *Harness) onCUDA(ctx context.Context, s Setup, a assets) error {
 	} else {
 		h.look = func() result.GPUState { return probe.Look(true) }
 	}
+	h.group = w.Group()
 	runtimes := signals.Save()
 	var outputs []string
 	if h.session, outputs, err = session.OpenCUDA(gpu, &w.CUDA, a.model, a.file, w.Sizes(a.model), s.Seed); err != nil {
@@ -53,7 +54,7 @@ func (h *Harness) onCUDA(ctx context.Context, s Setup, a assets) error {
 		x, _, err := session.OpenCUDA(gpu, &w.CUDA, a.model, a.file, w.Sizes(a.model), s.Seed)
 		return x, err
 	}
-	if err := h.session.First(); err != nil {
+	if err := h.session.First(w.Group()); err != nil {
 		return fmt.Errorf("model %q: %w", w.Model, err)
 	}
 	if h.About.Signals, err = runtimes.Restore(); err != nil {

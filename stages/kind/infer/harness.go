@@ -38,6 +38,7 @@ type Harness struct {
 	// answered is told of each request of an open loop that was answered, by when it was
 	// due; or nil.
 	answered func(due int64)
+	group    int           // calls whose results come at once; 0: each by itself
 	page     *guard.Page   // on which a load's guard hears of each call, or nil
 	victim   *guard.Victim // of page
 	open     func(*With) (*session.Session, error)
@@ -220,17 +221,24 @@ func (h *Harness) closed(ctx context.Context, n int, done *atomic.Int64) ([]Samp
 	if page := h.page; page != nil {
 		untold := call
 		defer func() { h.victim.End(cell.Now()) }()
-		call = func() error {
-			h.victim.Begin(samples[done.Load()].Scheduled)
+		call = func() error { // calls whose results come at once are one
+			i, n := int(done.Load()), max(1, h.group)
+			if i%n == 0 {
+				h.victim.Begin(samples[i].Scheduled)
+			}
 			err := untold()
-			page.Tell(cell.Now() - samples[done.Load()].Scheduled)
+			if first := i + 1 - n; (i+1)%n == 0 {
+				page.Tell(cell.Now() - samples[first].Scheduled)
+			}
 			return err
 		}
 	}
 	err := loop(ctx, samples, done, call)
-	if errors.Is(err, errLimit) && done.Load() > 0 {
-		samples, h.limited, err = samples[:done.Load()], true, nil
+	whole := int(done.Load()) / max(1, h.group) * max(1, h.group)
+	if errors.Is(err, errLimit) && whole > 0 {
+		samples, h.limited, err = samples[:whole], true, nil
 	}
+	collected(samples, h.group)
 	return samples, err
 }
 

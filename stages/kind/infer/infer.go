@@ -124,6 +124,9 @@ func check(root, device string, with any) error {
 	if err := w.CUDA.Check(); err != nil {
 		return err
 	}
+	if err := w.CheckCollect(w.Calls, w.Warmup, w.Arrivals == "closed" && !w.Set()); err != nil {
+		return err
+	}
 	if err := w.CheckPlaced(device, c, w.Sizes(c)); err != nil {
 		return err
 	}

@@ -626,6 +626,19 @@ func TestCheckPlaced(t *testing.T) {
 		{"host", `{"model": "bert-tiny", "results": "carried"}`, "results carried on device host"},
 		{"cuda", `{"model": "gpt2-decode", "sequence": 1, "dims": {"past": 127}, "outputs": ["logits"], "results": "mapped"}`, ""},
 		{"cuda", `{"model": "resnet50", "results": "mapped", "inputs": "mapped"}`, ""},
+		{"cuda", `{"model": "bert-tiny", "collect": 10, "priority": "high", "inputs": "mapped"}`, ""},
+		{"host", `{"model": "bert-tiny", "collect": 1, "priority": "normal"}`, ""},
+		{"host", `{"model": "bert-tiny", "collect": 10}`, "results collected on device host"},
+		{"sim", `{"model": "bert-tiny", "priority": "high"}`, "priority high on device sim: only a GPU's streams"},
+		{"cuda", `{"model": "bert-tiny", "priority": "low"}`, `priority "low" is not one of normal, high`},
+		{"cuda", `{"model": "bert-tiny", "collect": 7}`, "collect 7 with 300 calls after 30 of warm-up: the last results would never be copied"},
+		{"cuda", `{"model": "bert-tiny", "collect": 20, "calls": 300}`, "the last results would never be copied"},
+		{"cuda", `{"model": "bert-tiny", "collect": -1}`, "collect is -1: want 0 to 1024"},
+		{"cuda", `{"model": "bert-tiny", "collect": 2000}`, "collect is 2000"},
+		{"cuda", `{"model": "bert-tiny", "collect": 10, "results": "mapped"}`, "collect 10 with results: mapped"},
+		{"cuda", `{"model": "bert-tiny", "collect": 10, "memory": "pageable"}`, "reaches page-locked memory only"},
+		{"cuda", `{"model": "bert-tiny", "collect": 10, "arrivals": "poisson", "rate": 100}`, "calls that do not follow one another"},
+		{"cuda", `{"model": "bert-tiny", "collect": 10, "rounds": 2}`, "calls that do not follow one another"},
 	} {
 		with := Kind().With()
 		if err := json.Unmarshal([]byte(tt.with), with); err != nil {

@@ -69,6 +69,16 @@ func loop(ctx context.Context, samples []Sample, done *atomic.Int64, call func()
 	return nil
 }
 
+// collected has each of a group of calls complete with the last of them, with which its
+// result is there.
+func collected(samples []Sample, group int) {
+	for ; group > 1 && len(samples) >= group; samples = samples[group:] {
+		for i := range samples[:group] {
+			samples[i].End = samples[group-1].End
+		}
+	}
+}
+
 // newSamples returns n samples whose memory is there already: a page that is
 // touched for the first time costs the call that touches it.
 func newSamples(n int) []Sample {

@@ -98,7 +98,11 @@ func (t *task) several(ctx context.Context) (err error) {
 	on := t.devices()
 	n := each * len(on)
 	w := *t.with
-	w.Processes, w.Sharing, w.GPUs, w.Rate = 0, "separate", nil, unit.Rate{PerSecond: rate / float64(each)}
+	w.Processes, w.Sharing, w.MPSPriority, w.GPUs, w.Rate = 0, "separate", "", nil, unit.Rate{PerSecond: rate / float64(each)}
+	environ := []string{guardProcesses + "=" + strconv.Itoa(each)}
+	if t.with.MPSPriority == "low" {
+		environ = append(environ, "CUDA_MPS_CLIENT_PRIORITY=1")
+	}
 	var loads []*Child
 	defer func() {
 		for _, c := range loads {
@@ -108,7 +112,7 @@ func (t *task) several(ctx context.Context) (err error) {
 	for i := range n {
 		spec := cell.Spec{Stage: t.Stage, ID: fmt.Sprintf("%s process %d", t.ID, i+1), Machine: t.Machine, Background: t.Background, Seed: t.Seed, Seq: i + 1, Inputs: t.Inputs}
 		spec.Machine.Device = on[i/each]
-		c, err := Begin(ctx, filepath.Join(folder, strconv.Itoa(i)), &w, spec, guardProcesses+"="+strconv.Itoa(each))
+		c, err := Begin(ctx, filepath.Join(folder, strconv.Itoa(i)), &w, spec, environ...)
 		if err != nil {
 			return err
 		}

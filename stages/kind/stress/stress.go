@@ -92,6 +92,8 @@ type With struct {
 	GPUs        []int         `json:"gpus,omitempty" min:"0" max:"63" doc:"mode load: the computer's GPUs whose links are loaded, counted from 0 by PCI address, each by processes of its own; none named: the GPU that the trial runs on. threads and rate are of each link"`
 	Node        *int          `json:"node,omitempty" min:"0" max:"1023" doc:"NUMA node of the copies' host memory (default: where the kernel places it)"`
 	Sharing     string        `json:"sharing" enum:"separate,process,mps" doc:"mode load: threads in a process of their own, in the inference's process and GPU context, or in one of their own that shares the GPU through NVIDIA's MPS, whose daemon is the trial's own"`
+	Priority    string        `json:"priority,omitempty" enum:"normal,high" doc:"device cuda: of the load's streams among those of its process; high is the greatest that the GPU knows (default: normal, the least)"`
+	MPSPriority string        `json:"mps_priority,omitempty" enum:"normal,low" doc:"sharing mps: of the load's processes among all (CUDA_MPS_CLIENT_PRIORITY)"`
 	Calls       int           `json:"calls,omitempty" min:"0" max:"33554432" doc:"mode load: copies that each thread makes in each direction, such as 300; 0: until its trial ends"`
 	Settle      unit.Duration `json:"settle" doc:"how long a load may take to become steady"`
 	Duration    unit.Duration `json:"duration" doc:"how long a point of the sweep is measured, or a load that belongs to no trial"`
@@ -197,6 +199,16 @@ func (w *With) check(on string) error {
 		return cell.Hint(fmt.Errorf("mode capacity with sharing: %s", w.Sharing), "a capacity is calibrated without an inference")
 	case w.Sharing == "mps" && !strings.HasPrefix(on, "cuda") && on != "sim":
 		return cell.Hint(fmt.Errorf("sharing mps on device %s: MPS is a service of NVIDIA's GPUs", on), "choose a machine whose device is cuda, or sharing: separate")
+	case !slices.Contains([]string{"", "normal", "high"}, w.Priority):
+		return fmt.Errorf("priority %q is not one of normal, high", w.Priority)
+	case !slices.Contains([]string{"", "normal", "low"}, w.MPSPriority):
+		return fmt.Errorf("mps_priority %q is not one of normal, low", w.MPSPriority)
+	case w.Priority == "high" && !strings.HasPrefix(on, "cuda"):
+		return cell.Hint(fmt.Errorf("priority high on device %s: only a GPU's streams have priorities", on), "leave priority out, or measure on a GPU")
+	case w.Priority == "high" && capacity:
+		return cell.Hint(errors.New("mode capacity with priority: high"), "a capacity is calibrated with nothing beside it")
+	case w.MPSPriority != "" && w.Sharing != "mps":
+		return cell.Hint(fmt.Errorf("mps_priority is %s with sharing: %s", w.MPSPriority, w.Sharing), "only MPS knows priorities of processes: set sharing: mps")
 	case w.Processes < 0 || w.Processes > 1 && (capacity || w.Sharing == "process"):
 		return cell.Hint(fmt.Errorf("processes is %d with mode %s and sharing: %s", w.Processes, w.Mode, w.Sharing), "several processes belong to mode load, and are their own")
 	case capacity && w.Calls > 0:
@@ -230,7 +242,7 @@ func (w *With) load(direction string) (device.Load, error) {
 	directions, err := device.Directions(direction)
 	return w.shaped(device.Load{
 		Threads: w.Threads, Block: int64(w.Block), Outstanding: w.Outstanding,
-		Directions: directions, Pageable: w.Memory == "pageable", Node: w.Node, Calls: w.Calls,
+		Directions: directions, Pageable: w.Memory == "pageable", Node: w.Node, Calls: w.Calls, High: w.Priority == "high",
 	}), err
 }
 

@@ -30,6 +30,8 @@ type CUDA struct {
 	Outputs    []string `json:"outputs,omitempty" doc:"device cuda: the model's outputs that each call copies back to the host; none named: all"`
 	Inputs     string   `json:"inputs,omitempty" enum:"copied,mapped,split,carried" doc:"device cuda: how inputs get to the model; copied by the copy engine (default); mapped: its kernels read page-locked host memory; split: sent ahead in pieces that go past the engine; carried: by a kernel ahead of the model's"`
 	Results    string   `json:"results,omitempty" enum:"copied,mapped,carried" doc:"device cuda: how outputs get to the host; copied by the copy engine (default); mapped: the model's kernels write them to page-locked host memory; carried: a kernel after them does"`
+	Collect    int      `json:"collect,omitempty" min:"0" max:"1024" doc:"device cuda: calls whose outputs stay on the device until all are copied to the host at once, so that one copy waits for a busy link and not each; the first result waits for the last, and latencies hold that; 0: each call's are copied"`
+	Stream     string   `json:"priority,omitempty" enum:"normal,high" doc:"device cuda: of the stream that the model runs and copies in among those of its process; high is the greatest that the GPU knows (default: normal, the least)"`
 	Weights    string   `json:"weights" enum:"resident,swap" doc:"device cuda: swap moves as many bytes as the model's weights to the device before each call, as for a model that is not resident"`
 }
 
@@ -48,6 +50,7 @@ func (w *CUDA) Check() error {
 		{"weights", w.Weights, []string{"resident", "swap"}},
 		{"inputs", cmp.Or(w.Inputs, "copied"), []string{"copied", "mapped", "split", "carried"}},
 		{"results", cmp.Or(w.Results, "copied"), []string{"copied", "mapped", "carried"}},
+		{"priority", cmp.Or(w.Stream, "normal"), []string{"normal", "high"}},
 	} {
 		if !slices.Contains(f.known, f.value) {
 			return fmt.Errorf("%s %q is not one of %s", f.name, f.value, strings.Join(f.known, ", "))
@@ -65,11 +68,17 @@ var handsOn = []string{"Identity", "Dropout", "Reshape", "Flatten", "Squeeze", "
 
 // placed returns by which names inputs and results get past the copy engine.
 func (w *CUDA) placed() (inputs, results string) {
-	return strings.TrimPrefix(w.Inputs, "copied"), strings.TrimPrefix(w.Results, "copied")
+	if inputs, results = strings.TrimPrefix(w.Inputs, "copied"), strings.TrimPrefix(w.Results, "copied"); w.Collect > 1 {
+		results = "collected"
+	}
+	return inputs, results
 }
 
 // CheckPlaced reports why a model's inputs or outputs cannot get past the copy engine.
 func (w *CUDA) CheckPlaced(device string, c *model.Config, dims map[string]int64) error {
+	if err := w.checkPriority(device); err != nil {
+		return err
+	}
 	inputs, results := w.placed()
 	for _, f := range []struct{ name, value string }{{"inputs", inputs}, {"results", results}} {
 		switch {
@@ -125,6 +134,12 @@ func (w *CUDA) Recorded(ordinal int, outputs []string) map[string]string {
 	if inputs, results := w.placed(); inputs+results != "" {
 		m["io_binding"] = fmt.Sprintf("none: inputs %s, results %s, in %s host memory", cmp.Or(inputs, "copied"), cmp.Or(results, "copied"), w.Memory)
 	}
+	if w.Collect > 1 {
+		m["results"] = w.price()
+	}
+	if w.Stream == "high" {
+		m["stream_priority"] = w.Stream
+	}
 	m["weights"] = w.Weights
 	return m
 }
@@ -164,7 +179,15 @@ func OpenCUDA(gpu cuda.GPU, w *CUDA, c *model.Config, file string, dims map[stri
 	if x.options, err = sessionOptions(1); err != nil {
 		return x, nil, err
 	}
-	if err := addCUDA(x.options, w.provider(gpu.Ordinal())); err != nil {
+	provider := w.provider(gpu.Ordinal())
+	if w.Stream == "high" {
+		stream, err := gpu.Stream()
+		if err != nil {
+			return x, nil, err
+		}
+		provider["has_user_compute_stream"], provider["user_compute_stream"] = "1", strconv.FormatUint(uint64(stream), 10)
+	}
+	if err := addCUDA(x.options, provider); err != nil {
 		return x, nil, err
 	}
 	if x.ort, err = ort.NewDynamicAdvancedSession(file, names, outputs, x.options); err != nil {
@@ -194,7 +217,11 @@ func OpenCUDA(gpu cuda.GPU, w *CUDA, c *model.Config, file string, dims map[stri
 		return x, nil, err
 	}
 	results, err := x.room(wanted, dims)
-	if err == nil && w.Memory == "pinned" {
+	if err == nil && w.Collect > 1 {
+		if x.shelf, err = newShelf(gpu, w.Collect, wanted, results); err == nil {
+			results, err = value.PinnedTensors(x.shelf, results)
+		}
+	} else if err == nil && w.Memory == "pinned" {
 		results, err = value.PinnedTensors(gpu, results)
 	}
 	x.values = append(x.values, value.Made(results)...)
@@ -221,10 +248,15 @@ func OpenCUDA(gpu cuda.GPU, w *CUDA, c *model.Config, file string, dims map[stri
 				return err
 			}
 		}
-		if err := x.ort.Run(in, out); err != nil || x.carrier == nil {
+		switch err := x.ort.Run(in, out); {
+		case err != nil:
 			return err
+		case x.shelf != nil:
+			return x.shelf.keep()
+		case x.carrier != nil:
+			return x.carrier.Fetch()
 		}
-		return x.carrier.Fetch()
+		return nil
 	}
 	if w.Weights == "swap" {
 		if x.Swap, err = gpu.Transfer(x.Weights); err != nil {
@@ -266,6 +298,8 @@ func (x *Session) place(gpu cuda.GPU, how string, input bool, v ort.Value, bytes
 		} else {
 			address, err = x.carrier.Out(data, bytes)
 		}
+	case "collected":
+		address = x.shelf.place(bytes)
 	default:
 		address, err = gpu.Address(data)
 	}
@@ -315,11 +349,13 @@ func addCUDA(o *ort.SessionOptions, provider map[string]string) error {
 	return errors.Join(err, p.Destroy())
 }
 
-// First makes the first call of a session on a GPU, which captures the graph and may
-// load code, and looks at what it gave.
-func (x *Session) First() error {
-	if err := x.Call(); err != nil {
-		return refused(err)
+// First makes the first calls of a session on a GPU, as many as belong together, which
+// capture the graph and may load code, and looks at what the last gave.
+func (x *Session) First(group int) error {
+	for range group {
+		if err := x.Call(); err != nil {
+			return refused(err)
+		}
 	}
 	x.look(x.values[len(x.values)-len(x.outputs):])
 	return nil

@@ -73,6 +73,7 @@ type Session struct {
 	outputs []onnx.Value   // of which the last of values hold what a call gave
 	sends   []func() error // of inputs, before each call
 	carrier cuda.Carrier   // of inputs and outputs, or nil
+	shelf   *shelf         // of outputs, or nil
 }
 
 // Options of every session, as recorded in the result. Those that this package
