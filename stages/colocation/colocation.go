@@ -2,9 +2,9 @@
 // another: how much slower each is beside each, what they answer together, and which may
 // share.
 //
-// A tenant's calls come in blocks, one for each window that its trial measured: its
-// rounds, and those of each replicate. Intervals are over blocks where calls depend on
-// one another (package stats).
+// A tenant's calls come in blocks, over which intervals are (package stats): one for each
+// replicate, which has processes of its own, or, where there is but one, for each window
+// that it measured.
 package colocation
 
 import (
@@ -42,7 +42,8 @@ type Tenant struct {
 	Model  string
 	Beside []string  // sorted; nil: alone
 	Blocks [][]int64 // latencies in nanoseconds, in order of time; of a model beside itself both tenants'
-	Busy   []float64 // calls a second in each block
+	Busy   []float64 // calls a second in each window
+	trials []string  // by window
 }
 
 // All returns the latencies of all blocks.
@@ -82,7 +83,7 @@ func Read(t *recording.Table) ([]Tenant, error) {
 		if v[0] == "" {
 			return nil // of a study's trials without tenants
 		}
-		b := Tenant{Setting: Setting{Tenancy: v[0]}, Model: v[4]}
+		b := Tenant{Setting: Setting{Tenancy: v[0]}, Model: v[4], trials: v[5:6:6]}
 		if v[1] != "0" && v[1] != "" {
 			b.Load = v[2]
 		}
@@ -115,12 +116,34 @@ func Read(t *recording.Table) ([]Tenant, error) {
 	var joined []Tenant
 	for _, t := range all {
 		if n := len(joined) - 1; n >= 0 && compare(joined[n], t) == 0 {
-			joined[n].Blocks, joined[n].Busy = append(joined[n].Blocks, t.Blocks...), append(joined[n].Busy, t.Busy...)
+			joined[n].Blocks, joined[n].Busy, joined[n].trials = append(joined[n].Blocks, t.Blocks...), append(joined[n].Busy, t.Busy...), append(joined[n].trials, t.trials...)
 		} else {
 			joined = append(joined, t)
 		}
 	}
+	for i := range joined {
+		joined[i].whole()
+	}
 	return joined, nil
+}
+
+// whole joins the windows of each trial where there are several trials: windows of the
+// same processes are more alike than those of others.
+func (t *Tenant) whole() {
+	by, order := map[string][]int64{}, []string{}
+	for i, trial := range t.trials {
+		if by[trial] == nil {
+			order = append(order, trial)
+		}
+		by[trial] = append(by[trial], t.Blocks[i]...)
+	}
+	if len(order) < 2 {
+		return
+	}
+	t.Blocks = nil
+	for _, trial := range order {
+		t.Blocks = append(t.Blocks, by[trial])
+	}
 }
 
 // arrivals reads a model's requests a second off its group, as in a@240+b@130.

@@ -188,3 +188,20 @@ func TestConclude(t *testing.T) {
 		}
 	}
 }
+
+// Intervals rest on replicates, where there are several, and else on windows.
+func TestBlocks(t *testing.T) {
+	const ms, n = 1_000_000, 100
+	for replicates, want := range map[int]int{1: 2, 3: 3} {
+		var all []trial
+		for seq := range replicates {
+			for round := 1; round <= 2; round++ {
+				all = append(all, trial{"a", "mps", "a", "", 1, round, 0, seq, ms, n})
+			}
+		}
+		got, err := Read(table(t, all))
+		if err != nil || len(got) != 1 || len(got[0].Blocks) != want || len(got[0].All()) != 2*n*replicates || len(got[0].Busy) != 2*replicates {
+			t.Errorf("%d replicates: %+v, %v; want %d blocks", replicates, got, err, want)
+		}
+	}
+}
