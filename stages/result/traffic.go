@@ -2,6 +2,7 @@ package result
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"barograph/stages/traffic"
@@ -57,8 +58,18 @@ func (t *Traffic) Doubts() (doubts []string) {
 	if t.Behind > 10*t.Every {
 		doubts = append(doubts, fmt.Sprintf("the last call was sent %v after it was due: calls arrive faster than they are answered", time.Duration(t.Behind).Round(time.Millisecond)))
 	}
-	if t.Answered == 0 {
+	var why []string
+	if t.Queue > 0 {
+		why = append(why, fmt.Sprintf("their queue of %d was full", t.Queue))
+	}
+	if t.Drop == "late" {
+		why = append(why, "their deadline had passed when their turn came")
+	}
+	switch {
+	case t.Answered == 0:
 		doubts = append(doubts, "no request was answered: all were dropped")
+	case t.Dropped > 0 && len(why) > 0 && t.Carried == nil: // of a search some probes are meant to be too fast
+		doubts = append(doubts, fmt.Sprintf("%d of %d requests were dropped: %s", t.Dropped, t.Dropped+t.Answered, strings.Join(why, ", or ")))
 	}
 	return doubts
 }

@@ -149,6 +149,9 @@ func TestInvalidForTheGenerator(t *testing.T) {
 			t.Errorf("%q, want %q", doubts, says)
 		}
 	}
+	if doubts := (&result.Traffic{Answered: 3, Dropped: 7, Queue: 2}).Doubts(); len(doubts) != 1 || doubts[0] != "7 of 10 requests were dropped: their queue of 2 was full" {
+		t.Errorf("a queue that overflows: %q", doubts)
+	}
 	if why := (&result.Traffic{Lag: map[string]int64{"p99": 10}, Share: 0.6, Behind: 1e6, Every: 50, Latency: 1e6}).Invalid(); !strings.Contains(why, "60% of the workers' time") {
 		t.Errorf("a harness that is too slow: %q", why)
 	}
