@@ -30,7 +30,7 @@ type CUDA struct {
 	Outputs    []string `json:"outputs,omitempty" doc:"device cuda: the model's outputs that each call copies back to the host; none named: all"`
 	Inputs     string   `json:"inputs,omitempty" enum:"copied,mapped,split,carried" doc:"device cuda: how inputs get to the model; copied by the copy engine (default); mapped: its kernels read page-locked host memory; split: sent ahead in pieces that go past the engine; carried: by a kernel ahead of the model's"`
 	Results    string   `json:"results,omitempty" enum:"copied,mapped,carried" doc:"device cuda: how outputs get to the host; copied by the copy engine (default); mapped: the model's kernels write them to page-locked host memory; carried: a kernel after them does"`
-	Collect    int      `json:"collect,omitempty" min:"0" max:"1024" doc:"device cuda: calls whose outputs stay on the device until all are copied to the host at once, so that one copy waits for a busy link and not each; the first result waits for the last, and latencies hold that; 0: each call's are copied"`
+	Collect    int      `json:"collect,omitempty" min:"0" max:"1024" doc:"device cuda: calls whose outputs stay on the device until all are copied to the host at once, in one copy that may wait; the first result waits for the last, and latencies hold that; 0: none"`
 	Stream     string   `json:"priority,omitempty" enum:"normal,high" doc:"device cuda: of the stream that the model runs and copies in among those of its process; high is the greatest that the GPU knows (default: normal, the least)"`
 	Weights    string   `json:"weights" enum:"resident,swap" doc:"device cuda: swap moves as many bytes as the model's weights to the device before each call, as for a model that is not resident"`
 }
