@@ -114,3 +114,38 @@ func TestOpenPack(t *testing.T) {
 		t.Errorf("filled with %s", read(0))
 	}
 }
+
+// A program that is built anew lies beside the one that jobs still run; one that is as it
+// was is not read again.
+func TestInstall(t *testing.T) {
+	root := t.TempDir()
+	c := &Cluster{dir: filepath.Join(root, "on"), Root: root}
+	program := filepath.Join(root, "program")
+	install := func(text string) string {
+		t.Helper()
+		if text != "" {
+			if err := os.WriteFile(program+"~", []byte(text), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(program+"~", program); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(50 * time.Millisecond) // what has just changed may again
+		}
+		there, err := c.Install(program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return there
+	}
+	first := install("one")
+	if again := install(""); again != first {
+		t.Errorf("the same program lies at %s and %s", first, again)
+	}
+	second := install("two")
+	a, e1 := os.ReadFile(first)
+	b, e2 := os.ReadFile(second)
+	if e1 != nil || e2 != nil || string(a) != "one" || string(b) != "two" {
+		t.Errorf("%q %v, %q %v", a, e1, b, e2)
+	}
+}

@@ -3,11 +3,8 @@ package cluster
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +16,9 @@ import (
 	"barograph/pipeline/cluster/file"
 	"barograph/pipeline/cluster/node"
 	"barograph/pipeline/launch/slurm"
+	"barograph/pipeline/store/stat"
+
+	"golang.org/x/sys/unix"
 )
 
 // restart is how long a controller may be away while it is started anew.
@@ -91,18 +91,27 @@ func (c *Cluster) Limits() (string, error) {
 // Install copies a program to where the nodes see it, as it is now: one that is built
 // anew changes nothing under jobs that wait.
 func (c *Cluster) Install(program string, beside ...string) (string, error) {
-	f, err := os.Open(program)
+	all := filepath.Join(c.dir, "programs")
+	var stats stat.Cache // else a run begins a tenth of a second later
+	stats.Load(filepath.Join(all, "stats"), c.Root)
+	seen := time.Now()
+	o, _, err := stat.ObserveMode(unix.AT_FDCWD, program, 0)
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
+	digest, known := stats.Lookup(program, o)
+	if !known {
+		if digest, err = cell.Sum(program); err != nil {
+			return "", err
+		}
+		stats.Remember(program, o, digest, seen)
 	}
-	dir := filepath.Join(c.dir, "programs", hex.EncodeToString(h.Sum(nil))[:16])
+	dir := filepath.Join(all, digest[:16])
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return "", cell.Hint(err, "a cluster's nodes read and write below %s", c.dir)
+	}
+	if !known {
+		_ = stats.Save(filepath.Join(all, "stats")) // else it is read again
 	}
 	for _, p := range append([]string{program}, beside...) {
 		to := filepath.Join(dir, filepath.Base(p))
