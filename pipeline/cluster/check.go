@@ -28,14 +28,16 @@ const restart = time.Minute
 func (c *Cluster) Fit(ctx context.Context, say func(string)) error {
 	var p map[string]string
 	var test error
+	fits := func() error {
+		_, err := c.slurm.Tell(nil, "#!/bin/sh\n", "sbatch", append([]string{"--test-only", "--time=" + slurm.Minutes(time.Duration(c.Time))}, c.Flags()...)...)
+		return err
+	}
 	for begun, said := time.Now(), false; ; time.Sleep(time.Second) {
 		var asked sync.WaitGroup // all at once: each takes as long as a program's start
 		var set, part error
 		asked.Go(func() { _, set = c.settings() })
 		asked.Go(func() { p, part = c.slurm.Partition(c.Partition) })
-		asked.Go(func() {
-			_, test = c.slurm.Tell(nil, "#!/bin/sh\n", "sbatch", append([]string{"--test-only", "--time=" + slurm.Minutes(time.Duration(c.Time))}, c.Flags()...)...)
-		})
+		asked.Go(func() { test = fits() })
 		asked.Wait()
 		err := cmp.Or(set, part)
 		if err == nil {
@@ -66,7 +68,13 @@ func (c *Cluster) Fit(ctx context.Context, say func(string)) error {
 	if state := p["State"]; state != "" && state != "UP" {
 		return at(fmt.Errorf("partition %q is %s", name, state), "name another, or wait")
 	}
-	if test != nil && !(slurm.Unmet(test) && !c.slurm.Whole(c.Partition)) && !slurm.Unsure(test) {
+	if test != nil && slurm.Unmet(test) { // nodes that are away may come back meanwhile
+		whole := c.slurm.Whole(c.Partition)
+		if test = fits(); test != nil && slurm.Unmet(test) && !(whole && c.slurm.Whole(c.Partition)) {
+			test = nil
+		}
+	}
+	if test != nil && !slurm.Unsure(test) {
 		return at(test, "sbatch --test-only says so")
 	}
 	return nil

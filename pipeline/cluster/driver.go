@@ -115,6 +115,7 @@ type order struct {
 	tell   func(cell.Event)
 	answer chan answer
 	halted bool
+	whole  bool // every node was there when it could not be submitted
 	tries  int
 	pack   int               // of those that its job was given
 	unfit  map[string]string // nodes that are not to be tried, and why
@@ -498,12 +499,22 @@ func (d *Driver) submitAll() {
 	}
 }
 
-// refuse answers an order that cannot be submitted.
-func (d *Driver) refuse(o *order, err error) {
-	if slurm.Unsure(err) || slurm.Unmet(err) && !d.slurm.Whole(d.Partition) { // the controller is away, or nodes are
-		d.waiting, d.later = append(d.waiting, o), time.Now().Add(retryAfter)
-		return
+// refuse answers orders that cannot be submitted, unless the controller is away or nodes
+// are, or have been since the last try.
+func (d *Driver) refuse(orders []*order, err error) {
+	whole := slurm.Unmet(err) && d.slurm.Whole(d.Partition)
+	for _, o := range orders {
+		away := slurm.Unsure(err) || slurm.Unmet(err) && !(whole && o.whole)
+		if o.whole = whole; away {
+			d.waiting, d.later = append(d.waiting, o), time.Now().Add(retryAfter)
+			continue
+		}
+		d.reject(o, err)
 	}
+}
+
+// reject says why an order cannot be.
+func (d *Driver) reject(o *order, err error) {
 	if len(o.unfit) > 0 && slurm.Unmet(err) {
 		err = errors.New("no node of the cluster would do to measure on")
 	}
@@ -591,9 +602,7 @@ func (d *Driver) submitArray(c class, packs [][]*order) {
 	}
 	a, err := d.ask(c, keys)
 	if err != nil {
-		for _, o := range slices.Concat(packs...) {
-			d.refuse(o, err)
-		}
+		d.refuse(slices.Concat(packs...), err)
 		return
 	}
 	for i, p := range a.packs {
@@ -656,11 +665,12 @@ func (d *Driver) fill(p *packed) {
 // giveUp refuses what was ordered of a pack.
 func (d *Driver) giveUp(p *packed, err error) {
 	p.over = true
-	for key, o := range p.orders {
-		delete(p.orders, key)
+	orders := slices.Collect(maps.Values(p.orders))
+	for key := range p.orders {
 		delete(d.packs, key)
-		d.refuse(o, err)
 	}
+	clear(p.orders)
+	d.refuse(orders, err)
 }
 
 // placed is what Slurm said of an array.
