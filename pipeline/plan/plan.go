@@ -10,13 +10,14 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/plan/graph"
+	"barograph/pipeline/plan/pattern"
 	"barograph/pipeline/record"
 	"barograph/pipeline/source"
 	"barograph/pipeline/store"
@@ -160,7 +161,11 @@ func Build(s *study.Study) (*Plan, error) {
 		}
 	}
 	s.Unbind()
-	p.Graph = graph(s, p.Cells)
+	count := map[*study.Stage]int{}
+	for _, c := range p.Cells {
+		count[c.Stage]++
+	}
+	p.Graph = graph.Of(s, count)
 	b.published(p.Cells)
 	if len(b.errs) > 0 {
 		return nil, b.errs
@@ -443,27 +448,15 @@ func (b *builder) files(c *Cell, globs []string) {
 }
 
 // glob returns the workspace's files that a pattern matches.
-func (b *builder) glob(pattern string) ([]string, error) {
-	if matches, ok := b.globs[pattern]; ok {
+func (b *builder) glob(text string) ([]string, error) {
+	if matches, ok := b.globs[text]; ok {
 		return matches, nil
 	}
-	matches, err := glob(b.study.Root, pattern)
-	if err == nil && strings.ContainsAny(pattern, meta) {
-		b.globs[pattern] = matches
+	matches, err := pattern.Files(b.study.Root, text)
+	if err == nil && pattern.Is(text) {
+		b.globs[text] = matches
 	}
 	return matches, err
-}
-
-const meta = `*?[{\` // what makes a path a pattern
-
-func glob(root, pattern string) ([]string, error) {
-	if !strings.ContainsAny(pattern, meta) {
-		if st, err := os.Stat(filepath.Join(root, pattern)); err != nil || st.IsDir() {
-			return nil, nil // as in a glob, what cannot be seen is not there
-		}
-		return []string{pattern}, nil
-	}
-	return doublestar.Glob(os.DirFS(root), pattern, doublestar.WithFilesOnly())
 }
 
 // published checks that no two cells publish one path, that no cell reads what

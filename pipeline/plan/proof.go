@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/plan/pattern"
 	"barograph/pipeline/store"
 	"barograph/pipeline/store/stat"
 	"barograph/pipeline/study"
@@ -330,7 +331,7 @@ func Recall(file string, opt study.Options) *Known {
 
 // current asks again all that a proof asks, files apart.
 func (pr *proof) current(opt study.Options) bool {
-	if now, err := stat.Observe(program); err != nil || now != pr.Program || !pr.Sources.Current(opt) || moved(pr.Sources.Root, pr.Globs) {
+	if now, err := stat.Observe(program); err != nil || now != pr.Program || !pr.Sources.Current(opt) || pattern.Moved(pr.Sources.Root, pr.Globs) {
 		return false
 	}
 	for name, devices := range pr.Set {

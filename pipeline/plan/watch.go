@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"barograph/pipeline/plan/pattern"
 	"barograph/pipeline/store/stat"
 )
 
@@ -26,8 +27,8 @@ func Look(root, file string, p *Plan) string {
 		}
 		patterns = slices.AppendSeq(patterns, maps.Keys(p.globs))
 	}
-	for _, pattern := range patterns {
-		found, _ := glob(root, pattern) // a folder that cannot be read shows nothing
+	for _, text := range patterns {
+		found, _ := pattern.Files(root, text) // a folder that cannot be read shows nothing
 		for _, f := range found {
 			paths[filepath.Join(root, f)] = true
 		}
@@ -36,16 +37,7 @@ func Look(root, file string, p *Plan) string {
 }
 
 // Moved tells whether patterns of inputs match other files than when the plan was made.
-func (p *Plan) Moved() bool { return moved(p.Study.Root, p.globs) }
-
-func moved(root string, globs map[string][]string) bool {
-	for pattern, was := range globs {
-		if now, err := glob(root, pattern); err != nil || !slices.Equal(now, was) {
-			return true
-		}
-	}
-	return false
-}
+func (p *Plan) Moved() bool { return pattern.Moved(p.Study.Root, p.globs) }
 
 // Made digests what a look shows of the files that a plan's cells publish, empty
 // without a plan. While it stays the same, nobody has taken one away.

@@ -1,4 +1,5 @@
-package plan
+// Package graph tells which stages a study has, and which lead to which.
+package graph
 
 import (
 	"cmp"
@@ -9,13 +10,9 @@ import (
 	"barograph/pipeline/study"
 )
 
-// graph returns a study's stages in the file's order, and their edges in the
-// order of the stages that they lead to.
-func graph(s *study.Study, cells []*Cell) *cell.Graph {
-	count := map[*study.Stage]int{}
-	for _, c := range cells {
-		count[c.Stage]++
-	}
+// Of returns a study's stages in the file's order, with how many cells each has, and
+// their edges in the order of the stages that they lead to.
+func Of(s *study.Study, count map[*study.Stage]int) *cell.Graph {
 	g := &cell.Graph{Study: s.Name, Machine: cmp.Or(s.Machine.Description, s.Machine.Name), Device: s.Machine.Device}
 	for _, st := range s.Stages {
 		n := cell.GraphStage{Name: st.Name, Kind: st.Kind.Name, Cells: count[st], Background: st.Background, Measured: st.Kind.Measured}
