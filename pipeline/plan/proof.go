@@ -106,8 +106,12 @@ func (d *Decider) Prove(file string, result any) error {
 	if pr.Result, err = json.Marshal(result); err != nil {
 		return err
 	}
-	files := fileList{root: p.Study.Root, at: map[string]uint32{}}
-	var cells []byte
+	n := 0 // files, as far as cells share none: lists that grow would take twice as much
+	for _, c := range p.Cells {
+		n += min(len(c.Files)+len(c.Outputs), 3)
+	}
+	files := fileList{root: p.Study.Root, at: make(map[string]uint32, n), paths: make([]string, 0, n), digests: make([]string, 0, n)}
+	cells := make([]byte, 0, 64*len(p.Cells))
 	place := make(map[*Cell]uint32, len(p.Cells))
 	asked := map[string]bool{}
 	for i, c := range p.Cells {
