@@ -133,12 +133,16 @@ func Parse(text string) (p Policy, err error) {
 	return p, p.set(name, keys)
 }
 
+func unknown(name string) error {
+	return fmt.Errorf("policy %q is not one of %s%s", name, strings.Join(names(), ", "), meant(name, names()))
+}
+
 // set fills a policy in and checks it.
 func (p *Policy) set(name string, keys map[string]json.RawMessage) error {
 	*p = Policy{Name: name}
 	k := p.kind()
 	if k == nil || name == "" {
-		return fmt.Errorf("policy %q is not one of %s%s", name, strings.Join(names(), ", "), meant(name, names()))
+		return unknown(name)
 	}
 	p.Keys = k.defaults
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
@@ -217,6 +221,9 @@ func (p Policy) String() string {
 		return "none"
 	}
 	k := p.kind()
+	if k == nil { // which Parse refuses
+		return p.Name
+	}
 	words := []string{p.Name}
 	values, usual := p.Keys.values(), k.defaults.values()
 	for _, key := range k.required {

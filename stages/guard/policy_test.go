@@ -73,6 +73,17 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// A policy that is none can be told of, and guards nothing.
+func TestUnknownPolicy(t *testing.T) {
+	p, err := Parse("windows/4MiB")
+	if err == nil || p.String() != "windows" {
+		t.Errorf("%v, %v", p, err)
+	}
+	if _, err := New(p, Shape{}, Link{Capacity: 1e9}, nil); err == nil || !strings.Contains(err.Error(), `policy "windows" is not one of none`) {
+		t.Errorf("a guard of it: %v", err)
+	}
+}
+
 func TestBound(t *testing.T) {
 	paper := Shape{Streams: 16, Chunk: 64 << 20, InFlight: 1}
 	gen5 := Link{Capacity: 55e9, Queue: Turns, Constant: 50 * time.Microsecond}
