@@ -64,7 +64,7 @@ func measureStudy(c *cobra.Command, root, machine string, asJSON bool) error {
 	if err != nil {
 		var ended *exec.ExitError
 		if errors.As(err, &ended) {
-			return statusError{errors.New("the link was not measured"), max(1, ended.ExitCode())}
+			return cell.End(errors.New("the link was not measured"), max(1, ended.ExitCode()))
 		}
 		return fmt.Errorf("measure the link: %w", err)
 	}
@@ -83,18 +83,10 @@ func measureStudy(c *cobra.Command, root, machine string, asJSON bool) error {
 		err = card.Text(c.OutOrStdout())
 	}
 	if err == nil && len(card.Invalid) > 0 {
-		err = statusError{fmt.Errorf("INVALID: %s", strings.Join(card.Invalid, "; ")), 3}
+		err = cell.End(fmt.Errorf("INVALID: %s", strings.Join(card.Invalid, "; ")), cell.StatusInvalid)
 	}
 	return err
 }
-
-// A statusError ends the command with a status of its own.
-type statusError struct {
-	error
-	status int
-}
-
-func (s statusError) ExitStatus() int { return s.status }
 
 func drawCommand() *cobra.Command {
 	return &cobra.Command{
