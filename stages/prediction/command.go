@@ -95,7 +95,7 @@ copy engines is not known, the prediction spans --turn.`,
 	f.IntVar(&a.sequence, "sequence", 0, "of calls without load; 0: 128 if recorded, else another")
 	f.StringToInt64Var(&a.dims, "dims", nil, "with --measure: sizes of the model's other symbolic dimensions, `name=size,...`")
 	f.BoolVar(&a.graph, "cuda-graph", true, "with --measure on a GPU: replay a CUDA graph; false for models whose graph cannot be captured")
-	f.StringVar(&a.condition.Arrivals, "arrivals", "closed", "when calls are due: closed, constant, poisson, bursts, trace")
+	f.StringVar(&a.condition.Arrivals, "arrivals", "closed", "when calls are due: closed, constant, poisson, bursts")
 	f.DurationVar(&a.interval, "interval", 0, "mean time from one arrival to the next")
 	f.IntVar(&a.burst, "burst", 0, "arrivals bursts: calls that are due at once")
 	f.StringVar(&a.trace, "trace", "", "arrivals trace: `FILE` or name of a trace with when each call is due")
@@ -306,7 +306,14 @@ func (a *request) own(root, name, machine string) (*Baseline, error) {
 	}
 	own, err := Find(root, machine, name, a.samples, a.batch, a.sequence)
 	if err == nil && own == nil {
-		err = cell.Hint(fmt.Errorf("no recording of machine %s holds calls of %s without load", machine, name),
+		of := name
+		if a.batch > 0 {
+			of += fmt.Sprintf(" at batch %d", a.batch)
+		}
+		if a.sequence > 0 {
+			of += fmt.Sprintf(" of %d tokens", a.sequence)
+		}
+		err = cell.Hint(fmt.Errorf("no recording of machine %s holds calls of %s without load", machine, of),
 			"--measure measures them on this machine, for a minute; --samples names a recording; --compute assumes what a call takes")
 	}
 	return own, err

@@ -71,6 +71,7 @@ func TestCommandRefuses(t *testing.T) {
 		{[]string{"bert-base-uncased", "--link", card, "--direction", "d2d"}, "leave the link idle"},
 		{[]string{"bert-base-uncased", "--link", card, "--arrivals", "poisson"}, "interval"},
 		{[]string{"bert-tiny", "--link", card}, "no recording of machine h100 holds calls of bert-tiny"},
+		{[]string{"bert-tiny", "--link", card, "--batch", "64"}, "no recording of machine h100 holds calls of bert-tiny at batch 64 without load"},
 		{[]string{"bert-tiny", "--link", card, "--dims", "height=320"}, "add --measure"},
 		{[]string{"nothing", "--link", card, "--compute", "1ms"}, `unknown model "nothing"`},
 	} {
