@@ -124,3 +124,19 @@ func TestMPS(t *testing.T) {
 		t.Error("a trial without MPS finds the daemon of one with it")
 	}
 }
+
+// Simulated GPUs of several share under MPS as one alone does, and want no daemon.
+func TestSimulatedMPS(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	w := Kind().With().(*With)
+	w.Sharing = "mps"
+	for device, want := range map[string]bool{"sim": true, "sim:1": true, "host": false} {
+		err := w.check(device)
+		if err == nil {
+			err = Kind().Lacks(device, w)
+		}
+		if (err == nil) != want {
+			t.Errorf("on %s: %v", device, err)
+		}
+	}
+}

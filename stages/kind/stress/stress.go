@@ -123,7 +123,7 @@ func Kind() *cell.Kind {
 		Check:    func(_, device string, with any) error { return with.(*With).check(device) },
 		CheckSim: sim.Check,
 		Lacks: func(device string, with any) error {
-			if with.(*With).Sharing == "mps" && device != "sim" {
+			if with.(*With).Sharing == "mps" && cell.Family(device) != "sim" {
 				if err := mps.Lacks(); err != nil {
 					return err
 				}
@@ -197,7 +197,7 @@ func (w *With) check(on string) error {
 		return fmt.Errorf("sharing %q is not one of separate, process, mps", w.Sharing)
 	case capacity && w.Sharing != "separate":
 		return cell.Hint(fmt.Errorf("mode capacity with sharing: %s", w.Sharing), "a capacity is calibrated without an inference")
-	case w.Sharing == "mps" && !strings.HasPrefix(on, "cuda") && on != "sim":
+	case w.Sharing == "mps" && cell.Family(on) == "host":
 		return cell.Hint(fmt.Errorf("sharing mps on device %s: MPS is a service of NVIDIA's GPUs", on), "choose a machine whose device is cuda, or sharing: separate")
 	case !slices.Contains([]string{"", "normal", "high"}, w.Priority):
 		return fmt.Errorf("priority %q is not one of normal, high", w.Priority)
