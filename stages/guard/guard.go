@@ -68,8 +68,8 @@ type Pass struct {
 // page that is not its own it shares credits and hears of a victim; nil is one of its
 // own.
 func New(p Policy, load Shape, l Link, page *Page) (*Guard, error) {
-	if p.kind() == nil {
-		return nil, fmt.Errorf("guard copies: %w", unknown(p.Name))
+	if _, err := Parse(p.String()); err != nil { // a policy may be made by hand
+		return nil, fmt.Errorf("guard copies: %w", err)
 	}
 	if page == nil {
 		page = NewPage()

@@ -84,6 +84,17 @@ func TestUnknownPolicy(t *testing.T) {
 	}
 }
 
+// A policy that was made by hand lacks nothing that one from a text must have.
+func TestPolicyByHand(t *testing.T) {
+	for name, want := range map[string]string{"window": "chunk", "rate": "rate", "duty": "", "loop": "", "none": ""} {
+		g, err := New(Policy{Name: name}, Shape{Streams: 1, Chunk: 1 << 20, InFlight: 1}, Link{Capacity: 1e9}, nil)
+		_, parsed := Parse(name)
+		if (err == nil) != (parsed == nil) || (g == nil) != (err != nil) || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, and from a text %v", name, err, parsed)
+		}
+	}
+}
+
 func TestBound(t *testing.T) {
 	paper := Shape{Streams: 16, Chunk: 64 << 20, InFlight: 1}
 	gen5 := Link{Capacity: 55e9, Queue: Turns, Constant: 50 * time.Microsecond}
