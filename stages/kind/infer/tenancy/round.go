@@ -123,7 +123,7 @@ func (m *Member) conduct() error {
 				return ""
 			}
 			return fmt.Sprintf("%s has made %d of %d", m.name(i), m.made(i), m.need[i])
-		}), ", "))
+		}), ", and "))
 	}
 	return nil
 }
