@@ -202,14 +202,7 @@ func (d *Driver) Expect(p *plan.Plan, cells []*plan.Cell, key func(*plan.Cell) s
 	var all []*array
 	for c, cells := range classes(cells, func(c *plan.Cell) class { return d.class(c.Stage, p.Study.Machine, nil) }) {
 		for chunk := range slices.Chunk(slices.Collect(slices.Chunk(cells, d.size(len(cells)))), d.most) {
-			var keys [][]string
-			for _, cells := range chunk {
-				keys = append(keys, nil)
-				for _, c := range cells {
-					keys[len(keys)-1] = append(keys[len(keys)-1], key(c))
-				}
-			}
-			a, err := d.ask(c, keys)
+			a, err := d.ask(c, keysOf(chunk, key))
 			if err != nil {
 				continue // it is asked again once they are ordered
 			}
@@ -593,14 +586,7 @@ func (d *Driver) pack(c class, of int, p *packed, orders []*order) (todo pack, k
 
 // submitArray has an array of jobs run packs.
 func (d *Driver) submitArray(c class, packs [][]*order) {
-	var keys [][]string
-	for _, orders := range packs {
-		keys = append(keys, nil)
-		for _, o := range orders {
-			keys[len(keys)-1] = append(keys[len(keys)-1], o.key())
-		}
-	}
-	a, err := d.ask(c, keys)
+	a, err := d.ask(c, keysOf(packs, (*order).key))
 	if err != nil {
 		d.refuse(slices.Concat(packs...), err)
 		return
@@ -612,6 +598,17 @@ func (d *Driver) submitArray(c class, packs [][]*order) {
 		d.fill(p)
 	}
 	d.learnPlace(d.submit(a))
+}
+
+// keysOf returns the keys of what packs hold, by pack.
+func keysOf[T any](packs [][]T, key func(T) string) [][]string {
+	keys := make([][]string, len(packs))
+	for i, pack := range packs {
+		for _, one := range pack {
+			keys[i] = append(keys[i], key(one))
+		}
+	}
+	return keys
 }
 
 // ask writes down what is to be asked for, packs by their keys, before it is: so a driver
