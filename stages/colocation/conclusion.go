@@ -3,6 +3,8 @@ package colocation
 import (
 	"fmt"
 	"math"
+
+	"barograph/pipeline/cell"
 )
 
 // A Conclusion is what a report says of one of the study's claims.
@@ -31,7 +33,7 @@ func (r *Report) Conclude() []Conclusion {
 
 // tails concludes K1.
 func (r *Report) tails() Conclusion {
-	c := Conclusion{Claim: "K1", Verdict: "not identified", Because: "MPS or separate processes were not measured"}
+	c := Conclusion{Claim: "K1", Verdict: cell.NotIdentified, Because: "MPS or separate processes were not measured"}
 	less, all := 0, 0
 	for _, s := range r.Slowdowns {
 		if s.Setting != (Setting{Tenancy: "process"}) || len(s.Beside) != 1 {
@@ -52,9 +54,9 @@ func (r *Report) tails() Conclusion {
 	c.Because, c.Effect = fmt.Sprintf("p99 is lower under MPS for %d of %d models beside another", less, all), float64(less)/float64(all)
 	switch {
 	case c.Effect >= most:
-		c.Verdict = "reproduced"
+		c.Verdict = cell.Reproduced
 	case c.Effect <= half:
-		c.Verdict = "refuted"
+		c.Verdict = cell.Refuted
 	}
 	return c
 }
@@ -79,11 +81,11 @@ func (r *Report) gains() Conclusion {
 		}
 	})
 	if n == 0 {
-		return Conclusion{Claim: "K2", Verdict: "not identified", Because: "MPS was not measured"}
+		return Conclusion{Claim: "K2", Verdict: cell.NotIdentified, Because: "MPS was not measured"}
 	}
-	c := Conclusion{"K2", "refuted", fmt.Sprintf("the least of %d pairs, %s, answers %.0f%% of what it would by turns", n, least, 100*least.Together), least.Together - 1}
+	c := Conclusion{"K2", cell.Refuted, fmt.Sprintf("the least of %d pairs, %s, answers %.0f%% of what it would by turns", n, least, 100*least.Together), least.Together - 1}
 	if c.Effect > 0 {
-		c.Verdict = "reproduced"
+		c.Verdict = cell.Reproduced
 	}
 	return c
 }
@@ -93,11 +95,11 @@ func (r *Report) even() Conclusion {
 	far := 0.0
 	n := r.pairs("process", func(g Group) { far = math.Max(far, math.Abs(g.Together-1)) })
 	if n == 0 {
-		return Conclusion{Claim: "K3", Verdict: "not identified", Because: "separate processes were not measured"}
+		return Conclusion{Claim: "K3", Verdict: cell.NotIdentified, Because: "separate processes were not measured"}
 	}
-	c := Conclusion{"K3", "refuted", fmt.Sprintf("what %d pairs answer together differs by up to %.0f%% from what they would by turns", n, 100*far), far}
+	c := Conclusion{"K3", cell.Refuted, fmt.Sprintf("what %d pairs answer together differs by up to %.0f%% from what they would by turns", n, 100*far), far}
 	if far <= turns {
-		c.Verdict = "reproduced"
+		c.Verdict = cell.Reproduced
 	}
 	return c
 }
