@@ -20,7 +20,7 @@ import (
 
 // A Setting is how models shared a device.
 type Setting struct {
-	Tenancy  string // process, thread or mps
+	Tenancy  string // process, thread or mps, and the terms of each tenant, as in mps 50%+50%
 	Load     string // direction of a bulk load on the link beside them; empty: none
 	Arrivals string // requests a second, where they arrived by themselves; empty: closed loops
 }
@@ -161,10 +161,10 @@ func compare(a, b Tenant) int {
 		cmp.Compare(a.Model, b.Model), slices.Compare(a.Beside, b.Beside))
 }
 
-// Alone returns a model alone in a setting; threads of a process are compared with one in
-// a process.
+// Alone returns a model alone in a setting, with all of the GPU; threads of a process are
+// compared with one in a process.
 func Alone(all []Tenant, model string, s Setting) (Tenant, bool) {
-	if s.Tenancy == "thread" {
+	if s.Tenancy, _, _ = strings.Cut(s.Tenancy, " "); s.Tenancy == "thread" {
 		s.Tenancy = "process"
 	}
 	return find(all, model, nil, s)
@@ -180,7 +180,8 @@ func find(all []Tenant, model string, beside []string, s Setting) (Tenant, bool)
 	return all[i], true
 }
 
-// A Slowdown is how many times longer a model's calls take beside others than alone.
+// A Slowdown is how many times longer a model's calls take beside others, or with a part of
+// the GPU, than alone.
 type Slowdown struct {
 	Tenant
 	Alone    Tenant
@@ -191,7 +192,8 @@ type Slowdown struct {
 	Why     string // there is no number; empty otherwise
 }
 
-// Slowdowns compares every tenant that had others beside it with itself alone.
+// Slowdowns compares every tenant that had others beside it, or not all of the GPU, with
+// itself alone.
 func Slowdowns(all []Tenant, b stats.Bootstrap) ([]Slowdown, error) {
 	nan := stats.Ratio{Value: math.NaN(), Low: math.NaN(), High: math.NaN()}
 	known := map[string][]stats.Estimate{}
@@ -206,8 +208,8 @@ func Slowdowns(all []Tenant, b stats.Bootstrap) ([]Slowdown, error) {
 	}
 	var found []Slowdown
 	for _, t := range all {
-		if len(t.Beside) == 0 {
-			continue
+		if len(t.Beside) == 0 && !strings.Contains(t.Tenancy, " ") {
+			continue // what others are compared with
 		}
 		s := Slowdown{Tenant: t, P50: nan, P99: nan, Answers: math.NaN()}
 		alone, ok := Alone(all, t.Model, t.Setting)
@@ -249,7 +251,7 @@ type Group struct {
 // and size. Requests that arrive by themselves set what is answered, and have no group.
 func Groups(slow []Slowdown) (groups []Group) {
 	for _, s := range slow {
-		if s.Arrivals != "" {
+		if s.Arrivals != "" || len(s.Beside) == 0 {
 			continue
 		}
 		models := slices.Sorted(slices.Values(append([]string{s.Model}, s.Beside...)))

@@ -88,7 +88,7 @@ var InferColumns = []Measure[Infer]{
 
 // TenancyColumns say how a device was shared. Recordings without tenants have none.
 var TenancyColumns = []Measure[Infer]{
-	{Column{Name: "tenancy", Doc: "how inferences shared the device: process, thread or mps; empty: there was no other, nor was one meant", Role: Condition, Stage: "infer"}, func(i *Infer) any { return i.tenancy().Sharing }},
+	{Column{Name: "tenancy", Doc: "how inferences shared the device: process, thread or mps, and behind a space the terms of each, by tenant, such as 50%+50% of the GPU or 100%+100% low; empty: there was no other, nor was one meant", Role: Condition, Stage: "infer"}, func(i *Infer) any { return strings.TrimSpace(i.tenancy().Sharing + " " + i.tenancy().Terms) }},
 	{Column{Name: "tenant", Doc: "number of the inference among those of its trial", Role: Place, Stage: "infer"}, func(i *Infer) any { return max(1, i.tenancy().Tenant) }},
 	{Column{Name: "beside", Doc: "models of the others, joined by +; empty: alone", Role: Condition, Stage: "infer"}, func(i *Infer) any { return strings.Join(i.tenancy().Beside, "+") }},
 }
@@ -96,13 +96,18 @@ var TenancyColumns = []Measure[Infer]{
 // A Tenancy is how an inference shared its device, and the windows that its calls were
 // measured in.
 type Tenancy struct {
-	Sharing  string     `json:"sharing"` // process, thread or mps
-	Tenant   int        `json:"tenant"`  // from 1
-	Of       int        `json:"of"`
-	Beside   []string   `json:"beside,omitempty"`      // models of the others, by tenant
-	Percent  int        `json:"mps_threads,omitempty"` // 0: all
-	Priority string     `json:"mps_priority,omitempty"`
-	Windows  [][2]int64 `json:"windows_ns"` // one a round
+	Sharing  string   `json:"sharing"` // process, thread or mps
+	Tenant   int      `json:"tenant"`  // from 1
+	Of       int      `json:"of"`
+	Beside   []string `json:"beside,omitempty"`      // models of the others, by tenant
+	Percent  int      `json:"mps_threads,omitempty"` // 0: all
+	Priority string   `json:"mps_priority,omitempty"`
+	Terms    string   `json:"terms,omitempty"` // of each tenant, where some had less of the GPU than others or than all
+	// Of the GPU's multiprocessors: those that alone ran the tenant's kernels, of so many.
+	SMPercent int        `json:"sm_percent,omitempty"` // that were asked for; 0: all
+	SMs       int        `json:"sms,omitempty"`        // that the driver gave
+	AllSMs    int        `json:"all_sms,omitempty"`
+	Windows   [][2]int64 `json:"windows_ns"` // one a round
 	// Calls that were due before a window, and those that were not complete by its end.
 	CutBefore int `json:"cut_before"`
 	CutAfter  int `json:"cut_after"`

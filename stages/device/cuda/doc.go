@@ -41,6 +41,15 @@
 // threads copy hardly faster than one anyway, and so the lanes of a process let one
 // copy after another begin: between two of them the lock is free. What a copy waits
 // for its turn is part of its duration, as the wait within the driver was.
+//
+// # Parts of the multiprocessors
+//
+// A stream of a green context (CUDA 12.4) runs its kernels on that context's
+// multiprocessors, whichever context is current, and a graph's kernels keep those of the
+// stream that they were captured in. Memory belongs to the primary context. So a session
+// needs nothing but its stream to keep to a part, and what it makes besides, such as the
+// handles of cuBLAS and cuDNN, stays as it was. Copies, and kernels that this package
+// launches itself, do not keep to it.
 package cuda
 
 import (
@@ -63,9 +72,16 @@ type GPU interface {
 	// Pinned allocates page-locked host memory, which lives as long as the
 	// process, and which Go's garbage collector does not know.
 	Pinned(bytes int64) ([]byte, error)
-	// Stream makes a stream that goes before others, which lives as long as the process,
-	// and returns its address.
-	Stream() (address uintptr, err error)
+	// Stream makes a stream, which lives as long as the process, and returns its address.
+	// With high it goes before others. 0: any stream will do.
+	Stream(high bool) (address uintptr, err error)
+	// Divide returns one GPU for each of percents, whose streams' kernels run on so much
+	// of this one's multiprocessors and nowhere else, and which share its memory. No two
+	// overlap. Percents are rounded to what the driver can divide by.
+	Divide(percents []int) ([]GPU, error)
+	// Multiprocessors are those of a part that Divide made, and those of the whole; 0 and
+	// 0: it is none.
+	Multiprocessors() (own, all int)
 	// Address returns that by which kernels reach page-locked host memory.
 	Address(host unsafe.Pointer) (uintptr, error)
 	// Split makes room on the device for bytes of page-locked memory, and returns its

@@ -257,7 +257,12 @@ func (g *gpu) Pinned(bytes int64) ([]byte, error) {
 	return unsafe.Slice((*byte)(p), bytes), nil
 }
 
-func (g *gpu) Stream() (address uintptr, err error) {
+func (g *gpu) Multiprocessors() (own, all int) { return 0, 0 }
+
+func (g *gpu) Stream(high bool) (address uintptr, err error) {
+	if !high {
+		return 0, nil
+	}
 	var s C.CUstream
 	err = g.on(func() error { return makeStream(&s, true) })
 	return uintptr(unsafe.Pointer(s)), err

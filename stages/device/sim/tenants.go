@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -18,6 +19,10 @@ import (
 // another by crowding and crowding_power (package twin has the formula). What this
 // leaves out: memory and caches of the device, kernels that are cut short, the driver's
 // locks between threads of one process, and gaps between a model's kernels.
+//
+// Who may use a part of the device computes as many times longer as what it would take
+// of it is more than that; parts that add up to the whole or less do not crowd one another.
+// Priorities of MPS's clients are left out too.
 
 // perModel are parameters that a machine file may give for one model: the name of the
 // model stands behind that of the parameter, as in compute_ns.resnet50.
@@ -99,6 +104,8 @@ type tenant struct {
 	id, model string
 	seed      uint64
 	Tenancy   string `json:"tenancy"`
+	SMs       int    `json:"sm_percent"`  // of the device's computing that is its own; 0: all
+	Threads   int    `json:"mps_threads"` // that it may take of it at most; 0: all
 	arrival.Pattern
 }
 
@@ -140,6 +147,10 @@ func tenants(members []cell.Input) (all []*tenant, err error) {
 // together simulates a round.
 func (t *trial) together(all []*tenant, q Together, round uint64) (calls [][]Call, window [2]int64, err error) {
 	t.compute(all[0].Tenancy)
+	sum := 0
+	for _, v := range all {
+		sum += v.part()
+	}
 	for arrivals := 4 * (q.Warmup + q.Calls); ; arrivals *= 4 { // until nobody runs out of them
 		calls = make([][]Call, len(all))
 		short := 0 // tenants that lack calls
@@ -162,7 +173,9 @@ func (t *trial) together(all []*tenant, q Together, round uint64) (calls [][]Cal
 				return short > 0
 			})
 			short++
-			if s.Occupancy = t.own(v.model, "occupancy"); v.Tenancy != "thread" && i > 0 {
+			s.Occupancy = t.own(v.model, "occupancy")
+			v.confine(s, sum)
+			if v.Tenancy != "thread" && i > 0 {
 				s.Process = len(t.loads) + i
 			}
 			if s.Due, _, err = v.Schedule("", arrivals, v.seed+round<<32); err != nil {
@@ -187,6 +200,23 @@ func (t *trial) together(all []*tenant, q Together, round uint64) (calls [][]Cal
 		})
 	}
 	return calls, window, nil
+}
+
+// part is the percentage of the device that a tenant may use.
+func (v *tenant) part() int { return cmp.Or(v.SMs, v.Threads, 100) }
+
+// confine has a tenant's requests keep to its part of the device, of which all together
+// have so many percent.
+func (v *tenant) confine(s *twin.Service, sum int) {
+	part := float64(v.part()) / 100
+	if s.Occupancy > part {
+		whole, slower := s.Compute, s.Occupancy/part
+		s.Compute = func() int64 { return int64(float64(whole()) * slower) }
+		s.Occupancy = part
+	}
+	if sum <= 100 {
+		s.Occupancy = 0 // nobody is in another's way
+	}
 }
 
 // compute has the device compute for several inferences as they share it.

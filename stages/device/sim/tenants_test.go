@@ -156,3 +156,35 @@ func TestTenantsRefused(t *testing.T) {
 		}
 	}
 }
+
+// Who keeps to half of the device takes twice as long, beside the other half as alone;
+// what takes less of it than that is not slowed at all.
+func TestParts(t *testing.T) {
+	m := cell.Machine{Sim: map[string]float64{"noise": 0, "compute_ns": 1e6, "occupancy.small": 0.3, "bytes_out": 0, "copies_out": 0, "copies_in": 0}}
+	parts := func(parameter string, percent int, models ...string) []cell.Input {
+		cells := members(map[string]string{"sm_percent": "thread", "mps_threads": "mps"}[parameter], models...)
+		for i := range cells {
+			cells[i].With = fmt.Appendf(nil, `%s, %q: %d}`, strings.TrimSuffix(string(cells[i].With), "}"), parameter, percent)
+		}
+		return cells
+	}
+	for _, c := range []struct {
+		cells []cell.Input
+		want  []float64
+	}{
+		{parts("sm_percent", 50, "large"), []float64{2}},
+		{parts("sm_percent", 50, "large", "large"), []float64{2, 2}},
+		{parts("sm_percent", 50, "large", "small"), []float64{2, 1}},
+		{parts("mps_threads", 50, "large"), []float64{2}},
+		{parts("mps_threads", 50, "large", "large"), []float64{2, 2}},
+		{parts("mps_threads", 80, "large", "large"), []float64{2.25, 2.25}}, // they crowd one another
+		{members("thread", "large", "large"), []float64{2, 2}},
+	} {
+		got := medians(t, m, c.cells)
+		for i := range got {
+			if math.Abs(got[i]/c.want[i]-1) > 0.01 {
+				t.Errorf("%s beside %d: %.3f ms, want %.3f", c.cells[0].With, len(c.cells)-1, got, c.want)
+			}
+		}
+	}
+}

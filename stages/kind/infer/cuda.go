@@ -21,6 +21,13 @@ func prepareCUDA(device string, w *With, a assets) (*session.Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	if w.SMs > 0 { // as in its trial, and as little of the GPU as the driver makes of it
+		parts, err := gpu.Divide([]int{w.SMs})
+		if err != nil {
+			return nil, err
+		}
+		gpu = parts[0]
+	}
 	s, _, err := session.OpenCUDA(gpu, &w.CUDA, a.model, a.file, w.Sizes(a.model), 0)
 	if err != nil {
 		return nil, err
@@ -33,10 +40,12 @@ func prepareCUDA(device string, w *With, a assets) (*session.Session, error) {
 
 // onCUDA sets a harness up on a GPU.
 func (h *Harness) onCUDA(ctx context.Context, s Setup, a assets) error {
-	w := s.With
-	gpu, err := cuda.Open(s.Device)
-	if err != nil {
-		return err
+	w, gpu := s.With, s.GPU
+	if gpu == nil {
+		var err error
+		if gpu, err = cuda.Open(s.Device); err != nil {
+			return err
+		}
 	}
 	// Asked between calls and never beside one: NVML takes the driver's locks.
 	if probe, err := nvml.Open(gpu.PCI()); err != nil {
@@ -47,6 +56,7 @@ func (h *Harness) onCUDA(ctx context.Context, s Setup, a assets) error {
 	h.group = w.Group()
 	runtimes := signals.Save()
 	var outputs []string
+	var err error
 	if h.session, outputs, err = session.OpenCUDA(gpu, &w.CUDA, a.model, a.file, w.Sizes(a.model), s.Seed); err != nil {
 		return err
 	}

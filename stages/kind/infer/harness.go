@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/stages/device/cuda"
 	"barograph/stages/device/host"
 	"barograph/stages/guard"
 	"barograph/stages/kind/infer/session"
@@ -50,6 +51,7 @@ type Setup struct {
 	Root   string // the workspace
 	Device string // host, cuda or cuda:N
 	With   *With
+	GPU    cuda.GPU          // nil: that of Device
 	Seed   uint64            // of the inputs
 	Log    func(line string) // for a person; may be nil
 }

@@ -130,6 +130,9 @@ func check(root, device string, with any) error {
 	if err := w.CheckPlaced(device, c, w.Sizes(c)); err != nil {
 		return err
 	}
+	if w.SMs > 0 && (w.Inputs == "carried" || w.Results == "carried") {
+		return fmt.Errorf("sm_percent with inputs or results carried: the kernel that carries them would run on all multiprocessors")
+	}
 	names, _ := c.Dims()
 	if w.Batch.Max > 1 && !slices.Contains(names, "batch") {
 		return cell.Hint(fmt.Errorf("batch gathers up to %d requests, and model %q answers a fixed number in a call: it has no dimension batch, but %q", w.Batch.Max, c.Name, names), "leave batch: out, or export the model with a batch of any size")
@@ -433,7 +436,7 @@ func metrics(samples []Sample) map[string]float64 {
 
 // onHost measures on the ONNX Runtime, with its CPU or its CUDA provider.
 func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about result.Infer, err error) {
-	h, err := NewHarness(ctx, Setup{c.Root, c.Machine.Device, w, c.Seed, func(line string) { fmt.Fprintln(os.Stderr, line) }})
+	h, err := NewHarness(ctx, Setup{Root: c.Root, Device: c.Machine.Device, With: w, Seed: c.Seed, Log: func(line string) { fmt.Fprintln(os.Stderr, line) }})
 	if err != nil {
 		return nil, about, err
 	}

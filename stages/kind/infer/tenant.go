@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/stages/device/cuda"
 	"barograph/stages/device/gpu"
 	"barograph/stages/device/host"
 	"barograph/stages/device/mps"
@@ -30,6 +31,7 @@ type tenant struct {
 	setup Setup
 	fault chan error // a round failed, though a call may go on for good
 	wide  With       // with as many calls as there is room for in a round
+	parts []cuda.GPU // of the tenants, by number, where each has its multiprocessors
 }
 
 // A tenant may make so many times the calls that it was asked for in a round until slower
@@ -50,7 +52,7 @@ func amongTenants(ctx context.Context, c *cell.Cell, w *With) (samples []Sample,
 	}
 	fault, done := make(chan error, tenancy.Most), make(chan error, 1)
 	go func() { // on a thread of its own, which a call that hangs keeps
-		t := &tenant{Member: m, fault: fault, setup: Setup{c.Root, c.Machine.Device, w, c.Seed, func(line string) { fmt.Fprintln(os.Stderr, line) }}}
+		t := &tenant{Member: m, fault: fault, setup: Setup{Root: c.Root, Device: c.Machine.Device, With: w, Seed: c.Seed, Log: func(line string) { fmt.Fprintln(os.Stderr, line) }}}
 		var err error
 		samples, about, err = t.trial(ctx, c)
 		done <- err
@@ -73,6 +75,9 @@ func amongTenants(ctx context.Context, c *cell.Cell, w *With) (samples []Sample,
 func (t *tenant) trial(ctx context.Context, c *cell.Cell) (samples []Sample, about result.Infer, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	if err := t.divide(); err != nil {
+		return nil, about, err
+	}
 	if err := t.open(ctx); err != nil {
 		return nil, about, err
 	}
@@ -107,6 +112,22 @@ func (t *tenant) trial(ctx context.Context, c *cell.Cell) (samples []Sample, abo
 		return samples, about, err
 	}
 	return samples, about, stopped(ctx, c)
+}
+
+// divide gives each tenant of this process its part of the GPU's multiprocessors, where
+// they want one.
+func (t *tenant) divide() error {
+	if t.setup.With.SMs == 0 {
+		return nil
+	}
+	gpu, err := cuda.Open(t.setup.Device)
+	if err != nil {
+		return err
+	}
+	if t.parts, err = gpu.Divide(t.SMs); err == nil {
+		t.setup.GPU = t.parts[t.Number-1]
+	}
+	return err
 }
 
 // stopped returns when a background cell is told to end: one that ended before would be
@@ -203,6 +224,9 @@ func (t *tenant) measure(ctx context.Context, c *cell.Cell, speaks bool) (all []
 	windows, cut := t.Windows()
 	about.Window = [2]int64{windows[0][0], windows[len(windows)-1][1]}
 	about.Tenancy = told(t.Member, w, windows, cut)
+	if t.setup.GPU != nil {
+		about.Tenancy.SMs, about.Tenancy.AllSMs = t.setup.GPU.Multiprocessors()
+	}
 	timed := int64(0) // of which calls that were cut may have waited more
 	for _, w := range windows {
 		timed += w[1] - w[0]
@@ -227,7 +251,7 @@ func (t *tenant) unserved() error {
 // told says how a tenant shared its device.
 func told(m *tenancy.Member, w *With, windows [][2]int64, cut [2]int) *result.Tenancy {
 	return &result.Tenancy{
-		Sharing: w.Sharing(), Tenant: m.Number, Of: len(m.Models), Beside: m.Beside(), Percent: w.Percent, Priority: w.Priority,
+		Sharing: w.Sharing(), Tenant: m.Number, Of: len(m.Models), Beside: m.Beside(), Percent: w.Percent, Priority: w.Priority, SMPercent: w.SMs, Terms: m.Terms,
 		Windows: windows, CutBefore: cut[0], CutAfter: cut[1],
 	}
 }
@@ -327,7 +351,10 @@ func (t *tenant) guests(ctx context.Context, cancel context.CancelCauseFunc, c *
 		if err := json.Unmarshal(ins[i].With, with); err != nil {
 			return nil, err
 		}
-		g := &tenant{Member: m, fault: t.fault, setup: Setup{c.Root, c.Machine.Device, with, ins[i].Seed, t.setup.Log}}
+		g := &tenant{Member: m, fault: t.fault, setup: Setup{Root: c.Root, Device: c.Machine.Device, With: with, Seed: ins[i].Seed, Log: t.setup.Log}}
+		if t.parts != nil {
+			g.setup.GPU = t.parts[m.Number-1]
+		}
 		ready := make(chan error)
 		go func() {
 			runtime.LockOSThread()

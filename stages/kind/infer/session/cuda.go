@@ -180,11 +180,11 @@ func OpenCUDA(gpu cuda.GPU, w *CUDA, c *model.Config, file string, dims map[stri
 		return x, nil, err
 	}
 	provider := w.provider(gpu.Ordinal())
-	if w.Stream == "high" {
-		stream, err := gpu.Stream()
-		if err != nil {
-			return x, nil, err
-		}
+	stream, err := gpu.Stream(w.Stream == "high")
+	if err != nil {
+		return x, nil, err
+	}
+	if stream != 0 {
 		provider["has_user_compute_stream"], provider["user_compute_stream"] = "1", strconv.FormatUint(uint64(stream), 10)
 	}
 	if err := addCUDA(x.options, provider); err != nil {

@@ -33,6 +33,7 @@ type Params struct {
 	Tenancy  string `json:"tenancy,omitempty" enum:"process,thread,mps" doc:"how inferences of one trial share the device: each in a process of its own (default); as threads of one process, with a session each; or as processes through NVIDIA's MPS, whose daemon a stress stage with sharing: mps keeps. An inference without another beside it says it too, to be compared with"`
 	Rounds   int    `json:"rounds,omitempty" min:"0" max:"1000" doc:"windows of so many calls that a trial with tenants measures, one after the other with a pause between; 0: one. The column round tells them apart"`
 	Percent  int    `json:"mps_threads,omitempty" min:"0" max:"100" doc:"tenancy mps: percent of the GPU's threads that this tenant may use at once (CUDA_MPS_ACTIVE_THREAD_PERCENTAGE); 0: all"`
+	SMs      int    `json:"sm_percent,omitempty" min:"0" max:"100" doc:"tenancy thread: percent of the GPU's multiprocessors (SMs) on which this tenant's kernels run, and no other tenant's (a green context); rounded to groups of as many as the GPU is divided by, such as 8; 0: all"`
 	Priority string `json:"mps_priority,omitempty" enum:"normal,low" doc:"tenancy mps: of this tenant's kernels among those of all (CUDA_MPS_CLIENT_PRIORITY)"`
 }
 
@@ -57,8 +58,14 @@ func (p *Params) Check(device string) error {
 		return cell.Hint(fmt.Errorf("tenancy mps on device %s: MPS is a service of NVIDIA's GPUs", device), "choose a machine whose device is cuda, or tenancy: process")
 	case p.Tenancy != "mps" && p.Percent != 0:
 		return cell.Hint(fmt.Errorf("mps_threads is %d with tenancy: %s", p.Percent, p.Sharing()), "only MPS divides a GPU's threads: set tenancy: mps")
-	case p.Tenancy != "mps" && p.Priority != "":
+	case p.Tenancy != "mps" && p.Priority == "low":
 		return cell.Hint(fmt.Errorf("mps_priority is %s with tenancy: %s", p.Priority, p.Sharing()), "only MPS knows priorities of processes: set tenancy: mps")
+	case p.SMs != 0 && device == "host":
+		return cell.Hint(fmt.Errorf("sm_percent is %d on device %s: only a GPU's multiprocessors are divided", p.SMs, device), "choose a machine whose device is cuda or sim, or leave sm_percent out")
+	case p.Tenancy != "thread" && p.SMs != 0:
+		return cell.Hint(fmt.Errorf("sm_percent is %d with tenancy: %s", p.SMs, p.Sharing()), "green contexts divide the GPU among threads of one process: set tenancy: thread; among processes under MPS mps_threads does")
+	case p.SMs < 0 || p.SMs > 100:
+		return fmt.Errorf("sm_percent is %d: want a percentage from 1 to 100, or 0", p.SMs)
 	case p.Percent < 0 || p.Percent > 100:
 		return fmt.Errorf("mps_threads is %d: want a percentage from 1 to 100, or 0", p.Percent)
 	case p.Rounds < 0:
@@ -132,6 +139,9 @@ func Together(device string, gang []cell.Input, spare int64, need func(cell.Inpu
 			}
 		}
 	}
+	if err := divided(ins, all); err != nil {
+		return err
+	}
 	switch {
 	case cell.Family(device) == "sim": // and nothing needs a daemon
 	case first.Tenancy == "mps" && !daemon:
@@ -153,6 +163,21 @@ func Together(device string, gang []cell.Input, spare int64, need func(cell.Inpu
 	if sum > spare {
 		return cell.Hint(fmt.Errorf("%d tenants need at least %.1f GiB of device %s's memory, and %.1f GiB can be spared", len(ins), float64(sum)/(1<<30), device, float64(spare)/(1<<30)),
 			"let fewer models share it, or smaller ones")
+	}
+	return nil
+}
+
+// divided reports why tenants cannot have the parts of a GPU's multiprocessors that they
+// want.
+func divided(ins []cell.Input, all []told) error {
+	sum := 0
+	for i, t := range all {
+		if sum += t.SMs; (t.SMs == 0) != (all[0].SMs == 0) {
+			return cell.Hint(fmt.Errorf("sm_percent of %s is %d, and of %s %d", ins[0].ID, all[0].SMs, ins[i].ID, t.SMs), "give each tenant of a trial its part, or none")
+		}
+	}
+	if sum > 100 {
+		return cell.Hint(fmt.Errorf("sm_percent of the tenants of %s is %d%% together", ins[0].ID, sum), "their parts do not overlap: let them add up to 100 at most")
 	}
 	return nil
 }
@@ -195,6 +220,8 @@ type Member struct {
 	Number int      // from 1, the foreground's, on; the others in order of their ids
 	Models []string // of all tenants, by number
 	ID     string   // of its cell
+	Terms  string   // of each tenant, by number, where any has less of the GPU than all of it
+	SMs    []int    // percent of the GPU's multiprocessors that each tenant has, by number; 0: all
 
 	page  *page
 	need  []int // calls that each tenant has to make within a window
@@ -281,15 +308,34 @@ func members(s *cell.Spec) ([]*Member, error) {
 	}
 	var made []*Member
 	var models []string
-	var need []int
+	var need, sms []int
 	limit := time.Duration(0)
 	for _, t := range all {
-		models, need, limit = append(models, t.name()), append(need, t.Calls), max(limit, time.Duration(t.Limit))
+		models, need, sms, limit = append(models, t.name()), append(need, t.Calls), append(sms, t.SMs), max(limit, time.Duration(t.Limit))
 	}
 	for i, in := range ins {
-		made = append(made, &Member{Number: i + 1, ID: in.ID, Models: models, need: need, limit: cmp.Or(limit, usual)})
+		made = append(made, &Member{Number: i + 1, ID: in.ID, Models: models, SMs: sms, Terms: terms(all), need: need, limit: cmp.Or(limit, usual)})
 	}
 	return made, nil
+}
+
+// terms says of which part of the GPU each tenant has the use, and which gives way; empty:
+// each has all of it, and none does.
+func terms(all []told) string {
+	var each []string
+	some := false
+	for _, t := range all {
+		text := fmt.Sprintf("%d%%", cmp.Or(t.SMs, t.Percent, 100))
+		if t.Priority == "low" {
+			text += " low"
+		}
+		some = some || text != "100%" || t.SMs > 0
+		each = append(each, text)
+	}
+	if !some {
+		return ""
+	}
+	return strings.Join(each, "+")
 }
 
 // Beside are the models of the others.

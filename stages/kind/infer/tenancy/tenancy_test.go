@@ -52,6 +52,11 @@ func TestCheck(t *testing.T) {
 		{"cuda", Params{Tenancy: "mps", Percent: 101}, "from 1 to 100"},
 		{"cuda", Params{Tenancy: "mps", Priority: "high"}, "not one of normal, low"},
 		{"cuda", Params{Rounds: -1}, "rounds is -1"},
+		{"cuda", Params{Tenancy: "thread", SMs: 50}, ""},
+		{"sim", Params{Tenancy: "thread", SMs: 50}, ""},
+		{"host", Params{Tenancy: "thread", SMs: 50}, "only a GPU's multiprocessors"},
+		{"cuda", Params{Tenancy: "mps", SMs: 50}, "sm_percent is 50 with tenancy: mps"},
+		{"cuda", Params{Tenancy: "thread", SMs: 101}, "from 1 to 100"},
 	} {
 		if err := c.p.Check(c.device); (err == nil) != (c.wants == "") || err != nil && !strings.Contains(err.Error(), c.wants) {
 			t.Errorf("%+v on %s: %v, want %q", c.p, c.device, err, c.wants)
@@ -63,6 +68,9 @@ func TestTogether(t *testing.T) {
 	a, b := input("infer", "a", `{"model": "x", "calls": 1}`), input("infer", "b", `{"model": {"file": "d/y.onnx"}, "calls": 1}`)
 	mps := func(id string) cell.Input { return input("infer", id, `{"model": "x", "tenancy": "mps"}`) }
 	daemon, load := input("stress", "s", `{"sharing": "mps"}`), input("stress", "s", `{"sharing": "separate"}`)
+	part := func(id string, sms int) cell.Input {
+		return input("infer", id, fmt.Sprintf(`{"model": "x", "tenancy": "thread", "sm_percent": %d}`, sms))
+	}
 	var many []cell.Input
 	for i := range Most + 1 {
 		many = append(many, input("infer", fmt.Sprint(i), `{"model": "x"}`))
@@ -81,6 +89,9 @@ func TestTogether(t *testing.T) {
 		"two ways":         {[]cell.Input{a, mps("b"), daemon}, 0, "tenancy of a is process, and of b mps"},
 		"other rounds":     {[]cell.Input{a, input("infer", "b", `{"model": "x", "rounds": 2}`)}, 0, "rounds of a is 1, and of b 2"},
 		"too many":         {many, 0, "at most 16"},
+		"in halves":        {[]cell.Input{part("a", 50), part("b", 50)}, 0, ""},
+		"in parts of more": {[]cell.Input{part("a", 60), part("b", 50)}, 0, "sm_percent of the tenants of a is 110% together"},
+		"a part and all":   {[]cell.Input{part("a", 50), part("b", 0)}, 0, "sm_percent of a is 50, and of b 0"},
 		"beside a line":    {[]cell.Input{input("command", "c", "{}"), a}, 0, "a is an inference in the background of c, which is none"},
 	} {
 		err := Together("cuda", c.gang, c.spare, func(cell.Input) (int64, error) { return 100, nil })
@@ -109,6 +120,22 @@ func TestEnviron(t *testing.T) {
 	}
 	if by := Environ(&pair[2]); len(by) > 0 {
 		t.Errorf("of the load: %v", by)
+	}
+}
+
+// Tenants of a trial tell the same terms of all, and none where each has the whole GPU.
+func TestTerms(t *testing.T) {
+	for want, with := range map[string][2]string{
+		"":              {`"tenancy": "thread"`, `"tenancy": "thread"`},
+		"60%+40%":       {`"tenancy": "thread", "sm_percent": 60`, `"tenancy": "thread", "sm_percent": 40`},
+		"50%+100% low":  {`"tenancy": "mps", "mps_threads": 50`, `"tenancy": "mps", "mps_priority": "low"`},
+		"100%+100% low": {`"tenancy": "mps", "mps_priority": "normal"`, `"tenancy": "mps", "mps_priority": "low"`},
+	} {
+		for _, s := range trial(input("infer", "a", `{"model": "x", `+with[0]+`}`), input("infer", "b", `{"model": "x", `+with[1]+`}`)) {
+			if m, err := Join(&s); err != nil || m.Terms != want {
+				t.Errorf("%s of %v: %q, %v, want %q", s.ID, with, m.Terms, err, want)
+			}
+		}
 	}
 }
 
