@@ -168,20 +168,32 @@ type One struct {
 	Victim    Step    `json:"victim"`
 }
 
-// File returns what the study calls the card of a machine, and where one that came
-// with the workspace is.
-func File(machine string) string {
-	return filepath.Join("data", "link", machine+".json")
+// Name is what the card of a machine is called: the machine's, or, of one that was
+// measured through MPS, another, so that a machine has both.
+func Name(machine string, mps bool) string {
+	if mps {
+		return machine + "-mps"
+	}
+	return machine
+}
+
+func (c *Card) name() string { return Name(c.Machine, c.MPS) }
+
+// File returns what the study calls the card of a name, and where one that came with
+// the workspace is.
+func File(name string) string {
+	return filepath.Join("data", "link", name+".json")
 }
 
 // Find returns the path of a machine's card: of the one that was measured in this
 // workspace, else of the one that came with it.
-func Find(root, machine string) string {
-	made := filepath.Join(root, record.Place("link", machine, File(machine)))
+func Find(root, machine string, mps bool) string {
+	name := Name(machine, mps)
+	made := filepath.Join(root, record.Place("link", machine, File(name)))
 	if _, err := os.Stat(made); err == nil {
 		return made
 	}
-	return filepath.Join(root, File(machine))
+	return filepath.Join(root, File(name))
 }
 
 // Read reads a card.

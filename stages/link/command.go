@@ -20,7 +20,7 @@ var study = filepath.Join("configs", "link.yaml")
 
 // Command returns `link`.
 func Command() *cobra.Command {
-	var machine string
+	var machine, sharing string
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "link",
@@ -32,8 +32,11 @@ past them, and what copies in flight do. It takes about a minute on a GPU, which
 nobody else may use meanwhile.
 
 The card is kept as data/link/MACHINE.json, its calls beside it, and its figures
-below figures/link/MACHINE. It is configs/link.yaml that is run.`,
+below figures/link/MACHINE. With --sharing mps, under which small copies have no path
+of their own on the GPUs measured so far, it is another, MACHINE-mps. It is
+configs/link.yaml that is run.`,
 		Example: `  barograph link
+  barograph link --sharing mps
   barograph link --machine h100 --json | jq '.ways.d2h.turn.length_ns'`,
 		Args:         cobra.NoArgs,
 		SilenceUsage: true,
@@ -42,22 +45,23 @@ below figures/link/MACHINE. It is configs/link.yaml that is run.`,
 			if err != nil {
 				return err
 			}
-			return measureStudy(c, root, machine, asJSON)
+			return measureStudy(c, root, machine, sharing, asJSON)
 		},
 	}
 	c.Flags().StringVar(&machine, "machine", "auto", "`name` of a file below configs/machines/")
+	c.Flags().StringVar(&sharing, "sharing", "separate", "`way` in which processes share the GPU: separate, or mps, through a daemon of NVIDIA's that is started for it")
 	c.Flags().BoolVar(&asJSON, "json", false, "write the card as JSON")
 	c.AddCommand(drawCommand())
 	return c
 }
 
 // measureStudy has this program run the study afresh, and prints the card.
-func measureStudy(c *cobra.Command, root, machine string, asJSON bool) error {
+func measureStudy(c *cobra.Command, root, machine, sharing string, asJSON bool) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	run := exec.CommandContext(c.Context(), self, "run", filepath.Join(root, study), "--json", "--fresh", "card", "--machine", machine)
+	run := exec.CommandContext(c.Context(), self, "run", filepath.Join(root, study), "--json", "--fresh", "card", "--machine", machine, "--set", "sharing="+sharing)
 	run.Cancel = func() error { return run.Process.Signal(os.Interrupt) }
 	run.Stderr = c.ErrOrStderr()
 	out, err := run.Output()
@@ -72,7 +76,7 @@ func measureStudy(c *cobra.Command, root, machine string, asJSON bool) error {
 	if err := json.Unmarshal(out, &told); err != nil {
 		return fmt.Errorf("measure the link: %w", err)
 	}
-	path := Find(root, told.Machine.Name)
+	path := Find(root, told.Machine.Name, sharing == "mps")
 	card, err := Read(path)
 	if err != nil {
 		return err

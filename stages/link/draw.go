@@ -1,6 +1,7 @@
 package link
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -13,11 +14,11 @@ import (
 
 var formats = []string{"svg", "pdf", "png", "csv"}
 
-// figures are the files of a machine's figures, relative to the workspace.
-func figures(machine string) (files []string) {
+// figures are the files of the figures of a card's name, relative to the workspace.
+func figures(of string) (files []string) {
 	for _, name := range []string{"staircase", "small-path"} {
 		for _, format := range formats {
-			files = append(files, filepath.Join("figures", "link", machine, name+"."+format))
+			files = append(files, filepath.Join("figures", "link", of, name+"."+format))
 		}
 	}
 	return files
@@ -33,7 +34,7 @@ func (c *Card) draw(root string) error {
 	if err != nil {
 		return fmt.Errorf("draw the small path: %w", err)
 	}
-	for i, name := range figures(c.Machine) {
+	for i, name := range figures(c.name()) {
 		path := filepath.Join(root, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 			return err
@@ -46,10 +47,11 @@ func (c *Card) draw(root string) error {
 }
 
 func (c *Card) where() string {
-	if c.GPU != "" {
-		return c.GPU
+	where := cmp.Or(c.GPU, c.Machine)
+	if c.MPS {
+		where += ", through MPS"
 	}
-	return c.Machine
+	return where
 }
 
 // Staircase draws what calls take beside loads against what they take alone.

@@ -15,13 +15,29 @@ import (
 	"barograph/stages/device"
 	"barograph/stages/device/cuda"
 	"barograph/stages/device/gpu"
+	"barograph/stages/device/mps"
 	"barograph/stages/device/nvml"
 	"barograph/stages/device/setting"
 	"barograph/stages/device/sim"
+	"barograph/stages/kind/stress"
 )
 
-// With is the parameters of link: there are none.
-type With struct{}
+// With is the parameters of link.
+type With struct {
+	Sharing string `json:"sharing" enum:"separate,mps" doc:"how the calls' process and those of the loads share the GPU: by turns, or through NVIDIA's MPS, whose daemon is the cell's own"`
+}
+
+func (w *With) mps() bool { return w.Sharing == "mps" }
+
+func (w *With) check(on string) error {
+	switch {
+	case w.Sharing != "separate" && !w.mps():
+		return fmt.Errorf("sharing %q is not one of separate, mps", w.Sharing)
+	case w.mps() && cell.Family(on) == "host":
+		return cell.Hint(fmt.Errorf("sharing mps on device %s: MPS is a service of NVIDIA's GPUs", on), "choose a machine whose device is cuda, or sharing: separate")
+	}
+	return nil
+}
 
 const summary = "card.txt"
 
@@ -33,33 +49,47 @@ func Kind() *cell.Kind {
 		Inherits: []string{"CUDA_VISIBLE_DEVICES"},
 		Doc:      "measures the link card of the machine: capacity, the copy engine's turn, the small path, copies in flight",
 		Measured: true,
-		With:     func() any { return &With{} },
+		With:     func() any { return &With{Sharing: "separate"} },
 		Outputs:  func(any) []string { return []string{summary} },
-		Publishes: func(_, machine string, _ any) []string {
-			return append([]string{File(machine), callsFile(machine)}, figures(machine)...)
+		Publishes: func(_, machine string, with any) []string {
+			name := Name(machine, with.(*With).mps())
+			return append([]string{File(name), callsFile(name)}, figures(name)...)
 		},
+		Check:    func(_, device string, with any) error { return with.(*With).check(device) },
 		CheckSim: sim.Check,
-		Setting:  setting.Of,
-		Environ:  func(s *cell.Spec) map[string]string { return gpu.Environ(s.Machine.Device) },
-		Summary:  summary,
-		Run:      run,
+		Lacks: func(device string, with any) error {
+			if with.(*With).mps() && cell.Family(device) != "sim" {
+				return mps.Lacks()
+			}
+			return nil
+		},
+		Setting: setting.Of,
+		Environ: stress.Environ,
+		Summary: summary,
+		Run:     run,
 	}
 }
 
-// callsFile is where the calls are kept that a card was made of.
-func callsFile(machine string) string { return filepath.Join("data", "link", machine+".csv.gz") }
+// callsFile is where the calls are kept that the card of a name was made of.
+func callsFile(name string) string { return filepath.Join("data", "link", name+".csv.gz") }
 
 func run(ctx context.Context, c *cell.Cell) (err error) {
-	begun := time.Now()
+	begun, w := time.Now(), c.With.(*With)
+	if err := w.check(c.Machine.Device); err != nil {
+		return err
+	}
+	if w.mps() && !c.Machine.Simulated() && c.During == "" {
+		return through(ctx, c)
+	}
 	card := &Card{
-		Schema: Schema, Machine: c.Machine.Name, Device: c.Machine.Device, Simulated: c.Machine.Simulated(),
+		Schema: Schema, Machine: c.Machine.Name, Device: c.Machine.Device, Simulated: c.Machine.Simulated(), MPS: w.mps(),
 		Day: begun.UTC().Format(time.DateOnly), Environment: record.Environment(gpu.Here()),
 	}
 	directions := []device.Direction{device.H2D, device.D2H}
 	var r rig
 	judge := func() {}
 	if card.Simulated {
-		r = &simulation{settings: c.Machine}
+		r = &simulation{settings: c.Machine, sharing: w.Sharing}
 	} else {
 		m, gpu, err := openMachine(c.Machine)
 		if m != nil && m.probe != nil {
@@ -78,6 +108,9 @@ func run(ctx context.Context, c *cell.Cell) (err error) {
 			}
 			judge = card.watch(gpu)
 		}
+		if err := served(w); err != nil {
+			return err
+		}
 	}
 	measured, err := measure(ctx, r, directions, card, func(what string) {
 		c.Say(what)
@@ -94,14 +127,14 @@ func run(ctx context.Context, c *cell.Cell) (err error) {
 	for _, why := range card.Invalid {
 		c.Warn("INVALID: %s", why)
 	}
-	path, err := c.Path(File(c.Machine.Name))
+	path, err := c.Path(File(card.name()))
 	if err != nil {
 		return err
 	}
 	if err := card.Write(path); err != nil {
 		return err
 	}
-	if err := measured.write(c, callsFile(c.Machine.Name)); err != nil {
+	if err := measured.write(c, callsFile(card.name())); err != nil {
 		return err
 	}
 	if err := card.draw("."); err != nil {
@@ -117,8 +150,7 @@ func run(ctx context.Context, c *cell.Cell) (err error) {
 // watch notes what serves the GPU, and returns a function that notes what makes
 // the card doubtful.
 func (c *Card) watch(gpu cuda.GPU) func() {
-	about := gpu.About()
-	c.CUDA, c.MPS = about.CUDA, about.MPS
+	c.CUDA = gpu.About().CUDA
 	probe, err := nvml.Open(gpu.PCI())
 	if err != nil {
 		c.Warnings = append(c.Warnings, fmt.Sprintf("the state of the GPU is unknown: %v", err))

@@ -15,10 +15,18 @@ func TestSimulatedCard(t *testing.T) {
 			"bandwidth_h2d": 55e9, "bandwidth_d2h": 54e9, "overhead_ns": 3e3, "gap_ns": 8e3,
 			"turn_h2d_ns": 1.05e6, "turn_d2h_ns": 1.2e6, "small_idle": 24576, "small_behind": 1024,
 		},
+		"turns through MPS": {
+			"bandwidth_h2d": 55e9, "bandwidth_d2h": 54e9, "overhead_ns": 3e3, "gap_ns": 8e3,
+			"turn_h2d_ns": 1.05e6, "turn_d2h_ns": 1.2e6, "small_idle": 24576, "small_behind": 1024,
+		},
 		"a plain queue": {"bandwidth_h2d": 11.69e9, "bandwidth_d2h": 12.89e9, "small_idle": 0, "small_behind": 0},
 	} {
 		c := &Card{Device: "sim"}
-		r := &simulation{settings: cell.Machine{Device: "sim", Sim: put}}
+		r := &simulation{settings: cell.Machine{Device: "sim", Sim: put}, sharing: "separate"}
+		through := name == "turns through MPS"
+		if through {
+			r.sharing = "mps"
+		}
 		if _, err := measure(t.Context(), r, []device.Direction{device.H2D, device.D2H}, c, func(string) {}); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -31,7 +39,7 @@ func TestSimulatedCard(t *testing.T) {
 				t.Errorf("%s, %s: capacity %v", name, direction, v)
 			}
 			idle, behind := int64(put["small_idle"]), int64(put["small_behind"])
-			if direction == "d2h" {
+			if direction == "d2h" || through { // where there is no small path
 				idle, behind = 0, 0
 			}
 			if w.Small.Idle != idle || w.Small.Behind != behind {

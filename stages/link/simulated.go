@@ -18,6 +18,7 @@ import (
 // package sim.
 type simulation struct {
 	settings cell.Machine
+	sharing  string // of the loads' processes
 	gang     []cell.Input
 }
 
@@ -36,6 +37,7 @@ func (s *simulation) capacity(context.Context) (map[string]Estimate, error) {
 func (s *simulation) load(l directedLoad) ([]cell.Input, error) {
 	w := stress.Kind().With().(*stress.With)
 	w.Threads, w.Block, w.Outstanding, w.Direction = l.Threads, unit.Size(l.Block), l.Outstanding, l.direction.String()
+	w.Sharing = s.sharing
 	with, err := json.Marshal(w)
 	if err != nil {
 		return nil, err

@@ -20,9 +20,9 @@ func (c *Card) Text(w io.Writer) error {
 	fmt.Fprintf(&b, "link of %s", c.Machine)
 	if c.GPU != "" {
 		fmt.Fprintf(&b, ": %s, PCIe Gen%d x%d, driver %s, CUDA %s", c.GPU, c.Generation, c.Width, c.Driver, c.CUDA)
-		if c.MPS {
-			b.WriteString(", through MPS")
-		}
+	}
+	if c.MPS {
+		b.WriteString(", through MPS")
 	}
 	fmt.Fprintf(&b, "; %s, in %.0f s; intervals are 95%% ones\n\n", c.Day, float64(c.Took)/1e9)
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)

@@ -217,7 +217,7 @@ func (a *request) link(root string) (m *Machine, from string, err error) {
 	case a.card == "" && a.machine == "":
 		return nil, "", cell.Hint(errors.New("no machine to predict for"), "name its link card with --link, or the machine with --machine")
 	case a.card == "":
-		path := link.Find(root, a.machine)
+		path := link.Find(root, a.machine, false)
 		if _, err := os.Stat(path); err == nil {
 			a.card = path
 		}
@@ -229,6 +229,9 @@ func (a *request) link(root string) (m *Machine, from string, err error) {
 		}
 		if a.machine != "" && card.Machine != a.machine {
 			return nil, "", fmt.Errorf("%s is the card of machine %s, not of %s", a.card, card.Machine, a.machine)
+		}
+		if card.MPS && !a.condition.MPS {
+			return nil, "", cell.Hint(fmt.Errorf("%s is of a link through MPS, and the prediction is not", a.card), "add --mps, or give the card of machine %s without", card.Machine)
 		}
 		m, from = FromCard(card, a.condition.MPS), fmt.Sprintf("%s of %s", Within(root, a.card), card.Day)
 		m.Assumed = append(m.Assumed, card.Warnings...)

@@ -575,6 +575,10 @@ func cardTable(t *testing.T, _ []string) table {
 		if err != nil {
 			t.Fatal(err)
 		}
+		gpu := card.GPU
+		if card.MPS {
+			gpu += ", MPS"
+		}
 		for _, direction := range []string{"d2h", "h2d"} {
 			way := card.Ways[direction]
 			waits := map[int]float64{}
@@ -582,7 +586,7 @@ func cardTable(t *testing.T, _ []string) table {
 				waits[l.Processes] = max(waits[l.Processes], l.Wait.Value)
 			}
 			length := way.Turn.Length
-			rows = append(rows, []string{card.GPU, direction,
+			rows = append(rows, []string{gpu, direction,
 				fmt.Sprintf("%.4f [%.4f, %.4f]", length.Value/1e6, length.Low/1e6, length.High/1e6),
 				fmt.Sprintf("%.2f, %.2f", waits[2]/1e6, waits[3]/1e6),
 				fmt.Sprintf("%d bytes", way.Small.Idle), fmt.Sprintf("%d bytes", way.Small.Behind),

@@ -120,5 +120,4 @@ type Carrier interface {
 // About is what a driver says of itself.
 type About struct {
 	CUDA string // the version that it speaks, such as 13.0
-	MPS  bool   // whether contexts are those of an MPS server
 }

@@ -111,9 +111,5 @@ func (g *gpu) About() (about About) {
 	if C.cuDriverGetVersion(&v) == C.CUDA_SUCCESS {
 		about.CUDA = fmt.Sprintf("%d.%d", v/1000, v%1000/10)
 	}
-	// The attribute is newer than some headers; a driver that knows none of it
-	// refuses.
-	const mpsEnabled = 133
-	about.MPS = C.cuDeviceGetAttribute(&v, mpsEnabled, C.CUdevice(g.ordinal)) == C.CUDA_SUCCESS && v != 0
 	return about
 }

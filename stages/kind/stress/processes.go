@@ -57,11 +57,11 @@ func devicesOf(s *cell.Spec) []string {
 	return slices.CompactFunc(on, func(a, b string) bool { return cell.Ordinal(a) == cell.Ordinal(b) })
 }
 
-// sharesMPS tells whether a cell's trial is one under MPS.
+// sharesMPS tells whether a cell's trial, or a link card, is one under MPS.
 func sharesMPS(s *cell.Spec) bool {
 	for _, in := range append(slices.Clone(s.Gang), cell.Input{Kind: s.Kind, With: s.With}) {
 		var w struct{ Sharing string }
-		if in.Kind == "stress" && json.Unmarshal(in.With, &w) == nil && w.Sharing == "mps" {
+		if (in.Kind == "stress" || in.Kind == "link") && json.Unmarshal(in.With, &w) == nil && w.Sharing == "mps" {
 			return true
 		}
 	}

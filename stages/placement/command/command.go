@@ -112,7 +112,7 @@ func (a *request) check() error {
 // link reads the machine's card.
 func (a *request) link(root string) (*link.Card, error) {
 	if a.card == "" {
-		a.card = link.Find(root, a.machine)
+		a.card = link.Find(root, a.machine, false)
 		if _, err := os.Stat(a.card); err != nil {
 			return nil, cell.Hint(fmt.Errorf("machine %q has no link card", a.machine), "measure it: barograph link --machine %s; there are %s", a.machine, cards(root))
 		}
