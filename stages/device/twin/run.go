@@ -66,12 +66,14 @@ type simulation struct {
 type stream struct {
 	direction device.Direction
 	process   int
-	load      int32    // whose it is; none: the service's
-	thread    int32    // of the load, or the place in services
-	ready     int      // copies, with one in service
-	copies    []int64  // the service's: bytes of each
-	at        int      // of copies: the one that is served next
-	left      int64    // of a copy that was broken off; 0: none was
+	load      int32   // whose it is; none: the service's
+	thread    int32   // of the load, or the place in services
+	ready     int     // copies, with one in service
+	copies    []int64 // the service's: bytes of each
+	at        int     // of copies: the one that is served next
+	left      int64   // of a copy that was broken off; 0: none was
+	beside    float64 // of its engine, and both, as it was
+	both      bool
 	begun     int64    // when the copy in service or broken off began
 	flights   []flight // of copies that a guard let go, the oldest first
 }
@@ -95,10 +97,12 @@ type engine struct {
 	turn     int64
 	process  int // that is served; none: nobody is
 	stream   int32
-	finish   int64  // of the copy in service
-	turned   int64  // when the process's turn began
-	deadline int64  // when it ends, if another process waits
-	waiting  []ring // of each process: streams with copies ready, less the one in service
+	finish   int64   // of the copy in service
+	beside   float64 // by how much longer it takes while there are copies the other way
+	both     bool    // as there are
+	turned   int64   // when the process's turn began
+	deadline int64   // when it ends, if another process waits
+	waiting  []ring  // of each process: streams with copies ready, less the one in service
 }
 
 func (s *simulation) run(until int64) {
@@ -131,6 +135,26 @@ func (s *simulation) run(until int64) {
 		default:
 			s.expire(device.Direction(which))
 		}
+		s.balance()
+	}
+}
+
+// balance has a copy in service go on faster or slower where copies the other way have
+// ended or begun. What is left of it is stretched evenly, times of a slow link too.
+func (s *simulation) balance() {
+	for d := device.H2D; d <= device.D2H; d++ {
+		e := &s.engines[d]
+		both := s.engines[d^1].process != none
+		if e.process == none || both == e.both || e.finish <= s.now {
+			continue
+		}
+		times := e.beside
+		if !both {
+			times = 1 / times
+		}
+		e.both = both
+		from := max(s.now, e.turned)
+		e.finish = from + int64(math.Round(float64(e.finish-from)*times))
 	}
 }
 
@@ -170,26 +194,33 @@ func (s *simulation) begin(d device.Direction) {
 	e := &s.engines[d]
 	st := &s.streams[e.stream]
 	from := max(s.now, e.turned)
-	if st.left > 0 {
-		e.finish, st.left = from+st.left, 0
+	if st.left > 0 { // of one that was broken off, at the pace at which it was
+		e.finish, e.beside, e.both, st.left = from+st.left, st.beside, st.both, 0
 		return
 	}
 	st.begun = from
-	other := d ^ 1 // h2d and d2h; copies off the link have no other
-	both := d <= device.D2H && s.engines[other].process != none
-	switch {
-	case st.load == none:
-		e.finish = s.link.Slow.end(from, s.link.length(d, st.copies[st.at], 1, both))
-	default:
-		e.finish = s.link.Slow.end(from, s.loads[st.load].length(s.link, d, st.bytes(s), both))
+	length := func(both bool) int64 {
+		if st.load == none {
+			return s.link.length(d, st.copies[st.at], 1, both)
+		}
+		return s.loads[st.load].length(s.link, d, st.bytes(s), both)
 	}
+	takes := length(false)
+	e.beside, e.both = 1, false
+	if d <= device.D2H { // copies off the link have no other way
+		e.beside, e.both = float64(length(true))/float64(max(1, takes)), s.engines[d^1].process != none
+	}
+	if e.both {
+		takes = length(true)
+	}
+	e.finish = s.link.Slow.end(from, takes)
 }
 
 // expire ends a turn.
 func (s *simulation) expire(d device.Direction) {
 	e := &s.engines[d]
 	st := &s.streams[e.stream]
-	st.left = max(1, e.finish-s.now)
+	st.left, st.beside, st.both = max(1, e.finish-s.now), e.beside, e.both
 	e.waiting[e.process].front(e.stream)
 	s.pass(d)
 }

@@ -335,3 +335,31 @@ func BenchmarkTenMillionRequests(b *testing.B) {
 		b.ReportMetric(float64(m.Sys)/(1<<20), "MiB")
 	}
 }
+
+// A copy is slower only while there are copies the other way, and not for all of its
+// time because one was on its way when it began.
+func TestBothWaysOnlyMeanwhile(t *testing.T) {
+	link := hopper()
+	load := func(d device.Direction, block int64, calls int, took *[]int64) Load {
+		return Load{Process: 1 + int(d), Threads: 1, Block: block, Outstanding: 1, Directions: []device.Direction{d}, Calls: calls, Done: func(_ int, c device.Copy) bool {
+			*took = append(*took, c.Duration)
+			return true
+		}}
+	}
+	alone, beside := link.length(device.D2H, 32*MiB, 1, false), link.length(device.D2H, 32*MiB, 1, true)
+	for _, calls := range []int{1, 10, 1000} { // of 1 MiB, each about 20 us
+		var in, out []int64
+		link.Run([]Load{load(device.H2D, MiB, calls, &in), load(device.D2H, 32*MiB, 1, &out)}, nil, 1e9, 1)
+		if len(out) != 1 || len(in) != calls {
+			t.Fatalf("%d copies in and %d out, want %d and 1", len(in), len(out), calls)
+		}
+		other := int64(0)
+		for _, took := range in {
+			other += took
+		}
+		want := min(beside, alone+int64(float64(other)*(1-float64(alone)/float64(beside))))
+		if d := out[0] - want; d < -us || d > us {
+			t.Errorf("beside %d copies in: %d ns, want %d (alone %d, beside others all the time %d)", calls, out[0], want, alone, beside)
+		}
+	}
+}
