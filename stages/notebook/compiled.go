@@ -37,6 +37,7 @@ type compiledRun struct {
 	Go      string            `json:"go"`
 	Outputs map[string]string `json:"outputs"` // SHA-256 by name
 	left    map[string][]byte // the same by content, unless it was found
+	found   bool              // it, or the program
 	not     string            // why there was none
 	failure error             // how it ended, if not well
 }
@@ -67,7 +68,7 @@ func (c *Comparison) Result() (string, error) {
 	defer c.stop()
 	r := <-c.result
 	left, err := c.leavings(c.dir, nil)
-	if err == nil && r.failure == nil && r.not == "" && r.left == nil && !maps.Equal(digests(left), r.Outputs) {
+	if err == nil && r.not == "" && r.found && (r.failure != nil || !maps.Equal(digests(left), r.Outputs)) {
 		r = c.again()
 	}
 	switch {
@@ -158,13 +159,19 @@ func (c *Comparison) run(ctx context.Context, find bool) (r compiledRun) {
 	if text, err := os.ReadFile(filepath.Join(c.spec.Root, "go.mod")); err != nil || !strings.HasPrefix(string(text), "module barograph\n") {
 		return compiledRun{not: "the sources of barograph are not here"}
 	}
-	kept, err := c.kept(r.Go)
+	kept, program, err := c.kept(r.Go)
 	if err != nil {
 		return compiledRun{not: err.Error()}
 	}
 	if b, err := os.ReadFile(kept); find && err == nil && json.Unmarshal(b, &r) == nil {
+		r.found = true
 		return r
 	}
+	if !find {
+		_ = os.Remove(program) // another one is kept
+	}
+	_, err = os.Stat(program)
+	r.found = err == nil
 	aside, err := os.MkdirTemp("", "barograph-compiled-")
 	if err != nil {
 		return compiledRun{not: err.Error()}
@@ -183,14 +190,14 @@ func (c *Comparison) run(ctx context.Context, find bool) (r compiledRun) {
 		}
 	}
 	prints := &limited{most: maxPrinted}
-	err = compilation{low: true, out: prints}.run(ctx, c.spec, aside)
+	err = compilation{low: true, out: prints, kept: program}.run(ctx, c.spec, aside)
 	switch {
 	case ctx.Err() != nil:
 		return compiledRun{not: context.Cause(ctx).Error()}
 	case errors.As(err, new(*buildError)):
 		return compiledRun{not: "the Go command could not build it here"}
 	case err != nil:
-		return compiledRun{failure: err}
+		return compiledRun{found: r.found, failure: err}
 	}
 	if r.left, err = c.leavings(aside, prints.text()); err != nil {
 		return compiledRun{not: err.Error()}
@@ -204,19 +211,20 @@ func (c *Comparison) run(ctx context.Context, find bool) (r compiledRun) {
 }
 
 // kept names the file that holds what the compiled notebook left: by its text, the
-// functions that it calls, its inputs' content, and what it is told.
-func (c *Comparison) kept(version string) (string, error) {
+// functions that it calls, its inputs' content, and what it is told; and the file that
+// holds it compiled: by the first two.
+func (c *Comparison) kept(version string) (left, program string, err error) {
 	cache, err := cell.CacheDir()
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	text, err := os.ReadFile(filepath.Join(c.spec.Notebook, script.File))
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	inputs, err := Inputs(c.spec)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	told := *c.spec
 	told.Root, told.Notebook, told.Inputs = "", "", slices.Clone(told.Inputs)
@@ -225,10 +233,11 @@ func (c *Comparison) kept(version string) (string, error) {
 	}
 	h := sha256.New()
 	fmt.Fprintf(h, "prints %s %s %q", version, symbols.Digest, text)
+	program = filepath.Join(cache, "programs", fmt.Sprintf("%x", h.Sum(nil)))
 	if err := json.NewEncoder(h).Encode([]any{told, inputs}); err != nil {
-		return "", err
+		return "", "", err
 	}
-	return filepath.Join(cache, "compiled", fmt.Sprintf("%x.json", h.Sum(nil))), nil
+	return filepath.Join(cache, "compiled", fmt.Sprintf("%x.json", h.Sum(nil))), program, nil
 }
 
 // Compile runs the notebook as the Go compiler makes it, confined as the
@@ -239,9 +248,10 @@ func Compile(ctx context.Context, spec *cell.Spec, dir string, log io.Writer) er
 
 // A compilation is how a notebook is compiled and run.
 type compilation struct {
-	low bool      // at the lowest priority
-	out io.Writer // for what the notebook prints, if there is no log
-	log io.Writer // for all that is said; nil for nowhere
+	low  bool      // at the lowest priority
+	out  io.Writer // for what the notebook prints, if there is no log
+	log  io.Writer // for all that is said; nil for nowhere
+	kept string    // the program, which is linked once for all its inputs; empty: nowhere
 }
 
 func (how compilation) run(ctx context.Context, spec *cell.Spec, dir string) error {
@@ -254,11 +264,13 @@ func (how compilation) run(ctx context.Context, spec *cell.Spec, dir string) err
 		return err
 	}
 	program := filepath.Join(dir, private, "notebook")
-	build := exec.CommandContext(ctx, "go", "build", "-ldflags=-w", "-o", program, filepath.Join(spec.Notebook, script.File)) // nobody debugs it
-	build.Dir, build.Stdout, build.Stderr = spec.Root, how.log, how.log
-	build.Env = append(os.Environ(), "CGO_ENABLED=0") // needs no library, which it could not read
-	if err := how.start(build); err != nil {
-		return cell.Hint(&buildError{fmt.Errorf("compile %s: %w", source.Name, err)}, "the Go command must be there, and this folder the workspace")
+	if how.kept == "" || take(how.kept, program) != nil {
+		if err := how.build(ctx, spec, program); err != nil {
+			return cell.Hint(&buildError{fmt.Errorf("compile %s: %w", source.Name, err)}, "the Go command must be there, and this folder the workspace")
+		}
+		if how.kept != "" {
+			keep(program, how.kept)
+		}
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -286,6 +298,56 @@ func (how compilation) run(ctx context.Context, spec *cell.Spec, dir string) err
 	}
 	_, err = finish(spec, dir, events)
 	return err
+}
+
+// build makes the notebook's program.
+func (how compilation) build(ctx context.Context, spec *cell.Spec, program string) error {
+	c := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", program, filepath.Join(spec.Notebook, script.File)) // nobody debugs it
+	c.Dir, c.Stdout, c.Stderr = spec.Root, how.log, how.log
+	c.Env = append(os.Environ(), "CGO_ENABLED=0") // needs no library, which it could not read
+	return how.start(c)
+}
+
+// most bounds how many programs are kept, of 10 MB each.
+const most = 24
+
+// take copies a kept program, which may be removed at any time.
+func take(kept, program string) error {
+	text, err := os.ReadFile(kept)
+	if err == nil {
+		err = os.WriteFile(program, text, 0o777)
+	}
+	if err == nil {
+		_ = os.Chtimes(kept, time.Time{}, time.Now()) // only by this is it told which are used
+	}
+	return err
+}
+
+// keep leaves a program for the next run of its notebook, and removes those that were
+// used longest ago. What is not kept is made again.
+func keep(program, kept string) {
+	dir := filepath.Dir(kept)
+	text, err := os.ReadFile(program)
+	if err == nil {
+		err = os.MkdirAll(dir, 0o777)
+	}
+	if err == nil {
+		err = cell.Leave(kept, text)
+	}
+	files, rerr := os.ReadDir(dir)
+	if errors.Join(err, rerr) != nil {
+		return
+	}
+	used := map[string]time.Time{}
+	for _, f := range files {
+		if info, err := f.Info(); err == nil {
+			used[f.Name()] = info.ModTime()
+		}
+	}
+	names := slices.SortedFunc(maps.Keys(used), func(a, b string) int { return used[b].Compare(used[a]) })
+	for _, name := range names[min(most, len(names)):] {
+		_ = os.Remove(filepath.Join(dir, name))
+	}
 }
 
 // start runs a command. At a low priority it ends at once with its context, and

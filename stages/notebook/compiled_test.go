@@ -48,6 +48,23 @@ func TestCompared(t *testing.T) {
 	if err != nil || len(kept) != 1 {
 		t.Errorf("kept %q, %v", kept, err)
 	}
+	programs, err := filepath.Glob(filepath.Join(os.Getenv("BAROGRAPH_CACHE"), "programs", "*"))
+	if err != nil || len(programs) != 1 {
+		t.Fatalf("kept the programs %q, %v", programs, err)
+	}
+	// A kept program makes what has been forgotten, and one that is spoilt is made again.
+	for _, text := range []string{read(t, programs[0]), ""} {
+		if err := os.Remove(kept[0]); err != nil {
+			t.Fatal(err)
+		}
+		write(t, programs[0], text)
+		if got := record(cell(fixed)); !strings.HasPrefix(got, "the same when compiled (go1.") {
+			t.Errorf("compared: %q", got)
+		}
+		if read(t, programs[0]) == "" {
+			t.Error("the spoilt program is still kept")
+		}
+	}
 	if o := cell("\tm := map[int]bool{}\n\tfor i := range 1000 {\n\t\tm[i] = true\n\t}\n\ttext := \"\"\n\tfor i := range m {\n\t\ttext += fmt.Sprint(i, \" \")\n\t}\n\tnb.Text(\"a.txt\", text)"); o.err == nil ||
 		!strings.Contains(o.failure.Text, "leaves something else when it is compiled") || !strings.Contains(o.failure.Text, "a.txt differs from line 1 on: interpreted ") {
 		t.Errorf("%v: %+v", o.err, o.failure)
