@@ -86,18 +86,12 @@ pytorch() {
 	bin/gpu latency -device "$device" -calls "${CALLS:-2000}" -dump dump.json | tee "$results/ours.json"
 	[ "$device" = host ] || python3 bench/gpu/torch_bert.py "$model" dump.json 2000 --compile | tee "$results/torch.json"
 }
-# In float16, as models are served, against the same weights in float64.
+# In float16, as models are served, against the same weights in float64. PyTorch's own choice
+# among kernels takes minutes.
 half() {
 	model=$(bin/barograph model build bert-base-uncased | tail -n 1)
 	bin/gpu latency -device "$device" -precision float16 -calls "${CALLS:-2000}" -dump half.json | tee "$results/ours-half.json"
-	[ "$device" = host ] || python3 bench/gpu/torch_bert.py "$model" half.json 2000 --half --compile | tee "$results/torch-half.json"
-}
-# PyTorch's own choice among kernels takes minutes.
-tuned() {
-	[ "$device" = host ] && return
-	model=$(bin/barograph model build bert-base-uncased | tail -n 1)
-	bin/gpu latency -calls 2000 -dump dump.json | tee "$results/ours-tuned.json"
-	python3 bench/gpu/torch_bert.py "$model" dump.json 2000 --tune | tee "$results/torch-tuned.json"
+	[ "$device" = host ] || python3 bench/gpu/torch_bert.py "$model" half.json 2000 --half --compile --tune | tee "$results/torch-half.json"
 }
 soaked() {
 	local status=0
@@ -168,7 +162,7 @@ step look 0 60 look
 step link 100 250 bandwidth
 step soak 300 500 soaked
 step torch 60 200 pytorch
-step half 60 200 half
+step half 250 300 half
 step faults 30 300 broken
 step decoupled 60 500 decoupled
 step models 60 560 models
@@ -177,5 +171,4 @@ step locks 60 200 locks
 step combinations 60 400 combinations
 step sharing 60 500 sharing
 step swap 60 500 swap
-step tuned 300 560 tuned
 cat "$results/steps.csv"
