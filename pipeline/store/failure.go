@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/store/journal"
 )
 
 // failures is the log of cells that failed, in the form of the others. It is for
@@ -29,7 +30,7 @@ func (s *Store) Fail(key string, f Failure) error {
 	if err != nil {
 		return err
 	}
-	_, err = log.WriteString(keyed(key, f))
+	_, err = log.WriteString(journal.Line(key, f))
 	return errors.Join(err, log.Close())
 }
 
@@ -43,9 +44,9 @@ func (s *Store) Failures() (map[string]Failure, error) {
 	all := map[string]Failure{}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for line := range wholeLines(string(b)) {
+	for line := range journal.Lines(string(b)) {
 		var f Failure
-		if key, value, ok := unkeyed(line); ok && s.records.get(key) == nil && json.Unmarshal([]byte(value), &f) == nil {
+		if key, value, ok := journal.Split(line); ok && s.records.get(key) == nil && json.Unmarshal([]byte(value), &f) == nil {
 			all[key] = f
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/store/journal"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -31,16 +32,16 @@ type Damage struct {
 // are needed. It returns how many objects are sound, and what is damaged.
 func (s *Store) Verify() (sound int, damage []Damage, err error) {
 	for _, name := range []string{"cells.log", "details.log"} {
-		b, err := cell.Read(filepath.Join(s.dir, name))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		log, err := journal.Open(filepath.Join(s.dir, name), false)
+		if err != nil {
 			return 0, nil, err
 		}
-		n := 0
-		for line := range wholeLines(string(b)) {
-			n++
-			if _, _, ok := unkeyed(line); !ok {
-				damage = append(damage, Damage{Path: name, What: fmt.Sprintf("line %d is not what was written", n)})
-			}
+		lines, err := log.Index(journal.Nobody)
+		if err = errors.Join(err, log.Close()); err != nil {
+			return 0, nil, err
+		}
+		for _, n := range lines {
+			damage = append(damage, Damage{Path: name, What: fmt.Sprintf("line %d is not what was written", n)})
 		}
 	}
 	cells := map[string][]string{} // by object
@@ -194,49 +195,28 @@ func (s *Store) GC(roots map[string]bool, budget int64, dry bool) (Collection, e
 func (s *Store) rewrite(kept []*Record) error {
 	var lines, details strings.Builder
 	for _, r := range kept {
-		lines.WriteString(keyed(r.Key, r))
-		d, err := s.details.text(r.Key)
+		lines.WriteString(journal.Line(r.Key, r))
+		d, ok, err := s.details.Get(r.Key)
 		if err != nil {
 			return err
 		}
-		if d != "" {
-			details.WriteString(keyed(r.Key, json.RawMessage(d)))
+		if ok {
+			details.WriteString(journal.Line(r.Key, json.RawMessage(d)))
 		}
-	}
-	replace := func(old **os.File, name, text string) error {
-		path := filepath.Join(s.dir, name)
-		f, err := os.OpenFile(path+"~", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o666)
-		if err != nil {
-			return err
-		}
-		if _, err = appendTo(f, text); err == nil {
-			err = f.Sync()
-		}
-		if err == nil {
-			err = os.Rename(path+"~", path)
-		}
-		if err != nil {
-			return errors.Join(err, f.Close(), os.Remove(path+"~"))
-		}
-		*old, f = f, *old
-		return f.Close()
 	}
 	// Details that no record names are harmless, and the other way round a record
 	// would lose its explanation: so this order.
-	if err := errors.Join(replace(&s.log, "cells.log", lines.String()), replace(&s.detail, "details.log", details.String())); err != nil {
+	if err := errors.Join(s.records.replace(lines.String()), s.details.Replace(details.String())); err != nil {
 		return err
 	}
 	if err := os.Remove(filepath.Join(s.dir, failures)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	ended := s.records.ended
-	s.records, s.details.at = ledgerOf(lines.String()), nil
-	s.records.ended = ended
 	s.stats.Prune(func(path string) bool {
 		_, err := os.Lstat(path)
 		return !errors.Is(err, fs.ErrNotExist)
 	})
-	return unix.Syncfs(int(s.log.Fd()))
+	return s.records.Sync()
 }
 
 // Records lists all records, by cell and key.

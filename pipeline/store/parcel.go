@@ -13,6 +13,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/store/bundle"
+	"barograph/pipeline/store/journal"
 
 	"golang.org/x/sys/unix"
 )
@@ -79,10 +80,10 @@ func NewSender(dir, files string) *Sender { return &Sender{depot{dir: dir}, bund
 func (s *Sender) Send(d Detail, records []*Record, aside string) (standing []*Record, err error) {
 	var lines strings.Builder
 	for _, r := range records {
-		lines.WriteString(keyed(r.Key, r) + keyed(r.Key, d))
+		lines.WriteString(journal.Line(r.Key, r) + journal.Line(r.Key, d))
 	}
 	key := records[len(records)-1].Key
-	name, text := s.to.cell(key), keyed(key, len(records))+lines.String()
+	name, text := s.to.cell(key), journal.Line(key, len(records))+lines.String()
 	err = s.write(name, text)
 	if !errors.Is(err, fs.ErrExist) {
 		return nil, err
@@ -149,14 +150,14 @@ func (sh *depot) parcel(name, key string) (records []*Record, details []Detail, 
 	text, n := string(b), 0
 	text = text[strings.LastIndexByte(text[:max(0, strings.Index(text, "\t"+key+"\t"))], '\n')+1:]
 	head, text, _ := strings.Cut(text, "\n")
-	if of, value, ok := unkeyed(head); !ok || of != key || json.Unmarshal([]byte(value), &n) != nil || n < 1 {
+	if of, value, ok := journal.Split(head); !ok || of != key || json.Unmarshal([]byte(value), &n) != nil || n < 1 {
 		return nil, nil, errRecord
 	}
 	for range n {
 		first, rest, _ := strings.Cut(text, "\n")
 		second, more, whole := strings.Cut(rest, "\n")
 		r, err := parseLine(first)
-		of, detail, ok := unkeyed(second)
+		of, detail, ok := journal.Split(second)
 		var d Detail
 		if err != nil || !whole || !ok || of != r.Key || json.Unmarshal([]byte(detail), &d) != nil || len(d.Warnings) != r.Warned || !sh.holds(r) {
 			return nil, nil, errRecord

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/store/journal"
 	"barograph/pipeline/store/remote"
 
 	"golang.org/x/sync/errgroup"
@@ -32,7 +33,7 @@ func (s *Store) Serve(at *remote.Server, warn func(error)) {
 	name := fmt.Sprintf("served-%x", sha256.Sum256([]byte(at.String())))[:24]
 	sv := &server{Server: at, known: map[string]bool{}, list: filepath.Join(s.dir, name)}
 	sv.tell = func(err error) {
-		if !errors.Is(err, remote.ErrDown) {
+		if first(err) != nil {
 			warn(fmt.Errorf("shared store: %w", err))
 		}
 	}
@@ -40,7 +41,7 @@ func (s *Store) Serve(at *remote.Server, warn func(error)) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		sv.tell(err)
 	}
-	for key := range wholeLines(string(b)) {
+	for key := range journal.Lines(string(b)) {
 		sv.known[key] = true
 	}
 	s.server = sv
@@ -114,7 +115,7 @@ func (sv *server) push(s *Store) {
 	var work errgroup.Group
 	work.SetLimit(remote.Parallel)
 	for _, f := range objects {
-		work.Go(func() error { return sv.give(s, f) })
+		work.Go(func() error { return first(sv.give(s, f)) })
 	}
 	if err := work.Wait(); err != nil {
 		sv.warn(err)
@@ -124,6 +125,14 @@ func (sv *server) push(s *Store) {
 	if err := sv.remember(); err != nil {
 		sv.warn(err)
 	}
+}
+
+// first leaves out what only follows from another request's failure, which may come later.
+func first(err error) error {
+	if errors.Is(err, remote.ErrDown) {
+		return nil
+	}
+	return err
 }
 
 func (sv *server) give(s *Store, f File) error {
@@ -146,13 +155,13 @@ func (sv *server) note(s *Store, records []*Record) {
 			if err != nil {
 				return err
 			}
-			result := remote.Result{Note: []byte(keyed(r.Key, r) + keyed(r.Key, d))}
+			result := remote.Result{Note: []byte(journal.Line(r.Key, r) + journal.Line(r.Key, d))}
 			for _, f := range r.Files {
 				result.Files = append(result.Files, remote.File{Path: f.Name, Digest: f.Digest, Size: f.Size, Exec: f.Exec})
 			}
 			err = sv.Note(r.Key, result)
 			done[i] = err == nil
-			return err
+			return first(err)
 		})
 	}
 	if err := work.Wait(); err != nil {

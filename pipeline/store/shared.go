@@ -12,6 +12,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/store/bundle"
+	"barograph/pipeline/store/journal"
 )
 
 // A depot is a folder that stands behind the stores of several workspaces, machines or
@@ -87,7 +88,7 @@ func parseShared(text, key string, outputs []string) (*Record, *Detail) {
 	first, rest, _ := strings.Cut(text, "\n")
 	second, more, whole := strings.Cut(rest, "\n")
 	r, err := parseLine(first)
-	of, detail, ok := unkeyed(second)
+	of, detail, ok := journal.Split(second)
 	if err != nil || !whole || !ok || more != "" || r.Key != key || of != key || !r.holds(outputs) {
 		return nil, nil
 	}
@@ -152,7 +153,7 @@ func (s *Store) bring(from source, r *Record, detail Detail) *Record {
 		if s.sound(f) || s.linked(from, f) {
 			continue
 		}
-		if s.log == nil { // a look: nothing is brought, but a run would be told the same
+		if !s.write { // a look: nothing is brought, but a run would be told the same
 			if !from.has(s, f) {
 				return nil
 			}
@@ -172,7 +173,7 @@ func (s *Store) bring(from source, r *Record, detail Detail) *Record {
 			return nil
 		}
 	}
-	if s.log == nil {
+	if !s.write {
 		return r
 	}
 	if err := s.commit(detail, false, r); err != nil {
@@ -186,7 +187,7 @@ func (s *Store) bring(from source, r *Record, detail Detail) *Record {
 // should be.
 func (s *Store) linked(from source, f File) bool {
 	near, ok := from.(*depot)
-	if !ok || !near.near || s.log == nil {
+	if !ok || !near.near || !s.write {
 		return false
 	}
 	path, object := near.object(f.Digest), s.Object(f.Digest)
@@ -240,7 +241,7 @@ func (s *Store) give(r *Record) error {
 		return err
 	}
 	return writeWhole(s.shared.cell(r.Key), func(w io.Writer) error {
-		_, err := io.WriteString(w, keyed(r.Key, r)+keyed(r.Key, d))
+		_, err := io.WriteString(w, journal.Line(r.Key, r)+journal.Line(r.Key, d))
 		return err
 	})
 }

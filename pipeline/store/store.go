@@ -23,12 +23,9 @@ package store
 
 import (
 	"cmp"
-	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
@@ -42,6 +39,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/store/blank"
+	"barograph/pipeline/store/journal"
 	"barograph/pipeline/store/stat"
 
 	"golang.org/x/sys/unix"
@@ -96,14 +94,13 @@ type Store struct {
 
 	mu      sync.Mutex
 	records *ledger
+	details *journal.Log // of records, for people
+	write   bool         // or it was opened to read
 	stats   stat.Cache
-	details details
 	used    map[string][]string // outputs by the keys that a shared folder should have
 	lacking map[string]bool     // keys of which it has nothing sound
 	made    map[[2]string]bool  // outputs by name and digest; nil until Made is asked
-	log     *os.File            // nil when the store was opened to read
-	detail  *os.File
-	timer   *time.Timer // of the next Sync, where one is due
+	timer   *time.Timer         // of the next Sync, where one is due
 	copies  atomic.Int64
 	failed  error // of a Sync
 
@@ -120,68 +117,28 @@ func Open(dir string) (*Store, error) {
 	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "objects"), 0o777), os.RemoveAll(aside), os.Mkdir(aside, 0o777)); err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
-	s, err := load(dir)
-	if err != nil {
-		return nil, err
-	}
-	open := func(name string) *os.File {
-		f, e := os.OpenFile(filepath.Join(dir, name), os.O_RDWR|os.O_CREATE, 0o666)
-		err = errors.Join(err, e)
-		return f
-	}
-	s.log, s.detail = open("cells.log"), open("details.log")
-	if err != nil {
-		return nil, fmt.Errorf("open the store: %w", err)
-	}
-	if err := errors.Join(cell.Whole(s.log), cell.Whole(s.detail)); err != nil {
-		return nil, fmt.Errorf("open the store: %w", err)
-	}
-	return s, nil
+	return load(dir, true)
 }
 
 // View opens the store to read, without a lock; a store that is not there is
 // empty.
-func View(dir string) (*Store, error) { return load(dir) }
+func View(dir string) (*Store, error) { return load(dir, false) }
 
-func load(dir string) (*Store, error) {
+func load(dir string, write bool) (*Store, error) {
 	dir, err := filepath.Abs(dir) // stats are remembered by absolute path
 	if err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
-	log, err := cell.Text(filepath.Join(dir, "cells.log"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	s := &Store{dir: dir, write: write, used: map[string][]string{}, lacking: map[string]bool{}}
+	if s.records, err = openLedger(filepath.Join(dir, "cells.log"), write); err == nil {
+		s.details, err = journal.Open(filepath.Join(dir, "details.log"), write)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
-	s := &Store{dir: dir, records: ledgerOf(log), details: details{path: filepath.Join(dir, "details.log")}, used: map[string][]string{}, lacking: map[string]bool{}}
 	s.stats.Load(filepath.Join(dir, "stats"), filepath.Dir(filepath.Dir(dir)))
 	return s, nil
 }
-
-func (s *Store) index(r *Record) {
-	s.records.add(r)
-	if s.made != nil {
-		s.note(r)
-	}
-}
-
-// keyed returns a line of a log: what stands under a key, as
-//
-//	crc32c key json
-//
-// with tabs between.
-func keyed(key string, v any) string {
-	b, err := json.Marshal(v)
-	if err != nil {
-		panic(err) // of records and details, which are texts and numbers
-	}
-	line := make([]byte, 0, 8+1+len(key)+1+len(b)+1)
-	line = append(append(append(append(line, "00000000\t"...), key...), '\t'), b...)
-	sum := crc32.Checksum(line[9:], castagnoli)
-	hex.Encode(line, binary.BigEndian.AppendUint32(nil, sum))
-	return string(append(line, '\n'))
-}
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Get returns the record under a key, or nil: that of this store, or one that
 // the shared folder has. A record counts only if it names the outputs that the
@@ -271,12 +228,12 @@ func (s *Store) Unread() int { return s.records.unread }
 // Detail reads what a record keeps for people.
 func (s *Store) Detail(r *Record) (Detail, error) {
 	s.mu.Lock()
-	text, err := s.details.text(r.Key)
+	text, ok, err := s.details.Get(r.Key)
 	s.mu.Unlock()
 	var d Detail
 	switch {
 	case err != nil:
-	case text == "":
+	case !ok:
 		err = errors.New("lost or damaged")
 	default:
 		err = json.Unmarshal(cell.Bytes(text), &d)
@@ -406,9 +363,9 @@ func (s *Store) commit(d Detail, own bool, records ...*Record) error {
 		s.mu.Unlock()
 		return s.outbox.send(d, records)
 	}
-	var details, lines strings.Builder
+	var details strings.Builder
 	for _, r := range records {
-		details.WriteString(keyed(r.Key, d))
+		details.WriteString(journal.Line(r.Key, d))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -418,20 +375,17 @@ func (s *Store) commit(d Detail, own bool, records ...*Record) error {
 	if own {
 		s.order(records, ended)
 	}
-	for _, r := range records {
-		lines.WriteString(keyed(r.Key, r))
-	}
-	at, err := appendTo(s.detail, details.String())
-	if err != nil {
+	if err := s.details.Append(details.String(), journal.Nobody); err != nil {
 		return written(err)
 	}
-	s.details.add(at, details.String())
-	if _, err := appendTo(s.log, lines.String()); err != nil {
+	if err := s.records.add(records...); err != nil {
 		return written(err)
 	}
 	for _, r := range records {
 		s.use(r.Key, r.names())
-		s.index(r)
+		if s.made != nil {
+			s.note(r)
+		}
 	}
 	s.due()
 	return nil
@@ -449,7 +403,7 @@ func (s *Store) order(records []*Record, ended int64) {
 
 // due sees to a Sync before long; s.mu is held.
 func (s *Store) due() {
-	if s.timer == nil && s.log != nil && s.outbox == nil {
+	if s.timer == nil && s.write && s.outbox == nil {
 		s.timer = time.AfterFunc(SyncEvery, func() { _ = s.Sync() }) // the next Commit says what went wrong
 	}
 }
@@ -482,7 +436,7 @@ func (s *Store) Sync() error {
 	if due {
 		// One flush of the file system carries the objects, their names and the logs
 		// of every cell committed since the last.
-		err = unix.Syncfs(int(s.log.Fd()))
+		err = s.records.Sync()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -492,24 +446,10 @@ func (s *Store) Sync() error {
 	return s.failed
 }
 
-// appendTo writes at a log's end, and returns where. A write that failed is cut off
-// again, so that no log has a torn middle.
-func appendTo(f *os.File, text string) (int64, error) {
-	end, err := f.Seek(0, io.SeekCurrent)
-	if err != nil {
-		return 0, err
-	}
-	if _, err = f.WriteString(text); err != nil {
-		_, seek := f.Seek(end, io.SeekStart)
-		err = errors.Join(err, f.Truncate(end), seek)
-	}
-	return end, err
-}
-
 // Close makes the store durable and closes it. A viewed store has nothing to
 // close.
 func (s *Store) Close() error {
-	if s.log == nil {
+	if !s.write {
 		return nil
 	}
 	s.blanks.Remove()
@@ -520,7 +460,7 @@ func (s *Store) Close() error {
 	if err == nil { // a stat vouches only for what is durable
 		err = s.stats.Save(filepath.Join(s.dir, "stats"))
 	}
-	return errors.Join(err, s.log.Close(), s.detail.Close())
+	return errors.Join(err, s.records.Close(), s.details.Close())
 }
 
 // Copy writes an object to path in the workspace: aside first, then renamed, so
