@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"hash/crc32"
 	"io/fs"
+	"iter"
 	"os"
 	"slices"
 	"sort"
@@ -56,18 +57,18 @@ func (e Entry) Racy() bool { return e.Seen-max(e.Observation[mtime], e.Observati
 // from stay as they are there, sorted, and are looked up in place: most runs ask for
 // few of them.
 type Cache struct {
-	root    string // a workspace, whose paths are written from there
-	file    statFile
-	entries map[string]Entry // that are not in the file, or no longer; one without a digest is gone
-	folded  bool             // whether the file is not what was read
+	root    string           // a workspace, whose paths are written from there
+	blocks  []block          // none is empty, and each comes after the one before
+	entries map[string]Entry // that are not in the blocks, or no longer; one without a digest is gone
+	folded  bool             // whether the blocks are not what was read
 }
 
-// A statFile is
+// A block is entries by path, in the form of the file, which is
 //
 //	crc32c form, the number of entries, entries, paths
 //
 // with the length of its path last in an entry, all numbers little-endian.
-type statFile struct {
+type block struct {
 	entries, paths string
 	ends           []uint32 // of the paths
 }
@@ -77,11 +78,11 @@ const (
 	entrySize = 5*8 + sha256.Size + 4
 )
 
-func (f statFile) len() int { return len(f.entries) / entrySize }
+func (f block) len() int { return len(f.entries) / entrySize }
 
-// statFileOf finds the paths; not ok where there are not as many.
-func statFileOf(entries, paths string) (f statFile, ok bool) {
-	f = statFile{entries, paths, make([]uint32, len(entries)/entrySize)}
+// blockOf finds the paths; not ok where there are not as many.
+func blockOf(entries, paths string) (f block, ok bool) {
+	f = block{entries, paths, make([]uint32, len(entries)/entrySize)}
 	end := uint64(0)
 	for i := range f.ends {
 		end += uint64(binary.LittleEndian.Uint32(cell.Bytes(entries[(i+1)*entrySize-4:])))
@@ -90,16 +91,16 @@ func statFileOf(entries, paths string) (f statFile, ok bool) {
 	return f, end == uint64(len(paths))
 }
 
-func (f statFile) end(i int) uint32 {
+func (f block) end(i int) uint32 {
 	if i < 0 {
 		return 0
 	}
 	return f.ends[i]
 }
 
-func (f statFile) path(i int) string { return f.paths[f.end(i-1):f.end(i)] }
+func (f block) path(i int) string { return f.paths[f.end(i-1):f.end(i)] }
 
-func (f statFile) entry(i int) Entry {
+func (f block) entry(i int) Entry {
 	b := cell.Bytes(f.entries[i*entrySize:])
 	var e Entry
 	for k := range e.Observation {
@@ -125,8 +126,8 @@ func (c *Cache) Load(path, root string) {
 	}
 	n := int(binary.LittleEndian.Uint32(cell.Bytes(rest)))
 	if rest = rest[4:]; n <= len(rest)/entrySize {
-		if f, ok := statFileOf(rest[:n*entrySize], rest[n*entrySize:]); ok {
-			c.file = f
+		if f, ok := blockOf(rest[:n*entrySize], rest[n*entrySize:]); ok && n > 0 {
+			c.blocks = []block{f}
 		}
 	}
 }
@@ -153,10 +154,20 @@ func (c *Cache) Get(path string) (Entry, bool) {
 		return e, e.Digest != ""
 	}
 	short := c.short(path)
-	if i, ok := sort.Find(c.file.len(), func(i int) int { return strings.Compare(short, c.file.path(i)) }); ok {
-		return c.file.entry(i), true
+	k := sort.Search(len(c.blocks), func(k int) bool { return c.blocks[k].path(0) > short }) - 1
+	if k < 0 {
+		return Entry{}, false
 	}
-	return Entry{}, false
+	i, ok := c.blocks[k].find(short)
+	if !ok {
+		return Entry{}, false
+	}
+	return c.blocks[k].entry(i), true
+}
+
+// find returns where the entry of a path is, or would be.
+func (f block) find(path string) (i int, ok bool) {
+	return sort.Find(f.len(), func(i int) int { return strings.Compare(path, f.path(i)) })
 }
 
 func (c *Cache) Forget(path string) {
@@ -172,10 +183,12 @@ func (c *Cache) Prune(keep func(path string) bool) {
 			c.entries[path] = Entry{}
 		}
 	}
-	for i := range c.file.len() {
-		path := c.long(c.file.path(i))
-		if _, known := c.entries[path]; !known && !keep(path) {
-			c.entries[path] = Entry{}
+	for _, f := range c.blocks {
+		for i := range f.len() {
+			path := c.long(f.path(i))
+			if _, known := c.entries[path]; !known && !keep(path) {
+				c.entries[path] = Entry{}
+			}
 		}
 	}
 }
@@ -185,7 +198,14 @@ func (c *Cache) Save(file string) error {
 	if len(c.entries) == 0 && !c.folded {
 		return nil
 	}
-	n, entries, paths := c.merged()
+	var entries, paths [][]byte
+	n := 0
+	for e, p := range c.merged() {
+		entries, paths = append(entries, e...), append(paths, p...)
+	}
+	for _, b := range entries {
+		n += len(b) / entrySize
+	}
 	parts := slices.Concat([][]byte{nil, binary.LittleEndian.AppendUint32([]byte(form), uint32(n))}, entries, paths)
 	sum := uint32(0)
 	for _, part := range parts {
@@ -201,33 +221,66 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // much memory as in the form of the file.
 const mostUnfolded = 1 << 14
 
-// fold brings all entries into the form of the file.
+// mostInBlock bounds the entries of a block: one is made anew where some of its entries
+// change, beside what it was.
+const mostInBlock = 1 << 13
+
+// fold brings all entries into blocks.
 func (c *Cache) fold() {
-	_, entries, paths := c.merged()
-	text := func(parts [][]byte) string { // of which there is no second copy
-		b := bytes.Join(parts, nil)
-		return unsafe.String(unsafe.SliceData(b), len(b))
+	var blocks []block
+	for entries, paths := range c.merged() {
+		f, _ := blockOf(text(entries), text(paths))
+		for from := 0; from < f.len(); from += mostInBlock {
+			to := min(f.len(), from+mostInBlock)
+			part, _ := blockOf(strings.Clone(f.entries[from*entrySize:to*entrySize]), strings.Clone(f.paths[f.end(from-1):f.end(to-1)]))
+			blocks = append(blocks, part)
+		}
 	}
-	c.file, _ = statFileOf(text(entries), text(paths))
-	c.entries, c.folded = map[string]Entry{}, true
+	c.blocks, c.entries, c.folded = blocks, map[string]Entry{}, true
 }
 
-// merged returns all n entries and their paths in the form of the file, in parts, which
-// are those of the file where nothing has changed.
-func (c *Cache) merged() (n int, entries, paths [][]byte) {
+// text joins parts, of which there is no second copy.
+func text(parts [][]byte) string {
+	b := bytes.Join(parts, nil)
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}
+
+// merged yields all entries and their paths block by block, in parts, which are those of
+// the block where nothing has changed.
+func (c *Cache) merged() iter.Seq2[[][]byte, [][]byte] {
 	changed := make([]string, 0, len(c.entries))
 	for path := range c.entries {
 		changed = append(changed, c.short(path))
 	}
 	slices.Sort(changed)
+	return func(yield func(entries, paths [][]byte) bool) {
+		blocks := c.blocks
+		if len(blocks) == 0 {
+			blocks = []block{{}}
+		}
+		for k, f := range blocks {
+			n := len(changed)
+			if k+1 < len(blocks) {
+				n, _ = slices.BinarySearch(changed, blocks[k+1].path(0))
+			}
+			if !yield(c.merge(f, changed[:n])) {
+				return
+			}
+			changed = changed[n:]
+		}
+	}
+}
+
+// merge merges a block with the entries of paths, which are sorted.
+func (c *Cache) merge(f block, changed []string) (entries, paths [][]byte) {
 	old := 0
 	keep := func(until int) {
-		entries = append(entries, cell.Bytes(c.file.entries[old*entrySize:until*entrySize]))
-		paths = append(paths, cell.Bytes(c.file.paths[c.file.end(old-1):c.file.end(until-1)]))
-		n, old = n+until-old, until
+		entries = append(entries, cell.Bytes(f.entries[old*entrySize:until*entrySize]))
+		paths = append(paths, cell.Bytes(f.paths[f.end(old-1):f.end(until-1)]))
+		old = until
 	}
 	for _, path := range changed {
-		i, same := sort.Find(c.file.len(), func(i int) int { return strings.Compare(path, c.file.path(i)) })
+		i, same := f.find(path)
 		if keep(i); same {
 			old++
 		}
@@ -242,10 +295,9 @@ func (c *Cache) merged() (n int, entries, paths [][]byte) {
 		}
 		b = binary.LittleEndian.AppendUint32(append(b, digest...), uint32(len(path)))
 		entries, paths = append(entries, b), append(paths, []byte(path))
-		n++
 	}
-	keep(c.file.len())
-	return n, entries, paths
+	keep(f.len())
+	return entries, paths
 }
 
 // Holds tells whether a file still has the stat with which it had a digest. That
