@@ -123,20 +123,34 @@ func Serves() (bool, error) {
 var patience = 5 * time.Second
 
 func served() (bool, error) {
+	all, err := clients()
+	return slices.Contains(all, strconv.Itoa(os.Getpid())), err
+}
+
+// clients returns the numbers of the processes that the daemon's servers serve.
+func clients() (all []string, err error) {
 	servers, err := ask("get_server_list")
 	if err != nil {
-		return false, fmt.Errorf("ask MPS for its servers: %w", err)
+		return nil, fmt.Errorf("ask MPS for its servers: %w", err)
 	}
 	for _, server := range strings.Fields(servers) {
-		clients, err := ask("get_client_list " + server)
+		of, err := ask("get_client_list " + server)
 		if err != nil {
-			return false, fmt.Errorf("ask MPS for the clients of server %s: %w", server, err)
+			return nil, fmt.Errorf("ask MPS for the clients of server %s: %w", server, err)
 		}
-		if slices.Contains(strings.Fields(clients), strconv.Itoa(os.Getpid())) {
-			return true, nil
+		all = append(all, strings.Fields(of)...)
+	}
+	return all, nil
+}
+
+// deserted returns once no process is a client, or after a while: a daemon that is told
+// to quit while one is leaving looks again only a fifth of a second later.
+func deserted() {
+	for end := time.Now().Add(200 * time.Millisecond); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if all, err := clients(); err == nil && len(all) == 0 {
+			return
 		}
 	}
-	return false, nil
 }
 
 // ask sends the daemon a command.
@@ -154,9 +168,9 @@ func ask(command string) (string, error) {
 	return string(out), err
 }
 
-// Stop ends the daemon and its servers, whose clients have ended, and removes its
-// folder.
+// Stop ends the daemon and its servers, whose clients end, and removes its folder.
 func (d *Daemon) Stop() error {
+	deserted()
 	_, asked := ask("quit -t 2")
 	select {
 	case <-d.ended:

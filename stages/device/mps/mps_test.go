@@ -73,6 +73,11 @@ func TestDaemon(t *testing.T) {
 			}
 		}
 	}
+	leaving := filepath.Join(os.Getenv(pipe), "clients")
+	go func() {
+		time.Sleep(50 * time.Millisecond)
+		os.WriteFile(leaving, nil, 0o666)
+	}()
 	if err := d.Stop(); err != nil {
 		t.Error(err)
 	}

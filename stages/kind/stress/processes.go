@@ -22,6 +22,7 @@ import (
 	"barograph/pipeline/cell/unit"
 	"barograph/stages/device/gpu"
 	"barograph/stages/device/mps"
+	"barograph/stages/guard"
 	"barograph/stages/kind/stress/page"
 	"barograph/stages/result"
 )
@@ -88,6 +89,9 @@ func (t *task) several(ctx context.Context) (err error) {
 			return err
 		}
 		defer func() { err = errors.Join(err, daemon.Stop()) }()
+		if t.Background && t.with.Threads == 0 { // it keeps the daemon, and needs no GPU
+			return t.keep(ctx)
+		}
 	}
 	folder, err := os.MkdirTemp("", "barograph-loads-*")
 	if err != nil {
@@ -168,6 +172,15 @@ func (t *task) several(ctx context.Context) (err error) {
 		}
 	}
 	return t.copies(loads)
+}
+
+// keep waits until the trial is over, without a load.
+func (t *task) keep(ctx context.Context) error {
+	t.result.Processes = max(1, t.with.Processes)
+	if err := t.trial(ctx, nil, nil); err != nil {
+		return err
+	}
+	return t.finish(nil, guard.Report{})
 }
 
 // devices are those that the load is on.

@@ -125,6 +125,39 @@ func TestMPS(t *testing.T) {
 	}
 }
 
+// Without threads a cell that keeps the daemon is no client of it, and needs no GPU.
+func TestKeep(t *testing.T) {
+	dir := t.TempDir()
+	daemon := "#!/bin/sh\nif [ \"$1\" = -f ]; then : >$CUDA_MPS_PIPE_DIRECTORY/on; while [ -e $CUDA_MPS_PIPE_DIRECTORY/on ]; do sleep 0.02; done; exit 0; fi\n" +
+		"read -r c; [ -e $CUDA_MPS_PIPE_DIRECTORY/on ] || exit 1; case $c in quit*) rm $CUDA_MPS_PIPE_DIRECTORY/on ;; esac\n"
+	if err := os.WriteFile(filepath.Join(dir, "nvidia-cuda-mps-control"), []byte(daemon), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	t.Setenv("TMPDIR", dir)
+	spec := trial(cell.Machine{Device: "cuda"})
+	with := `{"threads": 0, "sharing": "mps"}`
+	for name, v := range Environ(&cell.Spec{Kind: "stress", With: []byte(with), During: spec.During, Machine: spec.Machine}) {
+		t.Setenv(name, v)
+	}
+	c := serve(t, spec, with)
+	c.until("ready")
+	if _, err := os.Stat(filepath.Join(os.Getenv("CUDA_MPS_PIPE_DIRECTORY"), "on")); err != nil {
+		t.Error(err)
+	}
+	c.control(cell.Control{Type: "window", Start: 1, End: 2})
+	c.control(cell.Control{Type: "stop"})
+	if err := c.end(); err != nil {
+		t.Fatal(err)
+	}
+	if r, copies := results(t); r.Threads != 0 || r.Processes != 1 || len(copies) != 0 || r.AchievedBy["h2d"] != 0 || r.Window != [2]int64{1, 2} {
+		t.Errorf("%+v, %d copies", r, len(copies))
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "barograph-mps-*")); len(left) > 0 {
+		t.Errorf("%v is left", left)
+	}
+}
+
 // Simulated GPUs of several share under MPS as one alone does, and want no daemon.
 func TestSimulatedMPS(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
