@@ -84,11 +84,11 @@ func (v *Victim) learn(now int64) {
 
 // An aside keeps a process's copies off a link while a victim wants it.
 type aside struct {
-	lead, copied, most int64 // of the policy
-	inputs, outputs    bool  // which of the victim's copies use the link
-	grow               float64
-	byteTime, overhead float64
-	pace               float64 // what a byte takes at present, byteTime or longer
+	lead, early, copied, most int64 // of the policy
+	inputs, outputs           bool  // which of the victim's copies use the link
+	grow                      float64
+	byteTime, overhead        float64
+	pace                      float64 // what a byte takes at present, byteTime or longer
 
 	flying int   // copies in flight
 	bytes  int64 // of those
@@ -104,10 +104,13 @@ const (
 	// more than what the host takes to notice, and at most so many times slower: what is
 	// slower yet is no link's, but a thread's that lost its processor.
 	paced, noticed, slowest = 4 << 20, 1.1, 4.
+	// In so many nanoseconds the host submits a copy, the engine comes to it, and the host
+	// notices its end; of a short copy that is as much as the copy itself.
+	reaction = 20_000
 )
 
 func newAside(p Policy, l Link) *aside {
-	a := &aside{lead: int64(p.Lead), copied: int64(p.Inputs), most: int64(p.Most), inputs: l.Inputs, outputs: l.Outputs, grow: float64(p.Grow), since: math.MaxInt64}
+	a := &aside{lead: int64(p.Lead), early: int64(p.Early), copied: int64(p.Inputs), most: int64(p.Most), inputs: l.Inputs, outputs: l.Outputs, grow: float64(p.Grow), since: math.MaxInt64}
 	if !a.inputs && !a.outputs {
 		a.inputs, a.outputs = true, true
 	}
@@ -147,10 +150,13 @@ func (a *aside) free(now, began, takes int64) (until, again int64) {
 		return 0, never
 	case a.inputs && now < began+a.copied:
 		return 0, began + a.copied
-	case a.outputs:
-		until = began + takes - a.lead
-	default:
-		until = began + takes // when the next call's inputs come
+	}
+	until = began + takes // when the next call's inputs come
+	if a.inputs {
+		until -= a.early
+	}
+	if a.outputs {
+		until = min(until, began+takes-a.lead)
 	}
 	if a.inputs && a.grow > 0 {
 		return a.late(now, began, until)
@@ -194,7 +200,7 @@ func (a *aside) done(now, bytes int64) {
 // learn follows the link's pace by what a copy took.
 func (a *aside) learn(took, bytes int64) {
 	seen := (float64(took) - a.overhead) / float64(bytes)
-	if seen = min(seen, slowest*a.byteTime); seen < noticed*a.byteTime {
+	if seen = min(seen, slowest*a.byteTime); seen < noticed*a.byteTime+reaction/float64(bytes) {
 		seen = a.byteTime
 	}
 	a.pace += min(1, float64(bytes)/paced) * (seen - a.pace)

@@ -108,3 +108,47 @@ func TestAsidePaces(t *testing.T) {
 		}
 	}
 }
+
+// A load towards the device leaves early, so that the next call's commands and inputs find
+// the link idle; one from the device leaves for the outputs alone.
+func TestAsideLeavesEarly(t *testing.T) {
+	for _, tt := range []struct {
+		policy string
+		link   Link
+		least  int64 // nanoseconds that it leaves before the call's end
+	}{
+		{"aside/32MiB/early:20us", Link{Inputs: true}, 20_000},
+		{"aside/32MiB", Link{Inputs: true}, 0},
+		{"aside/32MiB/lead:30us/early:90us", Link{Outputs: true}, 30_000},
+		{"aside/32MiB/lead:30us/early:20us", Link{Inputs: true, Outputs: true}, 30_000},
+		{"aside/32MiB/lead:30us/early:90us", Link{Inputs: true, Outputs: true}, 90_000},
+	} {
+		p, err := Parse(tt.policy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tt.link.Capacity = 50e9
+		a := newAside(p, tt.link)
+		const began, takes, now = 1_000_000, 600_000, 1_200_000
+		bytes, _ := a.let(now, 32<<20, began, takes)
+		if left := began + takes - now - bytes/50; left < tt.least || left > tt.least+part/50 {
+			t.Errorf("%s, inputs %v, outputs %v: it leaves %d ns before the end, want %d", tt.policy, tt.link.Inputs, tt.link.Outputs, left, tt.least)
+		}
+	}
+}
+
+// What the host takes to submit and to notice is no slowness of the link, even where it is
+// as long as a short copy.
+func TestAsideReacts(t *testing.T) {
+	p, err := Parse("aside/32MiB/in_flight:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := newAside(p, Link{Capacity: 50e9, Inputs: true})
+	for _, bytes := range []int64{part, 1 << 20, 4 << 20, 32 << 20} {
+		a.went(0, bytes)
+		if a.done(bytes/50+reaction, bytes); a.pace != a.byteTime {
+			t.Errorf("after a copy of %d bytes, %d ns late: a byte takes %g ns, want %g", bytes, reaction, a.pace, a.byteTime)
+		}
+	}
+}

@@ -40,6 +40,9 @@ func Map[T any](path string, mark uint64, marked func(*T) *atomic.Uint64) (v *T,
 		return fail(err)
 	}
 	unmap = func() error { return unix.Munmap(memory) }
+	for i := 0; i+4 <= len(memory); i += os.Getpagesize() { // lest whoever comes to a page first wait for it
+		(*atomic.Uint32)(unsafe.Pointer(&memory[i])).Add(0)
+	}
 	v = (*T)(unsafe.Pointer(&memory[0]))
 	if word := marked(v); !word.CompareAndSwap(0, mark) && word.Load() != mark {
 		return fail(errors.Join(errors.New("the file holds something else"), unmap()))
