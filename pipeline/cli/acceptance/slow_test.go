@@ -8,33 +8,8 @@ import (
 	"testing"
 
 	"barograph/stages/recording"
+	"barograph/stages/stats"
 )
-
-// A call of a slow time takes so many times its trial's median, and so do most of those
-// around it, for so many calls and nanoseconds at least.
-const slower, slowCalls, slowFor = 1.07, 4, 8e6
-
-// slowTimes returns, as places of the first call and of the one behind the last, when all
-// calls of a trial were slow but for two in a row at most.
-func slowTimes(calls []int64, median float64) (times [][2]int) {
-	for i, l := range calls {
-		if float64(l) <= slower*median {
-			continue
-		}
-		if n := len(times); n > 0 && i-times[n-1][1] < 3 {
-			times[n-1][1] = i + 1
-			continue
-		}
-		times = append(times, [2]int{i, i + 1})
-	}
-	return slices.DeleteFunc(times, func(t [2]int) bool {
-		sum := int64(0)
-		for _, l := range calls[t[0]:t[1]] {
-			sum += l
-		}
-		return t[1]-t[0] < slowCalls || sum < slowFor
-	})
-}
 
 // slowTable has when closed loops without load were slow for a while. Each argument is
 // "what is called | a recording, and a column that selects rows | what a call moves".
@@ -43,7 +18,7 @@ func slowTable(t *testing.T, args []string) table {
 	for _, arg := range args {
 		f := strings.Split(arg, "|")
 		of := strings.Fields(f[1])
-		o := recording.Options{Recorded: true, Columns: []string{"level", "model", "seq", "latency_ns"}, Where: map[string]string{"level": "0"}}
+		o := recording.Options{Recorded: true, Columns: []string{"threads", "model", "seq", "latency_ns"}, Where: map[string]string{"threads": "0"}}
 		for _, where := range of[1:] {
 			column, value, _ := strings.Cut(where, "=")
 			o.Where[column] = value
@@ -59,11 +34,10 @@ func slowTable(t *testing.T, args []string) table {
 		var within, all []int64
 		lengths, span := []float64{}, int64(0)
 		for _, calls := range trials {
-			sorted := slices.Sorted(slices.Values(calls))
 			for _, l := range calls {
 				span += l
 			}
-			for _, s := range slowTimes(calls, float64(sorted[len(sorted)/2])) {
+			for _, s := range stats.SlowTimes(calls) {
 				sum := int64(0)
 				for _, l := range calls[s[0]:s[1]] {
 					sum += l
