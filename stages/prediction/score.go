@@ -32,6 +32,9 @@ type Score struct {
 	// which the load keeps in flight.
 	NoChange, QueuedBytes [3]float64
 	KS                    float64 // distance of Kolmogorov and Smirnov between both distributions
+	// Steady is the same without what [stats.SlowTimes] finds in the calls that it rests
+	// on, beside a load and without.
+	Steady *Score
 }
 
 // Error is predicted over measured, less one.
@@ -50,11 +53,10 @@ const Unseen = "turns"
 // ScoreAll predicts every case of recordings, each from the others: a case of the study
 // models without every case of its model, any other without every case beside the same
 // load, and those of the study Unseen without that study. It returns what all but the
-// last teach.
+// last teach, slow times of the card included.
 func ScoreAll(card *link.Card, root string, dirs []string) ([]*Score, *Lesson, error) {
 	var cases []*Case
-	m := FromCard(card, false)
-	x := &Lesson{Machine: m.Name, Link: m, Errors: map[string][3][]float64{}}
+	var from []string
 	for _, dir := range dirs {
 		_, of, err := Read(root, dir, "")
 		if err != nil {
@@ -68,8 +70,21 @@ func ScoreAll(card *link.Card, root string, dirs []string) ([]*Score, *Lesson, e
 		if err != nil {
 			rel = dir
 		}
-		x.From = append(x.From, filepath.ToSlash(rel))
+		from = append(from, filepath.ToSlash(rel))
 	}
+	scores, x, err := scoreCases(card, cases)
+	if err != nil {
+		return nil, nil, err
+	}
+	x.From = from
+	without, _, err := scoreCases(card, unslowed(cases))
+	return join(scores, without), x, err
+}
+
+// scoreCases predicts each case from the others, and returns what all teach.
+func scoreCases(card *link.Card, cases []*Case) ([]*Score, *Lesson, error) {
+	m := FromCard(card, false)
+	x := &Lesson{Machine: m.Name, Link: m, Errors: map[string][3][]float64{}}
 	var seen []*Case
 	for _, c := range cases {
 		if c.Study != Unseen {
@@ -129,16 +144,27 @@ func ScoreAll(card *link.Card, root string, dirs []string) ([]*Score, *Lesson, e
 
 // ScoreTransfer predicts every case of recordings by what another machine's recordings
 // teach: of this machine it takes the card, and calls without load.
-func ScoreTransfer(card *link.Card, root string, dirs []string, x *Lesson) (scores []*Score, err error) {
-	m, mps := FromCard(card, false), FromCard(card, true)
+func ScoreTransfer(card *link.Card, root string, dirs []string, x *Lesson) ([]*Score, error) {
+	var cases []*Case
 	for _, dir := range dirs {
-		_, cases, err := Read(root, dir, "")
+		_, of, err := Read(root, dir, "")
 		if err != nil {
 			return nil, err
 		}
-		for _, c := range cases {
-			scores = append(scores, &Score{Case: c, HeldOut: "machine"})
-		}
+		cases = append(cases, of...)
+	}
+	scores, err := transfer(card, cases, x)
+	if err != nil {
+		return nil, err
+	}
+	without, err := transfer(card, unslowed(cases), x)
+	return join(scores, without), err
+}
+
+func transfer(card *link.Card, cases []*Case, x *Lesson) (scores []*Score, err error) {
+	m, mps := FromCard(card, false), FromCard(card, true)
+	for _, c := range cases {
+		scores = append(scores, &Score{Case: c, HeldOut: "machine"})
 	}
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))
@@ -215,7 +241,8 @@ func distance(a, b []int64) float64 {
 func WriteScores(w io.Writer, scores []*Score) error {
 	out := csv.NewWriter(w)
 	header := []string{"study", "model", "batch", "sequence", "direction", "share", "loads", "threads", "outstanding", "block_bytes", "same_process", "mps", "held_out", "quantile",
-		"measured_ns", "predicted_ns", "low_ns", "high_ns", "error", "inside", "error_no_change", "error_queued_bytes", "ks_distance"}
+		"measured_ns", "predicted_ns", "low_ns", "high_ns", "error", "inside", "error_no_change", "error_queued_bytes", "ks_distance",
+		"steady_calls", "steady_measured_ns", "steady_predicted_ns", "steady_low_ns", "steady_high_ns", "steady_error", "steady_inside"}
 	if err := out.Write(header); err != nil {
 		return err
 	}
@@ -224,11 +251,13 @@ func WriteScores(w io.Writer, scores []*Score) error {
 	for _, s := range scores {
 		c := &s.Condition
 		for i, q := range Quantiles {
-			e := s.Prediction.Estimates[i]
+			e, w := s.Prediction.Estimates[i], s.Steady
+			without := w.Prediction.Estimates[i]
 			if err := out.Write([]string{s.Study, s.Own.Model, strconv.Itoa(s.Own.Batch), strconv.Itoa(s.Own.Sequence), c.Direction, share(c.Share), strconv.Itoa(c.Loads), strconv.Itoa(c.Threads), strconv.Itoa(c.Outstanding),
 				strconv.FormatInt(c.Block, 10), strconv.FormatBool(c.Within), strconv.FormatBool(c.MPS), s.HeldOut, strconv.FormatFloat(q, 'f', 2, 64),
 				ns(s.Measured[i]), ns(e.Value), ns(e.Low), ns(e.High), share(s.Error(i)), strconv.FormatBool(s.Inside(i)),
-				share(s.NoChange[i]/s.Measured[i] - 1), share(s.QueuedBytes[i]/s.Measured[i] - 1), share(s.KS)}); err != nil {
+				share(s.NoChange[i]/s.Measured[i] - 1), share(s.QueuedBytes[i]/s.Measured[i] - 1), share(s.KS),
+				strconv.Itoa(count(w.Calls)), ns(w.Measured[i]), ns(without.Value), ns(without.Low), ns(without.High), share(w.Error(i)), strconv.FormatBool(w.Inside(i))}); err != nil {
 				return err
 			}
 		}
@@ -286,19 +315,12 @@ var Allowed = map[string][2]float64{"full link": {0.01, 0.05}, "below a full lin
 func Summarise(w io.Writer, scores []*Score) error {
 	var b strings.Builder
 	b.WriteString("| loads | predicted | quantile | median error | worst | within what is allowed | inside the 90% interval | no change errs | queued bytes err |\n|---|---|---|---|---|---|---|---|---|\n")
-	for _, g := range []struct {
-		class  string
-		unseen bool
-	}{{"full link", false}, {"below a full link", false}, {"same process", false}, {"full link", true}, {"below a full link", true}} {
-		class, name := g.class, g.class
-		if g.unseen {
-			name += ", `" + Unseen + "`"
-		}
+	for _, g := range groups {
 		for i, q := range Quantiles {
 			var errs, idle, queued []float64
 			inside, good := 0, 0
 			for _, s := range scores {
-				if s.Condition.Class() != class || (s.Study == Unseen) != g.unseen {
+				if !g.holds(s) {
 					continue
 				}
 				errs = append(errs, math.Abs(s.Error(i)))
@@ -307,7 +329,7 @@ func Summarise(w io.Writer, scores []*Score) error {
 				if s.Inside(i) {
 					inside++
 				}
-				if a, ok := s.allowed(i); ok && math.Abs(s.Error(i)) <= a {
+				if s.good(i) {
 					good++
 				}
 			}
@@ -315,23 +337,13 @@ func Summarise(w io.Writer, scores []*Score) error {
 				continue
 			}
 			within := "none asked"
-			if a, ok := allowed(class, i); ok {
+			if a, ok := allowed(g.class, i); ok {
 				within = fmt.Sprintf("%d of %d (%g%%)", good, len(errs), 100*a)
 			}
-			fmt.Fprintf(&b, "| %s | %d | %s | %.2f%% | %.1f%% | %s | %d of %d | %.1f%% | %.0f%% |\n", name, len(errs), stats.Name(q), 100*middle(errs), 100*slices.Max(errs), within, inside, len(errs), 100*middle(idle), 100*middle(queued))
+			fmt.Fprintf(&b, "| %s | %d | %s | %.2f%% | %.1f%% | %s | %d of %d | %.1f%% | %.0f%% |\n", g.name(), len(errs), stats.Name(q), 100*middle(errs), 100*slices.Max(errs), within, inside, len(errs), 100*middle(idle), 100*middle(queued))
 		}
 	}
-	b.WriteString("\nPredictions that miss what is allowed, or whose interval misses what was measured:\n\n| study | model | load | quantile | measured, ms | predicted, ms | error |\n|---|---|---|---|---|---|---|\n")
-	for _, s := range scores {
-		for i, q := range Quantiles {
-			a, ok := s.allowed(i)
-			if s.Inside(i) && (!ok || math.Abs(s.Error(i)) <= a) {
-				continue
-			}
-			e := s.Prediction.Estimates[i]
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %.3f | %.3f [%.3f, %.3f] | %+.1f%% |\n", s.Study, s.model(), s.Load(), stats.Name(q), s.Measured[i]/1e6, e.Value/1e6, e.Low/1e6, e.High/1e6, 100*s.Error(i))
-		}
-	}
+	summariseSteady(&b, scores)
 	b.WriteString("\nSimulated and recorded distributions, level by level (KS: the distance of Kolmogorov and Smirnov):\n\n| study | model | load | p50, ms: recorded, simulated | p90 | p99 | KS |\n|---|---|---|---|---|---|---|\n")
 	for _, s := range scores {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |", s.Study, s.model(), s.Load())
@@ -342,6 +354,38 @@ func Summarise(w io.Writer, scores []*Score) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// A group is scores of one class that stand together in a table.
+type group struct {
+	class  string
+	unseen bool
+}
+
+var groups = []group{{"full link", false}, {"below a full link", false}, {"same process", false}, {"full link", true}, {"below a full link", true}}
+
+func (g group) holds(s *Score) bool {
+	return s.Condition.Class() == g.class && (s.Study == Unseen) == g.unseen
+}
+
+func (g group) name() string {
+	if g.unseen {
+		return g.class + ", `" + Unseen + "`"
+	}
+	return g.class
+}
+
+// good tells whether a prediction is held to an error, and keeps it.
+func (s *Score) good(i int) bool {
+	a, ok := s.allowed(i)
+	return ok && math.Abs(s.Error(i)) <= a
+}
+
+// misses tells whether a prediction errs by more than it is held to, or its interval
+// misses what was measured.
+func (s *Score) misses(i int) bool {
+	_, ok := s.allowed(i)
+	return !s.Inside(i) || ok && !s.good(i)
 }
 
 // allowed is what a prediction's error is held to; p90 is held to nothing.
