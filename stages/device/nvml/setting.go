@@ -21,7 +21,8 @@ func Setting(device string) map[string]string {
 	here := gpu.Here()
 	pci := here.Physical(device)
 	s := map[string]string{"MPS": "off"}
-	if serving("/proc") {
+	p, err := Open(pci)
+	if (err == nil || here.Driver != "") && serving("/proc") { // every plan asks, mostly where there is no GPU
 		s["MPS"] = "on"
 	}
 	if os.Getenv("CUDA_VISIBLE_DEVICES") != "" {
@@ -30,7 +31,7 @@ func Setting(device string) map[string]string {
 	if here.Driver != "" {
 		s["driver"] = here.Driver
 	}
-	if p, err := Open(pci); err == nil {
+	if err == nil {
 		p.setting(s)
 	}
 	return s

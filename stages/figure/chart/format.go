@@ -109,6 +109,9 @@ func (c pdfCanvas) FillString(face font.Face, at vg.Point, s string) {
 		encoded = strings.Repeat("?", len([]rune(s))) // clean let through what it must not
 	}
 	c.Canvas.FillString(face, at, encoded)
+	if face.Font.Size != 0 {
+		c.EmbedFonts(false) // the font is in, and would be packed again for each size
+	}
 }
 
 // DotsPerInch is the resolution of a PNG.

@@ -119,7 +119,7 @@ func newTheme(words []string) (*Theme, error) {
 			}
 		}
 	}
-	face, err := subset(runes)
+	face, err := cut(runes)
 	if err != nil {
 		return nil, fmt.Errorf("figure: prepare font: %w", err)
 	}
