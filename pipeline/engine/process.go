@@ -30,6 +30,10 @@ func (r *run) process(ctx context.Context, m *member, event func(cell.Event)) (*
 	}
 	if m.cell.Stage.Kind.Script {
 		c.Argv = shell.Line(m.Spec.Script)
+		if argv, output, plain := shell.Plain(m.Spec.Script); plain && !slices.ContainsFunc(c.Env[len(r.env):], setsPath) {
+			c.Else, c.Argv, c.Output = c.Argv, argv, output
+			c.Env = slices.Insert(c.Env, 0, "PWD="+m.dir) // as a shell has it
+		}
 	} else {
 		program, err := r.opt.Program(m.cell)
 		if err != nil {
@@ -39,6 +43,9 @@ func (r *run) process(ctx context.Context, m *member, event func(cell.Event)) (*
 	}
 	return launch.Start(ctx, c), nil
 }
+
+// setsPath tells whether a variable says where programs are.
+func setsPath(kv string) bool { return strings.HasPrefix(kv, "PATH=") }
 
 // passed are the variables that all cells inherit, beside those that kinds name:
 // where things are, never what to compute. Everything else a result may depend on is in env: and in the key.

@@ -45,6 +45,11 @@ type Command struct {
 	Spec  *cell.Spec
 	Log   io.Writer        // receives standard error, from one goroutine
 	Event func(cell.Event) // receives the child's events, from one goroutine
+	// Output is a file of a plain program's standard output, from the working folder and
+	// not there yet; empty where that goes to the log.
+	Output string
+	// Else is what to start, without Output, where the rest cannot be.
+	Else []string
 }
 
 // A Process is a child.
@@ -97,12 +102,6 @@ func (p *Process) fork() (pid int, err error) {
 			err = fmt.Errorf("start %s: %w", p.command.Argv[0], err)
 		}
 	}()
-	name := p.command.Argv[0]
-	if filepath.Base(name) == name {
-		if name, err = exec.LookPath(name); err != nil {
-			return 0, err
-		}
-	}
 	null, err := nothing()
 	if err != nil {
 		return 0, err
@@ -123,6 +122,34 @@ func (p *Process) fork() (pid int, err error) {
 		}
 		defer unix.Close(in)
 	}
+	if p.pid, err = p.exec(p.command.Argv, p.command.Output, in, out, log); err != nil && p.command.Else != nil {
+		p.pid, err = p.exec(p.command.Else, "", in, out, log)
+	}
+	return p.pid, err
+}
+
+// exec starts a program with descriptors, and with its standard output in a file if that
+// is named.
+func (p *Process) exec(argv []string, output string, in, out, log int) (pid int, err error) {
+	name := argv[0]
+	if filepath.Base(name) == name {
+		if name, err = exec.LookPath(name); err != nil {
+			return 0, err
+		}
+	}
+	if output != "" {
+		if !filepath.IsAbs(output) {
+			output = p.command.Dir + "/" + output
+		}
+		if out, err = unix.Open(output, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o666); err != nil {
+			return 0, &os.PathError{Op: "open", Path: output, Err: err}
+		}
+		defer func() {
+			if unix.Close(out); err != nil {
+				_ = os.Remove(output)
+			}
+		}()
+	}
 	attr := &syscall.ProcAttr{
 		Dir:   p.command.Dir,
 		Env:   lastOfEach(append(slices.Clip(p.command.Env), folder+"="+p.command.Dir)),
@@ -130,12 +157,12 @@ func (p *Process) fork() (pid int, err error) {
 		Sys:   &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, PidFD: &p.pidfd},
 	}
 	err = on(p.command.CPUs, func() (err error) {
-		if p.pid, err = syscall.ForkExec(name, p.command.Argv, attr); err != nil {
+		if pid, err = syscall.ForkExec(name, argv, attr); err != nil {
 			err = &os.PathError{Op: "fork/exec", Path: name, Err: err}
 		}
 		return err
 	})
-	return p.pid, err
+	return pid, err
 }
 
 // lastOfEach drops variables that a later one by the same name replaces.

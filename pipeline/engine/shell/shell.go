@@ -28,6 +28,45 @@ func Line(script string) []string {
 	return []string{"/bin/sh", "-o", "pipefail", "-ec", script}
 }
 
+// Plain takes apart a line that is one program with its arguments, and perhaps a file that
+// its output goes to, in words that mean themselves: it needs no shell, which is half of
+// what a small cell costs. What a shell has built in is the shell's.
+func Plain(script string) (argv []string, output string, ok bool) {
+	argv = strings.Fields(strings.Trim(script, " \t\n"))
+	if i := slices.IndexFunc(argv, func(word string) bool { return word[0] == '>' }); i > 0 {
+		output = strings.Join(argv[i:], "")[1:]
+		if len(argv)-i > 2 || len(argv[i]) > 1 && i+1 < len(argv) || output == "" {
+			return nil, "", false
+		}
+		argv = argv[:i]
+	}
+	if len(argv) == 0 || builtin[argv[0]] || strings.Contains(argv[0], "=") || strings.HasPrefix(script, "-") || strings.HasPrefix(script, "+") {
+		return nil, "", false
+	}
+	for _, r := range strings.Trim(script, " \t\n") {
+		if !strings.ContainsRune(means, r) && (r != '>' || output == "") {
+			return nil, "", false
+		}
+	}
+	return argv, output, strings.Count(script, ">") <= 1
+}
+
+// means are characters that mean themselves, and those between words.
+const means = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./- \t"
+
+// builtin are the words that sh or bash knows itself.
+var builtin = func() map[string]bool {
+	all := map[string]bool{}
+	for word := range strings.FieldsSeq(`. : alias bg bind break builtin caller case cd chdir command compgen complete compopt
+		continue coproc declare dirs disown do done echo elif else enable esac eval exec exit export false fc fg fi for
+		function getopts hash help history if in jobs kill let local logout mapfile newgrp popd printf pushd pwd read
+		readarray readonly return select set shift shopt source suspend test then time times trap true type typeset
+		ulimit umask unalias unset until wait while`) {
+		all[word] = true
+	}
+	return all
+}()
+
 var bash = sync.OnceValue(func() string {
 	path, _ := exec.LookPath("bash") // none is known by no path
 	return path
