@@ -149,7 +149,7 @@ func main() {
 	// %% An architecture
 	fig, err = figure.Architecture(figure.ArchitectureSpec{
 		Title: "Which policy to let copies go under, by sharing", Frame: "at once", Parts: architecture(run.Machine.Name+", "+run.Machine.Link.Name, advised),
-		Caption:   nb.Caption("By what was " + seen + " on " + run.Machine.Name + ": copies out of the GPU and into it, the share of the link that they keep, and each model's p99 over that without load, not what it is without a policy."),
+		Caption:   nb.Caption("By what was " + seen + " on " + run.Machine.Name + ": copies out of the GPU and into it, the share of the link that they keep, and each model's p99 over that without load, not what it is without a policy (open: its interval leaves open whether it is low enough)."),
 		Simulated: run.Simulated, Invalid: untrusted,
 	})
 	nb.Check(err)
@@ -158,7 +158,7 @@ func main() {
 	// %% The best policy beside none
 	s := scenes[0]
 	lines := []figure.Series{line("without load", s.alone)}
-	best, found := s.best(within)
+	best, found, _ := s.best(within)
 	for _, o := range s.outcomes {
 		if o.policy == "none" || found && o.policy == best.policy {
 			lines = append(lines, line(o.policy, o.set))
@@ -218,14 +218,17 @@ func (s scene) front(o outcome) bool {
 }
 
 // best is the outcome that keeps most of the link among those whose p99 lies within a
-// share of that without load.
-func (s scene) best(within float64) (best outcome, found bool) {
+// share of that without load: by its interval, or where there is none such, by its estimate.
+func (s scene) best(within float64) (best outcome, found, sure bool) {
 	for _, o := range s.outcomes {
-		if o.policy != "none" && o.ratio.Value <= 1+within && (!found || o.kept > best.kept) {
-			best, found = o, true
+		if o.policy == "none" || !(o.ratio.Value <= 1+within) {
+			continue
+		}
+		if safe := o.ratio.High <= 1+within; !found || safe && !sure || safe == sure && o.kept > best.kept {
+			best, found, sure = o, true, safe
 		}
 	}
-	return best, found
+	return best, found, sure
 }
 
 // Advice is which policy to let a load's copies go under beside a model.
@@ -233,9 +236,10 @@ type advice struct {
 	scene
 	chosen outcome
 	none   outcome // without a policy
+	asked  bool    // whether that was measured
 	// Why this one, and how long a copy waits under it.
 	because, bound string
-	holds          bool // whether p99 stays within what was asked for
+	state          string // whether p99 stays within what was asked for: empty where it does, open, or not enough
 }
 
 // advise says which policy to use, why, and its bound.
@@ -244,25 +248,33 @@ func (s scene) advise(within float64, told map[string]promise) advice {
 	least := outcome{ratio: nb.Ratio{Value: math.Inf(1)}}
 	for _, o := range s.outcomes {
 		if o.policy == "none" {
-			a.none = o
+			a.none, a.asked = o, true
 		}
 		if o.ratio.Value < least.ratio.Value {
 			least = o
 		}
 	}
-	best, found := s.best(within)
+	best, found, sure := s.best(within)
 	switch {
-	case a.none.ratio.Value <= 1+within:
-		a.chosen, a.holds, a.because = a.none, true, "none is needed"
+	case a.asked && a.none.ratio.High <= 1+within:
+		a.chosen, a.because = a.none, "none is needed"
+	case found && sure:
+		a.chosen, a.because = best, "of those that keep p99 within "+nb.Percent(within)+" it leaves the load most"
 	case found:
-		a.chosen, a.holds, a.because = best, true, "of those that keep p99 within "+nb.Percent(within)+" it leaves the load most"
+		a.chosen, a.state, a.because = best, "open", "it may keep p99 within "+nb.Percent(within)+", which its interval leaves open as it does for each, and leaves the load most"
 	case math.IsInf(least.ratio.Value, 1):
 		a.because = "too few calls for a p99"
 	default:
-		a.chosen, a.because = least, "no policy keeps p99 within "+nb.Percent(within)+", and this one's is the lowest: past the copy engine, if anything (study bypass)"
+		a.chosen, a.state, a.because = least, "not enough", "none measured has a p99 within "+nb.Percent(within)+", and this one's is the lowest: past the copy engine, if anything (study bypass)"
+		if least.ratio.Low <= 1+within {
+			a.state = "open"
+		}
 	}
 	if p, ok := told[place(a.chosen.policy, s.direction, s.sharing)]; ok && p.bound > 0 {
 		a.bound = "a copy waits for " + nb.Milliseconds(p.bound) + " ms at most"
+		if p.violations > 0 {
+			a.bound = fmt.Sprintf("a copy is to wait for %s ms at most (%.0f of %.0f: longer in flight)", nb.Milliseconds(p.bound), p.violations, p.copies)
+		}
 	} else if ok {
 		a.bound = p.none
 	}
@@ -274,7 +286,7 @@ func (a advice) String() string {
 		return fmt.Sprintf("%v: %s", a.scene, a.because)
 	}
 	text := fmt.Sprintf("%v: %s: %s; p99 %v", a.scene, a.chosen.policy, a.because, a.chosen.ratio)
-	if a.chosen.policy != "none" {
+	if a.chosen.policy != "none" && a.asked {
 		text += fmt.Sprintf(", and %v without", a.none.ratio)
 	}
 	if a.bound != "" {
@@ -318,8 +330,8 @@ func architecture(link string, all []advice) []figure.Part {
 		if a.chosen.policy != "none" && !math.IsNaN(a.none.ratio.Value) {
 			line += fmt.Sprintf(", not %.2f", a.none.ratio.Value)
 		}
-		if !a.holds {
-			line += ": not enough"
+		if a.state != "" {
+			line += ": " + a.state
 		}
 		parts[i+1].Lines = append(parts[i+1].Lines, line)
 	}
@@ -484,12 +496,16 @@ func matrix(scenes []scene) [][]string {
 	return rows
 }
 
-// relieved says whether each scene in one process, or in several, has a policy whose p99
-// lies within a share of that without load while it keeps so much of the link.
+// relieved says whether each scene in one process, or in several, that needs a policy has
+// one whose p99 lies within a share of that without load while it keeps so much of the link.
 func relieved(scenes []scene, one bool, within, keeps float64) (verdict, because string) {
-	holds, fails, doubts := 0, []string{}, []string{}
+	holds, fails, doubts, free := 0, []string{}, []string{}, []string{}
 	for _, s := range scenes {
 		if (s.sharing == "process") != one {
+			continue
+		}
+		if s.free(within, keeps) {
+			free = append(free, s.String())
 			continue
 		}
 		near, open := false, false
@@ -512,7 +528,12 @@ func relieved(scenes []scene, one bool, within, keeps float64) (verdict, because
 		}
 	}
 	want := fmt.Sprintf("a policy keeps %s of the link and p99 within %s", nb.Percent(keeps), nb.Percent(within))
+	if len(free) > 0 {
+		want = "none is needed for " + strings.Join(free, ", ") + "; beside those " + want
+	}
 	switch {
+	case holds+len(fails)+len(doubts) == 0 && len(free) > 0:
+		return nb.NotIdentified, "none is needed for " + strings.Join(free, ", ")
 	case holds+len(fails)+len(doubts) == 0:
 		return nb.NotIdentified, "no such load was measured"
 	case len(fails) > 0:
@@ -521,6 +542,17 @@ func relieved(scenes []scene, one bool, within, keeps float64) (verdict, because
 		return nb.NotIdentified, fmt.Sprintf("%s for %d of %d; the intervals leave it open for %s", want, holds, holds+len(fails)+len(doubts), strings.Join(doubts, ", "))
 	}
 	return nb.Reproduced, fmt.Sprintf("%s for all %d (chosen among policies on the same calls)", want, holds)
+}
+
+// free tells whether the model needs no policy: beside a load without one p99 lies within
+// a share of that without load, and the load keeps so much of the link.
+func (s scene) free(within, keeps float64) bool {
+	for _, o := range s.outcomes {
+		if o.policy == "none" && o.ratio.High <= 1+within && o.kept >= keeps {
+			return true
+		}
+	}
+	return false
 }
 
 // paired says whether calls beside one policy take longer than beside another, in one
