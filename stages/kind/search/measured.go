@@ -11,6 +11,7 @@ import (
 	"strconv"
 
 	"barograph/pipeline/cell"
+	"barograph/stages/guard"
 	"barograph/stages/stats"
 )
 
@@ -28,6 +29,9 @@ func measured(files []string, direction, sharing string) (map[string]score, erro
 		}
 		for i, row := range rows {
 			policy := row[at["policy"]]
+			if p, err := guard.Parse(policy); err == nil { // it may be written in several ways
+				policy = p.String()
+			}
 			if row[at["direction"]] != direction || row[at["sharing"]] != sharing {
 				continue
 			}

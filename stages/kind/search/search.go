@@ -36,6 +36,7 @@ type With struct {
 	Within    float64         `json:"within" min:"0" doc:"share by which the p99 of a victim may exceed that without load"`
 	Compute   []unit.Duration `json:"compute" doc:"how long the victims compute that the search sees"`
 	Held      []unit.Duration `json:"held" doc:"how long those compute that it does not see"`
+	Inputs    unit.Size       `json:"inputs" min:"1" doc:"bytes of the victims' inputs, where the load copies to the device"`
 	Threads   int             `json:"threads" min:"1" max:"64" doc:"threads of the load"`
 	Block     unit.Size       `json:"block" min:"4KiB" doc:"bytes that each asks to copy at a time"`
 	Others    int             `json:"others" min:"1" max:"64" doc:"threads of a load that the search does not see"`
@@ -55,11 +56,11 @@ const (
 func Kind() *cell.Kind {
 	return &cell.Kind{
 		Name:    "search",
-		Version: "3",
+		Version: "4",
 		Doc:     "looks for policies on a simulated link, by a seed and within a budget",
 		With: func() any {
 			return &With{
-				Budget: 200, Within: 0.05, Threads: 16, Block: 64 << 20, Others: 4, Direction: "d2h", Sharing: "process", Calls: 400, Best: 3,
+				Budget: 200, Within: 0.05, Inputs: 3 * 224 * 224 * 4, Threads: 16, Block: 64 << 20, Others: 4, Direction: "d2h", Sharing: "process", Calls: 400, Best: 3,
 				Compute: []unit.Duration{unit.Duration(600 * time.Microsecond), unit.Duration(1200 * time.Microsecond), unit.Duration(2170 * time.Microsecond)},
 				Held:    []unit.Duration{unit.Duration(450 * time.Microsecond), unit.Duration(1780 * time.Microsecond), unit.Duration(3240 * time.Microsecond)},
 			}
@@ -150,6 +151,9 @@ func (t *trial) victim(compute unit.Duration) cell.Machine {
 		m.Sim = map[string]float64{}
 	}
 	m.Sim["compute_ns"] = float64(compute)
+	if t.with.Direction == "h2d" { // too much for the small path
+		m.Sim["bytes_in"], m.Sim["copies_in"] = float64(t.with.Inputs), 1
+	}
 	return m
 }
 
@@ -206,8 +210,9 @@ func (t *trial) try(p guard.Policy) (s score, err error) {
 	return s, nil
 }
 
-// draw makes a policy at random, or, given one, changes it a little.
-func draw(rng *rand.Rand, from *guard.Policy) guard.Policy {
+// draw makes a policy at random for a direction, or, given one, changes it a little. What
+// does nothing in the direction is left as it is.
+func draw(rng *rand.Rand, from *guard.Policy, direction string) guard.Policy {
 	one := func(values ...string) string { return values[rng.IntN(len(values))] }
 	chunk := unit.Size(64<<10) << rng.IntN(9) // to 16 MiB
 	if rng.IntN(2) == 0 {
@@ -220,7 +225,7 @@ func draw(rng *rand.Rand, from *guard.Policy) guard.Policy {
 			return min(most, max(least, v*[]int64{4, 6, 7, 9, 10, 12, 16}[rng.IntN(7)]/8))
 		}
 		if p.Chunk > 0 {
-			p.Chunk = unit.Size(near(int64(p.Chunk), 64<<10, 32<<20))
+			p.Chunk = unit.Size(near(int64(p.Chunk), 64<<10, 64<<20))
 		}
 		if p.Streams > 0 {
 			p.Streams = min(4, max(1, p.Streams+rng.IntN(3)-1))
@@ -229,8 +234,14 @@ func draw(rng *rand.Rand, from *guard.Policy) guard.Policy {
 			p.On, p.Off = unit.Duration(near(int64(p.On), 1e4, 1e8)), unit.Duration(near(int64(p.Off), 1e3, 1e7))
 		}
 		if p.Aside() {
-			p.Lead, p.Inputs = unit.Duration(near(int64(p.Lead), 5e3, 2e5)), unit.Duration(near(int64(p.Inputs), 5e3, 2e5))
+			if direction == "d2h" {
+				p.Lead = unit.Duration(near(int64(p.Lead), 1e3, 2e5))
+			} else {
+				p.Inputs, p.Early = unit.Duration(near(int64(p.Inputs), 5e3, 2e5)), unit.Duration(rng.IntN(5)*10e3)
+				p.Grow = rng.IntN(2) * (1 << rng.IntN(5))
+			}
 			p.Small = min(p.Chunk, unit.Size(rng.IntN(3))*(512<<10))
+			p.InFlight = min(3, max(1, p.InFlight+rng.IntN(3)-1))
 		}
 		return p
 	}
@@ -238,7 +249,12 @@ func draw(rng *rand.Rand, from *guard.Policy) guard.Policy {
 	streams := one("1", "1", "2", "2", "3", "4")
 	switch rng.IntN(5) {
 	case 4:
-		text = fmt.Sprintf("aside/%s/in_flight:%s/lead:%dus/inputs:%dus", size, one("1", "2", "3"), 10<<rng.IntN(4), 20<<rng.IntN(3))
+		text = fmt.Sprintf("aside/%s/in_flight:%s", size, one("1", "2", "3"))
+		if direction == "d2h" {
+			text += fmt.Sprintf("/lead:%dus", 10<<rng.IntN(4))
+		} else {
+			text += fmt.Sprintf("/inputs:%dus", 20<<rng.IntN(3))
+		}
 	case 0:
 		text = fmt.Sprintf("duty/%dus/%dus/%s/streams:%s", 50<<rng.IntN(8), 10<<rng.IntN(7), size, streams)
 	case 1:
@@ -276,7 +292,7 @@ func hunt(ctx context.Context, t *trial, c *cell.Cell) ([]candidate, error) {
 		if n > t.with.Budget/4 { // first at random only
 			from = &found[rng.IntN(min(len(found), 5))].policy
 		}
-		p := draw(rng, from)
+		p := draw(rng, from, t.with.Direction)
 		c.Progress(n+1, t.with.Budget, p.String())
 		if known[p.String()] {
 			continue

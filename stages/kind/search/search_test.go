@@ -63,12 +63,17 @@ func TestTry(t *testing.T) {
 
 // What is drawn can be kept, whatever it was changed from.
 func TestDraw(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 1))
-	p := draw(rng, nil)
-	for range 2000 {
-		p = draw(rng, &p)
-		if again, err := guard.Parse(p.String()); err != nil || again.String() != p.String() {
-			t.Fatalf("drew %s: %v", p, err)
+	for _, direction := range []string{"d2h", "h2d"} {
+		rng := rand.New(rand.NewPCG(1, 1))
+		p := draw(rng, nil, direction)
+		for range 2000 {
+			p = draw(rng, &p, direction)
+			if again, err := guard.Parse(p.String()); err != nil || again.String() != p.String() {
+				t.Fatalf("drew %s: %v", p, err)
+			}
+			if p.Aside() && direction == "d2h" && (p.Early > 0 || p.Grow > 0) {
+				t.Fatalf("drew %s, of which the load from the device makes nothing", p)
+			}
 		}
 	}
 }
@@ -100,7 +105,7 @@ func TestMeasured(t *testing.T) {
 	}
 	head := "model,direction,sharing,policy,share,p99_ratio\n"
 	one := file("one.csv", head+"bert,d2h,process,window/4MiB,0.9,1.1\ngpt2,d2h,process,window/4MiB,0.8,1.05\nbert,h2d,process,window/4MiB,0.1,9\nbert,d2h,process,none,0.96,\ngpt2,d2h,process,none,0.96,3\n")
-	two := file("two.csv", head+"bert,d2h,process,window/4MiB,0.85,1.2\nbert,d2h,separate,none,0.95,1.6\n")
+	two := file("two.csv", head+"bert,d2h,process,window/4096KiB/streams:1,0.85,1.2\nbert,d2h,separate,none,0.95,1.6\n")
 	got, err := measured([]string{one, two}, "d2h", "process")
 	if want := map[string]score{"window/4MiB": {p99: 1.2, kept: 0.8}}; err != nil || !maps.Equal(got, want) {
 		t.Errorf("measured %v, %v, want %v", got, err, want)
