@@ -99,6 +99,7 @@ type Tenancy struct {
 	Sharing  string   `json:"sharing"` // process, thread or mps
 	Tenant   int      `json:"tenant"`  // from 1
 	Of       int      `json:"of"`
+	Loaded   int      `json:"loaded,omitempty"`      // of the trial's tenants, that paused too; 0: none did
 	Beside   []string `json:"beside,omitempty"`      // models of the others, by tenant
 	Percent  int      `json:"mps_threads,omitempty"` // 0: all
 	Priority string   `json:"mps_priority,omitempty"`
@@ -108,9 +109,40 @@ type Tenancy struct {
 	SMs       int        `json:"sms,omitempty"`        // that the driver gave
 	AllSMs    int        `json:"all_sms,omitempty"`
 	Windows   [][2]int64 `json:"windows_ns"` // one a round
+	// Groups of the tenants that called at once, those that this one was in; nil: all did.
+	Groups []Together `json:"groups,omitempty"`
 	// Calls that were due before a window, and those that were not complete by its end.
 	CutBefore int `json:"cut_before"`
 	CutAfter  int `json:"cut_after"`
+}
+
+// A Together is a round in which some of a trial's tenants called.
+type Together struct {
+	Round   int      `json:"round"`        // from 1
+	Tenants []int    `json:"tenants"`      // their numbers
+	Calls   int      `json:"calls"`        // that the one who tells it made
+	Delay   int64    `json:"run_delay_ns"` // for which it waited for its processor
+	Window  [2]int64 `json:"window_ns"`
+}
+
+// Apart returns what an inference says of its calls in each group, as if each were a trial
+// by itself; nil: it had but one.
+func (i *Infer) Apart() (parts []*Infer) {
+	for _, g := range i.tenancy().Groups {
+		own, shared := *i, *i.Tenancy
+		shared.Groups, shared.Of, shared.Loaded, shared.Beside, shared.Windows = nil, len(g.Tenants), i.Tenancy.Of, nil, [][2]int64{g.Window}
+		for _, n := range g.Tenants {
+			switch {
+			case n < shared.Tenant:
+				shared.Beside = append(shared.Beside, i.Tenancy.Beside[n-1])
+			case n > shared.Tenant:
+				shared.Beside = append(shared.Beside, i.Tenancy.Beside[n-2])
+			}
+		}
+		own.Tenancy, own.Calls, own.Delay, own.Window = &shared, g.Calls, g.Delay, g.Window
+		parts = append(parts, &own)
+	}
+	return parts
 }
 
 func (i *Infer) tenancy() Tenancy {

@@ -49,6 +49,21 @@ type Together struct {
 	Warmup int // calls of each, before those of a round
 	Calls  int // that each makes in a round, at least
 	Rounds int // at least 1
+	// Groups are those of the inferences that call in each round, by their order from 0;
+	// nil: all do in each.
+	Groups [][]int
+}
+
+// group is which of so many inferences call in a round.
+func (q *Together) group(round, tenants int) []int {
+	if q.Groups != nil {
+		return q.Groups[round]
+	}
+	all := make([]int, tenants)
+	for i := range all {
+		all[i] = i
+	}
+	return all
 }
 
 // A TenantCall is a call of one of several inferences, in a round, counted from 1.
@@ -69,7 +84,7 @@ const (
 // more. Calls that it does not hold whole are left out. The same arguments give the same
 // calls, so that each cell of the trial can simulate it for itself.
 func Tenants(m cell.Machine, members []cell.Input, q Together) (calls [][]TenantCall, windows [][2]int64, err error) {
-	if q.Warmup < 0 || q.Calls < 1 || q.Rounds < 1 {
+	if q.Warmup < 0 || q.Calls < 1 || q.Rounds < 1 && q.Groups == nil {
 		return nil, nil, fmt.Errorf("simulate %d rounds of %d calls after %d of warm-up: want at least 1, 1 and 0", q.Rounds, q.Calls, q.Warmup)
 	}
 	all, err := tenants(members)
@@ -78,19 +93,28 @@ func Tenants(m cell.Machine, members []cell.Input, q Together) (calls [][]Tenant
 	}
 	calls = make([][]TenantCall, len(all))
 	from := int64(0)
-	for round := range q.Rounds {
+	rounds := q.Rounds
+	if q.Groups != nil {
+		rounds = len(q.Groups)
+	}
+	for round := range rounds {
 		t, err := newTrial(m, members)
 		if err != nil {
 			return nil, nil, err
 		}
-		of, window, err := t.together(all, q, uint64(round))
+		those := q.group(round, len(all))
+		var some []*tenant
+		for _, i := range those {
+			some = append(some, all[i])
+		}
+		of, window, err := t.together(some, q, uint64(round))
 		if err != nil {
 			return nil, nil, err
 		}
-		for i, made := range of {
+		for k, made := range of {
 			for _, c := range made {
 				c.Scheduled, c.Start = c.Scheduled+from, c.Start+from
-				calls[i] = append(calls[i], TenantCall{c, round + 1})
+				calls[those[k]] = append(calls[those[k]], TenantCall{c, round + 1})
 			}
 		}
 		windows = append(windows, [2]int64{window[0] + from, window[1] + from})

@@ -188,3 +188,25 @@ func TestParts(t *testing.T) {
 		}
 	}
 }
+
+// In each round its group calls, as if the others were not there.
+func TestGroups(t *testing.T) {
+	m := cell.Machine{Sim: map[string]float64{"noise": 0, "compute_ns": 1e6, "bytes_out": 0, "copies_out": 0, "copies_in": 0}}
+	calls, windows, err := Tenants(m, members("mps", "a", "b", "c"), Together{Warmup: 3, Calls: 10, Groups: [][]int{{1}, {0, 2}}})
+	if err != nil || len(windows) != 2 || windows[1][0] <= windows[0][1] {
+		t.Fatal(windows, err)
+	}
+	for i, want := range []struct {
+		round int
+		ms    float64
+	}{{2, 2}, {1, 1}, {2, 2}} {
+		if len(calls[i]) < 10 {
+			t.Errorf("tenant %d made %d calls", i+1, len(calls[i]))
+		}
+		for _, c := range calls[i] {
+			if c.Round != want.round || math.Abs(float64(c.Latency)/1e6/want.ms-1) > 0.01 {
+				t.Fatalf("tenant %d: %+v, want %g ms in round %d", i+1, c, want.ms, want.round)
+			}
+		}
+	}
+}

@@ -57,6 +57,7 @@ type run struct {
 // files are the paths of what a trial's cells left.
 type files struct {
 	calls, copies string // copies is empty without a load
+	round         int    // of which the calls are; 0: of all
 }
 
 // Kind returns the stage kind collect.
@@ -234,7 +235,15 @@ func (r *run) trial(in cell.Input, loads []load, stressed bool) (*recording.Tria
 		}
 		r.capacity(t)
 	}
-	r.Trials, r.files = append(r.Trials, t), append(r.files, left)
+	parts := t.Infer.Apart()
+	for i, part := range parts {
+		one := *t
+		one.Infer, left.round = *part, t.Infer.Tenancy.Groups[i].Round
+		r.Trials, r.files = append(r.Trials, &one), append(r.files, left)
+	}
+	if parts == nil {
+		r.Trials, r.files = append(r.Trials, t), append(r.files, left)
+	}
 	return t, nil
 }
 

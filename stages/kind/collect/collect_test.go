@@ -518,6 +518,24 @@ func TestNothingIsLost(t *testing.T) {
 	})
 }
 
+// The calls of one round are copied alone, and numbered as they were.
+func TestRound(t *testing.T) {
+	var out bytes.Buffer
+	w := bufio.NewWriter(&out)
+	const calls = "call,latency_ns,round\n1,10,1\n2,20,3\n3,30,3\n4,40,4\n"
+	n, err := splice(w, strings.NewReader(calls), 3, []string{"call", "latency_ns"}, []byte("a"), []byte("b"))
+	w.Flush()
+	if n != 2 || err != nil || out.String() != "a,2,20,b\na,3,30,b\n" {
+		t.Errorf("%d calls, %v: %q", n, err, out.String())
+	}
+	if _, err := splice(w, strings.NewReader(header+"0,1,2,3\n"), 1, []string{"call"}, nil, nil); err == nil || !strings.Contains(err.Error(), "rounds") {
+		t.Errorf("without rounds: %v", err)
+	}
+	if n, err := splice(w, strings.NewReader("call,latency_ns,round\n1,10,1\n3,20,3\n"), 3, []string{"call"}, nil, nil); n != 1 || err == nil {
+		t.Errorf("a call that is missing before its round: %d, %v", n, err)
+	}
+}
+
 // FuzzSplice: a file of calls is refused or copied whole, one row a call.
 func FuzzSplice(f *testing.F) {
 	f.Add(header + "0,1,2,3\n1,2,3,4\n")
@@ -526,7 +544,7 @@ func FuzzSplice(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in string) {
 		var out bytes.Buffer
 		w := bufio.NewWriter(&out)
-		n, err := splice(w, strings.NewReader(in), []string{"call", "scheduled_ns", "start_ns", "latency_ns"}, []byte("a"), []byte("b"))
+		n, err := splice(w, strings.NewReader(in), 0, []string{"call", "scheduled_ns", "start_ns", "latency_ns"}, []byte("a"), []byte("b"))
 		w.Flush()
 		if err != nil {
 			return

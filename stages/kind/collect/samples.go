@@ -175,7 +175,7 @@ func (r *run) samples(ctx context.Context, w *bufio.Writer, done func(int)) erro
 		if err != nil {
 			return err
 		}
-		n, err := write(w, r.files[i].calls, calls, before, after)
+		n, err := write(w, r.files[i], calls, before, after)
 		if err != nil {
 			return fmt.Errorf("%s: %w", t.ID, err)
 		}
@@ -208,13 +208,13 @@ func line(fields []string) ([]byte, error) {
 }
 
 // write copies a trial's calls and returns how many there were.
-func write(w *bufio.Writer, calls string, names []string, before, after []byte) (int, error) {
-	f, err := os.Open(calls)
+func write(w *bufio.Writer, from files, names []string, before, after []byte) (int, error) {
+	f, err := os.Open(from.calls)
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
-	n, err := splice(w, f, names, before, after)
+	n, err := splice(w, f, from.round, names, before, after)
 	if err != nil {
 		return n, fmt.Errorf("%s:%d: %w", result.CallsFile, n+2, err)
 	}
@@ -223,10 +223,11 @@ func write(w *bufio.Writer, calls string, names []string, before, after []byte) 
 
 // splice writes each of a trial's calls between the same two pieces of line, with
 // an empty field for each of names that its file does not have. Numbers are
-// checked and left as they are written; calls count up by one. It returns how many
-// lines were good. Raw samples are kept, whatever they are, in whole nanoseconds
+// checked and left as they are written; calls count up by one. Those of other rounds than
+// the one that is asked for, if any is, are passed over. It returns how many
+// were written, or, with an error, how many lines before were good. Raw samples are kept, whatever they are, in whole nanoseconds
 // (rule 3 of stages/README.md).
-func splice(w *bufio.Writer, r io.Reader, names []string, before, after []byte) (n int, err error) {
+func splice(w *bufio.Writer, r io.Reader, round int, names []string, before, after []byte) (n int, err error) {
 	s := bufio.NewScanner(r)
 	s.Buffer(make([]byte, 1<<16), 1<<16)
 	there, err := callNames(s)
@@ -237,25 +238,32 @@ func splice(w *bufio.Writer, r io.Reader, names []string, before, after []byte) 
 	for i, name := range names {
 		place[i] = slices.Index(there, name)
 	}
-	fields := make([][]byte, len(there))
+	fields, in := make([][]byte, len(there)), slices.Index(there, "round")
+	if round > 0 && in < 0 {
+		return -1, errors.New("its calls do not tell their rounds")
+	}
 	var next int64
-	for ; s.Scan(); n++ {
+	for lines := 0; s.Scan(); lines++ {
 		rest, number := s.Bytes(), int64(0)
 		for i := range fields {
 			field, tail, more := bytes.Cut(rest, []byte(","))
 			v, err := strconv.ParseInt(string(field), 10, 64)
 			if err != nil || v < 0 || more != (i < len(fields)-1) {
-				return n, fmt.Errorf("want %d whole numbers from 0, found %q", len(fields), s.Text())
+				return lines, fmt.Errorf("want %d whole numbers from 0, found %q", len(fields), s.Text())
 			}
 			if i == 0 {
 				number = v
 			}
 			fields[i], rest = field, tail
 		}
-		if n > 0 && number != next {
-			return n, fmt.Errorf("call %d follows call %d", number, next-1)
+		if lines > 0 && number != next {
+			return lines, fmt.Errorf("call %d follows call %d", number, next-1)
 		}
 		next = number + 1
+		if round > 0 && string(fields[in]) != strconv.Itoa(round) {
+			continue
+		}
+		n++
 		w.Write(before)
 		for _, i := range place {
 			w.WriteByte(',')
@@ -266,7 +274,7 @@ func splice(w *bufio.Writer, r io.Reader, names []string, before, after []byte) 
 		w.WriteByte(',')
 		w.Write(after)
 		if err := w.WriteByte('\n'); err != nil { // the first error sticks
-			return n, err
+			return lines, err
 		}
 	}
 	return n, s.Err()

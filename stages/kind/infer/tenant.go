@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"barograph/pipeline/cell"
@@ -176,9 +177,17 @@ func (t *tenant) open(ctx context.Context) (err error) {
 }
 
 // total is how many calls are timed, at least.
-func (t *tenant) total() int { return t.setup.With.Calls * t.rounds() }
+func (t *tenant) total() int {
+	n := 0
+	for round := range t.rounds() {
+		if group := t.Group(round + 1); group == nil || slices.Contains(group, t.Number) {
+			n += t.setup.With.Calls
+		}
+	}
+	return n
+}
 
-func (t *tenant) rounds() int { return max(1, t.setup.With.Rounds) }
+func (t *tenant) rounds() int { return t.Rounds(t.setup.With.Rounds) }
 
 // measure makes the calls of all rounds, and says what of them fell into their windows.
 func (t *tenant) measure(ctx context.Context, c *cell.Cell, speaks bool) (all []Sample, about result.Infer, err error) {
@@ -193,7 +202,9 @@ func (t *tenant) measure(ctx context.Context, c *cell.Cell, speaks bool) (all []
 		t.About.GPU = &result.GPU{Before: t.look()}
 	}
 	t.About.Resident[0] = resident()
+	var together []result.Together
 	for round := range t.rounds() {
+		before := t.About.Delay
 		samples, err := t.round(ctx, round+1, func(done int) {
 			if speaks {
 				c.Progress(min(len(all)+done, t.total()-1), t.total(), "timed calls beside the others")
@@ -203,6 +214,7 @@ func (t *tenant) measure(ctx context.Context, c *cell.Cell, speaks bool) (all []
 			return nil, about, err
 		}
 		all = append(all, samples...)
+		together = t.together(together, round+1, len(samples), t.About.Delay-before)
 	}
 	t.About.Resident[1] = resident()
 	if t.look != nil {
@@ -224,6 +236,7 @@ func (t *tenant) measure(ctx context.Context, c *cell.Cell, speaks bool) (all []
 	windows, cut := t.Windows()
 	about.Window = [2]int64{windows[0][0], windows[len(windows)-1][1]}
 	about.Tenancy = told(t.Member, w, windows, cut)
+	about.Tenancy.Groups = together
 	if t.setup.GPU != nil {
 		about.Tenancy.SMs, about.Tenancy.AllSMs = t.setup.GPU.Multiprocessors()
 	}
@@ -234,6 +247,22 @@ func (t *tenant) measure(ctx context.Context, c *cell.Cell, speaks bool) (all []
 	about.Delay = min(about.Delay, timed)
 	t.doubts(&about, all)
 	return all, about, nil
+}
+
+// together notes what calls were made in a round of a group, and how long this tenant
+// waited for its processor meanwhile.
+func (t *tenant) together(all []result.Together, round, calls int, delay int64) []result.Together {
+	group, window := t.Group(round), t.last()
+	if group == nil || calls == 0 {
+		return all
+	}
+	return append(all, result.Together{Round: round, Tenants: group, Calls: calls, Delay: min(delay, window[1]-window[0]), Window: window})
+}
+
+// last is the window of the round that has ended.
+func (t *tenant) last() [2]int64 {
+	windows, _ := t.Windows()
+	return windows[len(windows)-1]
 }
 
 // unserved says that a tenant was meant to share the GPU through MPS and does not.
@@ -271,19 +300,28 @@ func amongSimulated(c *cell.Cell, w *With, arriving bool, samples *[]Sample) (*r
 	if err != nil {
 		return nil, err
 	}
-	calls, windows, err := sim.Tenants(c.Machine, members, sim.Together{Warmup: asked.Warmup, Calls: asked.Calls, Rounds: max(1, w.Rounds)})
+	q := sim.Together{Warmup: asked.Warmup, Calls: asked.Calls, Rounds: max(1, w.Rounds), Groups: m.Groups()}
+	calls, windows, err := sim.Tenants(c.Machine, members, q)
 	if err != nil {
 		return nil, err
 	}
 	*samples = nil
+	about := told(m, w, windows, [2]int{})
+	made := make([]int, len(windows)+1)
 	for _, call := range calls[m.Number-1] {
 		s := Sample{Scheduled: call.Scheduled, Start: call.Start, End: call.Scheduled + call.Latency, Round: call.Round}
 		if arriving {
 			s.Sent, s.Batch = s.Scheduled, 1
 		}
 		*samples = append(*samples, s)
+		made[call.Round]++
 	}
-	return told(m, w, windows, [2]int{}), nil
+	for round := 1; round < len(made); round++ {
+		if group := m.Group(round); group != nil && made[round] > 0 {
+			about.Groups = append(about.Groups, result.Together{Round: round, Tenants: group, Calls: made[round], Window: windows[round-1]})
+		}
+	}
+	return about, nil
 }
 
 // round makes calls until the round's window is closed, and returns those within it.
@@ -295,6 +333,13 @@ func (t *tenant) round(ctx context.Context, number int, progress func(done int))
 		}
 	}
 	if err := t.Begin(ctx, t.course != nil); err != nil {
+		return nil, err
+	}
+	if t.Pauses() {
+		err := t.Sit(ctx)
+		if err == nil {
+			_, err = t.End(ctx)
+		}
 		return nil, err
 	}
 	within, stop := context.WithCancelCause(ctx)

@@ -119,7 +119,7 @@ func (r *Recording) alone(root, tenancy string, t *recording.Trial, calls []int6
 		r.Solos[tenancy][in.Model] = s
 	}
 	s.Calls = append(s.Calls, calls)
-	if in.GPU != nil {
+	if in.GPU != nil && (in.Tenancy == nil || in.Tenancy.Loaded == 0) { // else others' weights are there too
 		s.Memory = max(s.Memory, in.GPU.After.MemoryUsed)
 		r.Memory = max(r.Memory, in.GPU.After.Memory)
 	}

@@ -1,8 +1,10 @@
 package tenancy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,6 +60,50 @@ func (m *Member) await(ctx context.Context, so func() bool) error {
 	return nil
 }
 
+// in tells whether a tenant calls in a round.
+func (m *Member) in(tenant int, round int64) bool {
+	return m.groups == nil || slices.Contains(m.groups[round-1], tenant)
+}
+
+// Rounds is how many rounds a trial has, where a tenant wants so many windows of a group.
+func (m *Member) Rounds(wanted int) int {
+	if m.groups != nil {
+		return len(m.groups)
+	}
+	return max(1, wanted)
+}
+
+// Group returns the numbers of the tenants that call in a round, from 1 on; nil: all do in
+// each.
+func (m *Member) Group(round int) (numbers []int) {
+	if m.groups == nil {
+		return nil
+	}
+	for _, i := range m.groups[round-1] {
+		numbers = append(numbers, i+1)
+	}
+	return numbers
+}
+
+// Groups are the tenants that call at once, by round, each from 0; nil: all in each.
+func (m *Member) Groups() [][]int { return m.groups }
+
+// Pauses tells whether this tenant makes no calls in the round that has begun.
+func (m *Member) Pauses() bool { return !m.in(m.Number-1, m.round) }
+
+// Sit waits for the end of a round in which this tenant pauses. The first tenant opens and
+// closes the window all the same.
+func (m *Member) Sit(ctx context.Context) error {
+	var failed error
+	err := m.await(ctx, func() bool {
+		if m.Number == 1 && m.page.end.Load() == 0 {
+			failed = m.conduct()
+		}
+		return failed != nil || m.page.end.Load() != 0
+	})
+	return cmp.Or(failed, err)
+}
+
 // Saw tells the others how many calls this tenant has made in its round, and whether the
 // round is over. The first tenant opens and closes the window, and fails where the
 // others do not keep up.
@@ -96,6 +142,9 @@ func (m *Member) Answered(due int64) {
 func (m *Member) conduct() error {
 	idle, short := 0, 0 // of the tenants
 	for i, need := range m.need {
+		if !m.in(i, m.round) {
+			continue
+		}
 		if !m.calls(i) {
 			idle++
 		}
@@ -107,7 +156,7 @@ func (m *Member) conduct() error {
 	switch opened := m.page.start.Load() != 0; {
 	case idle > 0 && late:
 		return fmt.Errorf("round %d: after %v %s had not made %d calls, for which the others wait", m.round, m.limit, strings.Join(m.those(func(i int) string {
-			if m.calls(i) {
+			if m.calls(i) || !m.in(i, m.round) {
 				return ""
 			}
 			return m.name(i)
@@ -119,7 +168,7 @@ func (m *Member) conduct() error {
 		m.page.end.Store(cell.Now())
 	case late:
 		return fmt.Errorf("round %d took longer than %v: of the calls in its window %s", m.round, m.limit, strings.Join(m.those(func(i int) string {
-			if m.made(i) >= int64(m.need[i]) {
+			if m.made(i) >= int64(m.need[i]) || !m.in(i, m.round) {
 				return ""
 			}
 			return fmt.Sprintf("%s has made %d of %d", m.name(i), m.made(i), m.need[i])

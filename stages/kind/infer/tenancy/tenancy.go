@@ -17,6 +17,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,17 +33,18 @@ import (
 type Params struct {
 	Tenancy  string `json:"tenancy,omitempty" enum:"process,thread,mps" doc:"how inferences of one trial share the device: each in a process of its own (default); as threads of one process, with a session each; or as processes through NVIDIA's MPS, whose daemon a stress stage with sharing: mps keeps. An inference without another beside it says it too, to be compared with"`
 	Rounds   int    `json:"rounds,omitempty" min:"0" max:"1000" doc:"windows of so many calls that a trial with tenants measures, one after the other with a pause between; 0: one. The column round tells them apart"`
+	Groups   []int  `json:"groups,omitempty" min:"1" max:"32" doc:"how many of a trial's tenants call at once: such as [1, 2], with which it measures each alone and each pair, one after the other in an order that is drawn, while the others pause. So processes are started once for many groups; none: all at once"`
 	Percent  int    `json:"mps_threads,omitempty" min:"0" max:"100" doc:"tenancy mps: percent of the GPU's threads that this tenant may use at once (CUDA_MPS_ACTIVE_THREAD_PERCENTAGE); 0: all"`
 	SMs      int    `json:"sm_percent,omitempty" min:"0" max:"100" doc:"tenancy thread: percent of the GPU's multiprocessors (SMs) on which this tenant's kernels run, and no other tenant's (a green context); rounded to groups of as many as the GPU is divided by, such as 8; 0: all"`
 	Priority string `json:"mps_priority,omitempty" enum:"normal,low" doc:"tenancy mps: of this tenant's kernels among those of all (CUDA_MPS_CLIENT_PRIORITY)"`
 }
 
 // Most is how many tenants a trial may have.
-const Most = 16
+const Most = 32
 
 // Set tells whether an inference's calls are measured in rounds even without a tenant
 // beside it.
-func (p *Params) Set() bool { return p.Tenancy != "" || p.Rounds > 0 }
+func (p *Params) Set() bool { return p.Tenancy != "" || p.Rounds > 0 || len(p.Groups) > 0 }
 
 // Sharing is how the device is shared.
 func (p *Params) Sharing() string { return cmp.Or(p.Tenancy, "process") }
@@ -68,6 +70,10 @@ func (p *Params) Check(device string) error {
 		return fmt.Errorf("sm_percent is %d: want a percentage from 1 to 100, or 0", p.SMs)
 	case p.Percent < 0 || p.Percent > 100:
 		return fmt.Errorf("mps_threads is %d: want a percentage from 1 to 100, or 0", p.Percent)
+	case len(p.Groups) > 0 && (p.Rounds > 1 || p.SMs > 0 || p.Percent > 0 || p.Priority == "low"):
+		return fmt.Errorf("groups with rounds, sm_percent, mps_threads or mps_priority: a trial has one window for each of its groups, whose tenants are alike")
+	case slices.ContainsFunc(p.Groups, func(n int) bool { return n < 1 || n > Most }):
+		return fmt.Errorf("groups are %v: want how many tenants call at once, from 1 to %d", p.Groups, Most)
 	case p.Rounds < 0:
 		return fmt.Errorf("rounds is %d: want at least 0", p.Rounds)
 	}
@@ -133,11 +139,14 @@ func Together(device string, gang []cell.Input, spare int64, need func(cell.Inpu
 		for _, f := range []struct {
 			name string
 			a, b any
-		}{{"tenancy", first.Sharing(), t.Sharing()}, {"rounds", max(1, first.Rounds), max(1, t.Rounds)}} {
+		}{{"tenancy", first.Sharing(), t.Sharing()}, {"rounds", max(1, first.Rounds), max(1, t.Rounds)}, {"groups", fmt.Sprint(first.Groups), fmt.Sprint(t.Groups)}} {
 			if f.a != f.b {
 				return cell.Hint(fmt.Errorf("%s of %s is %v, and of %s %v", f.name, ins[0].ID, f.a, ins[i].ID, f.b), "tenants of one trial share a device in one way, and are measured over the same windows")
 			}
 		}
+	}
+	if n := len(all); len(first.Groups) > 0 && slices.Max(first.Groups) > n {
+		return cell.Hint(fmt.Errorf("groups of %d tenants in the trial of %s, which has %d", slices.Max(first.Groups), ins[0].ID, n), "name the stages of the others in during:")
 	}
 	if err := divided(ins, all); err != nil {
 		return err
@@ -222,6 +231,8 @@ type Member struct {
 	ID     string   // of its cell
 	Terms  string   // of each tenant, by number, where any has less of the GPU than all of it
 	SMs    []int    // percent of the GPU's multiprocessors that each tenant has, by number; 0: all
+
+	groups [][]int // of tenants that call at once, by round, each from 0; nil: all in each
 
 	page  *page
 	need  []int // calls that each tenant has to make within a window
@@ -313,10 +324,35 @@ func members(s *cell.Spec) ([]*Member, error) {
 	for _, t := range all {
 		models, need, sms, limit = append(models, t.name()), append(need, t.Calls), append(sms, t.SMs), max(limit, time.Duration(t.Limit))
 	}
+	var groups [][]int
+	if len(all) > 0 {
+		groups = drawn(len(all), all[0].Groups, ins[0].Seed)
+	}
 	for i, in := range ins {
-		made = append(made, &Member{Number: i + 1, ID: in.ID, Models: models, SMs: sms, Terms: terms(all), need: need, limit: cmp.Or(limit, usual)})
+		made = append(made, &Member{Number: i + 1, ID: in.ID, Models: models, SMs: sms, Terms: terms(all), groups: groups, need: need, limit: cmp.Or(limit, usual)})
 	}
 	return made, nil
+}
+
+// drawn returns all groups of tenants of some sizes in an order that a seed decides, the
+// same in each of their processes.
+func drawn(tenants int, sizes []int, seed uint64) (groups [][]int) {
+	var grow func(group []int, from, size int)
+	grow = func(group []int, from, size int) {
+		if len(group) == size {
+			groups = append(groups, slices.Clone(group))
+			return
+		}
+		for i := from; i < tenants; i++ {
+			grow(append(group, i), i+1, size)
+		}
+	}
+	for _, size := range slices.Compact(slices.Sorted(slices.Values(sizes))) {
+		grow(nil, 0, size)
+	}
+	rng := rand.New(rand.NewPCG(seed, 0x67726f7570))
+	rng.Shuffle(len(groups), func(i, k int) { groups[i], groups[k] = groups[k], groups[i] })
+	return groups
 }
 
 // terms says of which part of the GPU each tenant has the use, and which gives way; empty:

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"barograph/pipeline/cell"
 )
@@ -54,6 +57,9 @@ func TestCheck(t *testing.T) {
 		{"cuda", Params{Rounds: -1}, "rounds is -1"},
 		{"cuda", Params{Tenancy: "thread", SMs: 50}, ""},
 		{"sim", Params{Tenancy: "thread", SMs: 50}, ""},
+		{"host", Params{Groups: []int{1, 2}}, ""},
+		{"host", Params{Groups: []int{1, 2}, Rounds: 2}, "one window for each of its groups"},
+		{"host", Params{Groups: []int{0}}, "how many tenants call at once"},
 		{"host", Params{Tenancy: "thread", SMs: 50}, "only a GPU's multiprocessors"},
 		{"cuda", Params{Tenancy: "mps", SMs: 50}, "sm_percent is 50 with tenancy: mps"},
 		{"cuda", Params{Tenancy: "thread", SMs: 101}, "from 1 to 100"},
@@ -70,6 +76,9 @@ func TestTogether(t *testing.T) {
 	daemon, load := input("stress", "s", `{"sharing": "mps"}`), input("stress", "s", `{"sharing": "separate"}`)
 	part := func(id string, sms int) cell.Input {
 		return input("infer", id, fmt.Sprintf(`{"model": "x", "tenancy": "thread", "sm_percent": %d}`, sms))
+	}
+	grouped := func(id, groups string) cell.Input {
+		return input("infer", id, fmt.Sprintf(`{"model": "x", "groups": %s}`, groups))
 	}
 	var many []cell.Input
 	for i := range Most + 1 {
@@ -88,7 +97,9 @@ func TestTogether(t *testing.T) {
 		"a daemon, no MPS": {[]cell.Input{a, b, daemon}, 0, "whose daemon would serve all"},
 		"two ways":         {[]cell.Input{a, mps("b"), daemon}, 0, "tenancy of a is process, and of b mps"},
 		"other rounds":     {[]cell.Input{a, input("infer", "b", `{"model": "x", "rounds": 2}`)}, 0, "rounds of a is 1, and of b 2"},
-		"too many":         {many, 0, "at most 16"},
+		"too many":         {many, 0, "at most 32"},
+		"groups of three":  {[]cell.Input{grouped("a", "[3]"), grouped("b", "[3]")}, 0, "groups of 3 tenants in the trial of a, which has 2"},
+		"other groups":     {[]cell.Input{grouped("a", "[2]"), grouped("b", "[1, 2]")}, 0, "groups of a is [2], and of b [1 2]"},
 		"in halves":        {[]cell.Input{part("a", 50), part("b", 50)}, 0, ""},
 		"in parts of more": {[]cell.Input{part("a", 60), part("b", 50)}, 0, "sm_percent of the tenants of a is 110% together"},
 		"a part and all":   {[]cell.Input{part("a", 50), part("b", 0)}, 0, "sm_percent of a is 50, and of b 0"},
@@ -142,6 +153,13 @@ func TestTerms(t *testing.T) {
 // calling makes calls, each so long, as a tenant's loop does, while another looks on.
 func calling(ctx context.Context, m *Member, each time.Duration) (kept [][2]int64, err error) {
 	if err := m.Begin(ctx, false); err != nil {
+		return nil, err
+	}
+	if m.Pauses() {
+		if err := m.Sit(ctx); err != nil {
+			return nil, err
+		}
+		_, err := m.End(ctx)
 		return nil, err
 	}
 	var done atomic.Int64
@@ -228,6 +246,56 @@ func TestRounds(t *testing.T) {
 		if windows, cut := m.Windows(); len(windows) != 2 || cut[0] < 2*settled || windows[1][0] <= windows[0][1] {
 			t.Errorf("windows %v, cut %v", windows, cut)
 		}
+	}
+}
+
+// Each group of tenants has a window of its own, in one order for all, in which the others
+// make no calls, the first tenant among them.
+func TestGroups(t *testing.T) {
+	const with = `{"model": "x", "calls": 5, "groups": [2, 1, 2]}`
+	specs := trial(input("infer", "a", with), input("infer", "b", with), input("infer", "c", with))
+	first, err := Join(&specs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	others, _, err := first.Guests(&specs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	members := append([]*Member{first}, others...)
+	if n := first.Rounds(7); n != 6 {
+		t.Fatalf("%d rounds, want one alone for each of 3 tenants and each of 3 pairs", n)
+	}
+	seen := map[string]bool{}
+	for round := 1; round <= 6; round++ {
+		group := first.Group(round)
+		seen[fmt.Sprint(group)] = true
+		made := make([]int, len(members))
+		var all errgroup.Group
+		for i, m := range members {
+			if !slices.Equal(m.Group(round), group) {
+				t.Fatalf("round %d is of %v and of %v", round, group, m.Group(round))
+			}
+			all.Go(func() error {
+				kept, err := calling(t.Context(), m, time.Millisecond)
+				made[i] = len(kept)
+				return err
+			})
+		}
+		if err := all.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		for i, n := range made {
+			if in := slices.Contains(group, i+1); in && n < 5 || !in && n > 0 {
+				t.Errorf("round %d of %v: tenant %d has %d calls", round, group, i+1, n)
+			}
+		}
+	}
+	if len(seen) != 6 {
+		t.Errorf("groups %v", seen)
+	}
+	if a, b := drawn(3, []int{1, 2}, 1), drawn(3, []int{2, 1}, 2); reflect.DeepEqual(a, b) {
+		t.Error("two seeds draw one order")
 	}
 }
 
