@@ -37,6 +37,7 @@ type Pattern struct {
 	Column     string        `json:"column,omitempty" doc:"trace: name or number of its column of times; in JSON a path such as tasks.*.times; default the first"`
 	Unit       string        `json:"unit,omitempty" enum:"ns,us,ms,s" doc:"trace: unit of its times; default ns where all are whole numbers, and s otherwise"`
 	Speed      float64       `json:"speed,omitempty" min:"0" doc:"arrivals trace and loop: how many times faster than they came, such as 10; recorded"`
+	Draw       uint64        `json:"draw,omitempty" min:"0" doc:"arrivals poisson, bursts and camera: number by which they are drawn, in place of the cell's own seed; trials with the same one are asked alike, so that they differ by less than chance"`
 }
 
 // The arrivals there are, and which keys each takes.
@@ -46,11 +47,11 @@ var arrivals = []struct {
 }{
 	{"closed", nil},
 	{"constant", []string{"interval", "rate"}},
-	{"poisson", []string{"interval", "rate"}},
-	{"bursts", []string{"interval", "rate", "burst", "dispersion", "peak"}},
+	{"poisson", []string{"interval", "rate", "draw"}},
+	{"bursts", []string{"interval", "rate", "burst", "dispersion", "peak", "draw"}},
 	{"trace", []string{"trace", "column", "unit", "speed"}},
 	{"loop", []string{"trace", "column", "unit", "speed"}},
-	{"camera", []string{"interval", "rate", "jitter", "trace", "column", "unit"}},
+	{"camera", []string{"interval", "rate", "jitter", "trace", "column", "unit", "draw"}},
 }
 
 // A Made says how a schedule was made, for the record; the times themselves stand
@@ -102,7 +103,7 @@ func (p *Pattern) check(calls int) error {
 		}{
 			{"interval", p.Interval != 0, p.Interval}, {"rate", p.Rate != 0, p.Rate}, {"burst", p.Burst != 0, p.Burst}, {"dispersion", p.Dispersion != 0, p.Dispersion},
 			{"peak", p.Peak != 0, p.Peak}, {"jitter", p.Jitter != 0, p.Jitter}, {"trace", p.Trace != "", p.Trace}, {"column", p.Column != "", p.Column},
-			{"unit", p.Unit != "", p.Unit}, {"speed", p.Speed != 0, p.Speed},
+			{"unit", p.Unit != "", p.Unit}, {"speed", p.Speed != 0, p.Speed}, {"draw", p.Draw != 0, p.Draw},
 		} {
 			if f.given && !slices.Contains(a.takes, f.key) {
 				return fmt.Errorf("arrivals %s with %s %v: they have no use for it", p.Arrivals, f.key, f.value)

@@ -1,6 +1,8 @@
 package traffic
 
 import (
+	"math/rand/v2"
+
 	"barograph/stages/arrival"
 )
 
@@ -41,6 +43,9 @@ func (p *Params) Check(root string) error {
 func (p *Params) Course(root string, seed uint64) (Course, *arrival.Made, error) {
 	if p.Arrivals == "" { // of an inference that says nothing of them
 		return nil, nil, nil
+	}
+	if p.Draw > 0 { // far from that of the next number: a search takes seeds in a row
+		seed = rand.New(rand.NewPCG(p.Draw, 0x64726177)).Uint64()
 	}
 	if p.Carries != nil {
 		s := &searching{Search: p.Carries, params: p, root: root, seed: seed}

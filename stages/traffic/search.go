@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -21,7 +20,7 @@ type Search struct {
 	Miss   float64       `json:"miss,omitempty" min:"0" max:"1" doc:"in place of p99: share of requests that may miss their deadline, such as 0.001"`
 	From   float64       `json:"from" min:"0" doc:"rate of the first probe, requests a second"`
 	To     float64       `json:"to" min:"0" doc:"highest rate that is tried"`
-	Within float64       `json:"within,omitempty" min:"0" max:"1" doc:"share of the rate by which probes lie apart in the end; default 0.05"`
+	Within float64       `json:"within,omitempty" min:"0" max:"1" doc:"the search ends once the interval is no wider than this share of the rate; default 0.05"`
 	Probes int           `json:"probes,omitempty" min:"0" max:"1000" doc:"probes at most; default 24"`
 }
 
@@ -30,10 +29,13 @@ const (
 	usualProbes = 24
 	warmIn      = 10   // one of so many requests of a probe is not counted: it met an empty queue
 	blocks      = 20   // of a probe, over which the dependence of its requests is seen
-	resamples   = 400  // of a probe's blocks, for the interval
 	confidence  = 0.95 // of each test, one-sided, and of the interval
 	drifts      = 0.1  // share by which medians of a probe and its repeat differ, at least, where there is a drift
 	scattered   = 5.0  // and by how many standard errors
+	closes      = 1.1  // ratio of rates between which the share crosses, from which on probes lie near the crossing
+	least       = 6    // probes that tell by how much they scatter
+	apart       = 0.2  // by which the logarithms of their rates are off the crossing, at most
+	spread      = 3.0  // factor by which shares of those differ from what is allowed, as fitted
 )
 
 // Most returns how many probes there are at most.
@@ -62,8 +64,8 @@ func (s *Search) check(root string, p *Params) error {
 		return cell.Hint(fmt.Errorf("carries has miss %g without a deadline: none is ever missed", s.Miss), "give deadline: a time such as 33ms")
 	case !(s.From > 0) || !(s.To > s.From) || math.IsInf(s.To, 0):
 		return cell.Hint(fmt.Errorf("carries from %g to %g requests a second: want more than 0, and more than that", s.From, s.To), "such as from: 50, to: 2000")
-	case s.Probes < 0 || s.Probes > 0 && s.Probes < 6:
-		return fmt.Errorf("carries with %d probes: want at least 6", s.Probes)
+	case s.Probes < 0 || s.Probes > 0 && s.Probes < least:
+		return fmt.Errorf("carries with %d probes: want at least %d", s.Probes, least)
 	case s.Within < 0 || s.Within >= 1:
 		return fmt.Errorf("carries within %g: want a share such as 0.05", s.Within)
 	}
@@ -104,14 +106,15 @@ type Probe struct {
 	P99      int64   `json:"p99_ns"`
 	Repeat   bool    `json:"repeat,omitempty"`
 	Says     string  `json:"says"` // holds, fails, or open, by itself
+	// Blocks are the late requests of each twentieth of those that count, in turn.
+	Blocks []int `json:"late_by_block"`
 
-	late  [blocks][2]float64 // late and all of each block
-	noise float64            // standard error of the median, by those of blocks
+	noise float64 // standard error of the median, by those of blocks
 }
 
 // judged sums a probe up.
 func (s *Search) judged(q *Queue, rate float64) Probe {
-	p := Probe{Rate: rate}
+	p := Probe{Rate: rate, Blocks: make([]int, blocks)}
 	limit, allowed := s.limit()
 	all := q.Requests[len(q.Requests)/warmIn:]
 	latencies := make([]int64, len(all))
@@ -124,20 +127,27 @@ func (s *Search) judged(q *Queue, rate float64) Probe {
 		if limit > 0 {
 			late = latencies[i] > limit
 		}
-		b := &p.late[i*blocks/len(all)]
-		b[1]++
 		if late {
 			p.Late++
-			b[0]++
+			p.Blocks[i*blocks/len(all)]++
 		}
 	}
 	p.noise = scatter(latencies)
 	slices.Sort(latencies)
 	p.Median = latencies[(len(latencies)-1)/2]
 	p.Requests, p.P99 = len(all), latencies[(99*len(all)+99)/100-1]
-	p.Effect = effect(p.late[:])
+	p.Effect = effect(p.late())
 	p.Says = says(float64(p.Late), float64(p.Requests), p.Effect, allowed)
 	return p
+}
+
+// late returns the late requests of each block, and all of them.
+func (p *Probe) late() [][2]float64 {
+	late := make([][2]float64, len(p.Blocks))
+	for i, k := range p.Blocks {
+		late[i] = [2]float64{float64(k), float64(((i+1)*p.Requests+blocks-1)/blocks - (i*p.Requests+blocks-1)/blocks)}
+	}
+	return late
 }
 
 // scatter returns the standard error of the median of latencies in the order taken, by
@@ -203,8 +213,8 @@ func fit(probes []Probe) []step {
 	var steps []step
 	for i := range sorted {
 		p := &sorted[i]
-		s := step{low: p.Rate, high: p.Rate, blocks: slices.Clone(p.late[:])}
-		for _, b := range p.late {
+		s := step{low: p.Rate, high: p.Rate, blocks: p.late()}
+		for _, b := range s.blocks {
 			s.k, s.n = s.k+b[0], s.n+b[1]
 		}
 		steps = append(steps, s)
@@ -272,7 +282,6 @@ type searching struct {
 	queue  *Queue
 	rate   float64
 	repeat bool
-	fresh  int // probes since the last repeat
 	probes []Probe
 	err    error
 }
@@ -302,7 +311,6 @@ func (s *searching) Next(now int64) *Queue {
 // decide returns the rate of the next probe, and whether it repeats one.
 func (s *searching) decide() (rate float64, repeat, more bool) {
 	most := s.Most()
-	_, allowed := s.limit()
 	n := len(s.probes)
 	switch {
 	case n == 0:
@@ -310,61 +318,70 @@ func (s *searching) decide() (rate float64, repeat, more bool) {
 	case n >= most:
 		return 0, false, false
 	}
-	low, high := proven(fit(s.probes), allowed)
-	repeated := func(rate float64) bool {
-		return slices.ContainsFunc(s.probes, func(p Probe) bool { return p.Rate == rate && p.Repeat })
+	rate, more = s.fresh()
+	// Earlier probes are made again, now and then, and before all is over.
+	since := s.since()
+	doubles := n > 1 && rate > s.probes[n-1].Rate && !slices.ContainsFunc(s.probes, func(p Probe) bool { return p.Says == "fails" })
+	if end, ok := s.earlier(); ok && (!more || since >= 4 && !doubles || n == most-1 && since == n && !doubles) {
+		return end, true, true
 	}
-	s.fresh++
-	if s.probes[n-1].Repeat {
-		s.fresh = 0
+	return rate, rate == s.From, more
+}
+
+// since returns how many probes were made since the last repeat.
+func (s *searching) since() (n int) {
+	for i := len(s.probes) - 1; i >= 0 && !s.probes[i].Repeat; i-- {
+		n++
 	}
-	ended, bottom := false, low
+	return n
+}
+
+// earlier returns the highest rate that holds and was not tried again.
+func (s *searching) earlier() (rate float64, ok bool) {
+	repeats := 0
+	for i := range s.probes {
+		p := &s.probes[i]
+		if p.Repeat {
+			repeats++
+		}
+		if p.Says == "holds" && p.Rate > rate && !slices.ContainsFunc(s.probes, func(r Probe) bool { return r.Rate == p.Rate && r.Repeat }) {
+			rate = p.Rate
+		}
+	}
+	return rate, rate > 0 && repeats < 3
+}
+
+// fresh returns the rate of a probe that tells most, and whether one is needed.
+func (s *searching) fresh() (rate float64, more bool) {
+	_, allowed := s.limit()
+	steps := fit(s.probes)
+	low, high := proven(steps, allowed)
 	highest := 0.0
-	for _, p := range s.probes {
-		highest = max(highest, p.Rate)
+	for i := range s.probes {
+		highest = max(highest, s.probes[i].Rate)
 	}
 	switch {
 	case high <= s.From: // below the first, there is nothing to be tried
-		ended = true
-	case low == 0 && n < 3: // it may come out
-		rate = s.From
+		return s.From, len(s.probes) < least
+	case low == 0 && len(s.probes) < 3: // it may come out
+		return s.From, true
 	case math.IsInf(high, 1) && highest < s.To:
-		return min(2*highest, s.To), false, true
+		return min(2*highest, s.To), true
 	case math.IsInf(high, 1) && low >= s.To:
-		ended = true
-	default:
-		bottom = max(low, s.From)
+		return 0, false
 	}
-	if rate == 0 && !ended {
-		rate, ended = s.between(bottom, high)
+	under, _, over := crossing(steps, allowed)
+	under, over = max(under, s.From), min(over, s.To)
+	if over > under*closes {
+		return math.Sqrt(under * over), true
 	}
-	// Earlier probes are made again, now and then, and both ends before all is over.
-	for _, end := range []float64{low, high} {
-		if end > 0 && !math.IsInf(end, 1) && !repeated(end) && (ended || s.fresh >= 4 || n >= most-2) {
-			return end, true, true
-		}
+	c, at := curved(s.probes, allowed)
+	if low, high := c.interval(at, confidence); len(c.probes) >= least && low > c.low && high < c.high && high-low < math.Log1p(cmp.Or(s.Within, usualWithin)) {
+		return 0, false
 	}
-	return rate, rate == s.From && n > 0, !ended
-}
-
-// between returns the middle of the widest gap between probes from one rate to
-// another, and whether all are narrow.
-func (s *searching) between(low, high float64) (rate float64, narrow bool) {
-	rates := []float64{low}
-	for _, p := range s.probes {
-		if p.Rate > low && p.Rate < high {
-			rates = append(rates, p.Rate)
-		}
-	}
-	rates = append(rates, min(high, s.To))
-	slices.Sort(rates)
-	widest := 1.0
-	for i := range len(rates) - 1 {
-		if r := rates[i+1] / rates[i]; r > widest {
-			widest, rate = r, math.Sqrt(rates[i]*rates[i+1])
-		}
-	}
-	return rate, widest <= 1+cmp.Or(s.Within, usualWithin)
+	_, slope := c.likelihood(at)
+	off := min(math.Log(spread)/slope, apart) * float64(len(s.probes)%3-1)
+	return min(max(math.Exp(at+off), s.From, low), s.To, high), true
 }
 
 // Carried returns what the search has found.
@@ -374,30 +391,15 @@ func (s *searching) Carried() (*Carried, error) {
 	}
 	late, allowed := s.limit()
 	c := &Carried{Limit: late, Allowed: allowed, Probes: s.probes}
-	steps := fit(s.probes)
-	_, c.Rate, _ = crossing(steps, allowed)
-	low, high := proven(steps, allowed)
-	rng := rand.New(rand.NewPCG(s.seed, 0x63617272))
-	var lows, highs []float64
-	for range resamples {
-		drawn := slices.Clone(s.probes)
-		for i := range drawn {
-			for b := range drawn[i].late {
-				drawn[i].late[b] = s.probes[i].late[rng.IntN(blocks)]
-			}
-		}
-		l, _, h := crossing(fit(drawn), allowed)
-		lows, highs = append(lows, l), append(highs, h)
-	}
-	slices.Sort(lows)
-	slices.Sort(highs)
-	tail := int((1 - confidence) / 2 * resamples)
-	c.Low, c.High = min(low, lows[tail]), max(high, highs[resamples-1-tail])
-	if c.Open = math.IsInf(c.High, 1); c.Open {
+	k, at := curved(s.probes, allowed)
+	low, high := k.interval(at, confidence)
+	c.Open, c.Below = high > k.high, low < k.low
+	c.Rate, c.Low, c.High = k.rate(at), k.rate(low), k.rate(high)
+	if c.Open {
 		c.High = 0
 	}
-	if c.Below = c.Low == 0; c.Below && math.IsInf(c.Rate, 1) {
-		c.Rate = 0
+	if c.Below {
+		c.Low = 0
 	}
 	c.Drift = s.drift()
 	return c, nil

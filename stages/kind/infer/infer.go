@@ -114,6 +114,9 @@ func check(root, device string, with any) error {
 	if w.Set() && (w.Carries != nil || w.CUDA.Weights == "swap") {
 		return fmt.Errorf("tenancy or rounds with carries, or weights swap: neither is measured in rounds")
 	}
+	if w.Set() && w.Draw > 0 {
+		return fmt.Errorf("draw with tenancy or rounds: each round is asked by a seed of its own")
+	}
 	if (w.Workers > 1 || w.Batch.Max > 0) && w.CUDA.Weights == "swap" {
 		return fmt.Errorf("weights swap with several workers or gathered batches: it moves those of one session")
 	}

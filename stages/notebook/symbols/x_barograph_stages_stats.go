@@ -45,7 +45,9 @@ func x_barograph_stages_stats() map[string]reflect.Value {
 		"SampleQuantiles":    reflect.ValueOf(stats.SampleQuantiles),
 		"Shift":              reflect.ValueOf((*stats.Shift)(nil)),
 		"ShiftFunction":      reflect.ValueOf(stats.ShiftFunction),
+		"SlowTimes":          reflect.ValueOf(stats.SlowTimes),
 		"Sort":               reflect.ValueOf(stats.Sort),
 		"Trend":              reflect.ValueOf((*stats.Trend)(nil)),
+		"WithoutSlow":        reflect.ValueOf(stats.WithoutSlow),
 	}
 }
