@@ -36,7 +36,8 @@ type Comparison struct {
 type compiledRun struct {
 	Go      string            `json:"go"`
 	Outputs map[string]string `json:"outputs"` // SHA-256 by name
-	left    map[string][]byte // the same by content, unless it was found
+	left    leavings          // the same, unless it was found
+	aside   string            // the folder that holds them until they were compared
 	found   bool              // it, or the program
 	not     string            // why there was none
 	failure error             // how it ended, if not well
@@ -58,7 +59,13 @@ func Compare(ctx context.Context, spec *cell.Spec, dir string) *Comparison {
 // Drop ends a comparison that is not needed.
 func (c *Comparison) Drop() {
 	c.stop()
-	<-c.result
+	(<-c.result).remove()
+}
+
+func (r compiledRun) remove() {
+	if r.aside != "" {
+		_ = os.RemoveAll(r.aside) // the system's folder for what is temporary
+	}
 }
 
 // Result waits for the compiled run and compares what it left with what is in the
@@ -67,8 +74,14 @@ func (c *Comparison) Drop() {
 func (c *Comparison) Result() (string, error) {
 	defer c.stop()
 	r := <-c.result
+	defer func() { r.remove() }()
 	left, err := c.leavings(c.dir, nil)
-	if err == nil && r.not == "" && r.found && (r.failure != nil || !maps.Equal(digests(left), r.Outputs)) {
+	var outputs map[string]string
+	if err == nil {
+		outputs, err = left.digests()
+	}
+	if err == nil && r.not == "" && r.found && (r.failure != nil || !maps.Equal(outputs, r.Outputs)) {
+		r.remove()
 		r = c.again()
 	}
 	switch {
@@ -78,10 +91,15 @@ func (c *Comparison) Result() (string, error) {
 		return "", fmt.Errorf("interpreted %s runs, compiled it does not: %w", SourceName(c.spec), r.failure)
 	case r.not != "":
 		return "not compiled: " + r.not, nil
-	case maps.Equal(digests(left), r.Outputs):
+	case maps.Equal(outputs, r.Outputs):
 		return fmt.Sprintf("the same when compiled (%s)", r.Go), nil
 	}
-	different := Differences(left, r.left)
+	interpreted, err := left.texts()
+	compiled, cerr := r.left.texts()
+	if err := errors.Join(err, cerr); err != nil {
+		return "", err
+	}
+	different := Differences(interpreted, compiled)
 	return "", cell.Hint(fmt.Errorf("%s leaves something else when it is compiled (%s):\n%w", SourceName(c.spec), r.Go, different), "%s", cell.HintOf(different))
 }
 
@@ -112,41 +130,64 @@ func Differences(interpreted, compiled map[string][]byte) error {
 	return cell.Hint(errors.Join(wrong...), "the interpreter is at fault, or the notebook draws on what no engine fixes, such as the order of a map")
 }
 
-// leavings are what a notebook has left in a folder, by name, and what it has
-// printed; prints are nil where the record there tells them.
-func (c *Comparison) leavings(dir string, prints []byte) (map[string][]byte, error) {
+// leavings are what a notebook has left: files by name, which may be large, and what it
+// has printed, nil where nobody keeps that.
+type leavings struct {
+	files  map[string]string // their paths
+	prints []byte
+}
+
+// leavings returns what a notebook has left in a folder; prints are nil where the record
+// there tells them.
+func (c *Comparison) leavings(dir string, prints []byte) (leavings, error) {
 	names, err := FilesBelow(dir)
-	all := map[string][]byte{Printed: prints}
+	all := leavings{map[string]string{}, prints}
 	for _, name := range names {
 		path := filepath.Join(dir, name)
 		switch {
 		case name == RecordFile:
 			r, rerr := ReadRecord(path)
 			if err = errors.Join(err, rerr); r != nil && prints == nil {
-				all[Printed] = r.prints()
+				all.prints = r.prints()
 			}
-			continue
 		case strings.HasPrefix(name, private+"/"):
-			continue
-		case name == SourceName(c.spec) || slices.Contains(c.spec.Files, name):
-			continue // what the engine laid there
+		case name == SourceName(c.spec) || slices.Contains(c.spec.Files, name): // what the engine laid there
+		default:
+			all.files[name] = path
 		}
-		text, rerr := os.ReadFile(path)
-		err = errors.Join(err, rerr)
-		all[name] = text
 	}
 	if !declares(c.spec, RecordFile) {
-		delete(all, Printed) // which nobody has kept
+		all.prints = nil
 	}
 	return all, err
 }
 
-func digests(left map[string][]byte) map[string]string {
+// digests returns the SHA-256 of each.
+func (l leavings) digests() (map[string]string, error) {
 	all := map[string]string{}
-	for name, text := range left {
-		all[name] = fmt.Sprintf("%x", sha256.Sum256(text))
+	var errs []error
+	for name, path := range l.files {
+		sum, err := cell.Sum(path)
+		all[name], errs = sum, append(errs, err)
 	}
-	return all
+	if l.prints != nil {
+		all[Printed] = fmt.Sprintf("%x", sha256.Sum256(l.prints))
+	}
+	return all, errors.Join(errs...)
+}
+
+// texts returns the content of each.
+func (l leavings) texts() (map[string][]byte, error) {
+	all := map[string][]byte{}
+	var errs []error
+	for name, path := range l.files {
+		text, err := os.ReadFile(path)
+		all[name], errs = text, append(errs, err)
+	}
+	if l.prints != nil {
+		all[Printed] = l.prints
+	}
+	return all, errors.Join(errs...)
 }
 
 // run makes the compiled run or, if it may, finds what it has left before.
@@ -176,7 +217,11 @@ func (c *Comparison) run(ctx context.Context, find bool) (r compiledRun) {
 	if err != nil {
 		return compiledRun{not: err.Error()}
 	}
-	defer os.RemoveAll(aside)
+	defer func() {
+		if r.aside == "" {
+			_ = os.RemoveAll(aside)
+		}
+	}()
 	for _, name := range c.spec.Files { // which stand in the notebook's folder
 		path, err := filepath.Abs(filepath.Join(c.dir, name))
 		if err == nil {
@@ -199,10 +244,13 @@ func (c *Comparison) run(ctx context.Context, find bool) (r compiledRun) {
 	case err != nil:
 		return compiledRun{found: r.found, failure: err}
 	}
-	if r.left, err = c.leavings(aside, prints.text()); err != nil {
+	if r.left, err = c.leavings(aside, prints.text()); err == nil {
+		r.Outputs, err = r.left.digests()
+	}
+	if err != nil {
 		return compiledRun{not: err.Error()}
 	}
-	r.Outputs = digests(r.left)
+	r.aside = aside
 	b, err := json.Marshal(r)
 	if err = errors.Join(err, os.MkdirAll(filepath.Dir(kept), 0o777)); err == nil {
 		_ = cell.Leave(kept, b) // else it is made again

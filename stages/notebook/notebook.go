@@ -368,7 +368,7 @@ func limitMemory(parent context.Context) (context.Context, context.CancelFunc) {
 			}
 			metrics.Read(used)
 			if usual > 0 && used[0].Value.Uint64() > lightHeap {
-				debug.SetGCPercent(usual)
+				debug.SetGCPercent(min(usual, 50)) // memory is scarcer than time where there is much to draw
 				usual = 0
 			}
 			if used[0].Value.Uint64() > maxHeap {

@@ -420,25 +420,38 @@ func (j *Job) publish(dir string) error {
 		if name == notebook.RecordFile {
 			continue
 		}
-		content, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			return err
-		}
 		to := filepath.Join(j.output, name)
 		if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
 			return err
 		}
-		if err := cell.Leave(to, content); err != nil {
+		if err := j.publishOne(filepath.Join(dir, name), to, name == nb.SummaryFile); err != nil {
 			return err
-		}
-		if name == nb.SummaryFile {
-			if _, err := j.Out.Write(content); err != nil {
-				return err
-			}
 		}
 		fmt.Fprintf(j.Log, "wrote %s\n", to)
 	}
 	return nil
+}
+
+// publishOne leaves a copy of a file, mapped into memory since it may be large, and may
+// print it.
+func (j *Job) publishOne(from, to string, print bool) error {
+	f, info, err := cell.Open(from)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var content []byte
+	if info.Size() > 0 {
+		if content, err = unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_SHARED); err != nil {
+			return err
+		}
+		defer unix.Munmap(content)
+	}
+	if err := cell.Leave(to, content); err != nil || !print {
+		return err
+	}
+	_, err = j.Out.Write(content)
+	return err
 }
 
 // writable looks, before a notebook is run, whether its outputs could be written
