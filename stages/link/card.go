@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"time"
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
@@ -198,7 +199,7 @@ func Find(root, machine string, mps bool) string {
 
 // Read reads a card.
 func Read(path string) (*Card, error) {
-	b, err := os.ReadFile(path)
+	b, err := cell.Read(path)
 	if err != nil {
 		return nil, cell.Hint(fmt.Errorf("read a link card: %w", err), "`barograph link` measures one")
 	}
@@ -216,28 +217,72 @@ func Read(path string) (*Card, error) {
 func (c *Card) Write(path string) error { return result.Write(path, c) }
 
 func (c *Card) check() error {
+	_, day := time.Parse(time.DateOnly, c.Day)
 	switch {
 	case c.Schema < 1 || c.Schema > Schema:
 		return cell.Hint(fmt.Errorf("schema %d", c.Schema), "this program reads schema %d", Schema)
 	case c.Machine == "":
 		return errors.New("it names no machine")
+	case c.Machine != filepath.Base(c.Machine) || !filepath.IsLocal(c.Machine):
+		return fmt.Errorf("its machine %q is no name", c.Machine)
+	case day != nil:
+		return fmt.Errorf("its day %q is none", c.Day)
 	case len(c.Ways) == 0:
 		return errors.New("it has no ways")
+	}
+	if both, ok := c.Capacity["both"]; ok {
+		if err := both.check("both ways' capacity_bytes_per_s", slowest, fastest); err != nil {
+			return err
+		}
 	}
 	for name, w := range c.Ways {
 		if name != "h2d" && name != "d2h" || w == nil {
 			return fmt.Errorf("its way %q is none of h2d, d2h", name)
 		}
-		if err := errors.Join(w.Turn.Length.check("length_ns", w.Turn.Seen), c.Capacity[name].check("capacity_bytes_per_s", true)); err != nil {
+		if err := w.check(c.Capacity[name]); err != nil {
 			return fmt.Errorf("way %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-// check wants finite numbers in order; some are positive.
-func (e Estimate) check(name string, positive bool) error {
-	if math.IsNaN(e.Low+e.Value+e.High) || math.IsInf(e.Low+e.Value+e.High, 0) || e.Low > e.Value || e.Value > e.High || positive && e.Low <= 0 {
+// No link is slower or faster, in bytes per second; and nothing of a card's is longer,
+// in nanoseconds, or larger, in bytes. What lies beyond is no measurement, and would be
+// simulated for hours.
+const (
+	slowest, fastest = 1e5, 1e14
+	shortest         = 1e4 // of turns
+	longest          = 1e9
+	largest          = 1 << 40
+)
+
+func (w *Way) check(capacity Estimate) error {
+	t := &w.Turn
+	least := 0.0
+	if t.Seen {
+		least = shortest
+	}
+	if err := errors.Join(t.Length.check("length_ns", least, longest), t.Own.check("own_ns", -longest, longest),
+		capacity.check("capacity_bytes_per_s", slowest, fastest)); err != nil {
+		return err
+	}
+	switch {
+	case t.UpTo < 0 || t.UpTo > longest:
+		return fmt.Errorf("up_to_ns is %d", t.UpTo)
+	case min(w.Small.Idle, w.Small.Behind) < -1 || max(w.Small.Idle, w.Small.Behind) > largest:
+		return fmt.Errorf("the small path takes %d bytes and %d", w.Small.Idle, w.Small.Behind)
+	}
+	for _, d := range w.Flight.Depths {
+		if d.Outstanding < 1 || d.Block < 1 || d.Block > largest || d.Bandwidth != 0 && !(d.Bandwidth >= slowest && d.Bandwidth <= fastest) {
+			return fmt.Errorf("%d copies of %d bytes in flight carry %g bytes_per_s", d.Outstanding, d.Block, d.Bandwidth)
+		}
+	}
+	return nil
+}
+
+// check wants finite numbers in order, and within bounds.
+func (e Estimate) check(name string, least, most float64) error {
+	if math.IsNaN(e.Low+e.Value+e.High) || e.Low > e.Value || e.Value > e.High || e.Low < least || e.High > most {
 		return fmt.Errorf("%s is %g, from %g to %g", name, e.Value, e.Low, e.High)
 	}
 	return nil

@@ -41,6 +41,9 @@ configs/link.yaml that is run.`,
 		Args:         cobra.NoArgs,
 		SilenceUsage: true,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if w := (&With{Sharing: sharing}); w.check("") != nil {
+				return cell.Usage(cell.Hint(fmt.Errorf("invalid argument %q for --sharing", sharing), "it is separate or mps"))
+			}
 			root, err := models.Workspace(c)
 			if err != nil {
 				return err
