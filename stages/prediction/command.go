@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -12,13 +13,16 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
 	"barograph/pipeline/record"
 	"barograph/stages/arrival"
+	"barograph/stages/device"
 	"barograph/stages/link"
+	"barograph/stages/model"
 	models "barograph/stages/model/command"
 	"barograph/stages/prediction/forecast"
 	"barograph/stages/result"
@@ -134,6 +138,9 @@ func (a *request) predict(c *cobra.Command, root, name string) (*report, error) 
 	if err := a.read(); err != nil {
 		return nil, cell.Usage(err)
 	}
+	if c.Flags().Changed("compute") && (a.compute <= 0 || a.compute > forecast.Longest) {
+		return nil, cell.Usage(fmt.Errorf("invalid argument %v for --compute: want more than 0 and %v at most", a.compute, forecast.Longest))
+	}
 	if !a.measure && (len(a.dims) > 0 || !a.graph) {
 		return nil, cell.Usage(cell.Hint(errors.New("--dims and --cuda-graph say how a model is measured without load"), "add --measure"))
 	}
@@ -163,6 +170,9 @@ func (a *request) predict(c *cobra.Command, root, name string) (*report, error) 
 		return nil, err
 	}
 	r := &report{Predicted: true, Model: name, Batch: own.Batch, Sequence: own.Sequence, Machine: m.Name, Condition: a.condition, Card: card, Samples: Within(root, own.From), Learned: x.From, Doubts: p.Doubts}
+	if own.Machine != "" && own.Machine != m.Name {
+		r.Doubts = append(r.Doubts, "what calls take without load was measured on another machine, "+own.Machine)
+	}
 	switch {
 	case x.Machine != "" && x.Machine != m.Name:
 		r.Doubts = append(r.Doubts, "how far predictions err was learned on another machine, "+x.Machine)
@@ -176,12 +186,21 @@ func (a *request) predict(c *cobra.Command, root, name string) (*report, error) 
 
 // read reads what flags hold as text.
 func (a *request) read() error {
+	ways, err := device.Directions(a.condition.Direction)
+	switch {
+	case err != nil:
+		return err
+	case ways[0].OffLink():
+		return fmt.Errorf("copies %v leave the link idle", ways[0])
+	case a.batch < 0 || a.sequence < 0:
+		return fmt.Errorf("batch %d, sequence %d: want at least 0", a.batch, a.sequence)
+	}
 	rate, err := unit.ParseRate(a.share)
 	share := rate.Share
 	if err == nil && rate == (unit.Rate{}) { // max
 		share = 1
 	}
-	if err != nil || share <= 0 || share > 1 {
+	if err != nil || a.share == "" || share <= 0 || share > 1 {
 		return cell.Hint(fmt.Errorf("invalid argument %q for --share", a.share), "write it as 60%%; 100%% is no limit")
 	}
 	l := &a.condition
@@ -232,6 +251,12 @@ func (a *request) link(root string) (m *Machine, from string, err error) {
 		}
 		if card.MPS && !a.condition.MPS {
 			return nil, "", cell.Hint(fmt.Errorf("%s is of a link through MPS, and the prediction is not", a.card), "add --mps, or give the card of machine %s without", card.Machine)
+		}
+		ways, _ := device.Directions(a.condition.Direction) // which was read
+		for _, d := range ways {
+			if card.Ways[d.String()] == nil {
+				return nil, "", cell.Hint(fmt.Errorf("%s says nothing of direction %v", a.card, d), "a memory bus is one path: --direction h2d")
+			}
 		}
 		m, from = FromCard(card, a.condition.MPS), fmt.Sprintf("%s of %s", Within(root, a.card), card.Day)
 		m.Assumed = append(m.Assumed, card.Warnings...)
@@ -308,7 +333,13 @@ func (a *request) own(root, name, machine string) (*Baseline, error) {
 		return &Baseline{Model: name, In: in, Out: out, Calls: [][]int64{{int64(a.compute)}}}, nil
 	}
 	own, err := Find(root, machine, name, a.samples, a.batch, a.sequence)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil, cell.Usage(cell.Hint(fmt.Errorf("read --samples: %w", err), "a recording is a folder with run.json, such as data/models/h100"))
+	}
 	if err == nil && own == nil {
+		if _, err := model.Load(root, name); err != nil {
+			return nil, cell.Usage(err)
+		}
 		of := name
 		if a.batch > 0 {
 			of += fmt.Sprintf(" at batch %d", a.batch)
@@ -344,7 +375,11 @@ func (a *request) measureAlone(c *cobra.Command, root, name, machine string) err
 	run.Cancel = func() error { return run.Process.Signal(os.Interrupt) }
 	run.Stdout, run.Stderr = c.ErrOrStderr(), c.ErrOrStderr()
 	if err := run.Run(); err != nil {
-		return fmt.Errorf("measure %s without load: %w", name, err)
+		err = fmt.Errorf("measure %s without load: %w", name, err)
+		if run.ProcessState != nil {
+			err = cell.End(err, max(cell.StatusFailed, run.ProcessState.ExitCode()))
+		}
+		return err
 	}
 	a.samples = filepath.Join(root, record.Results, "data", "predict", machine)
 	return nil
@@ -371,7 +406,7 @@ func (r *report) text(w io.Writer) error {
 	if r.Batch > 0 {
 		model += fmt.Sprintf(", batch %d, sequence %d,", r.Batch, r.Sequence)
 	}
-	fmt.Fprintf(words, "PREDICTED, not measured: %s on %s beside %s %s, %s, %.0f%% of the link, %d copies of %v in flight\n",
+	fmt.Fprintf(words, "PREDICTED, not measured: %s on %s beside %s %s, %s, %.4g%% of the link, %d copies of %v in flight\n",
 		model, r.Machine, loads, where, l.Direction, 100*l.Share, l.Threads*l.Outstanding, unit.Size(l.Block))
 	for _, q := range []struct {
 		name  string
@@ -430,6 +465,9 @@ func Scoring(short, long string, run func(out io.Writer, root, file string, card
 			if err != nil {
 				return err
 			}
+			if file == "" {
+				return cell.Usage(cell.Hint(errors.New("no link card to score by"), "name one with --link, such as data/link/h100.json"))
+			}
 			card, err := link.Read(file)
 			if err != nil {
 				return cell.Usage(err)
@@ -437,8 +475,7 @@ func Scoring(short, long string, run func(out io.Writer, root, file string, card
 			return run(c.OutOrStdout(), root, file, card)
 		},
 	}
-	c.Flags().StringVar(&file, "link", "", "the machine's link card")
-	_ = c.MarkFlagRequired("link")
+	c.Flags().StringVar(&file, "link", "", "the machine's link card, a `FILE` below data/link")
 	return c
 }
 

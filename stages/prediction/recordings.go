@@ -60,7 +60,7 @@ func Read(root, dir, only string) (owns []*Baseline, cases []*Case, err error) {
 		name := fmt.Sprintf("%s %d %d %v %s %v", t.Infer.Model, t.Infer.Batch, t.Infer.Sequence, t.Infer.Dims, t.Infer.Arrivals, mps)
 		own := byModel[name]
 		if own == nil {
-			own = &Baseline{Model: t.Infer.Model, Batch: t.Infer.Batch, Sequence: t.Infer.Sequence, From: dir}
+			own = &Baseline{Model: t.Infer.Model, Batch: t.Infer.Batch, Sequence: t.Infer.Sequence, From: dir, Machine: run.Machine.Name}
 			own.In, own.Out = TrialTransfers(root, t)
 			byModel[name] = own
 			owns = append(owns, own)

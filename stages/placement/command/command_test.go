@@ -98,7 +98,7 @@ func TestPlaceRefuses(t *testing.T) {
 		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--samples", "../../../data/nothing"}, "no such file"},
 		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--samples", "../../../data/models/host"}, "is a recording of machine host, not of h100"},
 		{strings.Fields("gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 --gpus 5 --machine h100"), "at most 16"},
-		{[]string{"score"}, `required flag(s) "link" not set`},
+		{[]string{"score"}, "no link card to score by"},
 		{[]string{"score", "--link", "../../../data/link/h200.json"}, "no recording of models without others"},
 	} {
 		out, err := run(tt.args...)

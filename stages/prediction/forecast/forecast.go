@@ -11,6 +11,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"barograph/stages/device"
 	"barograph/stages/device/twin"
@@ -51,6 +52,7 @@ type Baseline struct {
 	In, Out         []int64   // bytes of each copy of a call
 	Calls           [][]int64 // latencies by replicate, nanoseconds
 	From            string    // the recording; empty: assumed
+	Machine         string    // of the recording
 }
 
 // Quantile is of the own latencies, replicates together, in nanoseconds.
@@ -83,12 +85,17 @@ const (
 	Calls = 300 // and the calls of each, as a replicate of a study has
 	Warm  = 30  // and before them
 	lead  = int64(300e6)
+	last  = int64(20e9) // for which requests are answered
 	stall = int64(300e3)
 	tails = 0.02
 	// owed is how far a load is behind its rate at first: it begins while the other
 	// process opens its model, and its bucket holds no more.
 	owed = int64(50e6)
 )
+
+// Longest is the longest call that is predicted: some are simulated after those that
+// warm up.
+const Longest = time.Duration(last / (Warm + 10))
 
 // An Estimate is a predicted quantile in nanoseconds, with the interval that holds
 // nine in ten of those measured.
@@ -111,6 +118,9 @@ type Prediction struct {
 func Predict(m *Machine, o *Baseline, c *Condition, x *Lesson) (*Prediction, error) {
 	if len(o.Calls) == 0 {
 		return nil, errors.New("no calls without load")
+	}
+	if p50 := time.Duration(o.Quantile(0.5)); p50 > Longest {
+		return nil, fmt.Errorf("a call takes %v without load: want %v at most", p50, Longest)
 	}
 	var sets [draws][]int64
 	for i := range sets {
@@ -136,8 +146,11 @@ func Predict(m *Machine, o *Baseline, c *Condition, x *Lesson) (*Prediction, err
 			each[k] = Quantile(sets[k], q)
 		}
 		slices.Sort(each)
-		if q > 0.9 { // of all draws together a tail is the worst replicates', and the middle draw has none of it
+		if q > 0.9 && !m.unsure() { // of all draws together a tail is the worst replicates', and the middle draw has none of it
 			e.Value = math.Sqrt(e.Value * (each[draws/2-1] + each[draws/2]) / 2)
+		}
+		if i > 0 { // a tail is no shorter than what it is the tail of
+			e.Value = max(e.Value, p.Estimates[i-1].Value)
 		}
 		e.Low = min(e.Value, each[1], e.Value*math.Exp(errs[i][0])) // the second of twenty, and the last but one
 		e.High = max(e.Value, each[draws-2], e.Value*math.Exp(errs[i][1]))
@@ -230,7 +243,7 @@ func (m *Machine) Simulate(o *Baseline, c *Condition, x *Parameters, draw int) (
 			return int64(n)
 		}
 	}
-	until := lead + 20e9
+	until := lead + last
 	if n := len(c.Due); n > 0 {
 		until += c.Due[n-1]
 	}
