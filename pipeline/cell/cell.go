@@ -71,9 +71,12 @@ type Kind struct {
 	// is cheap, and looks at nothing but its arguments and the project folder root.
 	Check func(root, device string, with any) error
 
-	// Alone reports what is wrong with parameters in a stage that no other runs beside:
-	// that is not in the background. Its message is as that of Check.
+	// Alone reports what is wrong with parameters in a stage that runs beside none whose
+	// kind has Calls. Its message is as that of Check.
 	Alone func(with any) error
+
+	// Calls tells that a stage tells of its calls to those in the background beside it.
+	Calls bool
 
 	// CheckSim reports what is wrong with a parameter of device sim, which a machine
 	// file gives under sim:, before anything runs.

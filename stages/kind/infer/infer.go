@@ -77,6 +77,7 @@ func Kind() *cell.Kind {
 		},
 		Measured:   true,
 		Background: true,
+		Calls:      true,
 		Outputs:    func(any) []string { return []string{result.CallsFile, result.InferFile} },
 		Check:      check,
 		CheckSim:   sim.Check,
