@@ -70,6 +70,14 @@ func (p Policy) Shape(load Shape) Shape {
 	return load
 }
 
+// Left returns the share of a link that is left at most beside a victim which moves so many
+// bytes over it in a call, in so many copies, if a call takes so long: one copy at a time
+// holds the link, so that no policy leaves a load more.
+func (l Link) Left(bytes int64, copies int, call time.Duration) float64 {
+	own := float64(copies)*float64(l.Overhead) + float64(bytes)/l.Capacity*1e9
+	return max(0, 1-own/float64(call))
+}
+
 // ErrNoBound is why a victim's copy may wait for as long as the load goes on.
 var ErrNoBound = errors.New("no bound")
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -221,10 +222,15 @@ func TestAside(t *testing.T) {
 		alone := link.Copies(in, out, false)
 		rng, compute := rand.New(rand.NewPCG(1, 2)), int64(0)
 		var waits []int64
+		calls := int64(0)
 		service := &twin.Service{
 			Start: 1e6, In: in, Out: out, Page: page,
 			Compute: func() int64 { compute = int64(1.2e6 * (1 + 0.003*rng.NormFloat64())); return compute },
-			Done:    func(c twin.Call) bool { waits = append(waits, c.Latency-compute-alone); return true },
+			Done: func(c twin.Call) bool {
+				waits = append(waits, c.Latency-compute-alone)
+				calls += c.Latency
+				return true
+			},
 		}
 		const until = 4e9
 		link.Run([]twin.Load{l}, []*twin.Service{service}, until, 1)
@@ -233,6 +239,28 @@ func TestAside(t *testing.T) {
 		t.Logf("%s, process %d, %v: p99 %d ns, max %d ns, %.3f of the link; %+v", tt.policy, tt.process, tt.way, p99, most, kept, g.Report())
 		if none := tt.policy == "none"; none != (p99 > tt.p99) || most > tt.max || kept < tt.kept || !none && tt.slow.Every == 0 && g.Report().Violations > 0 {
 			t.Errorf("%s, process %d, %v: p99 %d ns, max %d ns, %.3f of the link; %+v", tt.policy, tt.process, tt.way, p99, most, kept, g.Report())
+		}
+		own := in[0]
+		if of.Outputs {
+			own = out[0]
+		}
+		if left := of.Left(own, 1, time.Duration(calls/int64(len(waits)))); kept > left {
+			t.Errorf("%s, process %d, %v: %.4f of the link, of which the victim leaves %.4f", tt.policy, tt.process, tt.way, kept, left)
+		}
+	}
+}
+
+// What a model moves is no load's: of GPT-2 that decodes an eighth, whatever the policy.
+func TestLeft(t *testing.T) {
+	l := guard.Link{Capacity: 55e9, Overhead: 5 * time.Microsecond}
+	for _, tt := range []struct {
+		bytes  int64
+		copies int
+		call   time.Duration
+		want   float64
+	}{{9_437_192, 2, 1360 * time.Microsecond, 0.8665}, {396_288, 2, 1290 * time.Microsecond, 0.987}, {0, 0, time.Millisecond, 1}, {55e9, 1, time.Millisecond, 0}} {
+		if got := l.Left(tt.bytes, tt.copies, tt.call); math.Abs(got-tt.want) > 5e-4 {
+			t.Errorf("%d bytes in %d copies of a call of %v leave %.4f, want %.4f", tt.bytes, tt.copies, tt.call, got, tt.want)
 		}
 	}
 }
