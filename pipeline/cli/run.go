@@ -84,8 +84,9 @@ INVALID, 130 interrupted.`,
 
 func (a *program) runOnce(ctx context.Context, args []string, sel *app.Selection, opt engine.Options, more app.Extras) error {
 	if more.Proof != "" {
+		app.Thrift(0, true) // until it is known how many cells there are
 		if known := plan.Recall(more.Proof, a.Options(sel)); known != nil {
-			app.Thrift(known.Cells)
+			app.Thrift(known.Cells, false)
 			if err := a.runKnown(ctx, known, sel, opt, more); !errors.Is(err, plan.ErrPart) {
 				return err
 			}

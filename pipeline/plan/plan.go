@@ -75,17 +75,20 @@ type Cell struct {
 type basis struct {
 	with   json.RawMessage
 	claims []cell.Claim
-	parts  []store.Part // of their keys, by name
-	seed   int          // the place in parts of each cell's own seed; -1 for none
+	parts  []store.Part // of their keys
 }
 
 // identity returns the parts of a cell's key that no other cell's result decides.
 func (c *Cell) identity() []store.Part {
-	parts := make([]store.Part, len(c.basis.parts), len(c.basis.parts)+2)
-	copy(parts, c.basis.parts)
-	if i := c.basis.seed; i >= 0 {
-		parts[i].Value = strconv.FormatUint(c.Seed, 10)
+	parts := append(make([]store.Part, 0, len(c.basis.parts)+4), c.basis.parts...)
+	outputs, _ := json.Marshal(c.Outputs) // strings always can be
+	parts = append(parts, store.Part{Name: "outputs", Value: string(outputs)})
+	if c.Stage.Kind.Script {
+		parts = append(parts, store.Part{Name: "run", Value: c.Script})
+	} else {
+		parts = append(parts, store.Part{Name: "seed", Value: strconv.FormatUint(c.Seed, 10)})
 	}
+	slices.SortFunc(parts, func(x, y store.Part) int { return strings.Compare(x.Name, y.Name) })
 	if c.Graph != nil {
 		j, _ := json.Marshal(c.Graph)
 		parts = append(parts, store.Part{Name: "graph", Value: string(j)})
@@ -206,7 +209,7 @@ type builder struct {
 	study *study.Study
 	cells map[string][]*Cell // by stage; of a background stage, all its trials'
 	index map[indexKey]map[string][]*Cell
-	alike map[*study.Binding]*basis
+	alike map[parameters]*basis
 	globs map[string][]string
 	errs  source.Errors
 
@@ -216,7 +219,7 @@ type builder struct {
 }
 
 func newBuilder(s *study.Study) *builder {
-	return &builder{study: s, cells: map[string][]*Cell{}, alike: map[*study.Binding]*basis{}, globs: map[string][]string{}, settings: map[setOn]map[string]string{}, missing: map[*Cell][]string{}}
+	return &builder{study: s, cells: map[string][]*Cell{}, alike: map[parameters]*basis{}, globs: map[string][]string{}, settings: map[setOn]map[string]string{}, missing: map[*Cell][]string{}}
 }
 
 // A setOn is how a device is set, and the kind that asked.
@@ -304,24 +307,35 @@ func (b *builder) make(st *study.Stage, pt cell.Point, id string) *Cell {
 			c.Publish = append(c.Publish, Place{path, record.Place(b.study.Name, b.study.Machine.Name, path)})
 		}
 	}
-	if c.basis = b.alike[bound]; c.basis == nil {
-		c.basis = b.share(c, bound)
-		b.alike[bound] = c.basis
+	with, err := json.Marshal(bound.With)
+	if err != nil {
+		b.fail(c.Stage, "", "parameters of %s: %v", c.ID, err)
+	}
+	these := parameters{st, string(with), -1}
+	if c.GPU != nil {
+		these.gpu = *c.GPU
+	}
+	if c.basis = b.alike[these]; c.basis == nil {
+		c.basis = b.share(c, bound, with)
+		b.alike[these] = c.basis
 	}
 	c.With = c.basis.with
 	b.files(c, bound.Inputs)
 	return c
 }
 
-// share collects what decides a cell's result besides its inputs and seed.
-func (b *builder) share(c *Cell, bound *study.Binding) *basis {
+// Parameters are those of cells of a stage, and the GPU that these are measured on.
+type parameters struct {
+	stage *study.Stage
+	with  string // JSON
+	gpu   int    // -1 for any
+}
+
+// share collects what decides the results of cells besides what is a cell's own.
+func (b *builder) share(c *Cell, bound *study.Binding, with json.RawMessage) *basis {
 	kind := c.Stage.Kind
-	sh := &basis{claims: b.claims(c.Stage), seed: -1, parts: make([]store.Part, 0, 4)}
+	sh := &basis{with: with, claims: b.claims(c.Stage)}
 	add := func(name, value string) { sh.parts = append(sh.parts, store.Part{Name: name, Value: value}) }
-	var err error
-	if sh.with, err = json.Marshal(bound.With); err != nil {
-		b.fail(c.Stage, "", "parameters of %s: %v", c.ID, err)
-	}
 	add("kind", kind.Name+" "+kind.Version)
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(sh.with, &fields) == nil {
@@ -331,10 +345,7 @@ func (b *builder) share(c *Cell, bound *study.Binding) *basis {
 	} else {
 		add("with", string(sh.with))
 	}
-	if kind.Script {
-		add("run", bound.Script)
-	} else {
-		add(ownSeed, "")
+	if !kind.Script {
 		m, _ := json.Marshal(b.study.Machine)
 		add("machine", string(m))
 	}
@@ -350,8 +361,6 @@ func (b *builder) share(c *Cell, bound *study.Binding) *basis {
 	for name, v := range c.Stage.Env {
 		add("env "+name, v)
 	}
-	outputs, _ := json.Marshal(c.Outputs) // strings always can be
-	add("outputs", string(outputs))
 	if kind.Measured && kind.Setting != nil {
 		for name, v := range b.set(c) {
 			add("device: "+name, v)
@@ -370,15 +379,8 @@ func (b *builder) share(c *Cell, bound *study.Binding) *basis {
 		j, _ := json.Marshal(sh.claims)
 		add("claims", string(j))
 	}
-	slices.SortFunc(sh.parts, func(x, y store.Part) int { return strings.Compare(x.Name, y.Name) })
-	if !kind.Script {
-		sh.seed = slices.IndexFunc(sh.parts, func(p store.Part) bool { return p.Name == ownSeed })
-	}
 	return sh
 }
-
-// ownSeed names the part of a key that is a cell's own.
-const ownSeed = "seed"
 
 // design digests what decided the cells that c rests on, and c itself: the part
 // of the study that a recording depends on.

@@ -66,6 +66,7 @@ func (a *App) Execute(ctx context.Context, p *plan.Plan, opt engine.Options, mor
 	if err := checkResources(p, opt.Capacity); err != nil {
 		return nil, nil, err
 	}
+	Thrift(len(p.Cells)+p.Rest, false)
 	opt.Cache, _ = cell.CacheDir() // empty where there is no home
 	opt.Hold = a.hold(p, more.Wait)
 	if opt.Pool, err = a.pool(p); err != nil {
@@ -141,13 +142,17 @@ func (a *App) Execute(ctx context.Context, p *plan.Plan, opt engine.Options, mor
 
 // Thrift has the collector of garbage come when it costs little beside what a study of so
 // many cells takes: seldom where that is small, and where it is large itself, before much
-// memory is taken by what is not needed any more.
-func Thrift(cells int) {
+// memory is taken by what is not needed any more. While it is only planned, it comes less.
+func Thrift(cells int, planning bool) {
 	switch {
 	case cells < few:
 		debug.SetGCPercent(400)
-	case cells > many:
+	case cells > many && !planning:
 		debug.SetGCPercent(15)
+	case cells > many:
+		debug.SetGCPercent(50)
+	default:
+		debug.SetGCPercent(100)
 	}
 }
 

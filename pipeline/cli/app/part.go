@@ -26,9 +26,10 @@ func (a *App) DecidePart(args []string, s *Selection, asked ...string) (*plan.Kn
 	if file == "" {
 		return nil, nil, nil
 	}
+	Thrift(0, true) // until it is known how many cells there are
 	known := plan.Recall(file, a.Options(s))
 	if known != nil {
-		Thrift(known.Cells)
+		Thrift(known.Cells, false)
 	}
 	if known == nil || len(known.Changed)+len(asked) == 0 {
 		return known, nil, nil

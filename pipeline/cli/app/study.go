@@ -135,7 +135,7 @@ func (a *App) Plan(args []string, s *Selection) (*plan.Plan, error) {
 	for _, stage := range st.Stages {
 		cells += study.Count(stage.Matrix)
 	}
-	Thrift(cells)
+	Thrift(cells, true)
 	if s.On != "" {
 		if err := onDevice(s, st); err != nil {
 			return nil, err
