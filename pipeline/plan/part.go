@@ -165,12 +165,12 @@ func (c *Cell) partial(k *Known, was knownCell) bool {
 		return false
 	}
 	for i, path := range c.Files {
-		if k.paths[was.reads[i]] != path {
+		if k.path(was.reads[i]) != path {
 			return false
 		}
 	}
 	for i, name := range c.Outputs {
-		if c.Place(name) != k.paths[was.makes[i]] { // or it is an object, whose name changes with it
+		if c.Place(name) != k.path(was.makes[i]) { // or it is an object, whose name changes with it
 			return false
 		}
 	}
@@ -181,7 +181,7 @@ func (c *Cell) partial(k *Known, was knownCell) bool {
 func (k *Known) renew(d *Decider, file string) error {
 	looks, cells := []byte(k.looks), []byte(k.cells)
 	set := func(i uint32, digest string) error {
-		l, err := lookAt(d.store, absolute(k.Sources.Root, k.paths[i]), digest)
+		l, err := lookAt(d.store, absolute(k.Sources.Root, k.path(i)), digest)
 		copy(looks[int(i)*len(l):], l[:])
 		return err
 	}
@@ -213,7 +213,7 @@ func (k *Known) renew(d *Decider, file string) error {
 			}
 		}
 	}
-	return k.write(file, looks, k.paths, cells)
+	return k.write(file, looks, cell.Bytes(k.names), cells)
 }
 
 // A Stage says how many cells of a stage a proof has, and what they publish.
@@ -238,7 +238,7 @@ func (k *Known) Summary() (stages []Stage, ok bool) {
 		s := Stage{Name: r.Name, Kind: r.Kind, Cells: r.Cells}
 		for _, c := range all[r.First : r.First+r.Cells] {
 			for _, i := range c.makes {
-				if path := k.paths[i]; !strings.HasPrefix(path, ".barograph/") {
+				if path := k.path(i); !strings.HasPrefix(path, ".barograph/") {
 					s.Files = append(s.Files, path)
 				}
 			}

@@ -149,7 +149,11 @@ func (d *Decider) Prove(file string, result any) error {
 	if err != nil {
 		return err
 	}
-	return pr.write(file, looks, files.paths, cells)
+	names := make([]byte, 0, 16*pr.Files)
+	for _, path := range files.paths {
+		names = append(append(names, path...), 0)
+	}
+	return pr.write(file, looks, names, cells)
 }
 
 // rank notes where the cells of a stage stand, of which c is the next.
@@ -168,18 +172,11 @@ func (pr *proof) rank(c *Cell, i int) {
 }
 
 // write writes a proof.
-func (pr *proof) write(file string, looks []byte, paths []string, cells []byte) error {
-	pr.Paths = 0
-	for _, path := range paths {
-		pr.Paths += len(path) + 1
-	}
+func (pr *proof) write(file string, looks, names, cells []byte) error {
+	pr.Paths = len(names)
 	head, err := json.Marshal(pr)
 	if err != nil {
 		return err
-	}
-	names := make([]byte, 0, pr.Paths)
-	for _, path := range paths {
-		names = append(append(names, path...), 0)
 	}
 	h := sha256.New()
 	parts := [][]byte{nil, append(head, '\n'), looks, names, cells}
@@ -296,8 +293,9 @@ func (pr *proof) settings(k *cell.Kind, devices []string) {
 // the same now, files apart.
 type Known struct {
 	proof
-	paths   []string
-	looks   string // of each path
+	names   string   // paths, each of which ends with a zero
+	ends    []uint32 // of the paths
+	looks   string   // of each path
 	cells   string
 	Changed []int // places of the files that are not as they were
 }
@@ -322,12 +320,16 @@ func Recall(file string, opt study.Options) *Known {
 		return nil
 	}
 	k.looks, k.cells = rest[:size], rest[size+k.Paths:]
-	k.paths = make([]string, 0, k.Files)
-	for names := rest[size : size+k.Paths]; names != ""; {
-		path, more, _ := strings.Cut(names, "\x00")
-		k.paths, names = append(k.paths, path), more
+	k.names, k.ends = rest[size:size+k.Paths], make([]uint32, 0, k.Files)
+	for end := 0; end < len(k.names); {
+		n := strings.IndexByte(k.names[end:], 0)
+		if n < 0 {
+			return nil
+		}
+		end += n + 1
+		k.ends = append(k.ends, uint32(end))
 	}
-	if len(k.paths) != k.Files || k.compare() != nil {
+	if len(k.ends) != k.Files || k.compare() != nil {
 		return nil
 	}
 	return &k
@@ -371,11 +373,11 @@ func (k *Known) compare() error {
 		var now look
 		switch was[0] {
 		case byContent:
-			if digest, err := cell.Sum(absolute(k.Sources.Root, k.paths[i])); err == nil {
+			if digest, err := cell.Sum(absolute(k.Sources.Root, k.path(uint32(i)))); err == nil {
 				now, _ = contains(digest) // which a sum always is
 			}
 		case byStat:
-			if o, err := stat.ObserveAt(root, k.paths[i]); err == nil {
+			if o, err := stat.ObserveAt(root, k.name(i)); err == nil {
 				now = seen(o)
 			}
 		}
@@ -388,6 +390,19 @@ func (k *Known) compare() error {
 		}
 	}
 	return err
+}
+
+// name is a path with the zero that ends it.
+func (k *Known) name(i int) string {
+	if i == 0 {
+		return k.names[:k.ends[0]]
+	}
+	return k.names[k.ends[i-1]:k.ends[i]]
+}
+
+func (k *Known) path(i uint32) string {
+	name := k.name(int(i))
+	return name[:len(name)-1]
 }
 
 func (k *Known) look(i int) (l look) {

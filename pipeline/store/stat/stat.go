@@ -330,10 +330,27 @@ func Observe(path string) (Observation, error) {
 	return o, err
 }
 
-// ObserveAt observes a file by its path from a folder.
+// ObserveAt observes a file by its path from a folder, which ends with a zero: of a path
+// that does not, the kernel is given a copy.
 func ObserveAt(folder *os.File, path string) (Observation, error) {
-	o, _, err := ObserveMode(int(folder.Fd()), path, 0)
-	return o, err
+	if path == "" || path[len(path)-1] != 0 {
+		path += "\x00"
+	}
+	var st unix.Stat_t
+	for {
+		_, _, err := unix.Syscall6(unix.SYS_NEWFSTATAT, folder.Fd(), uintptr(unsafe.Pointer(unsafe.StringData(path))), uintptr(unsafe.Pointer(&st)), 0, 0, 0)
+		switch err {
+		case 0:
+			return observation(&st), nil
+		case unix.EINTR:
+		default:
+			return Observation{}, err
+		}
+	}
+}
+
+func observation(st *unix.Stat_t) Observation {
+	return Observation{st.Size, st.Mtim.Nano(), st.Ctim.Nano(), int64(st.Ino)}
 }
 
 // ObserveMode is Observe with the file's type, by its path from a folder and with the flags of
@@ -343,7 +360,7 @@ func ObserveMode(folder int, path string, flags int) (Observation, fs.FileMode, 
 	for {
 		switch err := unix.Fstatat(folder, path, &st, flags); err {
 		case nil:
-			return Observation{st.Size, st.Mtim.Nano(), st.Ctim.Nano(), int64(st.Ino)}, modes[st.Mode&unix.S_IFMT], nil
+			return observation(&st), modes[st.Mode&unix.S_IFMT], nil
 		case unix.EINTR:
 		default:
 			return Observation{}, 0, &fs.PathError{Op: "stat", Path: path, Err: err}
