@@ -116,6 +116,21 @@ type Tenancy struct {
 	CutAfter  int `json:"cut_after"`
 }
 
+// Timed is how long the windows took in which the inference called, together.
+func (t *Tenancy) Timed() (sum int64) {
+	windows := t.Windows
+	if t.Groups != nil {
+		windows = nil
+		for _, g := range t.Groups {
+			windows = append(windows, g.Window)
+		}
+	}
+	for _, w := range windows {
+		sum += w[1] - w[0]
+	}
+	return sum
+}
+
 // A Together is a round in which some of a trial's tenants called.
 type Together struct {
 	Round   int      `json:"round"`        // from 1

@@ -537,7 +537,11 @@ func (h *Harness) doubts(about *result.Infer, samples []Sample) {
 		about.Warnings = append(about.Warnings, t.Doubts()...)
 	}
 	span := window(samples)
-	if share := float64(about.Delay) / float64(span[1]-span[0]); share > 0.01 {
+	timed := span[1] - span[0]
+	if about.Tenancy != nil {
+		timed = about.Tenancy.Timed()
+	}
+	if share := float64(about.Delay) / float64(timed); share > 0.01 {
 		invalid := ""
 		if share > judgedInvalid && (about.Tenancy == nil || about.Tenancy.Of == 1) {
 			invalid = "INVALID, if it is so throughout: "

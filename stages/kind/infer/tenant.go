@@ -240,11 +240,7 @@ func (t *tenant) measure(ctx context.Context, c *cell.Cell, speaks bool) (all []
 	if t.setup.GPU != nil {
 		about.Tenancy.SMs, about.Tenancy.AllSMs = t.setup.GPU.Multiprocessors()
 	}
-	timed := int64(0) // of which calls that were cut may have waited more
-	for _, w := range windows {
-		timed += w[1] - w[0]
-	}
-	about.Delay = min(about.Delay, timed)
+	about.Delay = min(about.Delay, about.Tenancy.Timed()) // calls that were cut may have waited more
 	t.doubts(&about, all)
 	return all, about, nil
 }
