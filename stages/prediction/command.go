@@ -263,6 +263,9 @@ func (a *request) link(root string) (m *Machine, from string, err error) {
 		if len(card.Invalid) > 0 {
 			m.Assumed = append(m.Assumed, "the link card is INVALID: "+strings.Join(card.Invalid, "; "))
 		}
+		if card.Device == "host" {
+			m.Assumed = append(m.Assumed, "the link is a memory bus, which computing needs too: what a load slows of that is not predicted")
+		}
 		if card.Simulated {
 			m.Assumed = append(m.Assumed, "the link card is of a simulated link")
 		}

@@ -67,6 +67,7 @@ func Read(root, dir, only string) (owns []*Baseline, cases []*Case, err error) {
 		}
 		if t.Stress == nil || t.Stress.Threads == 0 {
 			own.Calls = append(own.Calls, calls)
+			own.Doubts = append(own.Doubts, t.Infer.Warnings...)
 			continue
 		}
 		c := &Case{Study: run.Study, Own: own, Condition: Condition{

@@ -53,6 +53,7 @@ type Baseline struct {
 	Calls           [][]int64 // latencies by replicate, nanoseconds
 	From            string    // the recording; empty: assumed
 	Machine         string    // of the recording
+	Doubts          []string  // what its trials warned of
 }
 
 // Quantile is of the own latencies, replicates together, in nanoseconds.
@@ -136,6 +137,12 @@ func Predict(m *Machine, o *Baseline, c *Condition, x *Lesson) (*Prediction, err
 	p := &Prediction{Simulated: Pooled(sets[:])}
 	errs, doubt := x.Bounds(c)
 	p.Doubts = append(slices.Clone(m.Assumed), doubt...)
+	if n := len(o.Doubts); n > 0 {
+		p.Doubts = append(p.Doubts, "without load: "+o.Doubts[0])
+		if n > 1 {
+			p.Doubts[len(p.Doubts)-1] += fmt.Sprintf(" (and %d more like it)", n-1)
+		}
+	}
 	if o.From == "" {
 		p.Doubts = append(p.Doubts, "what calls take without load is assumed, not measured")
 	}
