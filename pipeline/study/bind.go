@@ -101,33 +101,30 @@ func (s *Study) bind(st *Stage, p cell.Point) (*Binding, []source.Word, source.E
 		}
 	}
 	if len(d.Errs) == 0 && !d.Partial {
-		if err := st.check(s.Root, s.Machine.Device, b.With, s.followed(st)); err != nil {
-			at := with
-			word, _, _ := strings.Cut(err.Error(), " ") // the parameter at fault
-			if named := with.Get(strings.TrimSuffix(word, ":")); named != nil {
-				at = named
-			}
-			d.Fail(at, cell.HintOf(err), "stage %q: %v", st.Name, err)
+		if err := st.check(s.Root, s.Machine.Device, b.With); err != nil {
+			d.Fail(faulty(with, err), cell.HintOf(err), "stage %q: %v", st.Name, err)
 		}
 	}
 	return b, outputs, d.Errs
 }
 
-// followed tells whether a stage runs beside one whose calls it may follow.
-func (s *Study) followed(st *Stage) bool {
-	return st.Background && slices.ContainsFunc(s.Stages, func(other *Stage) bool {
-		return other.Kind != nil && other.Kind.Calls && slices.Contains(other.During, st.Name)
-	})
+// faulty returns the parameter that a kind's error begins with, or all of them.
+func faulty(with *source.Node, err error) *source.Node {
+	word, _, _ := strings.Cut(err.Error(), " ")
+	if named := with.Get(strings.TrimSuffix(word, ":")); named != nil {
+		return named
+	}
+	return with
 }
 
 // check asks the stage's kind what is wrong with parameters.
-func (st *Stage) check(root, device string, with any, followed bool) error {
+func (st *Stage) check(root, device string, with any) error {
 	if st.Kind.Check != nil {
 		if err := st.Kind.Check(root, device, with); err != nil {
 			return err
 		}
 	}
-	if st.Kind.Alone != nil && !followed {
+	if st.Kind.Alone != nil && !st.Background {
 		return st.Kind.Alone(with)
 	}
 	return nil

@@ -2,9 +2,11 @@ package study
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
+	"barograph/pipeline/cell"
 	"barograph/pipeline/source"
 )
 
@@ -47,9 +49,25 @@ func (l *loader) graph() {
 			l.fail(st.at, "name it in the during: of the stage to run beside", "no stage runs during the background stage %q", st.Name)
 		default:
 			l.accompanied(st, beside)
+			l.followed(st, beside)
 		}
 	}
 	l.sort()
+}
+
+// followed reports parameters of a background stage that want calls to follow, where none
+// of the stages beside it tells of any.
+func (l *loader) followed(st *Stage, beside []*Stage) {
+	tells := func(other *Stage) bool { return other.Kind == nil || other.Kind.Calls }
+	if st.Kind == nil || st.Kind.Alone == nil || st.body.with == nil || slices.ContainsFunc(beside, tells) {
+		return
+	}
+	for _, key := range slices.Sorted(maps.Keys(st.body.bound)) {
+		if err := st.Kind.Alone(st.body.bound[key].With); err != nil {
+			l.fail(faulty(st.body.with, err), cell.HintOf(err), "stage %q: %v", st.Name, err)
+			return
+		}
+	}
 }
 
 func (l *loader) references(st *Stage, key string, words []source.Word) {
