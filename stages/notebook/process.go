@@ -159,9 +159,12 @@ func cellCommand() *cobra.Command {
 		Args:   cobra.NoArgs,
 		Run: func(*cobra.Command, []string) {
 			go symbols.Types() // while the specification is on its way
-			idle := time.AfterFunc(ahead, warm)
+			warmed := make(chan struct{})
+			idle := time.AfterFunc(ahead, func() { warm(); close(warmed) })
 			kind := &cell.Kind{Name: ByHand, With: NewWith, Run: func(ctx context.Context, c *cell.Cell) error {
-				idle.Stop()
+				if !idle.Stop() {
+					<-warmed // it makes files where the notebook must not
+				}
 				return interpret(ctx, c)
 			}}
 			if cell.Serve(cell.NewKinds(kind), os.Stdin, os.Stdout) != nil {
