@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/stages/notebook"
 )
 
 // TestShipped checks every notebook of the workspace, as `notebook check` does:
@@ -18,6 +19,9 @@ import (
 func TestShipped(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts the Go compiler")
+	}
+	if notebook.RaceDetector {
+		t.Skip("make test runs it without the race detector, which the other tests here have look at notebooks")
 	}
 	data := recording(t, 300, func(u float64) float64 { return 3e6 * math.Exp(1.5*u) }, 0)
 	trial(t, data)
