@@ -139,6 +139,7 @@ func (d *Decider) Prove(file string, result any) error {
 			return err
 		}
 	}
+	files.at = nil // all are known, and there may be many
 	pr.Files = len(files.paths)
 	looks := make([]byte, pr.Files*len(look{}))
 	err = inChunks(pr.Files, func(i int) error {
