@@ -81,15 +81,19 @@ func (f folder) run(args ...string) (int, string) {
 }
 
 // A study of 50 cells in four layers. Each appends its name to a journal as it
-// begins, which no honest cell may do and which shows what was started.
+// begins, which no honest cell may do and which shows what was started. Those of twice
+// are started without a shell.
 const fifty = `
 study: fifty
 params: {epoch: 0}
 stages:
   seed:  {uses: command, matrix: {n: 20}, run: 'echo "seed[n=${{ n }}]" >> JOURNAL; sleep 0.00${{ n % 10 }}; echo ${{ epoch }} ${{ n }} > s${{ n }}', outputs: ['s${{ n }}']}
-  twice: {uses: command, matrix: {n: 20}, needs: [seed], run: 'echo "twice[n=${{ n }}]" >> JOURNAL; cat s${{ n }} s${{ n }} > t${{ n }}; sleep 0.00${{ 9 - n % 10 }}', outputs: ['t${{ n }}']}
+  twice: {uses: command, matrix: {n: 20}, needs: [seed], inputs: [twice], run: 'sh twice ${{ n }} > t${{ n }}', outputs: ['t${{ n }}']}
   sum:   {uses: command, matrix: {m: 9}, needs: [twice], run: 'echo "sum[m=${{ m }}]" >> JOURNAL; cat t${{ m }} t${{ m + 9 }} t20 > u${{ m }}', outputs: ['u${{ m }}']}
   all:   {uses: command, needs: [sum], run: 'echo all >> JOURNAL; cat u1 u2 u3 u4 u5 u6 u7 u8 u9 > all.txt', outputs: [all.txt]}
+`
+
+const twice = `echo "twice[n=$1]" >> JOURNAL; cat s$1 s$1; sleep 0.00$((9 - $1 % 10))
 `
 
 func wantFifty(epoch int) string {
@@ -118,6 +122,7 @@ func TestKills(t *testing.T) {
 	f := folder{t, t.TempDir()}
 	journal := filepath.Join(t.TempDir(), "journal")
 	f.write("configs/fifty.yaml", strings.ReplaceAll(fifty, "JOURNAL", journal))
+	f.write("twice", strings.ReplaceAll(twice, "JOURNAL", journal))
 	started := func() []string {
 		b, _ := os.ReadFile(journal)
 		if err := os.WriteFile(journal, nil, 0o666); err != nil {
