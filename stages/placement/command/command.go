@@ -124,6 +124,9 @@ func (a *request) link(root string) (*link.Card, error) {
 	if a.machine != "" && card.Machine != a.machine {
 		return nil, fmt.Errorf("%s is the card of machine %s, not of %s", a.card, card.Machine, a.machine)
 	}
+	if card.MPS && a.tenancy != "mps" {
+		return nil, cell.Hint(fmt.Errorf("%s is of a link through MPS, and the tenancy is %s", a.card, a.tenancy), "say --tenancy mps, or give the card of machine %s without", card.Machine)
+	}
 	return card, nil
 }
 
@@ -132,7 +135,9 @@ func cards(root string) string {
 	var names []string
 	found, _ := filepath.Glob(filepath.Join(root, link.File("*")))
 	for _, path := range found {
-		names = append(names, strings.TrimSuffix(filepath.Base(path), ".json"))
+		if card, err := link.Read(path); err == nil && !card.MPS {
+			names = append(names, card.Machine)
+		}
 	}
 	return strings.Join(names, ", ")
 }
