@@ -14,7 +14,7 @@ package cuda
 // } division;
 //
 // static CUresult divide(CUdevice device, division *d) {
-//	CUdevResource whole;
+//	CUdevResource whole = {0};
 //	CUresult r = cuDeviceGetDevResource(device, &whole, CU_DEV_RESOURCE_TYPE_SM);
 //	if (r != CUDA_SUCCESS) return r;
 //	d->all = whole.sm.smCount;
@@ -30,7 +30,7 @@ package cuda
 // /* A green context on groups from one to before another, and its multiprocessors. */
 // static CUresult green(CUdevice device, division *d, int from, int to, CUgreenCtx *context, int *sms) {
 //	CUdevResourceDesc description;
-//	CUdevResource has;
+//	CUdevResource has = {0};
 //	if (to > (int)d->count && d->groups[d->count].type != CU_DEV_RESOURCE_TYPE_SM) to--;
 //	CUresult r = cuDevResourceGenerateDesc(&description, d->groups + from, to - from);
 //	if (r == CUDA_SUCCESS) r = cuGreenCtxCreate(context, description, device, CU_GREEN_CTX_DEFAULT_STREAM);
