@@ -40,7 +40,18 @@ func main() {
 		numbers = append(numbers, []string{s.Tenancy, s.Load, s.Arrivals, s.Model, beside, fmt.Sprint(len(s.All())), fmt.Sprint(len(s.Blocks)),
 			nb.Number(s.P50.Value), nb.Number(s.P50.Low), nb.Number(s.P50.High), nb.Number(s.P99.Value), nb.Number(s.P99.Low), nb.Number(s.P99.High), nb.Number(s.Answers), s.Why})
 	}
+	for _, setting := range report.Settings() {
+		models := report.Models(setting)
+		for _, victim := range models {
+			for _, aggressor := range models {
+				if _, ok := report.Find(setting, victim, aggressor); !ok && setting.Load == "" && len(models) > 2 {
+					numbers = append(numbers, []string{setting.Tenancy, "", setting.Arrivals, victim, aggressor, "0", "0", "", "", "", "", "", "", "", "no trial of it was kept"})
+				}
+			}
+		}
+	}
 	nb.Table("summary.csv", numbers)
+	nb.Table(nb.String("figures", "figures/colocation")+"-slowdowns.csv", numbers)
 	groups := [][]string{{"models", "shared by", "together", "turnaround", "fairness", "may share", "because"}}
 	shared := [][]string{{"tenancy", "load", "models", "together", "turnaround", "fairness", "may_share", "because"}}
 	for _, g := range report.Groups {
