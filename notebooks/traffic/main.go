@@ -30,6 +30,7 @@ func (l line) String() string { return l.condition + ", " + l.pattern }
 
 // A rate is one that is carried.
 type rate struct {
+	trial         *nb.Trial
 	condition     string
 	at, low, high float64
 	found, below  bool // with an interval, or with its upper end alone
@@ -166,7 +167,7 @@ func carried(trials []*nb.Trial) []rate {
 			continue
 		}
 		c := t.Infer.Traffic.Carried
-		r := rate{condition: "without load", at: c.Rate, low: c.Low, high: c.High, found: !c.Open && !c.Below && c.Drift == "", says: c.String(), limit: float64(c.Limit)}
+		r := rate{trial: t, condition: "without load", at: c.Rate, low: c.Low, high: c.High, found: !c.Open && !c.Below && c.Drift == "", says: c.String(), limit: float64(c.Limit)}
 		if c.Below && !c.Open && c.Drift == "" { // from 0 to the end of its interval, which is the least for what is given back
 			r.at, r.below = c.High, true
 		}
@@ -189,9 +190,7 @@ func carried(trials []*nb.Trial) []rate {
 	return rates
 }
 
-// judge says whether a policy gives back a share of the rate that the load takes. Its
-// interval joins those of the three rates, whose searches are independent, as variances
-// are joined (Zou and Donner, Statistics in Medicine 27, 2008).
+// judge says whether a policy gives back a share of the rate that the load takes.
 func judge(rates []rate, back float64) (verdict, because string) {
 	var alone, full, guarded *rate
 	for i := range rates {
@@ -213,27 +212,27 @@ func judge(rates []rate, back float64) (verdict, because string) {
 	if full.high >= alone.low {
 		return nb.NotIdentified, fmt.Sprintf("the load takes nothing of the rate that can be told: %.4g [%.4g, %.4g] without it, %.4g [%.4g, %.4g] with it", alone.at, alone.low, alone.high, full.at, full.low, full.high)
 	}
-	given := func(a, f, g float64) float64 { return (g - f) / (a - f) }
-	share := given(alone.at, full.at, guarded.at)
-	below, above := 0.0, 0.0 // squares of what each rate's interval alone makes of it
-	for _, ends := range [][]float64{
-		{given(alone.low, full.at, guarded.at), given(alone.high, full.at, guarded.at)},
-		{given(alone.at, full.low, guarded.at), given(alone.at, full.high, guarded.at)},
-		{given(alone.at, full.at, guarded.low), given(alone.at, full.at, guarded.high)},
-	} {
-		down := math.Max(0, share-math.Min(ends[0], ends[1]))
-		up := math.Max(0, math.Max(ends[0], ends[1])-share)
-		below, above = below+down*down, above+up*up
+	draw := seed(alone) == seed(full) && seed(alone) == seed(guarded)
+	r := alone.trial.Infer.Traffic.Carried.Recovery(full.trial.Infer.Traffic.Carried, guarded.trial.Infer.Traffic.Carried, draw)
+	text := fmt.Sprintf("%s gives back %s [%s, %s] of the rate that the load takes: %v without load, %v beside it, %v under the policy", guarded.condition, nb.Percent(r.Share), nb.Percent(r.Low), nb.Percent(r.High), *alone, *full, *guarded)
+	if draw {
+		text += fmt.Sprintf("; asked alike, so that errors without load and under the policy go together (correlation %.2f)", r.Alike)
 	}
-	low, high := share-math.Sqrt(below), share+math.Sqrt(above)
-	text := fmt.Sprintf("%s gives back %s [%s, %s] of the rate that the load takes: %v without load, %v beside it, %v under the policy", guarded.condition, nb.Percent(share), nb.Percent(low), nb.Percent(high), *alone, *full, *guarded)
 	switch {
-	case low >= back:
+	case r.Low >= back:
 		return nb.Reproduced, text
-	case high < back:
+	case r.High < back:
 		return nb.Refuted, text
 	}
 	return nb.NotIdentified, text
+}
+
+// seed is what the arrivals of a search were drawn by.
+func seed(r *rate) uint64 {
+	if r.trial.Infer.Schedule == nil {
+		return 0
+	}
+	return r.trial.Infer.Schedule.Seed
 }
 
 // latency draws three quantiles of a line against the rate, what the search for the

@@ -375,13 +375,12 @@ func (s *searching) fresh() (rate float64, more bool) {
 	if over > under*closes {
 		return math.Sqrt(under * over), true
 	}
-	c, at := curved(s.probes, allowed)
-	if low, high := c.interval(at, confidence); len(c.probes) >= least && low > c.low && high < c.high && high-low < math.Log1p(cmp.Or(s.Within, usualWithin)) {
+	c := curved(s.probes, allowed)
+	if low, high := c.interval(confidence); len(c.probes) >= least && low > c.low && high < c.high && high-low < math.Log1p(cmp.Or(s.Within, usualWithin)) {
 		return 0, false
 	}
-	_, slope := c.likelihood(at)
-	off := min(math.Log(spread)/slope, apart) * float64(len(s.probes)%3-1)
-	return min(max(math.Exp(at+off), s.From, low), s.To, high), true
+	off := min(math.Log(spread)/c.slope, apart) * float64(len(s.probes)%3-1)
+	return min(max(math.Exp(c.at+off), s.From, low), s.To, high), true
 }
 
 // Carried returns what the search has found.
@@ -391,10 +390,10 @@ func (s *searching) Carried() (*Carried, error) {
 	}
 	late, allowed := s.limit()
 	c := &Carried{Limit: late, Allowed: allowed, Probes: s.probes}
-	k, at := curved(s.probes, allowed)
-	low, high := k.interval(at, confidence)
+	k := curved(s.probes, allowed)
+	low, high := k.interval(confidence)
 	c.Open, c.Below = high > k.high, low < k.low
-	c.Rate, c.Low, c.High = k.rate(at), k.rate(low), k.rate(high)
+	c.Rate, c.Low, c.High = k.rate(k.at), k.rate(low), k.rate(high)
 	if c.Open {
 		c.High = 0
 	}
@@ -403,6 +402,18 @@ func (s *searching) Carried() (*Carried, error) {
 	}
 	c.Drift = s.drift()
 	return c, nil
+}
+
+// Alike returns the correlation, from -1 to 1, of the errors of two rates that were
+// sought with the same draw of arrivals: a search that met harder arrivals finds a lower
+// rate, and so does the other. 0 where a record says nothing of the blocks of probes.
+func (c *Carried) Alike(d *Carried) float64 {
+	for _, of := range []*Carried{c, d} {
+		if len(of.Probes) == 0 || slices.ContainsFunc(of.Probes, func(p Probe) bool { return len(p.Blocks) != blocks }) {
+			return 0
+		}
+	}
+	return curved(c.Probes, c.Allowed).alike(curved(d.Probes, d.Allowed))
 }
 
 // drift says what a repeated probe found otherwise; empty where none did. Beyond what
