@@ -380,7 +380,7 @@ func (s *searching) fresh() (rate float64, more bool) {
 		return 0, false
 	}
 	off := min(math.Log(spread)/c.slope, apart) * float64(len(s.probes)%3-1)
-	return min(max(math.Exp(c.at+off), s.From, low), s.To, high), true
+	return min(max(math.Exp(c.at+off), s.From), s.To), true
 }
 
 // Carried returns what the search has found.
