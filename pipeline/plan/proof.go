@@ -295,7 +295,7 @@ func (pr *proof) settings(k *cell.Kind, devices []string) {
 type Known struct {
 	proof
 	names   string   // paths, each of which ends with a zero
-	ends    []uint32 // of the paths
+	ends    []uint32 // of the paths, after a first 0
 	looks   string   // of each path
 	cells   string
 	Changed []int // places of the files that are not as they were
@@ -321,16 +321,13 @@ func Recall(file string, opt study.Options) *Known {
 		return nil
 	}
 	k.looks, k.cells = rest[:size], rest[size+k.Paths:]
-	k.names, k.ends = rest[size:size+k.Paths], make([]uint32, 0, k.Files)
-	for end := 0; end < len(k.names); {
-		n := strings.IndexByte(k.names[end:], 0)
-		if n < 0 {
-			return nil
+	k.names, k.ends = rest[size:size+k.Paths], make([]uint32, 1, k.Files+1)
+	for i := range len(k.names) {
+		if k.names[i] == 0 {
+			k.ends = append(k.ends, uint32(i)+1)
 		}
-		end += n + 1
-		k.ends = append(k.ends, uint32(end))
 	}
-	if len(k.ends) != k.Files || k.compare() != nil {
+	if len(k.ends) != k.Files+1 || k.compare() != nil {
 		return nil
 	}
 	return &k
@@ -395,10 +392,7 @@ func (k *Known) compare() error {
 
 // name is a path with the zero that ends it.
 func (k *Known) name(i int) string {
-	if i == 0 {
-		return k.names[:k.ends[0]]
-	}
-	return k.names[k.ends[i-1]:k.ends[i]]
+	return k.names[k.ends[i]:k.ends[i+1]]
 }
 
 func (k *Known) path(i uint32) string {
