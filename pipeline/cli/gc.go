@@ -96,6 +96,7 @@ func (a *program) roots(s *store.Store, files []string) (map[string]bool, error)
 				return nil, cell.Hint(err, "what it needs is not known: mend it or move it away")
 			}
 			d := plan.NewDecider(p, s, nil)
+			d.Idle = true
 			for _, c := range p.Cells {
 				if c.Trial == nil {
 					if _, err := d.Decide(c); err != nil {

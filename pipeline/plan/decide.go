@@ -41,6 +41,9 @@ type Decision struct {
 // A Decider decides cell after cell against a store. A cell can be decided once
 // all it needs have been.
 type Decider struct {
+	// Idle says that no cell is run, so that what this computer lacks for one does not matter.
+	Idle bool
+
 	plan  *Plan
 	store *store.Store
 	fresh map[string]bool // stages that run whatever is stored
@@ -210,6 +213,9 @@ func (d *Decider) Inputs(c *Cell) map[string]string {
 
 // lacks says what this computer misses for a cell and its gang to run.
 func (d *Decider) lacks(c *Cell) error {
+	if d.Idle {
+		return nil
+	}
 	if pool := d.plan.Study.Pool; c.GPU != nil && len(pool) > 0 && !slices.Contains(pool, *c.GPU) {
 		return cell.Usage(c.Stage.Errorf("name it in devices, or leave gpu: out", "stage %q: gpu is %d, and the pool has %v", c.Stage.Name, *c.GPU, pool))
 	}
