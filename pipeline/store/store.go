@@ -450,7 +450,7 @@ func (s *Store) Sync() error {
 // close.
 func (s *Store) Close() error {
 	if !s.write {
-		return nil
+		return errors.Join(s.records.Close(), s.details.Close())
 	}
 	s.blanks.Remove()
 	s.push()

@@ -98,8 +98,13 @@ func Open(path string, write bool) (*Log, error) {
 	return &Log{path: path, file: f}, err
 }
 
-// Close closes the file.
-func (l *Log) Close() error { return l.file.Close() }
+// Close closes the file, where there is one.
+func (l *Log) Close() error {
+	if l.file == nil {
+		return nil
+	}
+	return l.file.Close()
+}
 
 // Sync makes durable what the file system of the journal holds.
 func (l *Log) Sync() error { return unix.Syncfs(int(l.file.Fd())) }

@@ -69,3 +69,20 @@ func TestLog(t *testing.T) {
 		t.Errorf("what follows a cut is %q, %v, %v", got, ok, err)
 	}
 }
+
+// A journal that is not there holds nothing, to those that read.
+func TestNone(t *testing.T) {
+	l := open(t, filepath.Join(t.TempDir(), "log"), false)
+	if damaged, err := l.Index(journal.Nobody); err != nil || damaged != nil {
+		t.Errorf("damaged %v, %v", damaged, err)
+	}
+	for key := range l.All() {
+		t.Errorf("it holds %s", key)
+	}
+	if _, ok, err := l.Get("a"); ok || err != nil {
+		t.Errorf("a is there: %v, %v", ok, err)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+}
