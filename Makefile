@@ -46,7 +46,7 @@ claims: $(program) ## judge every recorded claim again; fail if a verdict change
 # code do less in others.
 test: lint assets test-cuda test-p100 ## check and test everything, with the race detector
 	go test -race -vet=off -timeout 30m $(packages)
-	go test -vet=off -run '^(TestSimulated|TestBuildMemory|TestDistribution|TestRecordedClaims|TestScores|TestKept|TestPlanted|TestShipped)' ./stages/stats/... ./stages/judge/... ./stages/model ./stages/notebook ./stages/notebook/script ./stages/placement/command ./stages/prediction ./stages/prediction/turns
+	go test -vet=off -run '^(TestSimulated|TestBuildMemory|TestDistribution|TestRecordedClaims|TestScores|TestKept|TestPlanted|TestShipped|TestCarried|TestRecovery|TestSearch)' ./stages/stats/... ./stages/judge/... ./stages/model ./stages/notebook ./stages/notebook/script ./stages/placement/command ./stages/prediction ./stages/prediction/turns ./stages/traffic
 
 test-slurm: ## run studies on a real Slurm of two nodes, unpacked from Debian 12's packages
 	go vet -tags slurm ./pipeline/cli/acceptance/slurm
