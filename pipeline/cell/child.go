@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -116,18 +117,29 @@ func (c *Cell) emit(e Event) {
 // shares, at the cost of one vDSO call.
 func Now() int64 { return origin.mono + int64(time.Since(origin.at)) }
 
+// origin is one moment on both clocks. A process that loses its processor between two
+// looks would be off by as long ever after, and so the closest of several counts.
 var origin = func() (o struct {
 	at   time.Time
 	mono int64
 }) {
+	closest := int64(math.MaxInt64)
+	for range 16 {
+		before, at := monotonic(), time.Now()
+		if apart := monotonic() - before; apart < closest {
+			closest, o.at, o.mono = apart, at, before+apart/2
+		}
+	}
+	return o
+}()
+
+func monotonic() int64 {
 	var ts unix.Timespec
-	o.at = time.Now()
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
 		panic(err) // the kernel is older than any that runs Go
 	}
-	o.mono = ts.Nano()
-	return o
-}()
+	return ts.Nano()
+}
 
 // Serve is the child's side of the contract: it reads a specification from in,
 // runs the cell in the current folder, and writes events to out. The returned

@@ -76,7 +76,7 @@ func TestProcessesShareCredit(t *testing.T) {
 	for i, x := range copies {
 		threads[x.Thread]++
 		if i > 0 && x.Start < copies[i-1].End() {
-			t.Fatalf("copy %d of thread %d begins before copy %d of thread %d is done", i, x.Thread, i-1, copies[i-1].Thread)
+			t.Fatalf("copy %d of thread %d begins %d ns before copy %d of thread %d is done", i, x.Thread, copies[i-1].End()-x.Start, i-1, copies[i-1].Thread)
 		}
 	}
 	if len(threads) != 4 || r.Guard == nil || r.Guard.Streams != 2 || r.Guard.Share <= 0 {
