@@ -1,18 +1,12 @@
 package link
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
-	"os/exec"
-	"syscall"
-	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/launch"
 	"barograph/stages/device/mps"
 )
 
@@ -28,42 +22,23 @@ func through(ctx context.Context, c *cell.Cell) (err error) {
 	if err != nil {
 		return err
 	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return err
+	}
 	spec := c.Spec
 	spec.During = c.ID
-	text, err := json.Marshal(spec)
-	if err != nil {
-		return err
-	}
-	child := exec.CommandContext(ctx, self, "cell")
-	child.Stdin, child.Stderr = bytes.NewReader(append(text, '\n')), os.Stderr
-	child.Cancel = func() error { return child.Process.Signal(syscall.SIGTERM) } // so that it ends its loads
-	child.WaitDelay = 5 * time.Second
-	out, err := child.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := child.Start(); err != nil {
-		return fmt.Errorf("measure through MPS: %w", err)
-	}
-	var fault error
-	for events := bufio.NewScanner(out); events.Scan(); {
-		var e cell.Event
-		if err := json.Unmarshal(events.Bytes(), &e); err != nil {
-			fault = fmt.Errorf("measure through MPS: it wrote %.80q", events.Text())
-		}
-		switch e.Type {
-		case "progress":
-			c.Say(e.Text)
-		case "warning":
-			c.Warn("%s", e.Text)
-		case "error":
-			fault = cell.Hint(errors.New(e.Text), "%s", e.Hint)
-		}
-	}
-	if err := child.Wait(); err != nil && fault == nil {
-		fault = fmt.Errorf("measure through MPS: %w", err)
-	}
-	return fault
+	return launch.Start(ctx, launch.Command{
+		Argv: []string{self, "cell"}, Dir: dir, Env: os.Environ(), Spec: &spec, Log: os.Stderr,
+		Event: func(e cell.Event) {
+			switch e.Type {
+			case "progress":
+				c.Say(e.Text)
+			case "warning":
+				c.Warn("%s", e.Text)
+			}
+		},
+	}).Wait()
 }
 
 // served checks that this process, whose device is open, is a client of MPS where it is
