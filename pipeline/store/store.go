@@ -446,8 +446,7 @@ func (s *Store) Sync() error {
 	return s.failed
 }
 
-// Close makes the store durable and closes it. A viewed store has nothing to
-// close.
+// Close makes the store durable, unless it was opened to read, and closes it.
 func (s *Store) Close() error {
 	if !s.write {
 		return errors.Join(s.records.Close(), s.details.Close())
