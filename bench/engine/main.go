@@ -55,10 +55,10 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	err := b.prepare(ctx, cells, names, install)
-	if shell {
-		b.redirect()
-	}
 	if err == nil {
+		if shell {
+			b.redirect()
+		}
 		err = b.run(ctx, os.Stdout)
 	}
 	if err != nil {
