@@ -133,7 +133,7 @@ func (p *Process) fork() (pid int, err error) {
 func (p *Process) exec(argv []string, output string, in, out, log int) (pid int, err error) {
 	name := argv[0]
 	if filepath.Base(name) == name {
-		if name, err = exec.LookPath(name); err != nil {
+		if name, err = Find(name); err != nil {
 			return 0, err
 		}
 	}
@@ -164,6 +164,20 @@ func (p *Process) exec(argv []string, output string, in, out, log int) (pid int,
 	})
 	return pid, err
 }
+
+// Find returns where a program lies in the folders of PATH. It looks once.
+func Find(name string) (path string, err error) {
+	key := [2]string{os.Getenv("PATH"), name}
+	if path, ok := found.Load(key); ok {
+		return path.(string), nil
+	}
+	if path, err = exec.LookPath(name); err == nil {
+		found.Store(key, path)
+	}
+	return path, err
+}
+
+var found sync.Map
 
 // lastOfEach drops variables that a later one by the same name replaces.
 func lastOfEach(env []string) []string {

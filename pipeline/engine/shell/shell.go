@@ -9,17 +9,25 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/launch"
 	"barograph/pipeline/plan"
 )
 
 // Line returns the command that runs a shell line. A line without a pipe is
-// /bin/sh's, with -e. In one with a pipe every part counts, which takes bash: the
+// /bin/sh's, with -e; where it is one program, the shell becomes that, as bash does of
+// itself, rather than wait for another process. In one with a pipe every part counts, which takes bash: the
 // line ends where any part of a pipe failed, but for a part that wrote more than
 // the next one wanted to read, as in sort | head, which the signal 13 has ended.
 func Line(script string) []string {
 	if !strings.Contains(strings.ReplaceAll(script, "||", ""), "|") {
+		if program, ok := One(script); ok {
+			if _, err := launch.Find(program); err == nil { // else the shell says so
+				script = "exec " + script
+			}
+		}
 		return []string{"/bin/sh", "-ec", script}
 	}
 	if bash := bash(); bash != "" {
@@ -51,8 +59,41 @@ func Plain(script string) (argv []string, output string, ok bool) {
 	return argv, output, strings.Count(script, ">") <= 1
 }
 
+// One tells whether a line is one command, of a program that is none of the shell's own,
+// and so whether it means the same behind exec. It is no where that takes a shell to say.
+func One(script string) (program string, ok bool) {
+	script = strings.Trim(script, " \t\n")
+	program, _, _ = strings.Cut(strings.ReplaceAll(script, "\t", " "), " ")
+	if builtin[program] || strings.Trim(program, plain) != "" || strings.HasPrefix(program, "-") || strings.HasPrefix(program, "+") {
+		return "", false
+	}
+	var quote, before rune
+	for _, r := range script {
+		switch {
+		case before == '\\' && quote != '\'':
+			r = 0 // it means itself
+		case r == quote:
+			quote = 0
+		case quote == '\'':
+		case r == '`' || before == '$' && r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r):
+			return "", false
+		case quote != 0:
+		case r == '\'' || r == '"':
+			quote = r
+		case r == '&' && (before == '<' || before == '>'): // a descriptor is named
+		case strings.ContainsRune(";&|()#\n", r):
+			return "", false
+		}
+		before = r
+	}
+	return program, program != "" && quote == 0 && before != '\\' && before != '$'
+}
+
+// plain are characters of a program's name that has no folder.
+const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+:.-"
+
 // means are characters that mean themselves, and those between words.
-const means = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./- \t"
+const means = plain + "=,/ \t"
 
 // builtin are the words that sh or bash knows itself.
 var builtin = func() map[string]bool {

@@ -1,6 +1,7 @@
 package shell_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -54,6 +55,55 @@ func FuzzPlain(f *testing.F) {
 		want := strings.Join(append([]string{filepath.Join(dir, argv[0])}, argv[1:]...), "\n") + "\n"
 		if err != nil || string(got) != want {
 			t.Errorf("%q: a shell says %q, %v; want %q", line, got, err, want)
+		}
+	})
+}
+
+func TestOne(t *testing.T) {
+	for line, want := range map[string]bool{
+		"cat < in > out": true, `sort -t ";" 'a (b)' $X *.txt 2>&1`: true, `awk '{print $1; x = "` + "`" + `"}' a`: true, `cat a\;b "c\"; d"`: true, "cat \\\na\n": true,
+		"": false, "cat a; cat b": false, "cat a &": false, "cat a && cat b": false, "cat a || true": false, "cat a | sort": false, "cat a\ncat b": false,
+		"cat $(ls)": false, "cat `ls`": false, `cat "$(ls)"`: false, "cat ${x:-a}": false, "cat $'a'": false, "cat a # b": false, "cat 'a": false, `cat a\`: false,
+		"(cat a)": false, "{ cat a; }": false, "! cat a": false, "echo a": false, "X=1 cat a": false, "> out": false, "<in cat": false, "./tool a": false, "-x a": false,
+		"cat a &>b": false, "cat a >&& b": false, "cat <(ls)": false,
+	} {
+		if program, ok := shell.One(line); ok != want || ok && !strings.HasPrefix(line, program+" ") {
+			t.Errorf("%q is one command: %v of %q, want %v", line, ok, program, want)
+		}
+	}
+}
+
+// FuzzOne: a line that is one command does the same behind exec.
+func FuzzOne(f *testing.F) {
+	for _, line := range []string{"tool a > b", "tool <c 'x;y' >a", `tool "a\"b" \; $HOME tool 2>&1`, "tool a >& 2 b", `tool "$X;" '"'`, "tool * ? [a] ~ {a,b}", "tool $X$_ a$", "tool a; tool b"} {
+		f.Add(line)
+	}
+	tools := f.TempDir()
+	if err := os.WriteFile(filepath.Join(tools, "tool"), []byte("#!/bin/sh\nprintf '<%s>' \"$@\"\necho >&2; read x; printf %s \"$x\"; exit 3\n"), 0o777); err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		if program, ok := shell.One(line); !ok || program != "tool" || strings.ContainsAny(line, "/\x00") {
+			return
+		}
+		did := func(line string) string {
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "c"), []byte("input"), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command("/bin/sh", "-ec", line)
+			cmd.Dir, cmd.Env = dir, []string{"PATH=" + tools, "X=a b;c"}
+			said, err := cmd.CombinedOutput()
+			all := fmt.Sprintf("%q %v", said, err)
+			files, _ := filepath.Glob(filepath.Join(dir, "*"))
+			for _, f := range files {
+				text, _ := os.ReadFile(f)
+				all += fmt.Sprintf(" %s %q", filepath.Base(f), text)
+			}
+			return all
+		}
+		if plain, one := did(line), did("exec "+line); plain != one {
+			t.Errorf("%q does %s, and behind exec %s", line, plain, one)
 		}
 	})
 }
