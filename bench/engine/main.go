@@ -40,8 +40,8 @@ import (
 
 func main() {
 	b := bench{}
-	var cells, names string
-	var install, shell bool
+	var cells, names, shell string
+	var install bool
 	flag.StringVar(&cells, "cells", "100,1000,10000", "sizes of the studies with nothing to do")
 	flag.StringVar(&names, "tools", "", "tools to compare; all that are installed if none is named")
 	flag.IntVar(&b.rounds, "rounds", 5, "how often each no-op is measured; first runs a third as often")
@@ -49,16 +49,16 @@ func main() {
 	flag.StringVar(&b.jobs, "jobs", "1,2", "cells at a time in first runs")
 	flag.StringVar(&b.what, "what", "start,first,noop,large", "what to measure")
 	flag.StringVar(&b.shapes, "shapes", "fan,chain", "how cells hang together in studies with nothing to do")
-	flag.BoolVar(&shell, "shell", false, "each cell is cat < in > out, which needs a shell")
+	flag.StringVar(&shell, "shell", "", "each cell needs a shell: one for cat < in > out, two for true && cat in > out")
 	flag.BoolVar(&install, "install", false, "fetch ninja, Snakemake and DVC through pip, into the cache")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	err := b.prepare(ctx, cells, names, install)
 	if err == nil {
-		if shell {
-			b.redirect()
-		}
+		err = b.take(shell)
+	}
+	if err == nil {
 		err = b.run(ctx, os.Stdout)
 	}
 	if err != nil {
@@ -130,13 +130,18 @@ func (b *bench) prepare(ctx context.Context, cells, names string, install bool) 
 	return nil
 }
 
-// redirect has the lines of all tools read by a redirection.
-func (b *bench) redirect() {
-	lines := strings.NewReplacer("run: cat ", "run: cat < ", `"cat `, `"cat < `, "command = cat ", "command = cat < ", "\tcat ", "\tcat < ", "'cat ", "'cat < ")
+// take has the lines of all tools be such as need a shell.
+func (b *bench) take(shell string) error {
+	line, known := map[string]string{"": "cat ", "one": "cat < ", "two": "true && cat "}[shell]
+	if !known {
+		return fmt.Errorf("-shell %q: want one or two", shell)
+	}
+	lines := strings.NewReplacer("run: cat ", "run: "+line, `"cat `, `"`+line, "command = cat ", "command = "+line, "\tcat ", "\t"+line, "'cat ", "'"+line)
 	for _, t := range b.tools {
 		text := t.text
 		t.text = func(s shape, n int) string { return lines.Replace(text(s, n)) }
 	}
+	return nil
 }
 
 func (b *bench) run(ctx context.Context, out io.Writer) error {
