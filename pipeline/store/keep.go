@@ -31,7 +31,8 @@ type Damage struct {
 // stat. It removes damaged objects, so that they are made again when next they
 // are needed. It returns how many objects are sound, and what is damaged.
 func (s *Store) Verify() (sound int, damage []Damage, err error) {
-	for _, name := range []string{"cells.log", "details.log"} {
+	for _, l := range [][2]string{{"cells.log", "a run makes its result again"}, {"details.log", "what its result was made of is lost"}} {
+		name, lost := l[0], l[1]
 		log, err := journal.Open(filepath.Join(s.dir, name), false)
 		if err != nil {
 			return 0, nil, err
@@ -41,7 +42,7 @@ func (s *Store) Verify() (sound int, damage []Damage, err error) {
 			return 0, nil, err
 		}
 		for _, n := range lines {
-			damage = append(damage, Damage{Path: name, What: fmt.Sprintf("line %d is not what was written", n)})
+			damage = append(damage, Damage{Path: name, What: fmt.Sprintf("line %d is not what was written; %s, and gc drops it", n, lost)})
 		}
 	}
 	cells := map[string][]string{} // by object

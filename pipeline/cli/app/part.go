@@ -1,6 +1,9 @@
 package app
 
 import (
+	"os"
+	"slices"
+
 	"barograph/pipeline/plan"
 	"barograph/pipeline/store"
 )
@@ -42,5 +45,34 @@ func (a *App) DecidePart(args []string, s *Selection, asked ...string) (*plan.Kn
 	if err != nil { // planning the whole says so too, or needs no cell of a part
 		return nil, nil, nil
 	}
+	if len(asked) > 0 {
+		a.doubt(s, args, p, d)
+	}
 	return known, p, d
+}
+
+// doubt takes away a proof by which nothing of what would run by a decision is to run: a
+// result was lost without a trace in the workspace, and a run is to say so too.
+func (a *App) doubt(s *Selection, args []string, p *plan.Plan, d *plan.Decider) {
+	runs := func(c *plan.Cell) bool { return d.Of(c) != nil && d.Of(c).State != plan.Stands }
+	file := s.Proof(args)
+	if file == "" || !slices.ContainsFunc(p.Cells, runs) {
+		return
+	}
+	known := plan.Recall(file, a.Options(s))
+	if known == nil {
+		return
+	}
+	var part *plan.Plan
+	if len(known.Changed) > 0 {
+		if part = known.Plan(a.Options(s)); part == nil {
+			return // a run plans the whole, too
+		}
+	}
+	for _, c := range p.Cells {
+		if runs(c) && (part == nil || part.Cell(c.ID) == nil) {
+			_ = os.Remove(file) // or a run goes on believing it
+			return
+		}
+	}
 }

@@ -250,6 +250,9 @@ func (a *App) Decide(args []string, s *Selection, fresh []string) (*plan.Plan, *
 		return nil, nil, err
 	}
 	d, err := a.against(p, fresh)
+	if err == nil && len(fresh) == 0 {
+		a.doubt(s, args, p, d)
+	}
 	return p, d, err
 }
 
