@@ -34,6 +34,14 @@ func (p *Page) Victim() *Victim {
 	return v
 }
 
+// Moves tells how many bytes a call copies to the device and back, over one link each.
+func (v *Victim) Moves(in, out int64) {
+	if v.page != nil {
+		v.page.in.Store(in)
+		v.page.out.Store(out)
+	}
+}
+
 // Begin tells that a call begins at a time, and that the one before is over.
 func (v *Victim) Begin(now int64) {
 	if v.page == nil {
@@ -101,9 +109,9 @@ const (
 	// A link may be slower for some tens of milliseconds (data/README.md, "What to do
 	// about contention"), and copies that are sized by its capacity then end too late. So
 	// the pace is that of the last so many bytes, where it is slower than the capacity by
-	// more than what the host takes to notice, and at most so many times slower: what is
+	// more than what the host takes to notice, and at most [Slowest] times slower: what is
 	// slower yet is no link's, but a thread's that lost its processor.
-	paced, noticed, slowest = 4 << 20, 1.1, 4.
+	paced, noticed = 4 << 20, 1.1
 	// In so many nanoseconds the host submits a copy, the engine comes to it, and the host
 	// notices its end; of a short copy that is as much as the copy itself.
 	reaction = 20_000
@@ -200,7 +208,7 @@ func (a *aside) done(now, bytes int64) {
 // learn follows the link's pace by what a copy took.
 func (a *aside) learn(took, bytes int64) {
 	seen := (float64(took) - a.overhead) / float64(bytes)
-	if seen = min(seen, slowest*a.byteTime); seen < noticed*a.byteTime+reaction/float64(bytes) {
+	if seen = min(seen, Slowest*a.byteTime); seen < noticed*a.byteTime+reaction/float64(bytes) {
 		seen = a.byteTime
 	}
 	a.pace += min(1, float64(bytes)/paced) * (seen - a.pace)

@@ -27,8 +27,11 @@ type Link struct {
 	Queue    Queue
 	// Overhead is how long a copy holds the link beside its bytes.
 	Overhead time.Duration
-	// Constant is what a bound allows beside the copies in flight: noticing that a
-	// copy is done, and copies of others that the link served in between.
+	// Slow is how many times as long as at the capacity a byte may take, for some tens of
+	// milliseconds and whatever is copied, such as [Slowest]; up to 1: no longer ever.
+	Slow float64
+	// Constant is what a bound allows beside the copies in flight: from a submission until
+	// the engine comes to it, and what telling the time of an end adds.
 	Constant time.Duration // such as [Constant]
 	// Processes that copy, beside that of the victim; 0: the victim's own does.
 	Processes int
@@ -37,9 +40,14 @@ type Link struct {
 	Inputs, Outputs bool
 }
 
-// Constant is room for a victim's copies of 400 KB, and for noticing ends, on PCIe of
-// the third generation and later.
+// Constant is room for what passes between a submission and the engine, on PCIe of the
+// third generation and later.
 const Constant = 50 * time.Microsecond
+
+// Slowest is the [Link.Slow] of GPUs: the link of some cards is slower at times, with or
+// without a load (data/README.md, "What to do about contention"). The slowest copies of
+// the recordings took 2.8 times as long as at the capacity.
+const Slowest = 3.
 
 // A Shape is what is in flight on a link: so many streams in each process, and in
 // each stream so many copies of a chunk.
@@ -81,15 +89,29 @@ func (l Link) Left(bytes int64, copies int, call time.Duration) float64 {
 // ErrNoBound is why a victim's copy may wait for as long as the load goes on.
 var ErrNoBound = errors.New("no bound")
 
+// Usual returns the link as it is where it is never slower than its capacity.
+func (l Link) Usual() Link {
+	l.Slow = 1
+	return l
+}
+
+// slowest is how many nanoseconds a byte takes at most.
+func (l Link) slowest() float64 { return 1e9 / l.Capacity * max(1, l.Slow) }
+
 // mostStreams is for how many streams of one process a GPU's copy engine was seen to
 // let another's copy through after one copy of each.
 const mostStreams = 2
 
 // Bound returns how long a victim's copy can wait behind copies of a load under the
-// policy: the bytes that are in flight over the capacity, each copy's overhead, and
-// the link's constant; under duty, the time in which copies begin too. Under aside it is
-// that of a copy that the victim told of: one that is ready before waits until the time
-// that was told. Where nothing bounds the wait the error is an [ErrNoBound] and says why.
+// policy: the bytes that are in flight over the capacity at its slowest, each copy's
+// overhead, and the link's constant; under duty, the time in which copies begin too.
+// Under aside it is that of a copy that the victim told of: one that is ready before
+// waits until the time that was told. Where nothing bounds the wait the error is an
+// [ErrNoBound] and says why.
+//
+// It holds under what it assumes: that the capacity was calibrated on this link, which
+// is never slower than [Link.Slow] says; that nobody else copies in this direction but
+// the load and the victim; and that the engine takes copies as [Link.Queue] says.
 func (p Policy) Bound(load Shape, l Link) (time.Duration, error) {
 	s := p.Shape(load)
 	streams := s.Streams * max(1, l.Processes)
@@ -116,7 +138,7 @@ func (p Policy) Bound(load Shape, l Link) (time.Duration, error) {
 	case l.Processes == 0 && streams > mostStreams && !freed:
 		return none("beside %d streams a victim's copy was seen to wait for longer than one copy of each", streams)
 	}
-	one := float64(l.Overhead) + float64(s.Chunk)/l.Capacity*1e9
+	one := float64(l.Overhead) + float64(s.Chunk)*l.slowest()
 	wait := float64(streams*s.InFlight)*one + float64(l.Constant)
 	if duty {
 		wait += float64(p.On)

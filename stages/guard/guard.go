@@ -44,18 +44,20 @@ import (
 // A Guard keeps a policy for the copies of one process in one direction. Its methods
 // may be called by several threads at once.
 type Guard struct {
-	policy   Policy
-	shape    Shape
-	capacity float64
-	page     *Page
-	bound    time.Duration // 0: none
+	policy Policy
+	shape  Shape
+	link   Link
+	page   *Page
+	bound  time.Duration // 0: none
+	usual  time.Duration // the same if the link is never slower than its capacity
 
 	mu      sync.Mutex
 	bucket  Bucket
 	control *control
 	aside   *aside
 
-	made, violations, longest atomic.Int64
+	heard                           atomic.Bool // of a victim
+	made, slow, violations, longest atomic.Int64
 }
 
 // A Pass lets one copy go, from [Guard.Enter] to [Guard.Leave].
@@ -74,9 +76,10 @@ func New(p Policy, load Shape, l Link, page *Page) (*Guard, error) {
 	if page == nil {
 		page = NewPage()
 	}
-	g := &Guard{policy: p, shape: p.Shape(load), capacity: l.Capacity, page: page}
+	g := &Guard{policy: p, shape: p.Shape(load), link: l, page: page}
 	if bound, err := p.Bound(load, l); err == nil {
 		g.bound = bound
+		g.usual, _ = p.Bound(load, l.Usual()) // there is one, since it is shorter
 	}
 	if known := l.Capacity > 0; !known && (p.Loop() || p.Aside() || p.Rate != nil && p.Rate.Share > 0) {
 		return nil, fmt.Errorf("guard copies: policy %s rests on the link's capacity, which is not known", p.Name)
@@ -111,7 +114,7 @@ func (g *Guard) Try(now, bytes int64) (p Pass, at int64, ok bool) {
 		g.control.look(now, g.page)
 		flying, share := g.control.limit(g.shape.Streams)
 		limit = flying
-		switch rate := share * g.capacity; {
+		switch rate := share * g.link.Capacity; {
 		case share == 1:
 			g.bucket = Bucket{}
 		case rate != g.bucket.rate:
@@ -247,11 +250,27 @@ func (g *Guard) Done(p Pass, now int64) {
 }
 
 // Saw tells from when to when a copy that is done stood in its stream with nothing
-// before it.
+// before it. Where a victim tells of its calls it counts beside those only: what a
+// process does to begin, such as sending its weights, holds up a load's copies too.
 func (g *Guard) Saw(since, end int64) {
-	wait := end - since
-	if g.bound > 0 && wait > int64(g.bound) {
+	wait, others := end-since, int64(0)
+	if takes, beside := g.page.beside(); takes > 0 {
+		if g.heard.CompareAndSwap(false, true) {
+			g.made.Store(0)
+			g.slow.Store(0)
+			g.violations.Store(0)
+			g.longest.Store(0)
+		}
+		others = g.others(wait, takes)
+	} else if beside {
+		return
+	}
+	switch {
+	case g.bound == 0:
+	case wait > int64(g.bound)+others:
 		g.violations.Add(1)
+	case wait > int64(g.usual)+others:
+		g.slow.Add(1)
 	}
 	for {
 		longest := g.longest.Load()
@@ -262,25 +281,41 @@ func (g *Guard) Saw(since, end int64) {
 	g.made.Add(1)
 }
 
+// others is for how long a victim whose calls take a time may have had the link while a
+// copy was in flight: the engine may have served it in between, of each call once.
+func (g *Guard) others(wait, takes int64) int64 {
+	bytes := int64(0)
+	if both := !g.link.Inputs && !g.link.Outputs; g.link.Inputs || both {
+		bytes = g.page.in.Load()
+	}
+	if !g.link.Inputs || g.link.Outputs {
+		bytes += g.page.out.Load()
+	}
+	return int64(float64(bytes) * g.link.slowest() * float64(1+wait/takes))
+}
+
 func (g *Guard) drop(p Pass) {
 	if p.credit > 0 {
 		g.page.give(p.credit - 1)
 	}
 }
 
-// A Report is what a guard saw. A wait is for how long a copy was in flight, which is
-// what one that was submitted just after it would have waited; copies of others that
-// the link served in between are in it.
+// A Report is what a guard saw: beside a victim's calls, where one tells of them. A wait
+// is for how long a copy was in flight, which is what one that was submitted just after
+// it would have waited; what the link may have served the victim in between is in it,
+// and allowed for where it is counted.
 type Report struct {
 	Copies     int64
 	Bound      time.Duration // 0: there is none
+	Usual      time.Duration // the bound where the link is no slower than its capacity
 	Longest    time.Duration // wait
+	Slow       int64         // waits beyond the usual bound, but not beyond the bound
 	Violations int64         // waits beyond the bound
 }
 
 // Join adds what another guard saw under the same policy.
 func (r Report) Join(o Report) Report {
-	return Report{r.Copies + o.Copies, max(r.Bound, o.Bound), max(r.Longest, o.Longest), r.Violations + o.Violations}
+	return Report{r.Copies + o.Copies, max(r.Bound, o.Bound), max(r.Usual, o.Usual), max(r.Longest, o.Longest), r.Slow + o.Slow, r.Violations + o.Violations}
 }
 
 // Report returns what the guard has seen so far; nothing of no guard.
@@ -288,7 +323,7 @@ func (g *Guard) Report() Report {
 	if g == nil {
 		return Report{}
 	}
-	return Report{g.made.Load(), g.bound, time.Duration(g.longest.Load()), g.violations.Load()}
+	return Report{g.made.Load(), g.bound, g.usual, time.Duration(g.longest.Load()), g.slow.Load(), g.violations.Load()}
 }
 
 // A Stream carries copies over a link in the order in which they were submitted. One

@@ -76,9 +76,10 @@ func h100() twin.Link {
 	return l
 }
 
-// A trial is a victim of 1 ms and 396 KiB beside a load under a policy, simulated.
-// It returns the largest wait of a call for the link and how many calls there were.
-func trial(t testing.TB, policy string, link twin.Link, of guard.Link, process int, until int64) (largest time.Duration, calls int, r guard.Report) {
+// A trial is a victim of 1 ms that copies so many bytes out beside a load under a policy,
+// simulated. It returns the largest wait of a call for the link and how many calls there
+// were.
+func trial(t testing.TB, policy string, link twin.Link, of guard.Link, process int, out, until int64) (largest time.Duration, calls int, r guard.Report) {
 	t.Helper()
 	p := parse(t, policy)
 	load := guard.Shape{Streams: 16, Chunk: 64 << 20, InFlight: 1}
@@ -92,7 +93,6 @@ func trial(t testing.TB, policy string, link twin.Link, of guard.Link, process i
 		Process: process, Threads: s.Streams, Block: s.Chunk, Outstanding: s.InFlight, Directions: []device.Direction{device.D2H},
 		Guard: g, Gap: 5e3, Jitter: 2e3,
 	}
-	const out = 396 << 10
 	alone := link.Copies(nil, []int64{out}, false)
 	rng := rand.New(rand.NewPCG(1, 2))
 	compute := int64(0)
@@ -109,37 +109,108 @@ func trial(t testing.TB, policy string, link twin.Link, of guard.Link, process i
 	return largest, calls, g.Report()
 }
 
+// result is what the victim of a trial copies out: 396 KiB.
+const result = 396 << 10
+
 // A million simulated copies beside a victim: not one wait beyond the bound, neither
-// of the victim nor of the copies themselves.
+// of the victim nor of the copies themselves. So it is where the link is as slow at times
+// as the bound allows for, and where copies of the victim's that are longer than the bound
+// are served in between; where it is slower yet, the guard says so.
 func TestMillionCopies(t *testing.T) {
-	of := guard.Link{Capacity: 55e9, Queue: guard.Turns, Overhead: 3700, Constant: 50 * time.Microsecond}
+	slow := twin.Slow{Every: 400e6, For: 60e6, Times: 2.5}
 	for _, tt := range []struct {
 		policy  string
 		process int
 		seconds int64
-	}{{"window/2MiB/streams:2", 0, 45}, {"window/2MiB", 1, 5}, {"window/2MiB/streams:2/credit:1", 1, 5}} {
-		of.Processes = tt.process
+		slow    twin.Slow
+		out     int64
+	}{
+		{policy: "window/2MiB/streams:2", seconds: 45, out: result},
+		{policy: "window/2MiB", process: 1, seconds: 5, out: result},
+		{policy: "window/2MiB/streams:2/credit:1", process: 1, seconds: 5, out: result},
+		{policy: "window/2MiB", process: 1, seconds: 5, slow: slow, out: result},
+		{policy: "window/2MiB/streams:2/credit:1", process: 1, seconds: 5, slow: slow, out: result},
+		{policy: "window/2MiB", process: 1, seconds: 5, out: 6 << 20},
+	} {
+		of := guard.Link{Capacity: 55e9, Queue: guard.Turns, Overhead: 3700, Slow: max(1, tt.slow.Times), Constant: 50 * time.Microsecond, Processes: tt.process, Outputs: true}
 		bound, err := parse(t, tt.policy).Bound(guard.Shape{Streams: 16, Chunk: 64 << 20, InFlight: 1}, of)
 		if err != nil {
 			t.Fatal(err)
 		}
-		largest, calls, r := trial(t, tt.policy, h100(), of, tt.process, tt.seconds*1e9)
-		t.Logf("%s, process %d: bound %v; %d calls, largest wait %v; %d copies, longest %v", tt.policy, tt.process, bound, calls, largest, r.Copies, r.Longest)
-		if largest > bound-of.Constant || r.Longest > bound || r.Violations != 0 || r.Bound != bound || r.Copies < 20e3*tt.seconds || calls < int(800*tt.seconds) {
-			t.Errorf("%s: bound %v, but the victim waited %v, a copy %v, %d violations", tt.policy, bound, largest, r.Longest, r.Violations)
+		link := h100()
+		link.Slow = tt.slow
+		largest, calls, r := trial(t, tt.policy, link, of, tt.process, tt.out, tt.seconds*1e9)
+		t.Logf("%s, process %d: bound %v; %d calls, largest wait %v; %+v", tt.policy, tt.process, bound, calls, largest, r)
+		own := time.Duration(float64(tt.out) / of.Capacity * 1e9)
+		room := of.Constant // which a link without slow times does not need
+		if of.Slow > 1 {
+			room = 0
+		}
+		if largest > bound-room+time.Duration(float64(own)*(of.Slow-1)) || r.Longest > bound+time.Duration(float64(own)*of.Slow) || tt.out > result && r.Longest < bound {
+			t.Errorf("%s: bound %v, but the victim waited %v, a copy %v", tt.policy, bound, largest, r.Longest)
+		}
+		if r.Violations != 0 || r.Bound != bound || (r.Slow > 0) != (of.Slow > 1) || (r.Usual < bound) != (of.Slow > 1) {
+			t.Errorf("%s: bound %v, and the guard saw %+v", tt.policy, bound, r)
+		}
+		if r.Copies < 18e3*tt.seconds || calls < int(800*tt.seconds) {
+			t.Errorf("%s: %d copies, %d calls", tt.policy, r.Copies, calls)
+		}
+		if of.Slow == 1 {
+			continue
+		}
+		of.Slow = 1.5
+		if _, _, r = trial(t, tt.policy, link, of, tt.process, tt.out, 1e9); r.Violations == 0 {
+			t.Errorf("%s: a link that is slower than was said broke no bound: %+v", tt.policy, r)
 		}
 	}
+}
+
+// A guard counts beside a victim's calls: neither while it prepares, nor once it is done.
+func TestSawBesideCalls(t *testing.T) {
+	page := guard.NewPage()
+	g, err := guard.New(parse(t, "window/1MiB"), guard.Shape{}, guard.Link{Capacity: 1e9, Outputs: true}, page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const usual, long = 1e6, 9e6 // ns for a copy: within the bound, and not
+	saw := func(want guard.Report, waits ...int64) {
+		t.Helper()
+		for _, wait := range waits {
+			g.Saw(0, wait)
+		}
+		want.Bound, want.Usual = g.Report().Bound, g.Report().Usual
+		if got := g.Report(); got != want {
+			t.Errorf("it saw %+v, want %+v", got, want)
+		}
+	}
+	saw(guard.Report{Copies: 1, Violations: 1, Longest: long}, long) // nobody has told of calls
+	v := page.Victim()
+	v.Moves(1e9, 1e6)
+	now := int64(1)
+	for range 16 {
+		v.Begin(now)
+		now += 5e6
+		saw(guard.Report{Copies: 1, Violations: 1, Longest: long}, long)
+	}
+	v.Begin(now)
+	saw(guard.Report{Copies: 1, Longest: usual}, usual)
+	saw(guard.Report{Copies: 2, Longest: usual + 0.9e6}, usual+0.9e6)  // with the results of one call
+	saw(guard.Report{Copies: 3, Longest: 2.8e6, Violations: 1}, 2.8e6) // of two, which do not end so soon
+	saw(guard.Report{Copies: 4, Longest: long, Violations: 2}, long)   // of two, which have 2 of the 9 ms
+	saw(guard.Report{Copies: 5, Longest: long, Violations: 2}, usual)
+	v.End(now + 5e6)
+	saw(guard.Report{Copies: 5, Longest: long, Violations: 2}, long)
 }
 
 // What has no bound has none: naive chunks let next to no call through, and two
 // copies ready in another process cost a turn.
 func TestNoBound(t *testing.T) {
 	of := guard.Link{Capacity: 55e9, Queue: guard.Turns}
-	if _, calls, _ := trial(t, "chunks/1MiB", h100(), of, 0, 1e9); calls > 10 {
+	if _, calls, _ := trial(t, "chunks/1MiB", h100(), of, 0, result, 1e9); calls > 10 {
 		t.Errorf("naive chunks let %d calls through in a second", calls)
 	}
 	of.Processes = 1
-	if largest, _, _ := trial(t, "window/4MiB/streams:2", h100(), of, 1, 1e9); largest < 900*time.Microsecond {
+	if largest, _, _ := trial(t, "window/4MiB/streams:2", h100(), of, 1, result, 1e9); largest < 900*time.Microsecond {
 		t.Errorf("two copies ready in another process held the victim up by %v at most, want a turn", largest)
 	}
 }

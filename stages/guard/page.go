@@ -17,7 +17,7 @@ import (
 const (
 	slots = 64   // credits that a page has room for
 	told  = 4096 // latencies that it keeps
-	magic = 0x6472617567_0002
+	magic = 0x6472617567_0003
 )
 
 // A layout is a page's memory: words that processes change without a lock.
@@ -31,6 +31,7 @@ type layout struct {
 	victims atomic.Int32
 	began   atomic.Int64 // when the victim's call did; 0: none goes on
 	takes   atomic.Int64 // for how long it is expected to; 0: that is not known
+	in, out atomic.Int64 // bytes that a call copies to the device and back; 0: that is not known
 }
 
 // A Page is memory that copiers and their victim share: the credits that let copies
@@ -81,6 +82,15 @@ func (p *Page) latencies(from uint64, into []int64) ([]int64, uint64) {
 		into = append(into, p.ring[from%told].Load())
 	}
 	return into, n
+}
+
+// beside returns how long a victim's call takes that goes on; 0 where none does, or it is
+// one of the first. There is a victim, or nobody tells.
+func (p *Page) beside() (takes int64, victim bool) {
+	if p.began.Load() > 0 {
+		takes = p.takes.Load()
+	}
+	return takes, p.victims.Load() > 0
 }
 
 var process = int64(os.Getpid())

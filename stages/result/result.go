@@ -82,9 +82,16 @@ type Guard struct {
 	// nanoseconds; 0: without limit, and NoBound says why.
 	Bound   int64  `json:"bound_ns,omitempty"`
 	NoBound string `json:"no_bound,omitempty"`
-	// Longest is for how long a copy was in flight, at most, and Violations counts
-	// those that were for longer than the bound.
+	// Usual is that bound where the link is no slower than its capacity; 0: the bound is
+	// that one, and recorded before it allowed for slow times.
+	Usual int64 `json:"usual_bound_ns,omitempty"`
+	// Beside counts the copies beside the victim's calls; where Usual is 0, all were
+	// counted. Longest is for how long one of them was in flight, at most. Slow counts those
+	// that were for longer than the usual bound, and Violations those for longer than the
+	// bound, in each case beside what the victim's own copies may have taken meanwhile.
+	Beside     int64 `json:"beside,omitempty"`
 	Longest    int64 `json:"longest_ns"`
+	Slow       int64 `json:"slow,omitempty"`
 	Violations int64 `json:"violations"`
 	// Share is what was achieved of the capacity; 0 where that is not known.
 	Share float64 `json:"share,omitempty"`

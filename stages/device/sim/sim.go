@@ -231,7 +231,7 @@ func Guarding(m cell.Machine, direction string, l guard.Link) (guard.Link, error
 		return l, err
 	}
 	l.Queue, l.Overhead = guard.FIFO, time.Duration(p["overhead_ns"])
-	l.Inputs, l.Outputs = direction != "d2h", direction != "h2d"
+	l.Inputs, l.Outputs, l.Slow = direction != "d2h", direction != "h2d", p["slow"]
 	for _, d := range directions {
 		if p["turn_"+d.String()+"_ns"] > 0 {
 			l.Queue = guard.Turns

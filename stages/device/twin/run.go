@@ -467,6 +467,7 @@ func newServing(s *simulation, service *Service, worker int) *serviceProgress {
 	}
 	if service.Page != nil {
 		v.victim = service.Page.Victim()
+		v.victim.Moves(total(service.In), total(service.Out))
 	}
 	v.gather(s, 1)
 	v.scheduled = service.Start
@@ -475,6 +476,13 @@ func newServing(s *simulation, service *Service, worker int) *serviceProgress {
 	}
 	s.at(v.scheduled, requesting, v.id)
 	return v
+}
+
+func total(bytes []int64) (sum int64) {
+	for _, b := range bytes {
+		sum += b
+	}
+	return sum
 }
 
 // gather sizes the copies of a batch of n.

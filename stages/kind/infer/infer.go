@@ -555,6 +555,7 @@ func (h *Harness) doubts(about *result.Infer, samples []Sample) {
 func (h *Harness) listened() (err error) {
 	if h.page, err = page.Open(); err == nil && h.page != nil {
 		h.victim = h.page.Victim()
+		h.victim.Moves(h.session.In, h.session.Out)
 	}
 	return err
 }

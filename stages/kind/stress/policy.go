@@ -97,7 +97,7 @@ func (w *With) lacksRoom(on string) error {
 
 // link says what a bound on a device rests on, but for its capacity.
 func (w *With) link(m cell.Machine) (guard.Link, error) {
-	l := guard.Link{Queue: guard.Turns, Overhead: overhead, Constant: guard.Constant, Processes: max(1, w.Processes)}
+	l := guard.Link{Queue: guard.Turns, Overhead: overhead, Slow: guard.Slowest, Constant: guard.Constant, Processes: max(1, w.Processes)}
 	if n, err := strconv.Atoi(os.Getenv(guardProcesses)); err == nil {
 		l.Processes = n
 	}
@@ -156,7 +156,8 @@ func (t *task) guarded() (g *guard.Guard, closing func() error, err error) {
 	s := g.Shape()
 	t.result.Guard = &result.Guard{Policy: w.Policy.String(), Streams: s.Streams, Chunk: s.Chunk, InFlight: s.InFlight}
 	bound, none := w.Policy.Bound(w.asked(), link)
-	if t.result.Guard.Bound = int64(bound); none != nil {
+	usual, _ := w.Policy.Bound(w.asked(), link.Usual())
+	if t.result.Guard.Bound, t.result.Guard.Usual = int64(bound), int64(usual); none != nil {
 		t.result.Guard.NoBound = none.Error()
 	}
 	return g, closing, nil
@@ -168,9 +169,13 @@ func (t *task) guarding(saw guard.Report) {
 	if r == nil {
 		return
 	}
-	r.Longest, r.Violations = int64(saw.Longest), saw.Violations
+	r.Beside, r.Longest, r.Slow, r.Violations = saw.Copies, int64(saw.Longest), saw.Slow, saw.Violations
 	if capacity := t.capacityOf(); capacity > 0 {
 		r.Share = t.result.Achieved / capacity
+	}
+	if r.Slow > 0 {
+		t.warn("policy %s: %d of %d copies were in flight for longer than the %v that the bound is where the link is never slower than its capacity, and at most for the bound of %v: the link was slower for a while, or what feeds it",
+			r.Policy, r.Slow, saw.Copies, saw.Usual, saw.Bound)
 	}
 	if r.Violations > 0 {
 		t.warn("policy %s: %d of %d copies were in flight for longer than the bound of %v, one of them for %v", r.Policy, r.Violations, saw.Copies, saw.Bound, saw.Longest)

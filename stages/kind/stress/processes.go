@@ -222,6 +222,8 @@ func (t *task) join(of []*result.Stress) {
 		r.Rate += x.Rate
 		if g := x.Guard; i > 0 && g != nil {
 			r.Guard.Longest = max(r.Guard.Longest, g.Longest)
+			r.Guard.Beside += g.Beside
+			r.Guard.Slow += g.Slow
 			r.Guard.Violations += g.Violations
 			r.Guard.Share += g.Share
 		}

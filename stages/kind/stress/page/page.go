@@ -20,12 +20,12 @@ import (
 // Variable tells the processes of a trial their page.
 const Variable = "BAROGRAPH_GUARD_PAGE"
 
-// Of returns the path of a trial's page, where its policy wants one. The calling
+// Of returns the path of a trial's page, where it has a policy. The calling
 // process is the one that starts all of the trial's.
 func Of(s *cell.Spec) string {
 	for _, in := range append(slices.Clone(s.Gang), cell.Input{Kind: s.Kind, With: s.With}) {
 		var w struct{ Policy guard.Policy }
-		if in.Kind == "stress" && json.Unmarshal(in.With, &w) == nil && (w.Policy.Loop() || w.Policy.Aside() || w.Policy.Credit > 0) {
+		if in.Kind == "stress" && json.Unmarshal(in.With, &w) == nil && !w.Policy.None() {
 			sum := sha256.Sum256([]byte(cmp.Or(s.During, s.ID)))
 			return filepath.Join(folder(), fmt.Sprintf("barograph-guard-%d-%x", os.Getpid(), sum[:4]))
 		}
