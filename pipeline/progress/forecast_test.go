@@ -28,18 +28,19 @@ func TestLines(t *testing.T) {
 	defer func(d time.Duration) { heartbeat = d }(heartbeat)
 	heartbeat = 20 * time.Millisecond
 	stage := &study.Stage{Name: "infer", Kind: &cell.Kind{Name: "infer", Measured: true}}
-	cells := []*plan.Cell{{ID: "infer[level=0,replicate=1]", Stage: stage}, {ID: "infer[level=0,replicate=2]", Stage: stage}}
+	cells := []*plan.Cell{{ID: "infer[level=0,replicate=1]", Stage: stage}, {ID: "infer[level=0,replicate=2]", Stage: stage}, {ID: "infer[model=large]", Stage: stage, With: []byte(`{"model":"large"}`)}}
 	p := &plan.Plan{Study: &study.Study{}}
 	var said bytes.Buffer
 	l := newLines(&said, func([]*plan.Cell) Forecast { return Forecast{unknown: 2} })
 	l.baseline = func(*plan.Cell) bool { return true }
-	l.Begin(p, cells)
+	l.Begin(p, cells[:2])
 	l.Start(cells[0], "")
 	l.Event(cells[0], cell.Event{Type: "progress", Done: 12, Total: 330, Text: "timed calls"})
 	time.Sleep(200 * time.Millisecond)
 	l.Event(cells[0], cell.Event{Type: "warning", Text: "INVALID: other processes used the GPU: 7"})
 	l.Event(cells[0], cell.Event{Type: "metric", Values: map[string]float64{"p50_ns": 1e6}})
 	l.End(cells[0], engine.Outcome{Status: engine.Ran, Wall: 20 * time.Second})
+	l.Event(cells[2], cell.Event{Type: "metric", Values: map[string]float64{"p50_ns": 5e6}})
 	l.Start(cells[1], "")
 	l.Event(cells[1], cell.Event{Type: "warning", Text: "INVALID: other processes used the GPU: 8"})
 	l.Event(cells[1], cell.Event{Type: "metric", Values: map[string]float64{"p50_ns": 1.2e6}})

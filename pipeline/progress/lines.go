@@ -46,9 +46,14 @@ type lines struct {
 	running     map[*plan.Cell]*attempt
 	stop        chan struct{}
 	baseline    func(*plan.Cell) bool
-	warned      map[string]bool // kinds of warnings
-	first       *plan.Cell      // the first baseline, and its median
-	median      float64
+	warned      map[string]bool     // kinds of warnings
+	first       map[string]baseline // of each stage's parameters
+}
+
+// A baseline is a trial without load, and the median of its latencies.
+type baseline struct {
+	cell   *plan.Cell
+	median float64
 }
 
 // A bunch writes at once what comes rarely, and the rest a moment later: whoever reads the
@@ -102,7 +107,7 @@ type attempt struct {
 var heartbeat = 30 * time.Second
 
 func newLines(w io.Writer, foresee func([]*plan.Cell) Forecast) *lines {
-	return &lines{w: w, foresee: foresee, running: map[*plan.Cell]*attempt{}, warned: map[string]bool{}, stop: make(chan struct{})}
+	return &lines{w: w, foresee: foresee, running: map[*plan.Cell]*attempt{}, warned: map[string]bool{}, first: map[string]baseline{}, stop: make(chan struct{})}
 }
 
 func (l *lines) Begin(p *plan.Plan, cells []*plan.Cell) {
@@ -188,7 +193,7 @@ func (l *lines) Event(c *plan.Cell, e cell.Event) {
 	l.doubt(c, e)
 }
 
-// drifts is by how much a baseline's median may differ from the first one's.
+// drifts is by how much a baseline's median may differ from that of the first one like it.
 const drifts = 0.05
 
 // doubt says at once what makes a measurement doubtful: the first of each kind of
@@ -212,14 +217,16 @@ func (l *lines) doubt(c *plan.Cell, e cell.Event) {
 		if median <= 0 || l.baseline == nil || !l.baseline(c) {
 			return
 		}
-		if l.first == nil {
-			l.first, l.median = c, median
+		alike := c.Stage.Name + " " + string(c.With)
+		first, known := l.first[alike]
+		if !known {
+			l.first[alike] = baseline{c, median}
 			return
 		}
-		if drift := median/l.median - 1; math.Abs(drift) > drifts && !l.warned["drift"] {
+		if drift := median/first.median - 1; math.Abs(drift) > drifts && !l.warned["drift"] {
 			l.warned["drift"] = true
 			fmt.Fprintf(l.w, "warning: %s: the baseline drifted by %+.0f%% since %s: unless replicates scatter as much, the verdicts will be INVALID; Ctrl-C ends the run, and --wait begins it when the machine is quiet\n",
-				c.ID, 100*drift, l.first.ID)
+				c.ID, 100*drift, first.cell.ID)
 		}
 	}
 }
