@@ -124,16 +124,12 @@ func (m *machine) beside(ctx context.Context, l directedLoad, f func() error) (e
 		w.Threads, w.Outstanding = max(1, len(m.stress)/l.Processes), 1
 	}
 	var loads []*stress.Child
-	defer func() {
-		for _, c := range loads {
-			err = errors.Join(err, c.Close())
-		}
-	}()
 	for i := range l.Processes {
 		c, err := m.start(ctx, w, i+1)
 		if err != nil {
 			return nil, err
 		}
+		defer c.Close()
 		loads = append(loads, c)
 	}
 	for _, c := range loads {

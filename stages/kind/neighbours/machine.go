@@ -3,7 +3,6 @@ package neighbours
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -99,13 +98,8 @@ func (m *machine) judged() (why []string) {
 }
 
 // carry begins all loads, and measures once the last is steady.
-func (m *machine) carry(ctx context.Context, w *With, g *result.Group) (err error) {
+func (m *machine) carry(ctx context.Context, w *With, g *result.Group) error {
 	var loads []*stress.Child
-	defer func() {
-		for _, c := range loads {
-			err = errors.Join(err, c.Close())
-		}
-	}()
 	m.begun++
 	for i, f := range g.Links {
 		id := fmt.Sprintf("load-%d-%d", m.begun, f.GPU)
@@ -113,6 +107,7 @@ func (m *machine) carry(ctx context.Context, w *With, g *result.Group) (err erro
 		if err != nil {
 			return err
 		}
+		defer c.Close()
 		loads = append(loads, c)
 	}
 	for _, c := range loads {

@@ -108,11 +108,6 @@ func (t *task) several(ctx context.Context) (err error) {
 		environ = append(environ, "CUDA_MPS_CLIENT_PRIORITY=1")
 	}
 	var loads []*Child
-	defer func() {
-		for _, c := range loads {
-			err = errors.Join(err, c.Close())
-		}
-	}()
 	for i := range n {
 		spec := cell.Spec{Stage: t.Stage, ID: fmt.Sprintf("%s process %d", t.ID, i+1), Machine: t.Machine, Background: t.Background, Seed: t.Seed, Seq: i + 1, Inputs: t.Inputs}
 		spec.Machine.Device = on[i/each]
@@ -120,6 +115,7 @@ func (t *task) several(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
+		defer c.Close()
 		loads = append(loads, c)
 	}
 	results, errs := make([]*result.Stress, n), make([]error, n)
@@ -151,7 +147,7 @@ func (t *task) several(ctx context.Context) (err error) {
 		stopping.Store(true)
 		for _, c := range loads {
 			if err != nil {
-				_ = c.cmd.Process.Kill() // or it has ended
+				c.end()
 				continue
 			}
 			c.Stop(t.result.Window)
