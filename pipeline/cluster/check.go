@@ -17,8 +17,6 @@ import (
 	"barograph/pipeline/cluster/node"
 	"barograph/pipeline/launch/slurm"
 	"barograph/pipeline/store/stat"
-
-	"golang.org/x/sys/unix"
 )
 
 // restart is how long a controller may be away while it is started anew.
@@ -103,7 +101,7 @@ func (c *Cluster) Install(program string, beside ...string) (string, error) {
 	var stats stat.Cache // else a run begins a tenth of a second later
 	stats.Load(filepath.Join(all, "stats"), c.Root)
 	seen := time.Now()
-	o, _, err := stat.ObserveMode(unix.AT_FDCWD, program, 0)
+	o, err := stat.Observe(program)
 	if err != nil {
 		return "", err
 	}

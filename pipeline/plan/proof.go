@@ -375,7 +375,7 @@ func (k *Known) compare() error {
 				now, _ = contains(digest) // which a sum always is
 			}
 		case byStat:
-			if o, err := stat.ObserveAt(root, k.name(i)); err == nil {
+			if o, _, err := stat.ObserveAt(int(root.Fd()), k.name(i), 0); err == nil {
 				now = seen(o)
 			}
 		}

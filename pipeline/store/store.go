@@ -180,7 +180,7 @@ func (s *Store) whole(r *Record) bool {
 // sound tells whether an object holds what its name says.
 func (s *Store) sound(f File) bool {
 	path := s.Object(f.Digest)
-	o, mode, err := stat.ObserveMode(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW)
+	o, mode, err := stat.ObserveAt(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW)
 	if err != nil || o.Size() != f.Size || !mode.IsRegular() {
 		return false
 	}
@@ -324,7 +324,7 @@ func (s *Store) adopt(path string, f File) error {
 
 // remember notes what an object was found to hold.
 func (s *Store) remember(object, digest string) error {
-	o, _, err := stat.ObserveMode(unix.AT_FDCWD, object, unix.AT_SYMLINK_NOFOLLOW)
+	o, _, err := stat.ObserveAt(unix.AT_FDCWD, object, unix.AT_SYMLINK_NOFOLLOW)
 	if err != nil {
 		return err
 	}
@@ -626,7 +626,7 @@ func (s *Store) Digest(path string) (string, error) {
 // Look is Digest, with the observation that came before.
 func (s *Store) Look(path string) (digest string, o stat.Observation, err error) {
 	seen := time.Now()
-	o, mode, err := stat.ObserveMode(unix.AT_FDCWD, path, 0)
+	o, mode, err := stat.ObserveAt(unix.AT_FDCWD, path, 0)
 	if err != nil {
 		return "", o, err
 	}

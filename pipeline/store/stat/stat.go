@@ -10,7 +10,6 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"iter"
-	"os"
 	"slices"
 	"sort"
 	"strings"
@@ -326,46 +325,26 @@ func (c *Cache) Remember(path string, o Observation, digest string, seen time.Ti
 
 // Observe observes a file.
 func Observe(path string) (Observation, error) {
-	o, _, err := ObserveMode(unix.AT_FDCWD, path, 0)
+	o, _, err := ObserveAt(unix.AT_FDCWD, path, 0)
 	return o, err
 }
 
-// ObserveAt observes a file by its path from a folder, which ends with a zero: of a path
-// that does not, the kernel is given a copy.
-func ObserveAt(folder *os.File, path string) (Observation, error) {
-	if path == "" || path[len(path)-1] != 0 {
+// ObserveAt is Observe with the file's type, by its path from a folder and with the flags
+// of fstatat. A path may end with a zero: of one that does not, the kernel is given a copy.
+func ObserveAt(folder int, path string, flags int) (Observation, fs.FileMode, error) {
+	name, rest, ends := strings.Cut(path, "\x00")
+	if !ends {
 		path += "\x00"
 	}
 	var st unix.Stat_t
-	for {
-		_, _, err := unix.Syscall6(unix.SYS_NEWFSTATAT, folder.Fd(), uintptr(unsafe.Pointer(unsafe.StringData(path))), uintptr(unsafe.Pointer(&st)), 0, 0, 0)
-		switch err {
-		case 0:
-			return observation(&st), nil
-		case unix.EINTR:
-		default:
-			return Observation{}, err
-		}
+	err := unix.EINVAL // what has a zero within is no path
+	for again := rest == ""; again; again = err == unix.EINTR {
+		_, _, err = unix.Syscall6(unix.SYS_NEWFSTATAT, uintptr(folder), uintptr(unsafe.Pointer(unsafe.StringData(path))), uintptr(unsafe.Pointer(&st)), uintptr(flags), 0, 0)
 	}
-}
-
-func observation(st *unix.Stat_t) Observation {
-	return Observation{st.Size, st.Mtim.Nano(), st.Ctim.Nano(), int64(st.Ino)}
-}
-
-// ObserveMode is Observe with the file's type, by its path from a folder and with the flags of
-// fstatat.
-func ObserveMode(folder int, path string, flags int) (Observation, fs.FileMode, error) {
-	var st unix.Stat_t
-	for {
-		switch err := unix.Fstatat(folder, path, &st, flags); err {
-		case nil:
-			return observation(&st), modes[st.Mode&unix.S_IFMT], nil
-		case unix.EINTR:
-		default:
-			return Observation{}, 0, &fs.PathError{Op: "stat", Path: path, Err: err}
-		}
+	if err != 0 {
+		return Observation{}, 0, &fs.PathError{Op: "stat", Path: name, Err: err}
 	}
+	return Observation{st.Size, st.Mtim.Nano(), st.Ctim.Nano(), int64(st.Ino)}, modes[st.Mode&unix.S_IFMT], nil
 }
 
 // modes are the types of files, as [fs.FileMode] has them.
