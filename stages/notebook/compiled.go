@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -359,28 +360,36 @@ func (how compilation) build(ctx context.Context, spec *cell.Spec, program strin
 // most bounds how many programs are kept, of 10 MB each.
 const most = 24
 
-// take copies a kept program, which may be removed at any time.
+// take lays a kept program, which may be removed at any time, where it runs.
 func take(kept, program string) error {
-	text, err := os.ReadFile(kept)
-	if err == nil {
-		err = os.WriteFile(program, text, 0o777)
-	}
+	err := link(kept, program)
 	if err == nil {
 		_ = os.Chtimes(kept, time.Time{}, time.Now()) // only by this is it told which are used
+		err = os.Chmod(program, 0o777)
 	}
 	return err
+}
+
+// link lays a file at another path too, as a copy where there can be no link.
+func link(from, to string) error {
+	err := os.Link(from, to)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return cell.Leave(to, text)
 }
 
 // keep leaves a program for the next run of its notebook, and removes those that were
 // used longest ago. What is not kept is made again.
 func keep(program, kept string) {
 	dir := filepath.Dir(kept)
-	text, err := os.ReadFile(program)
+	err := os.MkdirAll(dir, 0o777)
 	if err == nil {
-		err = os.MkdirAll(dir, 0o777)
-	}
-	if err == nil {
-		err = cell.Leave(kept, text)
+		err = link(program, kept)
 	}
 	files, rerr := os.ReadDir(dir)
 	if errors.Join(err, rerr) != nil {
