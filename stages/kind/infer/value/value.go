@@ -18,47 +18,85 @@ import (
 	ort "github.com/yalue/onnxruntime_go"
 )
 
-// Tensor gives an input to the library, without copying it.
-func Tensor(t input.Tensor) (ort.Value, error) {
-	switch data := t.Data.(type) {
-	case []int64:
-		return shaped(t.Shape, data)
-	case []int32:
-		return shaped(t.Shape, data)
-	case []int16:
-		return shaped(t.Shape, data)
-	case []int8:
-		return shaped(t.Shape, data)
-	case []uint64:
-		return shaped(t.Shape, data)
-	case []uint32:
-		return shaped(t.Shape, data)
-	case []uint8:
-		return shaped(t.Shape, data)
-	case []float32:
-		return shaped(t.Shape, data)
-	case []float64:
-		return shaped(t.Shape, data)
-	case []bool:
-		return shaped(t.Shape, data)
-	case []uint16:
-		if t.Type.String() == "uint16" {
-			return shaped(t.Shape, data)
-		}
-		if len(t.Shape) == 0 || len(data) == 0 {
-			return nil, fmt.Errorf("a %v without dimensions or elements is not supported", t.Type)
-		}
-		raw := unsafe.Slice((*byte)(unsafe.Pointer(&data[0])), 2*len(data))
-		return ort.NewCustomDataTensor(t.Shape, raw, ort.TensorElementDataType(t.Type)) // numbered alike
-	}
-	return nil, fmt.Errorf("a tensor of %T is not supported", t.Data)
+// An element is a type of a tensor's elements that the library's Go binding knows. What is
+// not of the type is not ok.
+type element interface {
+	tensor(shape []int64, data any) (v ort.Value, ok bool, err error)
+	empty(shape []int64) (ort.Value, error)
+	pinned(gpu cuda.GPU, data any) (p any, ok bool, err error)
+	pinnedTensor(gpu cuda.GPU, v ort.Value) (p ort.Value, ok bool, err error)
 }
 
-func shaped[T ort.TensorData](shape []int64, data []T) (ort.Value, error) {
-	if len(shape) == 0 {
-		return ort.NewScalar(data[0])
+// elements are those by name.
+var elements = map[string]element{
+	"int64": typed[int64]{}, "int32": typed[int32]{}, "int16": typed[int16]{}, "int8": typed[int8]{},
+	"uint64": typed[uint64]{}, "uint32": typed[uint32]{}, "uint16": typed[uint16]{}, "uint8": typed[uint8]{},
+	"bool": typed[bool]{}, "float32": typed[float32]{}, "float64": typed[float64]{},
+}
+
+type typed[T ort.TensorData] struct{}
+
+func (typed[T]) tensor(shape []int64, data any) (v ort.Value, ok bool, err error) {
+	d, ok := data.([]T)
+	switch {
+	case !ok:
+	case len(shape) == 0:
+		v, err = ort.NewScalar(d[0])
+	default:
+		v, err = ort.NewTensor(shape, d)
 	}
-	return ort.NewTensor(shape, data)
+	return v, ok, err
+}
+
+func (typed[T]) empty(shape []int64) (ort.Value, error) {
+	if len(shape) == 0 {
+		return ort.NewEmptyScalar[T]()
+	}
+	return ort.NewEmptyTensor[T](shape)
+}
+
+func (typed[T]) pinned(gpu cuda.GPU, data any) (any, bool, error) {
+	d, ok := data.([]T)
+	if !ok {
+		return nil, false, nil
+	}
+	p, err := pin(gpu, d)
+	return p, true, err
+}
+
+func (typed[T]) pinnedTensor(gpu cuda.GPU, v ort.Value) (p ort.Value, ok bool, err error) {
+	t, ok := v.(*ort.Tensor[T])
+	if !ok {
+		return nil, false, nil
+	}
+	data, err := pin(gpu, t.GetData())
+	if err == nil {
+		p, err = ort.NewTensor(t.GetShape(), data)
+	}
+	return p, true, err
+}
+
+// bits makes a tensor of floats of 16 bits over their bytes, of which the binding knows no
+// type, but numbers it alike.
+func bits(t onnx.Type, shape []int64, data []byte) (ort.Value, error) {
+	return ort.NewCustomDataTensor(shape, data, ort.TensorElementDataType(t))
+}
+
+// Tensor gives an input to the library, without copying it.
+func Tensor(t input.Tensor) (ort.Value, error) {
+	if e := elements[t.Type.String()]; e != nil {
+		if v, ok, err := e.tensor(t.Shape, t.Data); ok {
+			return v, err
+		}
+	}
+	data, ok := t.Data.([]uint16)
+	if !ok {
+		return nil, fmt.Errorf("a tensor of %T is not supported", t.Data)
+	}
+	if len(t.Shape) == 0 || len(data) == 0 {
+		return nil, fmt.Errorf("a %v without dimensions or elements is not supported", t.Type)
+	}
+	return bits(t.Type, t.Shape, unsafe.Slice((*byte)(unsafe.Pointer(&data[0])), 2*len(data)))
 }
 
 // Size returns how many bytes a tensor takes, or 0 where its elements have no size.
@@ -73,41 +111,15 @@ func Size(t onnx.Type, v ort.Value) int64 {
 
 // Empty makes room for an output, or nothing for one of a type that has none.
 func Empty(t onnx.Type, shape []int64) (ort.Value, error) {
-	switch t.String() {
-	case "int64":
-		return emptied[int64](shape)
-	case "int32":
-		return emptied[int32](shape)
-	case "int16":
-		return emptied[int16](shape)
-	case "int8":
-		return emptied[int8](shape)
-	case "uint64":
-		return emptied[uint64](shape)
-	case "uint32":
-		return emptied[uint32](shape)
-	case "uint16":
-		return emptied[uint16](shape)
-	case "uint8":
-		return emptied[uint8](shape)
-	case "bool":
-		return emptied[bool](shape)
-	case "float32":
-		return emptied[float32](shape)
-	case "float64":
-		return emptied[float64](shape)
-	case "float16", "bfloat16": // of which a call would find half the room
+	name := t.String()
+	if e := elements[name]; e != nil {
+		return e.empty(shape)
+	}
+	if name == "float16" || name == "bfloat16" { // of which a call would find half the room
 		n, _ := t.Bytes(ort.Shape(shape).FlattenedSize())
-		return ort.NewCustomDataTensor(shape, make([]byte, n), ort.TensorElementDataType(t))
+		return bits(t, shape, make([]byte, n))
 	}
 	return nil, nil
-}
-
-func emptied[T ort.TensorData](shape []int64) (ort.Value, error) {
-	if len(shape) == 0 {
-		return ort.NewEmptyScalar[T]()
-	}
-	return ort.NewEmptyTensor[T](shape)
 }
 
 // Made returns those that are there.
@@ -117,29 +129,10 @@ func Made(values []ort.Value) []ort.Value {
 
 // Pinned copies the data of a tensor to page-locked memory.
 func Pinned(gpu cuda.GPU, data any) (any, error) {
-	switch d := data.(type) {
-	case []int64:
-		return pin(gpu, d)
-	case []int32:
-		return pin(gpu, d)
-	case []int16:
-		return pin(gpu, d)
-	case []int8:
-		return pin(gpu, d)
-	case []uint64:
-		return pin(gpu, d)
-	case []uint32:
-		return pin(gpu, d)
-	case []uint16:
-		return pin(gpu, d)
-	case []uint8:
-		return pin(gpu, d)
-	case []bool:
-		return pin(gpu, d)
-	case []float32:
-		return pin(gpu, d)
-	case []float64:
-		return pin(gpu, d)
+	for _, e := range elements {
+		if p, ok, err := e.pinned(gpu, data); ok {
+			return p, err
+		}
 	}
 	return nil, cell.Hint(fmt.Errorf("no page-locked memory for a tensor of %T", data), "set memory: pageable")
 }
@@ -160,33 +153,7 @@ func pin[T any](gpu cuda.GPU, data []T) ([]T, error) {
 // PinnedTensors makes tensors of the same shapes in page-locked memory.
 func PinnedTensors(gpu cuda.GPU, values []ort.Value) (made []ort.Value, err error) {
 	for _, v := range values {
-		var p ort.Value
-		switch t := v.(type) {
-		case *ort.Tensor[int64]:
-			p, err = pinTensor(gpu, t)
-		case *ort.Tensor[int32]:
-			p, err = pinTensor(gpu, t)
-		case *ort.Tensor[int16]:
-			p, err = pinTensor(gpu, t)
-		case *ort.Tensor[int8]:
-			p, err = pinTensor(gpu, t)
-		case *ort.Tensor[uint64]:
-			p, err = pinTensor(gpu, t)
-		case *ort.Tensor[uint32]:
-			p, err = pinTensor(gpu, t)
-		case *ort.Tensor[uint16]:
-			p, err = pinTensor(gpu, t)
-		case *ort.Tensor[uint8]:
-			p, err = pinTensor(gpu, t)
-		case *ort.Tensor[bool]:
-			p, err = pinTensor(gpu, t)
-		case *ort.Tensor[float32]:
-			p, err = pinTensor(gpu, t)
-		case *ort.Tensor[float64]:
-			p, err = pinTensor(gpu, t)
-		default:
-			err = cell.Hint(fmt.Errorf("no page-locked memory for an output of %T", v), "set memory: pageable")
-		}
+		p, err := pinnedTensor(gpu, v)
 		if err = errors.Join(err, v.Destroy()); err != nil {
 			return made, err
 		}
@@ -195,12 +162,13 @@ func PinnedTensors(gpu cuda.GPU, values []ort.Value) (made []ort.Value, err erro
 	return made, nil
 }
 
-func pinTensor[T ort.TensorData](gpu cuda.GPU, t *ort.Tensor[T]) (ort.Value, error) {
-	data, err := pin(gpu, t.GetData())
-	if err != nil {
-		return nil, err
+func pinnedTensor(gpu cuda.GPU, v ort.Value) (ort.Value, error) {
+	for _, e := range elements {
+		if p, ok, err := e.pinnedTensor(gpu, v); ok {
+			return p, err
+		}
 	}
-	return ort.NewTensor(t.GetShape(), data)
+	return nil, cell.Hint(fmt.Errorf("no page-locked memory for an output of %T", v), "set memory: pageable")
 }
 
 // Doubt returns why an output, as a call left it, makes one doubt that the model had
