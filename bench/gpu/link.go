@@ -310,7 +310,7 @@ func (l *loader) serve(ctx context.Context, w *stress.With) (*result.Stress, err
 		return nil, fmt.Errorf("%s: %w", name, failed)
 	}
 	r := &result.Stress{}
-	if err := result.Read(result.StressFile, r); err != nil {
+	if err := cell.ReadJSON(result.StressFile, r); err != nil {
 		return nil, err
 	}
 	if w.Mode == "load" {

@@ -1,8 +1,6 @@
 package nb
 
 import (
-	"encoding/json"
-	"os"
 	"path"
 
 	"barograph/pipeline/cell"
@@ -18,11 +16,7 @@ func WhyInvalid() string {
 		}
 		for _, p := range paths {
 			var verdicts []cell.Verdict
-			b, err := os.ReadFile(p)
-			if err == nil {
-				err = json.Unmarshal(b, &verdicts)
-			}
-			called("WhyInvalid").check(err)
+			called("WhyInvalid").check(cell.ReadJSON(p, &verdicts))
 			for _, v := range verdicts {
 				if v.Verdict == cell.Invalid {
 					return v.Because

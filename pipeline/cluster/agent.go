@@ -134,7 +134,7 @@ func (w *worker) next(ctx context.Context, n int, limit time.Duration) bool {
 			dir.Close()
 		}
 		var p pack
-		if readJSON(file, &p) == nil {
+		if cell.ReadJSON(file, &p) == nil {
 			w.pack = &p
 			return true
 		}
@@ -440,7 +440,7 @@ func duplicates(root string) (all []duplicate) {
 	entries, _ := os.ReadDir(filepath.Join(root, "duplicates")) // none yet
 	for _, e := range entries {
 		var d duplicate
-		if !strings.HasPrefix(e.Name(), ".") && readJSON(filepath.Join(root, "duplicates", e.Name()), &d) == nil {
+		if !strings.HasPrefix(e.Name(), ".") && cell.ReadJSON(filepath.Join(root, "duplicates", e.Name()), &d) == nil {
 			all = append(all, d)
 		}
 	}

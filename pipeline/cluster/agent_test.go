@@ -95,7 +95,7 @@ func TestOpenPack(t *testing.T) {
 	}
 	read := func(index int) (ids string) {
 		var p pack
-		if readJSON(filepath.Join(a.dir, follow(index, 0)), &p) != nil {
+		if cell.ReadJSON(filepath.Join(a.dir, follow(index, 0)), &p) != nil {
 			return "none"
 		}
 		for _, t := range p.Tasks {

@@ -148,7 +148,7 @@ type Checked struct {
 // Known is what the last job of this program and cluster said of a node, or nil.
 func (c *Cluster) Known(program string) *node.Node {
 	var n node.Node
-	if readJSON(filepath.Join(c.home, "node"), &n) != nil || n.Said != c.said(program) {
+	if cell.ReadJSON(filepath.Join(c.home, "node"), &n) != nil || n.Said != c.said(program) {
 		return nil
 	}
 	return &n
@@ -190,7 +190,7 @@ func (c *Cluster) Check(ctx context.Context, program string, env []string, gpu b
 	said, lost := "", 0
 	for pause := 100 * time.Millisecond; ; {
 		var n node.Node
-		if err := readJSON(filepath.Join(dir, "node"), &n); err == nil && n.Said == c.said(program) {
+		if err := cell.ReadJSON(filepath.Join(dir, "node"), &n); err == nil && n.Said == c.said(program) {
 			done := &Checked{Node: n, Queued: time.Since(begun), Seen: time.Since(n.Clock)}
 			return done, writeWhole(filepath.Join(c.home, "node"), n)
 		}

@@ -735,7 +735,7 @@ func (d *Driver) find() error {
 	}
 	for _, e := range entries {
 		a := &array{name: e.Name(), dir: filepath.Join(d.home, "arrays", e.Name()), attempts: map[token]*attempt{}}
-		if readJSON(filepath.Join(a.dir, "asked"), &a.request) != nil {
+		if cell.ReadJSON(filepath.Join(a.dir, "asked"), &a.request) != nil {
 			if d.store != nil { // a driver's own, and no other's that is about to submit it
 				_ = os.RemoveAll(a.dir) // nothing was submitted
 			}

@@ -2,11 +2,8 @@ package cluster
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
-
-	"barograph/pipeline/cell"
 )
 
 // writeWhole writes a file that is there whole or not at all.
@@ -34,15 +31,4 @@ func writeText(path string, b []byte) error {
 		return err
 	}
 	return os.Rename(f.Name(), path)
-}
-
-func readJSON(path string, v any) error {
-	b, err := cell.Read(path)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("read %s: %w", path, err)
-	}
-	return nil
 }

@@ -741,8 +741,8 @@ func (r *run) conclude() error {
 				}
 				r.result.Summaries = append(r.result.Summaries, string(b))
 			case c.Stage.Kind.Verdicts:
-				v, err := readVerdicts(r.store.Object(f.Digest))
-				if err != nil {
+				var v []cell.Verdict
+				if err := cell.ReadJSON(r.store.Object(f.Digest), &v); err != nil {
 					return fmt.Errorf("read the verdicts of %s: %w", c.ID, err)
 				}
 				r.result.Verdicts = append(r.result.Verdicts, v...)

@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -156,12 +155,4 @@ func (r *run) rank(s *cell.Spec) {
 		in := &s.Inputs[i]
 		in.Seq = seq[in.ID] + seq[in.During]
 	}
-}
-
-func readVerdicts(path string) (v []cell.Verdict, err error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	return v, json.Unmarshal(b, &v)
 }

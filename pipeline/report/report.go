@@ -167,7 +167,7 @@ func Collect(name string, p *plan.Plan, d *plan.Decider, s *store.Store) (*Side,
 			}
 			if path.Base(f.Name) == record.Run {
 				side.Head = &record.Head{}
-				if err := readJSON(files[f.Name], side.Head); err != nil {
+				if err := cell.ReadJSON(files[f.Name], side.Head); err != nil {
 					return nil, err
 				}
 			}
@@ -200,7 +200,7 @@ func (s *Side) add(name string, c *plan.Cell, d *plan.Decider, files map[string]
 			above[claim.ID] = "claims"
 		}
 		var v []cell.Verdict
-		if err := readJSON(path, &v); err != nil {
+		if err := cell.ReadJSON(path, &v); err != nil {
 			return err
 		}
 		s.Verdicts = append(s.Verdicts, v...)
@@ -285,17 +285,6 @@ var unusual = regexp.MustCompile(`[^A-Za-z0-9]+`)
 
 // identifier makes a name one that may stand in an id.
 func identifier(name string) string { return strings.Trim(unusual.ReplaceAllString(name, "-"), "-") }
-
-func readJSON(path string, v any) error {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("read %s: %w", path, err)
-	}
-	return nil
-}
 
 // Write writes the page of a study, one side a machine. graph is the study's
 // stages as SVG.

@@ -330,13 +330,9 @@ func judged(s *cell.Spec, dir string) error {
 	if !slices.Contains(s.Outputs, nb.VerdictsFile) {
 		return nil
 	}
-	b, err := os.ReadFile(filepath.Join(dir, nb.VerdictsFile))
-	if err != nil {
-		return err
-	}
 	var verdicts []cell.Verdict
-	if err := json.Unmarshal(b, &verdicts); err != nil {
-		return fmt.Errorf("read %s: %w", nb.VerdictsFile, err)
+	if err := cell.ReadJSON(filepath.Join(dir, nb.VerdictsFile), &verdicts); err != nil {
+		return err
 	}
 	for _, c := range s.Claims {
 		if c.JudgedBy == s.Stage && !slices.ContainsFunc(verdicts, func(v cell.Verdict) bool { return v.ID == c.ID }) {

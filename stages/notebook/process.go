@@ -182,12 +182,8 @@ func confinedCommand() *cobra.Command {
 		Args:         cobra.ExactArgs(1),
 		SilenceUsage: true,
 		RunE: func(_ *cobra.Command, args []string) error {
-			b, err := os.ReadFile(os.Getenv(nb.Env))
-			if err != nil {
-				return err
-			}
 			var s cell.Spec
-			if err := json.Unmarshal(b, &s); err != nil {
+			if err := cell.ReadJSON(os.Getenv(nb.Env), &s); err != nil {
 				return err
 			}
 			if err := confine(&s, args[0]); err != nil {

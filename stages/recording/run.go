@@ -140,7 +140,7 @@ func Declared(name string) (c result.Column, ok bool) {
 // ReadRun reads a run.json.
 func ReadRun(path string) (*Run, error) {
 	r := &Run{}
-	if err := result.Read(path, r); err != nil {
+	if err := cell.ReadJSON(path, r); err != nil {
 		return nil, err
 	}
 	return r, nil

@@ -182,22 +182,10 @@ func Write(path string, v any) error {
 	return os.WriteFile(path, append(b, '\n'), 0o666)
 }
 
-// Read fills v from a JSON file.
-func Read(path string, v any) error {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("read %s: %w", path, err)
-	}
-	return nil
-}
-
 // ReadOr reads JSON from a file; where none is, the other value stands for it.
 func ReadOr[T any](path string, other *T) (*T, error) {
 	v := new(T)
-	err := Read(path, v)
+	err := cell.ReadJSON(path, v)
 	if errors.Is(err, fs.ErrNotExist) {
 		return other, nil
 	}

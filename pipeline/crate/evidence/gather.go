@@ -438,12 +438,8 @@ func (g *gathering) recording(c *plan.Cell, files map[string]string) error {
 			continue
 		}
 		var head record.Head
-		b, err := os.ReadFile(file)
-		if err == nil {
-			err = json.Unmarshal(b, &head)
-		}
-		if err != nil {
-			return fmt.Errorf("read %s: %w", file, err)
+		if err := cell.ReadJSON(file, &head); err != nil {
+			return err
 		}
 		g.state.Environment = &head.Environment
 	}
@@ -481,12 +477,8 @@ func (g *gathering) claims() error {
 			if f.Name != c.Stage.Kind.Verdicts || f.Name == "" {
 				continue
 			}
-			b, err := os.ReadFile(g.store.Object(f.Digest))
-			if err != nil {
-				return err
-			}
 			var verdicts []cell.Verdict
-			if err := json.Unmarshal(b, &verdicts); err != nil {
+			if err := cell.ReadJSON(g.store.Object(f.Digest), &verdicts); err != nil {
 				return fmt.Errorf("verdicts of %s: %w", c.ID, err)
 			}
 			for _, v := range verdicts {

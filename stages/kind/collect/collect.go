@@ -360,7 +360,7 @@ func read(in cell.Input, file string, v any) error {
 	if in.Files[file] == "" {
 		return fmt.Errorf("%s left no %s", in.ID, file)
 	}
-	if err := result.Read(in.Files[file], v); err != nil {
+	if err := cell.ReadJSON(in.Files[file], v); err != nil {
 		return fmt.Errorf("%s: %w", in.ID, err)
 	}
 	return nil

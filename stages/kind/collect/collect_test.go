@@ -216,7 +216,7 @@ func TestResultsAreKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	var r recording.Run
-	if err := result.Read(filepath.Join(dir, "data/paper/host", record.Run), &r); err != nil {
+	if err := cell.ReadJSON(filepath.Join(dir, "data/paper/host", record.Run), &r); err != nil {
 		t.Fatal(err)
 	}
 	want := bert(2)
@@ -382,7 +382,7 @@ func TestUtilisation(t *testing.T) {
 				t.Errorf("utilisation %q, want %q", rows[0]["utilisation"], test.want)
 			}
 			var r recording.Run
-			if err := result.Read(filepath.Join(dir, "data/paper/host", record.Run), &r); err != nil {
+			if err := cell.ReadJSON(filepath.Join(dir, "data/paper/host", record.Run), &r); err != nil {
 				t.Fatal(err)
 			}
 			if got := r.Trials[0].CapacityFrom; got != test.from {
@@ -412,7 +412,7 @@ func TestDoubtIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	var r recording.Run
-	if err := result.Read(filepath.Join(dir, "data/paper/host", record.Run), &r); err != nil {
+	if err := cell.ReadJSON(filepath.Join(dir, "data/paper/host", record.Run), &r); err != nil {
 		t.Fatal(err)
 	}
 	all := strings.Join(r.Warnings, "\n")

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
 	"barograph/stages/recording"
 	"barograph/stages/result"
@@ -55,7 +56,7 @@ func TestTimeline(t *testing.T) {
 		t.Fatal(err)
 	}
 	var r recording.Run
-	if err := result.Read(filepath.Join(dir, "data/paper/host", record.Run), &r); err != nil {
+	if err := cell.ReadJSON(filepath.Join(dir, "data/paper/host", record.Run), &r); err != nil {
 		t.Fatal(err)
 	}
 	if r.Trials[1].Timeline != nil {
@@ -74,7 +75,7 @@ func TestTimeline(t *testing.T) {
 		t.Fatal(err)
 	}
 	r = recording.Run{}
-	if err := result.Read(filepath.Join(dir, "data/paper/host", record.Run), &r); err != nil || r.Trials[0].Timeline.Calls != 3 || len(r.Trials[0].Timeline.Bytes) != 120 {
+	if err := cell.ReadJSON(filepath.Join(dir, "data/paper/host", record.Run), &r); err != nil || r.Trials[0].Timeline.Calls != 3 || len(r.Trials[0].Timeline.Bytes) != 120 {
 		t.Errorf("three calls: %+v, %v", r.Trials[0].Timeline, err)
 	}
 	for copies, says := range map[string]string{

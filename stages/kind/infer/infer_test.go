@@ -116,7 +116,7 @@ func ofType(all []cell.Event, name string) (some []cell.Event) {
 // outputs reads what a cell left, and checks what holds of every cell.
 func outputs(t *testing.T, dir string) (samples []Sample, about result.Infer) {
 	t.Helper()
-	if err := result.Read(filepath.Join(dir, result.InferFile), &about); err != nil {
+	if err := cell.ReadJSON(filepath.Join(dir, result.InferFile), &about); err != nil {
 		t.Fatal(err)
 	}
 	f, err := os.Open(filepath.Join(dir, result.CallsFile))

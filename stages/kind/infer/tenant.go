@@ -457,7 +457,7 @@ func lodge(ctx context.Context, c *cell.Cell) (err error) {
 		}
 	}
 	var about result.Infer
-	if err := result.Read(result.InferFile, &about); err != nil {
+	if err := cell.ReadJSON(result.InferFile, &about); err != nil {
 		return err
 	}
 	for _, text := range about.Warnings {

@@ -63,7 +63,7 @@ func on(t *testing.T, sim map[string]float64, with string) (*result.Neighbours, 
 		return nil, err
 	}
 	n := &result.Neighbours{}
-	return n, result.Read(result.NeighboursFile, n)
+	return n, cell.ReadJSON(result.NeighboursFile, n)
 }
 
 func TestNeighboursOfARoot(t *testing.T) {

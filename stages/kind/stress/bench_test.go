@@ -36,7 +36,7 @@ func BenchmarkCapacity(b *testing.B) {
 			b.Fatal(err)
 		}
 		var r result.Stress
-		if err := result.Read(result.StressFile, &r); err != nil {
+		if err := cell.ReadJSON(result.StressFile, &r); err != nil {
 			b.Fatal(err)
 		}
 		ours += r.Capacity["h2d"]

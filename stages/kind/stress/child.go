@@ -75,7 +75,7 @@ func (c *Child) Wait() (*result.Stress, error) {
 		return nil, fmt.Errorf("load the link: %w", err)
 	}
 	r := &result.Stress{}
-	return r, result.Read(c.file(result.StressFile), r)
+	return r, cell.ReadJSON(c.file(result.StressFile), r)
 }
 
 func (c *Child) file(name string) string { return filepath.Join(c.dir, name) }

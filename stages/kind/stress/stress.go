@@ -339,7 +339,7 @@ func (t *task) rate() (float64, error) {
 			continue
 		}
 		var r result.Stress
-		if err := result.Read(path, &r); err != nil {
+		if err := cell.ReadJSON(path, &r); err != nil {
 			return 0, err
 		}
 		if r.Mode != "capacity" || cell.Family(r.Device) != cell.Family(t.Machine.Device) { // of a pool, whose GPUs are alike

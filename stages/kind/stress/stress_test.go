@@ -121,7 +121,7 @@ func (c *child) end() error {
 // results reads the files that the cell left.
 func results(t *testing.T) (r result.Stress, copies []sim.Copy) {
 	t.Helper()
-	if err := result.Read(result.StressFile, &r); err != nil {
+	if err := cell.ReadJSON(result.StressFile, &r); err != nil {
 		t.Fatal(err)
 	}
 	f, err := os.Open(result.CopiesFile)
@@ -410,7 +410,7 @@ func TestCapacity(t *testing.T) {
 		t.Fatal(err)
 	}
 	var r result.Stress
-	if err := result.Read(result.StressFile, &r); err != nil {
+	if err := cell.ReadJSON(result.StressFile, &r); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(result.CopiesFile); err == nil {
@@ -436,7 +436,7 @@ func TestSimulatedCapacity(t *testing.T) {
 		t.Fatal(err)
 	}
 	var r result.Stress
-	if err := result.Read(result.StressFile, &r); err != nil {
+	if err := cell.ReadJSON(result.StressFile, &r); err != nil {
 		t.Fatal(err)
 	}
 	for _, d := range slices.Sorted(maps.Keys(r.Capacity)) {
