@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -76,6 +77,8 @@ var kinds = cell.NewKinds(
 				return ctx.Err()
 			case "deaf":
 				select {}
+			case "stop":
+				return syscall.Kill(os.Getpid(), syscall.SIGSTOP)
 			case "stray":
 				return os.WriteFile("stray.txt", nil, 0o666)
 			case "nothing":
@@ -153,6 +156,9 @@ var kinds = cell.NewKinds(
 				return ctx.Err()
 			}
 			c.Ready()
+			if c.With.(*with).Do == "stop" {
+				return syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+			}
 			if c.With.(*with).Do == "die" {
 				time.Sleep(5 * time.Millisecond)
 				return errors.New("burst")
@@ -438,6 +444,8 @@ func TestFailures(t *testing.T) {
 		{"killed", `stages: {x: {uses: command, run: 'kill -9 $$', outputs: [o]}}`, "killed by signal 9", "memory"},
 		{"output is a link", `stages: {x: {uses: command, run: 'ln -s /etc/passwd o', outputs: [o]}}`, "no regular file", ""},
 		{"background dies", `stages: {p: {uses: press, background: true, with: {do: die}}, x: {uses: measure, during: [p]}}`, "background cell p@x died while x ran: burst", ""},
+		{"stopped", `stages: {p: {uses: press, background: true}, x: {uses: measure, during: [p], with: {do: stop}}}`, "a signal had stopped it", "run again"},
+		{"background stopped", `stages: {p: {uses: press, background: true, with: {do: stop}}, x: {uses: measure, during: [p], with: {do: hang}}}`, "background cell p@x died while x ran: a signal had stopped it", "run again"},
 		{"background never ready", `stages: {p: {uses: press, background: true, with: {do: never ready}}, x: {uses: measure, during: [p]}}`, "died before it was ready: no pressure", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {

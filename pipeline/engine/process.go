@@ -17,7 +17,7 @@ import (
 // process starts a member: a shell line as it is, any other kind as a cell of
 // this program.
 func (r *run) process(ctx context.Context, m *member, event func(cell.Event)) (*launch.Process, error) {
-	c := launch.Command{CPUs: m.cpus, Dir: m.dir, Log: m.log, Event: event, Env: slices.Clone(r.env)}
+	c := launch.Command{CPUs: m.cpus, Dir: m.dir, Log: m.log, Event: event, Env: slices.Clone(r.env), Timed: cmp.Or(m.cell.Trial, m.cell).Stage.Kind.Measured}
 	more := []map[string]string{m.cell.Stage.Env}
 	if environ := m.cell.Stage.Kind.Environ; environ != nil {
 		more = append(more, environ(m.Spec))

@@ -50,7 +50,13 @@ type Command struct {
 	Output string
 	// Else is what to start, without Output, where the rest cannot be.
 	Else []string
+	// Timed has the child killed, and fail, once it was stopped for [Standstill]: nobody
+	// would continue what is being timed, and those beside it wait for it.
+	Timed bool
 }
+
+// Standstill is for how long a child that is timed may be stopped, as by the signal SIGSTOP.
+const Standstill = time.Second
 
 // A Process is a child.
 type Process struct {
@@ -65,6 +71,7 @@ type Process struct {
 	fault       *cell.Error // what the child said of its failure
 	tail        tail
 	stopped     atomic.Bool
+	still       atomic.Bool // it was stopped for Standstill
 	alone       bool
 	err         error
 }
@@ -260,6 +267,9 @@ func (p *Process) attend() {
 		_ = p.send(p.command.Spec) // a child that is gone already says why below
 		close(p.told)
 	}
+	if p.command.Timed {
+		go p.watch(ended)
+	}
 	// The group's number stays ours until the leader is reaped, so what the
 	// leader leaves behind is killed in between.
 	await(p.pid, p.pidfd)
@@ -349,6 +359,29 @@ func (p *Process) end(ended <-chan struct{}) {
 	}
 }
 
+// watch kills a child that stands still until it has ended. It counts looks: while this
+// process is stopped itself, no time goes by.
+func (p *Process) watch(ended <-chan struct{}) {
+	const looks = 5
+	tick := time.NewTicker(Standstill / looks)
+	defer tick.Stop()
+	for still := 0; still <= looks; {
+		select {
+		case <-ended:
+			return
+		case <-tick.C:
+		}
+		var info unix.Siginfo
+		if err := unix.Waitid(unix.P_PID, p.pid, &info, unix.WSTOPPED|unix.WNOWAIT|unix.WNOHANG, nil); err == nil && info.Signo != 0 {
+			still++
+		} else {
+			still = 0
+		}
+	}
+	p.still.Store(true)
+	p.kill(syscall.SIGKILL) // it would heed no other
+}
+
 func (p *Process) kill(sig syscall.Signal) { _ = syscall.Kill(-p.pid, sig) }
 
 // listen reads events until the child closes its output. Lines that are no
@@ -430,6 +463,8 @@ func (p *Process) explain(status unix.WaitStatus, err error) error {
 		return context.Cause(p.ctx)
 	case p.fault != nil:
 		return p.fault
+	case p.still.Load() && status.Signal() == syscall.SIGKILL:
+		return &cell.Error{Err: fmt.Errorf("a signal had stopped it (such as SIGSTOP), and nothing had continued it after %v", Standstill), Hint: "nothing of it is kept; run again"}
 	case err != nil:
 		return fmt.Errorf("wait for %s: %w", p.command.Argv[0], err)
 	case status.Exited() && status.ExitStatus() == 0:

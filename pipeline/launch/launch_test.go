@@ -3,6 +3,7 @@ package launch
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"strconv"
 	"strings"
 	"testing"
@@ -82,5 +83,23 @@ func TestCPUs(t *testing.T) {
 	}
 	if err := Start(t.Context(), Command{Argv: []string{"true"}, Dir: t.TempDir(), CPUs: []int{1023}, Log: &log}).Wait(); err == nil || !strings.Contains(err.Error(), "start on CPUs [1023]") {
 		t.Errorf("a CPU that there is not: %v", err)
+	}
+}
+
+// A child that is timed and stopped fails, one that goes on soon does not, and one that is
+// not timed may be stopped for longer.
+func TestStandstill(t *testing.T) {
+	for line, c := range map[string]struct{ timed, fails bool }{
+		"kill -STOP $$": {true, true},
+		"(sleep 0.3; kill -CONT $$) & kill -STOP $$":    {true, false},
+		"(sleep 1.5; kill -CONT $$) & kill -STOP $$; :": {false, false},
+	} {
+		t.Run(line, func(t *testing.T) {
+			t.Parallel()
+			err := Start(t.Context(), Command{Argv: []string{"sh", "-c", line}, Dir: t.TempDir(), Log: io.Discard, Timed: c.timed}).Wait()
+			if (err != nil) != c.fails || err != nil && !strings.Contains(err.Error(), "a signal had stopped it") {
+				t.Errorf("%v, wanted to fail: %v", err, c.fails)
+			}
+		})
 	}
 }
