@@ -76,7 +76,7 @@ func main() {
 	//
 	// Victims down, aggressors across.
 	for _, quantity := range []string{"p50", "p99", "together"} {
-		names, columns, values := []string{}, []string{}, [][]float64{}
+		names, columns, values, low, high := []string{}, []string{}, [][]float64{}, [][]float64{}, [][]float64{}
 		for _, setting := range report.Settings() {
 			models := report.Models(setting)
 			if len(columns) == 0 {
@@ -85,25 +85,26 @@ func main() {
 			if setting.Load != "" || len(models) < len(columns) {
 				continue // of a few pairs: in the table
 			}
-			matrix, err := report.Matrix(setting, columns, quantity)
+			matrix, from, to, err := report.Matrix(setting, columns, quantity)
 			nb.Check(err)
+			values, low, high = append(values, matrix...), append(low, from...), append(high, to...)
 			for i := range columns {
 				names = append(names, columns[i]+", "+setting.String())
-				values = append(values, matrix[i])
 			}
 		}
 		short := []string{}
 		for _, c := range columns {
 			short = append(short, strings.TrimSuffix(strings.TrimSuffix(c, "-uncased"), "-patch16"))
 		}
-		title, caption := "How much slower each model is beside each, "+quantity, "A model's "+quantity+" (down) beside another (across), over that alone"
+		title, caption := "How much slower each model is beside each, "+quantity, "A model's "+quantity+" (down) beside another (across), over that alone, with its 95% interval"
 		if quantity == "together" {
+			low, high = nil, nil
 			title, caption = "What two models answer together, over what they would by turns", "Sum of what each answers in a second over what it answers alone; by turns it would be 1"
 		}
 		fig, err := figure.Heat(figure.HeatSpec{
-			Title: title, Rows: names, Columns: short, Values: values, Least: 1,
+			Title: title, Rows: names, Columns: short, Values: values, Low: low, High: high, Least: 1,
 			Caption:   nb.Caption(caption + ", on " + run.Machine.Name + ". –: not measured, or too few calls."),
-			Simulated: run.Simulated, Invalid: untrusted, Width: 80 + 11*float64(len(columns)),
+			Simulated: run.Simulated, Invalid: untrusted, Width: 70 + 15*float64(len(columns)),
 		})
 		nb.Check(err)
 		name := nb.String("figures", "figures/colocation") + "-" + quantity

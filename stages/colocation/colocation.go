@@ -357,40 +357,39 @@ func (r *Report) Models(s Setting) (models []string) {
 	return models
 }
 
-// Matrix returns p50 or p99, as times that alone, or together, what a pair answers over
-// what it would by turns: for some models in a setting, victims down and aggressors
-// across; NaN where it was not measured.
-func (r *Report) Matrix(s Setting, models []string, quantity string) ([][]float64, error) {
-	values := make([][]float64, len(models))
-	for i := range values {
-		values[i] = make([]float64, len(models))
-		for k := range values[i] {
-			values[i][k] = math.NaN()
+// Matrix returns p50 or p99, as times that alone with its interval, or together, what a
+// pair answers over what it would by turns, without: for some models in a setting, victims
+// down and aggressors across; NaN where it was not measured.
+func (r *Report) Matrix(s Setting, models []string, quantity string) (values, low, high [][]float64, err error) {
+	for _, m := range []*[][]float64{&values, &low, &high} {
+		for range models {
+			*m = append(*m, slices.Repeat([]float64{math.NaN()}, len(models)))
 		}
 	}
-	set := func(victim, aggressor string, v float64) {
+	set := func(victim, aggressor string, v stats.Ratio) {
 		if i, k := slices.Index(models, victim), slices.Index(models, aggressor); i >= 0 && k >= 0 {
-			values[i][k] = v
+			values[i][k], low[i][k], high[i][k] = v.Value, v.Low, v.High
 		}
 	}
 	switch quantity {
 	case "together":
 		for _, g := range r.Groups {
 			if g.Setting == s && len(g.Models) == 2 {
-				set(g.Models[0], g.Models[1], g.Together)
-				set(g.Models[1], g.Models[0], g.Together)
+				v := stats.Ratio{Value: g.Together, Low: math.NaN(), High: math.NaN()}
+				set(g.Models[0], g.Models[1], v)
+				set(g.Models[1], g.Models[0], v)
 			}
 		}
 	case "p50", "p99":
 		for _, x := range r.Slowdowns {
 			if x.Setting == s && len(x.Beside) == 1 {
-				set(x.Model, x.Beside[0], map[string]float64{"p50": x.P50.Value, "p99": x.P99.Value}[quantity])
+				set(x.Model, x.Beside[0], map[string]stats.Ratio{"p50": x.P50, "p99": x.P99}[quantity])
 			}
 		}
 	default:
-		return nil, fmt.Errorf("no quantity %q: there are p50, p99 and together", quantity)
+		return nil, nil, nil, fmt.Errorf("no quantity %q: there are p50, p99 and together", quantity)
 	}
-	return values, nil
+	return values, low, high, nil
 }
 
 // Find returns the slowdown of a model beside others.

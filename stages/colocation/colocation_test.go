@@ -90,7 +90,7 @@ func TestCompare(t *testing.T) {
 	}
 	models := r.Models(process)
 	for quantity, want := range map[string][4]float64{"p50": {2, 3, 2, math.NaN()}, "p99": {2, 3, 2, math.NaN()}, "together": {1, 5. / 6, 5. / 6, math.NaN()}} {
-		m, err := r.Matrix(process, models, quantity)
+		m, low, high, err := r.Matrix(process, models, quantity)
 		if err != nil || !slices.Equal(models, []string{"a", "b"}) {
 			t.Fatal(models, err)
 		}
@@ -98,9 +98,12 @@ func TestCompare(t *testing.T) {
 			if math.IsNaN(v) != math.IsNaN(want[i]) || math.Abs(v-want[i]) > 1e-3 {
 				t.Errorf("%s: %v, want %v", quantity, m, want)
 			}
+			if l, h := slices.Concat(low...)[i], slices.Concat(high...)[i]; quantity == "together" && !math.IsNaN(l) || quantity != "together" && !math.IsNaN(v) && !(l <= v && v <= h) {
+				t.Errorf("%s: %v in %v to %v", quantity, v, l, h)
+			}
 		}
 	}
-	if _, err := r.Matrix(process, models, "p90"); err == nil {
+	if _, _, _, err := r.Matrix(process, models, "p90"); err == nil {
 		t.Error("no error about p90")
 	}
 }

@@ -22,6 +22,7 @@ type HeatSpec struct {
 	Title, Description string // as in ECDFSpec
 	Rows, Columns      []string
 	Values             [][]float64 // [row][column], positive; NaN for none, shown as a dash
+	Low, High          [][]float64 // ends of each value's interval, written below it; NaN: not known, nil: of none
 	Least              float64     // shown white, as is all below; the darkest is the largest value
 	Caption            []string
 	Simulated          bool
@@ -52,21 +53,33 @@ func Heat(spec HeatSpec) (*Figure, error) {
 			}
 		}
 	}
+	lines := 1.2
+	if spec.Low != nil {
+		if len(spec.Low) != len(spec.Rows) || len(spec.High) != len(spec.Rows) {
+			return nil, fmt.Errorf("figure: %d and %d rows of ends of intervals for %d rows", len(spec.Low), len(spec.High), len(spec.Rows))
+		}
+		for r := range spec.Rows {
+			if len(spec.Low[r]) != len(spec.Columns) || len(spec.High[r]) != len(spec.Columns) {
+				return nil, fmt.Errorf("figure: row %q: %d and %d ends of intervals for %d columns", spec.Rows[r], len(spec.Low[r]), len(spec.High[r]), len(spec.Columns))
+			}
+		}
+		lines = 2.2
+	}
 	h.rows, h.columns = chart.CleanAll(spec.Rows), chart.CleanAll(spec.Columns)
 	c, err := chart.New(chart.Frame{
 		Title: spec.Title, Description: spec.Description, Caption: spec.Caption, Simulated: spec.Simulated, Invalid: spec.Invalid,
-		Width: spec.Width, Height: float64(vg.Length(len(h.rows)+1)*rowHeight/vg.Millimeter) + 2,
+		Width: spec.Width, Height: float64((vg.Length(len(h.rows))*vg.Length(lines)+1.2)*chart.LabelSize*chart.Leading/vg.Millimeter) + 2,
 	}, slices.Concat([]string{none}, h.rows, h.columns)...)
 	if err != nil {
 		return nil, err
 	}
-	h.label, h.number = c.Theme.Text(chart.LabelSize, chart.Black), c.Theme.Text(chart.LabelSize, chart.Black)
+	h.label, h.number, h.interval = c.Theme.Text(chart.LabelSize, chart.Black), c.Theme.Text(chart.LabelSize, chart.Black), c.Theme.Text(chart.CaptionSize, chart.Black)
 	h.label.YAlign, h.number.XAlign, h.number.YAlign = text.YCenter, text.XCenter, text.YCenter
+	h.interval.XAlign, h.interval.YAlign = text.XCenter, text.YCenter
+	h.head = 1.2 / (1.2 + lines*float64(len(h.rows)))
 	c.Paint(h.draw)
 	return newFigure(c, "", fmt.Sprintf("%d values in %d rows and %d columns.", values, len(h.rows), len(h.columns)), h.table), nil
 }
-
-const rowHeight = 1.2 * chart.LabelSize * chart.Leading // in points
 
 // none is what a cell without a value says.
 const none = "–"
@@ -75,7 +88,9 @@ type heat struct {
 	spec          HeatSpec
 	rows, columns []string
 	most          float64
+	head          float64 // its part of the height
 	label, number text.Style
+	interval      text.Style
 }
 
 func (h *heat) draw(area draw.Canvas) {
@@ -84,9 +99,10 @@ func (h *heat) draw(area draw.Canvas) {
 		left = max(left, h.label.Width(r))
 	}
 	left = min(left+2*chart.Margin, area.Size().X/2)
-	wide, high := (area.Size().X-left)/vg.Length(len(h.columns)), area.Size().Y/vg.Length(len(h.rows)+1)
+	wide, high := (area.Size().X-left)/vg.Length(len(h.columns)), area.Size().Y*vg.Length(1-h.head)/vg.Length(len(h.rows))
 	at := func(row, column float64) vg.Point { // row 0 is the header
-		return vg.Point{X: area.Min.X + left + vg.Length(column)*wide, Y: area.Max.Y - vg.Length(row)*high}
+		down := vg.Length(h.head) * area.Size().Y * vg.Length(min(row, 1))
+		return vg.Point{X: area.Min.X + left + vg.Length(column)*wide, Y: area.Max.Y - down - vg.Length(max(row-1, 0))*high}
 	}
 	for c, name := range h.columns {
 		area.FillText(h.number, at(0.5, float64(c)+0.5), name)
@@ -109,9 +125,24 @@ func (h *heat) draw(area draw.Canvas) {
 			if axis.Known(v) {
 				number = strconv.FormatFloat(v, 'f', 2, 64)
 			}
-			area.FillText(style, at(row+0.5, column+0.5), number)
+			middle := at(row+0.5, column+0.5)
+			if h.spec.Low != nil && axis.Known(v) {
+				below := h.interval
+				below.Color = style.Color
+				area.FillText(below, vg.Point{X: middle.X, Y: middle.Y - high/4}, interval(h.spec.Low[r][c], h.spec.High[r][c]))
+				middle.Y += high / 4
+			}
+			area.FillText(style, middle, number)
 		}
 	}
+}
+
+// interval writes the ends of one.
+func interval(low, high float64) string {
+	if !axis.Known(low) || !axis.Known(high) {
+		return "no interval"
+	}
+	return fmt.Sprintf("%.2f to %.2f", low, high)
 }
 
 // shade goes from white to vermilion.
@@ -128,10 +159,18 @@ func (h *heat) shade(v float64) color.NRGBA {
 }
 
 func (h *heat) table(w io.Writer) error {
-	out := table.New(w, "row", "column", "value")
+	names := []any{"row", "column", "value"}
+	if h.spec.Low != nil {
+		names = append(names, "low", "high")
+	}
+	out := table.New(w, names...)
 	for r, row := range h.spec.Values {
 		for c, v := range row {
-			out.Row(h.rows[r], h.columns[c], v)
+			cells := []any{h.rows[r], h.columns[c], v}
+			if h.spec.Low != nil {
+				cells = append(cells, h.spec.Low[r][c], h.spec.High[r][c])
+			}
+			out.Row(cells...)
 		}
 	}
 	return out.Flush()

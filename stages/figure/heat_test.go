@@ -2,6 +2,7 @@ package figure
 
 import (
 	"bytes"
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -65,6 +66,23 @@ func TestHeat(t *testing.T) {
 	if err := f.Write(&svg, "svg"); err != nil || strings.Count(svg.String(), ">–<") != 4 || !strings.Contains(svg.String(), "0 values in 2 rows") {
 		t.Errorf("a map without values: %v\n%s", err, svg.String())
 	}
+	intervals := heatSpec()
+	intervals.Low, intervals.High = [][]float64{{1.2, 3}, {math.NaN(), math.NaN()}}, [][]float64{{1.31, 4.125}, {math.NaN(), math.NaN()}}
+	if f, err = Heat(intervals); err != nil {
+		t.Fatal(err)
+	}
+	var with, numbers bytes.Buffer
+	if err := errors.Join(f.Write(&with, "svg"), f.Write(&numbers, "csv")); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]int{">1.25<": 1, ">1.20 to 1.31<": 1, ">3.00 to 4.12<": 1, ">no interval<": 1, ">–<": 1} {
+		if n := strings.Count(with.String(), text); n != want {
+			t.Errorf("the SVG holds %q %d times, want %d", text, n, want)
+		}
+	}
+	if want := "row,column,value,low,high\n\"a model, batch 1\",p50,1.25,1.2,1.31\n\"a model, batch 1\",p99,3.5,3,4.125\nanother,p50,0.99,,\nanother,p99,,,\n"; numbers.String() != want {
+		t.Errorf("CSV\n%s, want\n%s", &numbers, want)
+	}
 	h := &heat{spec: HeatSpec{Least: 1}, most: 16}
 	if h.shade(16) != chart.Palette[2] || h.shade(1) != chart.White || h.shade(0.5) != chart.White || h.shade(math.NaN()) != chart.White {
 		t.Error("the ends of the shades")
@@ -76,10 +94,12 @@ func TestHeat(t *testing.T) {
 
 func TestHeatErrors(t *testing.T) {
 	for want, change := range map[string]func(*HeatSpec){
-		"for 3 rows":         func(s *HeatSpec) { s.Rows = append(s.Rows, "more") },
-		"0 values":           func(s *HeatSpec) { s.Values[1] = nil },
-		"not positive":       func(s *HeatSpec) { s.Least = 0 },
-		"2 rows and 0 colum": func(s *HeatSpec) { s.Columns = nil },
+		"for 3 rows":           func(s *HeatSpec) { s.Rows = append(s.Rows, "more") },
+		"0 values":             func(s *HeatSpec) { s.Values[1] = nil },
+		"not positive":         func(s *HeatSpec) { s.Least = 0 },
+		"1 and 0 rows of ends": func(s *HeatSpec) { s.Low = [][]float64{nil} },
+		"1 and 0 ends":         func(s *HeatSpec) { s.Low, s.High = [][]float64{{1}, nil}, [][]float64{nil, nil} },
+		"2 rows and 0 colum":   func(s *HeatSpec) { s.Columns = nil },
 	} {
 		s := heatSpec()
 		change(&s)
