@@ -102,7 +102,7 @@ func TestAsidePaces(t *testing.T) {
 		return n
 	}
 	full := copied(1)
-	for _, tt := range []struct{ times, share float64 }{{1.05, 1}, {2, 1}, {2, 0.5}, {2, 0.5}, {1, 0.5}, {1, 1}, {100, 1}, {1, 1. / 3}, {1, 1}} {
+	for _, tt := range []struct{ times, share float64 }{{1.05, 1}, {2, 1}, {2, 0.5}, {2, 0.5}, {1, 0.5}, {1, 1}, {100, 1}, {1, 1 / Slowest}, {1, 1}} {
 		if got := float64(copied(tt.times)) / float64(full); got < tt.share-0.02 || got > tt.share+0.02 {
 			t.Errorf("before one that takes %g times as long a copy has %.2f of the bytes: want %g", tt.times, got, tt.share)
 		}

@@ -45,9 +45,9 @@ type Link struct {
 const Constant = 50 * time.Microsecond
 
 // Slowest is the [Link.Slow] of GPUs: the link of some cards is slower at times, with or
-// without a load (data/README.md, "What to do about contention"). The slowest copies of
-// the recordings took 2.8 times as long as at the capacity.
-const Slowest = 3.
+// without a load (data/README.md, "What to do about contention"). The slowest copies that
+// an H100 was seen to make took 3.04 times as long as at the capacity.
+const Slowest = 3.5
 
 // A Shape is what is in flight on a link: so many streams in each process, and in
 // each stream so many copies of a chunk.
