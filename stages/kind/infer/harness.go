@@ -40,6 +40,7 @@ type Harness struct {
 	// due; or nil.
 	answered func(due int64)
 	group    int           // calls whose results come at once; 0: each by itself
+	yield    int64         // how often a closed loop gives its processor up between calls, in nanoseconds; 0: never
 	page     *guard.Page   // on which a load's guard hears of each call, or nil
 	victim   *guard.Victim // of page
 	open     func(*With) (*session.Session, error)
@@ -161,7 +162,7 @@ const emptyCalls = 10_000
 func (h *Harness) Jitter(ctx context.Context) error {
 	samples := newSamples(emptyCalls)
 	var done atomic.Int64
-	if err := loop(ctx, samples, &done, h.session.Nothing); err != nil {
+	if err := loop(ctx, samples, &done, 0, h.session.Nothing); err != nil {
 		return fmt.Errorf("time empty calls: %w", err)
 	}
 	l := latencies(samples)
@@ -235,7 +236,7 @@ func (h *Harness) closed(ctx context.Context, n int, done *atomic.Int64) ([]Samp
 			return err
 		}
 	}
-	err := loop(ctx, samples, done, call)
+	err := loop(ctx, samples, done, h.yield, call)
 	whole := int(done.Load()) / max(1, h.group) * max(1, h.group)
 	if errors.Is(err, errLimit) && whole > 0 {
 		samples, h.limited, err = samples[:whole], true, nil

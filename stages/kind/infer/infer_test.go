@@ -457,7 +457,7 @@ func TestLoopAllocatesNothing(t *testing.T) {
 	var done atomic.Int64
 	for name, call := range map[string]func() error{"call": s.Call, "nothing": s.Nothing} {
 		var err error
-		if n := testing.AllocsPerRun(5, func() { err = errors.Join(err, loop(t.Context(), samples, &done, call)) }); n != 0 || err != nil {
+		if n := testing.AllocsPerRun(5, func() { err = errors.Join(err, loop(t.Context(), samples, &done, int64(time.Millisecond), call)) }); n != 0 || err != nil {
 			t.Errorf("%s: %v allocations in %d calls, %v", name, n, len(samples), err)
 		}
 	}
@@ -471,7 +471,7 @@ func TestLoopShowsStall(t *testing.T) {
 	var done atomic.Int64
 	var stalled [2]int64
 	i := 0
-	err := loop(t.Context(), samples, &done, func() error {
+	err := loop(t.Context(), samples, &done, 0, func() error {
 		if i++; i == 4 {
 			stalled[0] = cell.Now()
 			time.Sleep(stall)
@@ -494,11 +494,39 @@ func TestLoopShowsStall(t *testing.T) {
 	}
 }
 
+// A processor is given up between calls and in none of them, once in a while.
+func TestLoopYields(t *testing.T) {
+	const yield, call = int64(5 * time.Millisecond), int64(time.Millisecond)
+	samples := newSamples(40)
+	var done atomic.Int64
+	err := loop(t.Context(), samples, &done, yield, func() error {
+		for begun := cell.Now(); cell.Now()-begun < call; {
+		}
+		return nil
+	})
+	if err != nil || done.Load() != 40 {
+		t.Fatalf("%v after %d calls", err, done.Load())
+	}
+	last, yields := samples[0].Scheduled, 0
+	for i := range samples[1:] {
+		ended, due := samples[i].End, samples[i+1].Scheduled
+		switch over := ended-last >= yield; {
+		case over && due > ended:
+			last, yields = due, yields+1
+		case over || due != ended:
+			t.Errorf("call %d was due %d ns after the one before ended, which was %d ns after the last yield", i+2, due-ended, ended-last)
+		}
+	}
+	if most := int((samples[39].End - samples[0].Scheduled) / yield); yields == 0 || yields > most {
+		t.Errorf("%d yields, and at most %d", yields, most)
+	}
+}
+
 func TestLoopStops(t *testing.T) {
 	samples := newSamples(10)
 	var done atomic.Int64
 	ctx, cancel := context.WithCancel(t.Context())
-	err := loop(ctx, samples, &done, func() error {
+	err := loop(ctx, samples, &done, 0, func() error {
 		if done.Load() == 4 {
 			cancel()
 		}
@@ -508,7 +536,7 @@ func TestLoopStops(t *testing.T) {
 		t.Errorf("%v after %d calls", err, done.Load())
 	}
 	fault := errors.New("fault")
-	if err := loop(t.Context(), samples, &done, func() error { return fault }); !errors.Is(err, fault) {
+	if err := loop(t.Context(), samples, &done, 0, func() error { return fault }); !errors.Is(err, fault) {
 		t.Errorf("the call's error became %v", err)
 	}
 }

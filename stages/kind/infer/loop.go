@@ -2,6 +2,7 @@ package infer
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"sync/atomic"
 
@@ -50,9 +51,12 @@ func (s Sample) Latency() int64 { return s.End - s.Scheduled }
 
 // loop makes and times len(samples) calls in a closed loop, in which a call is due once
 // the one before is complete. It allocates nothing; done counts
-// the calls for whoever watches. It stops, with ctx's error, between calls.
-func loop(ctx context.Context, samples []Sample, done *atomic.Int64, call func() error) error {
+// the calls for whoever watches. It stops, with ctx's error, between calls. At least so
+// often, in nanoseconds, it gives its processor up between calls, and a call is then due
+// when it is back; 0: never.
+func loop(ctx context.Context, samples []Sample, done *atomic.Int64, yield int64, call func() error) error {
 	previous := cell.Now()
+	yielded := previous
 	for i := range samples {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -64,6 +68,11 @@ func loop(ctx context.Context, samples []Sample, done *atomic.Int64, call func()
 		}
 		s.End = cell.Now()
 		previous = s.End
+		if yield > 0 && previous-yielded >= yield {
+			runtime.Gosched()
+			previous = cell.Now()
+			yielded = previous
+		}
 		done.Store(int64(i + 1))
 	}
 	return nil
