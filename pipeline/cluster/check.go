@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cluster/agent"
 	"barograph/pipeline/cluster/file"
 	"barograph/pipeline/cluster/node"
 	"barograph/pipeline/launch/slurm"
@@ -165,7 +166,7 @@ func (c *Cluster) Check(ctx context.Context, program string, env []string, gpu b
 		return nil, cell.Hint(err, "a cluster's nodes read and write below %s", c.dir)
 	}
 	defer os.RemoveAll(filepath.Dir(dir))
-	if err := writeText(filepath.Join(dir, "said"), []byte(c.said(program))); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "said"), []byte(c.said(program)), 0o666); err != nil {
 		return nil, err
 	}
 	flags := append([]string{"--job-name=" + c.job + "-check", "--comment=" + filepath.Base(dir), "--output=" + slurm.Literal(filepath.Join(dir, "log")), "--chdir=" + c.Root, "--time=5"}, c.Flags()...)
@@ -192,7 +193,7 @@ func (c *Cluster) Check(ctx context.Context, program string, env []string, gpu b
 		var n node.Node
 		if err := cell.ReadJSON(filepath.Join(dir, "node"), &n); err == nil && n.Said == c.said(program) {
 			done := &Checked{Node: n, Queued: time.Since(begun), Seen: time.Since(n.Clock)}
-			return done, writeWhole(filepath.Join(c.home, "node"), n)
+			return done, agent.WriteWhole(filepath.Join(c.home, "node"), n)
 		}
 		if time.Since(asked) > pause {
 			asked, pause = time.Now(), min(pause*3/2, 10*time.Second)
@@ -261,7 +262,7 @@ func (c *Cluster) Stop() (int, error) {
 // Duplicates says which results came twice since a time, and which of all differ.
 func (c *Cluster) Duplicates(since time.Time) (said []string) {
 	agree := 0
-	for _, d := range duplicates(c.dir) {
+	for _, d := range agent.Duplicates(c.dir) {
 		if d.Aside != "" {
 			said = append(said, fmt.Sprintf("%s has two results that differ: that of attempt %s stands, that of %s is kept as %s", d.Cell, d.First, d.Second, d.Aside))
 			continue

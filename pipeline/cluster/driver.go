@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cluster/agent"
 	"barograph/pipeline/cluster/file"
 	"barograph/pipeline/cluster/node"
 	"barograph/pipeline/engine"
@@ -134,7 +135,7 @@ type array struct {
 	class     class // none where an earlier driver submitted it
 	request
 	packs    []*packed
-	attempts map[token]*attempt
+	attempts map[agent.Token]*attempt
 	leaving  bool // it is being submitted
 }
 
@@ -253,7 +254,7 @@ func (d *Driver) Close() (live int) {
 	}
 	for _, a := range d.arrays {
 		d.withdraw(a)
-		_ = os.WriteFile(filepath.Join(a.dir, overFile), nil, 0o666) // else agents wait longer
+		_ = os.WriteFile(filepath.Join(a.dir, agent.OverFile), nil, 0o666) // else agents wait longer
 	}
 	for range 25 { // agents that sent all may be about to say so
 		if live = d.sweep(); live == 0 {
@@ -298,17 +299,15 @@ func (d *Driver) sweep() (live int) {
 func (p *packed) finished() bool {
 	attempts := 0
 	for t, a := range p.attempts {
-		if t.index == p.index {
+		if t.Index == p.index {
 			if attempts++; a.end == nil && !p.over {
 				return false
 			}
 		}
 	}
 	last := p.newest()
-	return p.over || p.state.Ended() || p.absent >= 2 || last != nil && last.end != nil && last.end.Status != statusAgain
+	return p.over || p.state.Ended() || p.absent >= 2 || last != nil && last.end != nil && last.end.Status != agent.StatusAgain
 }
-
-const overFile = "over"
 
 // How long a batch of orders is waited for, and how often is looked.
 const (
@@ -547,15 +546,15 @@ func (d *Driver) give(c class, orders []*order) bool {
 		}
 		for _, p := range a.packs {
 			at := p.newest()
-			if p.over || p.open || len(p.orders) > 0 || at == nil || at.end != nil || time.Since(at.heard) > linger*3/4 || time.Since(at.since) > c.within() {
+			if p.over || p.open || len(p.orders) > 0 || at == nil || at.end != nil || time.Since(at.heard) > agent.Linger*3/4 || time.Since(at.since) > c.within() {
 				continue
 			}
 			p.given++
 			todo, keys := d.pack(c, len(a.packs), p, orders)
 			a.Packs[p.index] = append(a.Packs[p.index], keys...)
-			err := writeWhole(filepath.Join(a.dir, "asked"), a.request)
+			err := agent.WriteWhole(filepath.Join(a.dir, "asked"), a.request)
 			if err == nil {
-				err = writeWhole(filepath.Join(a.dir, follow(p.index, p.given)), todo)
+				err = agent.WriteWhole(filepath.Join(a.dir, agent.PackFile(p.index, p.given)), todo)
 			}
 			if err == nil {
 				d.keep(a)
@@ -568,8 +567,8 @@ func (d *Driver) give(c class, orders []*order) bool {
 }
 
 // pack writes down what a job is given.
-func (d *Driver) pack(c class, of int, p *packed, orders []*order) (todo pack, keys []string) {
-	todo = pack{Within: c.within(), Of: of, Beat: time.Duration(d.Beat), Jobs: c.cpus, Scratch: d.Scratch, Device: c.device, Alone: c.alone, Size: map[string]int64{"cpu": int64(c.cpus)}}
+func (d *Driver) pack(c class, of int, p *packed, orders []*order) (todo agent.Pack, keys []string) {
+	todo = agent.Pack{Within: c.within(), Of: of, Beat: time.Duration(d.Beat), Jobs: c.cpus, Scratch: d.Scratch, Device: c.device, Alone: c.alone, Size: map[string]int64{"cpu": int64(c.cpus)}}
 	if c.planned {
 		todo.Planned = d.Node
 	}
@@ -614,10 +613,10 @@ func keysOf[T any](packs [][]T, key func(T) string) [][]string {
 // ask writes down what is to be asked for, packs by their keys, before it is: so a driver
 // that comes after can find the jobs by it. The packs themselves are written by fill.
 func (d *Driver) ask(c class, keys [][]string) (*array, error) {
-	a := &array{name: stamp(), class: c, attempts: map[token]*attempt{}}
+	a := &array{name: stamp(), class: c, attempts: map[agent.Token]*attempt{}}
 	a.dir = filepath.Join(d.home, "arrays", a.name)
 	a.request = request{At: time.Now(), Flags: d.flags(c), Packs: keys}
-	if err := errors.Join(os.MkdirAll(filepath.Join(a.dir, "attempts"), 0o777), os.MkdirAll(filepath.Join(a.dir, "log"), 0o777), os.MkdirAll(filepath.Join(a.dir, "results"), 0o777), writeWhole(filepath.Join(a.dir, "asked"), a.request)); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Join(a.dir, "attempts"), 0o777), os.MkdirAll(filepath.Join(a.dir, "log"), 0o777), os.MkdirAll(filepath.Join(a.dir, "results"), 0o777), agent.WriteWhole(filepath.Join(a.dir, "asked"), a.request)); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(a.dir))
 	}
 	for i := range keys {
@@ -654,7 +653,7 @@ func (d *Driver) fill(p *packed) {
 		c = d.classOf(orders[0])
 	}
 	todo, _ := d.pack(c, len(p.packs), p, orders)
-	if err := writeWhole(filepath.Join(p.dir, follow(p.index, 0)), todo); err != nil {
+	if err := agent.WriteWhole(filepath.Join(p.dir, agent.PackFile(p.index, 0)), todo); err != nil {
 		d.giveUp(p, err)
 	}
 }
@@ -694,7 +693,7 @@ func (d *Driver) learnPlace(p placed) {
 	switch {
 	case p.err == nil:
 		p.Job = p.job
-		if err := writeWhole(filepath.Join(p.dir, "asked"), p.request); err != nil {
+		if err := agent.WriteWhole(filepath.Join(p.dir, "asked"), p.request); err != nil {
 			d.Warn(err) // its comment still says it
 		}
 		if d.halted { // the jobs were cancelled as this one came
@@ -734,7 +733,7 @@ func (d *Driver) find() error {
 		return err
 	}
 	for _, e := range entries {
-		a := &array{name: e.Name(), dir: filepath.Join(d.home, "arrays", e.Name()), attempts: map[token]*attempt{}}
+		a := &array{name: e.Name(), dir: filepath.Join(d.home, "arrays", e.Name()), attempts: map[agent.Token]*attempt{}}
 		if cell.ReadJSON(filepath.Join(a.dir, "asked"), &a.request) != nil {
 			if d.store != nil { // a driver's own, and no other's that is about to submit it
 				_ = os.RemoveAll(a.dir) // nothing was submitted
@@ -742,7 +741,7 @@ func (d *Driver) find() error {
 			continue
 		}
 		for i := range a.Packs {
-			_, err := os.Stat(filepath.Join(a.dir, follow(i, 0)))
+			_, err := os.Stat(filepath.Join(a.dir, agent.PackFile(i, 0)))
 			a.packs = append(a.packs, &packed{array: a, index: i, open: errors.Is(err, fs.ErrNotExist), orders: map[string]*order{}})
 		}
 		d.keep(a)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"barograph/pipeline/cluster/agent"
 	"barograph/pipeline/launch/slurm"
 )
 
@@ -80,22 +81,22 @@ func (t *Top) cells(d *Driver) {
 	finished, bad, runs := map[string]bool{}, map[string]bool{}, map[string]string{}
 	var first, last time.Time
 	for _, a := range d.arrays {
-		d.listenTo(a, func(_ *packed, at *attempt, n note) {
+		d.listenTo(a, func(_ *packed, at *attempt, n agent.Note) {
 			if first.IsZero() || n.At.Before(first) {
 				first = n.At
 			}
 			switch n.Type {
-			case began:
+			case agent.Began:
 				runs[n.Key] = n.Cell
-			case done:
+			case agent.Done:
 				delete(runs, n.Key)
 				delete(bad, n.Key)
 				finished[n.Key] = true
 				last = n.At
-			case failed:
+			case agent.Failed:
 				delete(runs, n.Key)
 				bad[n.Key] = true
-			case ended:
+			case agent.Ended:
 				for key := range at.began {
 					delete(runs, key)
 				}

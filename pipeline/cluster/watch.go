@@ -1,8 +1,11 @@
 package cluster
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -11,6 +14,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cluster/agent"
 	"barograph/pipeline/cluster/file"
 	"barograph/pipeline/engine"
 	"barograph/pipeline/launch/slurm"
@@ -50,49 +54,49 @@ func (d *Driver) look() {
 // listen reads what attempts at an array's packs say, and acts on it.
 func (d *Driver) listen(a *array) { d.listenTo(a, d.hear) }
 
-func (d *Driver) listenTo(a *array, hear func(*packed, *attempt, note)) {
+func (d *Driver) listenTo(a *array, hear func(*packed, *attempt, agent.Note)) {
 	dir := filepath.Join(a.dir, "attempts")
 	entries, _ := os.ReadDir(dir) // one that cannot be read now is later
 	for _, e := range entries {
-		t, ok := parseToken(e.Name())
-		if !ok || t.index < 0 || t.index >= len(a.packs) {
+		t, ok := agent.ParseToken(e.Name())
+		if !ok || t.Index < 0 || t.Index >= len(a.packs) {
 			continue
 		}
 		at := a.attempts[t]
 		if at == nil {
-			at = &attempt{token: t, since: time.Now(), heard: time.Now(), began: map[string]bool{}}
+			at = &attempt{Token: t, since: time.Now(), heard: time.Now(), began: map[string]bool{}}
 			a.attempts[t] = at
 		}
 		for _, n := range at.follow(dir) {
-			hear(a.packs[t.index], at, n)
+			hear(a.packs[t.Index], at, n)
 		}
 	}
 }
 
 // hear acts on a note.
-func (d *Driver) hear(p *packed, a *attempt, n note) {
+func (d *Driver) hear(p *packed, a *attempt, n agent.Note) {
 	o := p.orders[n.Key]
 	switch n.Type {
-	case began:
+	case agent.Began:
 		d.hurry()
 		if o != nil {
 			o.tell(cell.Event{Type: "ready"})
 		}
-	case done:
+	case agent.Done:
 		if o != nil && d.receive(o) {
 			delete(p.orders, n.Key)
 		}
-	case failed:
+	case agent.Failed:
 		if o != nil && p.newest() == a {
 			delete(p.orders, n.Key)
 			o.answer <- answer{err: &cell.Error{Err: &engine.Remote{Err: errors.New(n.Error), Log: n.Log}, Hint: n.Hint}}
 		}
-	case ended:
+	case agent.Ended:
 		d.soon()
 		if n.Status == 0 && p.newest() == a {
 			d.regain(p, n.Packs)
 		}
-		if n.Status == statusUnfit && p.newest() == a {
+		if n.Status == agent.StatusUnfit && p.newest() == a {
 			for _, o := range p.orders {
 				o.unfit[a.node] = n.Error
 			}
@@ -114,7 +118,7 @@ func (d *Driver) regain(p *packed, taken int) {
 // newest is the last attempt that is known.
 func (p *packed) newest() (last *attempt) {
 	for t, a := range p.attempts {
-		if t.index == p.index && (last == nil || t.restarts > last.restarts) {
+		if t.Index == p.index && (last == nil || t.Restarts > last.Restarts) {
 			last = a
 		}
 	}
@@ -156,22 +160,22 @@ func (d *Driver) learn(jobs []slurm.Job, err error) {
 		d.announce("the queue answers again")
 		d.silent, d.pause = false, firstAsk
 	}
-	known := map[token]slurm.Job{}
+	known := map[agent.Token]slurm.Job{}
 	for _, j := range jobs {
 		for _, a := range d.arrays {
 			if a.Job == "" && j.Comment == a.name {
 				a.Job = j.ID
-				_ = writeWhole(filepath.Join(a.dir, "asked"), a.request) // else it is found so again
+				_ = agent.WriteWhole(filepath.Join(a.dir, "asked"), a.request) // else it is found so again
 			}
 		}
-		known[token{index: j.Index, job: j.ID}] = j
+		known[agent.Token{Index: j.Index, Job: j.ID}] = j
 	}
 	for _, a := range d.arrays {
 		for _, p := range a.packs {
 			if p.over || a.leaving {
 				continue
 			}
-			j, ok := known[token{index: p.index, job: a.Job}]
+			j, ok := known[agent.Token{Index: p.index, Job: a.Job}]
 			if !ok {
 				p.absent++
 				continue
@@ -244,12 +248,12 @@ func (d *Driver) conclude(p *packed) {
 	a := p.newest()
 	started := a != nil && slices.ContainsFunc(slices.Collect(maps.Keys(p.orders)), func(key string) bool { return a.began[key] })
 	why := p.lost(a)
-	unfit := a != nil && a.end != nil && a.end.Status == statusUnfit
+	unfit := a != nil && a.end != nil && a.end.Status == agent.StatusUnfit
 	for key, o := range p.orders {
 		delete(p.orders, key)
 		delete(d.packs, key)
 		switch {
-		case p.state.State == "CANCELLED" && !p.phantom && (a == nil || a.end == nil || a.end.Status != statusUnfit):
+		case p.state.State == "CANCELLED" && !p.phantom && (a == nil || a.end == nil || a.end.Status != agent.StatusUnfit):
 			o.answer <- answer{err: cell.Hint(errors.New(why), "run again to submit the rest")}
 			continue
 		case unfit:
@@ -300,4 +304,51 @@ func (d *Driver) announce(text string) {
 			return
 		}
 	}
+}
+
+// An attempt is what the driver has read of one's file.
+type attempt struct {
+	agent.Token
+	read  int64     // bytes
+	since time.Time // by the driver's clock, as heard
+	heard time.Time // when last anything was new, by the driver's clock
+	node  string
+	end   *agent.Note
+	began map[string]bool // cells
+}
+
+// follow reads what is new in an attempt's file. It opens it anew: so a network's file
+// system looks.
+func (a *attempt) follow(dir string) (notes []agent.Note) {
+	f, err := os.Open(filepath.Join(dir, a.File()))
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	if _, err := f.Seek(a.read, io.SeekStart); err != nil {
+		return nil
+	}
+	b, err := io.ReadAll(f)
+	if err != nil {
+		return nil
+	}
+	whole := bytes.LastIndexByte(b, '\n') + 1
+	a.read += int64(whole)
+	for line := range bytes.Lines(b[:whole]) {
+		var n agent.Note
+		if json.Unmarshal(line, &n) != nil {
+			continue // a torn line of a node that died
+		}
+		a.heard = time.Now()
+		switch n.Type {
+		case agent.Started:
+			a.node = n.Node
+		case agent.Began:
+			a.began[n.Key] = true
+		case agent.Ended:
+			a.end = &n
+		}
+		notes = append(notes, n)
+	}
+	return notes
 }

@@ -14,6 +14,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cli/app"
 	"barograph/pipeline/cluster"
+	"barograph/pipeline/cluster/agent"
 	"barograph/pipeline/cluster/file"
 	"barograph/pipeline/store/lock"
 
@@ -91,7 +92,7 @@ func Agent(a *app.App, args []string) int {
 		s := <-signals
 		stop(fmt.Errorf("told to end by signal %d (%v)", s, s))
 	}()
-	agent := &cluster.Agent{
+	here := &agent.Agent{
 		Kinds: a.Kinds, GPUs: a.GPUs, Program: a.Program, Log: a.Msg,
 		Hold: func(ctx context.Context, device string) (io.Closer, error) {
 			return lock.Take(ctx, app.DeviceLock(a.GPUs().Physical(device)), func(holder string) { fmt.Fprintln(a.Msg, "waiting for", holder) })
@@ -106,9 +107,9 @@ func Agent(a *app.App, args []string) int {
 	}
 	var err error
 	if args[0] == "--check" && len(args) == 2 {
-		err = agent.Check(args[1])
+		err = here.Check(args[1])
 	} else {
-		err = agent.Run(ctx, args[0])
+		err = here.Run(ctx, args[0])
 	}
 	if err != nil {
 		a.Complain(err)

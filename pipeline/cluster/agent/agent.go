@@ -1,4 +1,6 @@
-package cluster
+// Package agent runs packs of tasks in a job of a cluster, and is what the jobs and their
+// driver tell one another: packs, and notes of attempts at them.
+package agent
 
 import (
 	"cmp"
@@ -26,8 +28,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A pack is what one job is to do, or what it is given once it has done that.
-type pack struct {
+// A Pack is what one job is to do, or what it is given once it has done that.
+type Pack struct {
 	Tasks   []*engine.Task   `json:"tasks"`
 	Within  time.Duration    `json:"within"` // how old a job may be that waits for more
 	Of      int              `json:"of"`     // packs in the array
@@ -63,7 +65,7 @@ func (a *Agent) Check(dir string) error {
 	}
 	n := node.Look(a.Kinds, a.GPUs())
 	n.Said = string(said)
-	return writeWhole(filepath.Join(dir, "node"), n)
+	return WriteWhole(filepath.Join(dir, "node"), n)
 }
 
 // Run runs the pack that is this job's in the array whose folder is dir. The status
@@ -74,43 +76,43 @@ func (a *Agent) Run(ctx context.Context, dir string) error {
 		return err
 	}
 	os.Unsetenv("SLURM_EXPORT_ENV") // or nothing reaches what a cell starts by srun
-	f, err := os.OpenFile(filepath.Join(dir, "attempts", t.file()), os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o666)
+	f, err := os.OpenFile(filepath.Join(dir, "attempts", t.File()), os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o666)
 	if err != nil {
-		return cell.End(err, statusAgain)
+		return cell.End(err, StatusAgain)
 	}
 	defer f.Close()
-	w := &worker{Agent: a, token: t, dir: dir, pen: &pen{f: f}, root: filepath.Dir(filepath.Dir(filepath.Dir(filepath.Dir(dir))))}
-	w.sender = store.NewSender(w.root, filepath.Join(dir, "results", t.file()))
+	w := &worker{Agent: a, Token: t, dir: dir, pen: &pen{f: f}, root: filepath.Dir(filepath.Dir(filepath.Dir(filepath.Dir(dir))))}
+	w.sender = store.NewSender(w.root, filepath.Join(dir, "results", t.File()))
 	begun := time.Now()
 	node := cmp.Or(os.Getenv("SLURMD_NODENAME"), os.Getenv("HOSTNAME"))
 	more := w.next(ctx, 0, patience)
 	if !more {
-		w.pack = &pack{}
+		w.Pack = &Pack{}
 		if err = cell.End(fmt.Errorf("it was given nothing to do within %v", patience), statusIdle); ctx.Err() != nil {
-			err = cell.End(context.Cause(ctx), statusAgain)
+			err = cell.End(context.Cause(ctx), StatusAgain)
 		}
 	}
 	w.by = t.String() + " on " + node
 	if w.Alone {
 		w.by += ", which was asked for whole"
 	}
-	err = errors.Join(err, w.pen.write(note{Type: started, Node: node, PID: os.Getpid(), GPUs: os.Getenv("SLURM_JOB_GPUS"), Alone: w.Alone}))
+	err = errors.Join(err, w.pen.write(Note{Type: Started, Node: node, PID: os.Getpid(), GPUs: os.Getenv("SLURM_JOB_GPUS"), Alone: w.Alone}))
 	taken := 0
 	for ; err == nil && more; taken++ {
 		if err = w.work(ctx); err == nil {
-			more = time.Since(begun) < w.Within && w.allBegun() && w.next(ctx, taken+1, linger)
+			more = time.Since(begun) < w.Within && w.allBegun() && w.next(ctx, taken+1, Linger)
 		}
 	}
-	end := note{Type: ended, Status: cell.StatusOf(err), Packs: taken}
+	end := Note{Type: Ended, Status: cell.StatusOf(err), Packs: taken}
 	if err != nil {
 		end.Error, end.Hint = err.Error(), cell.HintOf(err)
 	}
 	return errors.Join(err, w.pen.write(end))
 }
 
-// linger is how long an agent that has done all it was given waits for more: a job that
+// Linger is how long an agent that has done all it was given waits for more: a job that
 // runs takes on what its results made ready sooner than a new one would start.
-const linger = 2 * time.Second
+const Linger = 2 * time.Second
 
 // patience is how long an agent waits for its first pack: its job queues while the driver
 // still writes it.
@@ -120,7 +122,7 @@ const patience = 30 * time.Second
 func (w *worker) allBegun() bool {
 	begun := map[int]bool{}
 	for _, t := range w.attempts() {
-		begun[t.index] = true
+		begun[t.Index] = true
 	}
 	return len(begun) == w.Of
 }
@@ -128,25 +130,28 @@ func (w *worker) allBegun() bool {
 // next waits for the nth pack that the driver gives this job, and tells whether there is
 // one.
 func (w *worker) next(ctx context.Context, n int, limit time.Duration) bool {
-	file := filepath.Join(w.dir, follow(w.index, n))
-	for end := time.Now().Add(limit); time.Now().Before(end) && ctx.Err() == nil; time.Sleep(nextLook) {
+	file := filepath.Join(w.dir, PackFile(w.Index, n))
+	for end := time.Now().Add(limit); time.Now().Before(end) && ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
 		if dir, err := os.Open(w.dir); err == nil { // a network's file system looks anew
 			dir.Close()
 		}
-		var p pack
+		var p Pack
 		if cell.ReadJSON(file, &p) == nil {
-			w.pack = &p
+			w.Pack = &p
 			return true
 		}
-		if _, err := os.Stat(filepath.Join(w.dir, overFile)); err == nil {
+		if _, err := os.Stat(filepath.Join(w.dir, OverFile)); err == nil {
 			return false
 		}
 	}
 	return false
 }
 
-// follow is the file of the nth pack that the job of a number is given.
-func follow(index, n int) string {
+// OverFile is there once no job of the array is given more.
+const OverFile = "over"
+
+// PackFile is the file of the nth pack that the job of a number is given.
+func PackFile(index, n int) string {
 	if n == 0 {
 		return fmt.Sprintf("%d.json", index)
 	}
@@ -156,8 +161,8 @@ func follow(index, n int) string {
 // A worker is one attempt at a pack.
 type worker struct {
 	*Agent
-	*pack
-	token
+	*Pack
+	Token
 	*pen
 	sender    *store.Sender
 	dir, root string          // of the array, and of all that is shared
@@ -181,7 +186,7 @@ func (w *worker) work(ctx context.Context) error {
 	var left []*engine.Task
 	for _, t := range w.Tasks {
 		if store.Sent(w.root, t.Foreground().Key) {
-			_ = w.write(note{Type: done, Cell: t.ID, Key: t.Foreground().Key}) // an attempt before this one did it
+			_ = w.write(Note{Type: Done, Cell: t.ID, Key: t.Foreground().Key}) // an attempt before this one did it
 			continue
 		}
 		w.tasks[t.ID], w.byKey[t.Foreground().Key] = t, t
@@ -196,12 +201,12 @@ func (w *worker) work(ctx context.Context) error {
 	scratch, err := w.scratch()
 	w.place = scratch
 	if err != nil {
-		return cell.End(err, statusAgain)
+		return cell.End(err, StatusAgain)
 	}
 	defer os.RemoveAll(scratch)
 	s, err := store.Open(filepath.Join(scratch, "store"))
 	if err != nil {
-		return cell.End(err, statusAgain)
+		return cell.End(err, StatusAgain)
 	}
 	s.Outbox(w.root, w.send)
 	go w.live(ctx)
@@ -219,9 +224,9 @@ func (w *worker) work(ctx context.Context) error {
 	w.mu.Unlock()
 	switch cause := context.Cause(ctx); {
 	case cause != nil:
-		return cell.End(cause, max(cell.StatusOf(cause), statusAgain))
+		return cell.End(cause, max(cell.StatusOf(cause), StatusAgain))
 	case err != nil:
-		return cell.End(err, statusAgain)
+		return cell.End(err, StatusAgain)
 	case bad > 0:
 		return cell.End(fmt.Errorf("%d of its cells failed", bad), cell.StatusFailed)
 	}
@@ -241,13 +246,13 @@ func (w *worker) fit() error {
 	if why == "" {
 		return nil
 	}
-	return cell.End(errors.New(why), statusUnfit)
+	return cell.End(errors.New(why), StatusUnfit)
 }
 
 // scratch makes a folder of this attempt on a disk of the node's own.
 func (w *worker) scratch() (string, error) {
 	dir := cmp.Or(os.ExpandEnv(w.Scratch), os.Getenv("SLURM_TMPDIR"), os.Getenv("TMPDIR"), "/tmp")
-	made, err := os.MkdirTemp(dir, "barograph-"+w.file()+"-")
+	made, err := os.MkdirTemp(dir, "barograph-"+w.File()+"-")
 	if err != nil {
 		return "", fmt.Errorf("scratch: %w", err)
 	}
@@ -268,7 +273,7 @@ func (w *worker) live(ctx context.Context) {
 			continue
 		case <-tick.C:
 		}
-		if err := w.write(note{Type: beating}); err != nil {
+		if err := w.write(Note{Type: Beating}); err != nil {
 			w.cancel(fmt.Errorf("write that it lives: %w", err))
 		}
 		if later := w.later(); later != "" {
@@ -280,7 +285,7 @@ func (w *worker) live(ctx context.Context) {
 // later returns an attempt at this pack that Slurm started after this one.
 func (w *worker) later() string {
 	for _, t := range w.attempts() {
-		if t.index == w.index && t.job == w.job && t.restarts > w.restarts {
+		if t.Index == w.Index && t.Job == w.Job && t.Restarts > w.Restarts {
 			return t.String()
 		}
 	}
@@ -288,10 +293,10 @@ func (w *worker) later() string {
 }
 
 // attempts are those at packs of the array that are known.
-func (w *worker) attempts() (all []token) {
+func (w *worker) attempts() (all []Token) {
 	entries, _ := os.ReadDir(filepath.Join(w.dir, "attempts")) // unread, there is none
 	for _, e := range entries {
-		if t, ok := parseToken(e.Name()); ok {
+		if t, ok := ParseToken(e.Name()); ok {
 			all = append(all, t)
 		}
 	}
@@ -306,7 +311,7 @@ func (w *worker) Retry(c *plan.Cell, err error, _ time.Duration) {
 }
 
 func (w *worker) Start(c *plan.Cell, _ string) {
-	_ = w.write(note{Type: began, Cell: c.ID, Key: w.tasks[c.ID].Foreground().Key}) // the next beat fails, too
+	_ = w.write(Note{Type: Began, Cell: c.ID, Key: w.tasks[c.ID].Foreground().Key}) // the next beat fails, too
 }
 
 // End says that a cell failed; what one made was sent before.
@@ -361,7 +366,7 @@ func (w *worker) full() bool {
 
 // fail says that a cell failed, with its log.
 func (w *worker) fail(t *engine.Task, o engine.Outcome) {
-	n := note{Type: failed, Cell: t.ID, Key: t.Foreground().Key, Error: o.Err.Error(), Hint: cell.HintOf(o.Err)}
+	n := Note{Type: Failed, Cell: t.ID, Key: t.Foreground().Key, Error: o.Err.Error(), Hint: cell.HintOf(o.Err)}
 	if b, err := os.ReadFile(o.Log); o.Log != "" && err == nil {
 		n.Log = filepath.Join(w.dir, "log", n.Key[:16]+".log")
 		if os.WriteFile(n.Log, b, 0o666) != nil {
@@ -400,13 +405,13 @@ func (w *worker) sendTask(t *engine.Task, d store.Detail, records []*store.Recor
 		r.By = w.by
 	}
 	key := t.Foreground().Key
-	aside := filepath.Join(w.root, "aside", key+"."+w.token.String())
+	aside := filepath.Join(w.root, "aside", key+"."+w.Token.String())
 	standing, err := w.sender.Send(d, records, aside)
 	if err != nil {
 		return err
 	}
 	if standing != nil {
-		d := duplicate{Cell: records[len(records)-1].Cell, Key: key, First: standing[len(standing)-1].By, Second: w.by}
+		d := Duplicate{Cell: records[len(records)-1].Cell, Key: key, First: standing[len(standing)-1].By, Second: w.by}
 		if _, err := os.Stat(aside); err == nil {
 			d.Aside = aside
 		}
@@ -414,11 +419,11 @@ func (w *worker) sendTask(t *engine.Task, d store.Detail, records []*store.Recor
 			return err
 		}
 	}
-	return w.write(note{Type: done, Cell: t.ID, Key: key})
+	return w.write(Note{Type: Done, Cell: t.ID, Key: key})
 }
 
-// A duplicate is a result that came a second time.
-type duplicate struct {
+// A Duplicate is a result that came a second time.
+type Duplicate struct {
 	Cell   string `json:"cell"`
 	Key    string `json:"key"`
 	First  string `json:"first"` // the attempt whose result stands
@@ -426,25 +431,25 @@ type duplicate struct {
 	Aside  string `json:"aside,omitempty"` // where the second is kept, if it differs
 }
 
-func (d duplicate) keep(root string) error {
+func (d Duplicate) keep(root string) error {
 	dir := filepath.Join(root, "duplicates")
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
 	second, _, _ := strings.Cut(d.Second, " ")
-	return writeWhole(filepath.Join(dir, d.Key+"."+second), d)
+	return WriteWhole(filepath.Join(dir, d.Key+"."+second), d)
 }
 
-// duplicates lists those in a folder.
-func duplicates(root string) (all []duplicate) {
+// Duplicates lists those in a folder.
+func Duplicates(root string) (all []Duplicate) {
 	entries, _ := os.ReadDir(filepath.Join(root, "duplicates")) // none yet
 	for _, e := range entries {
-		var d duplicate
+		var d Duplicate
 		if !strings.HasPrefix(e.Name(), ".") && cell.ReadJSON(filepath.Join(root, "duplicates", e.Name()), &d) == nil {
 			all = append(all, d)
 		}
 	}
-	slices.SortFunc(all, func(a, b duplicate) int {
+	slices.SortFunc(all, func(a, b Duplicate) int {
 		return cmp.Or(strings.Compare(a.Cell, b.Cell), strings.Compare(a.Second, b.Second))
 	})
 	return all

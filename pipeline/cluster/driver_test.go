@@ -1,62 +1,17 @@
 package cluster
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cluster/agent"
 	"barograph/pipeline/cluster/file"
 	"barograph/pipeline/engine"
 	"barograph/pipeline/store"
 )
-
-// A job that is done takes the next pack as soon as it is there, and waits no longer than
-// anybody may give it one.
-func TestNext(t *testing.T) {
-	w := &worker{dir: t.TempDir(), token: token{index: 3}, pack: &pack{}}
-	time.AfterFunc(50*time.Millisecond, func() {
-		if err := writeWhole(filepath.Join(w.dir, "3.1.json"), pack{Tasks: []*engine.Task{{ID: "more"}}}); err != nil {
-			t.Error(err)
-		}
-	})
-	if !w.next(t.Context(), 1, linger) || len(w.Tasks) != 1 || w.Tasks[0].ID != "more" {
-		t.Errorf("took %v", w.Tasks)
-	}
-	begun := time.Now()
-	ended, end := context.WithCancel(t.Context())
-	end()
-	if w.next(ended, 2, linger) {
-		t.Error("a job that is to end took a pack")
-	}
-	if err := os.WriteFile(filepath.Join(w.dir, overFile), nil, 0o666); err != nil {
-		t.Fatal(err)
-	}
-	if w.next(t.Context(), 2, linger) || time.Since(begun) > linger/2 {
-		t.Errorf("waited %v for a run that is over", time.Since(begun))
-	}
-}
-
-// While a pack of the array has not begun, a job makes room for it.
-func TestAllBegun(t *testing.T) {
-	w := &worker{dir: t.TempDir(), pack: &pack{Of: 2}}
-	if err := os.Mkdir(filepath.Join(w.dir, "attempts"), 0o777); err != nil {
-		t.Fatal(err)
-	}
-	for _, tt := range []struct {
-		attempt token
-		all     bool
-	}{{token{0, "7", 0}, false}, {token{0, "7", 1}, false}, {token{1, "7", 0}, true}} {
-		if err := os.WriteFile(filepath.Join(w.dir, "attempts", tt.attempt.file()), nil, 0o666); err != nil {
-			t.Fatal(err)
-		}
-		if got := w.allBegun(); got != tt.all {
-			t.Errorf("after attempt %s: %v", tt.attempt, got)
-		}
-	}
-}
 
 // What a job ended without taking is submitted, and what it took is not.
 func TestRegain(t *testing.T) {
@@ -94,8 +49,8 @@ func TestOpenPack(t *testing.T) {
 		t.Fatal(err)
 	}
 	read := func(index int) (ids string) {
-		var p pack
-		if cell.ReadJSON(filepath.Join(a.dir, follow(index, 0)), &p) != nil {
+		var p agent.Pack
+		if cell.ReadJSON(filepath.Join(a.dir, agent.PackFile(index, 0)), &p) != nil {
 			return "none"
 		}
 		for _, t := range p.Tasks {

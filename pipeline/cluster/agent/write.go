@@ -1,4 +1,4 @@
-package cluster
+package agent
 
 import (
 	"encoding/json"
@@ -6,22 +6,18 @@ import (
 	"path/filepath"
 )
 
-// writeWhole writes a file that is there whole or not at all.
-func writeWhole(path string, v any) error {
+// WriteWhole writes a file of JSON that is there whole or not at all.
+func WriteWhole(path string, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	return writeText(path, append(b, '\n'))
-}
-
-func writeText(path string, b []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".*~")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
-	if _, err = f.Write(b); err == nil {
+	if _, err = f.Write(append(b, '\n')); err == nil {
 		err = f.Sync()
 	}
 	if e := f.Close(); err == nil {
