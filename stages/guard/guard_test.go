@@ -98,7 +98,7 @@ func trial(t testing.TB, policy string, link twin.Link, of guard.Link, process i
 	compute := int64(0)
 	service := &twin.Service{
 		Start: 1e6, Out: []int64{out}, Page: page,
-		Compute: func() int64 { compute = 1e6 + rng.Int64N(1e5); return compute },
+		Compute: func(int64) int64 { compute = 1e6 + rng.Int64N(1e5); return compute },
 		Done: func(c twin.Call) bool {
 			largest = max(largest, time.Duration(c.Latency-compute-alone))
 			calls++
@@ -231,7 +231,7 @@ func TestLoopHoldsTarget(t *testing.T) {
 			Done: func(_ int, c device.Copy) bool { sum += c.Bytes; return true },
 		}
 		// It computes for a little longer than a turn, and so waits for two.
-		service := &twin.Service{Out: []int64{396 << 10}, Page: page, Compute: func() int64 { return 1.2e6 }, Done: func(c twin.Call) bool {
+		service := &twin.Service{Out: []int64{396 << 10}, Page: page, Compute: func(int64) int64 { return 1.2e6 }, Done: func(c twin.Call) bool {
 			if c.Scheduled > 1e9 && c.Latency > 1.4e6 {
 				late++
 			}
@@ -296,7 +296,7 @@ func TestAside(t *testing.T) {
 		calls := int64(0)
 		service := &twin.Service{
 			Start: 1e6, In: in, Out: out, Page: page,
-			Compute: func() int64 { compute = int64(1.2e6 * (1 + 0.003*rng.NormFloat64())); return compute },
+			Compute: func(int64) int64 { compute = int64(1.2e6 * (1 + 0.003*rng.NormFloat64())); return compute },
 			Done: func(c twin.Call) bool {
 				waits = append(waits, c.Latency-compute-alone)
 				calls += c.Latency

@@ -46,14 +46,15 @@ func (s *Score) Inside(i int) bool {
 	return e.Low <= s.Measured[i] && s.Measured[i] <= e.High
 }
 
-// Unseen is the study that is predicted and never learned from: it was recorded when
-// the simulation's rules and what it learns stood.
+// Unseen is the study that is predicted without anything learned from it: it was
+// recorded when the simulation's rules and what it learns stood. How far its predictions
+// err counts for the intervals of others.
 const Unseen = "turns"
 
 // ScoreAll predicts every case of recordings, each from the others: a case of the study
 // models without every case of its model, any other without every case beside the same
 // load, and those of the study Unseen without that study. It returns what all but the
-// last teach, slow times of the card included.
+// last teach, slow times of the card included, and by how much all err.
 func ScoreAll(card *link.Card, root string, dirs []string) ([]*Score, *Lesson, error) {
 	var cases []*Case
 	var from []string
@@ -63,9 +64,6 @@ func ScoreAll(card *link.Card, root string, dirs []string) ([]*Score, *Lesson, e
 			return nil, nil, err
 		}
 		cases = append(cases, of...)
-		if len(of) > 0 && of[0].Study == Unseen {
-			continue
-		}
 		rel, err := filepath.Rel(root, dir)
 		if err != nil {
 			rel = dir
@@ -84,7 +82,7 @@ func ScoreAll(card *link.Card, root string, dirs []string) ([]*Score, *Lesson, e
 // scoreCases predicts each case from the others, and returns what all teach.
 func scoreCases(card *link.Card, cases []*Case) ([]*Score, *Lesson, error) {
 	m := FromCard(card, false)
-	x := &Lesson{Machine: m.Name, Link: m, Errors: map[string][3][]float64{}}
+	x := &Lesson{Machine: m.Name, Link: m}
 	var seen []*Case
 	for _, c := range cases {
 		if c.Study != Unseen {
@@ -121,21 +119,16 @@ func scoreCases(card *link.Card, cases []*Case) ([]*Score, *Lesson, error) {
 		return nil, nil, err
 	}
 	for i, s := range scores { // intervals, from how far the others err
-		others := &Lesson{Errors: map[string][3][]float64{}}
+		others := &Lesson{}
 		for _, o := range scores {
-			if !like[i](o.Case) && o.Study != Unseen {
+			if !like[i](o.Case) {
 				add(others, o)
 			}
 		}
 		sort(others)
 		bounds, _ := others.Bounds(&s.Condition)
-		for q := range Quantiles {
-			e := &s.Prediction.Estimates[q]
-			e.Low, e.High = min(e.Low, e.Value*math.Exp(bounds[q][0])), max(e.High, e.Value*math.Exp(bounds[q][1]))
-		}
-		if s.Study != Unseen {
-			add(x, s)
-		}
+		s.Prediction.Widen(bounds)
+		add(x, s)
 	}
 	sort(x)
 	x.Parameters = f.fit(func(*Case) bool { return false })
@@ -206,17 +199,26 @@ func capacity(m *Machine, c *Condition) float64 {
 }
 
 func add(x *Lesson, s *Score) {
-	of := x.Errors[s.Condition.Class()]
+	class := s.Condition.Class()
+	if x.Errors == nil {
+		x.Errors = map[string]map[string][3][]float64{}
+	}
+	if x.Errors[class] == nil {
+		x.Errors[class] = map[string][3][]float64{}
+	}
+	of := x.Errors[class][s.Study]
 	for i := range of {
 		of[i] = append(of[i], math.Round(1e5*math.Log(s.Measured[i]/s.Prediction.Estimates[i].Value))/1e5)
 	}
-	x.Errors[s.Condition.Class()] = of
+	x.Errors[class][s.Study] = of
 }
 
 func sort(x *Lesson) {
-	for _, of := range x.Errors {
-		for _, e := range of {
-			slices.Sort(e)
+	for _, class := range x.Errors {
+		for _, of := range class {
+			for _, e := range of {
+				slices.Sort(e)
+			}
 		}
 	}
 }

@@ -63,10 +63,19 @@ func TestTransfer(t *testing.T) {
 	if len(scores) != 57 {
 		t.Errorf("%d loads recorded on the H200, want 57", len(scores))
 	}
+	inside := 0
 	for _, s := range scores {
+		for i := range Quantiles {
+			if s.Inside(i) {
+				inside++
+			}
+		}
 		if a, ok := s.allowed(0); !ok || math.Abs(s.Error(0)) > a || s.HeldOut != "machine" {
 			t.Errorf("%s %s: p50 is off by %.2f%%, held out: %s", s.Own.Model, s.Load(), 100*s.Error(0), s.HeldOut)
 		}
+	}
+	if share := float64(inside) / float64(3*len(scores)); share < 0.9 {
+		t.Errorf("90%% intervals hold %.1f%% of the H200's points", 100*share)
 	}
 	var table, summary bytes.Buffer
 	if err := WriteScores(&table, scores); err != nil {
@@ -149,18 +158,45 @@ func TestPredict(t *testing.T) {
 	}
 }
 
+// Where a model's calls have a slow time without load, its copies take twice as long
+// beside one too: what is longer is the copy, and not what is rounded up to a turn.
+func TestSlowTimes(t *testing.T) {
+	card, err := link.Read("testdata/h100.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := make([]int64, 300)
+	for i := range calls {
+		if calls[i] = 1_000_000; i >= 100 && i < 130 {
+			calls[i] = 1_460_000
+		}
+	}
+	m, o := FromCard(card, false), &Baseline{Out: []int64{25_000_000}, Calls: [][]int64{calls}, From: "here"}
+	full := &Condition{Direction: "d2h", Share: 1, Loads: 1, Threads: 4, Outstanding: 1, Block: 16 << 20}
+	p, err := Predict(m, o, full, &Lesson{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	copies := float64(m.Link.Copies(o.In, o.Out, true))
+	for i, want := range map[int]float64{0: 1_051_500 + copies, 2: 1_051_500 + 2*copies} {
+		if got := p.Estimates[i].Value; math.Abs(got/want-1) > 0.01 {
+			t.Errorf("quantile %g: %.0f ns, want %.0f", Quantiles[i], got, want)
+		}
+	}
+}
+
 // An interval is what nine in ten of other errors fell into, and wider where there are
 // too few to tell.
 func TestErrors(t *testing.T) {
 	c := &Condition{Direction: "d2h", Share: 1, Loads: 1, Threads: 2, Outstanding: 1, Arrivals: "closed"}
-	x := &Lesson{Errors: map[string][3][]float64{}}
-	for i := range 39 {
-		of := x.Errors[c.Class()]
-		for q := range of {
+	var of, other [3][]float64
+	for q := range of {
+		for i := range 39 {
 			of[q] = append(of[q], float64(i-19)/100)
 		}
-		x.Errors[c.Class()] = of
+		other[q] = []float64{-0.5, 0.1}
 	}
+	x := &Lesson{Errors: map[string]map[string][3][]float64{c.Class(): {"one": of}}}
 	bounds, doubts := x.Bounds(c)
 	if len(doubts) != 0 || bounds[0] != [2]float64{-0.18, 0.18} {
 		t.Errorf("%v, %q", bounds, doubts)
@@ -170,12 +206,16 @@ func TestErrors(t *testing.T) {
 	if _, doubts := x.Bounds(&more); len(doubts) != 1 || !strings.Contains(doubts[0], "one load") {
 		t.Errorf("two loads: %q", doubts)
 	}
-	few := x.Errors[c.Class()]
-	for q := range few {
-		few[q] = few[q][:5]
+	x.Errors[c.Class()]["other"] = other // another session may err as this one did
+	if bounds, doubts := x.Bounds(c); bounds[0] != [2]float64{-0.5, 0.18} || len(doubts) != 0 {
+		t.Errorf("two recordings: %v, %q", bounds, doubts)
 	}
-	x.Errors[c.Class()] = few
-	if bounds, doubts := x.Bounds(c); bounds[0] != [2]float64{-0.19, -0.15} || len(doubts) != 1 || !strings.Contains(doubts[0], "5 recorded loads") {
+	delete(x.Errors[c.Class()], "other")
+	for q := range of {
+		of[q] = of[q][:5]
+	}
+	x.Errors[c.Class()]["one"] = of
+	if bounds, doubts := x.Bounds(c); bounds[0] != [2]float64{-0.19, 0} || len(doubts) != 1 || !strings.Contains(doubts[0], "5 recorded loads") {
 		t.Errorf("five errors: %v, %q", bounds, doubts)
 	}
 }

@@ -502,7 +502,7 @@ func (t *trial) service(model string, seed uint64, done func(Call) bool) *twin.S
 	compute *= memory * processor
 	return &twin.Service{
 		Page: t.page, Further: t.param["further"], Start: int64(t.param["lead_ns"]), In: parts("in"), Out: parts("out"), Behind: t.param["behind"] != 0,
-		Compute: func() int64 { return int64(compute * math.Exp(noise*rng.NormFloat64())) },
+		Compute: func(int64) int64 { return int64(compute * math.Exp(noise*rng.NormFloat64())) },
 		Done:    done,
 	}
 }

@@ -235,7 +235,7 @@ func (v *tenant) confine(s *twin.Service, sum int) {
 	part := float64(v.part()) / 100
 	if s.Occupancy > part {
 		whole, slower := s.Compute, s.Occupancy/part
-		s.Compute = func() int64 { return int64(float64(whole()) * slower) }
+		s.Compute = func(now int64) int64 { return int64(float64(whole(now)) * slower) }
 		s.Occupancy = part
 	}
 	if sum <= 100 {

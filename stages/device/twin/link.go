@@ -54,6 +54,9 @@ type Slow struct {
 	Times float64 `json:"times"`    // by how much longer what holds an engine does so meanwhile
 }
 
+// At tells whether the link is slow at a time.
+func (s *Slow) At(now int64) bool { return s.Every > 0 && now%s.Every >= s.Every-s.For }
+
 // end returns when a copy that takes so long otherwise is over. Each time ends with one
 // in which the link is slow.
 func (s *Slow) end(from, takes int64) int64 {
@@ -133,8 +136,8 @@ type Service struct {
 	// Occupancy is how much of the device the service's computing takes, by which it
 	// slows that of others.
 	Occupancy float64
-	// Compute returns how long the device computes for the next request.
-	Compute func() int64
+	// Compute returns how long the device computes for the next request, from now on.
+	Compute func(now int64) int64
 	// Notice returns how much later than without load the process sees a request's
 	// last output; nil: no later.
 	Notice func() int64

@@ -563,7 +563,7 @@ func (v *serviceProgress) copied(s *simulation) {
 	}
 	if v.phase == inputs {
 		v.phase = computing
-		compute := v.Compute()
+		compute := v.Compute(s.now)
 		if v.batch > 1 {
 			compute += int64(float64(compute) * v.Further * float64(v.batch-1))
 		}

@@ -56,7 +56,7 @@ func full(process int, d device.Direction) Load {
 	return Load{Process: process, Threads: 2, Block: 64 * MiB, Outstanding: 1, Directions: []device.Direction{d}, Gap: 5 * us}
 }
 
-func constant(d int64) func() int64 { return func() int64 { return d } }
+func constant(d int64) func(int64) int64 { return func(int64) int64 { return d } }
 
 // The staircase: latency beside a full link is the own time rounded up to a turn,
 // or, beside several loads, to as many turns as there are.
@@ -322,7 +322,7 @@ func BenchmarkTenMillionRequests(b *testing.B) {
 				rng := rand.New(rand.NewPCG(uint64(w), 1))
 				n := 0
 				s := Service{In: []int64{1024, 1024, 1024}, Out: []int64{396288}, Behind: true,
-					Compute: func() int64 { return 1_220_000 + int64(1e4*rng.NormFloat64()) },
+					Compute: func(int64) int64 { return 1_220_000 + int64(1e4*rng.NormFloat64()) },
 					Done:    func(c Call) bool { sums[w] += c.Latency; n++; return n < requests/workers }}
 				l := full(1, device.D2H)
 				l.Threads, l.Jitter = 16, 2000

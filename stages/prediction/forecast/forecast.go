@@ -6,6 +6,7 @@
 package forecast
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -15,6 +16,7 @@ import (
 
 	"barograph/stages/device"
 	"barograph/stages/device/twin"
+	"barograph/stages/stats"
 )
 
 // Quantiles are those that are predicted.
@@ -83,12 +85,15 @@ type Parameters struct {
 
 const (
 	draws = 20  // simulations of a prediction,
+	again = 99  // recordings that are put together of them,
 	Calls = 300 // and the calls of each, as a replicate of a study has
 	Warm  = 30  // and before them
 	lead  = int64(300e6)
 	last  = int64(20e9) // for which requests are answered
 	stall = int64(300e3)
 	tails = 0.02
+	// slower is by how much longer a link takes in slow times: its bandwidth halves.
+	slower = 2
 	// owed is how far a load is behind its rate at first: it begins while the other
 	// process opens its model, and its bucket holds no more.
 	owed = int64(50e6)
@@ -135,6 +140,7 @@ func Predict(m *Machine, o *Baseline, c *Condition, x *Lesson) (*Prediction, err
 		slices.Sort(sets[i])
 	}
 	p := &Prediction{Simulated: Pooled(sets[:])}
+	of := recordings(sets[:], len(o.Calls))
 	errs, doubt := x.Bounds(c)
 	p.Doubts = append(slices.Clone(m.Assumed), doubt...)
 	if n := len(o.Doubts); n > 0 {
@@ -147,26 +153,69 @@ func Predict(m *Machine, o *Baseline, c *Condition, x *Lesson) (*Prediction, err
 		p.Doubts = append(p.Doubts, "what calls take without load is assumed, not measured")
 	}
 	for i, q := range Quantiles {
-		e := Estimate{Value: Quantile(p.Simulated, q)}
-		each := make([]float64, draws)
-		for k := range sets {
-			each[k] = Quantile(sets[k], q)
-		}
-		slices.Sort(each)
-		if q > 0.9 && !m.unsure() { // of all draws together a tail is the worst replicates', and the middle draw has none of it
-			e.Value = math.Sqrt(e.Value * (each[draws/2-1] + each[draws/2]) / 2)
-		}
-		if i > 0 { // a tail is no shorter than what it is the tail of
-			e.Value = max(e.Value, p.Estimates[i-1].Value)
-		}
-		e.Low = min(e.Value, each[1], e.Value*math.Exp(errs[i][0])) // the second of twenty, and the last but one
-		e.High = max(e.Value, each[draws-2], e.Value*math.Exp(errs[i][1]))
+		e := Estimate{Value: of[i][again/2], Low: of[i][again/20], High: of[i][again-1-again/20]}
 		if m.unsure() { // every turn that there may be
-			e.Low, e.High = min(e.Low, each[0]), max(e.High, each[draws-1])
+			each := make([]float64, draws)
+			for k := range sets {
+				each[k] = Quantile(sets[k], q)
+			}
+			e = Estimate{Value: Quantile(p.Simulated, q), Low: slices.Min(each), High: slices.Max(each)}
 		}
 		p.Estimates[i], p.Alone[i] = e, o.Quantile(q)
 	}
+	p.Widen(errs)
 	return p, nil
+}
+
+// Widen has intervals hold what bounds, of the logarithm of measured over predicted, say
+// by quantile.
+func (p *Prediction) Widen(bounds [3][2]float64) {
+	lower := Estimate{}
+	for i, e := range p.Estimates {
+		e.Low, e.High = min(e.Low, e.Value*math.Exp(bounds[i][0])), max(e.High, e.Value*math.Exp(bounds[i][1]))
+		// A quantile is no less than a lower one, and neither is what it is at least.
+		lower = Estimate{max(e.Value, lower.Value), max(e.Low, lower.Low), max(e.High, lower.High)}
+		p.Estimates[i] = lower
+	}
+}
+
+// recordings returns quantiles, ascending, of recordings that are put together of so many
+// of the simulated replicates each. In some replicates there are slow times, or tails of
+// the model's own, and in others not: a recording's p99 is of those that it happens to
+// have.
+func recordings(sets [][]int64, replicates int) (of [len(Quantiles)][]float64) {
+	type call struct {
+		latency int64
+		set     int
+	}
+	var calls []call
+	for i, set := range sets {
+		for _, l := range set {
+			calls = append(calls, call{l, i})
+		}
+	}
+	slices.SortFunc(calls, func(a, b call) int { return cmp.Compare(a.latency, b.latency) })
+	rng := rand.New(rand.NewPCG(1, 0x7265636f))
+	for range again {
+		times, n := make([]int, len(sets)), 0
+		for range replicates {
+			set := rng.IntN(len(sets))
+			times[set]++
+			n += len(sets[set])
+		}
+		at, rank := len(calls), n+1 // of the calls from there on, the lowest
+		for i := len(Quantiles) - 1; i >= 0; i-- {
+			for wanted := max(1, int(math.Ceil(Quantiles[i]*float64(n)))); rank > wanted; {
+				at--
+				rank -= times[calls[at].set]
+			}
+			of[i] = append(of[i], float64(calls[at].latency))
+		}
+	}
+	for i := range of {
+		slices.Sort(of[i])
+	}
+	return of
 }
 
 // unsure tells whether the turn lies anywhere in a wide range.
@@ -226,14 +275,16 @@ func (m *Machine) Simulate(o *Baseline, c *Condition, x *Parameters, draw int) (
 	if m.HalfSmall && draw%2 == 1 {
 		l.SmallIdle, l.SmallBehind = 0, 0
 	}
-	own := o.Calls[draw%len(o.Calls)]
-	copies := l.Copies(o.In, o.Out, true)
 	rng := rand.New(rand.NewPCG(uint64(draw), 0x70726564))
+	own := o.Calls[draw%len(o.Calls)]
+	compute, start := computing(&l, o, own, rng), lead
+	if l.Slow.Every > 0 { // replicates of the same calls begin at times all over
+		start += (int64(draw/len(o.Calls))*2 + 1) * l.Slow.Every * int64(len(o.Calls)) / (2 * draws)
+	}
 	out := make([]int64, 0, Calls)
 	left := Warm
 	s := &twin.Service{
-		Start: lead, Due: c.Due, In: o.In, Out: o.Out, Behind: true,
-		Compute: func() int64 { return max(1, own[rng.IntN(len(own))]-copies) },
+		Start: start, Due: c.Due, In: o.In, Out: o.Out, Behind: true, Compute: compute,
 		Done: func(call twin.Call) bool {
 			if left--; left < 0 {
 				out = append(out, call.Latency)
@@ -250,12 +301,44 @@ func (m *Machine) Simulate(o *Baseline, c *Condition, x *Parameters, draw int) (
 			return int64(n)
 		}
 	}
-	until := lead + last
+	until := start + last
 	if n := len(c.Due); n > 0 {
 		until += c.Due[n-1]
 	}
 	l.Run(loads, []*twin.Service{s}, until, uint64(draw))
 	return out, nil
+}
+
+// computing returns how long a model computes, drawn from its calls without load less
+// what they copy. Where there are slow times among the calls the link has as many and as
+// long ones, and calls are drawn from those in them while it is slow, whatever their load
+// makes of that.
+func computing(l *twin.Link, o *Baseline, own []int64, rng *rand.Rand) func(now int64) int64 {
+	copies := l.Copies(o.In, o.Out, true)
+	draw := func(of []int64, times int64) int64 { return max(1, of[rng.IntN(len(of))]-copies*times) }
+	times := stats.SlowTimes(own)
+	if len(times) == 0 {
+		return func(int64) int64 { return draw(own, 1) }
+	}
+	var slow []int64
+	for _, t := range times {
+		slow = append(slow, own[t[0]:t[1]]...)
+	}
+	n, steady := int64(len(times)), stats.WithoutSlow(own)
+	l.Slow = twin.Slow{Every: sum(own) / n, For: sum(slow) / n, Times: slower}
+	return func(now int64) int64 {
+		if len(steady) == 0 || l.Slow.At(now) {
+			return draw(slow, slower)
+		}
+		return draw(steady, 1)
+	}
+}
+
+func sum(of []int64) (n int64) {
+	for _, v := range of {
+		n += v
+	}
+	return n
 }
 
 // Quantile returns the nearest rank of ascending values.

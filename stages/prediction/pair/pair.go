@@ -184,7 +184,7 @@ func simulate(m *prediction.Machine, group []*prediction.Baseline, tenancy strin
 			made := 0
 			s := &twin.Service{
 				Start: lead + int64(rng.Float64()*perCall*own.Quantile(0.5)), In: own.In, Out: own.Out, Behind: true, Occupancy: 1,
-				Compute: func() int64 { return max(1, of[rng.IntN(len(of))]-copies) },
+				Compute: func(int64) int64 { return max(1, of[rng.IntN(len(of))]-copies) },
 				Done: func(call twin.Call) bool {
 					if made++; made > warm {
 						all[i] = append(all[i], call.Latency)
