@@ -32,8 +32,8 @@ past them, and what copies in flight do. It takes about a minute on a GPU, which
 nobody else may use meanwhile.
 
 The card is kept as data/link/MACHINE.json, its calls beside it, and its figures
-below figures/link/MACHINE. With --sharing mps, under which small copies have no path
-of their own on the GPUs measured so far, it is another, MACHINE-mps. It is
+below figures/link/MACHINE. With --sharing mps, under which no copy behind a kernel took
+the small path on the H100 that was measured, it is another, MACHINE-mps. It is
 configs/link.yaml that is run.`,
 		Example: `  barograph link
   barograph link --sharing mps
@@ -98,7 +98,7 @@ func measureStudy(c *cobra.Command, root, machine, sharing string, asJSON bool) 
 func drawCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:          "draw CARD.json",
-		Short:        "Draw a card's figures again, below figures/link",
+		Short:        "Draw a card's figures again, in a folder of the card's name below figures/link",
 		Args:         cobra.ExactArgs(1),
 		SilenceUsage: true,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -110,7 +110,7 @@ func drawCommand() *cobra.Command {
 			if err != nil {
 				return cell.Usage(err)
 			}
-			return card.draw(root)
+			return card.draw(root, strings.TrimSuffix(filepath.Base(args[0]), ".json"))
 		},
 	}
 }

@@ -24,8 +24,8 @@ func figures(of string) (files []string) {
 	return files
 }
 
-// draw draws a card's figures below a folder.
-func (c *Card) draw(root string) error {
+// draw draws a card's figures below a folder, under a name.
+func (c *Card) draw(root, of string) error {
 	stairs, err := c.Staircase()
 	if err != nil {
 		return fmt.Errorf("draw the staircase: %w", err)
@@ -34,7 +34,7 @@ func (c *Card) draw(root string) error {
 	if err != nil {
 		return fmt.Errorf("draw the small path: %w", err)
 	}
-	for i, name := range figures(c.name()) {
+	for i, name := range figures(of) {
 		path := filepath.Join(root, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 			return err

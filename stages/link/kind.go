@@ -137,7 +137,7 @@ func run(ctx context.Context, c *cell.Cell) (err error) {
 	if err := measured.write(c, callsFile(card.name())); err != nil {
 		return err
 	}
-	if err := card.draw("."); err != nil {
+	if err := card.draw(".", card.name()); err != nil {
 		return err
 	}
 	f, err := c.Create(summary)

@@ -39,8 +39,11 @@ func TestSimulatedCard(t *testing.T) {
 				t.Errorf("%s, %s: capacity %v", name, direction, v)
 			}
 			idle, behind := int64(put["small_idle"]), int64(put["small_behind"])
-			if direction == "d2h" || through { // where there is no small path
-				idle, behind = 0, 0
+			if direction == "d2h" { // where there is no small path
+				idle = 0
+			}
+			if direction == "d2h" || through {
+				behind = 0
 			}
 			if w.Small.Idle != idle || w.Small.Behind != behind {
 				t.Errorf("%s, %s: small path %d, %d; want %d, %d", name, direction, w.Small.Idle, w.Small.Behind, idle, behind)

@@ -23,8 +23,11 @@ func FromCard(c *link.Card, mps bool) *Machine {
 			m.Link.Turn[d] = int64(w.Turn.Length.Value)
 			m.Turn[i] = [2]float64{w.Turn.Length.Low, w.Turn.Length.High}
 		}
-		if d == device.H2D && (c.MPS || !mps) { // MPS takes the small path away
-			m.Link.SmallIdle, m.Link.SmallBehind = unbounded(w.Small.Idle), unbounded(w.Small.Behind)
+		if d == device.H2D {
+			m.Link.SmallIdle = unbounded(w.Small.Idle)
+			if c.MPS || !mps { // MPS takes it away behind a kernel
+				m.Link.SmallBehind = unbounded(w.Small.Behind)
+			}
 		}
 		flight(m, i, w.Flight.Depths)
 		if len(m.Blocks[i]) > 0 { // a request's copies are small

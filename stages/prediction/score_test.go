@@ -107,7 +107,7 @@ func TestFromCard(t *testing.T) {
 	if b := m.Block(1, 4<<20); math.Abs(4<<20/(float64(4<<20)/m.Link.Bandwidth[1]+b.Busy/1e9)-51.9e9) > 1e8 {
 		t.Errorf("copies of 4 MiB hold the engine for %.0f ns beside their bytes", b.Busy)
 	}
-	if mps := FromCard(card, true); mps.Link.SmallIdle != 0 || mps.Link.SmallBehind != 0 || mps.Link.Turn != m.Link.Turn {
+	if mps := FromCard(card, true); mps.Link.SmallIdle != 24576 || mps.Link.SmallBehind != 0 || mps.Link.Turn != m.Link.Turn {
 		t.Errorf("under MPS: %+v", mps.Link)
 	}
 }

@@ -447,8 +447,8 @@ func (t *trial) load(m cell.Machine, in cell.Input) (l twin.Load, processes int,
 	switch with.Sharing {
 	case "process":
 		l.Process = 0
-	case "mps": // which takes the small path away
-		t.link.SmallIdle, t.link.SmallBehind = 0, 0
+	case "mps": // which takes the small path behind a kernel away
+		t.link.SmallBehind = 0
 	}
 	return l, processes, nil
 }

@@ -250,7 +250,7 @@ func (t *trial) compute(tenancy string) {
 		Weight: t.param["crowding"], Power: t.param["crowding_power"],
 	}
 	if tenancy == "mps" {
-		c.Slice, t.link.SmallIdle, t.link.SmallBehind = 0, 0, 0 // MPS takes the small path away
+		c.Slice, t.link.SmallBehind = 0, 0 // MPS takes the small path behind a kernel away
 	}
 	t.link.Computing = c
 }
