@@ -566,7 +566,7 @@ func halfTable(t *testing.T, args []string) table {
 
 // cardTable has what link cards say of turns and of the small path.
 func cardTable(t *testing.T, _ []string) table {
-	rows := table{{"GPU", "direction", "turn, ms [95%]", "beside two and three loads, ms",
+	rows := table{{"card", "GPU", "day", "direction", "turn, ms [95%]", "beside two and three loads, ms",
 		"small path, nothing pending", "small path, behind a kernel", "capacity, GB/s"}}
 	files, err := filepath.Glob("data/link/*.json")
 	if err != nil || len(files) == 0 {
@@ -579,7 +579,7 @@ func cardTable(t *testing.T, _ []string) table {
 		}
 		gpu := card.GPU
 		if card.MPS {
-			gpu += ", MPS"
+			gpu += ", through MPS"
 		}
 		for _, direction := range []string{"d2h", "h2d"} {
 			way := card.Ways[direction]
@@ -588,7 +588,7 @@ func cardTable(t *testing.T, _ []string) table {
 				waits[l.Processes] = max(waits[l.Processes], l.Wait.Value)
 			}
 			length := way.Turn.Length
-			rows = append(rows, []string{gpu, direction,
+			rows = append(rows, []string{"`" + strings.TrimSuffix(filepath.Base(file), ".json") + "`", gpu, card.Day, direction,
 				fmt.Sprintf("%.4f [%.4f, %.4f]", length.Value/1e6, length.Low/1e6, length.High/1e6),
 				fmt.Sprintf("%.2f, %.2f", waits[2]/1e6, waits[3]/1e6),
 				fmt.Sprintf("%d bytes", way.Small.Idle), fmt.Sprintf("%d bytes", way.Small.Behind),
