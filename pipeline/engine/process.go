@@ -29,8 +29,8 @@ func (r *run) process(ctx context.Context, m *member, event func(cell.Event)) (*
 	}
 	if m.cell.Stage.Kind.Script {
 		c.Argv = shell.Line(m.Spec.Script)
-		if argv, output, plain := shell.Plain(m.Spec.Script); plain && !slices.ContainsFunc(c.Env[len(r.env):], setsPath) {
-			c.Else, c.Argv, c.Output = c.Argv, argv, output
+		if p, plain := shell.Plain(m.Spec.Script); plain && !slices.ContainsFunc(c.Env[len(r.env):], setsPath) {
+			c.Else, c.Argv, c.Input, c.Output = c.Argv, p.Argv, p.Input, p.Output
 			c.Env = slices.Insert(c.Env, 0, "PWD="+m.dir) // as a shell has it
 		}
 	} else {

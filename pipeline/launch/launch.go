@@ -45,10 +45,11 @@ type Command struct {
 	Spec  *cell.Spec
 	Log   io.Writer        // receives standard error, from one goroutine
 	Event func(cell.Event) // receives the child's events, from one goroutine
-	// Output is a file of a plain program's standard output, from the working folder and
-	// not there yet; empty where that goes to the log.
-	Output string
-	// Else is what to start, without Output, where the rest cannot be.
+	// Input and Output are files of a plain program's standard input and output, from the
+	// working folder; the first is regular and the second not there yet. They are empty
+	// where nothing is read, and where output goes to the log.
+	Input, Output string
+	// Else is what to start, without Input and Output, where the rest cannot be.
 	Else []string
 	// Timed has the child killed, and fail, once it was stopped for [Standstill]: nobody
 	// would continue what is being timed, and those beside it wait for it.
@@ -129,25 +130,29 @@ func (p *Process) fork() (pid int, err error) {
 		}
 		defer unix.Close(in)
 	}
-	if p.pid, err = p.exec(p.command.Argv, p.command.Output, in, out, log); err != nil && p.command.Else != nil {
-		p.pid, err = p.exec(p.command.Else, "", in, out, log)
+	if p.pid, err = p.exec(p.command.Argv, p.command.Input, p.command.Output, in, out, log); err != nil && p.command.Else != nil {
+		p.pid, err = p.exec(p.command.Else, "", "", in, out, log)
 	}
 	return p.pid, err
 }
 
-// exec starts a program with descriptors, and with its standard output in a file if that
-// is named.
-func (p *Process) exec(argv []string, output string, in, out, log int) (pid int, err error) {
+// exec starts a program with descriptors, and with its standard input and output in files
+// that are named.
+func (p *Process) exec(argv []string, input, output string, in, out, log int) (pid int, err error) {
 	name := argv[0]
 	if filepath.Base(name) == name {
 		if name, err = Find(name); err != nil {
 			return 0, err
 		}
 	}
-	if output != "" {
-		if !filepath.IsAbs(output) {
-			output = p.command.Dir + "/" + output
+	if input != "" {
+		if in, err = openRegular(p.within(input)); err != nil {
+			return 0, err
 		}
+		defer unix.Close(in)
+	}
+	if output != "" {
+		output = p.within(output)
 		if out, err = unix.Open(output, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o666); err != nil {
 			return 0, &os.PathError{Op: "open", Path: output, Err: err}
 		}
@@ -170,6 +175,33 @@ func (p *Process) exec(argv []string, output string, in, out, log int) (pid int,
 		return err
 	})
 	return pid, err
+}
+
+// within is a path as the child sees it.
+func (p *Process) within(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return p.command.Dir + "/" + path
+}
+
+// openRegular opens a regular file to read. Of others, such as pipes, some would wait to be
+// opened.
+func openRegular(path string) (fd int, err error) {
+	if fd, err = unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err != nil {
+		return -1, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+		err = &os.PathError{Op: "open", Path: path, Err: errors.New("not a regular file")}
+	}
+	if err == nil {
+		_, err = unix.FcntlInt(uintptr(fd), unix.F_SETFL, 0) // as a shell leaves it
+	}
+	if err != nil {
+		unix.Close(fd)
+	}
+	return fd, err
 }
 
 // Find returns where a program lies in the folders of PATH. It looks once.

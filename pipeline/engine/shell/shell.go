@@ -36,27 +36,65 @@ func Line(script string) []string {
 	return []string{"/bin/sh", "-o", "pipefail", "-ec", script}
 }
 
-// Plain takes apart a line that is one program with its arguments, and perhaps a file that
-// its output goes to, in words that mean themselves: it needs no shell, which is half of
-// what a small cell costs. What a shell has built in is the shell's.
-func Plain(script string) (argv []string, output string, ok bool) {
-	argv = strings.Fields(strings.Trim(script, " \t\n"))
-	if i := slices.IndexFunc(argv, func(word string) bool { return word[0] == '>' }); i > 0 {
-		output = strings.Join(argv[i:], "")[1:]
-		if len(argv)-i > 2 || len(argv[i]) > 1 && i+1 < len(argv) || output == "" {
-			return nil, "", false
+// A Program is a line that needs no shell: a program with its arguments, and the files
+// that it reads and writes in place of standard input and output, empty for none.
+type Program struct {
+	Argv          []string
+	Input, Output string
+}
+
+// Plain takes apart a line of one program, in words that mean themselves or are quoted, and
+// then perhaps files: it needs no shell, which is half of what a small cell costs. What a
+// shell has built in is the shell's.
+func Plain(script string) (p Program, ok bool) {
+	for rest := strings.Trim(script, " \t\n"); rest != ""; rest = strings.TrimLeft(rest, " \t") {
+		var file *string
+		switch rest[0] {
+		case '<':
+			file = &p.Input
+		case '>':
+			file = &p.Output
 		}
-		argv = argv[:i]
-	}
-	if len(argv) == 0 || builtin[argv[0]] || strings.Contains(argv[0], "=") || strings.HasPrefix(script, "-") || strings.HasPrefix(script, "+") {
-		return nil, "", false
-	}
-	for _, r := range strings.Trim(script, " \t\n") {
-		if !strings.ContainsRune(means, r) && (r != '>' || output == "") {
-			return nil, "", false
+		if file != nil {
+			rest = strings.TrimLeft(rest[1:], " \t")
+		}
+		var text string
+		switch text, rest, ok = word(rest); {
+		case !ok:
+			return p, false
+		case file == nil && p.Input+p.Output == "":
+			p.Argv = append(p.Argv, text)
+		case file == nil || *file != "" || text == "":
+			return p, false
+		default:
+			*file = text
 		}
 	}
-	return argv, output, strings.Count(script, ">") <= 1
+	if len(p.Argv) == 0 {
+		return p, false
+	}
+	name := p.Argv[0]
+	return p, name != "" && !builtin[name] && !strings.Contains(name, "=") && !strings.HasPrefix(name, "-") && !strings.HasPrefix(name, "+")
+}
+
+// word cuts a word off a text and takes it out of its quotes; not ok where a shell would
+// make something else of it.
+func word(text string) (word, rest string, ok bool) {
+	for text != "" && text[0] != ' ' && text[0] != '\t' {
+		if first := text[0]; first != '\'' && first != '"' {
+			if !strings.Contains(means, text[:1]) {
+				return "", "", false
+			}
+			word, text, ok = word+text[:1], text[1:], true
+			continue
+		}
+		quoted, after, closed := strings.Cut(text[1:], text[:1])
+		if !closed || strings.ContainsAny(quoted, "\n\x00") || text[0] == '"' && strings.ContainsAny(quoted, "$`\\") {
+			return "", "", false
+		}
+		word, text, ok = word+quoted, after, true
+	}
+	return word, text, ok
 }
 
 // One tells whether a line is one command, of a program that is none of the shell's own,
@@ -92,8 +130,8 @@ func One(script string) (program string, ok bool) {
 // plain are characters of a program's name that has no folder.
 const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+:.-"
 
-// means are characters that mean themselves, and those between words.
-const means = plain + "=,/ \t"
+// means are characters that mean themselves.
+const means = plain + "=,/"
 
 // builtin are the words that sh or bash knows itself.
 var builtin = func() map[string]bool {
