@@ -24,6 +24,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -40,7 +41,7 @@ import (
 
 func main() {
 	b := bench{}
-	var cells, names, shell string
+	var cells, names, line string
 	var install bool
 	flag.StringVar(&cells, "cells", "100,1000,10000", "sizes of the studies with nothing to do")
 	flag.StringVar(&names, "tools", "", "tools to compare; all that are installed if none is named")
@@ -49,14 +50,14 @@ func main() {
 	flag.StringVar(&b.jobs, "jobs", "1,2", "cells at a time in first runs")
 	flag.StringVar(&b.what, "what", "start,first,noop,large", "what to measure")
 	flag.StringVar(&b.shapes, "shapes", "fan,chain", "how cells hang together in studies with nothing to do")
-	flag.StringVar(&shell, "shell", "", "each cell needs a shell: one for cat < in > out, two for true && cat in > out")
+	flag.StringVar(&line, "line", "plain", "what a cell is: "+strings.Join(slices.Sorted(maps.Keys(lines)), ", "))
 	flag.BoolVar(&install, "install", false, "fetch ninja, Snakemake and DVC through pip, into the cache")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	err := b.prepare(ctx, cells, names, install)
 	if err == nil {
-		err = b.take(shell)
+		err = b.take(line)
 	}
 	if err == nil {
 		err = b.run(ctx, os.Stdout)
@@ -130,11 +131,19 @@ func (b *bench) prepare(ctx context.Context, cells, names string, install bool) 
 	return nil
 }
 
-// take has the lines of all tools be such as need a shell.
-func (b *bench) take(shell string) error {
-	line, known := map[string]string{"": "cat ", "one": "cat < ", "two": "true && cat "}[shell]
-	if !known {
-		return fmt.Errorf("-shell %q: want one or two", shell)
+// lines are what a cell can be, by how the line begins. The last two need a shell.
+var lines = map[string]string{
+	"plain": "cat ",         // in > out
+	"input": "cat < ",       // in > out
+	"one":   "cat 2>&1 ",    // in > out: one program
+	"two":   "true && cat ", // in > out
+}
+
+// take has the lines of all tools be others than cat in > out.
+func (b *bench) take(name string) error {
+	line := lines[name]
+	if line == "" {
+		return fmt.Errorf("-line %q: want one of %s", name, strings.Join(slices.Sorted(maps.Keys(lines)), ", "))
 	}
 	lines := strings.NewReplacer("run: cat ", "run: "+line, `"cat `, `"`+line, "command = cat ", "command = "+line, "\tcat ", "\t"+line, "'cat ", "'"+line)
 	for _, t := range b.tools {
