@@ -14,6 +14,7 @@ import (
 	"barograph/notebooks/nb"
 	"barograph/stages/figure"
 	"barograph/stages/judge"
+	"barograph/stages/stats"
 )
 
 // An outcome is a model beside a load under a policy.
@@ -79,6 +80,9 @@ func main() {
 	within, keeps := nb.Float("within", 0.05), nb.Float("keeps", 0.95)
 	apart, share := nb.Float("within_apart", 0.06), nb.Float("keeps_apart", 0.93)
 	nb.Summary("p99 over that without load\n" + nb.Align(matrix(scenes)))
+	if rows := steady(scenes); len(rows) > 1 {
+		nb.Summary("the same without slow times, in which slow calls follow one another in a trial whatever it is of: of the card's link, or of the computer (no claim is judged by it)\n" + nb.Align(rows))
+	}
 	told := promises(run.Trials)
 	seen := "measured"
 	if run.Simulated {
@@ -619,6 +623,36 @@ func (s scene) means(policy string) []float64 {
 		}
 	}
 	return means
+}
+
+// steady has a row for each scene and policy of which calls lie in slow times, or of whose
+// calls without load some do: what is left out, and the p99 of the others over that of the
+// others without load.
+func steady(scenes []scene) [][]string {
+	rows := [][]string{{"model", "load", "in", "policy", "link kept", "slow alone", "slow beside", "p99 over alone"}}
+	for _, s := range scenes {
+		alone, without := unhurried(s.alone)
+		for _, o := range s.outcomes {
+			beside, left := unhurried(o.set)
+			if without+left > 0 {
+				rows = append(rows, []string{s.model, s.direction, s.sharing, o.policy, nb.Percent(o.kept), nb.Percent(without), nb.Percent(left), beside.Over(alone).String()})
+			}
+		}
+	}
+	return rows
+}
+
+// unhurried estimates the p99 of calls that lie in no slow time of their trial, and tells
+// the share of those that do.
+func unhurried(s *nb.Set) (p99 nb.Estimate, slow float64) {
+	trials, left := s.Replicates("latency_ns"), 0
+	for i, calls := range trials {
+		trials[i] = stats.WithoutSlow(calls)
+		left += len(trials[i])
+	}
+	all, err := stats.Estimates(trials, []float64{0.99}, stats.Bootstrap{Seed: nb.Seed()})
+	nb.Check(err)
+	return all[0], 1 - float64(left)/float64(s.Len())
 }
 
 // places are the directions and sharings of scenes, each once.
