@@ -30,6 +30,12 @@ func main() {
 		nb.Check(errors.New("no model ran beside another"))
 	}
 	within := nb.Float("within", 2)
+	alone := "alone"
+	for _, setting := range report.Settings() {
+		if report.Idle(setting.Tenancy) {
+			alone = "alone beside idle processes of others"
+		}
+	}
 
 	// %% Tables
 	rows := [][]string{{"model", "shared by", "p50", "p99", "answers", "why"}}
@@ -60,8 +66,8 @@ func main() {
 		shared = append(shared, []string{g.Tenancy, g.Load, g.String(), nb.Number(g.Together), nb.Number(g.Turnaround), nb.Number(g.Fairness), verdict, because})
 	}
 	nb.Table(nb.String("figures", "figures/colocation")+"-groups.csv", shared)
-	nb.Summary(nb.Title(run, "times that alone, with 95% intervals; answers: per second, over those alone") + "\n\n" + nb.Align(rows))
-	nb.Summary(fmt.Sprintf("may share: p99 of each within %v times that alone\n", within) + nb.Align(groups))
+	nb.Summary(nb.Title(run, "times that "+alone+", with 95% intervals; answers: per second, over those "+alone) + "\n\n" + nb.Align(rows))
+	nb.Summary(fmt.Sprintf("may share: p99 of each within %v times that %s\n", within, alone) + nb.Align(groups))
 
 	// %% Verdicts
 	for _, c := range report.Conclude() {
@@ -96,10 +102,10 @@ func main() {
 		for _, c := range columns {
 			short = append(short, strings.TrimSuffix(strings.TrimSuffix(c, "-uncased"), "-patch16"))
 		}
-		title, caption := "How much slower each model is beside each, "+quantity, "A model's "+quantity+" (down) beside another (across), over that alone, with its 95% interval"
+		title, caption := "How much slower each model is beside each, "+quantity, "A model's "+quantity+" (down) beside another (across), over that "+alone+", with its 95% interval"
 		if quantity == "together" {
 			low, high = nil, nil
-			title, caption = "What two models answer together, over what they would by turns", "Sum of what each answers in a second over what it answers alone; by turns it would be 1"
+			title, caption = "What two models answer together, over what they would by turns", "Sum of what each answers in a second over what it answers "+alone+"; by turns it would be 1"
 		}
 		fig, err := figure.Heat(figure.HeatSpec{
 			Title: title, Rows: names, Columns: short, Values: values, Low: low, High: high, Least: 1,

@@ -41,6 +41,7 @@ type Tenant struct {
 	Setting
 	Model  string
 	Beside []string  // sorted; nil: alone
+	Idle   bool      // alone, while processes of others paused with their sessions loaded
 	Blocks [][]int64 // latencies in nanoseconds, in order of time; of a model beside itself both tenants'
 	Busy   []float64 // calls a second in each window
 	trials []string  // by window
@@ -50,7 +51,10 @@ type Tenant struct {
 func (t Tenant) All() []int64 { return slices.Concat(t.Blocks...) }
 
 func (t Tenant) String() string {
-	if len(t.Beside) == 0 {
+	switch {
+	case t.Idle:
+		return t.Model + " alone, others idle"
+	case len(t.Beside) == 0:
 		return t.Model + " alone"
 	}
 	return t.Model + " beside " + strings.Join(t.Beside, " and ")
@@ -79,6 +83,7 @@ func Read(t *recording.Table) ([]Tenant, error) {
 		names = append(names, "group")
 	}
 	var all []Tenant
+	several := map[string]bool{} // trials that hold several models
 	err := t.Groups(names, func(g *recording.Table, v []string) error {
 		if v[0] == "" {
 			return nil // of a study's trials without tenants
@@ -89,6 +94,7 @@ func Read(t *recording.Table) ([]Tenant, error) {
 		}
 		if v[3] != "" {
 			b.Beside = slices.Sorted(strings.SplitSeq(v[3], "+"))
+			several[v[5]] = true
 		}
 		if len(v) > 8 {
 			b.Arrivals = arrivals(v[8], b.Model)
@@ -111,6 +117,9 @@ func Read(t *recording.Table) ([]Tenant, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	for i := range all {
+		all[i].Idle = len(all[i].Beside) == 0 && several[all[i].trials[0]]
 	}
 	slices.SortStableFunc(all, compare)
 	var joined []Tenant
@@ -158,21 +167,25 @@ func arrivals(group, model string) string {
 
 func compare(a, b Tenant) int {
 	return cmp.Or(cmp.Compare(a.Tenancy, b.Tenancy), cmp.Compare(a.Load, b.Load), cmp.Compare(a.Arrivals, b.Arrivals),
-		cmp.Compare(a.Model, b.Model), slices.Compare(a.Beside, b.Beside))
+		cmp.Compare(a.Model, b.Model), slices.Compare(a.Beside, b.Beside), cmp.Compare(fmt.Sprint(a.Idle), fmt.Sprint(b.Idle)))
 }
 
-// Alone returns a model alone in a setting, with all of the GPU; threads of a process are
-// compared with one in a process.
+// Alone returns a model alone in a setting, with all of the GPU: without processes of others,
+// or, where it was not measured so, with idle ones. Threads of a process are compared with
+// one in a process.
 func Alone(all []Tenant, model string, s Setting) (Tenant, bool) {
 	if s.Tenancy, _, _ = strings.Cut(s.Tenancy, " "); s.Tenancy == "thread" {
 		s.Tenancy = "process"
 	}
-	return find(all, model, nil, s)
+	if t, ok := find(all, model, nil, s, false); ok {
+		return t, true
+	}
+	return find(all, model, nil, s, true)
 }
 
-func find(all []Tenant, model string, beside []string, s Setting) (Tenant, bool) {
+func find(all []Tenant, model string, beside []string, s Setting, idle bool) (Tenant, bool) {
 	i := slices.IndexFunc(all, func(t Tenant) bool {
-		return t.Setting == s && t.Model == model && slices.Equal(t.Beside, beside)
+		return t.Setting == s && t.Model == model && t.Idle == idle && slices.Equal(t.Beside, beside)
 	})
 	if i < 0 {
 		return Tenant{}, false
@@ -190,10 +203,12 @@ type Slowdown struct {
 	// normalised progress.
 	Answers float64
 	Why     string // there is no number; empty otherwise
+
+	base float64 // p99 alone, nanoseconds
 }
 
-// Slowdowns compares every tenant that had others beside it, or not all of the GPU, with
-// itself alone.
+// Slowdowns compares every tenant that had others beside it, be they idle, or not all of the
+// GPU, with itself alone.
 func Slowdowns(all []Tenant, b stats.Bootstrap) ([]Slowdown, error) {
 	nan := stats.Ratio{Value: math.NaN(), Low: math.NaN(), High: math.NaN()}
 	known := map[string][]stats.Estimate{}
@@ -208,11 +223,11 @@ func Slowdowns(all []Tenant, b stats.Bootstrap) ([]Slowdown, error) {
 	}
 	var found []Slowdown
 	for _, t := range all {
-		if len(t.Beside) == 0 && !strings.Contains(t.Tenancy, " ") {
+		alone, ok := Alone(all, t.Model, t.Setting)
+		if len(t.Beside) == 0 && !strings.Contains(t.Tenancy, " ") && t.Idle == alone.Idle {
 			continue // what others are compared with
 		}
 		s := Slowdown{Tenant: t, P50: nan, P99: nan, Answers: math.NaN()}
-		alone, ok := Alone(all, t.Model, t.Setting)
 		if !ok {
 			s.Why = fmt.Sprintf("%s was not measured alone (%s)", t.Model, t.Setting)
 			found = append(found, s)
@@ -227,6 +242,7 @@ func Slowdowns(all []Tenant, b stats.Bootstrap) ([]Slowdown, error) {
 			return nil, err
 		}
 		s.Alone, s.P50, s.P99, s.Answers = alone, beside[0].Over(of[0]), beside[1].Over(of[1]), t.rate()/alone.rate()
+		s.base = of[1].Value
 		for _, e := range []stats.Estimate{of[0], beside[0], of[1], beside[1]} {
 			s.Why = cmp.Or(s.Why, e.Doubt)
 		}
@@ -335,6 +351,12 @@ func Compare(t *recording.Table, seed uint64) (*Report, error) {
 	return &Report{slow, Groups(slow)}, nil
 }
 
+// Idle tells whether models of a way to share were compared with themselves beside idle
+// processes of others, which slow them, since they were not measured without.
+func (r *Report) Idle(tenancy string) bool {
+	return slices.ContainsFunc(r.Slowdowns, func(x Slowdown) bool { return x.Tenancy == tenancy && len(x.Beside) > 0 && x.Alone.Idle })
+}
+
 // Settings are those in which pairs were measured in closed loops, in the order of their
 // names.
 func (r *Report) Settings() (all []Setting) {
@@ -396,7 +418,7 @@ func (r *Report) Matrix(s Setting, models []string, quantity string) (values, lo
 func (r *Report) Find(s Setting, model string, beside ...string) (x Slowdown, ok bool) {
 	slices.Sort(beside)
 	i := slices.IndexFunc(r.Slowdowns, func(x Slowdown) bool {
-		return x.Setting == s && x.Model == model && slices.Equal(x.Beside, beside)
+		return x.Setting == s && x.Model == model && !x.Idle && slices.Equal(x.Beside, beside)
 	})
 	if i < 0 {
 		return x, false

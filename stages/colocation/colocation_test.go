@@ -108,6 +108,53 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+// A model that calls alone in a trial that has others, which pause, is held against itself
+// without them, and is what pairs are held against only where there is nothing else.
+func TestIdle(t *testing.T) {
+	const ms, n = 1_000_000, 400
+	among := []trial{
+		{"", "mps", "a", "", 1, 1, 0, 1, 5 * ms / 4, n}, {"", "mps", "b", "", 2, 2, 0, 1, 2 * ms, n},
+		{"", "mps", "a", "b", 1, 3, 0, 1, 2 * ms, n}, {"", "mps", "b", "a", 2, 3, 0, 1, 3 * ms, n},
+	}
+	mps := Setting{Tenancy: "mps"}
+	r, err := Compare(table(t, among), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x, ok := r.Find(mps, "a", "b"); !ok || x.P50.Value != 1.6 || !x.Alone.Idle || !r.Idle("mps") || r.Idle("process") || len(r.Slowdowns) != 2 {
+		t.Errorf("%+v, %v", r, ok)
+	}
+	if c := r.gains(); c.Verdict != "not identified" || !strings.Contains(c.Because, "129% of what it would by turns, held against models alone beside idle") {
+		t.Errorf("%+v", c)
+	}
+	without := []trial{{"a", "mps", "a", "", 1, 1, 0, 2, ms, n}, {"b", "mps", "b", "", 1, 1, 0, 3, 2 * ms, n}}
+	if r, err = Compare(table(t, append(without, among...)), 1); err != nil {
+		t.Fatal(err)
+	}
+	if x, ok := r.Find(mps, "a", "b"); !ok || x.P50.Value != 2 || r.Idle("mps") {
+		t.Errorf("%+v, %v", x, ok)
+	}
+	if c := r.gains(); c.Verdict != "reproduced" || !strings.Contains(c.Because, "117%") {
+		t.Errorf("%+v", c)
+	}
+	i := slices.IndexFunc(r.Slowdowns, func(x Slowdown) bool { return x.Idle && x.Model == "a" })
+	if i < 0 || r.Slowdowns[i].P50.Value != 1.25 || r.Slowdowns[i].String() != "a alone, others idle" || len(r.Groups) != 1 {
+		t.Errorf("%+v", r.Slowdowns)
+	}
+}
+
+// Processes that are held against slowed ones are refuted to take turns only by answering
+// less.
+func TestEven(t *testing.T) {
+	for together, want := range map[float64]string{0.8: "refuted", 0.95: "not identified", 1.3: "not identified"} {
+		x := Slowdown{Tenant: Tenant{Setting: Setting{Tenancy: "process"}, Model: "a", Beside: []string{"b"}}, Alone: Tenant{Idle: true}}
+		r := &Report{Slowdowns: []Slowdown{x}, Groups: []Group{{Setting: x.Setting, Models: []string{"a", "b"}, Together: together}}}
+		if c := r.even(); c.Verdict != want {
+			t.Errorf("%g: %+v, want %s", together, c, want)
+		}
+	}
+}
+
 func TestGroups(t *testing.T) {
 	r, err := Compare(table(t, trials()), 1)
 	if err != nil {

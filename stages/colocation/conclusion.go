@@ -22,16 +22,20 @@ const (
 	turns = 0.1
 )
 
-// Conclude returns what is concluded of K1, that p99 grows less under MPS than between
-// processes, with the share of models beside another for which it does; of K2, that under
-// MPS any two models answer more together than by turns, with the least that a pair does,
-// less one; and of K3, that processes take turns, with the largest share by which a pair
-// differs from that.
+// Conclude returns what is concluded of K1, that p99 is lower under MPS than between
+// processes, with the share of models beside another for which it is; of K2, that under MPS
+// any two models answer more together than by turns, with the least that a pair does, less
+// one; and of K3, that processes take turns, with the largest share by which a pair differs
+// from that. Idle processes of others slow a model that is alone: held against that, pairs
+// seem to answer more together than they do, and only that they answer less is concluded.
 func (r *Report) Conclude() []Conclusion {
 	return []Conclusion{r.tails(), r.gains(), r.even()}
 }
 
-// tails concludes K1.
+// idle is said where that is what pairs are held against.
+const idle = ", held against models alone beside idle processes of others, which slow them"
+
+// tails concludes K1, from p99 itself: what a model takes alone differs between the two.
 func (r *Report) tails() Conclusion {
 	c := Conclusion{Claim: "K1", Verdict: cell.NotIdentified, Because: "MPS or separate processes were not measured"}
 	less, all := 0, 0
@@ -44,7 +48,7 @@ func (r *Report) tails() Conclusion {
 			continue
 		}
 		all++
-		if x.P99.Value < s.P99.Value {
+		if x.P99.Value*x.base < s.P99.Value*s.base {
 			less++
 		}
 	}
@@ -84,7 +88,10 @@ func (r *Report) gains() Conclusion {
 		return Conclusion{Claim: "K2", Verdict: cell.NotIdentified, Because: "MPS was not measured"}
 	}
 	c := Conclusion{"K2", cell.Refuted, fmt.Sprintf("the least of %d pairs, %s, answers %.0f%% of what it would by turns", n, least, 100*least.Together), least.Together - 1}
-	if c.Effect > 0 {
+	switch {
+	case c.Effect > 0 && r.Idle("mps"):
+		c.Verdict, c.Because = cell.NotIdentified, c.Because+idle
+	case c.Effect > 0:
 		c.Verdict = cell.Reproduced
 	}
 	return c
@@ -92,13 +99,16 @@ func (r *Report) gains() Conclusion {
 
 // even concludes K3.
 func (r *Report) even() Conclusion {
-	far := 0.0
-	n := r.pairs("process", func(g Group) { far = math.Max(far, math.Abs(g.Together-1)) })
+	far, less := 0.0, 0.0
+	n := r.pairs("process", func(g Group) { far, less = math.Max(far, math.Abs(g.Together-1)), math.Max(less, 1-g.Together) })
 	if n == 0 {
 		return Conclusion{Claim: "K3", Verdict: cell.NotIdentified, Because: "separate processes were not measured"}
 	}
 	c := Conclusion{"K3", cell.Refuted, fmt.Sprintf("what %d pairs answer together differs by up to %.0f%% from what they would by turns", n, 100*far), far}
-	if far <= turns {
+	switch {
+	case r.Idle("process") && less <= turns:
+		c.Verdict, c.Because = cell.NotIdentified, c.Because+idle
+	case far <= turns:
 		c.Verdict = cell.Reproduced
 	}
 	return c

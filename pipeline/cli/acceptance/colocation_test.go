@@ -17,7 +17,7 @@ import (
 
 // sharedTable has what models that share a device do to one another: of all pairs in each
 // setting medians with the least and the most; the pairs that answer least and most
-// together; and every group that a line after the recording names by its models.
+// together; models with a part of the device to themselves; and every group that a line after the recording names by its models.
 func sharedTable(t *testing.T, args []string) table {
 	report := compared(t, args[0])
 	rows := table{{"models", "shared by", "p50, times that alone", "p99, times that alone", "together, turns: 1", "fairness"}}
@@ -50,6 +50,11 @@ func sharedTable(t *testing.T, args []string) table {
 		group(pairs[0])
 		group(pairs[len(pairs)-1])
 	}
+	for _, x := range report.Slowdowns {
+		if len(x.Beside) == 0 { // a part of the device, and no other on it
+			rows = append(rows, []string{x.Tenant.String(), x.Setting.String(), fmt.Sprintf("%.2f", x.P50.Value), x.P99.String(), "", ""})
+		}
+	}
 	for _, name := range args[1:] {
 		for _, g := range report.Groups {
 			if g.String() == name && !math.IsNaN(g.Together) {
@@ -73,44 +78,86 @@ func compared(t *testing.T, dir string) *colocation.Report {
 	return report
 }
 
-// waysTable has what models suffer as processes, of one recording, and under MPS, of
-// another, each over itself alone in its own: medians, and in how many cases it is less
-// under MPS, and less or more by intervals that do not meet.
+// waysTable has what models take beside another under MPS over what they take between
+// processes, on one device: medians, in how many cases it is less, and in how many it is
+// less, or more, in every replicate than in any of the other way.
 func waysTable(t *testing.T, args []string) table {
-	as, under := compared(t, args[0]), compared(t, args[1])
-	rows := table{{"of a pair", "cases in both", "process", "mps", "less under mps", "surely less", "surely more"}}
-	quantiles := []struct {
-		name string
-		of   func(colocation.Slowdown) stats.Ratio
-	}{
-		{"p50, times that alone", func(s colocation.Slowdown) stats.Ratio { return s.P50 }},
-		{"p99, times that alone", func(s colocation.Slowdown) stats.Ratio { return s.P99 }},
-	}
-	for _, q := range quantiles {
-		var a, b []float64
+	all := tenants(t, args[0])
+	rows := table{{"of a pair", "cases", "under MPS, times that between processes", "less under MPS", "less in every replicate", "more in every replicate"}}
+	for _, at := range []float64{0.5, 0.99} {
+		var by []float64
 		less, surely, more := 0, 0, 0
-		for _, s := range as.Slowdowns {
-			if s.Setting != (colocation.Setting{Tenancy: "process"}) || len(s.Beside) != 1 {
+		for _, p := range all {
+			if p.Setting != (colocation.Setting{Tenancy: "process"}) || len(p.Beside) != 1 {
 				continue
 			}
-			x, ok := under.Find(colocation.Setting{Tenancy: "mps"}, s.Model, s.Beside...)
-			p, m := q.of(s), q.of(x)
-			if !ok || math.IsNaN(p.Value+m.Value) {
+			m := find(all, "mps", p.Model, p.Beside)
+			if m == nil {
 				continue
 			}
-			a, b = append(a, p.Value), append(b, m.Value)
+			process, mps := quantiles(t, p.Blocks, at), quantiles(t, m.Blocks, at)
+			ratio := quantiles(t, [][]int64{m.All()}, at)[0] / quantiles(t, [][]int64{p.All()}, at)[0]
+			by = append(by, ratio)
 			for _, n := range []struct {
 				count *int
 				is    bool
-			}{{&less, m.Value < p.Value}, {&surely, m.High < p.Low}, {&more, m.Low > p.High}} {
+			}{{&less, ratio < 1}, {&surely, slices.Max(mps) < slices.Min(process)}, {&more, slices.Min(mps) > slices.Max(process)}} {
 				if n.is {
 					*n.count++
 				}
 			}
 		}
-		rows = append(rows, []string{q.name, fmt.Sprint(len(a)), range2(a), range2(b), fmt.Sprint(less), fmt.Sprint(surely), fmt.Sprint(more)})
+		rows = append(rows, []string{stats.Name(at), fmt.Sprint(len(by)), range2(by), fmt.Sprint(less), fmt.Sprint(surely), fmt.Sprint(more)})
 	}
 	return rows
+}
+
+// idleTable has what models take while processes of others are idle, over what they take
+// without those: of one recording over one of processes and one under MPS.
+func idleTable(t *testing.T, args []string) table {
+	among := tenants(t, args[0])
+	rows := table{{"shared by", "models that call", "cases", "p50, times that without idle processes", "p99"}}
+	for i, tenancy := range []string{"process", "mps"} {
+		without := tenants(t, args[1+i])
+		for beside, name := range []string{"one", "two, each beside the other"} {
+			var by [2][]float64
+			for _, x := range among {
+				if x.Setting != (colocation.Setting{Tenancy: tenancy}) || len(x.Beside) != beside {
+					continue
+				}
+				if o := find(without, tenancy, x.Model, x.Beside); o != nil {
+					for q, at := range []float64{0.5, 0.99} {
+						by[q] = append(by[q], quantiles(t, [][]int64{x.All()}, at)[0]/quantiles(t, [][]int64{o.All()}, at)[0])
+					}
+				}
+			}
+			rows = append(rows, []string{tenancy, name, fmt.Sprint(len(by[0])), range2(by[0]), range2(by[1])})
+		}
+	}
+	return rows
+}
+
+// find returns a model beside others in closed loops without a load; nil where there is none.
+func find(all []colocation.Tenant, tenancy, model string, beside []string) *colocation.Tenant {
+	i := slices.IndexFunc(all, func(x colocation.Tenant) bool {
+		return x.Setting == (colocation.Setting{Tenancy: tenancy}) && x.Model == model && slices.Equal(x.Beside, beside)
+	})
+	if i < 0 {
+		return nil
+	}
+	return &all[i]
+}
+
+// quantiles are of each block.
+func quantiles(t *testing.T, blocks [][]int64, at float64) (all []float64) {
+	for _, b := range blocks {
+		e, err := stats.NewECDF(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, float64(e.Quantile(at)))
+	}
+	return all
 }
 
 func range2(values []float64) string {
@@ -198,17 +245,11 @@ func tenants(t *testing.T, dir string) []colocation.Tenant {
 
 // quantileOf is of a model's calls under MPS beside others, in closed loops without a load.
 func quantileOf(t *testing.T, all []colocation.Tenant, model string, beside []string, q float64) float64 {
-	for _, x := range all {
-		if x.Setting == (colocation.Setting{Tenancy: "mps"}) && x.Model == model && slices.Equal(x.Beside, beside) {
-			e, err := stats.NewECDF(x.All())
-			if err != nil {
-				t.Fatal(err)
-			}
-			return float64(e.Quantile(q))
-		}
+	x := find(all, "mps", model, beside)
+	if x == nil {
+		t.Fatalf("%s beside %v was not measured", model, beside)
 	}
-	t.Fatalf("%s beside %v was not measured", model, beside)
-	return 0
+	return quantiles(t, [][]int64{x.All()}, q)[0]
 }
 
 // grownTable has what processes and their GPU held before and after many calls.
