@@ -119,12 +119,15 @@ func Transfers(root, name string, batch, sequence int, others map[string]int64) 
 }
 
 // Calls reads the latencies of a recording's trials, in the order of run.json.
-func Calls(dir string, run *recording.Run) ([][]int64, error) {
-	table, err := recording.Open(filepath.Join(dir, record.Samples), recording.Options{Columns: []string{"latency_ns"}, Recorded: true})
+func Calls(dir string, run *recording.Run) ([][]int64, error) { return Column(dir, run, "latency_ns") }
+
+// Column reads a column of whole numbers by the recording's trials, in the order of run.json.
+func Column(dir string, run *recording.Run, name string) ([][]int64, error) {
+	table, err := recording.Open(filepath.Join(dir, record.Samples), recording.Options{Columns: []string{name}, Recorded: true})
 	if err != nil {
 		return nil, err
 	}
-	left, err := table.Ints("latency_ns")
+	left, err := table.Ints(name)
 	if err != nil {
 		return nil, err
 	}

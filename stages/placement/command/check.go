@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -22,6 +23,7 @@ type trial struct {
 	set                            []string
 	proposed, first                [][]int
 	measured, firstFit, mean, best float64
+	apart                          []float64 // measured over firstFit, of each replicate
 }
 
 const (
@@ -127,7 +129,37 @@ func try(held *pair.Held, set []string, alone map[string]float64) (*trial, error
 			t.measured = max(t.measured, p99[i]/models[m].Alone)
 		}
 	}
+	t.replicates(held)
 	return t, nil
+}
+
+// replicates compares the two placements in each replicate of all their pairs.
+func (t *trial) replicates(held *pair.Held) {
+	worst := func(groups [][]int, replicate int64) (w float64) {
+		for _, g := range groups {
+			for i, m := range g {
+				v := 1.0
+				if len(g) > 1 {
+					var known bool
+					if v, known = held.Apart(t.set[m], t.set[g[1-i]])[replicate]; !known {
+						return math.NaN()
+					}
+				}
+				w = max(w, v)
+			}
+		}
+		return w
+	}
+	for replicate := range held.Apart(t.set[t.first[0][0]], t.set[t.first[0][len(t.first[0])-1]]) {
+		if by := worst(t.proposed, replicate) / worst(t.first, replicate); !math.IsNaN(by) {
+			t.apart = append(t.apart, by)
+		}
+	}
+}
+
+// always tells whether a placement and first-fit compare in one way in each of several replicates.
+func (t *trial) always(so func(by float64) bool) bool {
+	return len(t.apart) > 1 && !slices.ContainsFunc(t.apart, func(by float64) bool { return !so(by) })
 }
 
 // groups names a placement's groups.
@@ -149,7 +181,7 @@ func compare(w io.Writer, tenancy string, all []*trial) error {
 	if len(all) == 0 {
 		return nil
 	}
-	better, same, worse, least := 0, 0, 0, 0
+	better, same, worse, least, ahead, behind, replicated := 0, 0, 0, 0, 0, 0, 0
 	var gain, over, regret []float64
 	for _, t := range all {
 		switch by := t.measured / t.firstFit; {
@@ -163,19 +195,30 @@ func compare(w io.Writer, tenancy string, all []*trial) error {
 		if t.measured <= (1+near)*t.best {
 			least++
 		}
+		replicated = max(replicated, len(t.apart))
+		if t.always(func(by float64) bool { return by < 1 }) {
+			ahead++
+		}
+		if t.always(func(by float64) bool { return by > 1 }) {
+			behind++
+		}
 		gain, over, regret = append(gain, t.measured/t.firstFit-1), append(over, t.measured/t.mean-1), append(regret, t.measured/t.best-1)
 	}
 	for _, v := range [][]float64{gain, over, regret} {
 		slices.Sort(v)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n| tenancy | sets of %d models on %d GPUs | better than first-fit | within %g%% of it | worse | within %g%% of the best there is | against first-fit, median (worst) | against random, mean | against the best, worst |\n|---|---|---|---|---|---|---|---|---|\n", setSize, setGPUs, 100*near, 100*near)
+	fmt.Fprintf(&b, "\n| tenancy | sets of %d models on %d GPUs | better than first-fit | within %g%% of it | worse | better in every replicate | worse in every one | within %g%% of the best there is | against first-fit, median (worst) | against random, mean | against the best, worst |\n|---|---|---|---|---|---|---|---|---|---|---|\n", setSize, setGPUs, 100*near, 100*near)
 	mean := 0.0
 	for _, v := range over {
 		mean += v / float64(len(over))
 	}
 	last := len(all) - 1
-	fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d | %+.1f%% (%+.1f%%) | %+.1f%% | %+.1f%% |\n", tenancy, len(all), better, same, worse, least, 100*gain[last/2], 100*gain[last], 100*mean, 100*regret[last])
+	each := "one replicate | one replicate"
+	if replicated > 1 {
+		each = fmt.Sprintf("%d | %d", ahead, behind)
+	}
+	fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %s | %d | %+.1f%% (%+.1f%%) | %+.1f%% | %+.1f%% |\n", tenancy, len(all), better, same, worse, each, least, 100*gain[last/2], 100*gain[last], 100*mean, 100*regret[last])
 	b.WriteString("\n| set, drawn | proposed | measured: worst p99 over its own alone | first-fit | random, on average | the best there is |\n|---|---|---|---|---|---|\n")
 	for i, at := range rand.New(rand.NewPCG(1, 0x736574)).Perm(len(all)) {
 		if i == shown {

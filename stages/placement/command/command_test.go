@@ -124,6 +124,7 @@ func outcomes(disturbs map[string]float64) (all []*pair.Outcome) {
 			for q := range o.Measured {
 				o.Measured[q] = 1e6 * (1 + 0.1*float64(q)) * (1 + disturbs[b])
 			}
+			o.Apart = map[int64]float64{1: 0.9 * o.Measured[1] / 1e6, 2: 1.1 * o.Measured[1] / 1e6}
 			all = append(all, o)
 		}
 	}
@@ -157,6 +158,13 @@ func TestTrials(t *testing.T) {
 		if x.measured > 1.01*x.best || x.measured > 1.01*x.firstFit || x.measured > 1.01*x.mean {
 			t.Errorf("%+v", x)
 		}
+		if ahead := x.always(func(by float64) bool { return by < 1 }); len(x.apart) != 2 || ahead != (x.measured < x.firstFit) || x.always(func(by float64) bool { return by > 1 }) {
+			t.Errorf("in replicates %v of %+v", x.apart, x)
+		}
+	}
+	all[0].apart = []float64{0.9, 1.1} // one way and the other
+	if either := func(float64) bool { return true }; !all[0].always(either) || all[0].always(func(by float64) bool { return by < 1 }) {
+		t.Error("replicates that differ are taken for one way")
 	}
 	var b strings.Builder
 	if err := compare(&b, "mps", all); err != nil {

@@ -21,7 +21,7 @@ import (
 func scoreCommand() *cobra.Command {
 	var samples, tenancies []string
 	c := prediction.Scoring("Predict recorded pairs from one another, and keep what they teach",
-		`Predict every pair of models that a machine's recording of the study colocation holds,
+		`Predict every pair of models that a machine's recordings of the studies matrix and colocation hold,
 each without having seen it; place every four models on two GPUs, without having seen two
 of them on one, beside first-fit, random placements and the best there is; write
 data/twin/MACHINE-pairs.csv with each prediction beside what was measured and beside two
@@ -43,34 +43,37 @@ naive ones, and data/twin/MACHINE-pairs.json with what all pairs teach; and prin
 			_, err = io.WriteString(out, summary)
 			return err
 		})
-	c.Flags().StringSliceVar(&samples, "samples", nil, "`DIRS` of recordings, of which no two hold pairs of one way to share; otherwise looked for")
+	c.Flags().StringSliceVar(&samples, "samples", nil, "`DIRS` of recordings, of which the first that holds a group of models counts; otherwise looked for")
 	c.Flags().StringSliceVar(&tenancies, "tenancy", pair.Tenancies, "`ways` to share a GPU whose pairs are taken")
 	return c
 }
 
 // read reads a machine's recordings of pairs, of some tenancies: those in dirs, or the one
-// that is found. Models in one are held against the same models alone in that one.
-func read(root, machine string, dirs, tenancies []string) (all *pair.Recording, err error) {
+// that is found. Models beside others are held against the same alone in that recording, or,
+// where it lacks them, in another. A group that several hold counts as the first has it.
+func read(root, machine string, dirs, tenancies []string) (*pair.Recording, error) {
 	if len(dirs) == 0 {
 		dirs = []string{""}
 	}
+	var of []*pair.Recording
 	for _, dir := range dirs {
 		r, err := pair.Find(root, machine, dir, 1)
 		if err != nil {
 			return nil, err
 		}
-		r.Outcomes = slices.DeleteFunc(r.Outcomes, func(o *pair.Outcome) bool { return !slices.Contains(tenancies, o.Tenancy) })
 		r.Dir = prediction.Within(root, r.Dir)
-		if all == nil {
-			all = r
-			continue
-		}
+		of = append(of, r)
+	}
+	all := &pair.Recording{}
+	from := map[string]*pair.Recording{} // by tenancy and group
+	for i, r := range of {
+		r.Hold(slices.Concat(of[:i], of[i+1:])...)
+		all.Dir = strings.TrimPrefix(all.Dir+", "+r.Dir, ", ")
 		for _, o := range r.Outcomes {
-			if slices.ContainsFunc(all.Outcomes, func(x *pair.Outcome) bool { return x.Tenancy == o.Tenancy }) {
-				return nil, cell.Usage(cell.Hint(fmt.Errorf("%s and %s both hold models beside others, tenancy %s", all.Dir, r.Dir, o.Tenancy), "name one of them, or choose with --tenancy"))
+			if group := o.Tenancy + " " + o.Group(); slices.Contains(tenancies, o.Tenancy) && (from[group] == nil || from[group] == r) {
+				from[group], all.Outcomes = r, append(all.Outcomes, o)
 			}
 		}
-		all.Outcomes, all.Dir = append(all.Outcomes, r.Outcomes...), all.Dir+", "+r.Dir
 	}
 	if len(all.Outcomes) == 0 {
 		return nil, cell.Hint(fmt.Errorf("%s holds no models beside others, tenancy %s", all.Dir, strings.Join(tenancies, ", ")), "measure them: barograph run configs/colocation.yaml --machine %s; or name a recording with --samples", machine)

@@ -44,6 +44,9 @@ type Effects struct {
 	Suffers   map[string]float64 `json:"suffers"`
 	Disturbs  map[string]float64 `json:"disturbs"`
 	Shrinkage float64            `json:"shrinkage"` // to nothing, of the models' own
+	// Pairs are what is left of each recorded pair: a model's name and its one neighbour's,
+	// with a + between.
+	Pairs map[string]float64 `json:"pairs"`
 }
 
 // Unlearned is for a machine of which no pairs were recorded: what was probed on an H100
@@ -88,6 +91,9 @@ func (l *Learned) effect(q int, model string, others []string) float64 {
 	for _, o := range others {
 		sum += e.Disturbs[o]
 	}
+	if len(others) == 1 { // what a pair's models do in larger groups it does not tell
+		sum += e.Pairs[model+"+"+others[0]]
+	}
 	return sum
 }
 
@@ -97,12 +103,17 @@ type Outcome struct {
 	Own      *prediction.Baseline
 	Beside   []*prediction.Baseline
 	Measured [2]float64 // by quantile
+	// Apart is p99 over that alone in the same replicate, by replicate.
+	Apart map[int64]float64
 }
 
 // group is the outcome's model and those beside it.
 func (o *Outcome) group() []*prediction.Baseline {
 	return append([]*prediction.Baseline{o.Own}, o.Beside...)
 }
+
+// Group names the outcome's models, in whatever order they are.
+func (o *Outcome) Group() string { return key(o.group()) }
 
 // key names a group, in whatever order its models are.
 func key(group []*prediction.Baseline) string {
@@ -355,6 +366,12 @@ func (f *fitter) fit(leaveOut func(*Outcome) bool) (*Learned, error) {
 			}
 		}
 		l.Effects[q] = e
+		own := map[string]float64{}
+		for r, i := range seen {
+			o := f.outcomes[i]
+			own[o.Own.Model+"+"+o.Beside[0].Model] = round(gaps[q].At(r, chosen) + beyond[q].At(r, chosen) - l.effect(q, o.Own.Model, []string{o.Beside[0].Model}))
+		}
+		l.Effects[q].Pairs = own
 	}
 	return l, nil
 }

@@ -145,6 +145,18 @@ func TestScoreAll(t *testing.T) {
 	if l := x.Tenancies["mps"]; l.Effects[0].Disturbs["unet"] <= l.Effects[0].Disturbs["bert-base-uncased"] {
 		t.Errorf("unet takes twice the device of bert-base-uncased, and is said to disturb less: %+v", l.Effects[0])
 	}
+	// Of a pair that was recorded, that is taken too.
+	var known []float64
+	for _, s := range scores {
+		p, _, err := Predict(machine(t)(s.Tenancy), s.group(), s.Tenancy, x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		known = append(known, math.Abs(p[0].Estimates[1].Value/s.Measured[1]-1))
+	}
+	if e := middle(known); e > 0.005 || e > all[1].Error || e > all[3].Error {
+		t.Errorf("p99 of pairs that were seen errs by %.2f%%, of others by %.2f%% and %.2f%%", 100*e, 100*all[1].Error, 100*all[3].Error)
+	}
 	var table, summary bytes.Buffer
 	if err := errors.Join(WriteScores(&table, scores), Summarise(&summary, scores)); err != nil {
 		t.Fatal(err)

@@ -18,20 +18,33 @@ import (
 // A Solo is a model without others.
 type Solo struct {
 	*prediction.Baseline
-	Memory int64 // of its GPU's that was in use with nothing else on it; 0: not recorded
+	Memory int64             // of its GPU's that was in use with nothing else on it; 0: not recorded
+	apart  map[int64]float64 // p99 by replicate
 }
+
+// solos are by tenancy and model.
+type solos map[string]map[string]*Solo
 
 // A Recording is what one holds of models that share a GPU, and of each without others.
 type Recording struct {
 	Dir, Machine string
 	Simulated    bool
-	Memory       int64                       // of the GPU; 0: not recorded
-	Solos        map[string]map[string]*Solo // by tenancy and model
-	Outcomes     []*Outcome                  // in the order in which they were recorded first
+	Memory       int64      // of the GPU; 0: not recorded
+	Solos        solos      // without processes of others
+	Outcomes     []*Outcome // in the order in which they were recorded first
+	idle         solos      // beside idle processes of others, which slow them
+	groups       []*together
+}
+
+// A together is what one model's calls took beside others.
+type together struct {
+	tenancy string
+	models  []string          // the one whose calls they are first
+	calls   map[int64][]int64 // by replicate
 }
 
 // Solo returns a model without others: as it was recorded under a tenancy, or, where it
-// was not, in a process of its own.
+// was not, in a process of its own. Nil: it was not recorded.
 func (r *Recording) Solo(tenancy, model string) *Solo {
 	if s := r.Solos[tenancy][model]; s != nil {
 		return s
@@ -51,42 +64,51 @@ func Read(root, dir string, batch int) (*Recording, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Recording{Dir: dir, Machine: run.Machine.Name, Simulated: run.Simulated, Solos: map[string]map[string]*Solo{}}
-	type together struct {
-		tenancy string
-		models  []string // the one whose calls they are first
-		calls   []int64
+	replicates, err := prediction.Column(dir, run, "replicate")
+	if err != nil {
+		return nil, err
 	}
+	r := &Recording{Dir: dir, Machine: run.Machine.Name, Simulated: run.Simulated, Solos: solos{}, idle: solos{}}
 	byName := map[string]*together{}
-	var order []*together
 	for i, t := range run.Trials {
 		in := &t.Infer
-		if in.Batch != batch || cmp.Or(in.Arrivals, "closed") != "closed" || t.Stress != nil && t.Stress.Threads > 0 || in.GPU != nil && len(in.GPU.Invalid) > 0 {
+		if in.Batch != batch || cmp.Or(in.Arrivals, "closed") != "closed" || t.Stress != nil && t.Stress.Threads > 0 || in.GPU != nil && len(in.GPU.Invalid) > 0 || len(calls[i]) == 0 {
 			continue
 		}
 		tenancy, models := Tenancies[0], []string{in.Model}
 		if in.Tenancy != nil {
 			tenancy, models = in.Tenancy.Sharing, append(models, slices.Sorted(slices.Values(in.Tenancy.Beside))...)
 		}
+		replicate := replicates[i][0]
 		if len(models) == 1 {
-			r.alone(root, tenancy, t, calls[i])
+			r.alone(root, tenancy, t, calls[i], replicate)
 			continue
 		}
 		name := tenancy + " " + strings.Join(models, "+")
 		if byName[name] == nil {
-			byName[name] = &together{tenancy: tenancy, models: models}
-			order = append(order, byName[name])
+			byName[name] = &together{tenancy: tenancy, models: models, calls: map[int64][]int64{}}
+			r.groups = append(r.groups, byName[name])
 		}
-		byName[name].calls = append(byName[name].calls, calls[i]...)
+		byName[name].calls[replicate] = append(byName[name].calls[replicate], calls[i]...)
 	}
-	for _, g := range order {
-		o := &Outcome{Tenancy: g.tenancy}
+	r.Hold()
+	return r, nil
+}
+
+// Hold holds models beside others against the same without: in this recording, or, where
+// they were not recorded so, in the first of others that has them, or beside idle processes.
+func (r *Recording) Hold(others ...*Recording) {
+	r.Outcomes = nil
+	for _, g := range r.groups {
+		o := &Outcome{Tenancy: g.tenancy, Apart: map[int64]float64{}}
 		for i, model := range g.models {
-			switch solo := r.Solo(g.tenancy, model); {
+			solo := r.against(others, g.tenancy, model)
+			switch {
 			case solo == nil:
 				o = nil
 			case i == 0:
 				o.Own = solo.Baseline
+				o.measure(g.calls, solo)
 			default:
 				o.Beside = append(o.Beside, solo.Baseline)
 			}
@@ -94,31 +116,58 @@ func Read(root, dir string, batch int) (*Recording, error) {
 				break
 			}
 		}
-		if o == nil {
-			continue
+		if o != nil {
+			r.Outcomes = append(r.Outcomes, o)
 		}
-		slices.Sort(g.calls)
-		for q, at := range Quantiles {
-			o.Measured[q] = quantile(g.calls, at)
-		}
-		r.Outcomes = append(r.Outcomes, o)
 	}
-	return r, nil
+}
+
+// against is what a model is held against.
+func (r *Recording) against(others []*Recording, tenancy, model string) *Solo {
+	for _, way := range []string{tenancy, Tenancies[0]} {
+		for _, from := range append([]*Recording{r}, others...) {
+			if s := from.Solos[way][model]; s != nil {
+				return s
+			}
+		}
+		if s := r.idle[way][model]; s != nil {
+			return s
+		}
+	}
+	return nil
+}
+
+// measure takes the quantiles of calls by replicate, which it sorts.
+func (o *Outcome) measure(calls map[int64][]int64, solo *Solo) {
+	var all []int64
+	for replicate, of := range calls {
+		slices.Sort(of)
+		all = append(all, of...)
+		o.Apart[replicate] = quantile(of, 0.99) / cmp.Or(solo.apart[replicate], solo.Quantile(0.99))
+	}
+	slices.Sort(all)
+	for q, at := range Quantiles {
+		o.Measured[q] = quantile(all, at)
+	}
 }
 
 // alone adds the calls of a trial of one model.
-func (r *Recording) alone(root, tenancy string, t *recording.Trial, calls []int64) {
-	if r.Solos[tenancy] == nil {
-		r.Solos[tenancy] = map[string]*Solo{}
+func (r *Recording) alone(root, tenancy string, t *recording.Trial, calls []int64, replicate int64) {
+	in, to := &t.Infer, r.Solos
+	if in.Tenancy != nil && in.Tenancy.Loaded > 0 {
+		to = r.idle
 	}
-	in := &t.Infer
-	s := r.Solos[tenancy][in.Model]
+	if to[tenancy] == nil {
+		to[tenancy] = map[string]*Solo{}
+	}
+	s := to[tenancy][in.Model]
 	if s == nil {
-		s = &Solo{Baseline: &prediction.Baseline{Model: in.Model, Batch: in.Batch, Sequence: in.Sequence, From: r.Dir}}
+		s = &Solo{Baseline: &prediction.Baseline{Model: in.Model, Batch: in.Batch, Sequence: in.Sequence, From: r.Dir}, apart: map[int64]float64{}}
 		s.In, s.Out = prediction.TrialTransfers(root, t)
-		r.Solos[tenancy][in.Model] = s
+		to[tenancy][in.Model] = s
 	}
 	s.Calls = append(s.Calls, calls)
+	s.apart[replicate] = quantile(slices.Sorted(slices.Values(calls)), 0.99)
 	if in.GPU != nil && (in.Tenancy == nil || in.Tenancy.Loaded == 0) { // else others' weights are there too
 		s.Memory = max(s.Memory, in.GPU.After.MemoryUsed)
 		r.Memory = max(r.Memory, in.GPU.After.Memory)

@@ -11,6 +11,16 @@ type Held struct{ *fitter }
 // Models are those of the pairs, in order.
 func (h *Held) Models() []string { return h.models }
 
+// Apart returns p99 of a model beside another over its own alone, by replicate.
+func (h *Held) Apart(model, beside string) map[int64]float64 {
+	for _, o := range h.outcomes {
+		if o.Own.Model == model && o.Beside[0].Model == beside {
+			return o.Apart
+		}
+	}
+	return nil
+}
+
 // Without predicts the p99 of each model of a set beside each other one, from pairs that
 // hold no two models of the set, and returns what was measured beside it: by model and
 // neighbour. The error is [ErrFew] where too few such pairs are left.
