@@ -133,6 +133,8 @@ func (p Policy) Bound(load Shape, l Link) (time.Duration, error) {
 		return none("%d copies ready in other processes bring about the copy engine's turns, and a victim's copy waits for a whole one", streams*s.InFlight)
 	case l.Processes > 0 && p.Ahead > 0:
 		return none("copies that are queued ahead in another process keep the copy engine, which then takes turns, and a victim's copy waits for a whole one")
+	case l.Processes == 0 && p.Aside() && s.InFlight > 1 && (l.Inputs || !l.Outputs):
+		return none("inputs that are sent later than a call begins wait until the engine has served all %d copies that are ready, and those that follow until the call's end", s.InFlight)
 	case s.InFlight > 1 && !freed:
 		return none("the copy engine stays with a stream that has more ready, and each has %d copies", s.InFlight)
 	case l.Processes == 0 && streams > mostStreams && !freed:

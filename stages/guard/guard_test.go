@@ -321,6 +321,53 @@ func TestAside(t *testing.T) {
 	}
 }
 
+// Inputs that are sent later than a call begins wait in one process until the engine has
+// served all copies of a stream that has more ready, and with one in flight for that one.
+func TestLateInputs(t *testing.T) {
+	for _, tt := range []struct {
+		policy string
+		least  int64 // ns over the latency alone, of the call that waits longest
+		most   int64
+	}{
+		{"aside/8MiB/in_flight:3", 1100e3, 1600e3},
+		{"aside/8MiB/in_flight:1", 50e3, 170e3},
+		{"aside/8MiB/in_flight:1/streams:2", 150e3, 320e3},
+	} {
+		link, page := h100(), guard.NewPage()
+		of := guard.Link{Capacity: 55e9, Queue: guard.Turns, Overhead: 2700, Constant: guard.Constant, Inputs: true}
+		g, err := guard.New(parse(t, tt.policy), guard.Shape{}, of, page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := g.Shape()
+		l := twin.Load{Threads: s.Streams, Block: s.Chunk, Outstanding: s.InFlight, Directions: []device.Direction{device.H2D}, Guard: g, Gap: 5e3}
+		in, lag, longest, calls := []int64{600 << 10}, int64(0), int64(0), 0
+		alone := link.Copies(in, nil, false)
+		service := &twin.Service{
+			Start: 1e6, In: in, Page: page, Compute: func(int64) int64 { return 1.2e6 },
+			Lag: func() int64 {
+				lag = 0
+				if calls%50 == 49 {
+					lag = 70e3
+				}
+				return lag
+			},
+			Done: func(c twin.Call) bool {
+				calls++
+				if calls > 50 { // the first are not foretold
+					longest = max(longest, c.Latency-lag-1.2e6-alone)
+				}
+				return true
+			},
+		}
+		link.Run([]twin.Load{l}, []*twin.Service{service}, 2e9, 1)
+		t.Logf("%s: %d calls, the longest waited for %d ns", tt.policy, calls, longest)
+		if longest < tt.least || longest > tt.most || calls < 1000 {
+			t.Errorf("%s: %d calls, and the longest waited for %d ns: want %d to %d", tt.policy, calls, longest, tt.least, tt.most)
+		}
+	}
+}
+
 // What a model moves is no load's: of GPT-2 that decodes an eighth, whatever the policy.
 func TestLeft(t *testing.T) {
 	l := guard.Link{Capacity: 55e9, Overhead: 5 * time.Microsecond}

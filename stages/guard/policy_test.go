@@ -98,8 +98,8 @@ func TestPolicyByHand(t *testing.T) {
 func TestBound(t *testing.T) {
 	paper := Shape{Streams: 16, Chunk: 64 << 20, InFlight: 1}
 	gen5 := Link{Capacity: 55e9, Queue: Turns, Constant: 50 * time.Microsecond}
-	other := gen5
-	other.Processes = 1
+	other, outputs := gen5, gen5
+	other.Processes, outputs.Outputs = 1, true
 	fifo := gen5
 	fifo.Queue = FIFO
 	for _, tt := range []struct {
@@ -121,7 +121,9 @@ func TestBound(t *testing.T) {
 		{"window/1MiB/in_flight:2", gen5, 0, "stays with a stream"},
 		{"window/1MiB/streams:3", gen5, 0, "beside 3 streams"},
 		{"duty/200us/50us/4MiB", other, 326261, ""},
-		{"aside/4MiB", gen5, 202521, ""}, // 8 MiB / 55 GB/s, and 50 us
+		{"aside/4MiB", gen5, 0, "inputs that are sent later than a call begins wait until the engine has served all 2"},
+		{"aside/4MiB", outputs, 202521, ""}, // 8 MiB / 55 GB/s, and 50 us
+		{"aside/4MiB/in_flight:1/streams:2", gen5, 202521, ""},
 		{"aside/4MiB", other, 202521, ""},
 		{"window/4MiB", Link{Capacity: 9e9, Queue: Shared}, 0, "all become slower"},
 		{"window/4MiB", Link{}, 0, "capacity is not known"},

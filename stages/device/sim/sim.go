@@ -73,6 +73,8 @@ var Defaults = map[string]float64{
 	"slow_every_ns":  0,
 	"slow_for_ns":    0,
 	"jitter_ns":      0, // by how much gap_ns is longer, on average
+	"lag":            0, // share of requests whose commands are sent later than they begin
+	"lag_ns":         0, // by how much, on average; it varies exponentially
 	"late_ns":        0, // by how much a stressor thread that sleeps wakes late, on average
 	"copies_in":      1, // copies that bytes_in are divided into; 0: no input is copied
 	"memory":         0, // share by which copies to, from or within the device's memory slow computing
@@ -500,8 +502,17 @@ func (t *trial) service(model string, seed uint64, done func(Call) bool) *twin.S
 		}
 	}
 	compute *= memory * processor
+	lag := func() int64 { return 0 }
+	if share := t.param["lag"]; share > 0 {
+		lag = func() (ns int64) {
+			if rng.Float64() < share {
+				ns = int64(t.param["lag_ns"] * rng.ExpFloat64())
+			}
+			return ns
+		}
+	}
 	return &twin.Service{
-		Page: t.page, Further: t.param["further"], Start: int64(t.param["lead_ns"]), In: parts("in"), Out: parts("out"), Behind: t.param["behind"] != 0,
+		Lag: lag, Page: t.page, Further: t.param["further"], Start: int64(t.param["lead_ns"]), In: parts("in"), Out: parts("out"), Behind: t.param["behind"] != 0,
 		Compute: func(int64) int64 { return int64(compute * math.Exp(noise*rng.NormFloat64())) },
 		Done:    done,
 	}

@@ -138,6 +138,9 @@ type Service struct {
 	Occupancy float64
 	// Compute returns how long the device computes for the next request, from now on.
 	Compute func(now int64) int64
+	// Lag returns how much later than a request began its commands are sent, of which loads
+	// hear nothing; nil: no later.
+	Lag func() int64
 	// Notice returns how much later than without load the process sees a request's
 	// last output; nil: no later.
 	Notice func() int64

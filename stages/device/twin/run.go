@@ -524,8 +524,15 @@ func (v *serviceProgress) request(s *simulation) {
 		v.victim.Begin(s.now)
 		s.ask(0)
 	}
-	if s.link.Fetch > 0 && s.engines[device.H2D].process != none {
-		s.at(s.now+s.link.Fetch, fetched, v.id)
+	later := int64(0)
+	if v.Lag != nil {
+		later = v.Lag()
+	}
+	if s.engines[device.H2D].process != none {
+		later += s.link.Fetch
+	}
+	if later > 0 {
+		s.at(s.now+later, fetched, v.id)
 		return
 	}
 	v.send(s)
