@@ -38,8 +38,7 @@ configs/link.yaml that is run.`,
 		Example: `  barograph link
   barograph link --sharing mps
   barograph link --machine h100 --json | jq '.ways.d2h.turn.length_ns'`,
-		Args:         cobra.NoArgs,
-		SilenceUsage: true,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if w := (&With{Sharing: sharing}); w.check("") != nil {
 				return cell.Usage(cell.Hint(fmt.Errorf("invalid argument %q for --sharing", sharing), "it is separate or mps"))
@@ -97,10 +96,9 @@ func measureStudy(c *cobra.Command, root, machine, sharing string, asJSON bool) 
 
 func drawCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:          "draw CARD.json",
-		Short:        "Draw a card's figures again, in a folder of the card's name below figures/link",
-		Args:         cobra.ExactArgs(1),
-		SilenceUsage: true,
+		Use:   "draw CARD.json",
+		Short: "Draw a card's figures again, in a folder of the card's name below figures/link",
+		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			root, err := models.Workspace(c)
 			if err != nil {

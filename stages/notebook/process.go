@@ -177,10 +177,9 @@ func cellCommand() *cobra.Command {
 // confinedCommand runs a compiled notebook with what its specification allows.
 func confinedCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:          "confined PROGRAM",
-		Hidden:       true,
-		Args:         cobra.ExactArgs(1),
-		SilenceUsage: true,
+		Use:    "confined PROGRAM",
+		Hidden: true,
+		Args:   cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			var s cell.Spec
 			if err := cell.ReadJSON(os.Getenv(nb.Env), &s); err != nil {

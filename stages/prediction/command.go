@@ -67,8 +67,7 @@ copy engines is not known, the prediction spans --turn.`,
 		Example: `  barograph predict bert-base-uncased --link data/link/h100.json --direction d2h --share 100% --loads 1 --json
   barograph predict resnet.onnx --machine h100 --measure --dims height=224,width=224 --direction h2d --share 60%
   barograph predict bert-base-uncased --machine p100 --compute 4ms --turn 500us..4ms`,
-		Args:         cobra.ExactArgs(1),
-		SilenceUsage: true,
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			root, err := models.Workspace(c)
 			if err != nil {
@@ -458,11 +457,10 @@ func taught(root, machine, other string) (*Lesson, error) {
 func Scoring(short, long string, run func(out io.Writer, root, file string, card *link.Card) error) *cobra.Command {
 	var file string
 	c := &cobra.Command{
-		Use:          "score",
-		Short:        short,
-		Long:         long,
-		Args:         cobra.NoArgs,
-		SilenceUsage: true,
+		Use:   "score",
+		Short: short,
+		Long:  long,
+		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			root, err := models.Workspace(c)
 			if err != nil {

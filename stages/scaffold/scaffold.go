@@ -65,8 +65,7 @@ func machineCommand() *cobra.Command {
 says. A machine needs no file to be measured on; one names it, and sets parameters.`,
 		Example: `  barograph new machine
   barograph new machine mine --device cuda:1`,
-		Args:         cobra.MaximumNArgs(1),
-		SilenceUsage: true,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			root, err := command.Workspace(c)
 			if err != nil {
@@ -102,8 +101,7 @@ func studyCommand() *cobra.Command {
 		Short: "Write configs/NAME.yaml: a model under three loads, with its figure",
 		Example: `  barograph new study mine --model my.onnx
   barograph run configs/mine.yaml`,
-		Args:         cobra.ExactArgs(1),
-		SilenceUsage: true,
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if !validName.MatchString(args[0]) {
 				return cell.Usage(cell.Hint(fmt.Errorf("new study: %q is no name of a study", args[0]), "use letters, digits, - and _"))
@@ -134,10 +132,9 @@ func studyCommand() *cobra.Command {
 func modelCommand() *cobra.Command {
 	var name string
 	c := &cobra.Command{
-		Use:          "model FILE.onnx",
-		Short:        "Write configs/models/FILE.yaml: what an ONNX file takes, and how to draw it",
-		Args:         cobra.ExactArgs(1),
-		SilenceUsage: true,
+		Use:   "model FILE.onnx",
+		Short: "Write configs/models/FILE.yaml: what an ONNX file takes, and how to draw it",
+		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			root, err := command.Workspace(c)
 			if err != nil {
@@ -181,8 +178,7 @@ func notebookCommand() *cobra.Command {
 		Short: "Write notebooks/NAME/main.go: a table and a figure of a recording",
 		Example: `  barograph new notebook mine
   barograph notebook run mine --data data/paper/host -o results/mine`,
-		Args:         cobra.ExactArgs(1),
-		SilenceUsage: true,
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			name := args[0]
 			if !validName.MatchString(name) {

@@ -74,7 +74,6 @@ A bootstrap that takes more than a second says so before it starts.`,
 			}
 			return err
 		},
-		SilenceUsage: true,
 	}
 	f := c.Flags()
 	f.BoolVar(&asJSON, "json", false, "write JSON")

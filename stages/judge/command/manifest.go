@@ -31,8 +31,7 @@ func Claims(others map[string]Judging) *cobra.Command {
 unless another is named: the verdict must be the one that stands there, and the
 change of the median within the tolerance. Recordings are checked against their
 checksums first. Exit status 1 says that something changed.`,
-		Args:         cobra.MaximumNArgs(1),
-		SilenceUsage: true,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			path := manifest.Name
 			if len(args) == 1 {

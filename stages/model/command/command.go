@@ -36,10 +36,9 @@ func Command() *cobra.Command {
 func listCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:          "list",
-		Short:        "List the models under configs/models",
-		Args:         cobra.NoArgs,
-		SilenceUsage: true,
+		Use:   "list",
+		Short: "List the models under configs/models",
+		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			root, err := Workspace(cmd)
 			if err != nil {
@@ -78,7 +77,6 @@ func buildCommand() *cobra.Command {
 			"With --weights it holds those of a checkpoint; say model: {file: FILE.onnx} to study it.",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: complete,
-		SilenceUsage:      true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			root, err := Workspace(cmd)
 			if err != nil {
@@ -151,7 +149,6 @@ func infoCommand() *cobra.Command {
   barograph model info my.onnx --dims height=224,width=224`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: complete,
-		SilenceUsage:      true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if _, err := os.Stat(args[0]); err == nil || strings.ContainsRune(args[0], filepath.Separator) || strings.HasSuffix(args[0], ".onnx") {
 				info, err := model.Inspect(args[0])

@@ -23,7 +23,6 @@ func fetchCommand() *cobra.Command {
 			"was cut off left in FILE.part, the next one goes on from; the file appears once its checksum is right.",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: complete,
-		SilenceUsage:      true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			url, path := args[0], out
 			if !strings.Contains(url, "://") {

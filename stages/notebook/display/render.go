@@ -32,8 +32,7 @@ The notebook is not run again if it has run on the same data with the same
 parameters since it was last changed: what that run left is shown.`,
 		Example: `  barograph notebook render figure2 --data data/paper/host
   barograph notebook render contention --data data/paper/host -o contention.html`,
-		Args:         cobra.ExactArgs(1),
-		SilenceUsage: true,
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := j.Open(args[0], params); err != nil {
 				return err

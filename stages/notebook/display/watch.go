@@ -51,9 +51,8 @@ func watchCommand() *cobra.Command {
 whenever it or its data change. An error stands where the result would be, above
 the last good result, which is dimmed. Cells that nothing they depend on has
 changed for are marked so.`,
-		Example:      `  barograph notebook watch figure2 --data data/paper/host`,
-		Args:         cobra.ExactArgs(1),
-		SilenceUsage: true,
+		Example: `  barograph notebook watch figure2 --data data/paper/host`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := w.Open(args[0], params); err != nil {
 				return err

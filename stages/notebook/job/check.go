@@ -41,8 +41,7 @@ folder testdata/, if there is one; else on every recording below data/ of a stud
 in configs/ with a stage that has this notebook, with that stage's parameters, and
 those samples that its "where" selects at each of its axis values; and
 if no study has it, on every recording below data/.`,
-		Args:         cobra.ArbitraryArgs,
-		SilenceUsage: true,
+		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			root, err := os.Getwd()
 			if err != nil {

@@ -59,8 +59,7 @@ notebook writes goes below the folder that -o names, and nothing is written
 unless the notebook ends well. The summary goes to standard output.`,
 		Example: `  barograph notebook run figure2 --data data/paper/host -o figures
   barograph notebook run contention --data data/paper/host --param alpha=0.01`,
-		Args:         cobra.ExactArgs(1),
-		SilenceUsage: true,
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := j.Open(args[0], params); err != nil {
 				return err

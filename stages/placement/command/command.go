@@ -55,8 +55,7 @@ limit, the best there is is printed, and the exit status is 1. GPU memory is pla
 where the recording tells what each model takes.`,
 		Example: `  barograph place bert-base-uncased resnet50 gpt2 unet --gpus 2 --slo 8ms --machine h100
   barograph place bert-base-uncased bert-base-uncased resnet50 --gpus 2 --tenancy mps --slo 1.5x --slo resnet50=4ms --json --machine h100`,
-		Args:         cobra.MinimumNArgs(1),
-		SilenceUsage: true,
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			root, err := models.Workspace(c)
 			if err != nil {

@@ -34,10 +34,9 @@ func Command() *cobra.Command {
 func listCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:          "list",
-		Short:        "List the traces that are known, with their licences",
-		Args:         cobra.NoArgs,
-		SilenceUsage: true,
+		Use:   "list",
+		Short: "List the traces that are known, with their licences",
+		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if asJSON {
 				return cell.WriteJSON(cmd.OutOrStdout(), trace.Catalogue())
@@ -83,9 +82,8 @@ func infoCommand() *cobra.Command {
 		Long: "Say how a trace's requests arrived: rate, gaps, bursts, bins, repetition.\n\n" +
 			"FILE is CSV, text with a time a line, JSON, JSON lines or an array of NumPy's (.npy), which may\n" +
 			"have columns. Times are dates, or numbers in --unit: ns where all are whole and s otherwise, unless it is given.",
-		Example:      "  barograph trace info requests.csv --column TIMESTAMP\n  barograph trace info clients.json --column 'tasks.*.times' --unit ms",
-		Args:         cobra.ExactArgs(1),
-		SilenceUsage: true,
+		Example: "  barograph trace info requests.csv --column TIMESTAMP\n  barograph trace info clients.json --column 'tasks.*.times' --unit ms",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := args[0]
 			if k, ok := trace.Find(path); ok {
@@ -162,8 +160,7 @@ func fetchCommand() *cobra.Command {
 		Long: "Download a trace from its owner and print its path.\n\n" +
 			"What a try that was cut off left, the next one goes on from; the file appears once its checksum is right.\n" +
 			"A study then names it: trace: NAME.",
-		Args:         cobra.ExactArgs(1),
-		SilenceUsage: true,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			k, ok := trace.Find(args[0])
 			if !ok {
