@@ -4,12 +4,13 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path"
 	"path/filepath"
 	"reflect"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -135,12 +136,7 @@ func Recording(name string) *Run {
 
 // Inputs returns the names of the files the notebook may read, sorted.
 func Inputs() []string {
-	var names []string
-	for n := range called("Inputs").open().inputs() {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	return names
+	return slices.Sorted(maps.Keys(called("Inputs").open().inputs()))
 }
 
 // inputs maps the names of readable files to the paths that hold them.
@@ -184,11 +180,7 @@ func (c call) input(name string) string {
 		}
 		c.check(err)
 	}
-	var found []string
-	for _, n := range matches {
-		found = append(found, n)
-	}
-	sort.Strings(found)
+	found := slices.Sorted(maps.Values(matches))
 	c.check(fmt.Errorf("%d inputs have this name: %q; give more of it", len(matches), found))
 	return ""
 }

@@ -447,20 +447,19 @@ func (b *builder) cell(c *Cell, who string, results map[string]string) string {
 			}
 		}
 	}
+	told := func(property, kind, name, value string) {
+		id := kind + escape(name) + "=" + escape(value)
+		b.add(id, "PropertyValue", entity{"name": name})["value"] = value
+		e.link(property, id)
+	}
 	for name, v := range Sorted(c.Env) {
-		pv := "#env/" + escape(c.Stage) + "/" + escape(name) + "=" + escape(v)
-		b.add(pv, "PropertyValue", entity{"name": name})["value"] = v
-		e.link("environment", pv)
+		told("environment", "#env/"+escape(c.Stage)+"/", name, v)
 	}
 	for _, p := range c.Parts {
-		pv := "#part/" + escape(p.Name) + "=" + escape(p.Value)
-		b.add(pv, "PropertyValue", entity{"name": p.Name})["value"] = p.Value
-		e.link("object", pv)
+		told("object", "#part/", p.Name, p.Value)
 	}
 	for _, f := range c.Facts {
-		pv := "#fact/" + escape(f[0]) + "=" + escape(f[1])
-		b.add(pv, "PropertyValue", entity{"name": f[0]})["value"] = f[1]
-		e.link("object", pv)
+		told("object", "#fact/", f[0], f[1])
 	}
 	for _, sw := range c.Software {
 		sid := s.Site + "/software/" + escape(sw.Name) + "/" + escape(cmp.Or(sw.Version, sw.Digest))
@@ -659,25 +658,12 @@ func escape(name string) string {
 
 // media is the media type of a file, by its name.
 func media(name string) string {
-	switch path.Ext(name) {
-	case ".md":
-		return "text/markdown"
-	case ".yaml", ".yml", ".cff":
-		return "application/yaml"
-	case ".go", ".txt", "":
-		return "text/plain"
-	case ".csv":
-		return "text/csv"
-	case ".gz":
-		return "application/gzip"
-	case ".json":
-		return "application/json"
-	case ".svg":
-		return "image/svg+xml"
-	case ".pdf":
-		return "application/pdf"
-	case ".png":
-		return "image/png"
-	}
-	return "application/octet-stream"
+	return cmp.Or(types[path.Ext(name)], "application/octet-stream")
+}
+
+// types are those of media, by the end of a name.
+var types = map[string]string{
+	"": "text/plain", ".txt": "text/plain", ".go": "text/plain", ".md": "text/markdown", ".csv": "text/csv",
+	".yaml": "application/yaml", ".yml": "application/yaml", ".cff": "application/yaml", ".json": "application/json",
+	".gz": "application/gzip", ".pdf": "application/pdf", ".svg": "image/svg+xml", ".png": "image/png",
 }

@@ -217,10 +217,5 @@ func (r *Report) trails() (says string, out bool) {
 }
 
 func (r *Report) overdriven() bool {
-	for _, l := range r.Levels {
-		if *l.Utilisation > most {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.Levels, func(l *Level) bool { return *l.Utilisation > most })
 }

@@ -2,7 +2,9 @@ package notebook
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 
 	"barograph/pipeline/cell"
 
@@ -37,9 +39,7 @@ func confine(s *cell.Spec, programs ...string) error {
 	}
 	var files []string
 	for _, in := range s.Inputs {
-		for _, path := range in.Files {
-			files = append(files, path)
-		}
+		files = slices.AppendSeq(files, maps.Values(in.Files))
 	}
 	for _, name := range s.Files {
 		path, err := filepath.EvalSymlinks(name)

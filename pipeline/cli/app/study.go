@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"barograph/pipeline/cell"
@@ -297,10 +298,8 @@ func Stands(args []string, p *plan.Plan, d *plan.Decider, failed map[string]stor
 
 // measured tells whether a measured cell of the plan has a standing result.
 func measured(p *plan.Plan, d *plan.Decider) bool {
-	for _, c := range p.Order {
-		if dec := d.Of(c); dec != nil && dec.State == plan.Stands {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.Order, func(c *plan.Cell) bool {
+		dec := d.Of(c)
+		return dec != nil && dec.State == plan.Stands
+	})
 }

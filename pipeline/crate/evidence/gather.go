@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -70,10 +71,7 @@ func Gather(p *plan.Plan, d *plan.Decider, s *store.Store, opt Options) (*crate.
 			return nil, nil, fmt.Errorf("gather the crate: %w", err)
 		}
 	}
-	docs := make([]crate.Document, 0, len(g.docs))
-	for _, doc := range crate.Sorted(g.docs) {
-		docs = append(docs, doc)
-	}
+	docs := slices.SortedFunc(maps.Values(g.docs), func(a, b crate.Document) int { return strings.Compare(a.Path, b.Path) })
 	return &g.state, docs, nil
 }
 

@@ -104,12 +104,10 @@ type Job struct {
 
 // Ended tells whether a job will not run any more, as far as the state says.
 func (j Job) Ended() bool {
-	switch j.State {
-	case "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT", "REVOKED":
-		return true
-	}
-	return false
+	return slices.Contains([]string{"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT", "REVOKED"}, j.State)
 }
+
+var tooMuch = regexp.MustCompile("Max(WallDuration|Cpu|Node|Mem|GRES|TRES|CPUMinutes)PerJob")
 
 // Never says of a pending job why it cannot run whatever ends before it.
 func (j Job) Never() string {
@@ -130,10 +128,8 @@ func (j Job) Never() string {
 	case "JobHeldUser", "JobHeldAdmin", "JobHoldMaxRequeue":
 		return "it is held"
 	}
-	for _, word := range []string{"MaxWallDurationPerJob", "MaxCpuPerJob", "MaxNodePerJob", "MaxMemPerJob", "MaxGRESPerJob", "MaxTRESPerJob", "MaxCPUMinutesPerJob"} {
-		if strings.Contains(j.Reason, word) {
-			return "it asks for more than one job may"
-		}
+	if tooMuch.MatchString(j.Reason) {
+		return "it asks for more than one job may"
 	}
 	return ""
 }
@@ -235,15 +231,11 @@ func Minutes(d time.Duration) string {
 	return strconv.Itoa(int((d + time.Minute - 1) / time.Minute))
 }
 
+var unanswered = regexp.MustCompile("Unable to contact slurm controller|Socket timed out|Connection refused|Zero Bytes were transmitted|Unexpected missing socket|signal: killed|try again|temporarily")
+
 // Unsure tells whether a question failed for want of an answer.
 func Unsure(err error) bool {
-	text := err.Error()
-	for _, said := range []string{"Unable to contact slurm controller", "Socket timed out", "Connection refused", "Zero Bytes were transmitted", "Unexpected missing socket", "signal: killed", "try again", "temporarily"} {
-		if strings.Contains(text, said) {
-			return true
-		}
-	}
-	return false
+	return unanswered.MatchString(err.Error())
 }
 
 // Whole tells whether every node of a partition can be used now. While some cannot, what
@@ -257,14 +249,9 @@ func (s Slurm) Whole(partition string) bool {
 	if err != nil {
 		return false
 	}
-	for _, state := range strings.Fields(out) {
-		switch state {
-		case "idle", "mixed", "allocated", "completing":
-		default:
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(strings.Fields(out), func(state string) bool {
+		return !slices.Contains([]string{"idle", "mixed", "allocated", "completing"}, state)
+	})
 }
 
 // Unmet tells whether an error says that no node could meet a request.

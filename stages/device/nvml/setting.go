@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -78,12 +79,10 @@ func onOff(on bool) string {
 // inherit.
 func serving(proc string) bool {
 	names, _ := filepath.Glob(filepath.Join(proc, "[0-9]*", "comm"))
-	for _, name := range names {
-		if b, err := os.ReadFile(name); err == nil && isMPS(strings.TrimSpace(string(b))) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(names, func(name string) bool {
+		b, err := os.ReadFile(name)
+		return err == nil && isMPS(strings.TrimSpace(string(b)))
+	})
 }
 
 // isMPS recognises the names of MPS's processes, of which the kernel keeps fifteen

@@ -24,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
@@ -307,12 +308,10 @@ func share(achieved, capacity float64) *float64 {
 
 // agree tells whether two points have the same value on every axis of both.
 func agree(a, b cell.Point) bool {
-	for _, c := range a {
-		if v, ok := b.Get(c.Axis); ok && v != c.Value {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(a, func(c cell.Coordinate) bool {
+		v, ok := b.Get(c.Axis)
+		return ok && v != c.Value
+	})
 }
 
 // environment moves the cells' environment to the head. Trials that were

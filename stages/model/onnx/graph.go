@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -295,11 +296,7 @@ func (g *Graph) layout() layout {
 // with the same skeleton and the same elements are the same file.
 func (g *Graph) Skeleton() []byte {
 	l := g.layout()
-	b := l.head
-	for _, w := range l.weights {
-		b = append(b, w...)
-	}
-	return append(b, l.tail...)
+	return slices.Concat(l.head, slices.Concat(l.weights...), l.tail)
 }
 
 // Write writes the model. The same graph gives the same bytes.

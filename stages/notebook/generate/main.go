@@ -98,11 +98,7 @@ func main() {
 
 // run writes the symbols, the types and the sums of sources into a folder.
 func run(out string) error {
-	paths := make([]string, 0, len(allowed))
-	for p := range allowed {
-		paths = append(paths, p)
-	}
-	sort.Strings(paths)
+	paths := slices.Sorted(maps.Keys(allowed))
 	pkgs, err := packages.Load(&packages.Config{
 		Mode: packages.NeedName | packages.NeedTypes | packages.NeedImports | packages.NeedDeps | packages.NeedModule | packages.NeedFiles,
 	}, paths...)

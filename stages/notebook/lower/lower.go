@@ -167,11 +167,7 @@ func (e *emitter) program() *Program {
 
 	var b strings.Builder
 	b.WriteString("package main\n\n")
-	paths := make([]string, 0, len(e.Imports))
-	for path := range e.Imports {
-		paths = append(paths, path)
-	}
-	slices.Sort(paths)
+	paths := slices.Sorted(maps.Keys(e.Imports))
 	for _, path := range paths {
 		fmt.Fprintf(&b, "import %s %q\n", e.Imports[path], path)
 	}

@@ -458,8 +458,8 @@ var pure = map[string]bool{"fmt": true, "math": true, "strings": true, "strconv"
 var asked = []string{"Error", "String", "GoString", "Format", "Unwrap", "Is", "As"}
 
 func hasMethod(i *types.Interface, name string) bool {
-	for k := range i.NumMethods() {
-		if i.Method(k).Name() == name {
+	for m := range i.Methods() {
+		if m.Name() == name {
 			return true
 		}
 	}

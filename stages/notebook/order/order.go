@@ -119,24 +119,19 @@ func (f *finder) assign(n *ast.AssignStmt) {
 
 // list evaluates expressions one after the other, and returns what is read and
 // not yet used.
-func (f *finder) list(list ...ast.Expr) (pending []read) {
+func (f *finder) list(list ...ast.Expr) []read {
 	var parts [][]read
 	for _, e := range list {
 		parts = f.after(parts, func() []read { return f.value(e) })
 	}
-	for _, p := range parts {
-		pending = append(pending, p...)
-	}
-	return pending
+	return slices.Concat(parts...)
 }
 
 // after evaluates the next part of a statement: what earlier parts have read is
 // held against the calls in it.
 func (f *finder) after(parts [][]read, next func() []read) [][]read {
 	outer := f.waiting
-	for _, p := range parts {
-		f.waiting = append(f.waiting, p...)
-	}
+	f.waiting = append(f.waiting, slices.Concat(parts...)...)
 	pending := next()
 	f.waiting = outer
 	return append(parts, pending)
@@ -210,15 +205,12 @@ func isSigned(t types.Type) bool {
 func (f *finder) later(e ast.Expr) func() []read { return func() []read { return f.value(e) } }
 
 // sequence evaluates parts one after the other.
-func (f *finder) sequence(list ...func() []read) (pending []read) {
+func (f *finder) sequence(list ...func() []read) []read {
 	var parts [][]read
 	for _, next := range list {
 		parts = f.after(parts, next)
 	}
-	for _, p := range parts {
-		pending = append(pending, p...)
-	}
-	return pending
+	return slices.Concat(parts...)
 }
 
 // load adds the read of what an expression stands for.

@@ -14,9 +14,10 @@ import (
 	"fmt"
 	"go/token"
 	"go/types"
+	"maps"
 	"path"
 	"reflect"
-	"sort"
+	"slices"
 	"sync"
 
 	"golang.org/x/tools/go/gcexportdata"
@@ -36,12 +37,7 @@ var Digest = fmt.Sprintf("sha256:%x", sha256.Sum256(sources))
 
 // Names returns the import paths of the packages, sorted.
 func Names() []string {
-	names := make([]string, 0, len(packages))
-	for n := range packages {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	return names
+	return slices.Sorted(maps.Keys(packages))
 }
 
 // Of returns the exported names of a package but constants, in the interpreter's

@@ -15,6 +15,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -138,12 +139,7 @@ func functions(header string) []string {
 		add(m[2])
 	}
 	delete(set, "cuInit") // driver.c has its own
-	names := make([]string, 0, len(set))
-	for name := range set {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
+	return slices.Sorted(maps.Keys(set))
 }
 
 // jumps are the instructions of a function that goes on at the address in a
