@@ -13,6 +13,8 @@ import (
 	"barograph/pipeline/record"
 	"barograph/stages/model"
 	"barograph/stages/recording"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // A Case is what was measured of a model beside one load.
@@ -32,17 +34,23 @@ func (c *Case) load() string {
 // Read reads a recording: every model without load, and every case beside one.
 // Where only is set, other models are passed over.
 func Read(root, dir, only string) (owns []*Baseline, cases []*Case, err error) {
+	var samples []int64
+	var g errgroup.Group
+	g.Go(func() (err error) { // meanwhile, since either takes as long as a prediction
+		samples, err = column(dir, "latency_ns")
+		return err
+	})
 	run, err := recording.ReadRun(filepath.Join(dir, record.Run))
-	if err != nil {
+	if err := cmp.Or(err, g.Wait()); err != nil {
 		return nil, nil, err
 	}
-	latencies, err := Calls(dir, run)
+	byTrial, err := divide(samples, dir, run)
 	if err != nil {
 		return nil, nil, err
 	}
 	byModel, byLoad := map[string]*Baseline{}, map[string]*Case{}
 	for i, t := range run.Trials {
-		calls, shared := latencies[i], t.Infer.Tenancy
+		calls, shared := byTrial[i], t.Infer.Tenancy
 		if only != "" && t.Infer.Model != only || t.Infer.GPU != nil && len(t.Infer.GPU.Invalid) > 0 || shared != nil && len(shared.Beside) > 0 {
 			continue
 		}
@@ -123,14 +131,23 @@ func Calls(dir string, run *recording.Run) ([][]int64, error) { return Column(di
 
 // Column reads a column of whole numbers by the recording's trials, in the order of run.json.
 func Column(dir string, run *recording.Run, name string) ([][]int64, error) {
+	values, err := column(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	return divide(values, dir, run)
+}
+
+func column(dir, name string) ([]int64, error) {
 	table, err := recording.Open(filepath.Join(dir, record.Samples), recording.Options{Columns: []string{name}, Recorded: true})
 	if err != nil {
 		return nil, err
 	}
-	left, err := table.Ints(name)
-	if err != nil {
-		return nil, err
-	}
+	return table.Ints(name)
+}
+
+// divide gives each of a recording's trials the values of its calls.
+func divide(left []int64, dir string, run *recording.Run) ([][]int64, error) {
 	calls := make([][]int64, len(run.Trials))
 	for i, t := range run.Trials {
 		if t.Infer.Calls > len(left) {
