@@ -1,6 +1,7 @@
 package cell
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
@@ -63,9 +64,26 @@ func ReadJSON(path string, v any) error {
 		return err
 	}
 	if err := json.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("read %s: %w", path, err)
+		return fmt.Errorf("read %s%s: %w", path, place(b, err), err)
 	}
 	return nil
+}
+
+// place says at which line and column of a text it was that decoding failed.
+func place(text []byte, err error) string {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	at := 0
+	switch {
+	case errors.As(err, &syntax):
+		at = int(syntax.Offset)
+	case errors.As(err, &kind):
+		at = int(kind.Offset)
+	default:
+		return ""
+	}
+	before := text[:min(at, len(text))]
+	return fmt.Sprintf(":%d:%d", 1+bytes.Count(before, []byte("\n")), max(1, len(before)-bytes.LastIndexByte(before, '\n')-1))
 }
 
 // Text reads a regular file, in memory for which there is no second copy.

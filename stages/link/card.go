@@ -1,7 +1,6 @@
 package link
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -199,13 +198,9 @@ func Find(root, machine string, mps bool) string {
 
 // Read reads a card.
 func Read(path string) (*Card, error) {
-	b, err := cell.Read(path)
-	if err != nil {
-		return nil, cell.Hint(fmt.Errorf("read a link card: %w", err), "`barograph link` measures one")
-	}
 	c := &Card{}
-	if err := json.Unmarshal(b, c); err != nil {
-		return nil, fmt.Errorf("read the link card %s: %w", path, err)
+	if err := cell.ReadJSON(path, c); err != nil {
+		return nil, cell.Hint(fmt.Errorf("read a link card: %w", err), "`barograph link` measures one")
 	}
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("read the link card %s: %w", path, err)

@@ -56,10 +56,12 @@ func TestRead(t *testing.T) {
 			t.Errorf("%s: %v", want, err)
 		}
 	}
-	if err := os.WriteFile(path, []byte("{"), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Read(path); err == nil || !strings.Contains(err.Error(), path) {
-		t.Errorf("half a card: %v", err)
+	for text, place := range map[string]string{"{": ":1:1", "{\n  \"schema\": \"one\"}": ":2:17", "{\n}\nmore": ":3:1"} {
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Read(path); err == nil || !strings.Contains(err.Error(), path+place+": ") {
+			t.Errorf("%q: %v, want its place, %s", text, err, place)
+		}
 	}
 }

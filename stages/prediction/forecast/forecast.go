@@ -14,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	"barograph/pipeline/cell/unit"
 	"barograph/stages/device"
 	"barograph/stages/device/twin"
 	"barograph/stages/stats"
@@ -143,6 +144,12 @@ func Predict(m *Machine, o *Baseline, c *Condition, x *Lesson) (*Prediction, err
 	of := recordings(sets[:], len(o.Calls))
 	errs, doubt := x.Bounds(c)
 	p.Doubts = append(slices.Clone(m.Assumed), doubt...)
+	ways, _ := device.Directions(c.Direction) // which was simulated
+	for _, d := range ways {
+		if of := m.Blocks[d]; len(of) > 0 && c.Block < of[0].Bytes {
+			p.Doubts = append(p.Doubts, fmt.Sprintf("copies of %v, %v, are smaller than any of which it is known what they cost beside their bytes: that of %v is taken", unit.Size(c.Block), d, unit.Size(of[0].Bytes)))
+		}
+	}
 	if n := len(o.Doubts); n > 0 {
 		p.Doubts = append(p.Doubts, "without load: "+o.Doubts[0])
 		if n > 1 {
