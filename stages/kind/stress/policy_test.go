@@ -96,6 +96,23 @@ func TestLoopWithoutCapacity(t *testing.T) {
 	}
 }
 
+// A load that runs by itself leaves no page behind either.
+func TestPageOfLoadAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "page")
+	t.Setenv(page.Variable, path)
+	c := serve(t, cell.Spec{Machine: hostMachine}, `{"threads": 1, "block": "1MiB", "calls": 50, "policy": "window/256KiB"}`)
+	defer c.in.Close()
+	if err := c.end(); err != nil {
+		t.Fatal(err)
+	}
+	if r, copies := results(t); r.Guard == nil || r.Guard.Beside != 50 || len(copies) != 50 {
+		t.Errorf("%d copies, the guard saw %+v", len(copies), r.Guard)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("the page is still there")
+	}
+}
+
 // Every trial with a policy has a page, on which its victim tells of its calls.
 func TestPageOf(t *testing.T) {
 	for policy, want := range map[string]bool{

@@ -278,9 +278,7 @@ func run(ctx context.Context, c *cell.Cell) error {
 		Mode: w.Mode, Device: c.Machine.Device, Threads: w.Threads, Block: int64(w.Block), Outstanding: w.Outstanding,
 		Direction: w.Direction, Memory: w.Memory, Steady: true,
 	}}
-	if t.Background {
-		defer page.Remove()
-	}
+	defer page.Remove() // where the trial has one
 	var err error
 	switch capacity, simulated := w.Mode == "capacity", c.Machine.Simulated(); {
 	case capacity && simulated:
