@@ -94,6 +94,25 @@ func TestTransfer(t *testing.T) {
 	}
 }
 
+// A day later another card of the kind was recorded, when all that predicts stood.
+func TestNextDay(t *testing.T) {
+	card, x, err := theCard()
+	if err != nil {
+		t.Fatal(err)
+	}
+	scores, err := ScoreTransfer(card, root, []string{filepath.Join(root, "data/attribution/h100-mps")}, x)
+	if err != nil || len(scores) != 5 {
+		t.Fatalf("%d loads, %v; want 5", len(scores), err)
+	}
+	for _, s := range scores {
+		for i := range Quantiles {
+			if s.misses(i) {
+				t.Errorf("%s: quantile %g: %s", s.Load(), Quantiles[i], s.text(i))
+			}
+		}
+	}
+}
+
 func TestFromCard(t *testing.T) {
 	card, err := link.Read("testdata/h100.json")
 	if err != nil {
