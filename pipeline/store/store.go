@@ -10,9 +10,9 @@
 //	aside/                copies on their way into the workspace
 //
 // Commit appends a record at once, so that a process that dies loses none;
-// [Store.Sync] makes what was committed durable, and happens in the background at
-// most every [SyncEvery] and on Close, so that a machine that dies loses at most
-// the cells committed since.
+// [Store.Sync] makes what was committed durable, and happens in the background, at
+// first soon and then every [SyncEvery], and on Close, so that a machine that dies
+// loses at most the cells committed since.
 //
 // An object counts only while the file has the stat it had when it was known to
 // hold what its name says; otherwise it is read again, and a damaged one is no
@@ -47,6 +47,10 @@ import (
 
 // SyncEvery bounds how long a committed cell may wait to become durable.
 const SyncEvery = 5 * time.Second
+
+// firstSync is how long the first waits, and each further one twice as long as the last:
+// so a short run does not leave all of it to its end.
+const firstSync = 300 * time.Millisecond
 
 // A File is one output of a cell.
 type File struct {
@@ -101,6 +105,7 @@ type Store struct {
 	lacking map[string]bool     // keys of which it has nothing sound
 	made    map[[2]string]bool  // outputs by name and digest; nil until Made is asked
 	timer   *time.Timer         // of the next Sync, where one is due
+	pause   time.Duration       // before that
 	copies  atomic.Int64
 	failed  error // of a Sync
 
@@ -129,7 +134,7 @@ func load(dir string, write bool) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
-	s := &Store{dir: dir, write: write, used: map[string][]string{}, lacking: map[string]bool{}}
+	s := &Store{dir: dir, write: write, pause: firstSync, used: map[string][]string{}, lacking: map[string]bool{}}
 	if s.records, err = openLedger(filepath.Join(dir, "cells.log"), write); err == nil {
 		s.details, err = journal.Open(filepath.Join(dir, "details.log"), write)
 	}
@@ -404,7 +409,8 @@ func (s *Store) order(records []*Record, ended int64) {
 // due sees to a Sync before long; s.mu is held.
 func (s *Store) due() {
 	if s.timer == nil && s.write && s.outbox == nil {
-		s.timer = time.AfterFunc(SyncEvery, func() { _ = s.Sync() }) // the next Commit says what went wrong
+		s.timer = time.AfterFunc(s.pause, func() { _ = s.Sync() }) // the next Commit says what went wrong
+		s.pause = min(2*s.pause, SyncEvery)
 	}
 }
 
