@@ -51,8 +51,6 @@ type scanError struct {
 	msg, hint string
 }
 
-func (e *scanError) Error() string { return e.msg }
-
 // scan splits a string at its expressions. "}}" within quotes or braces does
 // not end one, and "$${{" stands for the text "${{".
 func scan(s string) ([]part, *scanError) {

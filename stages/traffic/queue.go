@@ -2,9 +2,8 @@
 // wait in a queue, are dropped by a policy, are gathered into batches, and are taken
 // by workers. It knows no study and no model.
 //
-// One set of rules, [Queue], serves three clocks: [Serve] answers in real time, a
-// simulated link in its own, and [Simulate] in none, as a function from arrivals to
-// answers. The queue is kept by the workers themselves, since the whole schedule is
+// One set of rules, [Queue], serves two clocks: [Serve] answers in real time, and a
+// simulated link in its own. The queue is kept by the workers themselves, since the whole schedule is
 // known beforehand: what is due while all of them are busy is queued at the time that
 // it was due. So there is no generator that could fall behind a clock of its own, and
 // what is left of its lag is written down with each request.
@@ -155,26 +154,4 @@ func (q *Queue) Abandon(at int64) []Request {
 		}
 	}
 	return q.Requests[:q.next]
-}
-
-// Simulate answers requests in no time at all: a function from when they are due to
-// how they were answered, by workers that take so long for a batch of n.
-func Simulate(due []int64, rule Rule, batch Batch, service func(n int) int64) []Request {
-	q := NewQueue(due, 0, rule, batch)
-	free := make([]int64, rule.workers())
-	for {
-		first := 0 // the worker that is free before the others
-		for i := range free {
-			if free[i] < free[first] {
-				first = i
-			}
-		}
-		w := q.Take(Never-1, free[first])
-		if w.N == 0 {
-			return q.Requests
-		}
-		done := w.Ready + service(w.N)
-		q.Answer(w, w.Ready, done)
-		free[first] = done
-	}
 }

@@ -18,8 +18,6 @@ type Rule struct {
 	Workers  int           `json:"workers,omitempty" min:"0" max:"64" doc:"sessions of the model that answer at the same time, each with its own weights; default 1"`
 }
 
-func (r *Rule) workers() int { return max(1, r.Workers) }
-
 // A Batch is how many samples a call has: a number, or {max: 8, wait: 2ms}, which
 // gathers requests of one sample each.
 type Batch struct {
