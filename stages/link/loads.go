@@ -57,7 +57,7 @@ func openMachine(settings cell.Machine) (m *machine, gpu cuda.GPU, err error) {
 	if err := errors.Join(host.Pin(m.stress), host.PinThread(m.infer)); err != nil {
 		return nil, nil, err
 	}
-	if m.folder, err = os.MkdirTemp("", "barograph-link-*"); err != nil {
+	if m.folder, err = os.MkdirTemp(".", "barograph-link-*"); err != nil {
 		return nil, nil, err
 	}
 	m.probe, err = open.Probe(mostSmall)

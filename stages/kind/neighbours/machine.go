@@ -52,7 +52,7 @@ type machine struct {
 }
 
 func newMachine(c *cell.Cell) (*machine, error) {
-	folder, err := os.MkdirTemp("", "barograph-neighbours-*")
+	folder, err := os.MkdirTemp(".", "barograph-neighbours-*")
 	return &machine{Cell: c, folder: folder}, err
 }
 

@@ -21,8 +21,9 @@ type Child struct {
 	end     context.CancelFunc
 }
 
-// Begin starts a stressor's cell in a folder, which it makes. It inherits the
-// environment, to which more variables are added, and the CPUs of the calling thread.
+// Begin starts a stressor's cell in a folder, which it makes: one below this cell's, by
+// which processes are known as the cell's. It inherits the environment, to which more
+// variables are added, and the CPUs of the calling thread.
 func Begin(ctx context.Context, dir string, w *With, spec cell.Spec, environ ...string) (*Child, error) {
 	with, err := json.Marshal(w)
 	if err != nil {
@@ -30,6 +31,9 @@ func Begin(ctx context.Context, dir string, w *With, spec cell.Spec, environ ...
 	}
 	self, err := os.Executable()
 	if err != nil {
+		return nil, err
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
 		return nil, err
 	}
 	if err := os.Mkdir(dir, 0o777); err != nil {

@@ -93,7 +93,7 @@ func (t *task) several(ctx context.Context) (err error) {
 			return t.keep(ctx)
 		}
 	}
-	folder, err := os.MkdirTemp("", "barograph-loads-*")
+	folder, err := os.MkdirTemp(".", "barograph-loads-*")
 	if err != nil {
 		return err
 	}
