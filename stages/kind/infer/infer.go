@@ -563,7 +563,13 @@ const yields = int64(8 * time.Millisecond)
 func (h *Harness) listened() (err error) {
 	if h.page, err = page.Open(); err == nil && h.page != nil {
 		h.victim = h.page.Victim()
-		h.victim.Moves(h.session.In, h.session.Out)
+		in, out := h.session.In, h.session.Out
+		for _, sizes := range h.sessions { // of batches
+			for _, x := range sizes {
+				in, out = max(in, x.In), max(out, x.Out)
+			}
+		}
+		h.victim.Moves(in, out)
 	}
 	return err
 }
