@@ -196,6 +196,9 @@ func TestSlowTimes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !slices.ContainsFunc(p.Doubts, func(d string) bool { return strings.Contains(d, "slow at times") }) {
+		t.Errorf("slow times are not told of: %q", p.Doubts)
+	}
 	copies := float64(m.Link.Copies(o.In, o.Out, true))
 	for i, want := range map[int]float64{0: 1_051_500 + copies, 2: 1_051_500 + 2*copies} {
 		if got := p.Estimates[i].Value; math.Abs(got/want-1) > 0.01 {

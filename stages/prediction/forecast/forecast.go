@@ -156,6 +156,9 @@ func Predict(m *Machine, o *Baseline, c *Condition, x *Lesson) (*Prediction, err
 			p.Doubts[len(p.Doubts)-1] += fmt.Sprintf(" (and %d more like it)", n-1)
 		}
 	}
+	if slices.ContainsFunc(o.Calls, func(of []int64) bool { return len(stats.SlowTimes(of)) > 0 }) {
+		p.Doubts = append(p.Doubts, "the link was slow at times without load, and is taken to be so as often: a card's slow times come and go, and a p99 hangs on them")
+	}
 	if o.From == "" {
 		p.Doubts = append(p.Doubts, "what calls take without load is assumed, not measured")
 	}
