@@ -94,11 +94,14 @@ func Cells(f dataframe.DataFrame, down string, rows []string, across string, col
 func columnsOf(f dataframe.DataFrame, names ...string) ([][]float64, error) {
 	columns := make([][]float64, len(names))
 	for i, name := range names {
-		c := f.Col(name)
-		if c.Err != nil {
+		at := slices.Index(f.Names(), name)
+		if at < 0 {
 			return nil, fmt.Errorf("figure: the data frame has no column %s; it has %q", name, f.Names())
 		}
-		columns[i] = c.Float()
+		columns[i] = make([]float64, f.Nrow())
+		for row := range columns[i] {
+			columns[i][row] = f.Elem(row, at).Float() // Col copies the column first
+		}
 	}
 	return columns, nil
 }

@@ -271,8 +271,10 @@ func (c *Comparison) kept(version string) (left, program string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	inputs, err := Inputs(c.spec)
-	if err != nil {
+	var inputs []Content
+	if r, err := ReadRecord(filepath.Join(c.dir, RecordFile)); err == nil {
+		inputs = r.Inputs // of the interpreted run, which has ended
+	} else if inputs, err = Inputs(c.spec); err != nil {
 		return "", "", err
 	}
 	told := *c.spec

@@ -364,7 +364,7 @@ func limitMemory(parent context.Context) (context.Context, context.CancelFunc) {
 			}
 			metrics.Read(used)
 			if usual > 0 && used[0].Value.Uint64() > lightHeap {
-				debug.SetGCPercent(min(usual, 50)) // memory is scarcer than time where there is much to draw
+				debug.SetGCPercent(min(usual, 25)) // memory is scarcer than time where there is much to draw
 				usual = 0
 			}
 			if used[0].Value.Uint64() > maxHeap {
