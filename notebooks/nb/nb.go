@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -191,13 +192,7 @@ func Machine() cell.Machine { return called("Machine").open().Spec.Machine }
 // order.
 func Claims() []cell.Claim {
 	b := called("Claims").open()
-	var mine []cell.Claim
-	for _, c := range b.Spec.Claims {
-		if c.JudgedBy == b.Stage {
-			mine = append(mine, c)
-		}
-	}
-	return mine
+	return slices.DeleteFunc(slices.Clone(b.Spec.Claims), func(c cell.Claim) bool { return c.JudgedBy != b.Stage })
 }
 
 // Seed returns the cell's seed, for resampling that can be repeated.

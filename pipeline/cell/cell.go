@@ -382,13 +382,7 @@ type Check struct {
 
 // OfKind returns the inputs of one kind, in plan order.
 func (s *Spec) OfKind(kind string) []Input {
-	var in []Input
-	for _, i := range s.Inputs {
-		if i.Kind == kind {
-			in = append(in, i)
-		}
-	}
-	return in
+	return slices.DeleteFunc(slices.Clone(s.Inputs), func(in Input) bool { return in.Kind != kind })
 }
 
 // A Control is a message from the engine to a background cell, or to a foreground

@@ -62,12 +62,7 @@ func (a *program) foretell(p *plan.Plan, d *plan.Decider) error {
 	if err != nil {
 		return err
 	}
-	var cells []*plan.Cell
-	for _, c := range p.Cells {
-		if c.Trial == nil && d.Of(c).State != plan.Stands {
-			cells = append(cells, c)
-		}
-	}
+	cells := slices.DeleteFunc(slices.Clone(p.Cells), func(c *plan.Cell) bool { return c.Trial != nil || d.Of(c).State == plan.Stands })
 	if text := progress.Foresee(p, s, cells).String(); text != "" {
 		fmt.Fprintln(a.Msg, text)
 	}
@@ -226,13 +221,7 @@ func (a *program) whyAll(rows []row, d *plan.Decider) error {
 // matching returns the cells that a line of plan stands for.
 func matching(cells []*plan.Cell, pattern string) []*plan.Cell {
 	stage, point, _ := strings.Cut(strings.TrimSuffix(pattern, "]"), "[")
-	var found []*plan.Cell
-	for _, c := range cells {
-		if c.Stage.Name == stage && within(c.Point, point) {
-			found = append(found, c)
-		}
-	}
-	return found
+	return slices.DeleteFunc(slices.Clone(cells), func(c *plan.Cell) bool { return c.Stage.Name != stage || !within(c.Point, point) })
 }
 
 // within tells whether a point has one of the values that are asked for on each

@@ -181,12 +181,7 @@ func (l *loader) bindAll(st *Stage) {
 				errs = append(errs, l.writes(st, p, w)...)
 			}
 		}
-		var first source.Errors
-		for _, e := range errs {
-			if !reported[e.Pos] {
-				first = append(first, e)
-			}
-		}
+		first := slices.DeleteFunc(errs, func(e *source.Error) bool { return reported[e.Pos] })
 		for _, e := range first {
 			reported[e.Pos] = true
 			if len(p) > 0 {

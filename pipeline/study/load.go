@@ -546,12 +546,7 @@ func (l *loader) kind(d *draft) {
 	st, f, k := d.Stage, d.file, d.Kind
 	lacks := func(key string) bool { return !slices.Contains(d.meant, key) }
 	if st.Background && !k.Background {
-		var can []string
-		for _, name := range l.opt.Kinds.Names() {
-			if l.opt.Kinds[name].Background {
-				can = append(can, name)
-			}
-		}
+		can := slices.DeleteFunc(l.opt.Kinds.Names(), func(name string) bool { return !l.opt.Kinds[name].Background })
 		l.fail(st.at, "kinds that can: "+strings.Join(can, ", "), "stage %q: kind %q cannot run in the background", st.Name, k.Name)
 	}
 	if st.Background && len(st.During) > 0 {

@@ -131,13 +131,7 @@ func (a *App) Disturbances(root, device string) []Disturbance {
 		}
 	}
 	asking.Wait()
-	var found []Disturbance
-	for _, d := range all {
-		if d.What != "" {
-			found = append(found, d)
-		}
-	}
-	return found
+	return slices.DeleteFunc(all, func(d Disturbance) bool { return d.What == "" })
 }
 
 const (

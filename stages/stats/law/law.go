@@ -158,7 +158,6 @@ func (f Fit) parameters() float64 {
 // of them.
 func Grow(points []Point) (Growth, error) {
 	var g Growth
-	var used []Point
 	for i, p := range points {
 		if !finite(p.Utilisation) || p.Utilisation < 0 || !finite(p.Queued) || p.Queued < 0 || !finite(p.Service) || p.Service < 0 {
 			return g, fmt.Errorf("growth law: point %d of level %q: utilisation %v, queued %v or service %v is negative or not a number", i, p.Level, p.Utilisation, p.Queued, p.Service)
@@ -174,11 +173,7 @@ func Grow(points []Point) (Growth, error) {
 			g.Saturated = append(g.Saturated, o.Level)
 		}
 	}
-	for _, p := range points {
-		if !full[p.Level] {
-			used = append(used, p)
-		}
-	}
+	used := slices.DeleteFunc(slices.Clone(points), func(p Point) bool { return full[p.Level] })
 	levels := levelsOf(used)
 	g.Levels = len(levels)
 	g.Split = split(points)
