@@ -696,15 +696,11 @@ func draw(s *study.Study, cells []*Cell) []*Cell {
 func (p *Plan) Baseline(c *Cell) bool { return isBaseline(p.Study, c) }
 
 func isBaseline(s *study.Study, c *Cell) bool {
-	if len(s.Order.Baseline) == 0 {
-		return false
-	}
-	for _, co := range s.Order.Baseline {
-		if v, ok := c.Point.Get(co.Axis); !ok || v != co.Value {
-			return false
-		}
-	}
-	return true
+	at := s.Order.Baseline
+	return len(at) > 0 && !slices.ContainsFunc(at, func(co cell.Coordinate) bool {
+		v, ok := c.Point.Get(co.Axis)
+		return !ok || v != co.Value
+	})
 }
 
 // seed derives a cell's seed from the study's and the cell's name.
