@@ -40,10 +40,6 @@ redraw/%:
 claims: $(program) ## judge every recorded claim again; fail if a verdict changed
 	$(program) claims
 
-# What compiles lives for seconds, and is a seventh faster where it collects less of its
-# garbage. The largest package takes 450 MiB so, and 300 otherwise.
-compile := GOGC=800
-
 # Tests that compute, in goroutines only as others do that stay: the race detector makes
 # them ten times slower, and learns nothing from them.
 computing := ^(TestArchitecturesAgreeWithPyTorch|TestBERTAgreesWithFloat64|TestCharacters|TestDocumentsQuote|TestEmbeddings|TestManyLevelsAndReplicates|TestONNXChecker)$$|^TestGoldens$$/^(effective|identical|log|negative|one|outliers|sample|simulated)$$
@@ -54,8 +50,8 @@ computing := ^(TestArchitecturesAgreeWithPyTorch|TestBERTAgreesWithFloat64|TestC
 # packages make two minutes. The last line is of tests that compute, and of those that do
 # less of it under the race detector.
 test: lint assets test-cuda test-p100 ## check and test everything, with the race detector
-	GORACE=atexit_sleep_ms=100 go test -race -vet=off -toolexec 'env $(compile)' -timeout 30m -skip '$(computing)' $(packages)
-	go test -vet=off -toolexec 'env $(compile)' -run '$(computing)|^(TestSimulated|TestBuildMemory|TestDistribution|TestRecordedClaims|TestScores|TestKept|TestPlanted|TestShipped|TestCarried|TestRecovery|TestSearch)' ./pipeline/cli/acceptance ./stages/figure ./stages/stats/... ./stages/judge/... ./stages/model ./stages/model/token ./stages/notebook ./stages/notebook/script ./stages/placement/command ./stages/prediction ./stages/prediction/turns ./stages/traffic
+	GORACE=atexit_sleep_ms=100 go test -race -vet=off -timeout 30m -skip '$(computing)' $(packages)
+	go test -vet=off -run '$(computing)|^(TestSimulated|TestBuildMemory|TestDistribution|TestRecordedClaims|TestScores|TestKept|TestPlanted|TestShipped|TestCarried|TestRecovery|TestSearch)' ./pipeline/cli/acceptance ./stages/figure ./stages/stats/... ./stages/judge/... ./stages/model ./stages/model/token ./stages/notebook ./stages/notebook/script ./stages/placement/command ./stages/prediction ./stages/prediction/turns ./stages/traffic
 
 test-slurm: ## run studies on a real Slurm of two nodes, unpacked from Debian 12's packages
 	go vet -tags slurm ./pipeline/cli/acceptance/slurm
@@ -78,16 +74,17 @@ soak: ## kill 200 runs, fuzz every parser, and compare random notebooks with the
 	done
 	go test -count=1 -timeout 2h -v -run '^TestAgree$$' ./stages/notebook/script -agree 1h
 
+# Both live for a while and are a fifth faster where they collect less of their garbage.
 lint: ## formatting, vet, staticcheck
 	@unformatted=$$(gofmt -l *.go bench configs pipeline stages notebooks) && \
 		{ [ -z "$$unformatted" ] || { echo "not formatted (run gofmt -w):" $$unformatted >&2; exit 1; }; }
-	$(compile) go vet $(packages)
+	GOGC=400 go vet $(packages)
 	GOGC=400 GOMEMLIMIT=2GiB go tool staticcheck $(packages)
 
 build: $(program) ## the program, bin/barograph
 
 $(program): $(sources)
-	$(compile) go build -o $@ .
+	go build -o $@ .
 
 # Headers and a library that stands in for the driver: neither GPU nor toolkit is
 # needed. CUDA_HOME names a toolkit whose headers to take.
@@ -96,7 +93,7 @@ with-cuda = vars=$$(go run ./stages/device/cuda/link .cache/cuda) && env $$vars
 cuda: $(program)-cuda ## the program for NVIDIA GPUs, bin/barograph-cuda
 
 $(program)-cuda: $(sources)
-	$(with-cuda) $(compile) go build -tags cuda -o $@ .
+	$(with-cuda) go build -tags cuda -o $@ .
 
 bin/gpu: $(sources) $(wildcard bench/gpu/*.go)
 	$(with-cuda) go build -tags cuda -o $@ ./bench/gpu
@@ -117,8 +114,8 @@ $(p100.mod): go.mod go.sum stages/asset/p100.sum
 	cat go.sum stages/asset/p100.sum > $(@:.mod=.sum)
 
 p100: $(p100.mod) ## both programs for a Tesla P100, bin/p100/
-	$(compile) go build -modfile $(p100.mod) -tags p100 -o bin/p100/barograph .
-	$(with-cuda) $(compile) go build -modfile $(p100.mod) -tags cuda,p100 -o bin/p100/barograph-cuda .
+	go build -modfile $(p100.mod) -tags p100 -o bin/p100/barograph .
+	$(with-cuda) go build -modfile $(p100.mod) -tags cuda,p100 -o bin/p100/barograph-cuda .
 
 test-p100: p100
 	go test -modfile $(p100.mod) -tags p100 -run TestHost ./stages/kind/infer
