@@ -133,7 +133,7 @@ func (t *trial) unchanged() error {
 }
 
 func changed(path string) error {
-	return cell.Hint(fmt.Errorf("%s changed while it was in use as an input, so that what was made of it is not kept", path), "run again")
+	return cell.Hint(fmt.Errorf("%s changed while it was in use as an input, so that what was made of it is not kept", path), "run again; a line that writes to its own inputs cannot be run: have it write to an output")
 }
 
 // run runs the trial to its end. On any failure every member is stopped, and

@@ -321,7 +321,28 @@ func (b *builder) make(st *study.Stage, pt cell.Point, id string) *Cell {
 	}
 	c.With = c.basis.with
 	b.files(c, bound.Inputs)
+	b.spare(c)
 	return c
+}
+
+// spare refuses a shell line that sends output into one of its inputs: that is the
+// workspace's own file, and a shell has emptied it before the line can read it.
+func (b *builder) spare(c *Cell) {
+	for _, rest, more := strings.Cut(c.Script, ">"); more; _, rest, more = strings.Cut(rest, ">") {
+		word := strings.TrimLeft(rest, ">| \t\"'")
+		if i := strings.IndexAny(word, " \t\n\"';|&<>()"); i >= 0 {
+			word = word[:i]
+		}
+		word = filepath.Clean(word)
+		given := slices.Contains(c.Files, word)
+		for _, n := range c.Needs {
+			given = given || slices.ContainsFunc(n.Publish, func(p Place) bool { return p.Output == word })
+		}
+		if given {
+			b.fail(c.Stage, "write to a file of another name, and name that under outputs:", "the line of %s writes to %s, which it is given to read", c.ID, word)
+			return
+		}
+	}
 }
 
 // Parameters are those of cells of a stage, and the GPU that these are measured on.

@@ -110,6 +110,8 @@ func TestBuildErrors(t *testing.T) {
 	for _, test := range []struct{ name, yaml, want, hint string }{
 		{"two writers", `stages: {a: {uses: collect}, x: {uses: collect}}`, "a and x both write results/data/s/host/samples.csv", "own path"},
 		{"missing input", `stages: {x: {uses: command, run: 'true', inputs: [no.txt], outputs: [o]}}`, `input "no.txt" of x matches no file`, "make the file"},
+		{"written input", `stages: {x: {uses: command, run: 'tr a b < in.txt >> "./in.txt"', inputs: [in.txt], outputs: [o]}}`, "the line of x writes to in.txt, which it is given to read", "another name"},
+		{"written input of a need", `stages: {a: {uses: command, run: 'echo > t', outputs: [t]}, x: {uses: command, needs: [a], run: 'echo a 2>&1 | tr a b >t; cp t o', outputs: [o]}}`, "the line of x writes to t, which it is given to read", "another name"},
 		{"hidden edge, file there", `stages: {a: {uses: command, run: 'true', outputs: [in.txt]}, x: {uses: command, run: 'true', inputs: [in.txt], outputs: [o]}}`, "x reads in.txt, which a writes", "needs: [a]"},
 		{"hidden edge, file not there", `stages: {a: {uses: command, run: 'true', outputs: [t/1.txt]}, x: {uses: command, run: 'true', inputs: ['t/*.txt'], outputs: [o]}}`, `input "t/*.txt" of x matches no file`, "needs: [a]"},
 	} {
