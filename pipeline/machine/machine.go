@@ -63,6 +63,9 @@ func Names(root string) []string {
 // Read reads the file of a machine.
 func Read(root, name string) (*File, source.Errors) {
 	m := &File{Path: filepath.Join(Folder, name+".yaml")}
+	if !cell.NameForm.MatchString(name) {
+		return m, source.Errors{{Pos: source.Pos{File: m.Path}, Msg: fmt.Sprintf("machine: %q is not a name", name), Hint: cell.NameHint}}
+	}
 	text, err := cell.Read(filepath.Join(root, m.Path))
 	if err != nil {
 		if p := (*fs.PathError)(nil); errors.As(err, &p) {

@@ -51,3 +51,19 @@ func TestChoose(t *testing.T) {
 		})
 	}
 }
+
+// Results lie in folders that are called after their machine.
+func TestReadRefusesWhatIsNoName(t *testing.T) {
+	root := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(root, machine.Folder), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"my\nhost", "-host", "my host"} {
+		if err := os.WriteFile(filepath.Join(root, machine.Folder, name+".yaml"), []byte("device: host\n"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, errs := machine.Read(root, name); len(errs) != 1 || !strings.Contains(errs.Error(), "is not a name") {
+			t.Errorf("read machine %q: %v", name, errs)
+		}
+	}
+}

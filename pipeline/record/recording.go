@@ -1,7 +1,7 @@
 package record
 
 import (
-	"encoding/json"
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -97,18 +97,18 @@ func Open(dir string) (*Recording, error) {
 		return nil, err
 	}
 	r := &Recording{Dir: dir}
-	b, err := os.ReadFile(filepath.Join(dir, Run))
-	if err != nil {
+	path := filepath.Join(dir, Run)
+	if err := cell.ReadJSON(path, &r.Head); err != nil {
 		return nil, cell.Hint(fmt.Errorf("open recording: %w", err), "a recording holds %s, %s and %s", Samples, Run, Sums)
-	}
-	if err := json.Unmarshal(b, &r.Head); err != nil {
-		return nil, fmt.Errorf("open recording: %s: %w", filepath.Join(dir, Run), err)
 	}
 	switch {
 	case r.Schema != Schema:
 		return nil, fmt.Errorf("open recording %q: its schema is %d, this program reads %d", dir, r.Schema, Schema)
 	case r.Study == "" || r.Machine.Name == "":
 		return nil, fmt.Errorf("open recording %q: %s names no study or no machine", dir, Run)
+	}
+	if err := cmp.Or(cell.CheckName("study", r.Study), cell.CheckName("machine", r.Machine.Name)); err != nil {
+		return nil, fmt.Errorf("open recording: %s: %w", path, err)
 	}
 	if _, err := os.Stat(Path(filepath.Join(dir, Samples))); err != nil {
 		return nil, fmt.Errorf("open recording: %w", err)

@@ -175,12 +175,18 @@ func TestOpen(t *testing.T) {
 		t.Errorf("read %+v", r.Head)
 	}
 	for want, files := range map[string]map[string]string{
-		"its schema is 2":         {Samples: "", Run: `{"schema": 2}`},
-		"names no study":          {Samples: "", Run: `{"schema": 1, "study": "x"}`},
-		"run.json: no such file":  {Samples: ""},
-		"samples.csv: no such":    {Run: head},
-		"unexpected end of JSON":  {Samples: "", Run: `{"schema": 1`},
-		"cannot unmarshal string": {Samples: "", Run: `{"schema": "1"}`},
+		"its schema is 2":                          {Samples: "", Run: `{"schema": 2}`},
+		"names no study":                           {Samples: "", Run: `{"schema": 1, "study": "x"}`},
+		"run.json: no such file":                   {Samples: ""},
+		"samples.csv: no such":                     {Run: head},
+		`run.json: its study "../../evil" is`:      {Samples: "", Run: `{"schema": 1, "study": "../../evil", "machine": {"name": "host"}}`},
+		`run.json: its machine "../../../../evil"`: {Samples: "", Run: `{"schema": 1, "study": "x", "machine": {"name": "../../../../evil"}}`},
+		`its machine "." is no name`:               {Samples: "", Run: `{"schema": 1, "study": "x", "machine": {"name": "."}}`},
+		`its machine "a/b" is no name`:             {Samples: "", Run: `{"schema": 1, "study": "x", "machine": {"name": "a/b"}}`},
+		`its machine "a\nb" is no name`:            {Samples: "", Run: `{"schema": 1, "study": "x", "machine": {"name": "a\nb"}}`},
+		`its machine "\x1b[31m" is no name`:        {Samples: "", Run: `{"schema": 1, "study": "x", "machine": {"name": "\u001b[31m"}}`},
+		"run.json:1:12: unexpected end of JSON":    {Samples: "", Run: `{"schema": 1`},
+		"cannot unmarshal string":                  {Samples: "", Run: `{"schema": "1"}`},
 	} {
 		if _, err := Open(sealed(t, files)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Open = %v, want %q", err, want)

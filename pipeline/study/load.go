@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -86,11 +85,6 @@ type stageFile struct {
 
 // perPoint are the stage's keys whose expressions see the matrix.
 var perPoint = map[string]bool{"with": true, "gpu": true, "run": true, "inputs": true, "outputs": true}
-
-var (
-	nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
-	nameHint = "letters, digits, dots, dashes and underscores, beginning with a letter or a digit"
-)
 
 // Load reads, checks and resolves the study in the YAML file at path. Every
 // stage has been bound at every point when it returns, so that what is wrong
@@ -186,8 +180,8 @@ func (l *loader) load(text []byte) {
 	}
 	file := studyFile{Seed: 1}
 	l.decode(&file, l.doc)
-	if file.Study.At != nil && !nameForm.MatchString(l.study.Name) {
-		l.fail(file.Study.At, nameHint, "study: %q is not a name", l.study.Name)
+	if file.Study.At != nil && !cell.NameForm.MatchString(l.study.Name) {
+		l.fail(file.Study.At, cell.NameHint, "study: %q is not a name", l.study.Name)
 	}
 	l.study.Doc, l.study.Seed = file.Description, file.Seed
 	if file.Stages == nil { // which has been said, and the rest is about them
@@ -447,8 +441,8 @@ func (l *loader) stages(stages *source.Node) {
 	for _, p := range stages.Pairs {
 		st := &Stage{Name: p.Key.Val.(string), Pos: p.Key.Pos(), at: p.Key}
 		l.study.Stages, l.study.byName[st.Name] = append(l.study.Stages, st), st
-		if !nameForm.MatchString(st.Name) {
-			l.fail(p.Key, nameHint, "%q cannot name a stage", st.Name)
+		if !cell.NameForm.MatchString(st.Name) {
+			l.fail(p.Key, cell.NameHint, "%q cannot name a stage", st.Name)
 		}
 		if p.Val.Kind != source.Mapping {
 			l.fail(p.Val, "", "stage %q: want a mapping, with uses: at least", st.Name)

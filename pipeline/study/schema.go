@@ -24,7 +24,7 @@ func Schema(kinds cell.Kinds) ([]byte, error) {
 			"type": "string", "pattern": `\$\{\{`,
 			"description": "An expression between ${{ and }}, or a text with expressions in it.",
 		},
-		"name":   object{"type": "string", "pattern": nameForm.String()},
+		"name":   object{"type": "string", "pattern": cell.NameForm.String()},
 		"scalar": object{"type": []string{"boolean", "number", "string"}},
 	}
 	stage := parts.Struct(reflect.TypeFor[stageFile](), reflect.Value{})

@@ -213,13 +213,14 @@ func (c *Card) Write(path string) error { return result.Write(path, c) }
 
 func (c *Card) check() error {
 	_, day := time.Parse(time.DateOnly, c.Day)
+	name := cell.CheckName("machine", c.Machine)
 	switch {
 	case c.Schema < 1 || c.Schema > Schema:
 		return cell.Hint(fmt.Errorf("schema %d", c.Schema), "this program reads schema %d", Schema)
 	case c.Machine == "":
 		return errors.New("it names no machine")
-	case c.Machine != filepath.Base(c.Machine) || !filepath.IsLocal(c.Machine):
-		return fmt.Errorf("its machine %q is no name", c.Machine)
+	case name != nil:
+		return name
 	case day != nil:
 		return fmt.Errorf("its day %q is none", c.Day)
 	case len(c.Ways) == 0:

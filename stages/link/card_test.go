@@ -32,20 +32,21 @@ func TestRead(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	for want, spoil := range map[string]func(c *Card){
-		"is no name":              func(c *Card) { c.Machine = "../h100" },
-		"day \"once\" is none":    func(c *Card) { c.Day = "once" },
-		"up_to_ns is":             func(c *Card) { c.Ways["d2h"].Turn.UpTo = 1e12 },
-		"length_ns is 1e+12":      func(c *Card) { c.Ways["d2h"].Turn.Length = Estimate{1e12, 1e12, 1e12} },
-		"own_ns is":               func(c *Card) { c.Ways["d2h"].Turn.Own = Estimate{1e12, 1e12, 1e12} },
-		"small path takes":        func(c *Card) { c.Ways["d2h"].Small.Idle = -2 },
-		"copies of 0 bytes":       func(c *Card) { c.Ways["d2h"].Flight.Depths = []Depth{{1, 0, 5e9}} },
-		"both ways' capacity":     func(c *Card) { c.Capacity["both"] = Estimate{0, 0, 0} },
-		"schema 2":                func(c *Card) { c.Schema = 2 },
-		"names no machine":        func(c *Card) { c.Machine = "" },
-		"no ways":                 func(c *Card) { c.Ways = nil },
-		`way "up"`:                func(c *Card) { c.Ways["up"] = c.Ways["d2h"] },
-		"length_ns is 0":          func(c *Card) { c.Ways["d2h"].Turn.Length = Estimate{} },
-		"capacity_bytes_per_s is": func(c *Card) { c.Capacity["d2h"] = Estimate{1, 2, 3} },
+		"machine \"../h100\" is":   func(c *Card) { c.Machine = "../h100" },
+		"machine \".\" is no name": func(c *Card) { c.Machine = "." },
+		"day \"once\" is none":     func(c *Card) { c.Day = "once" },
+		"up_to_ns is":              func(c *Card) { c.Ways["d2h"].Turn.UpTo = 1e12 },
+		"length_ns is 1e+12":       func(c *Card) { c.Ways["d2h"].Turn.Length = Estimate{1e12, 1e12, 1e12} },
+		"own_ns is":                func(c *Card) { c.Ways["d2h"].Turn.Own = Estimate{1e12, 1e12, 1e12} },
+		"small path takes":         func(c *Card) { c.Ways["d2h"].Small.Idle = -2 },
+		"copies of 0 bytes":        func(c *Card) { c.Ways["d2h"].Flight.Depths = []Depth{{1, 0, 5e9}} },
+		"both ways' capacity":      func(c *Card) { c.Capacity["both"] = Estimate{0, 0, 0} },
+		"schema 2":                 func(c *Card) { c.Schema = 2 },
+		"names no machine":         func(c *Card) { c.Machine = "" },
+		"no ways":                  func(c *Card) { c.Ways = nil },
+		`way "up"`:                 func(c *Card) { c.Ways["up"] = c.Ways["d2h"] },
+		"length_ns is 0":           func(c *Card) { c.Ways["d2h"].Turn.Length = Estimate{} },
+		"capacity_bytes_per_s is":  func(c *Card) { c.Capacity["d2h"] = Estimate{1, 2, 3} },
 	} {
 		c := card()
 		spoil(c)
