@@ -187,7 +187,7 @@ func panel(scenes []scene, place string, victims, rows []string) figure.PointsSp
 // escaped says whether beside every load of a scene some means keep p99 within a share of
 // that without load, while the loads keep what they carry beside a victim that copies.
 func escaped(scenes []scene, within, keeps float64) (verdict, because string) {
-	holds, fails, doubts := []string{}, []string{}, []string{}
+	holds, fails, doubts, few := []string{}, []string{}, []string{}, []string{}
 	for _, s := range scenes {
 		levels := []string{}
 		known := map[string]bool{"0": true}
@@ -198,17 +198,17 @@ func escaped(scenes []scene, within, keeps float64) (verdict, because string) {
 			}
 		}
 		for _, level := range levels {
-			near, open, others := "", false, 0
+			near, open, short, others := "", false, false, 0
 			for _, m := range s.all {
 				if m.level != level || m.victim == "copied" {
 					continue
 				}
 				others++
 				switch {
-				case math.IsNaN(m.ratio.Value) || math.IsNaN(m.kept):
-					open = true
 				case m.ratio.Low > 1+within || m.kept < keeps:
-				case m.ratio.High <= 1+within:
+				case math.IsNaN(m.ratio.High):
+					short = true
+				case m.ratio.High <= 1+within && m.kept >= keeps:
 					near = m.victim
 				default:
 					open = true
@@ -219,6 +219,8 @@ func escaped(scenes []scene, within, keeps float64) (verdict, because string) {
 			case others == 0:
 			case near != "":
 				holds = append(holds, name)
+			case short:
+				few = append(few, name)
 			case open:
 				doubts = append(doubts, name)
 			default:
@@ -227,14 +229,21 @@ func escaped(scenes []scene, within, keeps float64) (verdict, because string) {
 		}
 	}
 	want := fmt.Sprintf("p99 lies within %s of that without load, and the loads keep %s of what they carry beside a victim that copies,", nb.Percent(within), nb.Percent(keeps))
-	n := len(holds) + len(fails) + len(doubts)
+	n := len(holds) + len(fails) + len(doubts) + len(few)
 	switch {
 	case n == 0:
 		return nb.NotIdentified, "no victim was measured beside a load that does anything but copy"
 	case len(fails) > 0:
 		return nb.Refuted, fmt.Sprintf("%s for %d of %d, and not for %s", want, len(holds), n, strings.Join(fails, ", "))
-	case len(doubts) > 0:
-		return nb.NotIdentified, fmt.Sprintf("%s for %d of %d; the intervals leave it open for %s", want, len(holds), n, strings.Join(doubts, ", "))
+	case len(holds) < n:
+		because = fmt.Sprintf("%s for %d of %d", want, len(holds), n)
+		if len(doubts) > 0 {
+			because += "; the intervals leave it open for " + strings.Join(doubts, ", ")
+		}
+		if len(few) > 0 {
+			because += "; calls are too few for a p99 of " + strings.Join(few, ", ")
+		}
+		return nb.NotIdentified, because
 	}
 	return nb.Reproduced, fmt.Sprintf("%s for all %d", want, n)
 }

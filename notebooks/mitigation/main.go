@@ -516,29 +516,28 @@ func matrix(scenes []scene) [][]string {
 // relieved says whether each scene in one process, or in several, that needs a policy has
 // one whose p99 lies within a share of that without load while it keeps so much of the link.
 func relieved(scenes []scene, one bool, within, keeps float64) (verdict, because string) {
-	holds, fails, doubts, free := 0, []string{}, []string{}, []string{}
+	holds, fails, doubts, few, free := 0, []string{}, []string{}, []string{}, []string{}
 	for _, s := range scenes {
 		if (s.sharing == "process") != one {
 			continue
 		}
-		if s.free(within, keeps) {
-			free = append(free, s.String())
-			continue
-		}
-		near, open := false, false
+		none, found := "", map[string]bool{}
 		for _, o := range s.outcomes {
-			switch {
-			case o.policy == "none" || !(o.kept >= keeps) || math.IsNaN(o.ratio.Value) || o.ratio.Low > 1+within:
-			case o.ratio.High <= 1+within:
-				near = true
-			default:
-				open = true
+			if answer := o.relieves(within, keeps); o.policy == "none" {
+				none = answer
+			} else {
+				found[answer] = true
 			}
 		}
 		switch {
-		case near:
+		case none == "yes":
+			free = append(free, s.String())
+		case len(found) == 0: // it was measured under no policy
+		case found["yes"]:
 			holds++
-		case open:
+		case found["few"] || none == "few":
+			few = append(few, s.String())
+		case found["open"]:
 			doubts = append(doubts, s.String())
 		default:
 			fails = append(fails, s.String())
@@ -548,28 +547,40 @@ func relieved(scenes []scene, one bool, within, keeps float64) (verdict, because
 	if len(free) > 0 {
 		want = "none is needed for " + strings.Join(free, ", ") + "; beside those " + want
 	}
+	all := holds + len(fails) + len(doubts) + len(few)
 	switch {
-	case holds+len(fails)+len(doubts) == 0 && len(free) > 0:
+	case all == 0 && len(free) > 0:
 		return nb.NotIdentified, "none is needed for " + strings.Join(free, ", ")
-	case holds+len(fails)+len(doubts) == 0:
-		return nb.NotIdentified, "no such load was measured"
+	case all == 0:
+		return nb.NotIdentified, "no such load was measured under a policy"
 	case len(fails) > 0:
-		return nb.Refuted, fmt.Sprintf("%s for %d of %d, and none for %s", want, holds, holds+len(fails)+len(doubts), strings.Join(fails, ", "))
-	case len(doubts) > 0:
-		return nb.NotIdentified, fmt.Sprintf("%s for %d of %d; the intervals leave it open for %s", want, holds, holds+len(fails)+len(doubts), strings.Join(doubts, ", "))
+		return nb.Refuted, fmt.Sprintf("%s for %d of %d, and none for %s", want, holds, all, strings.Join(fails, ", "))
+	case holds < all:
+		because = fmt.Sprintf("%s for %d of %d", want, holds, all)
+		if len(doubts) > 0 {
+			because += "; the intervals leave it open for " + strings.Join(doubts, ", ")
+		}
+		if len(few) > 0 {
+			because += "; calls are too few for a p99 of " + strings.Join(few, ", ")
+		}
+		return nb.NotIdentified, because
 	}
 	return nb.Reproduced, fmt.Sprintf("%s for all %d (chosen among policies on the same calls)", want, holds)
 }
 
-// free tells whether the model needs no policy: beside a load without one p99 lies within
-// a share of that without load, and the load keeps so much of the link.
-func (s scene) free(within, keeps float64) bool {
-	for _, o := range s.outcomes {
-		if o.policy == "none" && o.ratio.High <= 1+within && o.kept >= keeps {
-			return true
-		}
+// relieves tells whether p99 lies within a share of that without load while the load keeps
+// so much of the link: yes, no, open where the interval or a share that is not known leaves
+// it so, or few where too few calls give no interval.
+func (o outcome) relieves(within, keeps float64) string {
+	switch {
+	case o.kept < keeps || o.ratio.Low > 1+within:
+		return "no"
+	case math.IsNaN(o.ratio.High):
+		return "few"
+	case o.ratio.High <= 1+within && o.kept >= keeps:
+		return "yes"
 	}
-	return false
+	return "open"
 }
 
 // paired says whether calls beside one policy take longer than beside another, in one
