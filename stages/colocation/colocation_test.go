@@ -202,6 +202,43 @@ func TestNothing(t *testing.T) {
 	}
 }
 
+// Pairs of too few calls were measured: it is their p99 that is missing, which is said, and
+// which leaves open what the others do not decide.
+func TestConcludeFew(t *testing.T) {
+	const ms = 1_000_000
+	pairs := func(n int, models ...string) (all []trial) {
+		for _, tenancy := range []string{"process", "mps"} {
+			for _, m := range models {
+				all = append(all, trial{m, tenancy, m, "", 1, 1, 0, 21, 2 * ms, n})
+			}
+			took := map[string]int{"process": 4 * ms, "mps": 3 * ms}[tenancy]
+			set := strings.Join(models, "+")
+			all = append(all, trial{set, tenancy, models[0], models[1], 1, 1, 0, 23, took, n}, trial{set, tenancy, models[1], models[0], 2, 1, 0, 23, took, n})
+		}
+		return all
+	}
+	for name, c := range map[string]struct {
+		trials  []trial
+		verdict string
+		says    []string
+	}{
+		"all few":  {pairs(30, "a", "b"), "not identified", []string{"no p99 of 2 models", "n too small", "30"}},
+		"half few": {append(pairs(400, "a", "b"), pairs(30, "c", "d")...), "not identified", []string{"for 2 of 2", "no p99 of 2 models", "n too small"}},
+		"none few": {pairs(400, "a", "b"), "reproduced", []string{"for 2 of 2"}},
+	} {
+		r, err := Compare(table(t, c.trials), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := r.Conclude()[0]
+		for _, text := range c.says {
+			if k.Verdict != c.verdict || !strings.Contains(k.Because, text) || strings.Contains(k.Because, "not measured") {
+				t.Errorf("%s: %+v, want %s with %q", name, k, c.verdict, text)
+			}
+		}
+	}
+}
+
 // What is concluded follows what was measured, and says where nothing was.
 func TestConclude(t *testing.T) {
 	const ms, n = 1_000_000, 400

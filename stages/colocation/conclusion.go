@@ -1,6 +1,7 @@
 package colocation
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 
@@ -36,30 +37,41 @@ func (r *Report) Conclude() []Conclusion {
 const idle = ", held against models alone beside idle processes of others, which slow them"
 
 // tails concludes K1, from p99 itself: what a model takes alone differs between the two.
+// Models without a p99 in both leave it open, unless the others decide whatever theirs is.
 func (r *Report) tails() Conclusion {
 	c := Conclusion{Claim: "K1", Verdict: cell.NotIdentified, Because: "MPS or separate processes were not measured"}
-	less, all := 0, 0
+	less, all, without, why := 0, 0, 0, ""
 	for _, s := range r.Slowdowns {
 		if s.Setting != (Setting{Tenancy: "process"}) || len(s.Beside) != 1 {
 			continue
 		}
-		x, ok := r.Find(Setting{Tenancy: "mps"}, s.Model, s.Beside...)
-		if !ok || math.IsNaN(x.P99.Value) || math.IsNaN(s.P99.Value) {
-			continue
-		}
-		all++
-		if x.P99.Value*x.base < s.P99.Value*s.base {
-			less++
+		switch x, ok := r.Find(Setting{Tenancy: "mps"}, s.Model, s.Beside...); {
+		case !ok:
+		case math.IsNaN(x.P99.Value) || math.IsNaN(s.P99.Value):
+			without, why = without+1, cmp.Or(why, s.Why, x.Why)
+		default:
+			all++
+			if x.P99.Value*x.base < s.P99.Value*s.base {
+				less++
+			}
 		}
 	}
-	if all == 0 {
+	none := fmt.Sprintf("there is no p99 of %d models beside another under both (%s)", without, why)
+	switch {
+	case all+without == 0:
+		return c
+	case all == 0:
+		c.Because = none
 		return c
 	}
 	c.Because, c.Effect = fmt.Sprintf("p99 is lower under MPS for %d of %d models beside another", less, all), float64(less)/float64(all)
-	switch {
-	case c.Effect >= most:
+	if without > 0 {
+		c.Because += "; " + none
+	}
+	switch total := float64(all + without); {
+	case float64(less)/total >= most:
 		c.Verdict = cell.Reproduced
-	case c.Effect <= half:
+	case float64(less+without)/total <= half:
 		c.Verdict = cell.Refuted
 	}
 	return c
