@@ -1,15 +1,20 @@
 package link
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/unit"
 	"barograph/pipeline/record"
+	"barograph/pipeline/source"
 	"barograph/stages/result"
 )
 
@@ -196,14 +201,25 @@ func Find(root, machine string, mps bool) string {
 	return filepath.Join(root, File(name))
 }
 
-// Read reads a card.
+// Read reads a card. What is wrong with it has its place: file:line:column.
 func Read(path string) (*Card, error) {
 	c := &Card{}
 	if err := cell.ReadJSON(path, c); err != nil {
 		return nil, cell.Hint(fmt.Errorf("read a link card: %w", err), "`barograph link` measures one")
 	}
-	if err := c.check(); err != nil {
-		return nil, fmt.Errorf("read the link card %s: %w", path, err)
+	text, err := cell.Read(path)
+	if err != nil {
+		return nil, fmt.Errorf("read a link card: %w", err)
+	}
+	n, e := source.Parse(path, text) // JSON is YAML, whose reader knows places and doubled keys
+	if e == nil {
+		e = whole(reflect.TypeOf(c), n)
+	}
+	if e == nil {
+		e = c.check(n)
+	}
+	if e != nil {
+		return nil, fmt.Errorf("read a link card: %w", e)
 	}
 	return c, nil
 }
@@ -211,33 +227,94 @@ func Read(path string) (*Card, error) {
 // Write writes the card to a file.
 func (c *Card) Write(path string) error { return result.Write(path, c) }
 
-func (c *Card) check() error {
+// whole wants each key that [Card.Write] writes of a type, with a value: what is not
+// there would be read as 0, which is a measurement too.
+func whole(t reflect.Type, n *source.Node) *source.Error {
+	switch t.Kind() {
+	case reflect.Pointer:
+		return whole(t.Elem(), n)
+	case reflect.Map, reflect.Slice:
+		for _, v := range values(n) {
+			if v.Kind == source.Scalar && v.Val == nil {
+				return v.Errorf("", "%s has no value", v.Label())
+			}
+			if err := whole(t.Elem(), v); err != nil {
+				return err
+			}
+		}
+	case reflect.Struct:
+		if t == reflect.TypeFor[record.Env]() { // which nothing is predicted from
+			return nil
+		}
+		for _, f := range source.Fields(t) {
+			for _, p := range n.Pairs { // Go's reader takes other letters too
+				if key := p.Key.Val.(string); key != f.Key && strings.EqualFold(key, f.Key) {
+					return p.Key.Errorf("write it as "+f.Key, "unknown key %q", key)
+				}
+			}
+			v := n.Get(f.Key)
+			switch optional := strings.HasSuffix(f.Tag.Get("json"), ",omitempty"); {
+			case v == nil && optional:
+				continue
+			case v == nil:
+				return n.Errorf("", "missing key %q in %s", f.Key, cmp.Or(n.Name, "the card"))
+			case v.Kind == source.Scalar && v.Val == nil:
+				return v.Errorf("", "%s has no value", v.Label())
+			}
+			if err := whole(f.Type, v); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// values are those of a list or a mapping.
+func values(n *source.Node) []*source.Node {
+	all := slices.Clone(n.Items)
+	for _, p := range n.Pairs {
+		all = append(all, p.Val)
+	}
+	return all
+}
+
+func (c *Card) check(n *source.Node) *source.Error {
 	_, day := time.Parse(time.DateOnly, c.Day)
 	name := cell.CheckName("machine", c.Machine)
+	ways, capacity := n.At("ways"), n.At("capacity_bytes_per_s")
 	switch {
 	case c.Schema < 1 || c.Schema > Schema:
-		return cell.Hint(fmt.Errorf("schema %d", c.Schema), "this program reads schema %d", Schema)
+		return n.At("schema").Errorf(fmt.Sprintf("this program reads schema %d", Schema), "schema %d", c.Schema)
 	case c.Machine == "":
-		return errors.New("it names no machine")
+		return n.At("machine").Errorf("", "it names no machine")
 	case name != nil:
-		return name
+		return n.At("machine").Errorf(cell.HintOf(name), "%v", name)
 	case day != nil:
-		return fmt.Errorf("its day %q is none", c.Day)
+		return n.At("day").Errorf("write it as 2026-11-28", "its day %q is none", c.Day)
 	case len(c.Ways) == 0:
-		return errors.New("it has no ways")
+		return ways.Errorf("", "it has no ways")
 	}
-	if both, ok := c.Capacity["both"]; ok {
-		if err := both.check("both ways' capacity_bytes_per_s", slowest, fastest); err != nil {
+	for _, p := range ways.Pairs {
+		name := p.Key.Val.(string)
+		if name != "h2d" && name != "d2h" {
+			return p.Key.Errorf("", "its way %q is none of h2d, d2h", name)
+		}
+		if capacity.Get(name) == nil {
+			return capacity.Errorf("", "missing key %q in capacity_bytes_per_s", name)
+		}
+		if err := c.Capacity[name].check(capacity.At(name), name+"'s capacity_bytes_per_s", slowest, fastest); err != nil {
+			return err
+		}
+		if err := c.Ways[name].check(p.Val, c.Device); err != nil {
 			return err
 		}
 	}
-	for name, w := range c.Ways {
-		if name != "h2d" && name != "d2h" || w == nil {
-			return fmt.Errorf("its way %q is none of h2d, d2h", name)
-		}
-		if err := w.check(c.Capacity[name]); err != nil {
-			return fmt.Errorf("way %s: %w", name, err)
-		}
+	both, ok := c.Capacity["both"]
+	switch {
+	case ok:
+		return both.check(capacity.At("both"), "both ways' capacity_bytes_per_s", slowest, fastest)
+	case len(c.Ways) > 1:
+		return capacity.Errorf("", `missing key "both" in capacity_bytes_per_s`)
 	}
 	return nil
 }
@@ -252,34 +329,65 @@ const (
 	largest          = 1 << 40
 )
 
-func (w *Way) check(capacity Estimate) error {
-	t := &w.Turn
-	least := 0.0
+func (w *Way) check(n *source.Node, device string) *source.Error {
+	t, turn, small, depths := &w.Turn, n.At("turn"), n.At("small_path"), n.At("in_flight", "depths")
+	least, most := 0.0, 0.0
 	if t.Seen {
-		least = shortest
+		least, most = shortest, longest
 	}
-	if err := errors.Join(t.Length.check("length_ns", least, longest), t.Own.check("own_ns", -longest, longest),
-		capacity.check("capacity_bytes_per_s", slowest, fastest)); err != nil {
+	if err := t.Length.check(turn.At("length_ns"), "length_ns", least, most); err != nil {
+		return err
+	}
+	if err := t.Own.check(turn.At("own_ns"), "own_ns", -longest, longest); err != nil {
 		return err
 	}
 	switch {
 	case t.UpTo < 0 || t.UpTo > longest:
-		return fmt.Errorf("up_to_ns is %d", t.UpTo)
-	case min(w.Small.Idle, w.Small.Behind) < -1 || max(w.Small.Idle, w.Small.Behind) > largest:
-		return fmt.Errorf("the small path takes %d bytes and %d", w.Small.Idle, w.Small.Behind)
+		return turn.At("up_to_ns").Errorf("", "up_to_ns is %d", t.UpTo)
+	case t.Seen && len(t.Steps) == 0:
+		return turn.At("steps").Errorf("", "a turn was seen, and there are no steps of it")
+	case len(w.Flight.Depths) == 0:
+		return depths.Errorf("", "depths are empty: nothing tells what copies in flight carry")
 	}
-	for _, d := range w.Flight.Depths {
+	for _, limit := range []struct {
+		key    string
+		bytes  int64
+		behind bool
+	}{{"idle_bytes", w.Small.Idle, false}, {"behind_bytes", w.Small.Behind, true}} {
+		at := small.At(limit.key)
+		switch {
+		case limit.bytes < -1 || limit.bytes > largest:
+			return at.Errorf("", "the small path takes %s %d", limit.key, limit.bytes)
+		case limit.bytes == -1 && device != "host" && w.delayed(limit.behind):
+			return at.Errorf("", "%s is -1, that no copy was delayed, and by sizes each of %v or more was", limit.key, unit.Size(plainCopy))
+		}
+	}
+	for i, d := range w.Flight.Depths {
 		if d.Outstanding < 1 || d.Block < 1 || d.Block > largest || d.Bandwidth != 0 && !(d.Bandwidth >= slowest && d.Bandwidth <= fastest) {
-			return fmt.Errorf("%d copies of %d bytes in flight carry %g bytes_per_s", d.Outstanding, d.Block, d.Bandwidth)
+			return depths.At(i).Errorf("", "%d copies of %d bytes in flight carry %g bytes_per_s", d.Outstanding, d.Block, d.Bandwidth)
 		}
 	}
 	return nil
 }
 
-// check wants finite numbers in order, and within bounds.
-func (e Estimate) check(name string, least, most float64) error {
+// delayed tells whether all copies too large for any known small path waited for half a
+// turn or more, and so long that it could be told.
+func (w *Way) delayed(behind bool) (all bool) {
+	for _, s := range w.Small.Sizes {
+		if s.Behind != behind || s.Bytes < plainCopy {
+			continue
+		}
+		if all = w.Turn.Seen && s.P50 >= 3*s.Alone && float64(s.P50-s.Alone) >= w.Turn.Length.Value/2; !all {
+			return false
+		}
+	}
+	return all
+}
+
+// check wants finite numbers in order, and within bounds, of what stands at a node.
+func (e Estimate) check(n *source.Node, name string, least, most float64) *source.Error {
 	if math.IsNaN(e.Low+e.Value+e.High) || e.Low > e.Value || e.Value > e.High || e.Low < least || e.High > most {
-		return fmt.Errorf("%s is %g, from %g to %g", name, e.Value, e.Low, e.High)
+		return n.Errorf("", "%s is %g, from %g to %g", name, e.Value, e.Low, e.High)
 	}
 	return nil
 }

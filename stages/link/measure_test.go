@@ -2,6 +2,8 @@ package link
 
 import (
 	"math"
+	"path/filepath"
+	"reflect"
 	"testing"
 
 	"barograph/pipeline/cell"
@@ -21,7 +23,7 @@ func TestSimulatedCard(t *testing.T) {
 		},
 		"a plain queue": {"bandwidth_h2d": 11.69e9, "bandwidth_d2h": 12.89e9, "small_idle": 0, "small_behind": 0},
 	} {
-		c := &Card{Device: "sim"}
+		c := &Card{Schema: Schema, Machine: "sim", Device: "sim", Day: "2026-11-28"}
 		r := &simulation{settings: cell.Machine{Device: "sim", Sim: put}, sharing: "separate"}
 		through := name == "turns through MPS"
 		if through {
@@ -29,6 +31,13 @@ func TestSimulatedCard(t *testing.T) {
 		}
 		if _, err := measure(t.Context(), r, []device.Direction{device.H2D, device.D2H}, c, func(string) {}); err != nil {
 			t.Fatalf("%s: %v", name, err)
+		}
+		path := filepath.Join(t.TempDir(), "sim.json")
+		if err := c.Write(path); err != nil {
+			t.Fatal(err)
+		}
+		if again, err := Read(path); err != nil || !reflect.DeepEqual(again.Ways, c.Ways) {
+			t.Errorf("%s: %v, or another card", name, err)
 		}
 		for direction, w := range c.Ways {
 			turn := put["turn_"+direction+"_ns"]
