@@ -273,7 +273,7 @@ func (a *request) propose(root string, names []string) (*report, error) {
 	}
 	lesson, err := pair.ReadLesson(root, card.Machine)
 	if err != nil {
-		return nil, err
+		return nil, cell.Usage(err)
 	}
 	f := &foretelling{machine: prediction.FromCard(card, a.tenancy == "mps"), tenancy: a.tenancy, lesson: lesson, solos: solos, known: map[string]foretold{}}
 	all := make([]placement.Model, len(names))

@@ -3,12 +3,15 @@ package pair
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 
+	"barograph/pipeline/cell"
+	"barograph/pipeline/source"
 	"barograph/stages/device/twin"
 	"barograph/stages/prediction"
 	"barograph/stages/result"
@@ -60,9 +63,94 @@ var Unlearned = &Lesson{Tenancies: map[string]*Learned{
 // File returns where a machine's is kept, relative to the workspace.
 func File(machine string) string { return filepath.Join("data", "twin", machine+"-pairs.json") }
 
-// ReadLesson reads what is kept for a machine; [Unlearned] where nothing is.
+// ReadLesson reads what is kept for a machine; [Unlearned] where nothing is. What cannot
+// have been learned is refused at its place: file:line:column.
 func ReadLesson(root, machine string) (*Lesson, error) {
-	return result.ReadOr(filepath.Join(root, File(machine)), Unlearned)
+	path := filepath.Join(root, File(machine))
+	x, err := result.ReadOr(path, Unlearned)
+	if err != nil || x == Unlearned {
+		return x, err
+	}
+	text, err := cell.Read(path)
+	if err != nil {
+		return nil, err
+	}
+	n, e := source.Parse(path, text) // JSON is YAML, whose reader knows places and doubled keys
+	if e != nil {
+		return nil, e
+	}
+	for _, p := range n.At("tenancies").Pairs {
+		if l := x.Tenancies[p.Key.Val.(string)]; l != nil {
+			if e := l.check(p.Val); e != nil {
+				return nil, e
+			}
+		}
+	}
+	return x, nil
+}
+
+// furthest is how far anything learned may lie from 0, in logarithms: a thousand times.
+// Models beside others on an H100 took 2.6 times what was simulated at most.
+const furthest = 7
+
+// check refuses parameters from which nothing, or anything, would be predicted.
+func (l *Learned) check(n *source.Node) *source.Error {
+	c, computing := &l.Computing, n.At("computing")
+	for _, v := range []struct {
+		key         string
+		value, most float64
+	}{{"slice_ns", float64(c.Slice), 1e9}, {"switch_ns", float64(c.Switch), 1e9}, {"crowding", c.Weight, 10}, {"crowding_power", c.Power, 2}} {
+		if !(v.value >= 0 && v.value <= v.most) {
+			return computing.At(v.key).Errorf("", "%s is %g: want 0 to %g", v.key, v.value, v.most)
+		}
+	}
+	for q := range Quantiles {
+		e, effects := &l.Effects[q], n.At("effects", q)
+		for _, of := range []struct {
+			values map[string]float64
+			at     *source.Node
+		}{{map[string]float64{"all": e.All}, effects}, {e.Suffers, effects.At("suffers")}, {e.Disturbs, effects.At("disturbs")}, {e.Pairs, effects.At("pairs")}} {
+			for _, name := range slices.Sorted(maps.Keys(of.values)) {
+				if err := within(of.at.At(name), name, of.values[name]); err != nil {
+					return err
+				}
+			}
+		}
+		for _, of := range []struct {
+			*Errors
+			key string
+		}{{&l.Errors[q], "errors"}, {&l.Unseen[q], "unseen_errors"}} {
+			if err := of.check(n.At(of.key, q)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (e *Errors) check(n *source.Node) *source.Error {
+	if len(e.Below) != len(e.Above) {
+		return n.Errorf("", "of_low holds %d errors, and of_high %d", len(e.Below), len(e.Above))
+	}
+	for end, errs := range [][]float64{e.Below, e.Above} {
+		key := [...]string{"of_low", "of_high"}[end]
+		for i, v := range errs {
+			if err := within(n.At(key, i), key, v); err != nil {
+				return err
+			}
+			if i > 0 && v < errs[i-1] {
+				return n.At(key, i).Errorf("", "%s does not ascend: %g follows %g", key, v, errs[i-1])
+			}
+		}
+	}
+	return nil
+}
+
+func within(n *source.Node, name string, v float64) *source.Error {
+	if math.Abs(v) <= furthest {
+		return nil
+	}
+	return n.Errorf("", "%s is %g, in logarithms: want %d at most, a thousand times", name, v, furthest)
 }
 
 func (x *Lesson) of(tenancy string) (l *Learned, doubts []string) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/stages/device/sim"
+	"barograph/stages/device/twin"
 	"barograph/stages/link"
 	"barograph/stages/prediction"
 	"barograph/stages/result"
@@ -265,4 +267,43 @@ func ExamplePredict() {
 	}
 	fmt.Printf("predicted: %.1f ms, alone %.1f\n", p[0].Estimates[0].Value/1e6, p[0].Alone[0]/1e6)
 	// Output: predicted: 2.6 ms, alone 1.2
+}
+
+// What cannot have been learned is refused at its place.
+func TestReadLessonRefuses(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "data/twin"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for want, spoil := range map[string]func(l *Learned){
+		"all is 1e+09, in logarithms":      func(l *Learned) { l.Effects[1].All = 1e9 },
+		"unet is -8, in logarithms":        func(l *Learned) { l.Effects[0].Suffers["unet"] = -8 },
+		"gpt2+unet is 8, in logarithms":    func(l *Learned) { l.Effects[0].Pairs["gpt2+unet"] = 8 },
+		"of_high is 1e+06, in logarithms":  func(l *Learned) { l.Errors[0].Above[2] = 1e6 },
+		"of_low does not ascend: 0.1":      func(l *Learned) { l.Unseen[1].Below[0] = 1 },
+		"of_low holds 3 errors, and of_hi": func(l *Learned) { l.Errors[1].Above = nil },
+		"crowding_power is 30: want 0 to":  func(l *Learned) { l.Computing.Power = 30 },
+		"slice_ns is -1: want 0 to 1e+09":  func(l *Learned) { l.Computing.Slice = -1 },
+	} {
+		l := &Learned{Pairs: 3, Computing: twin.Computing{Weight: 0.4, Power: crowdingPower}}
+		for q := range Quantiles {
+			l.Effects[q] = Effects{All: 0.1, Suffers: map[string]float64{"unet": 0.1}, Disturbs: map[string]float64{"unet": 0.1}, Pairs: map[string]float64{}}
+			l.Errors[q] = Errors{Below: []float64{-0.1, 0, 0.1}, Above: []float64{-0.1, 0, 0.1}}
+			l.Unseen[q] = Errors{Below: []float64{0, 0.1}, Above: []float64{0, 0.1}}
+		}
+		x := &Lesson{Machine: "m", Tenancies: map[string]*Learned{"mps": l}}
+		path := filepath.Join(dir, File("m"))
+		for _, wrong := range []bool{false, true} {
+			if wrong {
+				spoil(l)
+			}
+			if err := result.Write(path, x); err != nil {
+				t.Fatal(err)
+			}
+			_, err := ReadLesson(dir, "m")
+			if wrong && (err == nil || !regexp.MustCompile(regexp.QuoteMeta(path)+`:\d+:\d+: `+regexp.QuoteMeta(want)).MatchString(err.Error())) || !wrong && err != nil {
+				t.Errorf("%s: %v", want, err)
+			}
+		}
+	}
 }
