@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -86,6 +89,28 @@ func TestCommandRefuses(t *testing.T) {
 		}
 		if err == nil || !strings.Contains(said, tt.want) {
 			t.Errorf("%v: %v, want %q\n%s", tt.args, err, tt.want, out)
+		}
+	}
+}
+
+// A recording that was named and whose run.json was cut is not said to lack the model.
+func TestCommandCutRecording(t *testing.T) {
+	whole, err := os.ReadFile("../../data/models/h100/run.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for text, want := range map[string]string{
+		string(whole[:3000]):        `run\.json:\d+:\d+: unexpected end of JSON input`,
+		"{\n  \"trials\": []\n}\n}": `run\.json:4:1: invalid character`,
+		"{\n  \"trials\": []\n}\n":  `no recording of machine h100 holds calls of bert-base-uncased`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, "run.json"), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		_, err := run("bert-base-uncased", "--link", "testdata/h100.json", "--samples", dir)
+		if err == nil || !regexp.MustCompile(want).MatchString(err.Error()) {
+			t.Errorf("%v, want %s", err, want)
 		}
 	}
 }

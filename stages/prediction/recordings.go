@@ -187,6 +187,12 @@ func Find(root, machine, name, dir string, batch, sequence int) (*Baseline, erro
 			return nil, err
 		}
 		if !mentions {
+			if dir != "" { // it was named: if it was cut, that is why
+				_, err = recording.ReadRun(filepath.Join(d, record.Run))
+			}
+			if err != nil {
+				return nil, err
+			}
 			continue
 		}
 		owns, _, err := Read(root, d, name)
