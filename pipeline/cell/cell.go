@@ -75,6 +75,11 @@ type Kind struct {
 	// kind has Calls. Its message is as that of Check.
 	Alone func(with any) error
 
+	// Rests reports parameters in a stage that want what no needed stage of the same kind
+	// gives; needed are the parameters of those, at every point of theirs. Its message is
+	// as that of Check.
+	Rests func(with any, needed []any) error
+
 	// Calls tells that a stage tells of its calls to those in the background beside it.
 	Calls bool
 

@@ -52,7 +52,34 @@ func (l *loader) graph() {
 			l.followed(st, beside)
 		}
 	}
+	if len(l.errs) == 0 { // else directions may be missing that are only miswritten
+		for _, st := range l.study.Stages {
+			l.rested(st)
+		}
+	}
 	l.sort()
+}
+
+// rested reports parameters of a stage that want what none of the stages of its kind gives
+// that it needs.
+func (l *loader) rested(st *Stage) {
+	if st.Kind == nil || st.Kind.Rests == nil || st.body.with == nil {
+		return
+	}
+	var needed []any
+	for _, name := range st.Needs {
+		if other := l.study.Stage(name); other != nil && other.Kind == st.Kind {
+			for _, b := range other.body.bound {
+				needed = append(needed, b.With)
+			}
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(st.body.bound)) {
+		if err := st.Kind.Rests(st.body.bound[key].With, needed); err != nil {
+			l.fail(faulty(st.body.with, err), cell.HintOf(err), "stage %q: %v", st.Name, err)
+			return
+		}
+	}
 }
 
 // followed reports parameters of a background stage that want calls to follow, where none

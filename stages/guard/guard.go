@@ -81,7 +81,7 @@ func New(p Policy, load Shape, l Link, page *Page) (*Guard, error) {
 		g.bound = bound
 		g.usual, _ = p.Bound(load, l.Usual()) // there is one, since it is shorter
 	}
-	if known := l.Capacity > 0; !known && (p.Loop() || p.Aside() || p.Rate != nil && p.Rate.Share > 0) {
+	if !(l.Capacity > 0) && p.Calibrated() {
 		return nil, fmt.Errorf("guard copies: policy %s rests on the link's capacity, which is not known", p.Name)
 	}
 	if p.Rate != nil {

@@ -105,6 +105,9 @@ func (p Policy) Loop() bool { return p.Name == "loop" }
 // Aside tells whether the policy follows a victim's calls.
 func (p Policy) Aside() bool { return p.Name == "aside" }
 
+// Calibrated tells whether the policy rests on the link's capacity.
+func (p Policy) Calibrated() bool { return p.Loop() || p.Aside() || p.Rate != nil && p.Rate.Share > 0 }
+
 // Parse reads a policy from its text, such as window/2MiB/streams:2.
 func Parse(text string) (p Policy, err error) {
 	name, rest, some := strings.Cut(text, "/")

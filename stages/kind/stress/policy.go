@@ -71,6 +71,32 @@ func unaccompanied(with any) error {
 	return nil
 }
 
+// uncalibrated reports a policy or a rate that rests on the link's capacity, in a direction
+// that none of the calibrations which the stage needs gives. In mode capacity it has neither.
+func uncalibrated(with any, needed []any) error {
+	w := with.(*With)
+	what := fmt.Sprintf("policy %s", w.Policy)
+	switch {
+	case w.Rate.Share > 0: // also of no threads
+		what = fmt.Sprintf("rate %v", w.Rate)
+	case w.Threads == 0 || !w.Policy.Calibrated():
+		return nil
+	}
+	has := map[string]bool{}
+	for _, n := range needed {
+		if n := n.(*With); n.Mode == "capacity" {
+			for _, d := range n.Directions {
+				has[d] = true
+			}
+		}
+	}
+	if has[w.Direction] || w.Direction == "both" && has["h2d"] && has["d2h"] {
+		return nil
+	}
+	return cell.Hint(fmt.Errorf("%s rests on the link's capacity, and no stage in needs: calibrates direction %s", what, w.Direction),
+		"add a stage {uses: stress, with: {mode: capacity, directions: [%s]}} and name it in needs:, or the direction to one that is named", w.Direction)
+}
+
 // lacksRoom says that what a policy has in flight does not fit into memory.
 func (w *With) lacksRoom(on string) error {
 	if w.Policy.None() || w.Threads == 0 {

@@ -131,6 +131,7 @@ func Kind() *cell.Kind {
 			return with.(*With).lacksRoom(device)
 		},
 		Alone:   unaccompanied,
+		Rests:   uncalibrated,
 		Ways:    func(with any) []string { return with.(*With).ways() },
 		Environ: Environ,
 		First:   sharesMPS, // a process asks for the daemon when it starts, and never again
