@@ -93,25 +93,33 @@ func All(root string) (dirs []string, err error) {
 
 // Open verifies a recording and reads its head.
 func Open(dir string) (*Recording, error) {
-	if err := Verify(dir); err != nil {
+	r := &Recording{Dir: dir}
+	if err := Read(dir, &r.Head, &r.Head); err != nil {
 		return nil, err
 	}
-	r := &Recording{Dir: dir}
+	return r, nil
+}
+
+// Read verifies a recording and fills run, of which head is a part, from its [Run].
+func Read(dir string, run any, head *Head) error {
+	if err := Verify(dir); err != nil {
+		return err
+	}
 	path := filepath.Join(dir, Run)
-	if err := cell.ReadJSON(path, &r.Head); err != nil {
-		return nil, cell.Hint(fmt.Errorf("open recording: %w", err), "a recording holds %s, %s and %s", Samples, Run, Sums)
+	if err := cell.ReadJSON(path, run); err != nil {
+		return cell.Hint(fmt.Errorf("open recording: %w", err), "a recording holds %s, %s and %s", Samples, Run, Sums)
 	}
 	switch {
-	case r.Schema != Schema:
-		return nil, fmt.Errorf("open recording %q: its schema is %d, this program reads %d", dir, r.Schema, Schema)
-	case r.Study == "" || r.Machine.Name == "":
-		return nil, fmt.Errorf("open recording %q: %s names no study or no machine", dir, Run)
+	case head.Schema != Schema:
+		return fmt.Errorf("open recording %q: its schema is %d, this program reads %d", dir, head.Schema, Schema)
+	case head.Study == "" || head.Machine.Name == "":
+		return fmt.Errorf("open recording %q: %s names no study or no machine", dir, Run)
 	}
-	if err := cmp.Or(cell.CheckName("study", r.Study), cell.CheckName("machine", r.Machine.Name)); err != nil {
-		return nil, fmt.Errorf("open recording: %s: %w", path, err)
+	if err := cmp.Or(cell.CheckName("study", head.Study), cell.CheckName("machine", head.Machine.Name)); err != nil {
+		return fmt.Errorf("open recording: %s: %w", path, err)
 	}
 	if _, err := os.Stat(Path(filepath.Join(dir, Samples))); err != nil {
-		return nil, fmt.Errorf("open recording: %w", err)
+		return fmt.Errorf("open recording: %w", err)
 	}
-	return r, nil
+	return nil
 }

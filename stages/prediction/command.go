@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -13,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"barograph/pipeline/cell"
@@ -335,9 +333,6 @@ func (a *request) own(root, name, machine string) (*Baseline, error) {
 		return &Baseline{Model: name, In: in, Out: out, Calls: [][]int64{{int64(a.compute)}}}, nil
 	}
 	own, err := Find(root, machine, name, a.samples, a.batch, a.sequence)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-		return nil, cell.Usage(cell.Hint(fmt.Errorf("read --samples: %w", err), "a recording is a folder with run.json, such as data/models/h100"))
-	}
 	if err == nil && own == nil {
 		if _, err := model.Load(root, name); err != nil {
 			return nil, cell.Usage(err)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/record"
 )
 
 // run gives the command's words in this project's own workspace.
@@ -100,12 +101,19 @@ func TestCommandCutRecording(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, record.Samples), []byte("latency_ns\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	const head = `{"schema": 1, "study": "models", "machine": {"name": "h100"}, "trials": []}`
 	for text, want := range map[string]string{
 		string(whole[:3000]):        `run\.json:\d+:\d+: unexpected end of JSON input`,
 		"{\n  \"trials\": []\n}\n}": `run\.json:4:1: invalid character`,
-		"{\n  \"trials\": []\n}\n":  `no recording of machine h100 holds calls of bert-base-uncased`,
+		head:                        `no recording of machine h100 holds calls of bert-base-uncased`,
 	} {
 		if err := os.WriteFile(filepath.Join(dir, "run.json"), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if err := record.WriteSums(dir); err != nil {
 			t.Fatal(err)
 		}
 		_, err := run("bert-base-uncased", "--link", "testdata/h100.json", "--samples", dir)

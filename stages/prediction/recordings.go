@@ -32,7 +32,8 @@ func (c *Case) load() string {
 }
 
 // Read reads a recording: every model without load, and every case beside one.
-// Where only is set, other models are passed over.
+// Where only is set, other models are passed over. A recording that is not what its
+// checksums say is refused.
 func Read(root, dir, only string) (owns []*Baseline, cases []*Case, err error) {
 	var samples []int64
 	var g errgroup.Group
@@ -40,7 +41,7 @@ func Read(root, dir, only string) (owns []*Baseline, cases []*Case, err error) {
 		samples, err = column(dir, "latency_ns")
 		return err
 	})
-	run, err := recording.ReadRun(filepath.Join(dir, record.Run))
+	run, err := recording.ReadSealed(dir)
 	if err := cmp.Or(err, g.Wait()); err != nil {
 		return nil, nil, err
 	}
@@ -179,21 +180,14 @@ func Find(root, machine, name, dir string, batch, sequence int) (*Baseline, erro
 		dirs = all
 	}
 	for _, d := range dirs {
-		mentions, err := mentions(filepath.Join(d, record.Run), name)
-		if errors.Is(err, os.ErrNotExist) && dir == "" {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		if !mentions {
-			if dir != "" { // it was named: if it was cut, that is why
-				_, err = recording.ReadRun(filepath.Join(d, record.Run))
-			}
-			if err != nil {
+		if dir == "" {
+			mentions, err := mentions(filepath.Join(d, record.Run), name)
+			if err != nil && !errors.Is(err, os.ErrNotExist) {
 				return nil, err
 			}
-			continue
+			if !mentions {
+				continue
+			}
 		}
 		owns, _, err := Read(root, d, name)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"barograph/pipeline/cell"
 	"barograph/stages/link"
 )
 
@@ -242,6 +243,38 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// No number is made of a recording that is not what its checksums say, in any case that
+// predicts or learns.
+func TestReadRefusesWhatIsNotSealed(t *testing.T) {
+	card, _, err := theCard()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, spoil := range map[string]func(dir string) error{
+		"damaged: samples.csv.gz":       func(dir string) error { return os.Truncate(filepath.Join(dir, "samples.csv.gz"), 1000) },
+		"SHA256SUMS: no such file":      func(dir string) error { return os.Remove(filepath.Join(dir, "SHA256SUMS")) },
+		"not listed: run.json.mine":     func(dir string) error { return os.WriteFile(filepath.Join(dir, "run.json.mine"), nil, 0o666) },
+		"damaged: run.json: its SHA-25": func(dir string) error { return os.WriteFile(filepath.Join(dir, "run.json"), nil, 0o666) },
+	} {
+		own := t.TempDir()
+		dir := filepath.Join(own, "data/models/h100")
+		if err := os.CopyFS(dir, os.DirFS(filepath.Join(root, "data/models/h100"))); err != nil {
+			t.Fatal(err)
+		}
+		if err := spoil(dir); err != nil {
+			t.Fatal(err)
+		}
+		_, found := Find(own, "h100", "bert-base-uncased", dir, 1, 128)
+		_, _, scored := ScoreAll(card, own, Recordings(own, "h100"))
+		_, transferred := ScoreTransfer(card, own, Recordings(own, "h100"), Unlearned)
+		for _, err := range []error{found, scored, transferred} {
+			if err == nil || !strings.Contains(err.Error(), want) || cell.StatusOf(err) != cell.StatusUsage {
+				t.Errorf("%v, want %q and status %d", err, want, cell.StatusUsage)
+			}
+		}
+	}
+}
+
 func ExamplePredict() {
 	card, err := link.Read("testdata/h100.json")
 	if err != nil {
@@ -274,6 +307,15 @@ func BenchmarkPredict(b *testing.B) {
 	load := &Condition{Direction: "d2h", Share: 1, Loads: 1, Threads: 4, Outstanding: 1, Block: 16 << 20, Arrivals: "closed"}
 	for b.Loop() {
 		if _, err := Predict(m, owns[0], load, Unlearned); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// Reading a recording, checksums included, is the rest of what the command takes.
+func BenchmarkRead(b *testing.B) {
+	for b.Loop() {
+		if _, _, err := Read(root, filepath.Join(root, "data/models/h100"), "bert-base-uncased"); err != nil {
 			b.Fatal(err)
 		}
 	}

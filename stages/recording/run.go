@@ -146,6 +146,16 @@ func ReadRun(path string) (*Run, error) {
 	return r, nil
 }
 
+// ReadSealed reads the run.json of a recording whose files are what its checksums say;
+// what they are not is an error, of status 2.
+func ReadSealed(dir string) (*Run, error) {
+	r := &Run{}
+	if err := record.Read(dir, r, &r.Head); err != nil {
+		return nil, cell.Usage(err)
+	}
+	return r, nil
+}
+
 // Of names what utilisation is a share of, without the columns that hold it.
 func (r *Run) Of() string {
 	name, _, _ := strings.Cut(r.Utilisation.Denominator, " (")

@@ -37,10 +37,7 @@ func Judgings() map[string]command.Judging {
 
 // conclude judges a recording anew.
 func conclude(dir string) ([]colocation.Conclusion, error) {
-	if _, err := record.Open(dir); err != nil {
-		return nil, err
-	}
-	run, err := recording.ReadRun(filepath.Join(dir, record.Run))
+	run, err := recording.ReadSealed(dir)
 	if err != nil {
 		return nil, err
 	}

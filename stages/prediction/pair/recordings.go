@@ -54,9 +54,9 @@ func (r *Recording) Solo(tenancy, model string) *Solo {
 
 // Read reads what a recording holds of calls of one batch, in closed loops and without a
 // load. Trials that are INVALID are passed over, and groups of whose models one was not
-// recorded without others.
+// recorded without others. A recording that is not what its checksums say is refused.
 func Read(root, dir string, batch int) (*Recording, error) {
-	run, err := recording.ReadRun(filepath.Join(dir, record.Run))
+	run, err := recording.ReadSealed(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -191,9 +191,12 @@ func Find(root, machine, dir string, batch int) (*Recording, error) {
 	var all *Recording
 	for _, study := range studies {
 		for _, of := range []string{record.Results, ""} {
-			r, err := Read(root, filepath.Join(root, of, "data", study, machine), batch)
+			dir := filepath.Join(root, of, "data", study, machine)
+			if _, err := os.Stat(filepath.Join(dir, record.Run)); errors.Is(err, os.ErrNotExist) {
+				continue
+			}
+			r, err := Read(root, dir, batch)
 			switch {
-			case errors.Is(err, os.ErrNotExist):
 			case err != nil:
 				return nil, err
 			case all == nil:

@@ -18,7 +18,6 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/manifest"
-	"barograph/pipeline/record"
 	"barograph/stages/judge/command"
 	"barograph/stages/link"
 	"barograph/stages/prediction"
@@ -341,11 +340,7 @@ func Judge(root, claim, recording, card string) (Judgement, error) {
 		if err != nil {
 			return Judgement{}, err
 		}
-		dir := filepath.Join(root, recording)
-		if _, err := record.Open(dir); err != nil {
-			return Judgement{}, err
-		}
-		_, cases, err := prediction.Read(root, dir, "")
+		_, cases, err := prediction.Read(root, filepath.Join(root, recording), "")
 		if err != nil {
 			return Judgement{}, err
 		}
