@@ -195,6 +195,89 @@ func Search(models []Model, fleet Fleet, foretell Foretell) (*Placement, error) 
 	return found, nil
 }
 
+// Near is the share by which what counts as the same may differ.
+const Near = 0.02
+
+// worse tells whether a placement keeps limits less well than another, or, where both keep
+// them alike, has a worst model that is worse off: by more than what is near.
+func worse(a, b *Placement) bool {
+	for _, by := range [][2]float64{{a.Excess, b.Excess}, {a.Worst, b.Worst}} {
+		switch {
+		case by[0] > (1+Near)*by[1]:
+			return true
+		case by[1] > (1+Near)*by[0]:
+			return false
+		}
+	}
+	return false
+}
+
+// A Draw foretells a group with errors: what may be measured, each time another.
+type Draw func(group []int, rng *rand.Rand) ([]float64, error)
+
+// A Choice is between the placement that is foretold best and first-fit. What errs may make
+// of a small gain a loss, and the best of several is one of which the error is likely to
+// flatter: so the gain has to carry it.
+type Choice struct {
+	Best, FirstFit *Placement // FirstFit is nil where one model fits on no GPU
+	// Risk is the probability that the best is worse than first-fit: the share of draws, in
+	// which a group that both have takes the same.
+	Risk float64
+}
+
+// At returns the placement that is foretold best, where it is worse than first-fit with at
+// most a probability, or keeps limits that first-fit is foretold not to; first-fit otherwise.
+func (c *Choice) At(risk float64) *Placement {
+	if c.FirstFit == nil || c.Risk <= risk || c.Best.Keeps() && !c.FirstFit.Keeps() {
+		return c.Best
+	}
+	return c.FirstFit
+}
+
+const chances = 1000 // draws of a risk: 5% is told within 0.7%
+
+// Choose searches, and tells how large the risk is to leave first-fit for what it found.
+func Choose(models []Model, fleet Fleet, foretell Foretell, draw Draw) (*Choice, error) {
+	best, err := Search(models, fleet, foretell)
+	if err != nil {
+		return nil, err
+	}
+	first, err := FirstFit(models, fleet, foretell)
+	if err != nil || first == nil {
+		return &Choice{Best: best}, err
+	}
+	lost := 0
+	rng := rand.New(rand.NewPCG(1, 0x7269736b))
+	for range chances {
+		p, err := newPlan(models, fleet, func(group []int) ([]float64, error) { return draw(group, rng) })
+		if err != nil {
+			return nil, err
+		}
+		var of [2]*Placement
+		for i, x := range []*Placement{best, first} {
+			if of[i], err = p.of(x.sets()); err != nil {
+				return nil, err
+			}
+		}
+		if worse(of[0], of[1]) {
+			lost++
+		}
+	}
+	return &Choice{best, first, float64(lost) / chances}, nil
+}
+
+// sets are a placement's groups as sets of models.
+func (p *Placement) sets() (sets []uint) {
+	for _, g := range p.Groups {
+		set := uint(0)
+		for _, m := range g {
+			set |= 1 << m
+		}
+		sets = append(sets, set)
+	}
+	return sets
+}
+
 // even is how many models each GPU has where they are divided evenly.
 func (f *Fleet) even(models int) int { return (models + f.GPUs - 1) / f.GPUs }
 

@@ -1,8 +1,10 @@
 package placement
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -163,6 +165,75 @@ func TestConstraints(t *testing.T) {
 		if _, err := Search(tt.models, tt.fleet, additive(make([]float64, 17))); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A risk is the probability that errors make what is foretold best worse than first-fit.
+func TestChoose(t *testing.T) {
+	// On two GPUs a and b, first, are foretold to take gain times what a beside c takes.
+	models := alike(4)
+	foretell := func(gain float64) Foretell {
+		return func(group []int) (p99 []float64, err error) {
+			for range group {
+				p99 = append(p99, 2)
+			}
+			if slices.Equal(group, []int{0, 1}) {
+				p99[0] *= gain
+			} else if len(group) == 2 && group[0] == 0 && group[1] == 3 {
+				p99[0] *= 9
+			}
+			return p99, nil
+		}
+	}
+	fleet := Fleet{GPUs: 2, Most: 2}
+	const scatter = 0.1
+	for _, gain := range []float64{1.01, 1.1, 1.3, 2} {
+		noisy := func(group []int, rng *rand.Rand) ([]float64, error) {
+			p99, err := foretell(gain)(group)
+			for i := range p99 {
+				if group[i] == 0 { // only the first errs, and decides
+					p99[i] *= math.Exp(scatter*rng.NormFloat64()) * 3
+				}
+			}
+			return p99, err
+		}
+		c, err := Choose(models, fleet, foretell(gain), noisy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := 0.5 * math.Erfc(math.Log(gain*(1+Near))/scatter/2)
+		if math.Abs(c.Risk-want) > 4*math.Sqrt(want*(1-want)/chances)+1e-9 || c.Best.Worst != 2 || c.FirstFit.Worst != 2*gain {
+			t.Errorf("gain %g: risk %g, want %g", gain, c.Risk, want)
+		}
+		if c.At(c.Risk) != c.Best || c.Risk > 0 && c.At(c.Risk-1e-9) != c.FirstFit {
+			t.Errorf("gain %g: first-fit is not left at its risk of %g", gain, c.Risk)
+		}
+	}
+	// Groups that both have err as one, and the same placement is no worse than itself.
+	same, err := Choose(models, fleet, additive(make([]float64, 4)), func(group []int, rng *rand.Rand) ([]float64, error) {
+		return []float64{rng.ExpFloat64(), rng.ExpFloat64()}, nil
+	})
+	if err != nil || same.Risk > 0 {
+		t.Errorf("%+v, %v", same, err)
+	}
+	// What keeps limits is proposed where first-fit does not, whatever the risk; and first-fit that
+	// fits nowhere is nothing to be left.
+	models[0].Limit = 2
+	c, err := Choose(models, fleet, foretell(1.1), func(group []int, rng *rand.Rand) ([]float64, error) {
+		return []float64{3 * rng.ExpFloat64(), 1}, nil
+	})
+	if err != nil || c.Risk < 0.2 || c.At(0) != c.Best {
+		t.Errorf("%+v, %v", c, err)
+	}
+	for i := range models {
+		models[i].Memory = int64([]int{1, 2, 3, 2}[i]) << 30
+	}
+	if c, err = Choose(models, Fleet{GPUs: 2, Most: 3, Memory: 4 << 30}, additive(make([]float64, 4)), nil); err != nil || c.FirstFit != nil || c.At(0) != c.Best {
+		t.Errorf("%+v, %v", c, err)
+	}
+	failed := errors.New("cannot tell")
+	if _, err := Choose(alike(4), fleet, additive(make([]float64, 4)), func([]int, *rand.Rand) ([]float64, error) { return nil, failed }); !errors.Is(err, failed) {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,6 +29,7 @@ type request struct {
 	machine, card, samples string
 	tenancy, memory        string
 	gpus, most, batch      int
+	risk                   float64
 	slo                    []string
 	json                   bool
 }
@@ -35,6 +37,9 @@ type request struct {
 const (
 	spare = 0.05 // of a GPU's memory that is kept free
 	draws = 300  // of random placements
+	// risked is the probability of being worse than first-fit with which it is left: what lies
+	// beyond an interval of a prediction on one side, too.
+	risked = 0.05
 )
 
 // Command returns `place`.
@@ -49,6 +54,11 @@ closed loop. What a model takes alone comes from a recording, what it takes besi
 is predicted from that, from the machine's link card and from what recorded pairs teach:
 nothing of it was measured, and it says so. Beside it stand first-fit, which fills GPUs in
 the order in which models are named, and random placements.
+
+Predictions err, and so first-fit is left only where that placement is worse than it with a
+probability of --risk at most, by how far predictions of other pairs erred, or where it keeps
+limits that first-fit does not. Of pairs that were recorded that is known. --risk 1 proposes
+in any case what is predicted to be best.
 
 Without a limit p99 is held against what it is alone. Where no placement keeps every
 limit, the best there is is printed, and the exit status is 1. GPU memory is planned for
@@ -80,6 +90,7 @@ where the recording tells what each model takes.`,
 	f.StringVar(&a.card, "link", "", "the machine's link card, a `FILE` below data/link")
 	f.StringVar(&a.samples, "samples", "", "`DIR` of a recording that holds calls of each model alone; otherwise looked for")
 	f.StringVar(&a.tenancy, "tenancy", "process", "`way` to share a GPU: process, mps, thread")
+	f.Float64Var(&a.risk, "risk", risked, "`probability`, at most, that a proposal is worse than first-fit")
 	f.StringVar(&a.memory, "memory", "", "`bytes` of each GPU, such as 16GiB (default: the recorded GPU's)")
 	f.IntVar(&a.most, "most", 4, "models on one GPU, at most")
 	f.IntVar(&a.batch, "batch", 1, "of calls alone")
@@ -98,6 +109,9 @@ func (a *request) check() error {
 		if f.value < 1 || f.value > f.most {
 			return fmt.Errorf("invalid argument %d for --%s: want 1 to %d", f.value, f.flag, f.most)
 		}
+	}
+	if !(a.risk >= 0 && a.risk <= 1) {
+		return fmt.Errorf("invalid argument %g for --risk: want 0 to 1", a.risk)
 	}
 	if err := pair.Check(a.tenancy); err != nil {
 		return fmt.Errorf("invalid argument for --tenancy: %w", err)
@@ -243,6 +257,16 @@ func (f *foretelling) p99(group []int) ([]float64, error) {
 	return out, err
 }
 
+// draw foretells a group with errors.
+func (f *foretelling) draw(group []int, rng *rand.Rand) ([]float64, error) {
+	p, err := f.of(group)
+	out := make([]float64, len(p.tenants))
+	for i := range p.tenants {
+		out[i] = p.tenants[i].Draw(1, rng)
+	}
+	return out, err
+}
+
 func (a *request) propose(root string, names []string) (*report, error) {
 	if err := a.check(); err != nil {
 		return nil, cell.Usage(err)
@@ -280,7 +304,7 @@ func (a *request) propose(root string, names []string) (*report, error) {
 	for i, s := range solos {
 		all[i] = placement.Model{Name: names[i], Memory: s.Memory, Alone: s.Quantile(0.99), Limit: limits[i]}
 	}
-	x, err := placement.Search(all, fleet, f.p99)
+	choice, err := placement.Choose(all, fleet, f.p99, f.draw)
 	if err != nil {
 		return nil, err
 	}
@@ -296,11 +320,12 @@ func (a *request) propose(root string, names []string) (*report, error) {
 			r.Samples = append(r.Samples, from)
 		}
 	}
-	if err := r.propose(x, all, f); err != nil {
+	if err := r.propose(choice.At(a.risk), all, f); err != nil {
 		return nil, err
 	}
+	r.choose(choice, a.risk, all)
 	if recorded.Simulated {
 		r.Doubts = append(r.Doubts, "what models take alone was simulated")
 	}
-	return r, r.compare(all, fleet, f)
+	return r, r.random(all, fleet, f)
 }

@@ -13,19 +13,23 @@ import (
 
 // A report is what the command writes. Times are nanoseconds.
 type report struct {
-	Predicted bool     `json:"predicted"` // always: nothing beside others was measured
-	Machine   string   `json:"machine"`
-	Tenancy   string   `json:"tenancy"`
-	GPUs      int      `json:"gpus"`
-	Memory    int64    `json:"memory_bytes,omitempty"` // that models may take of each; 0: not planned for
-	Keeps     bool     `json:"keeps"`                  // whether every limit is kept
-	Worst     float64  `json:"worst"`                  // largest p99 over its limit, or over what it is alone
-	Groups    []group  `json:"groups"`
-	FirstFit  *other   `json:"first_fit,omitempty"` // absent where one model fits on no GPU
-	Random    *random  `json:"random,omitempty"`    // likewise
-	Card      string   `json:"link_card"`
-	Samples   []string `json:"samples"`
-	Learned   string   `json:"learned_from,omitempty"`
+	Predicted bool    `json:"predicted"` // always: nothing beside others was measured
+	Machine   string  `json:"machine"`
+	Tenancy   string  `json:"tenancy"`
+	GPUs      int     `json:"gpus"`
+	Memory    int64   `json:"memory_bytes,omitempty"` // that models may take of each; 0: not planned for
+	Keeps     bool    `json:"keeps"`                  // whether every limit is kept
+	Worst     float64 `json:"worst"`                  // largest p99 over its limit, or over what it is alone
+	Groups    []group `json:"groups"`
+	FirstFit  *other  `json:"first_fit,omitempty"` // absent where one model fits on no GPU
+	// Risk is the probability that what is predicted best is worse than first-fit. Best is that,
+	// where first-fit was not left for it.
+	Risk    float64  `json:"risk"`
+	Best    *other   `json:"best_predicted,omitempty"`
+	Random  *random  `json:"random,omitempty"` // likewise
+	Card    string   `json:"link_card"`
+	Samples []string `json:"samples"`
+	Learned string   `json:"learned_from,omitempty"`
 
 	Doubts []string `json:"doubts,omitempty"`
 
@@ -99,22 +103,32 @@ func (r *report) propose(x *placement.Placement, models []placement.Model, f *fo
 	return nil
 }
 
-// compare fills in first-fit and random placements.
-func (r *report) compare(models []placement.Model, fleet placement.Fleet, f *foretelling) error {
-	first, err := placement.FirstFit(models, fleet, f.p99)
-	if err != nil {
-		return err
+// choose fills in first-fit, and what it was not left for.
+func (r *report) choose(c *placement.Choice, risk float64, models []placement.Model) {
+	if c.FirstFit == nil {
+		return
 	}
-	if first != nil {
-		r.FirstFit = &other{Worst: first.Worst, Keeps: first.Keeps()}
-		for _, g := range first.Groups {
-			var names []string
-			for _, m := range g {
-				names = append(names, models[m].Name)
-			}
-			r.FirstFit.Groups = append(r.FirstFit.Groups, names)
+	r.Risk, r.FirstFit = c.Risk, newOther(c.FirstFit, models)
+	if c.At(risk) != c.Best {
+		r.Best = newOther(c.Best, models)
+		r.Doubts = append(r.Doubts, fmt.Sprintf("first-fit is proposed: what is predicted best, worst p99 %.2f, would be worse than it with a probability of %.1f%%, and --risk is %g", c.Best.Worst, 100*c.Risk, risk))
+	}
+}
+
+func newOther(x *placement.Placement, models []placement.Model) *other {
+	o := &other{Worst: x.Worst, Keeps: x.Keeps()}
+	for _, g := range x.Groups {
+		var names []string
+		for _, m := range g {
+			names = append(names, models[m].Name)
 		}
+		o.Groups = append(o.Groups, names)
 	}
+	return o
+}
+
+// random fills in random placements.
+func (r *report) random(models []placement.Model, fleet placement.Fleet, f *foretelling) error {
 	all, err := placement.Random(models, fleet, f.p99, draws, 1)
 	if err != nil || len(all) == 0 {
 		return err

@@ -129,11 +129,11 @@ func (l *Learned) check(n *source.Node) *source.Error {
 }
 
 func (e *Errors) check(n *source.Node) *source.Error {
-	if len(e.Below) != len(e.Above) {
-		return n.Errorf("", "of_low holds %d errors, and of_high %d", len(e.Below), len(e.Above))
-	}
-	for end, errs := range [][]float64{e.Below, e.Above} {
-		key := [...]string{"of_low", "of_high"}[end]
+	for end, errs := range [][]float64{e.Below, e.Above, e.About} {
+		key := [...]string{"of_low", "of_high", "of_value"}[end]
+		if len(errs) != len(e.Below) {
+			return n.Errorf("", "of_low holds %d errors, and %s %d", len(e.Below), key, len(errs))
+		}
 		for i, v := range errs {
 			if err := within(n.At(key, i), key, v); err != nil {
 				return err

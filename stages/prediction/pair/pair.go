@@ -53,6 +53,28 @@ type Prediction struct {
 	Estimates [2]prediction.Estimate
 	Alone     [2]float64
 	bands     [2]band
+	misses    [2][]float64 // errors of other pairs about the value; nil: nothing tells of any
+	recorded  bool         // the pair was, and its value is what was measured
+}
+
+// Draw returns what might be measured in the place of an estimate: as far from it as others
+// were that were left out, or, where none tells, anywhere in its interval. Of a pair that was
+// recorded it is what was measured.
+func (p *Prediction) Draw(q int, rng *rand.Rand) float64 {
+	e := &p.Estimates[q]
+	switch {
+	case p.recorded || e.Low == e.High:
+		return e.Value
+	case len(p.misses[q]) == 0:
+		return e.Low * math.Pow(e.High/e.Low, rng.Float64())
+	}
+	return Miss(e.Value, p.Alone[q], p.misses[q], rng)
+}
+
+// Miss draws one of the errors about a value, below which nothing can be measured that is less
+// than what a model takes alone.
+func Miss(value, alone float64, errs []float64, rng *rand.Rand) float64 {
+	return max(alone, value*math.Exp(errs[rng.IntN(len(errs))]))
 }
 
 // A band is what was simulated of quantiles about one: where calls interlock in ways that
@@ -91,6 +113,9 @@ func Predict(m *prediction.Machine, group []*prediction.Baseline, tenancy string
 			}
 		}
 		unseen := learned.unseen(own.Model, others)
+		if _, ok := learned.Effects[0].Pairs[own.Model+"+"+others[0]]; ok && len(others) == 1 {
+			p.recorded = true
+		}
 		if learned.Pairs > 0 && len(unseen) > 0 {
 			doubts = append(doubts, fmt.Sprintf("no recorded pair holds %s: intervals are those of models that were left out", strings.Join(unseen, ", ")))
 		}
@@ -112,7 +137,7 @@ func Predict(m *prediction.Machine, group []*prediction.Baseline, tenancy string
 			if e.Low = max(e.Low, p.Alone[q]); len(errs.Below) == 0 {
 				e.Low, e.High = p.Alone[q], max(value, inTurn(group, Quantiles[q]))
 			}
-			p.Estimates[q], p.bands[q] = e, b
+			p.Estimates[q], p.bands[q], p.misses[q] = e, b, errs.About
 		}
 	}
 	slices.Sort(doubts)
@@ -137,20 +162,27 @@ func alone(own *prediction.Baseline) (p Prediction) {
 	return p
 }
 
-// Errors are by how much measured quantiles lay above either end of their band, in
-// logarithms and ascending.
+// Errors are by how much measured quantiles lay above either end of their band and above the
+// value that was predicted, in logarithms and ascending.
 type Errors struct {
 	Below []float64 `json:"of_low"`
 	Above []float64 `json:"of_high"`
+	About []float64 `json:"of_value"`
 }
 
-func (e *Errors) add(measured float64, b band) {
-	e.Below, e.Above = append(e.Below, round(math.Log(measured/b.low))), append(e.Above, round(math.Log(measured/b.high)))
+func (e *Errors) add(measured, value float64, b band) {
+	for _, of := range []struct {
+		errs *[]float64
+		from float64
+	}{{&e.Below, b.low}, {&e.Above, b.high}, {&e.About, value}} {
+		*of.errs = append(*of.errs, round(math.Log(measured/of.from)))
+	}
 }
 
 func (e *Errors) sort() {
 	slices.Sort(e.Below)
 	slices.Sort(e.Above)
+	slices.Sort(e.About)
 }
 
 // about returns an estimate with the interval that nine in ten of another such value fall

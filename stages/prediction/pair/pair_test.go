@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -194,13 +195,16 @@ func TestLesson(t *testing.T) {
 	// Every pair of a set is predicted without having seen one, and so still well.
 	held := all["mps"]
 	set := []string{"gpt2", "minilm-l6", "unet"}
-	predicted, measured, err := held.Without(set)
-	if err != nil || len(predicted) != 9 || len(measured) != 9 {
-		t.Fatalf("%d predicted, %d measured, %v", len(predicted), len(measured), err)
+	unseen, err := held.Without(set)
+	if err != nil || len(unseen.Predicted) != 9 || len(unseen.Measured) != 9 || len(unseen.Errors) != 36-9 {
+		t.Fatalf("%+v, %v", unseen, err)
 	}
-	for two, p99 := range predicted {
-		if math.Abs(p99/measured[two]-1) > 0.4 {
-			t.Errorf("%v: %.3f ms, measured %.3f", two, p99/1e6, measured[two]/1e6)
+	if e := middle(unseen.Errors); math.Abs(e) > 0.02 || slices.Max(unseen.Errors) < 0.02 || slices.Max(unseen.Errors) > 0.5 {
+		t.Errorf("errors of other pairs: %v", unseen.Errors)
+	}
+	for two, p99 := range unseen.Predicted {
+		if math.Abs(p99/unseen.Measured[two]-1) > 0.4 {
+			t.Errorf("%v: %.3f ms, measured %.3f", two, p99/1e6, unseen.Measured[two]/1e6)
 		}
 	}
 }
@@ -245,11 +249,46 @@ func TestPredict(t *testing.T) {
 	l := x.Tenancies["process"]
 	for q := range Quantiles {
 		l.Effects[q].Suffers = map[string]float64{"a": 0}
-		l.Errors[q], l.Unseen[q] = Errors{[]float64{-0.01, 0}, []float64{0, 0.01}}, Errors{[]float64{-0.2, 0}, []float64{0, 0.2}}
+		l.Errors[q], l.Unseen[q] = Errors{[]float64{-0.01, 0}, []float64{0, 0.01}, []float64{-0.01, 0.01}}, Errors{[]float64{-0.2, 0}, []float64{0, 0.2}, []float64{-0.2, 0.2}}
 	}
 	p, doubts, err := Predict(m, []*prediction.Baseline{a, b}, "process", x)
 	if e := p[0].Estimates[0]; err != nil || e.High < 1.2*e.Value || !strings.Contains(strings.Join(doubts, " "), "holds b") {
 		t.Errorf("%+v, %q, %v", e, doubts, err)
+	}
+	// What is drawn in the place of a value errs as other predictions did, or, where none tells, is
+	// in the interval; alone, and of a pair that was recorded, nothing errs.
+	drawn := func(x *Lesson, group ...*prediction.Baseline) []float64 {
+		p, _, err := Predict(m, group, "process", x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var by []float64
+		for rng := rand.New(rand.NewPCG(1, 1)); len(by) < 500; {
+			by = append(by, math.Log(p[0].Draw(1, rng)/p[0].Estimates[1].Value))
+		}
+		slices.Sort(by)
+		return slices.Compact(by)
+	}
+	for name, tt := range map[string]struct {
+		drawn      []float64
+		values     int // 0: many
+		least, big float64
+	}{
+		"alone":          {drawn(x, a), 1, 0, 0},
+		"seen":           {drawn(x, a, a), 2, -0.01, 0.01},
+		"unseen":         {drawn(x, a, b), 2, -0.2, 0.2},
+		"nothing learnt": {drawn(Unlearned, a, b), 0, math.Log(1.2 / 1.82), 0},
+	} {
+		least, big := tt.drawn[0], tt.drawn[len(tt.drawn)-1]
+		if math.Abs(least-tt.least) > 0.03 || math.Abs(big-tt.big) > 0.03 || tt.values > 0 && len(tt.drawn) != tt.values || tt.values == 0 && len(tt.drawn) < 300 {
+			t.Errorf("%s: %d values from %g to %g, want %+v", name, len(tt.drawn), least, big, tt.least)
+		}
+	}
+	for q := range Quantiles {
+		l.Effects[q].Pairs = map[string]float64{"a+a": 0}
+	}
+	if by := drawn(x, a, a); len(by) != 1 || by[0] != 0 {
+		t.Errorf("a recorded pair errs: %v", by)
 	}
 }
 
@@ -282,14 +321,15 @@ func TestReadLessonRefuses(t *testing.T) {
 		"of_high is 1e+06, in logarithms":  func(l *Learned) { l.Errors[0].Above[2] = 1e6 },
 		"of_low does not ascend: 0.1":      func(l *Learned) { l.Unseen[1].Below[0] = 1 },
 		"of_low holds 3 errors, and of_hi": func(l *Learned) { l.Errors[1].Above = nil },
+		"of_low holds 2 errors, and of_va": func(l *Learned) { l.Unseen[0].About = nil },
 		"crowding_power is 30: want 0 to":  func(l *Learned) { l.Computing.Power = 30 },
 		"slice_ns is -1: want 0 to 1e+09":  func(l *Learned) { l.Computing.Slice = -1 },
 	} {
 		l := &Learned{Pairs: 3, Computing: twin.Computing{Weight: 0.4, Power: crowdingPower}}
 		for q := range Quantiles {
 			l.Effects[q] = Effects{All: 0.1, Suffers: map[string]float64{"unet": 0.1}, Disturbs: map[string]float64{"unet": 0.1}, Pairs: map[string]float64{}}
-			l.Errors[q] = Errors{Below: []float64{-0.1, 0, 0.1}, Above: []float64{-0.1, 0, 0.1}}
-			l.Unseen[q] = Errors{Below: []float64{0, 0.1}, Above: []float64{0, 0.1}}
+			l.Errors[q] = Errors{Below: []float64{-0.1, 0, 0.1}, Above: []float64{-0.1, 0, 0.1}, About: []float64{-0.1, 0, 0.1}}
+			l.Unseen[q] = Errors{Below: []float64{0, 0.1}, Above: []float64{0, 0.1}, About: []float64{0, 0.1}}
 		}
 		x := &Lesson{Machine: "m", Tenancies: map[string]*Learned{"mps": l}}
 		path := filepath.Join(dir, File("m"))

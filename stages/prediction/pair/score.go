@@ -143,13 +143,13 @@ func (f *fitter) scorePairs(m *prediction.Machine, tenancy string) ([]*Score, *L
 			var others Errors // an interval from how far predictions of other pairs err
 			for _, o := range scores {
 				if key(o.group()) != key(s.group()) {
-					others.add(o.Measured[q], o.bands[q])
+					others.add(o.Measured[q], o.Predicted[q].Value, o.bands[q])
 				}
 			}
 			others.sort()
 			s.Predicted[q] = others.about(s.Predicted[q].Value, s.bands[q])
-			learned.Errors[q].add(s.Measured[q], s.bands[q])
-			learned.Unseen[q].add(s.Measured[q], s.unseen[q])
+			learned.Errors[q].add(s.Measured[q], s.Predicted[q].Value, s.bands[q])
+			learned.Unseen[q].add(s.Measured[q], s.Unseen[q], s.unseen[q])
 		}
 		learned.Errors[q].sort()
 		learned.Unseen[q].sort()
