@@ -17,15 +17,15 @@ import (
 )
 
 // Line returns the command that runs a shell line. A line without a pipe is
-// /bin/sh's, with -e; where it is one program, the shell becomes that, as bash does of
+// /bin/sh's, with -e; where its last command is a program, the shell becomes that, as bash does of
 // itself, rather than wait for another process. In one with a pipe every part counts, which takes bash: the
 // line ends where any part of a pipe failed, but for a part that wrote more than
 // the next one wanted to read, as in sort | head, which the signal 13 has ended.
 func Line(script string) []string {
 	if !strings.Contains(strings.ReplaceAll(script, "||", ""), "|") {
-		if program, ok := One(script); ok {
+		if at, program, ok := Last(script); ok {
 			if _, err := launch.Find(program); err == nil { // else the shell says so
-				script = "exec " + script
+				script = script[:at] + "exec " + script[at:]
 			}
 		}
 		return []string{"/bin/sh", "-ec", script}
@@ -97,16 +97,27 @@ func word(text string) (word, rest string, ok bool) {
 	return word, text, ok
 }
 
-// One tells whether a line is one command, of a program that is none of the shell's own,
-// and so whether it means the same behind exec. It is no where that takes a shell to say.
-func One(script string) (program string, ok bool) {
-	script = strings.Trim(script, " \t\n")
-	program, _, _ = strings.Cut(strings.ReplaceAll(script, "\t", " "), " ")
-	if builtin[program] || strings.Trim(program, plain) != "" || strings.HasPrefix(program, "-") || strings.HasPrefix(program, "+") {
-		return "", false
-	}
+// Last returns where the last command of a line begins and the program that it runs, if the
+// line is a list of simple commands and the program none of the shell's own, so that the line
+// means the same with exec before it. It is not ok where that takes a shell to say.
+func Last(script string) (at int, program string, ok bool) {
+	script = strings.TrimRight(script, " \t\n")
 	var quote, before rune
-	for _, r := range script {
+	begins := true // a command does, with the next word
+	for i := 0; i < len(script); i++ {
+		r := rune(script[i])
+		if begins && !strings.ContainsRune(" \t\n;&|", r) {
+			if builtin[program] && !harmless[program] {
+				return 0, "", false
+			}
+			at, program, begins = i, script[i:], false
+			if end := strings.IndexAny(program, " \t\n;&|"); end >= 0 {
+				program = program[:end]
+			}
+			if program != "[" && (strings.Trim(program, plain) != "" || strings.HasPrefix(program, "-") || strings.HasPrefix(program, "+")) {
+				return 0, "", false
+			}
+		}
 		switch {
 		case before == '\\' && quote != '\'':
 			r = 0 // it means itself
@@ -114,17 +125,26 @@ func One(script string) (program string, ok bool) {
 			quote = 0
 		case quote == '\'':
 		case r == '`' || before == '$' && r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r):
-			return "", false
+			return 0, "", false
 		case quote != 0:
 		case r == '\'' || r == '"':
 			quote = r
 		case r == '&' && (before == '<' || before == '>'): // a descriptor is named
-		case strings.ContainsRune(";&|()#\n", r):
-			return "", false
+		case r == '\n':
+			begins = true
+		case begins && strings.ContainsRune(";&|", r) || r == '<' && before == '<' || strings.ContainsRune("()#", r):
+			return 0, "", false
+		case r == ';':
+			begins = true
+		case r == '&' || r == '|':
+			if i++; i == len(script) || script[i] != byte(r) {
+				return 0, "", false
+			}
+			begins = true
 		}
 		before = r
 	}
-	return program, program != "" && quote == 0 && before != '\\' && before != '$'
+	return at, program, program != "" && program != "[" && !builtin[program] && !begins && quote == 0 && before != '\\' && before != '$'
 }
 
 // plain are characters of a program's name that has no folder.
@@ -145,6 +165,9 @@ var builtin = func() map[string]bool {
 	}
 	return all
 }()
+
+// harmless are those among them after which a program behind exec is what it is without.
+var harmless = map[string]bool{":": true, "true": true, "false": true, "cd": true, "echo": true, "export": true, "printf": true, "pwd": true, "test": true, "umask": true}
 
 var bash = sync.OnceValue(func() string {
 	path, _ := exec.LookPath("bash") // none is known by no path
