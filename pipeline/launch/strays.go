@@ -114,11 +114,11 @@ func Stand(dir string, them io.Reader) {
 // family is the processes that this one has started, so that those it was left
 // are known from them: once a cell has been started, every process whose parent
 // ends becomes our child.
-var family = kin{started: map[int]bool{}}
+var family kin
 
 type kin struct {
-	mu      sync.Mutex
-	started map[int]bool
+	mu      sync.Mutex // held while one is started, so that all that are there are noted
+	started sync.Map   // by their numbers
 }
 
 // start calls what starts a process, and notes it.
@@ -127,16 +127,12 @@ func (k *kin) start(fork func() (pid int, err error)) error {
 	defer k.mu.Unlock()
 	pid, err := fork()
 	if err == nil {
-		k.started[pid] = true
+		k.started.Store(pid, true)
 	}
 	return err
 }
 
-func (k *kin) forget(pid int) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.started, pid)
-}
+func (k *kin) forget(pid int) { k.started.Delete(pid) }
 
 // children lists those of the main thread, to which the kernel gives orphans.
 var children = sync.OnceValues(func() (*os.File, error) {
@@ -154,12 +150,18 @@ func (k *kin) orphaned() bool {
 	if err != nil {
 		return true
 	}
+	if len(b) == 0 { // most often, and then nobody who starts a process is waited for
+		return false
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	living := false
 	for field := range strings.FieldsSeq(string(b)) {
 		pid, err := strconv.Atoi(field)
-		if err != nil || k.started[pid] {
+		if err != nil {
+			continue
+		}
+		if _, ours := k.started.Load(pid); ours {
 			continue
 		}
 		if n, err := unix.Wait4(pid, nil, unix.WNOHANG, nil); n == 0 && err == nil {
