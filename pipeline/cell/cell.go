@@ -105,8 +105,8 @@ type Kind struct {
 	Inherits []string
 
 	// Environ returns variables that a cell is started with because of the trial that
-	// it belongs to.
-	Environ func(s *Spec) map[string]string
+	// it belongs to, all of whose cells are started with one context, which ends with it.
+	Environ func(trial context.Context, s *Spec) (map[string]string, error)
 
 	// Beside tells whether a foreground cell is started together with its background
 	// cells, to set itself up meanwhile; it then calls [Cell.Await] before it measures.

@@ -52,7 +52,9 @@ var kinds = cell.NewKinds(
 		With:    func() any { return &with{} },
 		Outputs: func(any) []string { return []string{"measured.json"} },
 		Beside:  func(s *cell.Spec) bool { return strings.Contains(string(s.With), "beside") },
-		Environ: func(s *cell.Spec) map[string]string { return map[string]string{"TRIAL": s.ID} },
+		Environ: func(_ context.Context, s *cell.Spec) (map[string]string, error) {
+			return map[string]string{"TRIAL": s.ID}, nil
+		},
 		Lacks: func(_ string, w any) error {
 			if w.(*with).Do == "lacking" {
 				return cell.Hint(errors.New("a gauge is not here"), "bring one")

@@ -20,7 +20,11 @@ func (r *run) process(ctx context.Context, m *member, event func(cell.Event)) (*
 	c := launch.Command{CPUs: m.cpus, Dir: m.dir, Log: m.log, Event: event, Env: slices.Clone(r.env), Timed: cmp.Or(m.cell.Trial, m.cell).Stage.Kind.Measured}
 	more := []map[string]string{m.cell.Stage.Env}
 	if environ := m.cell.Stage.Kind.Environ; environ != nil {
-		more = append(more, environ(m.Spec))
+		variables, err := environ(ctx, m.Spec)
+		if err != nil {
+			return nil, err
+		}
+		more = append(more, variables)
 	}
 	for _, variables := range more { // of two by one name the last counts
 		for name, v := range variables {

@@ -2,14 +2,51 @@
 package shared
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
+
+// Nameless returns the path of an empty file for [Map] that lies in memory, in no folder: it
+// is this process's, and gone with it however it ends. One use within one context has one
+// file. Once that has ended nobody can open it, and who has mapped it keeps it.
+func Nameless(ctx context.Context, use string) (path string, err error) {
+	nameless.Lock()
+	defer nameless.Unlock()
+	key := within{ctx, use}
+	if path, ok := nameless.at[key]; ok {
+		return path, nil
+	}
+	fd, err := unix.MemfdCreate(use, unix.MFD_CLOEXEC)
+	if err != nil {
+		return "", os.NewSyscallError("memfd_create", err)
+	}
+	path = fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), fd)
+	nameless.at[key] = path
+	context.AfterFunc(ctx, func() {
+		nameless.Lock()
+		defer nameless.Unlock()
+		delete(nameless.at, key)
+		_ = unix.Close(fd)
+	})
+	return path, nil
+}
+
+type within struct {
+	context.Context
+	use string
+}
+
+var nameless = struct {
+	sync.Mutex
+	at map[within]string
+}{at: map[within]string{}}
 
 // Map maps the file at a path, which it makes where there is none, as a T that all see
 // who map it, and returns what unmaps it. A T is words to be changed without a lock; the

@@ -2,12 +2,14 @@ package shared
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,6 +50,42 @@ func TestMap(t *testing.T) {
 	}
 	if is, _ := os.ReadFile(foreign); !bytes.Equal(is, text) {
 		t.Errorf("a foreign file holds %q", is)
+	}
+}
+
+// A file without a name is one for each use within a context, in no folder, and cannot be
+// opened once that has ended.
+func TestNameless(t *testing.T) {
+	ctx, end := context.WithCancel(t.Context())
+	at := func(ctx context.Context, use string) string {
+		path, err := Nameless(ctx, use)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	mine := at(ctx, "a")
+	if at(ctx, "a") != mine || at(ctx, "b") == mine || at(t.Context(), "a") == mine {
+		t.Errorf("another use, or another context, has %s", mine)
+	}
+	if file, err := os.Readlink(mine); file != "/memfd:a (deleted)" {
+		t.Errorf("it lies at %s, %v", file, err)
+	}
+	w, leave, err := Map[words](mine, 7, marked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end()
+	is := func() string { file, _ := os.Readlink(mine); return file }
+	for end := time.Now().Add(time.Minute); is() == "/memfd:a (deleted)" && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	if file := is(); file == "/memfd:a (deleted)" {
+		t.Error("it is still there")
+	}
+	w.n.Store(5) // is still mapped
+	if err := leave(); err != nil {
+		t.Error(err)
 	}
 }
 

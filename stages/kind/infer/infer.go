@@ -84,16 +84,22 @@ func Kind() *cell.Kind {
 		Setting:    setting.Of,
 		Identify:   identify,
 		Files:      files,
-		Environ: func(s *cell.Spec) map[string]string {
-			by := stress.Environ(s)
-			maps.Copy(by, tenancy.Environ(s))
-			return by
-		},
-		Beside:   func(s *cell.Spec) bool { return tenancy.Shared(s) || stress.Beside(s) },
-		Together: together,
-		Prepare:  prepare,
-		Run:      run,
+		Environ:    environ,
+		Beside:     func(s *cell.Spec) bool { return tenancy.Shared(s) || stress.Beside(s) },
+		Together:   together,
+		Prepare:    prepare,
+		Run:        run,
 	}
+}
+
+func environ(trial context.Context, s *cell.Spec) (map[string]string, error) {
+	by, err := stress.Environ(trial, s)
+	if err != nil {
+		return nil, err
+	}
+	tenants, err := tenancy.Environ(trial, s)
+	maps.Copy(by, tenants)
+	return by, err
 }
 
 func check(root, device string, with any) error {

@@ -45,7 +45,6 @@ func amongTenants(ctx context.Context, c *cell.Cell, w *With) (samples []Sample,
 	if err != nil {
 		return nil, about, err
 	}
-	defer m.Leave()
 	if w.Tenancy == "mps" {
 		if err := mps.Await(ctx); err != nil {
 			return nil, about, err
@@ -94,7 +93,6 @@ func (t *tenant) trial(ctx context.Context, c *cell.Cell) (samples []Sample, abo
 		if err := c.Await(ctx); err != nil {
 			return nil, about, err
 		}
-		t.Leave() // all have opened it
 	}
 	load, err := stress.Join(ctx, c)
 	if err != nil {
@@ -291,7 +289,6 @@ func amongSimulated(c *cell.Cell, w *With, arriving bool, samples *[]Sample) (*r
 	if err != nil {
 		return nil, err
 	}
-	m.Leave()
 	members, asked, err := tenancy.Members(&c.Spec)
 	if err != nil {
 		return nil, err
@@ -427,34 +424,17 @@ func (t *tenant) guests(ctx context.Context, cancel context.CancelCauseFunc, c *
 	}, nil
 }
 
-// lodge is the cell of a tenant that is a thread of the foreground's process: it keeps
-// what that leaves for it.
-func lodge(ctx context.Context, c *cell.Cell) (err error) {
+// lodge is the cell of a tenant that is a thread of the foreground's process, which leaves
+// its outputs here.
+func lodge(ctx context.Context, c *cell.Cell) error {
 	m, err := tenancy.Join(&c.Spec)
 	if err != nil {
 		return err
 	}
-	defer m.Leave()
-	if err := os.Mkdir(m.Folder(), 0o700); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(m.Folder())) }()
+	m.Lodge()
 	c.Ready()
 	if err := stopped(ctx, c); err != nil {
 		return err
-	}
-	for _, name := range []string{result.CallsFile, result.InferFile} {
-		b, err := os.ReadFile(filepath.Join(m.Folder(), name))
-		if err != nil {
-			return fmt.Errorf("keep what %s measured: %w", c.ID, err)
-		}
-		path, err := c.Path(name)
-		if err == nil {
-			err = os.WriteFile(path, b, 0o666)
-		}
-		if err != nil {
-			return err
-		}
 	}
 	var about result.Infer
 	if err := cell.ReadJSON(result.InferFile, &about); err != nil {

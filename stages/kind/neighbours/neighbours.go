@@ -91,8 +91,10 @@ func Kind() *cell.Kind {
 		Setting:  setting.Of,
 		Others:   func(with any) ([]int, bool) { w := with.(*With); return w.GPUs, len(w.GPUs) == 0 },
 		Survey:   survey,
-		Environ:  func(s *cell.Spec) map[string]string { return gpu.Environ(s.Machine.Device) },
-		Run:      run,
+		Environ: func(_ context.Context, s *cell.Spec) (map[string]string, error) {
+			return gpu.Environ(s.Machine.Device), nil
+		},
+		Run: run,
 	}
 }
 

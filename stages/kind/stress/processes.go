@@ -28,7 +28,7 @@ import (
 )
 
 // Environ returns the variables that a cell of a trial is started with.
-func Environ(s *cell.Spec) map[string]string {
+func Environ(trial context.Context, s *cell.Spec) (map[string]string, error) {
 	by := gpu.Environ(s.Machine.Device)
 	if strings.HasPrefix(s.Machine.Device, "cuda") {
 		shares := sharesMPS(s)
@@ -37,10 +37,11 @@ func Environ(s *cell.Spec) map[string]string {
 			maps.Copy(by, gpu.Only(gpu.Here().List, devicesOf(s)))
 		}
 	}
-	if path := page.Of(s); path != "" {
+	path, err := page.Of(trial, s)
+	if path != "" {
 		by[page.Variable] = path
 	}
-	return by
+	return by, err
 }
 
 // devicesOf are those that a cell's trial uses: its own, and those of its loads.

@@ -73,7 +73,6 @@ import (
 	"barograph/stages/device/setting"
 	"barograph/stages/device/sim"
 	"barograph/stages/guard"
-	"barograph/stages/kind/stress/page"
 	"barograph/stages/result"
 )
 
@@ -279,7 +278,6 @@ func run(ctx context.Context, c *cell.Cell) error {
 		Mode: w.Mode, Device: c.Machine.Device, Threads: w.Threads, Block: int64(w.Block), Outstanding: w.Outstanding,
 		Direction: w.Direction, Memory: w.Memory, Steady: true,
 	}}
-	defer page.Remove() // where the trial has one
 	var err error
 	switch capacity, simulated := w.Mode == "capacity", c.Machine.Simulated(); {
 	case capacity && simulated:

@@ -13,7 +13,7 @@ package tenancy
 
 import (
 	"cmp"
-	"crypto/sha256"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/shared"
 	"barograph/pipeline/cell/unit"
 )
 
@@ -196,18 +197,19 @@ const variable = "BAROGRAPH_TENANTS"
 
 // Environ returns the variables that a cell of a trial with tenants is started with:
 // none in any other.
-func Environ(s *cell.Spec) map[string]string {
-	by := map[string]string{}
+func Environ(trial context.Context, s *cell.Spec) (by map[string]string, err error) {
+	by = map[string]string{}
 	if s.Kind != "infer" {
-		return by
+		return by, nil
 	}
 	_, all, err := others(append(slices.Clone(s.Gang), cell.Input{Kind: s.Kind, ID: s.ID, With: s.With}))
-	if err != nil || len(all) == 0 {
-		return by
+	if err != nil {
+		return nil, err
 	}
 	if len(all) > 1 {
-		sum := sha256.Sum256([]byte(cmp.Or(s.During, s.ID)))
-		by[variable] = filepath.Join(os.TempDir(), fmt.Sprintf("barograph-tenants-%d-%x", os.Getpid(), sum[:4]))
+		if by[variable], err = shared.Nameless(trial, variable); err != nil {
+			return nil, err
+		}
 	}
 	own := all[len(all)-1]
 	if own.Percent > 0 {
@@ -216,7 +218,7 @@ func Environ(s *cell.Spec) map[string]string {
 	if own.Priority == "low" {
 		by["CUDA_MPS_CLIENT_PRIORITY"] = "1"
 	}
-	return by
+	return by, nil
 }
 
 // Shared tells whether a cell belongs to a trial of several inferences.
@@ -234,7 +236,7 @@ type Member struct {
 
 	groups [][]int // of tenants that call at once, by round, each from 0; nil: all in each
 
-	page  *page
+	page  *layout
 	need  []int // calls that each tenant has to make within a window
 	limit time.Duration
 	round int64
@@ -261,7 +263,7 @@ func Join(s *cell.Spec) (*Member, error) {
 				return nil, err
 			}
 		} else {
-			m.page = &page{layout: new(layout)}
+			m.page = new(layout)
 		}
 		return m, nil
 	}
@@ -379,8 +381,14 @@ func (m *Member) Beside() []string {
 	return append(slices.Clone(m.Models[:m.Number-1]), m.Models[m.Number:]...)
 }
 
+// Lodge tells the process of a trial's threads which process's folder is to have what this
+// tenant measured: the calling one's.
+func (m *Member) Lodge() { m.page.tenants[m.Number-1].lodge.Store(int64(os.Getpid())) }
+
 // Folder is where the process of a trial's threads leaves what this tenant measured.
-func (m *Member) Folder() string { return fmt.Sprintf("%s.%d", m.page.path, m.Number) }
+func (m *Member) Folder() string {
+	return fmt.Sprintf("/proc/%d/cwd", m.page.tenants[m.Number-1].lodge.Load())
+}
 
 // Place returns the tenant's part of the processors of a trial's inferences, which are
 // divided while there is one for each.

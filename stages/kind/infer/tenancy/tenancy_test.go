@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -118,18 +119,25 @@ func TestTogether(t *testing.T) {
 
 // Only trials with tenants have variables of theirs, and all of one trial the same page.
 func TestEnviron(t *testing.T) {
+	environ := func(s cell.Spec) map[string]string {
+		by, err := Environ(t.Context(), &s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return by
+	}
 	alone := trial(input("infer", "a", `{"model": "x"}`), input("stress", "s", `{}`))
 	for _, s := range alone {
-		if by := Environ(&s); len(by) > 0 || Shared(&s) != (s.Kind == "stress") {
+		if by := environ(s); len(by) > 0 || Shared(&s) != (s.Kind == "stress") {
 			t.Errorf("%s alone: %v", s.ID, by)
 		}
 	}
 	pair := trial(input("infer", "a", `{"model": "x", "tenancy": "mps", "mps_threads": 30}`), input("infer", "b", `{"model": "y", "tenancy": "mps", "mps_priority": "low"}`), input("stress", "s", `{}`))
-	a, b := Environ(&pair[0]), Environ(&pair[1])
+	a, b := environ(pair[0]), environ(pair[1])
 	if a[variable] == "" || a[variable] != b[variable] || a["CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"] != "30" || b["CUDA_MPS_CLIENT_PRIORITY"] != "1" || len(a) != 2 || len(b) != 2 {
 		t.Errorf("%v, %v", a, b)
 	}
-	if by := Environ(&pair[2]); len(by) > 0 {
+	if by := environ(pair[2]); len(by) > 0 {
 		t.Errorf("of the load: %v", by)
 	}
 }
@@ -204,12 +212,17 @@ func TestRounds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if m.Number != i+1 || !reflect.DeepEqual(m.Models, []string{"slow", "b", "c"}) || len(m.Beside()) != 2 || m.Folder() != fmt.Sprintf("%s.%d", path, i+1) {
+		if m.Number != i+1 || !reflect.DeepEqual(m.Models, []string{"slow", "b", "c"}) || len(m.Beside()) != 2 {
 			t.Errorf("%+v", m)
 		}
 		members = append(members, m)
 	}
-	members[0].Leave()
+	members[1].Lodge()
+	if here, err := os.Getwd(); err != nil {
+		t.Fatal(err)
+	} else if at, err := os.Readlink(members[1].Folder()); at != here {
+		t.Errorf("a tenant leaves its outputs in %s, %v", at, err)
+	}
 	if places := [][]int{members[0].Place([]int{0, 1, 2, 3, 4, 5, 6}), members[2].Place([]int{0, 1, 2, 3, 4, 5, 6}), members[1].Place([]int{4, 5})}; !reflect.DeepEqual(places, [][]int{{0, 1}, {4, 5, 6}, {4, 5}}) {
 		t.Errorf("processors %v", places)
 	}
