@@ -2,8 +2,21 @@ package cell
 
 import (
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 )
+
+// Stops returns how often this process was stopped by a signal, such as SIGSTOP, and went
+// on, since it was first asked; 100 at most.
+func Stops() int { return len(continued()) }
+
+// continued has a signal for each time that the process went on, which nobody receives.
+var continued = sync.OnceValue(func() chan os.Signal {
+	all := make(chan os.Signal, 100)
+	signal.Notify(all, syscall.SIGCONT)
+	return all
+})
 
 // holds counts the work that an interrupt must not cut short.
 var holds struct {

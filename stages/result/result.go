@@ -142,7 +142,9 @@ type Infer struct {
 	GCs    uint32           `json:"gcs_in_window"`
 	// Delay is how long, in Window, the measuring thread was ready to run and
 	// its processor was another's, in nanoseconds.
-	Delay    int64    `json:"run_delay_ns"`
+	Delay int64 `json:"run_delay_ns"`
+	// Stops is how often a signal stopped the process while calls were timed.
+	Stops    int      `json:"stops,omitempty"`
 	Warnings []string `json:"warnings,omitempty"`
 	// Environment is that of the cell; nil where the stage does not record it.
 	Environment *record.Env `json:"environment,omitempty"`

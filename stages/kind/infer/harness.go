@@ -191,6 +191,7 @@ func (h *Harness) Time(ctx context.Context, n int, progress func(done int)) ([]S
 	ended := cell.Now()
 	after := observe()
 	h.About.GCs += after.gcs - before.gcs
+	h.About.Stops += after.stops - before.stops
 	if err != nil {
 		return nil, fmt.Errorf("call %d: %w", done.Load()+1, err)
 	}
@@ -283,6 +284,7 @@ func (h *Harness) Close() error {
 // A count is what the process has suffered so far.
 type count struct {
 	gcs   uint32
+	stops int
 	delay int64 // nanoseconds in which the calling thread could have run and did not
 }
 
@@ -294,7 +296,7 @@ var errLimit = errors.New("the limit is over")
 func observe() (n count) {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	n.gcs = m.NumGC
+	n.gcs, n.stops = m.NumGC, cell.Stops()
 	var ran int64
 	b, err := os.ReadFile("/proc/thread-self/schedstat")
 	if err == nil {

@@ -496,7 +496,7 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 	if err := h.Jitter(ctx); err != nil {
 		return nil, about, err
 	}
-	h.About.GCs, h.About.Delay = 0, 0 // of the warm-up
+	h.About.GCs, h.About.Stops, h.About.Delay = 0, 0, 0 // of the warm-up
 	if h.look != nil {
 		h.About.GPU = &result.GPU{Before: h.look()}
 	}
@@ -538,6 +538,9 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 func (h *Harness) doubts(about *result.Infer, samples []Sample) {
 	if about.GCs > 0 {
 		about.Warnings = append(about.Warnings, fmt.Sprintf("the garbage collector ran %d times while calls were timed", about.GCs))
+	}
+	if about.Stops > 0 {
+		about.Warnings = append(about.Warnings, fmt.Sprintf("a signal (such as SIGSTOP) stopped the inference %d times while calls were timed", about.Stops))
 	}
 	if t := about.Traffic; t != nil {
 		t.Pace = h.pace

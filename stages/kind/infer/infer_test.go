@@ -113,6 +113,27 @@ func ofType(all []cell.Event, name string) (some []cell.Event) {
 	return some
 }
 
+// A process that a signal stops, for less than the engine would end it for, says so.
+func TestStops(t *testing.T) {
+	cmd, stdout := start(t, cell.Spec{}, map[string]any{"calls": 1000})
+	go func() {
+		for cmd.Process.Signal(syscall.SIGSTOP) == nil {
+			time.Sleep(5 * time.Millisecond)
+			_ = cmd.Process.Signal(syscall.SIGCONT)
+			time.Sleep(20 * time.Millisecond)
+		}
+	}()
+	all, err := events(t, cmd, stdout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, about := outputs(t, cmd.Dir)
+	says := fmt.Sprintf("a signal (such as SIGSTOP) stopped the inference %d times while calls were timed", about.Stops)
+	if about.Stops == 0 || !slices.Contains(about.Warnings, says) || !slices.ContainsFunc(ofType(all, "warning"), func(e cell.Event) bool { return e.Text == says }) {
+		t.Errorf("%d stops, warnings %q", about.Stops, about.Warnings)
+	}
+}
+
 // outputs reads what a cell left, and checks what holds of every cell.
 func outputs(t *testing.T, dir string) (samples []Sample, about result.Infer) {
 	t.Helper()

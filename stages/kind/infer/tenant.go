@@ -195,7 +195,7 @@ func (t *tenant) measure(ctx context.Context, c *cell.Cell, speaks bool) (all []
 		}
 	}
 	unserved := t.unserved()
-	t.About.GCs, t.About.Delay, t.glance, t.answered = 0, 0, tenancy.Glance, t.Answered
+	t.About.GCs, t.About.Stops, t.About.Delay, t.glance, t.answered = 0, 0, 0, tenancy.Glance, t.Answered
 	if t.look != nil {
 		t.About.GPU = &result.GPU{Before: t.look()}
 	}

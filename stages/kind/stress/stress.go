@@ -278,6 +278,7 @@ func run(ctx context.Context, c *cell.Cell) error {
 		Mode: w.Mode, Device: c.Machine.Device, Threads: w.Threads, Block: int64(w.Block), Outstanding: w.Outstanding,
 		Direction: w.Direction, Memory: w.Memory, Steady: true,
 	}}
+	before := cell.Stops()
 	var err error
 	switch capacity, simulated := w.Mode == "capacity", c.Machine.Simulated(); {
 	case capacity && simulated:
@@ -295,6 +296,9 @@ func run(ctx context.Context, c *cell.Cell) error {
 	}
 	if err != nil {
 		return err
+	}
+	if n := cell.Stops() - before; n > 0 && !c.Machine.Simulated() {
+		t.warn("a signal (such as SIGSTOP) stopped the load %d times: alone, it would have copied more", n)
 	}
 	path, err := c.Path(result.StressFile)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -169,6 +170,23 @@ var (
 
 func trial(m cell.Machine) cell.Spec {
 	return cell.Spec{Machine: m, Background: true, During: "infer[level=1]", Gang: []cell.Input{{Kind: "infer", ID: "infer[level=1]", Seed: 7, With: []byte(`{}`)}}}
+}
+
+// A load that a signal stops says so. A process that goes on has the signal SIGCONT.
+func TestStops(t *testing.T) {
+	c := serve(t, trial(hostMachine), `{"threads": 1, "block": "1MiB"}`)
+	defer c.in.Close()
+	c.until("ready")
+	if err := syscall.Kill(os.Getpid(), syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	c.control(cell.Control{Type: "stop"})
+	if err := c.end(); err != nil {
+		t.Fatal(err)
+	}
+	if r, _ := results(t); !slices.Contains(r.Warnings, "a signal (such as SIGSTOP) stopped the load 1 times: alone, it would have copied more") {
+		t.Errorf("warnings %q", r.Warnings)
+	}
 }
 
 // The protocol on a real device: ready, a window, stop; and a result that
