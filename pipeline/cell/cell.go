@@ -161,6 +161,10 @@ type Kind struct {
 	// publishes it, by the names of its outputs.
 	Recorded func(files map[string]string) ([]Recorded, error)
 
+	// Agree reports where the files of a recording that stands in for a cell of this kind,
+	// by the names of its outputs, say different things.
+	Agree func(files map[string]string) error
+
 	// Run is the cell itself, called in the child process; nil for a Script, whose
 	// shell line needs no child of this program.
 	Run func(ctx context.Context, c *Cell) error

@@ -612,6 +612,11 @@ func (p *Plan) Replay(dir string) error {
 				c.Given[name] = record.Path(filepath.Join(dir, filepath.Base(name)))
 			}
 			c.Needs, needed[c] = nil, true
+			if agree := c.Stage.Kind.Agree; agree != nil {
+				if err := agree(c.Given); err != nil {
+					return fmt.Errorf("replay %s: %w", dir, err)
+				}
+			}
 			continue
 		}
 		if c.Stage.Kind.Measured {

@@ -74,6 +74,7 @@ func Kind() *cell.Kind {
 		},
 		Page:     page,
 		Recorded: recording.Recorded,
+		Agree:    hold,
 		Run:      collect,
 	}
 }

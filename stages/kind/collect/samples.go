@@ -25,40 +25,51 @@ type column struct {
 	value func(*recording.Trial) any
 }
 
-// header sets the columns: those that stages declare, then the inputs' axes in
-// the order in which they first appear.
+// declared are all columns that stages declare.
+var declared = func() (all []column) {
+	infer := func(measures []result.Measure[result.Infer]) {
+		for _, m := range measures {
+			all = append(all, column{m.Column, func(t *recording.Trial) any { return m.Of(&t.Infer) }})
+		}
+	}
+	for i, otherwise := range []string{"0", "1"} {
+		all = append(all, column{recording.Axes[i], onAxis(recording.Axes[i].Name, otherwise)})
+	}
+	for _, c := range result.CallColumns {
+		all = append(all, column{c, nil})
+	}
+	infer(result.InferColumns)
+	for _, m := range result.StressColumns {
+		all = append(all, column{m.Column, func(t *recording.Trial) any { return ofStress(m, t.Stress) }})
+	}
+	for _, m := range recording.TrialColumns {
+		all = append(all, column{m.Column, m.Of})
+	}
+	infer(result.CardColumns)
+	infer(result.TenancyColumns)
+	return all
+}()
+
+// header sets the columns: those that stages declare and that some trial has, then the
+// inputs' axes in the order in which they first appear.
 func (r *run) header(inputs []cell.Input) error {
 	calls, err := r.callColumns()
 	if err != nil {
 		return err
 	}
-	for i, otherwise := range []string{"0", "1"} {
-		r.columns = append(r.columns, column{recording.Axes[i], onAxis(recording.Axes[i].Name, otherwise)})
+	none := func(has func(*result.Infer) bool) bool {
+		return !slices.ContainsFunc(r.Trials, func(t *recording.Trial) bool { return has(&t.Infer) })
 	}
-	for _, c := range calls {
-		r.columns = append(r.columns, column{c, nil})
+	left := map[string]bool{}
+	if none(func(i *result.Infer) bool { return i.Card != nil }) {
+		omit(left, result.CardColumns)
 	}
-	for _, m := range result.InferColumns {
-		r.columns = append(r.columns, column{m.Column, func(t *recording.Trial) any { return m.Of(&t.Infer) }})
+	if none(func(i *result.Infer) bool { return i.Tenancy != nil }) {
+		omit(left, result.TenancyColumns)
 	}
-	for _, m := range result.StressColumns {
-		r.columns = append(r.columns, column{m.Column, func(t *recording.Trial) any { return ofStress(m, t.Stress) }})
-	}
-	for _, m := range recording.TrialColumns {
-		r.columns = append(r.columns, column{m.Column, m.Of})
-	}
-	for _, some := range []struct {
-		measures []result.Measure[result.Infer]
-		there    func(*result.Infer) bool
-	}{
-		{result.CardColumns, func(i *result.Infer) bool { return i.Card != nil }},
-		{result.TenancyColumns, func(i *result.Infer) bool { return i.Tenancy != nil }},
-	} {
-		if !slices.ContainsFunc(r.Trials, func(t *recording.Trial) bool { return some.there(&t.Infer) }) {
-			continue
-		}
-		for _, m := range some.measures {
-			r.columns = append(r.columns, column{m.Column, func(t *recording.Trial) any { return m.Of(&t.Infer) }})
+	for _, c := range declared {
+		if c.value == nil && slices.Contains(calls, c.Column) || c.value != nil && !left[c.Name] {
+			r.columns = append(r.columns, c)
 		}
 	}
 	taken := func(name string) bool {
@@ -82,6 +93,12 @@ func (r *run) header(inputs []cell.Input) error {
 		r.Columns = append(r.Columns, c.Column)
 	}
 	return nil
+}
+
+func omit(columns map[string]bool, measures []result.Measure[result.Infer]) {
+	for _, m := range measures {
+		columns[m.Name] = true
+	}
 }
 
 // callColumns returns the declared columns that any trial's calls have.
@@ -148,16 +165,7 @@ func literal(v any) string {
 
 // samples writes samples.csv and tells when each trial is done.
 func (r *run) samples(ctx context.Context, w *bufio.Writer, done func(int)) error {
-	first := slices.IndexFunc(r.columns, func(c column) bool { return c.value == nil })
-	last := first
-	var names, calls []string
-	for _, c := range r.columns {
-		if names = append(names, c.Name); c.value == nil {
-			calls = append(calls, c.Name)
-			last++
-		}
-	}
-	header, err := line(names)
+	header, err := line(names(r.columns))
 	if err != nil {
 		return err
 	}
@@ -167,15 +175,11 @@ func (r *run) samples(ctx context.Context, w *bufio.Writer, done func(int)) erro
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		before, err := line(values(t, r.columns[:first]))
+		before, calls, after, err := around(t, r.columns)
 		if err != nil {
 			return err
 		}
-		after, err := line(values(t, r.columns[last:]))
-		if err != nil {
-			return err
-		}
-		n, err := write(w, r.files[i], calls, before, after)
+		n, err := write(w, r.files[i], names(calls), before, after)
 		if err != nil {
 			return fmt.Errorf("%s: %w", t.ID, err)
 		}
@@ -188,12 +192,41 @@ func (r *run) samples(ctx context.Context, w *bufio.Writer, done func(int)) erro
 	return nil
 }
 
+func names(columns []column) []string {
+	n := make([]string, len(columns))
+	for i, c := range columns {
+		n[i] = c.Name
+	}
+	return n
+}
+
+// values are what columns hold for every call of a trial; nothing where each has its own.
 func values(t *recording.Trial, columns []column) []string {
 	v := make([]string, len(columns))
 	for i, c := range columns {
-		v[i] = literal(c.value(t))
+		if c.value != nil {
+			v[i] = literal(c.value(t))
+		}
 	}
 	return v
+}
+
+// around returns what stands in a line before a call's own columns, these, and what stands
+// behind them.
+func around(t *recording.Trial, columns []column) (before []byte, calls []column, after []byte, err error) {
+	own := func(c column) bool { return c.value == nil }
+	first, last := slices.IndexFunc(columns, own), len(columns)
+	if first < 0 {
+		return nil, nil, nil, fmt.Errorf("there is no column %s", result.CallColumns[0].Name)
+	}
+	if n := slices.IndexFunc(columns[first:], func(c column) bool { return !own(c) }); n >= 0 {
+		last = first + n
+	}
+	before, err = line(values(t, columns[:first]))
+	if err == nil {
+		after, err = line(values(t, columns[last:]))
+	}
+	return before, columns[first:last], after, err
 }
 
 // line joins fields into a line of CSV, without its end.
