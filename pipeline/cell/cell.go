@@ -75,10 +75,10 @@ type Kind struct {
 	// kind has Calls. Its message is as that of Check.
 	Alone func(with any) error
 
-	// Rests reports parameters in a stage that want what no needed stage of the same kind
-	// gives; needed are the parameters of those, at every point of theirs. Its message is
-	// as that of Check.
-	Rests func(with any, needed []any) error
+	// Whole reports what is wrong with a stage's parameters at all of its points together,
+	// and where they want what no needed stage of the same kind gives; needed are the
+	// parameters of those, at every point of theirs. Its message is as that of Check.
+	Whole func(all, needed []any) error
 
 	// Calls tells that a stage tells of its calls to those in the background beside it.
 	Calls bool

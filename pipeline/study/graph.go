@@ -54,19 +54,21 @@ func (l *loader) graph() {
 	}
 	if len(l.errs) == 0 { // else directions may be missing that are only miswritten
 		for _, st := range l.study.Stages {
-			l.rested(st)
+			l.whole(st)
 		}
 	}
 	l.sort()
 }
 
-// rested reports parameters of a stage that want what none of the stages of its kind gives
-// that it needs.
-func (l *loader) rested(st *Stage) {
-	if st.Kind == nil || st.Kind.Rests == nil || st.body.with == nil {
+// whole reports what is wrong with all points of a stage together.
+func (l *loader) whole(st *Stage) {
+	if st.Kind == nil || st.Kind.Whole == nil || st.body.with == nil {
 		return
 	}
-	var needed []any
+	var all, needed []any
+	for _, key := range slices.Sorted(maps.Keys(st.body.bound)) {
+		all = append(all, st.body.bound[key].With)
+	}
 	for _, name := range st.Needs {
 		if other := l.study.Stage(name); other != nil && other.Kind == st.Kind {
 			for _, b := range other.body.bound {
@@ -74,11 +76,8 @@ func (l *loader) rested(st *Stage) {
 			}
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(st.body.bound)) {
-		if err := st.Kind.Rests(st.body.bound[key].With, needed); err != nil {
-			l.fail(faulty(st.body.with, err), cell.HintOf(err), "stage %q: %v", st.Name, err)
-			return
-		}
+	if err := st.Kind.Whole(all, needed); err != nil {
+		l.fail(faulty(st.body.with, err), cell.HintOf(err), "stage %q: %v", st.Name, err)
 	}
 }
 

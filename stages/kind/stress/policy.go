@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -71,10 +72,24 @@ func unaccompanied(with any) error {
 	return nil
 }
 
+// whole reports a policy that no point of a stage has threads for, and what is not
+// calibrated. A point without threads beside others is their baseline.
+func whole(all, needed []any) error {
+	idle := func(with any) bool { w := with.(*With); return w.Threads == 0 && !w.Policy.None() }
+	if len(all) > 0 && !slices.ContainsFunc(all, func(with any) bool { return !idle(with) }) {
+		return cell.Hint(fmt.Errorf("policy %s with threads: 0 at every point: there are no copies to let onto the link", all[0].(*With).Policy), "give threads: at one point at least, or leave policy: out")
+	}
+	for _, with := range all {
+		if err := uncalibrated(with.(*With), needed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // uncalibrated reports a policy or a rate that rests on the link's capacity, in a direction
 // that none of the calibrations which the stage needs gives. In mode capacity it has neither.
-func uncalibrated(with any, needed []any) error {
-	w := with.(*With)
+func uncalibrated(w *With, needed []any) error {
 	what := fmt.Sprintf("policy %s", w.Policy)
 	switch {
 	case w.Rate.Share > 0: // also of no threads

@@ -130,7 +130,7 @@ func Kind() *cell.Kind {
 			return with.(*With).lacksRoom(device)
 		},
 		Alone:   unaccompanied,
-		Rests:   uncalibrated,
+		Whole:   whole,
 		Ways:    func(with any) []string { return with.(*With).ways() },
 		Environ: Environ,
 		First:   sharesMPS, // a process asks for the daemon when it starts, and never again
