@@ -17,6 +17,7 @@ import (
 	"barograph/stages/device/cuda"
 	"barograph/stages/device/host"
 	"barograph/stages/guard"
+	"barograph/stages/kind/infer/calls"
 	"barograph/stages/kind/infer/session"
 	"barograph/stages/result"
 )
@@ -34,7 +35,7 @@ type Harness struct {
 	moved   []int64                // how long weights took in each call of the last Time, in nanoseconds
 	percent int                    // of the garbage collector
 	limited bool                   // the last Time stopped at a limit
-	spare   []Sample               // room for a closed loop's calls
+	spare   []calls.Sample         // room for a closed loop's calls
 	glance  time.Duration          // how often Time calls progress; 0: ten times a second
 	// answered is told of each request of an open loop that was answered, by when it was
 	// due; or nil.
@@ -160,13 +161,12 @@ const emptyCalls = 10_000
 // Jitter times calls that do nothing, through the loop that times calls, and
 // notes what that takes in About.
 func (h *Harness) Jitter(ctx context.Context) error {
-	samples := newSamples(emptyCalls)
+	samples := calls.New(emptyCalls)
 	var done atomic.Int64
-	if err := loop(ctx, samples, &done, 0, h.session.Nothing); err != nil {
+	if err := calls.Loop(ctx, samples, &done, 0, h.session.Nothing); err != nil {
 		return fmt.Errorf("time empty calls: %w", err)
 	}
-	l := latencies(samples)
-	h.About.Jitter = map[string]int64{"p50": percentile(l, 50), "p99": percentile(l, 99), "max": percentile(l, 100)}
+	h.About.Jitter = calls.Quantiles(calls.Latencies(samples))
 	return nil
 }
 
@@ -174,14 +174,14 @@ func (h *Harness) Jitter(ctx context.Context) error {
 // waiting for a processor to About. Ten times a second it has another thread
 // call progress, which may be nil, with the number of calls done. It stops between
 // calls, with ctx's error, or, where that is a limit, with those that were made.
-func (h *Harness) Time(ctx context.Context, n int, progress func(done int)) ([]Sample, error) {
+func (h *Harness) Time(ctx context.Context, n int, progress func(done int)) ([]calls.Sample, error) {
 	var done atomic.Int64
 	if progress != nil {
 		defer watch(cmp.Or(h.glance, 100*time.Millisecond), func() { progress(int(done.Load())) })()
 	}
 	before := observe()
 	begun := cell.Now()
-	var samples []Sample
+	var samples []calls.Sample
 	var err error
 	if h.course != nil {
 		samples, err = h.serve(ctx, &done)
@@ -203,10 +203,10 @@ func (h *Harness) Time(ctx context.Context, n int, progress func(done int)) ([]S
 }
 
 // closed makes and times n calls, each once the one before is complete.
-func (h *Harness) closed(ctx context.Context, n int, done *atomic.Int64) ([]Sample, error) {
+func (h *Harness) closed(ctx context.Context, n int, done *atomic.Int64) ([]calls.Sample, error) {
 	samples := h.spare
 	if len(samples) < n {
-		samples = newSamples(n)
+		samples = calls.New(n)
 	}
 	samples = samples[:n]
 	call := h.session.Call
@@ -237,12 +237,12 @@ func (h *Harness) closed(ctx context.Context, n int, done *atomic.Int64) ([]Samp
 			return err
 		}
 	}
-	err := loop(ctx, samples, done, h.yield, call)
+	err := calls.Loop(ctx, samples, done, h.yield, call)
 	whole := int(done.Load()) / max(1, h.group) * max(1, h.group)
 	if errors.Is(err, errLimit) && whole > 0 {
 		samples, h.limited, err = samples[:whole], true, nil
 	}
-	collected(samples, h.group)
+	calls.Collected(samples, h.group)
 	return samples, err
 }
 
@@ -250,8 +250,8 @@ func (h *Harness) closed(ctx context.Context, n int, done *atomic.Int64) ([]Samp
 // of the calls: the thread may lose its processor before the first and after the
 // last, for longer than short calls take. What passed outside is taken for delay,
 // since a thread that is not delayed passes it in microseconds.
-func within(delay, begun, ended int64, samples []Sample) int64 {
-	span := window(samples)
+func within(delay, begun, ended int64, samples []calls.Sample) int64 {
+	span := calls.Window(samples)
 	first, last := span[0], span[1]
 	outside := max(first-begun, 0) + max(ended-last, 0)
 	return min(max(delay-outside, 0), last-first)

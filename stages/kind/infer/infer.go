@@ -17,7 +17,6 @@
 package infer
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,8 +24,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"barograph/pipeline/cell"
@@ -38,6 +35,7 @@ import (
 	"barograph/stages/device/gpu"
 	"barograph/stages/device/setting"
 	"barograph/stages/device/sim"
+	"barograph/stages/kind/infer/calls"
 	"barograph/stages/kind/infer/session"
 	"barograph/stages/kind/infer/tenancy"
 	"barograph/stages/kind/stress"
@@ -298,7 +296,7 @@ func fetch(ctx context.Context, s Setup) (a assets, err error) {
 }
 
 // onSim takes the calls from a simulation of the cell's trial.
-func onSim(ctx context.Context, c *cell.Cell, w *With) ([]Sample, result.Infer, error) {
+func onSim(ctx context.Context, c *cell.Cell, w *With) ([]calls.Sample, result.Infer, error) {
 	samples, made, course, err := simulate(c, w)
 	if err != nil {
 		return nil, result.Infer{}, err
@@ -352,19 +350,19 @@ func onSim(ctx context.Context, c *cell.Cell, w *With) ([]Sample, result.Infer, 
 }
 
 // simulate takes the samples from a simulation.
-func simulate(c *cell.Cell, w *With) (samples []Sample, made *arrival.Made, course traffic.Course, err error) {
+func simulate(c *cell.Cell, w *With) (samples []calls.Sample, made *arrival.Made, course traffic.Course, err error) {
 	if course, made, err = w.traffic().Course(c.Root, c.Seed); err != nil {
 		return nil, nil, nil, err
 	}
 	if course == nil {
-		calls, err := sim.Run(c.Machine, c.Gang, sim.Request{Warmup: w.Warmup, Calls: w.Calls, Seed: c.Seed, Limit: int64(w.Limit), Model: w.Model.Name})
-		for _, call := range calls {
-			samples = append(samples, Sample{Scheduled: call.Scheduled, Start: call.Start, End: call.Scheduled + call.Latency})
+		all, err := sim.Run(c.Machine, c.Gang, sim.Request{Warmup: w.Warmup, Calls: w.Calls, Seed: c.Seed, Limit: int64(w.Limit), Model: w.Model.Name})
+		for _, call := range all {
+			samples = append(samples, calls.Sample{Scheduled: call.Scheduled, Start: call.Start, End: call.Scheduled + call.Latency})
 		}
 		return samples, nil, nil, err
 	}
 	requests, err := sim.Serve(c.Machine, c.Gang, &sim.Traffic{Course: course, Warmup: w.Warmup, Workers: w.Workers, Model: w.Model.Name}, c.Seed, int64(w.Limit))
-	return sampled(requests), made, course, err
+	return calls.Answered(requests), made, course, err
 }
 
 // run measures on the cell's device.
@@ -394,18 +392,18 @@ func run(ctx context.Context, c *cell.Cell) error {
 }
 
 // leave completes a result and writes the cell's outputs, at paths by their names.
-func leave(c *cell.Cell, env *record.Env, samples []Sample, about result.Infer, path func(name string) (string, error)) error {
+func leave(c *cell.Cell, env *record.Env, samples []calls.Sample, about result.Infer, path func(name string) (string, error)) error {
 	about.Environment = env
 	if about.Card = card(c.Machine); about.Card != nil {
 		about.Device = cell.Family(about.Device) // which of them, the card says
 	}
 	if about.Tenancy == nil {
-		about.Window = window(samples)
+		about.Window = calls.Window(samples)
 	}
 	if !c.Background {
 		c.Measured(about.Window[0], about.Window[1])
 	}
-	c.Metric(metrics(samples))
+	c.Metric(calls.Metrics(samples))
 	if t := about.Traffic; t != nil && t.Carried != nil {
 		c.Say(t.Carried.String())
 	}
@@ -433,19 +431,8 @@ func card(m cell.Machine) *cell.GPU {
 // INVALID, as package judge has it.
 const judgedInvalid = 0.5
 
-// metrics are the numbers for the run's display. A p99 of fewer calls than 299
-// would say nothing (0.99^299 < 0.05).
-func metrics(samples []Sample) map[string]float64 {
-	l := latencies(samples)
-	m := map[string]float64{"p50_ns": float64(percentile(l, 50))}
-	if len(l) >= 299 {
-		m["p99_ns"] = float64(percentile(l, 99))
-	}
-	return m
-}
-
 // onHost measures on the ONNX Runtime, with its CPU or its CUDA provider.
-func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about result.Infer, err error) {
+func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []calls.Sample, about result.Infer, err error) {
 	h, err := NewHarness(ctx, Setup{Root: c.Root, Device: c.Machine.Device, With: w, Seed: c.Seed, Log: func(line string) { fmt.Fprintln(os.Stderr, line) }})
 	if err != nil {
 		return nil, about, err
@@ -470,7 +457,7 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 		defer func() {
 			var span [2]int64
 			if err == nil {
-				span = window(samples)
+				span = calls.Window(samples)
 			}
 			err = errors.Join(err, guest.Leave(span))
 		}()
@@ -535,7 +522,7 @@ func onHost(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about
 }
 
 // doubts adds to what is told of timed calls what a reader has to know of them.
-func (h *Harness) doubts(about *result.Infer, samples []Sample) {
+func (h *Harness) doubts(about *result.Infer, samples []calls.Sample) {
 	if about.GCs > 0 {
 		about.Warnings = append(about.Warnings, fmt.Sprintf("the garbage collector ran %d times while calls were timed", about.GCs))
 	}
@@ -546,7 +533,7 @@ func (h *Harness) doubts(about *result.Infer, samples []Sample) {
 		t.Pace = h.pace
 		about.Warnings = append(about.Warnings, t.Doubts()...)
 	}
-	span := window(samples)
+	span := calls.Window(samples)
 	timed := span[1] - span[0]
 	if about.Tenancy != nil {
 		timed = about.Tenancy.Timed()
@@ -602,7 +589,7 @@ func limit(ctx context.Context, w *With, guest *stress.Guest) (context.Context, 
 }
 
 // short describes a trial that its limit cut off.
-func (h *Harness) short(w *With, made []Sample, what string) result.Infer {
+func (h *Harness) short(w *With, made []calls.Sample, what string) result.Infer {
 	about := h.About
 	about.Calls = len(made)
 	about.Warnings = append(about.Warnings, fmt.Sprintf("within the limit of %v, %d %s of %d were made; the last one may have ended only because the load did", w.Limit, len(made), what, w.Calls))
@@ -632,31 +619,14 @@ func (p *patience) watch(say func(string), done, total int) {
 }
 
 // write leaves a cell's outputs, at paths by their names.
-func write(at func(name string) (string, error), samples []Sample, about result.Infer) error {
+func write(at func(name string) (string, error), samples []calls.Sample, about result.Infer) error {
 	path, err := at(result.CallsFile)
+	if err == nil {
+		names := result.CallNames(about.Traffic != nil, about.Traffic != nil && about.Traffic.Carried != nil, about.Tenancy != nil)
+		err = calls.Write(path, names, samples)
+	}
 	if err != nil {
 		return err
-	}
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	b := bufio.NewWriter(f)
-	names := result.CallNames(about.Traffic != nil, about.Traffic != nil && about.Traffic.Carried != nil, about.Tenancy != nil)
-	fmt.Fprintln(b, strings.Join(names, ","))
-	var line []byte
-	for i, s := range samples {
-		line = line[:0]
-		for j, name := range names {
-			if j > 0 {
-				line = append(line, ',')
-			}
-			line = strconv.AppendInt(line, s.value(name, i), 10)
-		}
-		b.Write(append(line, '\n')) // the error stays with b until Flush
-	}
-	if err := errors.Join(b.Flush(), f.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", result.CallsFile, err)
 	}
 	if path, err = at(result.InferFile); err != nil {
 		return err

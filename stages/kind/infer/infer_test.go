@@ -25,6 +25,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/stages/asset"
 	"barograph/stages/device/host"
+	"barograph/stages/kind/infer/calls"
 	"barograph/stages/kind/infer/session"
 	"barograph/stages/model"
 	"barograph/stages/model/onnx"
@@ -135,7 +136,7 @@ func TestStops(t *testing.T) {
 }
 
 // outputs reads what a cell left, and checks what holds of every cell.
-func outputs(t *testing.T, dir string) (samples []Sample, about result.Infer) {
+func outputs(t *testing.T, dir string) (samples []calls.Sample, about result.Infer) {
 	t.Helper()
 	if err := cell.ReadJSON(filepath.Join(dir, result.InferFile), &about); err != nil {
 		t.Fatal(err)
@@ -164,7 +165,7 @@ func outputs(t *testing.T, dir string) (samples []Sample, about result.Infer) {
 				t.Fatal(err)
 			}
 		}
-		s := Sample{v[1], v[2], v[1] + v[3], v[4], v[5], int(v[6]), int(v[7]), 0}
+		s := calls.Sample{Scheduled: v[1], Start: v[2], End: v[1] + v[3], Sent: v[4], Deadline: v[5], Batch: int(v[6]), Probe: int(v[7])}
 		samples = append(samples, s)
 		if v[0] != int64(i+1) || s.Start < s.Scheduled || s.End <= s.Start {
 			t.Errorf("call %d: %v", i+1, r)
@@ -173,7 +174,7 @@ func outputs(t *testing.T, dir string) (samples []Sample, about result.Infer) {
 			t.Errorf("call %d is scheduled at %d, the one before was complete at %d", i+1, s.Scheduled, samples[i-1].End)
 		}
 	}
-	if want := window(samples); about.Window != want {
+	if want := calls.Window(samples); about.Window != want {
 		t.Errorf("window %v, want %v", about.Window, want)
 	}
 	return samples, about
@@ -227,15 +228,15 @@ func TestHost(t *testing.T) {
 	if !(0 < j["p50"] && j["p50"] <= j["p99"] && j["p99"] <= j["max"]) {
 		t.Errorf("jitter %v", j)
 	}
-	l := latencies(samples)
-	if p50 := percentile(l, 50); j["p50"]*20 > p50 {
+	l := calls.Latencies(samples)
+	if p50 := calls.Percentile(l, 50); j["p50"]*20 > p50 {
 		t.Errorf("the harness takes %d ns of a call of %d ns", j["p50"], p50)
 	}
 	if w := ofType(all, "window"); len(w) != 1 || w[0].Start != about.Window[0] || w[0].End != about.Window[1] {
 		t.Errorf("window events %+v", w)
 	}
 	m := ofType(all, "metric")
-	if len(m) != 1 || m[0].Values["p50_ns"] != float64(percentile(l, 50)) || m[0].Values["p99_ns"] != float64(percentile(l, 99)) {
+	if len(m) != 1 || m[0].Values["p50_ns"] != float64(calls.Percentile(l, 50)) || m[0].Values["p99_ns"] != float64(calls.Percentile(l, 99)) {
 		t.Errorf("metric events %+v", m)
 	}
 	if p := ofType(all, "progress"); len(p) == 0 || p[len(p)-1].Done != 303 || p[len(p)-1].Total != 303 {
@@ -320,7 +321,7 @@ func TestSim(t *testing.T) {
 	spec := cell.Spec{Seed: 11, Machine: cell.Machine{Name: "p100", Device: "sim"},
 		Gang: []cell.Input{{Stage: "stress", Kind: "stress", ID: "stress[level=4]",
 			With: json.RawMessage(`{"threads":4,"block":16777216,"direction":"d2h"}`)}}}
-	var runs [][]Sample
+	var runs [][]calls.Sample
 	// A library that is none does not matter here.
 	for range 2 {
 		cmd, stdout := start(t, spec, nil, "ONNXRUNTIME_LIB=/etc/hostname")
@@ -343,7 +344,7 @@ func TestSim(t *testing.T) {
 		t.Fatal(err)
 	}
 	alone, _ := outputs(t, cmd.Dir)
-	if a, b := percentile(latencies(alone), 50), percentile(latencies(runs[0]), 50); a >= b {
+	if a, b := calls.Percentile(calls.Latencies(alone), 50), calls.Percentile(calls.Latencies(runs[0]), 50); a >= b {
 		t.Errorf("p50 %d ns alone, %d ns under load", a, b)
 	}
 }
@@ -474,11 +475,11 @@ func TestLoopAllocatesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	samples := newSamples(200)
+	samples := calls.New(200)
 	var done atomic.Int64
 	for name, call := range map[string]func() error{"call": s.Call, "nothing": s.Nothing} {
 		var err error
-		if n := testing.AllocsPerRun(5, func() { err = errors.Join(err, loop(t.Context(), samples, &done, int64(time.Millisecond), call)) }); n != 0 || err != nil {
+		if n := testing.AllocsPerRun(5, func() { err = errors.Join(err, calls.Loop(t.Context(), samples, &done, int64(time.Millisecond), call)) }); n != 0 || err != nil {
 			t.Errorf("%s: %v allocations in %d calls, %v", name, n, len(samples), err)
 		}
 	}
@@ -488,11 +489,11 @@ func TestLoopAllocatesNothing(t *testing.T) {
 // closed loop in no other.
 func TestLoopShowsStall(t *testing.T) {
 	const stall = 50 * time.Millisecond
-	samples := newSamples(10)
+	samples := calls.New(10)
 	var done atomic.Int64
 	var stalled [2]int64
 	i := 0
-	err := loop(t.Context(), samples, &done, 0, func() error {
+	err := calls.Loop(t.Context(), samples, &done, 0, func() error {
 		if i++; i == 4 {
 			stalled[0] = cell.Now()
 			time.Sleep(stall)
@@ -518,9 +519,9 @@ func TestLoopShowsStall(t *testing.T) {
 // A processor is given up between calls and in none of them, once in a while.
 func TestLoopYields(t *testing.T) {
 	const yield, call = int64(5 * time.Millisecond), int64(time.Millisecond)
-	samples := newSamples(40)
+	samples := calls.New(40)
 	var done atomic.Int64
-	err := loop(t.Context(), samples, &done, yield, func() error {
+	err := calls.Loop(t.Context(), samples, &done, yield, func() error {
 		for begun := cell.Now(); cell.Now()-begun < call; {
 		}
 		return nil
@@ -544,10 +545,10 @@ func TestLoopYields(t *testing.T) {
 }
 
 func TestLoopStops(t *testing.T) {
-	samples := newSamples(10)
+	samples := calls.New(10)
 	var done atomic.Int64
 	ctx, cancel := context.WithCancel(t.Context())
-	err := loop(ctx, samples, &done, 0, func() error {
+	err := calls.Loop(ctx, samples, &done, 0, func() error {
 		if done.Load() == 4 {
 			cancel()
 		}
@@ -557,7 +558,7 @@ func TestLoopStops(t *testing.T) {
 		t.Errorf("%v after %d calls", err, done.Load())
 	}
 	fault := errors.New("fault")
-	if err := loop(t.Context(), samples, &done, 0, func() error { return fault }); !errors.Is(err, fault) {
+	if err := calls.Loop(t.Context(), samples, &done, 0, func() error { return fault }); !errors.Is(err, fault) {
 		t.Errorf("the call's error became %v", err)
 	}
 }
@@ -595,7 +596,7 @@ func TestPercentile(t *testing.T) {
 		p      int
 		want   int64
 	}{{hundred, 50, 50}, {hundred, 99, 99}, {hundred, 100, 100}, {hundred, 1, 1}, {hundred[:3], 50, 2}, {hundred[:1], 99, 1}, {hundred[:2], 50, 1}} {
-		if got := percentile(tt.sorted, tt.p); got != tt.want {
+		if got := calls.Percentile(tt.sorted, tt.p); got != tt.want {
 			t.Errorf("p%d of %d samples: %d, want %d", tt.p, len(tt.sorted), got, tt.want)
 		}
 	}
@@ -604,7 +605,7 @@ func TestPercentile(t *testing.T) {
 // No p99 is shown of fewer calls than bear one.
 func TestMetrics(t *testing.T) {
 	for n, want := range map[int]bool{1: false, 298: false, 299: true} {
-		if _, got := metrics(newSamples(n))["p99_ns"]; got != want {
+		if _, got := calls.Metrics(calls.New(n))["p99_ns"]; got != want {
 			t.Errorf("p99 of %d calls: %v", n, got)
 		}
 	}
@@ -698,6 +699,22 @@ func TestCheckPlaced(t *testing.T) {
 			t.Errorf("%s, %s: %v", tt.device, tt.with, err)
 		case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
 			t.Errorf("%s, %s: %v, want %q", tt.device, tt.with, err, tt.want)
+		}
+	}
+}
+
+// TestDelayWithin: only what the calls waited is part of their time.
+func TestDelayWithin(t *testing.T) {
+	samples := []calls.Sample{{Scheduled: 1000}, {End: 1160}}
+	for _, c := range []struct{ delay, begun, ended, want int64 }{
+		{0, 1000, 1160, 0}, {50, 1000, 1161, 49}, // all but what may have passed outside
+		{772, 228, 1160, 0}, // lost before the first call: 482.5% of the window
+		{872, 228, 1160, 100},
+		{500, 1000, 1660, 0},   // after the last
+		{900, 1000, 1160, 160}, // accounted late
+	} {
+		if got := within(c.delay, c.begun, c.ended, samples); got != c.want {
+			t.Errorf("%+v: %d", c, got)
 		}
 	}
 }

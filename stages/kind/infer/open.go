@@ -14,6 +14,7 @@ import (
 	"barograph/pipeline/cell/unit"
 	"barograph/stages/device/host"
 	"barograph/stages/device/sim"
+	"barograph/stages/kind/infer/calls"
 	"barograph/stages/kind/infer/session"
 	"barograph/stages/model"
 	"barograph/stages/result"
@@ -129,14 +130,14 @@ func (w *With) checkSessions(device string, c *model.Config) error {
 // expect readies an open loop, if the cell's calls are one: its course, and what the
 // harness adds to requests that ask for nothing. warm are calls in a closed loop without
 // a load, if there were any.
-func (h *Harness) expect(ctx context.Context, root string, seed uint64, w *With, warm []Sample) error {
+func (h *Harness) expect(ctx context.Context, root string, seed uint64, w *With, warm []calls.Sample) error {
 	course, made, err := w.traffic().Course(root, seed)
 	if err != nil || course == nil {
 		return err
 	}
 	h.About.Schedule = made
 	if len(warm) > 0 && w.Deadline > 0 {
-		fastest := slices.MinFunc(warm, func(a, b Sample) int { return int(a.End - a.Start - b.End + b.Start) })
+		fastest := slices.MinFunc(warm, func(a, b calls.Sample) int { return int(a.End - a.Start - b.End + b.Start) })
 		if took := fastest.End - fastest.Start; took > int64(w.Deadline) {
 			return unanswerable(fmt.Errorf("deadline is %v, and the fastest of %d calls to warm up took %v: every request would miss it", w.Deadline, len(warm), time.Duration(took)))
 		}
@@ -159,14 +160,14 @@ func simulatedInTime(m cell.Machine, in cell.Input) error {
 	if cell.Family(m.Device) != "sim" || json.Unmarshal(in.With, w) != nil || w.Deadline <= 0 {
 		return nil
 	}
-	const calls = 100
-	alone, err := sim.Run(m, nil, sim.Request{Calls: calls, Seed: 1, Model: w.Model.Name})
+	const count = 100
+	alone, err := sim.Run(m, nil, sim.Request{Calls: count, Seed: 1, Model: w.Model.Name})
 	if err != nil {
 		return err
 	}
 	fastest := slices.MinFunc(alone, func(a, b sim.Call) int { return int(a.Latency - b.Latency) })
 	if fastest.Latency > int64(w.Deadline) {
-		return unanswerable(fmt.Errorf("deadline is %v, and the fastest of %d simulated calls without a load takes %v: every request would miss it", w.Deadline, calls, time.Duration(fastest.Latency)))
+		return unanswerable(fmt.Errorf("deadline is %v, and the fastest of %d simulated calls without a load takes %v: every request would miss it", w.Deadline, count, time.Duration(fastest.Latency)))
 	}
 	return nil
 }
@@ -174,8 +175,8 @@ func simulatedInTime(m cell.Machine, in cell.Input) error {
 // pace has requests answered that ask for nothing, 10,000 a second, and returns
 // quantiles of their lag in nanoseconds.
 func pace(ctx context.Context) (map[string]int64, error) {
-	const calls, every = 2000, int64(100 * time.Microsecond)
-	due := make([]int64, calls)
+	const count, every = 2000, int64(100 * time.Microsecond)
+	due := make([]int64, count)
 	for i := range due {
 		due[i] = int64(i) * every
 	}
@@ -183,25 +184,17 @@ func pace(ctx context.Context) (map[string]int64, error) {
 	if err := traffic.Serve(ctx, q, []traffic.Worker{{Call: func(int) error { return nil }}}, nil); err != nil {
 		return nil, fmt.Errorf("pace empty requests: %w", err)
 	}
-	return quantiles(q.Requests), nil
-}
-
-func quantiles(requests []traffic.Request) map[string]int64 {
 	var lag []int64
-	for _, r := range requests {
+	for _, r := range q.Requests {
 		if r.Answered() {
 			lag = append(lag, r.Sent-r.Due)
 		}
 	}
-	if len(lag) == 0 {
-		return nil
-	}
-	slices.Sort(lag)
-	return map[string]int64{"p50": percentile(lag, 50), "p99": percentile(lag, 99), "max": percentile(lag, 100)}
+	return calls.Quantiles(lag), nil
 }
 
 // serve answers all that is asked, and counts what is settled.
-func (h *Harness) serve(ctx context.Context, done *atomic.Int64) ([]Sample, error) {
+func (h *Harness) serve(ctx context.Context, done *atomic.Int64) ([]calls.Sample, error) {
 	workers := make([]traffic.Worker, len(h.sessions))
 	for i, sessions := range h.sessions {
 		workers[i] = traffic.Worker{On: h.threads[i].run, Call: func(n int) error { return sessions[n-1].Call() }}
@@ -237,14 +230,14 @@ func (h *Harness) serve(ctx context.Context, done *atomic.Int64) ([]Sample, erro
 		})
 		if errors.Is(err, errLimit) && done.Load() > 0 {
 			h.limited = true
-			return sampled(append(requests, q.Abandon(cell.Now())...)), nil
+			return calls.Answered(append(requests, q.Abandon(cell.Now())...)), nil
 		}
 		if err != nil {
 			return nil, err
 		}
 		requests = append(requests, q.Requests...)
 	}
-	return sampled(requests), nil
+	return calls.Answered(requests), nil
 }
 
 // pin gives a further worker's thread the processors of the first.
@@ -255,34 +248,8 @@ func (h *Harness) pin() error {
 	return host.PinThread(h.About.CPUs)
 }
 
-// sampled returns a sample for each request. One that was dropped had not been
-// answered when the trial ended, and its latency is for that long.
-func sampled(requests []traffic.Request) []Sample {
-	end := int64(0)
-	for _, r := range requests {
-		end = max(end, r.Done)
-	}
-	samples := make([]Sample, len(requests))
-	for i, r := range requests {
-		samples[i] = Sample{r.Due, r.Begun, r.Done, r.Sent, r.Deadline, r.Batch, 0, 0}
-		if !r.Answered() {
-			samples[i].End = max(end, r.Due+1)
-		}
-	}
-	return samples
-}
-
-// window is from when the first of some samples was due until the last was complete.
-func window(samples []Sample) [2]int64 {
-	w := [2]int64{samples[0].Scheduled, 0}
-	for _, s := range samples {
-		w[1] = max(w[1], s.End)
-	}
-	return w
-}
-
 // told says how the requests of an open loop were answered; nil for a closed one.
-func (w *With) told(samples []Sample, course traffic.Course) (*result.Traffic, error) {
+func (w *With) told(samples []calls.Sample, course traffic.Course) (*result.Traffic, error) {
 	if course == nil {
 		return nil, nil
 	}
@@ -290,7 +257,7 @@ func (w *With) told(samples []Sample, course traffic.Course) (*result.Traffic, e
 		Deadline: int64(w.Deadline), Queue: w.Queue, Drop: w.Drop, Workers: max(1, w.Workers), Gather: w.Batch.Max, Wait: int64(w.Batch.Wait),
 		Every: (samples[len(samples)-1].Scheduled - samples[0].Scheduled) / int64(max(1, len(samples)-1)),
 	}
-	var answered []Sample
+	var answered []calls.Sample
 	lag, busy := int64(0), int64(0)
 	for _, s := range samples {
 		if s.Batch == 0 {
@@ -321,11 +288,10 @@ func (w *With) told(samples []Sample, course traffic.Course) (*result.Traffic, e
 	if t.Carried == nil { // else some probes are meant to be too fast
 		t.Behind = last.Start - last.Scheduled
 	}
-	t.Latency = percentile(latencies(answered), 99)
+	t.Latency = calls.Percentile(calls.Latencies(answered), 99)
 	for i, s := range answered {
 		answered[i].Scheduled, answered[i].End = 0, s.Sent-s.Scheduled
 	}
-	l := latencies(answered)
-	t.Lag = map[string]int64{"p50": percentile(l, 50), "p99": percentile(l, 99), "max": percentile(l, 100)}
+	t.Lag = calls.Quantiles(calls.Latencies(answered))
 	return t, nil
 }

@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/stages/kind/infer/calls"
 	"barograph/stages/result"
 )
 
 // open runs a cell whose requests do not wait for one another.
-func openCell(t *testing.T, device string, with map[string]any) ([]Sample, result.Infer) {
+func openCell(t *testing.T, device string, with map[string]any) ([]calls.Sample, result.Infer) {
 	t.Helper()
 	cmd, stdout := start(t, cell.Spec{Machine: cell.Machine{Device: device}, Seed: 7}, with)
 	if all, err := events(t, cmd, stdout); err != nil {
@@ -125,18 +126,18 @@ func TestSimulatedInTime(t *testing.T) {
 
 // What the harness did is told apart from what the model did.
 func TestInvalidForTheGenerator(t *testing.T) {
-	sample := func(due, sent, begun, done int64) Sample {
-		return Sample{Scheduled: due * 1e6, Sent: sent * 1e6, Start: begun * 1e6, End: done * 1e6, Batch: 1}
+	sample := func(due, sent, begun, done int64) calls.Sample {
+		return calls.Sample{Scheduled: due * 1e6, Sent: sent * 1e6, Start: begun * 1e6, End: done * 1e6, Batch: 1}
 	}
 	w := Kind().With().(*With)
 	w.Arrivals, w.Rate = "constant", 100
-	var kept, late, slow []Sample
+	var kept, late, slow []calls.Sample
 	for i := range int64(100) {
 		kept = append(kept, sample(10*i, 10*i, 10*i, 10*i+8))
 		late = append(late, sample(10*i, 10*i+3, 10*i+3, 10*i+11))
 		slow = append(slow, sample(i, i, 8*i, 8*i+8))
 	}
-	for says, samples := range map[string][]Sample{"": kept, "INVALID: the harness did not keep the schedule: one request in a hundred was sent 3ms late": late, "calls arrive faster than they are answered": slow} {
+	for says, samples := range map[string][]calls.Sample{"": kept, "INVALID: the harness did not keep the schedule: one request in a hundred was sent 3ms late": late, "calls arrive faster than they are answered": slow} {
 		course, _, err := w.traffic().Course("", 1)
 		if err != nil {
 			t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 	"barograph/stages/device/mps"
 	"barograph/stages/device/nvml"
 	"barograph/stages/device/sim"
+	"barograph/stages/kind/infer/calls"
 	"barograph/stages/kind/infer/session"
 	"barograph/stages/kind/infer/tenancy"
 	"barograph/stages/kind/stress"
@@ -40,7 +41,7 @@ type tenant struct {
 const spread, mostMore = 64, 1 << 20
 
 // amongTenants measures a cell's tenant, and those that are threads of its process.
-func amongTenants(ctx context.Context, c *cell.Cell, w *With) (samples []Sample, about result.Infer, err error) {
+func amongTenants(ctx context.Context, c *cell.Cell, w *With) (samples []calls.Sample, about result.Infer, err error) {
 	m, err := tenancy.Join(&c.Spec)
 	if err != nil {
 		return nil, about, err
@@ -72,7 +73,7 @@ func amongTenants(ctx context.Context, c *cell.Cell, w *With) (samples []Sample,
 }
 
 // trial sets a cell's tenant up and measures it.
-func (t *tenant) trial(ctx context.Context, c *cell.Cell) (samples []Sample, about result.Infer, err error) {
+func (t *tenant) trial(ctx context.Context, c *cell.Cell) (samples []calls.Sample, about result.Infer, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if err := t.divide(); err != nil {
@@ -169,7 +170,7 @@ func (t *tenant) open(ctx context.Context) (err error) {
 		return errors.Join(fmt.Errorf("warm up: %w", err), t.Close())
 	}
 	if t.course == nil {
-		t.spare = newSamples(t.wide.Calls)
+		t.spare = calls.New(t.wide.Calls)
 	}
 	return nil
 }
@@ -188,7 +189,7 @@ func (t *tenant) total() int {
 func (t *tenant) rounds() int { return t.Rounds(t.setup.With.Rounds) }
 
 // measure makes the calls of all rounds, and says what of them fell into their windows.
-func (t *tenant) measure(ctx context.Context, c *cell.Cell, speaks bool) (all []Sample, about result.Infer, err error) {
+func (t *tenant) measure(ctx context.Context, c *cell.Cell, speaks bool) (all []calls.Sample, about result.Infer, err error) {
 	if t.About.CPUs != nil { // since others were set up, it may have been moved
 		if err := host.PinThread(t.About.CPUs); err != nil {
 			return nil, about, err
@@ -245,12 +246,12 @@ func (t *tenant) measure(ctx context.Context, c *cell.Cell, speaks bool) (all []
 
 // together notes what calls were made in a round of a group, and how long this tenant
 // waited for its processor meanwhile.
-func (t *tenant) together(all []result.Together, round, calls int, delay int64) []result.Together {
+func (t *tenant) together(all []result.Together, round, n int, delay int64) []result.Together {
 	group, window := t.Group(round), t.last()
-	if group == nil || calls == 0 {
+	if group == nil || n == 0 {
 		return all
 	}
-	return append(all, result.Together{Round: round, Tenants: group, Calls: calls, Delay: min(delay, window[1]-window[0]), Window: window})
+	return append(all, result.Together{Round: round, Tenants: group, Calls: n, Delay: min(delay, window[1]-window[0]), Window: window})
 }
 
 // last is the window of the round that has ended.
@@ -281,7 +282,7 @@ func told(m *tenancy.Member, w *With, windows [][2]int64, cut [2]int) *result.Te
 
 // amongSimulated puts the calls of a cell's tenant, from a simulation of its whole trial,
 // in the place of samples; nil: it is no tenant.
-func amongSimulated(c *cell.Cell, w *With, arriving bool, samples *[]Sample) (*result.Tenancy, error) {
+func amongSimulated(c *cell.Cell, w *With, arriving bool, samples *[]calls.Sample) (*result.Tenancy, error) {
 	if !w.Set() && !tenancy.Shared(&c.Spec) {
 		return nil, nil
 	}
@@ -294,15 +295,15 @@ func amongSimulated(c *cell.Cell, w *With, arriving bool, samples *[]Sample) (*r
 		return nil, err
 	}
 	q := sim.Together{Warmup: asked.Warmup, Calls: asked.Calls, Rounds: max(1, w.Rounds), Groups: m.Groups()}
-	calls, windows, err := sim.Tenants(c.Machine, members, q)
+	of, windows, err := sim.Tenants(c.Machine, members, q)
 	if err != nil {
 		return nil, err
 	}
 	*samples = nil
 	about := told(m, w, windows, [2]int{})
 	made := make([]int, len(windows)+1)
-	for _, call := range calls[m.Number-1] {
-		s := Sample{Scheduled: call.Scheduled, Start: call.Start, End: call.Scheduled + call.Latency, Round: call.Round}
+	for _, call := range of[m.Number-1] {
+		s := calls.Sample{Scheduled: call.Scheduled, Start: call.Start, End: call.Scheduled + call.Latency, Round: call.Round}
 		if arriving {
 			s.Sent, s.Batch = s.Scheduled, 1
 		}
@@ -318,7 +319,7 @@ func amongSimulated(c *cell.Cell, w *With, arriving bool, samples *[]Sample) (*r
 }
 
 // round makes calls until the round's window is closed, and returns those within it.
-func (t *tenant) round(ctx context.Context, number int, progress func(done int)) ([]Sample, error) {
+func (t *tenant) round(ctx context.Context, number int, progress func(done int)) ([]calls.Sample, error) {
 	if t.course != nil { // of each round another
 		var err error
 		if t.course, _, err = t.wide.traffic().Course(t.setup.Root, t.setup.Seed+uint64(number-1)); err != nil {
@@ -363,7 +364,7 @@ func (t *tenant) round(ctx context.Context, number int, progress func(done int))
 	if err != nil {
 		return nil, err
 	}
-	kept := tenancy.Cut(t.Member, window, made, func(s Sample) (due, done int64) { return s.Scheduled, s.End })
+	kept := tenancy.Cut(t.Member, window, made, func(s calls.Sample) (due, done int64) { return s.Scheduled, s.End })
 	if want := t.setup.With.Calls; len(kept) < want {
 		return nil, fmt.Errorf("round %d: %s has %d calls in the window in which all ran, of %d", number, t.Name(), len(kept), want)
 	}
