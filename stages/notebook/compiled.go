@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -353,10 +354,24 @@ func (how compilation) run(ctx context.Context, spec *cell.Spec, dir string) err
 
 // build makes the notebook's program.
 func (how compilation) build(ctx context.Context, spec *cell.Spec, program string) error {
-	c := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", program, filepath.Join(spec.Notebook, script.File)) // nobody debugs it
+	args := append([]string{"build", "-ldflags=-s -w"}, compiled()...) // nobody debugs it
+	c := exec.CommandContext(ctx, "go", append(args, "-o", program, filepath.Join(spec.Notebook, script.File))...)
 	c.Dir, c.Stdout, c.Stderr = spec.Root, how.log, how.log
 	c.Env = append(os.Environ(), "CGO_ENABLED=0") // needs no library, which it could not read
 	return how.start(c)
+}
+
+// compiled returns the flags that this program's packages were compiled with: so
+// compiled, the Go command still has them.
+func compiled() (flags []string) {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "-gcflags" {
+				flags = append(flags, s.Key+"="+s.Value)
+			}
+		}
+	}
+	return flags
 }
 
 // most bounds how many programs are kept, of 10 MB each.
