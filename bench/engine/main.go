@@ -133,10 +133,11 @@ func (b *bench) prepare(ctx context.Context, cells, names string, install bool) 
 
 // lines are what a cell can be, by how the line begins. The last two need a shell.
 var lines = map[string]string{
-	"plain": "cat ",         // in > out
-	"input": "cat < ",       // in > out
-	"one":   "cat 2>&1 ",    // in > out: one program
-	"two":   "true && cat ", // in > out
+	"plain":  "cat ",               // in > out
+	"input":  "cat < ",             // in > out
+	"errors": "cat 2>&1 ",          // in > out
+	"one":    "cat 2>> /dev/null ", // in > out: one program
+	"two":    "true && cat ",       // in > out
 }
 
 // take has the lines of all tools be others than cat in > out.

@@ -45,11 +45,12 @@ type Command struct {
 	Spec  *cell.Spec
 	Log   io.Writer        // receives standard error, from one goroutine
 	Event func(cell.Event) // receives the child's events, from one goroutine
-	// Input and Output are files of a plain program's standard input and output, from the
-	// working folder; the first is regular and the second not there yet. They are empty
-	// where nothing is read, and where output goes to the log.
-	Input, Output string
-	// Else is what to start, without Input and Output, where the rest cannot be.
+	// Input, Output and Errors are files of a plain program's standard input, output and
+	// error, from the working folder; the first is regular and the others are not there yet.
+	// They are empty where nothing is read, and for what goes to the log.
+	Input, Output, Errors string
+	Joined                bool // standard error goes where Output does
+	// Else is what to start, without those files, where the rest cannot be.
 	Else []string
 	// Timed has the child killed, and fail, once it was stopped for [Standstill]: nobody
 	// would continue what is being timed, and those beside it wait for it.
@@ -130,42 +131,53 @@ func (p *Process) fork() (pid int, err error) {
 		}
 		defer unix.Close(in)
 	}
-	if p.pid, err = p.exec(p.command.Argv, p.command.Input, p.command.Output, in, out, log); err != nil && p.command.Else != nil {
-		p.pid, err = p.exec(p.command.Else, "", "", in, out, log)
+	if p.pid, err = p.redirected(in, out, log); err != nil && p.command.Else != nil {
+		p.pid, err = p.exec(p.command.Else, in, out, log)
 	}
 	return p.pid, err
 }
 
-// exec starts a program with descriptors, and with its standard input and output in files
-// that are named.
-func (p *Process) exec(argv []string, input, output string, in, out, log int) (pid int, err error) {
+// redirected is exec of the command with the files that it names.
+func (p *Process) redirected(in, out, log int) (pid int, err error) {
+	if input := p.command.Input; input != "" {
+		if in, err = openRegular(p.within(input)); err != nil {
+			return 0, err
+		}
+		defer unix.Close(in)
+	}
+	to := [2]int{out, log}
+	for i, path := range [2]string{p.command.Output, p.command.Errors} {
+		if path == "" {
+			continue
+		}
+		path = p.within(path)
+		if to[i], err = unix.Open(path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o666); err != nil {
+			return 0, &os.PathError{Op: "open", Path: path, Err: err}
+		}
+		defer func() {
+			if unix.Close(to[i]); err != nil {
+				_ = os.Remove(path)
+			}
+		}()
+	}
+	if p.command.Joined {
+		to[1] = to[0]
+	}
+	return p.exec(p.command.Argv, in, to[0], to[1])
+}
+
+// exec starts a program with descriptors.
+func (p *Process) exec(argv []string, in, out, errs int) (pid int, err error) {
 	name := argv[0]
 	if filepath.Base(name) == name {
 		if name, err = Find(name); err != nil {
 			return 0, err
 		}
 	}
-	if input != "" {
-		if in, err = openRegular(p.within(input)); err != nil {
-			return 0, err
-		}
-		defer unix.Close(in)
-	}
-	if output != "" {
-		output = p.within(output)
-		if out, err = unix.Open(output, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o666); err != nil {
-			return 0, &os.PathError{Op: "open", Path: output, Err: err}
-		}
-		defer func() {
-			if unix.Close(out); err != nil {
-				_ = os.Remove(output)
-			}
-		}()
-	}
 	attr := &syscall.ProcAttr{
 		Dir:   p.command.Dir,
 		Env:   lastOfEach(append(slices.Clip(p.command.Env), folder+"="+p.command.Dir)),
-		Files: []uintptr{uintptr(in), uintptr(out), uintptr(log)},
+		Files: []uintptr{uintptr(in), uintptr(out), uintptr(errs)},
 		Sys:   &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, PidFD: &p.pidfd},
 	}
 	err = on(p.command.CPUs, func() (err error) {

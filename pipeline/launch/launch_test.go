@@ -3,7 +3,10 @@ package launch
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -101,5 +104,40 @@ func TestStandstill(t *testing.T) {
 				t.Errorf("%v, wanted to fail: %v", err, c.fails)
 			}
 		})
+	}
+}
+
+// A program's files hold what they would behind a shell. Where one cannot be made none is
+// left, and what stands for the program is started.
+func TestFiles(t *testing.T) {
+	for _, c := range []struct {
+		Command
+		want string
+	}{
+		{Command{Input: "in", Output: "o", Errors: "e"}, ` e:"wrong\n" in:"text\n" o:"text\n"`},
+		{Command{Input: "in", Output: "o", Joined: true}, ` in:"text\n" o:"text\nwrong\n"`},
+		{Command{Input: "in", Errors: "e"}, `text
+ e:"wrong\n" in:"text\n"`},
+		{Command{Output: "o", Errors: "in"}, "else\nin\n in:\"text\\n\""},
+		{Command{Output: "o", Errors: "o"}, "else\nin\n in:\"text\\n\""},
+		{Command{Input: "none", Output: "o"}, "else\nin\n in:\"text\\n\""},
+	} {
+		var log bytes.Buffer
+		c.Dir, c.Log = t.TempDir(), &log
+		c.Argv, c.Else = []string{"sh", "-c", "read x; echo $x; echo wrong >&2"}, []string{"sh", "-c", "echo else; ls"}
+		if err := os.WriteFile(filepath.Join(c.Dir, "in"), []byte("text\n"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if err := Start(t.Context(), c.Command).Wait(); err != nil {
+			t.Error(err)
+		}
+		names, err := os.ReadDir(c.Dir)
+		for _, name := range names {
+			text, _ := os.ReadFile(filepath.Join(c.Dir, name.Name()))
+			fmt.Fprintf(&log, " %s:%q", name.Name(), text)
+		}
+		if log.String() != c.want || err != nil {
+			t.Errorf("in %q, out %q, errors %q, joined %v: %s, %v; want %s", c.Input, c.Output, c.Errors, c.Joined, &log, err, c.want)
+		}
 	}
 }

@@ -37,34 +37,47 @@ func Line(script string) []string {
 }
 
 // A Program is a line that needs no shell: a program with its arguments, and the files
-// that it reads and writes in place of standard input and output, empty for none.
+// in place of standard input, output and error, empty for none.
 type Program struct {
-	Argv          []string
-	Input, Output string
+	Argv                  []string
+	Input, Output, Errors string
+	Joined                bool // errors go where output does
 }
 
 // Plain takes apart a line of one program, in words that mean themselves or are quoted, and
-// then perhaps files: it needs no shell, which is half of what a small cell costs. What a
+// of files: it needs no shell, which is half of what a small cell costs. What a
 // shell has built in is the shell's.
 func Plain(script string) (p Program, ok bool) {
+	errs := false // something was said of standard error
 	for rest := strings.Trim(script, " \t\n"); rest != ""; rest = strings.TrimLeft(rest, " \t") {
 		var file *string
-		switch rest[0] {
-		case '<':
-			file = &p.Input
-		case '>':
-			file = &p.Output
+		switch {
+		case rest == "2>&1" || strings.HasPrefix(rest, "2>&1 ") || strings.HasPrefix(rest, "2>&1\t"):
+			if errs {
+				return p, false
+			}
+			errs, p.Joined, rest = true, p.Output != "", rest[4:]
+			continue
+		case rest[0] == '<':
+			file, rest = &p.Input, rest[1:]
+		case rest[0] == '>':
+			file, rest = &p.Output, rest[1:]
+		case strings.HasPrefix(rest, "2>"):
+			if errs {
+				return p, false
+			}
+			errs, file, rest = true, &p.Errors, rest[2:]
 		}
 		if file != nil {
-			rest = strings.TrimLeft(rest[1:], " \t")
+			rest = strings.TrimLeft(rest, " \t")
 		}
 		var text string
 		switch text, rest, ok = word(rest); {
 		case !ok:
 			return p, false
-		case file == nil && p.Input+p.Output == "":
+		case file == nil:
 			p.Argv = append(p.Argv, text)
-		case file == nil || *file != "" || text == "":
+		case *file != "" || text == "":
 			return p, false
 		default:
 			*file = text

@@ -21,13 +21,20 @@ func TestPlain(t *testing.T) {
 		"tool '' ''a'\\'":                         "tool  a\\||",
 		"true-ish":                                "true-ish||",
 		"":                                        "", "> o": "", "echo a > o": "", "true": "", "exec cat a": "", "if a": "",
-		"x=1 cat a": "", "cat a >> o": "", "cat a > o b": "", "cat a >o b": "", "cat a>o": "", "cat a 2> o": "", "cat a 2>o": "",
-		"cat a > o > p": "", "cat a >": "", "cat a >& 2": "", "< a cat": "", "cat < a < b": "", "cat << a": "", "cat <& 0": "", "cat <> a": "", "cat <a>b": "", "cat < ''": "", "cat a | sort": "", "cat a; cat b": "", "cat a\ncat b": "",
+		"cat a > o b": "cat a b||o", "< a cat >o b": "cat b|a|o", "cat a 2> e": "cat a|||e", "cat a 2>e > o 2": "cat a 2||o|e", "cat a > o 2>&1": "cat a||o|&1", "cat 2>&1 a >o": "cat a||o", "cat 2>&1": "cat||",
+		"x=1 cat a": "", "cat a >> o": "", "cat a>o": "", "cat a 2>> e": "", "cat a 2>&1 2>e": "", "cat a > o 2>&1 2> e": "", "cat a 2> e 2>&1": "", "cat 2>&1 2>&1 > o": "", "cat a >o 2>&1 2>&1": "", "cat a 2>&2": "", "cat a 2>&1x": "", "cat a 1> o": "", "cat a 3> o": "", "cat a12> o": "", "2>&1": "",
+		"cat a > o > p": "", "cat a >": "", "cat a >& 2": "", "cat < a < b": "", "cat << a": "", "cat <& 0": "", "cat <> a": "", "cat <a>b": "", "cat < ''": "", "cat a | sort": "", "cat a; cat b": "", "cat a\ncat b": "",
 		"cat $a": "", "cat a*": "", "cat a?": "", "cat [a]": "", "cat {a,b}": "", "cat ~": "", "cat 'a": "", `cat "a`: "", `cat "$a"`: "", `cat \a`: "", `cat "\a"`: "", "cat 'a\nb'": "", "'' a": "", `"echo" a`: "",
 		"cat a # b": "", "cat `a`": "", "cat !a": "", "cat a &": "", "cat ä": "", "(cat a)": "", "cat\u00a0a": "",
 	} {
 		p, ok := shell.Plain(line)
-		if got := strings.Join(p.Argv, " ") + "|" + p.Input + "|" + p.Output; ok != (want != "") || ok && got != want {
+		got := strings.Join(p.Argv, " ") + "|" + p.Input + "|" + p.Output
+		if p.Errors != "" {
+			got += "|" + p.Errors
+		} else if p.Joined {
+			got += "|&1"
+		}
+		if ok != (want != "") || ok && got != want {
 			t.Errorf("%q is %q, %v, want %q", line, got, ok, want)
 		}
 	}
@@ -35,17 +42,22 @@ func TestPlain(t *testing.T) {
 
 // FuzzPlain: a line that needs no shell means to a shell what it is taken for.
 func FuzzPlain(f *testing.F) {
-	for _, line := range []string{"a b > c", " a  b=c >c\n", "a 2 >c", "a > c > d", "a -n %s", "a\tb:~ > /c", "a 'b c;$x' \"d'\" '' < in >c", "a <in"} {
+	for _, line := range []string{"a b > c", "a 2>&1 b > c", "a > c 2>&1", "a 2> d b >c", "a 2>&1", " a  b=c >c\n", "a 2 >c", "a > c > d", "a -n %s", "a\tb:~ > /c", "a 'b c;$x' \"d'\" '' < in >c", "a <in"} {
 		f.Add(line)
 	}
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, line string) {
 		p, ok := shell.Plain(line)
-		if !ok || strings.Contains(p.Argv[0]+p.Output, "/") || strings.Trim(p.Output, ".") == "" && p.Output != "" || p.Output == "in" || p.Input != "" && p.Input != "in" {
+		if !ok || strings.Contains(p.Argv[0]+p.Output+p.Errors, "/") || p.Input != "" && p.Input != "in" {
 			return
 		}
+		for _, file := range []string{p.Output, p.Errors} {
+			if strings.Trim(file, ".") == "" && file != "" || file == "in" || file != "" && p.Output == p.Errors {
+				return
+			}
+		}
 		// A program by the line's name says what it was given.
-		if err := os.WriteFile(filepath.Join(dir, p.Argv[0]), []byte("#!/bin/sh\nprintf '%s\\n' \"$0\" \"$@\"\nread x; echo \"$x\"\n"), 0o777); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, p.Argv[0]), []byte("#!/bin/sh\nprintf '%s\\n' \"$0\" \"$@\"\nread x; echo \"$x\"; echo wrong >&2\n"), 0o777); err != nil {
 			t.Skip(err) // too long for a name
 		}
 		work := t.TempDir()
@@ -54,17 +66,30 @@ func FuzzPlain(f *testing.F) {
 		}
 		cmd := exec.Command("/bin/sh", "-ec", line)
 		cmd.Dir, cmd.Env = work, []string{"PATH=" + dir}
-		got, err := cmd.Output()
-		if p.Output != "" && err == nil {
-			got, err = os.ReadFile(filepath.Join(work, p.Output))
+		log, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%q: a shell says %q, %v", line, log, err)
 		}
 		want := strings.Join(append([]string{filepath.Join(dir, p.Argv[0])}, p.Argv[1:]...), "\n") + "\n"
 		if p.Input != "" {
 			want += "input"
 		}
 		want += "\n"
-		if err != nil || string(got) != want {
-			t.Errorf("%q: a shell says %q, %v; want %q", line, got, err, want)
+		all := map[string]string{p.Output: want} // by file; what is in none is in the log
+		if p.Joined {
+			p.Errors = p.Output
+		}
+		all[p.Errors] += "wrong\n"
+		for file, want := range all {
+			got := log
+			if file != "" {
+				if got, err = os.ReadFile(filepath.Join(work, file)); err != nil {
+					t.Error(err)
+				}
+			}
+			if string(got) != want {
+				t.Errorf("%q: a shell has %q in %q, want %q", line, got, file, want)
+			}
 		}
 	})
 }
