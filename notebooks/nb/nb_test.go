@@ -570,9 +570,11 @@ func TestPredict(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	old := file(t, filepath.Join(dir, "old.json"), `{"machine": "h100"}`)
+	old := file(t, filepath.Join(dir, "old.json"), `{"machine": "h100", "from": [], "card": "", "errors": {},
+		"parameters": {"fetch_ns": 0, "notice_ns": 0, "tail_ns": 0, "late_ns": 15000, "stalls_per_s": 0}}`)
+	bad := file(t, filepath.Join(dir, "bad.json"), `{"machine": "h100"}`)
 	samples := file(t, filepath.Join(dir, "samples.csv"), "replicate,latency_ns\n1,1500000\n1,1510000\n2,1490000\n")
-	enter(t, cell.Spec{Inputs: []cell.Input{{Files: map[string]string{"h100.json": kept, "old.json": old, "samples.csv": samples}}}})
+	enter(t, cell.Spec{Inputs: []cell.Input{{Files: map[string]string{"h100.json": kept, "old.json": old, "bad.json": bad, "samples.csv": samples}}}})
 	alone, out := Samples("samples.csv"), []int64{4096}
 	p := Predict("h100.json", alone, nil, out, Load{Direction: "d2h"})
 	if e := p.Estimates[0]; e.Value < 2.1e6 || e.Value > 2.13e6 || e.Low >= e.Value || e.High <= e.Value || p.Alone[0] != 1.5e6 {
@@ -596,5 +598,7 @@ func TestPredict(t *testing.T) {
 	}
 	want(t, raised(func() { Predict("h100.json", alone, []int64{-5}, out, Load{}) }), "a copy of -5 bytes")
 	want(t, raised(func() { Predict("old.json", alone, nil, out, Load{}) }), "does not hold what a link card says")
+	want(t, raised(func() { Predict("bad.json", alone, nil, out, Load{}) }), `bad.json:1:1: missing key "from" in the lesson`)
+	want(t, raised(func() { Predict("h100.json", alone, nil, out, Load{Block: 1 << 40}) }), "page-locked memory, want at most 1024")
 	want(t, raised(func() { Predict("h100.json", alone.Where("replicate", "3"), nil, out, Load{}) }), "no calls without load")
 }

@@ -24,8 +24,7 @@ type Prediction = forecast.Prediction
 // measured; a figure that shows it must say so.
 func Predict(twin string, alone *Set, in, out []int64, load Load) *Prediction {
 	c := called("Predict", twin)
-	x := &forecast.Lesson{}
-	JSON(twin, x)
+	x := try(forecast.Read(c.input(twin))).or("Predict", twin)
 	if x.Link == nil {
 		c.check(errors.New("it does not hold what a link card says: `barograph predict score` writes one that does"))
 	}

@@ -63,8 +63,14 @@ func ReadJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("read %s%s: %w", path, place(b, err), err)
+	return ParseJSON(path, b, v)
+}
+
+// ParseJSON fills v from what a file holds. What is not JSON, or of another type, has its
+// place: file:line:column.
+func ParseJSON(path string, text []byte, v any) error {
+	if err := json.Unmarshal(text, v); err != nil {
+		return fmt.Errorf("read %s%s: %w", path, place(text, err), err)
 	}
 	return nil
 }

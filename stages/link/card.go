@@ -1,14 +1,10 @@
 package link
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
-	"reflect"
-	"slices"
-	"strings"
 	"time"
 
 	"barograph/pipeline/cell"
@@ -44,7 +40,7 @@ type Card struct {
 	CUDA        string     `json:"cuda,omitempty"`   // that the driver speaks: 13.0
 	MPS         bool       `json:"mps"`              // measured through NVIDIA's MPS
 	Took        int64      `json:"took_ns"`
-	Environment record.Env `json:"environment"`
+	Environment record.Env `json:"environment" whole:"false"` // nothing is predicted from it
 
 	// Capacity is that of a study's calibration, by direction: h2d, d2h, and both,
 	// the sum of the two at once.
@@ -204,21 +200,11 @@ func Find(root, machine string, mps bool) string {
 // Read reads a card. What is wrong with it has its place: file:line:column.
 func Read(path string) (*Card, error) {
 	c := &Card{}
-	if err := cell.ReadJSON(path, c); err != nil {
+	n, err := source.ReadJSON(path, c)
+	if err != nil {
 		return nil, cell.Hint(fmt.Errorf("read a link card: %w", err), "`barograph link` measures one")
 	}
-	text, err := cell.Read(path)
-	if err != nil {
-		return nil, fmt.Errorf("read a link card: %w", err)
-	}
-	n, e := source.Parse(path, text) // JSON is YAML, whose reader knows places and doubled keys
-	if e == nil {
-		e = whole(reflect.TypeOf(c), n)
-	}
-	if e == nil {
-		e = c.check(n)
-	}
-	if e != nil {
+	if e := c.check(n); e != nil {
 		return nil, fmt.Errorf("read a link card: %w", e)
 	}
 	return c, nil
@@ -226,57 +212,6 @@ func Read(path string) (*Card, error) {
 
 // Write writes the card to a file.
 func (c *Card) Write(path string) error { return result.Write(path, c) }
-
-// whole wants each key that [Card.Write] writes of a type, with a value: what is not
-// there would be read as 0, which is a measurement too.
-func whole(t reflect.Type, n *source.Node) *source.Error {
-	switch t.Kind() {
-	case reflect.Pointer:
-		return whole(t.Elem(), n)
-	case reflect.Map, reflect.Slice:
-		for _, v := range values(n) {
-			if v.Kind == source.Scalar && v.Val == nil {
-				return v.Errorf("", "%s has no value", v.Label())
-			}
-			if err := whole(t.Elem(), v); err != nil {
-				return err
-			}
-		}
-	case reflect.Struct:
-		if t == reflect.TypeFor[record.Env]() { // which nothing is predicted from
-			return nil
-		}
-		for _, f := range source.Fields(t) {
-			for _, p := range n.Pairs { // Go's reader takes other letters too
-				if key := p.Key.Val.(string); key != f.Key && strings.EqualFold(key, f.Key) {
-					return p.Key.Errorf("write it as "+f.Key, "unknown key %q", key)
-				}
-			}
-			v := n.Get(f.Key)
-			switch optional := strings.HasSuffix(f.Tag.Get("json"), ",omitempty"); {
-			case v == nil && optional:
-				continue
-			case v == nil:
-				return n.Errorf("", "missing key %q in %s", f.Key, cmp.Or(n.Name, "the card"))
-			case v.Kind == source.Scalar && v.Val == nil:
-				return v.Errorf("", "%s has no value", v.Label())
-			}
-			if err := whole(f.Type, v); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// values are those of a list or a mapping.
-func values(n *source.Node) []*source.Node {
-	all := slices.Clone(n.Items)
-	for _, p := range n.Pairs {
-		all = append(all, p.Val)
-	}
-	return all
-}
 
 func (c *Card) check(n *source.Node) *source.Error {
 	_, day := time.Parse(time.DateOnly, c.Day)

@@ -164,7 +164,7 @@ func (a *request) predict(c *cobra.Command, root, name string) (*report, error) 
 	}
 	p, err := Predict(m, own, &a.condition, x)
 	if err != nil {
-		return nil, err
+		return nil, cell.Usage(err)
 	}
 	r := &report{Predicted: true, Model: name, Batch: own.Batch, Sequence: own.Sequence, Machine: m.Name, Condition: a.condition, Card: card, Samples: Within(root, own.From), Learned: x.From, Doubts: p.Doubts}
 	if own.Machine != "" && own.Machine != m.Name {
@@ -278,12 +278,9 @@ func (a *request) link(root string) (m *Machine, from string, err error) {
 			high = low
 		}
 		from, err := time.ParseDuration(low)
-		if err != nil {
-			return nil, "", cell.Hint(fmt.Errorf("invalid argument %q for --turn", a.turn), "write it as 1ms or 500us..4ms")
-		}
-		to, err := time.ParseDuration(high)
-		if err != nil || from <= 0 || to < from {
-			return nil, "", cell.Hint(fmt.Errorf("invalid argument %q for --turn", a.turn), "write it as 1ms or 500us..4ms")
+		to, also := time.ParseDuration(high)
+		if err != nil || also != nil || from < forecast.Shortest || to < from || to > forecast.Longest {
+			return nil, "", cell.Hint(fmt.Errorf("invalid argument %q for --turn: want %v to %v", a.turn, forecast.Shortest, forecast.Longest), "write it as 1ms or 500us..4ms")
 		}
 		assumeTurn(m, from, to)
 	}
@@ -328,7 +325,7 @@ func (a *request) own(root, name, machine string) (*Baseline, error) {
 	if a.compute > 0 {
 		in, out, err := Transfers(root, name, max(1, a.batch), cmp.Or(a.sequence, 128), nil)
 		if err != nil {
-			return nil, err
+			return nil, cell.Usage(err)
 		}
 		return &Baseline{Model: name, In: in, Out: out, Calls: [][]int64{{int64(a.compute)}}}, nil
 	}
@@ -444,7 +441,7 @@ func taught(root, machine, other string) (*Lesson, error) {
 		return nil, cell.Usage(cell.Hint(fmt.Errorf("nothing is kept of what machine %q teaches: no %s", other, File(other)),
 			"`barograph predict score --link data/link/%s.json` learns it from the machine's recordings", other))
 	}
-	return x, err
+	return x, cell.Usage(err)
 }
 
 // Scoring returns a command `score` that sets predictions by a link card beside what the

@@ -2,13 +2,14 @@ package prediction
 
 import (
 	"cmp"
+	"errors"
+	"io/fs"
 	"math"
 	"path/filepath"
 	"runtime"
 	"slices"
 
 	"barograph/stages/prediction/forecast"
-	"barograph/stages/result"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -18,7 +19,11 @@ func File(machine string) string { return filepath.Join("data", "twin", machine+
 
 // ReadLesson reads what is kept for a machine; [Unlearned] where nothing is.
 func ReadLesson(root, machine string) (*Lesson, error) {
-	return result.ReadOr(filepath.Join(root, File(machine)), Unlearned)
+	x, err := forecast.Read(filepath.Join(root, File(machine)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Unlearned, nil
+	}
+	return x, err
 }
 
 // candidates are what is tried for what is learned, part by part: about completions

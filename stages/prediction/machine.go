@@ -11,9 +11,13 @@ import (
 // FromCard is what a link card says, for a model that runs under MPS or not.
 func FromCard(c *link.Card, mps bool) *Machine {
 	m := &Machine{Name: c.Machine}
+	if !c.Simulated { // a simulated load's copies take no memory
+		m.Memory = c.Environment.Memory.Total
+	}
 	m.Link.Both = c.Capacity["both"].Value
 	for i, d := range Ways {
 		w := c.Ways[d.String()]
+		m.Blocks[i] = []Block{} // not null in JSON
 		m.Capacity[i] = c.Capacity[d.String()].Value
 		m.Link.Bandwidth[d] = m.Capacity[i]
 		if w == nil {

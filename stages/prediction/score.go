@@ -57,7 +57,7 @@ const Unseen = "turns"
 // last teach, slow times of the card included, and by how much all err.
 func ScoreAll(card *link.Card, root string, dirs []string) ([]*Score, *Lesson, error) {
 	var cases []*Case
-	var from []string
+	from := []string{}
 	for _, dir := range dirs {
 		_, of, err := Read(root, dir, "")
 		if err != nil {
@@ -82,7 +82,7 @@ func ScoreAll(card *link.Card, root string, dirs []string) ([]*Score, *Lesson, e
 // scoreCases predicts each case from the others, and returns what all teach.
 func scoreCases(card *link.Card, cases []*Case) ([]*Score, *Lesson, error) {
 	m := FromCard(card, false)
-	x := &Lesson{Machine: m.Name, Link: m}
+	x := &Lesson{Machine: m.Name, Link: m, Errors: map[string]map[string][3][]float64{}}
 	var seen []*Case
 	for _, c := range cases {
 		if c.Study != Unseen {

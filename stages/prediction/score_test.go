@@ -2,10 +2,12 @@ package prediction
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -24,6 +26,45 @@ func theCard() (*link.Card, *Lesson, error) {
 	}
 	card, err := link.Read(filepath.Join(root, x.Card))
 	return card, x, err
+}
+
+// What cannot have been learned, or is not there, is refused at its place.
+func TestReadLesson(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, File("h100"))
+	text, err := os.ReadFile(filepath.Join(root, File("h100")))
+	if err := errors.Join(err, os.MkdirAll(filepath.Dir(path), 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	if x, err := ReadLesson(dir, "h100"); err != nil || x != Unlearned {
+		t.Errorf("%+v, %v", x, err)
+	}
+	for _, tt := range []struct{ old, new, want string }{
+		{`"late_ns": \d+`, `"late_ns": -1`, `late_ns is -1: want 0 to 1e\+09`},
+		{`"late_ns": \d+,`, ``, `missing key "late_ns" in parameters`},
+		{`"parameters": `, `"params": `, `missing key "parameters" in the lesson`},
+		{`"overhead_ns": [\d.]+`, `"overhead_ns": null`, `overhead_ns has no value`},
+		{`"overhead_ns": [\d.]+`, `"overhead_ns": 1e300`, `overhead_ns is 1e\+300: want 0 to 1e\+09`},
+		{`"bandwidth_bytes_per_s": \[\s*[\d.]+`, `"bandwidth_bytes_per_s": [0`, `bandwidth_bytes_per_s is 0: want 100000 to 1e\+14`},
+		{`"turn_ns": \[\s*\[\s*[\d.]+`, `"turn_ns": [[9e9`, `turn_ns is 9e\+09: want 10000 to`},
+		{`"bytes": \d+`, `"bytes": 0`, `bytes is 0: want 1 to`},
+		{`"sharing": \[\s*\[\s*[-\d.]+`, `"sharing": [[9`, `sharing is 9, in logarithms`},
+		{`"sharing": \[\s*\[\s*[-\d.]+`, `"sharing": [[0`, `sharing does not ascend: -0\.\d+ follows 0`},
+		{`"sharing": \[\s*\[`, `"sharing": [[-1,`, `sharing holds 7 errors of p50, and 6 here`},
+		{`"sharing": \[\s*\[[^\]]*`, `"sharing": [[`, `sharing holds no errors`},
+	} {
+		at := regexp.MustCompile(tt.old).FindIndex(text)
+		if at == nil {
+			t.Fatalf("no %s in %s", tt.old, File("h100"))
+		}
+		if err := os.WriteFile(path, slices.Concat(text[:at[0]], []byte(tt.new), text[at[1]:]), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		_, err := ReadLesson(dir, "h100")
+		if err == nil || !regexp.MustCompile(regexp.QuoteMeta(path)+`:\d+:\d+: `+tt.want).MatchString(err.Error()) {
+			t.Errorf("%s for %s: %v", tt.new, tt.old, err)
+		}
+	}
 }
 
 // TestScoreAll: the sharing study's cases, each predicted without those of its load, in

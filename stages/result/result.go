@@ -6,9 +6,7 @@ package result
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 
 	"barograph/pipeline/cell"
@@ -182,14 +180,4 @@ func Write(path string, v any) error {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return os.WriteFile(path, append(b, '\n'), 0o666)
-}
-
-// ReadOr reads JSON from a file; where none is, the other value stands for it.
-func ReadOr[T any](path string, other *T) (*T, error) {
-	v := new(T)
-	err := cell.ReadJSON(path, v)
-	if errors.Is(err, fs.ErrNotExist) {
-		return other, nil
-	}
-	return v, err
 }

@@ -1,8 +1,8 @@
 // Package forecast says how long a model's calls take beside a load, from what is known
 // of a machine's link and from calls without load. A prediction is computed, by the
 // simulation of package twin, and never measured: it carries its interval, and says what
-// it rests on. It reads nothing, so that notebooks have it too; package prediction reads
-// link cards and recordings for it.
+// it rests on. It knows of no recordings, so that notebooks have it too; package prediction
+// reads those and link cards for it.
 package forecast
 
 import (
@@ -129,6 +129,9 @@ func Predict(m *Machine, o *Baseline, c *Condition, x *Lesson) (*Prediction, err
 	if p50 := time.Duration(o.Quantile(0.5)); p50 > Longest {
 		return nil, fmt.Errorf("a call takes %v without load: want %v at most", p50, Longest)
 	}
+	if err := m.holds(c); err != nil {
+		return nil, err
+	}
 	var sets [draws][]int64
 	for i := range sets {
 		var err error
@@ -146,9 +149,17 @@ func Predict(m *Machine, o *Baseline, c *Condition, x *Lesson) (*Prediction, err
 	p.Doubts = append(slices.Clone(m.Assumed), doubt...)
 	ways, _ := device.Directions(c.Direction) // which was simulated
 	for _, d := range ways {
-		if of := m.Blocks[d]; len(of) > 0 && c.Block < of[0].Bytes {
-			p.Doubts = append(p.Doubts, fmt.Sprintf("copies of %v, %v, are smaller than any of which it is known what they cost beside their bytes: that of %v is taken", unit.Size(c.Block), d, unit.Size(of[0].Bytes)))
+		of := m.Blocks[d]
+		if len(of) == 0 {
+			continue
 		}
+		nearest, than := of[0], "smaller"
+		if last := of[len(of)-1]; c.Block > last.Bytes {
+			nearest, than = last, "larger"
+		} else if c.Block >= nearest.Bytes {
+			continue
+		}
+		p.Doubts = append(p.Doubts, fmt.Sprintf("copies of %v, %v, are %s than any of which it is known what they cost beside their bytes: that of %v is taken", unit.Size(c.Block), d, than, unit.Size(nearest.Bytes)))
 	}
 	if n := len(o.Doubts); n > 0 {
 		p.Doubts = append(p.Doubts, "without load: "+o.Doubts[0])

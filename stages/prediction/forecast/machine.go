@@ -1,8 +1,11 @@
 package forecast
 
 import (
+	"cmp"
+	"fmt"
 	"math"
 
+	"barograph/pipeline/cell/unit"
 	"barograph/stages/device"
 	"barograph/stages/device/twin"
 )
@@ -22,6 +25,7 @@ type Machine struct {
 	// Assumed says what nobody measured.
 	Assumed   []string `json:"assumed,omitempty"`
 	HalfSmall bool     `json:"half_small,omitempty"` // the small path may be there or not
+	Memory    int64    `json:"-"`                    // bytes of the host's, in which copies are page-locked; 0: not known
 }
 
 // A Block is one size of a load's copies, as it was measured. Times are nanoseconds.
@@ -29,6 +33,21 @@ type Block struct {
 	Bytes int64   `json:"bytes"`
 	Busy  float64 `json:"busy_ns"` // that a copy holds the engine beside its bytes
 	Gap   float64 `json:"gap_ns"`  // from a copy's end to the next one's submission, by one thread
+}
+
+const largest = 1 << 40 // bytes of loads' copies, and of one of those that were measured
+
+// holds refuses loads whose copies no memory holds.
+func (m *Machine) holds(c *Condition) error {
+	most := cmp.Or(m.Memory, largest)
+	if n := c.Loads * c.Threads * c.Outstanding; c.Block > most/int64(n) {
+		of := "and the host of " + m.Name + " has"
+		if m.Memory == 0 {
+			of = "want at most"
+		}
+		return fmt.Errorf("%d copies of %v in flight take %.0f GiB of page-locked memory, %s %.0f", n, unit.Size(c.Block), float64(n)*float64(c.Block)/(1<<30), of, float64(most)/(1<<30))
+	}
+	return nil
 }
 
 // Block returns what the measured block nearest to one costs.

@@ -3,6 +3,7 @@ package pair
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math"
 	"path/filepath"
@@ -10,11 +11,10 @@ import (
 	"slices"
 	"strings"
 
-	"barograph/pipeline/cell"
 	"barograph/pipeline/source"
 	"barograph/stages/device/twin"
 	"barograph/stages/prediction"
-	"barograph/stages/result"
+	"barograph/stages/prediction/forecast"
 
 	"golang.org/x/sync/errgroup"
 	"gonum.org/v1/gonum/mat"
@@ -66,32 +66,21 @@ func File(machine string) string { return filepath.Join("data", "twin", machine+
 // ReadLesson reads what is kept for a machine; [Unlearned] where nothing is. What cannot
 // have been learned is refused at its place: file:line:column.
 func ReadLesson(root, machine string) (*Lesson, error) {
-	path := filepath.Join(root, File(machine))
-	x, err := result.ReadOr(path, Unlearned)
-	if err != nil || x == Unlearned {
-		return x, err
-	}
-	text, err := cell.Read(path)
-	if err != nil {
+	x := &Lesson{}
+	n, err := source.ReadJSON(filepath.Join(root, File(machine)), x)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return Unlearned, nil
+	case err != nil:
 		return nil, err
 	}
-	n, e := source.Parse(path, text) // JSON is YAML, whose reader knows places and doubled keys
-	if e != nil {
-		return nil, e
-	}
 	for _, p := range n.At("tenancies").Pairs {
-		if l := x.Tenancies[p.Key.Val.(string)]; l != nil {
-			if e := l.check(p.Val); e != nil {
-				return nil, e
-			}
+		if e := x.Tenancies[p.Key.Val.(string)].check(p.Val); e != nil {
+			return nil, e
 		}
 	}
 	return x, nil
 }
-
-// furthest is how far anything learned may lie from 0, in logarithms: a thousand times.
-// Models beside others on an H100 took 2.6 times what was simulated at most.
-const furthest = 7
 
 // check refuses parameters from which nothing, or anything, would be predicted.
 func (l *Learned) check(n *source.Node) *source.Error {
@@ -100,8 +89,8 @@ func (l *Learned) check(n *source.Node) *source.Error {
 		key         string
 		value, most float64
 	}{{"slice_ns", float64(c.Slice), 1e9}, {"switch_ns", float64(c.Switch), 1e9}, {"crowding", c.Weight, 10}, {"crowding_power", c.Power, 2}} {
-		if !(v.value >= 0 && v.value <= v.most) {
-			return computing.At(v.key).Errorf("", "%s is %g: want 0 to %g", v.key, v.value, v.most)
+		if err := forecast.Between(computing.At(v.key), v.key, v.value, 0, v.most); err != nil {
+			return err
 		}
 	}
 	for q := range Quantiles {
@@ -111,7 +100,7 @@ func (l *Learned) check(n *source.Node) *source.Error {
 			at     *source.Node
 		}{{map[string]float64{"all": e.All}, effects}, {e.Suffers, effects.At("suffers")}, {e.Disturbs, effects.At("disturbs")}, {e.Pairs, effects.At("pairs")}} {
 			for _, name := range slices.Sorted(maps.Keys(of.values)) {
-				if err := within(of.at.At(name), name, of.values[name]); err != nil {
+				if err := forecast.InLogarithms(of.at.At(name), name, of.values[name]); err != nil {
 					return err
 				}
 			}
@@ -134,23 +123,11 @@ func (e *Errors) check(n *source.Node) *source.Error {
 		if len(errs) != len(e.Below) {
 			return n.Errorf("", "of_low holds %d errors, and %s %d", len(e.Below), key, len(errs))
 		}
-		for i, v := range errs {
-			if err := within(n.At(key, i), key, v); err != nil {
-				return err
-			}
-			if i > 0 && v < errs[i-1] {
-				return n.At(key, i).Errorf("", "%s does not ascend: %g follows %g", key, v, errs[i-1])
-			}
+		if err := forecast.Ascending(n.At(key), key, errs); err != nil {
+			return err
 		}
 	}
 	return nil
-}
-
-func within(n *source.Node, name string, v float64) *source.Error {
-	if math.Abs(v) <= furthest {
-		return nil
-	}
-	return n.Errorf("", "%s is %g, in logarithms: want %d at most, a thousand times", name, v, furthest)
 }
 
 func (x *Lesson) of(tenancy string) (l *Learned, doubts []string) {

@@ -320,8 +320,10 @@ func TestReadLessonRefuses(t *testing.T) {
 		"gpt2+unet is 8, in logarithms":    func(l *Learned) { l.Effects[0].Pairs["gpt2+unet"] = 8 },
 		"of_high is 1e+06, in logarithms":  func(l *Learned) { l.Errors[0].Above[2] = 1e6 },
 		"of_low does not ascend: 0.1":      func(l *Learned) { l.Unseen[1].Below[0] = 1 },
-		"of_low holds 3 errors, and of_hi": func(l *Learned) { l.Errors[1].Above = nil },
-		"of_low holds 2 errors, and of_va": func(l *Learned) { l.Unseen[0].About = nil },
+		"of_low holds 3 errors, and of_hi": func(l *Learned) { l.Errors[1].Above = []float64{} },
+		"of_low holds 2 errors, and of_va": func(l *Learned) { l.Unseen[0].About = []float64{} },
+		"of_high has no value":             func(l *Learned) { l.Errors[1].Above = nil },
+		"suffers has no value":             func(l *Learned) { l.Effects[0].Suffers = nil },
 		"crowding_power is 30: want 0 to":  func(l *Learned) { l.Computing.Power = 30 },
 		"slice_ns is -1: want 0 to 1e+09":  func(l *Learned) { l.Computing.Slice = -1 },
 	} {
