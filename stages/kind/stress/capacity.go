@@ -33,10 +33,6 @@ func (t *task) capacity(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	limit, err := drive.MaxCopies()
-	if err != nil {
-		return err
-	}
 	t.result.CPUs = own
 	directions := t.with.Directions
 	if dev.OnePath() {
@@ -46,7 +42,7 @@ func (t *task) capacity(ctx context.Context) error {
 	var taken []float64 // share of the CPUs that others had, by load
 	err = t.calibrate(directions, own, all, dev.Fit, func(l device.Load, cpus []int, while time.Duration) (float64, error) {
 		t.result.Notes = dev.Notes(l)
-		d, err := drive.Start(ctx, dev, l, nil, 0, limit, cpus)
+		d, err := drive.Start(ctx, dev, l, nil, 0, 0, cpus)
 		if err != nil {
 			return 0, err
 		}

@@ -33,10 +33,6 @@ func (t *task) load(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	limit, err := drive.MaxCopies()
-	if err != nil {
-		return err
-	}
 	t.result.CPUs, t.result.Rate, t.result.Notes = own, rate, dev.Notes(load)
 
 	// Threads wait busily: two on one CPU would keep one another from copying.
@@ -46,7 +42,7 @@ func (t *task) load(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closing()) }()
-	d, err := drive.Start(ctx, dev, load, g, rate, limit, slices.Concat(own[before:], own[:before]))
+	d, err := drive.Start(ctx, dev, load, g, rate, 0, slices.Concat(own[before:], own[:before]))
 	if err != nil {
 		return err
 	}

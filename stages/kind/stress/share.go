@@ -155,15 +155,11 @@ func join(ctx context.Context, c *cell.Cell, load string, w *With) (_ *Guest, er
 	if _, r.CPUs, err = host.Split(); err != nil {
 		return nil, err
 	}
-	limit, err := drive.MaxCopies()
-	if err != nil {
-		return nil, err
-	}
 	r.Notes = append(dev.Notes(l), "the threads are the inference's process's own")
 	if g.guard, g.closing, err = g.task.guarded(); err != nil {
 		return nil, err
 	}
-	if g.drive, err = drive.Start(ctx, dev, l, g.guard, r.Rate, limit, r.CPUs); err != nil {
+	if g.drive, err = drive.Start(ctx, dev, l, g.guard, r.Rate, 0, r.CPUs); err != nil {
 		return nil, err
 	}
 	if l.Threads > 0 && l.Calls == 0 {

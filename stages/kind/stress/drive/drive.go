@@ -52,8 +52,15 @@ const idle = math.MaxInt64
 //
 // While a drive runs, nothing collects garbage, and every thread has a
 // processor of the Go scheduler to itself, so that only the kernel divides CPUs
-// between them. A guard, where there is one, lets each copy go.
+// between them. A guard, where there is one, lets each copy go. So many copies are kept
+// until one too many breaks the load; 0: [MaxCopies].
 func Start(ctx context.Context, dev device.Device, load device.Load, g *guard.Guard, rate float64, limit int, cpus []int) (*Drive, error) {
+	if limit == 0 {
+		var err error
+		if limit, err = MaxCopies(); err != nil {
+			return nil, err
+		}
+	}
 	d := &Drive{
 		Load: load, guard: g, rate: rate, limit: limit, frontiers: make([]atomic.Int64, load.Threads),
 		broken: make(chan struct{}), ended: make(chan struct{}),
@@ -489,11 +496,7 @@ var errInterrupted = errors.New("stopped before the load was steady")
 // Bandwidth returns what a load carries that is kept up for a while by threads of
 // this process, spread over CPUs, in bytes per second.
 func Bandwidth(ctx context.Context, dev device.Device, l device.Load, cpus []int, while time.Duration) (float64, error) {
-	limit, err := MaxCopies()
-	if err != nil {
-		return 0, err
-	}
-	d, err := Start(ctx, dev, l, nil, 0, limit, cpus)
+	d, err := Start(ctx, dev, l, nil, 0, 0, cpus)
 	if err != nil {
 		return 0, err
 	}
