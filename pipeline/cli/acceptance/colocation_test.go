@@ -112,31 +112,6 @@ func waysTable(t *testing.T, args []string) table {
 	return rows
 }
 
-// idleTable has what models take while processes of others are idle, over what they take
-// without those: of one recording over one of processes and one under MPS.
-func idleTable(t *testing.T, args []string) table {
-	among := tenants(t, args[0])
-	rows := table{{"shared by", "models that call", "cases", "p50, times that without idle processes", "p99"}}
-	for i, tenancy := range []string{"process", "mps"} {
-		without := tenants(t, args[1+i])
-		for beside, name := range []string{"one", "two, each beside the other"} {
-			var by [2][]float64
-			for _, x := range among {
-				if x.Setting != (colocation.Setting{Tenancy: tenancy}) || len(x.Beside) != beside {
-					continue
-				}
-				if o := find(without, tenancy, x.Model, x.Beside); o != nil {
-					for q, at := range []float64{0.5, 0.99} {
-						by[q] = append(by[q], quantiles(t, [][]int64{x.All()}, at)[0]/quantiles(t, [][]int64{o.All()}, at)[0])
-					}
-				}
-			}
-			rows = append(rows, []string{tenancy, name, fmt.Sprint(len(by[0])), range2(by[0]), range2(by[1])})
-		}
-	}
-	return rows
-}
-
 // find returns a model beside others in closed loops without a load; nil where there is none.
 func find(all []colocation.Tenant, tenancy, model string, beside []string) *colocation.Tenant {
 	i := slices.IndexFunc(all, func(x colocation.Tenant) bool {

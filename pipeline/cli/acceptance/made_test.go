@@ -56,7 +56,6 @@ var makers = map[string]func(t *testing.T, args []string) table{
 	"near":      neighbourTable,
 	"shared":    sharedTable,
 	"ways":      waysTable,
-	"idle":      idleTable,
 	"placed":    placedTable,
 	"grown":     grownTable,
 	"rates":     rateTable,
