@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/stages/asset"
 	"barograph/stages/notebook/script"
 	"barograph/stages/notebook/symbols"
 )
@@ -307,22 +308,13 @@ type compilation struct {
 }
 
 func (how compilation) run(ctx context.Context, spec *cell.Spec, dir string) error {
-	source, err := script.Parse(spec.Notebook, SourceName(spec))
-	if err != nil {
-		return script.Hinted(err)
-	}
 	events, err := prepare(spec, dir)
 	if err != nil {
 		return err
 	}
 	program := filepath.Join(dir, private, "notebook")
-	if how.kept == "" || take(how.kept, program) != nil {
-		if err := how.build(ctx, spec, program); err != nil {
-			return cell.Hint(&buildError{fmt.Errorf("compile %s: %w", source.Name, err)}, "the Go command must be there, and this folder the workspace")
-		}
-		if how.kept != "" {
-			keep(program, how.kept)
-		}
+	if err := how.provide(ctx, spec, program); err != nil {
+		return err
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -341,15 +333,46 @@ func (how compilation) run(ctx context.Context, spec *cell.Spec, dir string) err
 	}
 	if err := how.start(run); err != nil {
 		if ctx.Err() != nil {
-			return fmt.Errorf("run %s, compiled: %w", source.Name, context.Cause(ctx))
+			return fmt.Errorf("run %s, compiled: %w", SourceName(spec), context.Cause(ctx))
 		}
-		if e := source.Traced(trace.String()); e != nil {
-			return e
+		if source, err := script.Parse(spec.Notebook, SourceName(spec)); err == nil {
+			if e := source.Traced(trace.String()); e != nil {
+				return e
+			}
 		}
-		return fmt.Errorf("run %s, compiled: %w", source.Name, err)
+		return fmt.Errorf("run %s, compiled: %w", SourceName(spec), err)
 	}
 	_, err = finish(spec, dir, events)
 	return err
+}
+
+// provide lays the notebook's program where it runs. What is kept was checked before it
+// was made, and others that want it meanwhile wait for it.
+func (how compilation) provide(ctx context.Context, spec *cell.Spec, program string) error {
+	if how.kept != "" {
+		if take(how.kept, program) == nil {
+			return nil
+		}
+		making := filepath.Join(filepath.Dir(how.kept)+".made", filepath.Base(how.kept))
+		if done, err := asset.Lock(ctx, making, nil); err == nil { // else it is made twice
+			defer done()
+			defer os.Remove(making)
+			if take(how.kept, program) == nil {
+				return nil
+			}
+		}
+	}
+	source, err := script.Parse(spec.Notebook, SourceName(spec))
+	if err != nil {
+		return script.Hinted(err)
+	}
+	if err := how.build(ctx, spec, program); err != nil {
+		return cell.Hint(&buildError{fmt.Errorf("compile %s: %w", source.Name, err)}, "the Go command must be there, and this folder the workspace")
+	}
+	if how.kept != "" {
+		keep(program, how.kept)
+	}
+	return nil
 }
 
 // build makes the notebook's program.
