@@ -31,6 +31,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/source"
+	"barograph/stages/notebook/heap"
 	"barograph/stages/recording"
 )
 
@@ -143,7 +144,10 @@ var (
 
 // open returns the notebook's specification, read on first use.
 func (c call) open() *book {
-	opening.Do(func() { current, openErr = read(os.Getenv(Env)) })
+	opening.Do(func() {
+		heap.Spare()
+		current, openErr = read(os.Getenv(Env))
+	})
 	c.check(openErr)
 	return current
 }

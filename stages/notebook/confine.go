@@ -17,7 +17,6 @@ import (
 const (
 	maxHeap     = 2 << 30         // bytes in use by the notebook
 	maxMemory   = maxHeap + 1<<30 // bytes of private memory, which the kernel enforces
-	lightHeap   = 40 << 20        // bytes that need no collection yet
 	maxStack    = 64 << 20        // bytes, some 50,000 calls deep
 	maxFileSize = 1 << 30         // bytes of one output
 )

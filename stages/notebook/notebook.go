@@ -349,9 +349,6 @@ func judged(s *cell.Spec, dir string) error {
 func limitMemory(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
 	debug.SetMemoryLimit(maxHeap) // garbage must not count
-	// Most notebooks end before their garbage is worth collecting. The runtime
-	// collects first when the heap holds the percentage of 4 MiB.
-	usual := debug.SetGCPercent(100 * lightHeap / (4 << 20))
 	go func() {
 		used := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
 		tick := time.NewTicker(20 * time.Millisecond)
@@ -363,10 +360,6 @@ func limitMemory(parent context.Context) (context.Context, context.CancelFunc) {
 			case <-tick.C:
 			}
 			metrics.Read(used)
-			if usual > 0 && used[0].Value.Uint64() > lightHeap {
-				debug.SetGCPercent(min(usual, 25)) // memory is scarcer than time where there is much to draw
-				usual = 0
-			}
 			if used[0].Value.Uint64() > maxHeap {
 				cancel(script.Excess(fmt.Sprintf("it holds more than %d MiB of memory", maxHeap>>20)))
 			}

@@ -15,6 +15,7 @@ import (
 	"barograph/notebooks/nb"
 	"barograph/pipeline/cell"
 	"barograph/stages/figure"
+	"barograph/stages/notebook/heap"
 	"barograph/stages/notebook/script"
 	"barograph/stages/notebook/symbols"
 	"barograph/stages/recording"
@@ -158,6 +159,7 @@ func cellCommand() *cobra.Command {
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		Run: func(*cobra.Command, []string) {
+			heap.Spare()
 			go symbols.Types() // while the specification is on its way
 			warmed := make(chan struct{})
 			idle := time.AfterFunc(ahead, func() { warm(); close(warmed) })
