@@ -1,6 +1,7 @@
 package stats
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -67,25 +68,45 @@ func (i Interval) MarshalJSON() ([]byte, error) {
 // Stationary Data", 1992), and so are all of them with Within; the normal
 // distribution then stands in for Student's.
 func BootstrapQuantile(replicates [][]int64, q float64, b Bootstrap) (Interval, error) {
-	b = b.orDefault()
-	s, err := newResampler(replicates, q, b)
+	all, err := bootstrapQuantiles(replicates, []float64{q}, b)
 	if err != nil {
 		return Interval{}, err
 	}
+	return all[0], nil
+}
+
+// bootstrapQuantiles returns what BootstrapQuantile does of each of several quantiles,
+// from the same resamples.
+func bootstrapQuantiles(replicates [][]int64, qs []float64, b Bootstrap) ([]Interval, error) {
+	b = b.orDefault()
+	s, err := newResampler(replicates, qs[0], b)
+	for _, q := range qs {
+		err = cmp.Or(err, checkQuantile(q, b.Confidence))
+	}
+	if err != nil {
+		return nil, err
+	}
 	s.announce(b)
 	rng := rand.New(rand.NewPCG(b.Seed, 0))
-	var v moments
+	v := make([]moments, len(qs))
 	for range b.Draws {
 		s.draw(rng)
-		v.add(s.remember(q, s.exactly))
+		for k, q := range qs {
+			v[k].add(s.remember(q, s.exactly))
+		}
 	}
-	if doubt := s.doubt(q, b); doubt != "" {
-		return missing(s.block, doubt), nil
+	out := make([]Interval, len(qs))
+	for k, q := range qs {
+		if doubt := s.doubt(q, b); doubt != "" {
+			out[k] = missing(s.block, doubt)
+			continue
+		}
+		i := s.around(float64(s.all.Quantile(q)), v[k].variance()*s.widen(), s.freedom(), b.Confidence)
+		sorted := s.all.sorted // an interval from order statistics would end there too
+		i.Low, i.High = math.Max(i.Low, float64(sorted[0])), math.Min(i.High, float64(sorted[len(sorted)-1]))
+		out[k] = i
 	}
-	i := s.around(float64(s.all.Quantile(q)), v.variance()*s.widen(), s.freedom(), b.Confidence)
-	sorted := s.all.sorted // an interval from order statistics would end there too
-	i.Low, i.High = math.Max(i.Low, float64(sorted[0])), math.Min(i.High, float64(sorted[len(sorted)-1]))
-	return i, nil
+	return out, nil
 }
 
 // BootstrapRatio returns quantile q of after as a multiple of that of before, a
@@ -346,14 +367,16 @@ func (s *resampler) draw(rng *rand.Rand) {
 	for _, place := range s.place {
 		n := len(place)
 		for left := n; left > 0; {
-			at := rng.IntN(n)
-			for range min(left, s.block) {
-				s.count[place[at]]++
-				if at++; at == n {
-					at = 0
+			at, block := rng.IntN(n), min(left, s.block)
+			left -= block
+			for block > 0 {
+				drawn := place[at:min(at+block, n)]
+				for _, i := range drawn {
+					s.count[i]++
 				}
+				block -= len(drawn)
+				at = 0
 			}
-			left -= min(left, s.block)
 		}
 	}
 }
@@ -365,13 +388,22 @@ func (s *resampler) quantile(q float64) int64 {
 	rank := max(1, int(math.Ceil(q*float64(s.total)-1e-9)))
 	sorted := s.all.sorted
 	if s.blocks {
+		last := len(s.count) - 1
+		if left := int32(s.total - rank); left < int32(rank) { // nearer to the end, which as many exceed
+			for i := range s.count {
+				if left -= s.count[last-i]; left < 0 {
+					return sorted[last-i]
+				}
+			}
+			return sorted[0]
+		}
 		left := int32(rank)
 		for i, c := range s.count {
 			if left -= c; left <= 0 {
 				return sorted[i]
 			}
 		}
-		return sorted[len(sorted)-1]
+		return sorted[last]
 	}
 	// The smallest of all samples that enough of the drawn ones do not exceed: found by
 	// counting once a draw, or, where that takes longer, by asking each replicate.

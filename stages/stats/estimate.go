@@ -36,20 +36,28 @@ func Estimates(replicates [][]int64, qs []float64, b Bootstrap) ([]Estimate, err
 		return nil, err
 	}
 	out := make([]Estimate, len(qs))
+	effective := EffectiveN(all.N(), Lag1(replicates))
+	var dependent []int // of out: those that a bootstrap tells
+	var resampled []float64
 	for i, o := range order {
-		effective := EffectiveN(o.N, Lag1(replicates))
-		e := Estimate{
+		out[i] = Estimate{
 			Q: o.Q, Value: o.Value, Low: o.Low, High: o.High, N: o.N, Effective: effective,
 			Method: "order statistics", Doubt: o.Doubt,
 		}
 		if o.Doubt == "" && effective < Dependent*float64(o.N) {
-			boot, err := BootstrapQuantile(replicates, o.Q, b)
-			if err != nil {
-				return nil, err
-			}
-			e.Low, e.High, e.Method, e.Doubt = boot.Low, boot.High, "bootstrap", boot.Doubt
+			dependent, resampled = append(dependent, i), append(resampled, o.Q)
 		}
-		out[i] = e
+	}
+	if len(dependent) == 0 {
+		return out, nil
+	}
+	boots, err := bootstrapQuantiles(replicates, resampled, b)
+	if err != nil {
+		return nil, err
+	}
+	for k, boot := range boots {
+		e := &out[dependent[k]]
+		e.Low, e.High, e.Method, e.Doubt = boot.Low, boot.High, "bootstrap", boot.Doubt
 	}
 	return out, nil
 }
