@@ -2,12 +2,8 @@ package chart
 
 import (
 	"bytes"
-	"compress/zlib"
-	"encoding/binary"
 	"encoding/xml"
 	"fmt"
-	"hash/crc32"
-	"image"
 	"image/color"
 	"io"
 	"strings"
@@ -18,7 +14,6 @@ import (
 	"golang.org/x/text/encoding/charmap"
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/vgimg"
 	"gonum.org/v1/plot/vg/vgpdf"
 	"gonum.org/v1/plot/vg/vgsvg"
 
@@ -112,58 +107,4 @@ func (c pdfCanvas) FillString(face font.Face, at vg.Point, s string) {
 	if face.Font.Size != 0 {
 		c.EmbedFonts(false) // the font is in, and would be packed again for each size
 	}
-}
-
-// DotsPerInch is the resolution of a PNG.
-const DotsPerInch = 300
-
-// writePNG writes the image chunk by chunk (RFC 2083) and not by image/png, which
-// tries five filters on every row: on lines and flat colours they gain nothing,
-// and take most of the time. Nor does it write the resolution, by which the image
-// knows its size on paper.
-func (c *Chart) writePNG(w io.Writer) error {
-	surface := vgimg.NewWith(vgimg.UseWH(c.Width, c.Height), vgimg.UseDPI(DotsPerInch), vgimg.UseBackgroundColor(White))
-	c.Draw(surface)
-	img, ok := surface.Image().(*image.RGBA)
-	if !ok {
-		return fmt.Errorf("figure: the image is a %T, want one of RGBA", surface.Image())
-	}
-	var data bytes.Buffer
-	z, err := zlib.NewWriterLevel(&data, zlib.BestSpeed)
-	if err != nil {
-		return err
-	}
-	width, height := img.Rect.Dx(), img.Rect.Dy()
-	row := make([]byte, 1+3*width) // its filter, which is none, and its pixels, all opaque
-	for y := range height {
-		for x := range width {
-			copy(row[1+3*x:][:3], img.Pix[y*img.Stride+4*x:])
-		}
-		if _, err := z.Write(row); err != nil {
-			return err
-		}
-	}
-	if err := z.Close(); err != nil {
-		return err
-	}
-	const perMetre = DotsPerInch * 10000 / 254
-	size := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, uint32(width)), uint32(height))
-	dots := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, perMetre), perMetre)
-	out := []byte("\x89PNG\r\n\x1a\n")
-	for _, c := range []struct {
-		name string
-		data []byte
-	}{
-		{"IHDR", append(size, 8, 2, 0, 0, 0)}, // 8 bits each of red, green and blue
-		{"pHYs", append(dots, 1)},             // per metre
-		{"IDAT", data.Bytes()},
-		{"IEND", nil},
-	} {
-		out = binary.BigEndian.AppendUint32(out, uint32(len(c.data)))
-		from := len(out)
-		out = append(append(out, c.name...), c.data...)
-		out = binary.BigEndian.AppendUint32(out, crc32.ChecksumIEEE(out[from:]))
-	}
-	_, err = w.Write(out)
-	return err
 }
