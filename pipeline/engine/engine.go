@@ -168,13 +168,10 @@ func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Op
 	if err := errors.Join(os.RemoveAll(tmp), os.MkdirAll(r.tmp, 0o777), os.MkdirAll(r.links.Dir, 0o777)); err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(tmp)
+	defer r.clear(tmp)
 	defer func() {
 		close(r.over)
 		r.letGo()
-		if r.guard != nil {
-			r.guard.Dismiss()
-		}
 	}()
 	for c, t := range opt.told {
 		r.decider.Told(c, t.keys())
@@ -186,7 +183,10 @@ func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Op
 	if err == nil {
 		err = r.loop(ctx)
 	}
-	if err = errors.Join(err, s.Sync()); err == nil {
+	synced := make(chan error, 1)
+	go func() { synced <- s.Sync() }()
+	r.clear(tmp) // while the disk is at work
+	if err = errors.Join(err, <-synced); err == nil {
 		err = r.conclude()
 	}
 	r.result.Warnings = append(r.result.Warnings, r.moved...)
@@ -232,6 +232,15 @@ type run struct {
 	result  *Result
 	measure map[*plan.Cell]bool // those that may still be measured
 	held    io.Closer           // the device, while any may
+}
+
+// clear removes what cells worked in, once none runs any more.
+func (r *run) clear(tmp string) {
+	if r.guard != nil {
+		r.guard.Dismiss()
+		r.guard = nil
+	}
+	os.RemoveAll(tmp)
 }
 
 // prepare lets the kinds of cells that will or may run make what they share.
