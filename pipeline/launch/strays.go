@@ -68,39 +68,33 @@ func worksBelow(env []byte, dir string) bool {
 // A Guard is a process that outlives this one to see that no process of a cell
 // does. The kernel kills a cell's leader with us, but not what the leader started.
 type Guard struct {
-	cmd *exec.Cmd
-	us  io.WriteCloser
+	us   io.WriteCloser
+	wait func() error
 }
 
 // Watch starts a program that calls [Stand] with dir, over the cells whose
 // working folders are below dir.
 func Watch(program, dir string) (*Guard, error) {
-	g := &Guard{cmd: exec.Command(program, "guard", dir)}
-	g.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // what ends us may be meant for our whole group
-	var err error
-	if g.us, err = g.cmd.StdinPipe(); err != nil {
+	c := exec.Command(program, "guard", dir)
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // what ends us may be meant for our whole group
+	us, err := c.StdinPipe()
+	if err != nil {
 		return nil, err
 	}
 	adopt()
-	err = family.start(func() (int, error) {
-		if err := g.cmd.Start(); err != nil {
-			return 0, err
-		}
-		return g.cmd.Process.Pid, nil
-	})
+	wait, err := Exec(c)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start the guard: %w", err), g.us.Close())
+		return nil, errors.Join(fmt.Errorf("start the guard: %w", err), us.Close())
 	}
-	return g, nil
+	return &Guard{us, wait}, nil
 }
 
 // Dismiss ends the guard; nothing of a cell runs any more.
 func (g *Guard) Dismiss() {
 	_, err := g.us.Write([]byte{0})
 	if err = errors.Join(err, g.us.Close()); err == nil {
-		_ = g.cmd.Wait()
+		_ = g.wait()
 	}
-	family.forget(g.cmd.Process.Pid)
 }
 
 // Stand is the guard: it waits until it is dismissed or the process that started
@@ -109,6 +103,21 @@ func Stand(dir string, them io.Reader) {
 	if n, _ := them.Read(make([]byte, 1)); n == 0 {
 		Sweep(dir)
 	}
+}
+
+// Exec starts a command that is no cell, where cells may end meanwhile, and returns what
+// waits for it: one that is not started so is taken for an orphan that a cell left.
+func Exec(c *exec.Cmd) (wait func() error, err error) {
+	err = family.start(func() (int, error) {
+		if err := c.Start(); err != nil {
+			return 0, err
+		}
+		return c.Process.Pid, nil
+	})
+	return func() error {
+		defer family.forget(c.Process.Pid)
+		return c.Wait()
+	}, err
 }
 
 // family is the processes that this one has started, so that those it was left

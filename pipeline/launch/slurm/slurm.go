@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/launch"
 	"barograph/pipeline/page"
 )
 
@@ -52,9 +53,12 @@ func (Slurm) Tell(env []string, input, name string, args ...string) (string, err
 	c := exec.CommandContext(ctx, name, args...)
 	c.Env = append(environment(), env...)
 	c.Stdin = strings.NewReader(input)
-	var errs strings.Builder
-	c.Stderr = &errs
-	out, err := c.Output()
+	var out, errs strings.Builder
+	c.Stdout, c.Stderr = &out, &errs
+	wait, err := launch.Exec(c)
+	if err == nil {
+		err = wait()
+	}
 	if errors.Is(err, exec.ErrNotFound) {
 		return "", cell.Hint(fmt.Errorf("%s: %w", name, ErrHere), "run it on a login node, or leave --on out")
 	}
@@ -63,10 +67,10 @@ func (Slurm) Tell(env []string, input, name string, args ...string) (string, err
 		for _, prefix := range []string{name + ": ", "error: "} {
 			said = strings.ReplaceAll(said, prefix, "")
 		}
-		said = cmp.Or(said, strings.TrimSpace(string(out)), err.Error())
-		return string(out), fmt.Errorf("%s: %s", name, strings.ReplaceAll(said, "\n", "; "))
+		said = cmp.Or(said, strings.TrimSpace(out.String()), err.Error())
+		return out.String(), fmt.Errorf("%s: %s", name, strings.ReplaceAll(said, "\n", "; "))
 	}
-	return string(out), nil
+	return out.String(), nil
 }
 
 // ErrHere is why nothing can be asked.

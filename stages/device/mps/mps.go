@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/launch"
 )
 
 const (
@@ -51,7 +52,7 @@ func Lacks() error {
 
 // A Daemon runs.
 type Daemon struct {
-	cmd   *exec.Cmd
+	kill  func() error
 	ended chan struct{}
 	err   error
 }
@@ -67,13 +68,15 @@ func Start(ctx context.Context) (*Daemon, error) {
 			return nil, fmt.Errorf("start MPS: %w", err)
 		}
 	}
-	d := &Daemon{cmd: exec.Command(control, "-f"), ended: make(chan struct{})}
-	d.cmd.Stdout, d.cmd.Stderr = os.Stderr, os.Stderr
-	if err := d.cmd.Start(); err != nil {
+	cmd := exec.Command(control, "-f")
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	wait, err := launch.Exec(cmd)
+	if err != nil {
 		return nil, fmt.Errorf("start MPS: %w", err)
 	}
+	d := &Daemon{kill: cmd.Process.Kill, ended: make(chan struct{})}
 	go func() {
-		d.err = d.cmd.Wait()
+		d.err = wait()
 		close(d.ended)
 	}()
 	answers := make(chan error, 1)
@@ -177,7 +180,7 @@ func (d *Daemon) Stop() error {
 	select {
 	case <-d.ended:
 	case <-time.After(10 * time.Second):
-		asked = errors.Join(errors.New("it did not end"), d.cmd.Process.Kill())
+		asked = errors.Join(errors.New("it did not end"), d.kill())
 		<-d.ended
 	}
 	if asked != nil {
