@@ -50,7 +50,7 @@ func TestKept(t *testing.T) {
 		at := map[string]struct {
 			outcomes int
 			most     [2]float64 // errors
-		}{"process": {100, [2]float64{0.025, 0.05}}, "mps": {100, [2]float64{0.04, 0.05}}}[v.Tenancy]
+		}{"process": {100, [2]float64{0.025, 0.05}}, "mps": {100, [2]float64{0.025, 0.04}}}[v.Tenancy]
 		if v.Models == 2 && (v.Outcomes != at.outcomes || v.Error > at.most[v.Quantile] || v.Error > v.Sum/3 || v.Inside*10 < 9*v.Outcomes) {
 			t.Errorf("%+v", v)
 		}

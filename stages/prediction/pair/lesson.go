@@ -35,6 +35,11 @@ type Learned struct {
 	// Effects are, by quantile, in logarithms, what a model's latency lies above the
 	// simulated one, and a neighbour's beside it.
 	Effects [2]Effects `json:"effects"`
+	// Product is by which share p50 lies above that alone, in logarithms: of models that compute
+	// at once what one suffers times what the other disturbs, with nothing simulated. Weights are,
+	// by quantile, how much counts of what it says of p50 against the simulation with its effects.
+	Product Effects    `json:"product"`
+	Weights [2]float64 `json:"product_weights"`
 	// Errors are of pairs that were left out, by quantile; Unseen of models no pair of
 	// which was seen.
 	Errors [2]Errors `json:"errors"`
@@ -49,7 +54,7 @@ type Effects struct {
 	Shrinkage float64            `json:"shrinkage"` // to nothing, of the models' own
 	// Pairs are what is left of each recorded pair: a model's name and its one neighbour's,
 	// with a + between.
-	Pairs map[string]float64 `json:"pairs"`
+	Pairs map[string]float64 `json:"pairs,omitempty"`
 }
 
 // Unlearned is for a machine of which no pairs were recorded: what was probed on an H100
@@ -93,8 +98,16 @@ func (l *Learned) check(n *source.Node) *source.Error {
 			return err
 		}
 	}
-	for q := range Quantiles {
-		e, effects := &l.Effects[q], n.At("effects", q)
+	for q, w := range l.Weights {
+		if !(w >= 0 && w <= 1) {
+			return n.At("product_weights", q).Errorf("", "product_weights is %g: want 0 to 1", w)
+		}
+	}
+	for q := range len(l.Effects) + 1 {
+		e, effects := &l.Product, n.At("product")
+		if q < len(l.Effects) {
+			e, effects = &l.Effects[q], n.At("effects", q)
+		}
 		for _, of := range []struct {
 			values map[string]float64
 			at     *source.Node
@@ -105,6 +118,8 @@ func (l *Learned) check(n *source.Node) *source.Error {
 				}
 			}
 		}
+	}
+	for q := range Quantiles {
 		for _, of := range []struct {
 			*Errors
 			key string
@@ -150,16 +165,26 @@ func (l *Learned) unseen(model string, others []string) (names []string) {
 	return names
 }
 
-func (l *Learned) effect(q int, model string, others []string) float64 {
-	e := &l.Effects[q]
+func (e *Effects) sum(model string, others []string) float64 {
 	sum := e.All + e.Suffers[model]
 	for _, o := range others {
 		sum += e.Disturbs[o]
 	}
-	if len(others) == 1 { // what a pair's models do in larger groups it does not tell
-		sum += e.Pairs[model+"+"+others[0]]
-	}
 	return sum
+}
+
+// effect is by how much a quantile lies above the simulated one, in logarithms; middle is the
+// simulated p50.
+func (l *Learned) effect(q int, own *prediction.Baseline, others []string, middle float64) float64 {
+	sum := l.Effects[q].sum(own.Model, others)
+	if len(others) > 1 { // what a pair's models do in larger groups it does not tell
+		return sum
+	}
+	if l.Weights[q] > 0 && len(l.unseen(own.Model, others)) == 0 {
+		product := own.Quantile(Quantiles[0]) * (1 + math.Exp(l.Product.sum(own.Model, others)))
+		sum += l.Weights[q] * (math.Log(product/middle) - l.Effects[0].sum(own.Model, others))
+	}
+	return sum + l.Effects[q].Pairs[own.Model+"+"+others[0]]
 }
 
 // An Outcome is what was measured of a model beside others.
@@ -207,6 +232,9 @@ func candidates() (all []twin.Computing) {
 	}
 	return append(all, twin.Computing{})
 }
+
+// weights are what is tried for how much what the product says of p50 counts.
+var weights = []float64{0, 0.5, 1}
 
 // shrinkages are what is tried; the last has models' own effects vanish.
 var shrinkages = []float64{0.3, 1, 3, 10, 30, math.Inf(1)}
@@ -365,8 +393,21 @@ func (f *fitter) clipped(q int, seen []int) (gaps, beyond *mat.Dense) {
 	return gaps, beyond
 }
 
-// fit learns from the outcomes that are not left out.
-func (f *fitter) fit(leaveOut func(*Outcome) bool) (*Learned, error) {
+// excess is what p50 of outcomes lies above that alone, as a share and in logarithms.
+func (f *fitter) excess(seen []int) *mat.VecDense {
+	y := mat.NewVecDense(len(seen), nil)
+	for r, i := range seen {
+		o := f.outcomes[i]
+		y.SetVec(r, math.Log(max(o.Measured[0]/o.Own.Quantile(Quantiles[0])-1, least)))
+	}
+	return y
+}
+
+const least = 0.01 // of an excess: what is shorter beside others than alone has none
+
+// fit learns from the outcomes that are not left out, and tells by how much p99 of each other
+// lies above what is predicted of it once it is left out too, in logarithms.
+func (f *fitter) fit(leaveOut func(*Outcome) bool) (*Learned, []float64, error) {
 	var seen []int
 	pairs := map[string]bool{}
 	known := map[string]bool{}
@@ -377,68 +418,116 @@ func (f *fitter) fit(leaveOut func(*Outcome) bool) (*Learned, error) {
 		}
 	}
 	if len(pairs) < 3 {
-		return nil, ErrFew
+		return nil, nil, ErrFew
 	}
 	gaps, beyond := [2]*mat.Dense{}, [2]*mat.Dense{} // by outcome and candidate: what effects are made of, and the rest
 	for q := range gaps {
 		gaps[q], beyond[q] = f.clipped(q, seen)
 	}
-	best, losses := [2][]int{}, [2][]float64{} // by candidate: which shrinkage, and what it loses
+	// By candidate: which shrinkage loses least, how much, and by how much each outcome lies above
+	// what is predicted of it once its pair is left out.
+	best, losses, errs := [2][]int{}, [2][]float64{}, [2]*mat.Dense{}
 	for q := range losses {
 		best[q], losses[q] = make([]int, len(f.tried)), slices.Repeat([]float64{math.Inf(1)}, len(f.tried))
+		errs[q] = mat.NewDense(len(seen), len(f.tried), nil)
 	}
+	excess := f.excess(seen)
+	products, product, of := math.Inf(1), 0, make([]float64, len(seen)) // the same of the product
 	var solved []*mat.Dense
 	for s, shrinkage := range shrinkages {
 		effects, fitted, err := f.solve(seen, shrinkage)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		solved = append(solved, effects)
 		left := f.leaver(seen, fitted)
 		for q := range Quantiles {
-			var errs mat.Dense
-			errs.Mul(left, gaps[q])
-			errs.Add(&errs, beyond[q])
+			var e mat.Dense
+			e.Mul(left, gaps[q])
+			e.Add(&e, beyond[q])
 			for k := range f.tried {
-				loss := 0.0
-				for r := range seen {
-					loss += min(math.Abs(errs.At(r, k)), outlier)
-				}
-				if loss < losses[q][k] {
+				if loss := lost(e.ColView(k)); loss < losses[q][k] {
 					losses[q][k], best[q][k] = loss, s
+					errs[q].SetCol(k, mat.Col(nil, k, &e))
 				}
 			}
 		}
-	}
-	chosen, least := 0, math.Inf(1)
-	for k := range f.tried { // an error of p50 counts twice, since half of that of p99 is asked of it
-		if loss := 2*losses[0][k] + losses[1][k]; loss < least {
-			chosen, least = k, loss
+		var e mat.VecDense
+		e.MulVec(left, excess)
+		for r := range seen {
+			y := excess.AtVec(r)
+			e.SetVec(r, math.Log1p(math.Exp(y))-math.Log1p(math.Exp(y-e.AtVec(r))))
+		}
+		if loss := lost(&e); loss < products {
+			products, product = loss, s
+			copy(of, e.RawVector().Data)
 		}
 	}
+	// What is left of a quantile's errors where the product counts.
+	mixed := func(q, k int, weight float64) *mat.VecDense {
+		v := mat.NewVecDense(len(seen), nil)
+		for r := range seen {
+			v.SetVec(r, errs[q].At(r, k)-weight*(errs[0].At(r, k)-of[r]))
+		}
+		return v
+	}
+	chosen, fewest := 0, math.Inf(1)
+	for k := range f.tried { // an error of p50 counts twice, since half of that of p99 is asked of it
+		if loss := 2*losses[0][k] + losses[1][k]; loss < fewest {
+			chosen, fewest = k, loss
+		}
+	}
+	// Weights come after: larger groups, of which the product tells nothing, rest on what was
+	// chosen without it.
 	l := &Learned{Pairs: len(pairs), Computing: f.tried[chosen]}
 	for q := range Quantiles {
-		s := best[q][chosen]
-		var of mat.VecDense
-		of.MulVec(solved[s], gaps[q].ColView(chosen))
-		e := Effects{All: round(of.AtVec(0)), Suffers: map[string]float64{}, Disturbs: map[string]float64{}, Shrinkage: shrinkages[s]}
+		of := math.Inf(1)
+		for _, w := range weights {
+			if loss := lost(mixed(q, chosen, w)); loss < of {
+				of, l.Weights[q] = loss, w
+			}
+		}
+	}
+	named := func(s int, of mat.Vector) Effects {
+		var v mat.VecDense
+		v.MulVec(solved[s], of)
+		e := Effects{All: round(v.AtVec(0)), Suffers: map[string]float64{}, Disturbs: map[string]float64{}, Shrinkage: shrinkages[s]}
 		if math.IsInf(e.Shrinkage, 1) {
 			e.Shrinkage = -1
 		}
 		for i, name := range f.models {
 			if known[name] {
-				e.Suffers[name], e.Disturbs[name] = round(of.AtVec(1+i)), round(of.AtVec(1+len(f.models)+i))
+				e.Suffers[name], e.Disturbs[name] = round(v.AtVec(1+i)), round(v.AtVec(1+len(f.models)+i))
 			}
 		}
-		l.Effects[q] = e
+		return e
+	}
+	l.Product = named(product, excess)
+	for q := range Quantiles {
+		l.Effects[q] = named(best[q][chosen], gaps[q].ColView(chosen))
+	}
+	for q := range Quantiles {
 		own := map[string]float64{}
-		for r, i := range seen {
+		for _, i := range seen {
 			o := f.outcomes[i]
-			own[o.Own.Model+"+"+o.Beside[0].Model] = round(gaps[q].At(r, chosen) + beyond[q].At(r, chosen) - l.effect(q, o.Own.Model, []string{o.Beside[0].Model}))
+			own[o.Own.Model+"+"+o.Beside[0].Model] = round(f.gaps[q][chosen][i] - l.effect(q, o.Own, []string{o.Beside[0].Model}, f.simulated(0, chosen, i)))
 		}
 		l.Effects[q].Pairs = own
 	}
-	return l, nil
+	return l, mixed(len(Quantiles)-1, chosen, l.Weights[len(Quantiles)-1]).RawVector().Data, nil
+}
+
+// simulated is a quantile of an outcome under a candidate, in nanoseconds.
+func (f *fitter) simulated(q, k, outcome int) float64 {
+	return f.outcomes[outcome].Measured[q] * math.Exp(-f.gaps[q][k][outcome])
+}
+
+// lost is what errors in logarithms lose.
+func lost(errs mat.Vector) (sum float64) {
+	for r := range errs.Len() {
+		sum += min(math.Abs(errs.AtVec(r)), outlier)
+	}
+	return sum
 }
 
 func round(v float64) float64 { return math.Round(1e5*v) / 1e5 }

@@ -6,7 +6,8 @@
 // copy engines and at the computing, in time slices between processes or at once under
 // MPS. What a machine's recordings of pairs teach beside that is how long a slice is, or
 // by how much requests that are computed at once slow one another, and for each model by
-// how much more or less than simulated it suffers from others and they from it. And how
+// how much more or less than simulated it suffers from others and they from it; of p50 of
+// requests that are computed at once that product says more than the simulation. And how
 // far predictions err of pairs that were left out makes the interval.
 package pair
 
@@ -119,10 +120,11 @@ func Predict(m *prediction.Machine, group []*prediction.Baseline, tenancy string
 		if learned.Pairs > 0 && len(unseen) > 0 {
 			doubts = append(doubts, fmt.Sprintf("no recorded pair holds %s: intervals are those of models that were left out", strings.Join(unseen, ", ")))
 		}
+		middle := quantile(sorted[i], Quantiles[0])
 		for q := range Quantiles {
 			p.Alone[q] = own.Quantile(Quantiles[q])
 			at := func(quantileOf float64) float64 {
-				return max(p.Alone[q], quantile(sorted[i], quantileOf)*math.Exp(learned.effect(q, own.Model, others)))
+				return max(p.Alone[q], quantile(sorted[i], quantileOf)*math.Exp(learned.effect(q, own, others, middle)))
 			}
 			value := at(Quantiles[q])
 			if q > 0 {

@@ -209,6 +209,54 @@ func TestLesson(t *testing.T) {
 	}
 }
 
+// Models of which each suffers times what another disturbs are found to, of pairs that were
+// left out, where the simulation knows nothing of that; and processes in turns are not.
+func TestProduct(t *testing.T) {
+	var outcomes []*Outcome
+	names := []string{"a", "b", "c", "d", "e", "f"}
+	disturbs, suffers := []float64{0.3, 0.5, 0.4, 0.9, 1.4, 0.6}, []float64{1, 0.7, 1.4, 0.9, 1.1, 0.6}
+	owns := make([]*prediction.Baseline, len(names))
+	for i, name := range names {
+		owns[i] = &prediction.Baseline{Model: name, In: []int64{1024}, Out: []int64{4096}, Calls: [][]int64{{int64(1e6 * (1 + i%3))}}, From: "here"}
+	}
+	for i, own := range owns {
+		for k, beside := range owns {
+			o := &Outcome{Tenancy: "mps", Own: own, Beside: []*prediction.Baseline{beside}}
+			for q, at := range Quantiles {
+				o.Measured[q] = own.Quantile(at) * (1 + suffers[i]*disturbs[k])
+			}
+			outcomes = append(outcomes, o)
+		}
+	}
+	scores, x, _, err := ScoreAll(machine(t), outcomes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := x.Tenancies["mps"]
+	if l.Weights[0] != 1 || math.Abs(math.Exp(l.Product.Disturbs["e"]-l.Product.Disturbs["a"])/(1.4/0.3)-1) > 0.1 {
+		t.Errorf("weights %v, %+v", l.Weights, l.Product)
+	}
+	for _, v := range Summaries(scores) { // what is left of errors is what effects are shrunk
+		if v.Error > 0.02 || math.Abs(v.Worst.Error(v.Quantile)) > 0.06 {
+			t.Errorf("errs by %.1f%%, and %s beside %s by %.1f%%", 100*v.Error, v.Worst.Own.Model, v.Worst.beside(), 100*v.Worst.Error(v.Quantile))
+		}
+	}
+	if _, x, _ := scoredOnce(t); x.Tenancies["process"].Weights != [2]float64{} {
+		t.Errorf("processes in turns: weights %v", x.Tenancies["process"].Weights)
+	}
+	// It is not taken for larger groups, nor beside a model of which nothing was learned.
+	all := owns[:3]
+	p, _, err := Predict(machine(t)("mps"), all, "mps", x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Weights = [2]float64{}
+	without, _, err := Predict(machine(t)("mps"), all, "mps", x)
+	if err != nil || !reflect.DeepEqual(p, without) {
+		t.Errorf("three models: %+v with the product, %+v without (%v)", p, without, err)
+	}
+}
+
 func TestPredict(t *testing.T) {
 	own := func(name string, ms float64) *prediction.Baseline {
 		return &prediction.Baseline{Model: name, In: []int64{1024}, Out: []int64{4096}, Calls: [][]int64{{int64(ms * 1e6)}}, From: "here"}
@@ -325,6 +373,8 @@ func TestReadLessonRefuses(t *testing.T) {
 		"of_high has no value":             func(l *Learned) { l.Errors[1].Above = nil },
 		"suffers has no value":             func(l *Learned) { l.Effects[0].Suffers = nil },
 		"crowding_power is 30: want 0 to":  func(l *Learned) { l.Computing.Power = 30 },
+		"unet is 9, in logarithms: want 7": func(l *Learned) { l.Product.Disturbs = map[string]float64{"unet": 9} },
+		"product_weights is 1.5: want 0 t": func(l *Learned) { l.Weights[1] = 1.5 },
 		"slice_ns is -1: want 0 to 1e+09":  func(l *Learned) { l.Computing.Slice = -1 },
 	} {
 		l := &Learned{Pairs: 3, Computing: twin.Computing{Weight: 0.4, Power: crowdingPower}}

@@ -102,7 +102,7 @@ func score(m *prediction.Machine, tenancy string, outcomes []*Outcome) ([]*Score
 }
 
 func (f *fitter) scorePairs(m *prediction.Machine, tenancy string) ([]*Score, *Learned, error) {
-	learned, err := f.fit(func(*Outcome) bool { return false })
+	learned, _, err := f.fit(func(*Outcome) bool { return false })
 	if err != nil {
 		return nil, nil, err
 	}
@@ -117,11 +117,11 @@ func (f *fitter) scorePairs(m *prediction.Machine, tenancy string) ([]*Score, *L
 	for name, of := range byPair {
 		two := strings.Split(name, "+")
 		g.Go(func() error {
-			held, err := f.fit(func(o *Outcome) bool { return key(o.group()) == name })
+			held, _, err := f.fit(func(o *Outcome) bool { return key(o.group()) == name })
 			if err != nil {
 				return err
 			}
-			unseen, err := f.fit(func(o *Outcome) bool {
+			unseen, _, err := f.fit(func(o *Outcome) bool {
 				return slices.ContainsFunc(o.group(), func(own *prediction.Baseline) bool { return slices.Contains(two, own.Model) })
 			})
 			if err != nil { // too few models to leave two out

@@ -3,8 +3,6 @@ package pair
 import (
 	"math"
 	"slices"
-
-	"gonum.org/v1/gonum/mat"
 )
 
 // A Held predicts pairs of one tenancy that it has not learned from.
@@ -38,36 +36,20 @@ func (h *Held) Without(set []string) (*Unseen, error) {
 	inside := func(o *Outcome) bool {
 		return slices.Contains(set, o.Own.Model) && slices.Contains(set, o.Beside[0].Model)
 	}
-	l, err := h.fit(inside)
+	l, errs, err := h.fit(inside)
 	if err != nil {
 		return nil, err
 	}
 	k := slices.Index(h.tried, l.Computing)
-	u := &Unseen{Predicted: map[[2]string]float64{}, Measured: map[[2]string]float64{}}
+	u := &Unseen{Predicted: map[[2]string]float64{}, Measured: map[[2]string]float64{}, Errors: errs}
 	const p99 = len(Quantiles) - 1
-	var seen []int
 	for i, o := range h.outcomes {
 		if !inside(o) {
-			seen = append(seen, i)
 			continue
 		}
 		two := [2]string{o.Own.Model, o.Beside[0].Model}
-		simulated := o.Measured[p99] * math.Exp(-h.gaps[p99][k][i])
-		u.Predicted[two] = max(o.Own.Quantile(Quantiles[p99]), simulated*math.Exp(l.effect(p99, two[0], two[1:])))
-		u.Measured[two] = o.Measured[p99]
+		by := math.Exp(l.effect(p99, o.Own, two[1:], h.simulated(0, k, i)))
+		u.Predicted[two], u.Measured[two] = max(o.Own.Quantile(Quantiles[p99]), h.simulated(p99, k, i)*by), o.Measured[p99]
 	}
-	shrinkage := l.Effects[p99].Shrinkage
-	if shrinkage < 0 {
-		shrinkage = math.Inf(1)
-	}
-	_, fitted, err := h.solve(seen, shrinkage)
-	if err != nil {
-		return nil, err
-	}
-	gaps, beyond := h.clipped(p99, seen)
-	var errs mat.VecDense
-	errs.MulVec(h.leaver(seen, fitted), gaps.ColView(k))
-	errs.AddVec(&errs, beyond.ColView(k))
-	u.Errors = errs.RawVector().Data
 	return u, nil
 }
