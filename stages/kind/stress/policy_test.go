@@ -1,7 +1,6 @@
 package stress
 
 import (
-	"encoding/json"
 	"math"
 	"path/filepath"
 	"strings"
@@ -122,35 +121,5 @@ func TestPageOf(t *testing.T) {
 		if got, err := page.Of(t.Context(), &victim); got != mine || err != nil {
 			t.Errorf("%s: the load's page is %q, the victim's %q, %v", policy, mine, got, err)
 		}
-	}
-}
-
-func TestCheckPolicy(t *testing.T) {
-	for _, tt := range []struct{ with, want string }{
-		{`{"threads": 1, "block": 1, "policy": "window/1MiB"}`, ""},
-		{`{"threads": 1, "block": 1, "policy": "none", "rate": "50%"}`, ""},
-		{`{"threads": 1, "block": 1, "policy": "window/1MiB", "rate": "50%"}`, "policy window/1MiB with a rate of 50%"},
-		{`{"mode": "capacity", "policy": "window/1MiB"}`, "with mode capacity"},
-		{`{"threads": 1, "block": 1, "memory": "pageable", "policy": "window/1MiB"}`, "with memory: pageable"},
-		{`{"threads": 1, "block": 1, "priority": "high"}`, ""},
-		{`{"mode": "capacity", "priority": "high"}`, "mode capacity with priority: high"},
-		{`{"threads": 1, "block": 1, "priority": "low"}`, `priority "low" is not one of normal, high`},
-		{`{"threads": 1, "block": 1, "mps_priority": "low"}`, "mps_priority is low with sharing: separate"},
-		{`{"threads": 1, "block": 1, "mps_priority": "high"}`, `mps_priority "high" is not one of normal, low`},
-		{`{"threads": 1, "block": "64MiB", "policy": "chunks/4KiB"}`, "puts 16384 copies of a block of 64 MiB in flight"},
-	} {
-		with := Kind().With()
-		if err := json.Unmarshal([]byte(tt.with), with); err != nil {
-			t.Fatal(err)
-		}
-		switch err := Kind().Check("", "cuda", with); {
-		case tt.want == "" && err != nil:
-			t.Errorf("%s: %v", tt.with, err)
-		case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
-			t.Errorf("%s: %v, want %q", tt.with, err, tt.want)
-		}
-	}
-	if err := Kind().Check("", "sim", &With{Mode: "load", Direction: "h2d", Memory: "pinned", Sharing: "separate", Priority: "high"}); err == nil || !strings.Contains(err.Error(), "only a GPU's streams have priorities") {
-		t.Errorf("a simulated stream of priority high: %v", err)
 	}
 }

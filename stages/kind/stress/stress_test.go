@@ -524,6 +524,17 @@ func TestCheck(t *testing.T) {
 		{`{"threads": -1}`, "threads -1"},
 		{`{"settle": 0}`, "settle 0s"},
 		{`{"threads": 2}`, "2 threads and no block"},
+		{`{"threads": 1, "block": 1, "policy": "window/1MiB"}`, ""},
+		{`{"threads": 1, "block": 1, "policy": "none", "rate": "50%"}`, ""},
+		{`{"threads": 1, "block": 1, "policy": "window/1MiB", "rate": "50%"}`, "policy window/1MiB with a rate of 50%"},
+		{`{"mode": "capacity", "policy": "window/1MiB"}`, "with mode capacity"},
+		{`{"threads": 1, "block": 1, "memory": "pageable", "policy": "window/1MiB"}`, "with memory: pageable"},
+		{`{"threads": 1, "block": 1, "priority": "high"}`, ""},
+		{`{"mode": "capacity", "priority": "high"}`, "mode capacity with priority: high"},
+		{`{"threads": 1, "block": 1, "priority": "low"}`, `priority "low" is not one of normal, high`},
+		{`{"threads": 1, "block": 1, "mps_priority": "low"}`, "mps_priority is low with sharing: separate"},
+		{`{"threads": 1, "block": 1, "mps_priority": "high"}`, `mps_priority "high" is not one of normal, low`},
+		{`{"threads": 1, "block": "64MiB", "policy": "chunks/4KiB"}`, "puts 16384 copies of a block of 64 MiB in flight"},
 	} {
 		with := Kind().With()
 		if err := json.Unmarshal([]byte(tt.with), with); err != nil {
@@ -535,6 +546,9 @@ func TestCheck(t *testing.T) {
 		case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
 			t.Errorf("%s: %v, want %q", tt.with, err, tt.want)
 		}
+	}
+	if err := Kind().Check("", "sim", &With{Mode: "load", Direction: "h2d", Memory: "pinned", Sharing: "separate", Priority: "high"}); err == nil || !strings.Contains(err.Error(), "only a GPU's streams have priorities") {
+		t.Errorf("a simulated stream of priority high: %v", err)
 	}
 }
 

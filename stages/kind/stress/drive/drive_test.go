@@ -425,6 +425,22 @@ func TestCancelBeforeLanesAreOpen(t *testing.T) {
 	})
 }
 
+// under starts a load of so many copies under a policy; none has no guard.
+func under(t *testing.T, dev device.Device, text string, rate float64, calls int) (d *Drive, g *guard.Guard) {
+	load := device.Load{Threads: 1, Block: 64 << 10, Outstanding: 1, Directions: []device.Direction{device.H2D}, Calls: calls}
+	policy, err := guard.Parse(text)
+	if err == nil && !policy.None() {
+		g, err = guard.New(policy, guard.Shape{Streams: 1, Chunk: load.Block, InFlight: 1}, guard.Link{Capacity: 1e9}, nil)
+	}
+	if err == nil {
+		d, err = Start(t.Context(), dev, load, g, rate, 1<<20, cpu(t))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d, g
+}
+
 // The next copy is in flight before the times of the one before are read, unless the
 // load's pace or its policy may hold it back.
 func TestNextCopyGoesFirst(t *testing.T) {
@@ -440,22 +456,8 @@ func TestNextCopyGoesFirst(t *testing.T) {
 		{"rate/100GB", 0, calls},
 		{"none", 1e12, calls},
 	} {
-		policy, err := guard.Parse(tt.policy)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var g *guard.Guard
-		load := device.Load{Threads: 1, Block: 64 << 10, Outstanding: 1, Directions: []device.Direction{device.H2D}, Calls: calls}
-		if !policy.None() {
-			if g, err = guard.New(policy, guard.Shape{Streams: 1, Chunk: load.Block, InFlight: 1}, guard.Link{Capacity: 1e9}, nil); err != nil {
-				t.Fatal(err)
-			}
-		}
 		var idled atomic.Int64
-		d, err := Start(t.Context(), wire{each: time.Millisecond, idled: &idled}, load, g, tt.rate, 1<<20, cpu(t))
-		if err != nil {
-			t.Fatal(err)
-		}
+		d, g := under(t, wire{each: time.Millisecond, idled: &idled}, tt.policy, tt.rate, calls)
 		if err := d.Finished(t.Context()); err != nil {
 			t.Error(err)
 		}
@@ -524,22 +526,8 @@ func TestRunner(t *testing.T) {
 		rate   float64
 		alone  bool
 	}{{"none", 0, true}, {"window/64KiB", 0, true}, {"window/64KiB/credit:2", 0, false}, {"rate/100GB", 0, false}, {"duty/1ms/1ms/64KiB", 0, false}, {"none", 1e12, false}} {
-		policy, err := guard.Parse(tt.policy)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var g *guard.Guard
-		load := device.Load{Threads: 1, Block: 64 << 10, Outstanding: 1, Directions: []device.Direction{device.H2D}, Calls: calls}
-		if !policy.None() {
-			if g, err = guard.New(policy, guard.Shape{Streams: 1, Chunk: load.Block, InFlight: 1}, guard.Link{Capacity: 1e9}, nil); err != nil {
-				t.Fatal(err)
-			}
-		}
 		var batches atomic.Int64
-		d, err := Start(t.Context(), runner{wire{each: time.Millisecond}, &batches}, load, g, tt.rate, 1<<20, cpu(t))
-		if err != nil {
-			t.Fatal(err)
-		}
+		d, g := under(t, runner{wire{each: time.Millisecond}, &batches}, tt.policy, tt.rate, calls)
 		if err := errors.Join(d.Finished(t.Context()), d.Stop()); err != nil || d.Tapes[0].Len() != calls || d.frontiers[0].Load() != idle {
 			t.Errorf("%s: %v, %d copies", tt.policy, err, d.Tapes[0].Len())
 		}
