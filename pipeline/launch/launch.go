@@ -74,6 +74,7 @@ type Process struct {
 	tail        tail
 	stopped     atomic.Bool
 	still       atomic.Bool // it was stopped for Standstill
+	stood       atomic.Bool // it was stopped when it was told to end
 	alone       bool
 	err         error
 }
@@ -395,7 +396,9 @@ func (p *Process) end(ended <-chan struct{}) {
 		return // its number may be another's by now
 	default:
 	}
+	p.stood.Store(p.stands())
 	p.kill(syscall.SIGTERM)
+	p.kill(syscall.SIGCONT) // one that stands still would not hear of it
 	select {
 	case <-ended:
 	case <-time.After(Grace):
@@ -415,15 +418,19 @@ func (p *Process) watch(ended <-chan struct{}) {
 			return
 		case <-tick.C:
 		}
-		var info unix.Siginfo
-		if err := unix.Waitid(unix.P_PID, p.pid, &info, unix.WSTOPPED|unix.WNOWAIT|unix.WNOHANG, nil); err == nil && info.Signo != 0 {
-			still++
-		} else {
+		if still++; !p.stands() {
 			still = 0
 		}
 	}
 	p.still.Store(true)
 	p.kill(syscall.SIGKILL) // it would heed no other
+}
+
+// stands tells whether a signal has stopped the child, and none continued it.
+func (p *Process) stands() bool {
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, p.pid, &info, unix.WSTOPPED|unix.WNOWAIT|unix.WNOHANG, nil)
+	return err == nil && info.Signo != 0
 }
 
 func (p *Process) kill(sig syscall.Signal) { _ = syscall.Kill(-p.pid, sig) }
@@ -503,6 +510,8 @@ func (p *Process) Wait() error {
 
 func (p *Process) explain(status unix.WaitStatus, err error) error {
 	switch {
+	case p.ctx.Err() != nil && p.stood.Load():
+		return fmt.Errorf("%w: a signal had stopped it (such as SIGSTOP)", context.Cause(p.ctx))
 	case p.ctx.Err() != nil:
 		return context.Cause(p.ctx)
 	case p.fault != nil:

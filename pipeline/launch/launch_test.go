@@ -2,7 +2,9 @@ package launch
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"barograph/pipeline/cell"
 
@@ -104,6 +107,20 @@ func TestStandstill(t *testing.T) {
 				t.Errorf("%v, wanted to fail: %v", err, c.fails)
 			}
 		})
+	}
+}
+
+// A child that is stopped when its time is over is said to have been, and ends at once.
+func TestStopped(t *testing.T) {
+	for line, stopped := range map[string]bool{"kill -STOP $$; :": true, "sleep 60; :": false} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		late := errors.New("too late")
+		time.AfterFunc(time.Second/2, func() { cancel(late) })
+		began := time.Now()
+		err := Start(ctx, Command{Argv: []string{"sh", "-c", line}, Dir: t.TempDir(), Log: io.Discard}).Wait()
+		if !errors.Is(err, late) || strings.Contains(err.Error(), "a signal had stopped it") != stopped || time.Since(began) >= Grace {
+			t.Errorf("%q: %v after %v", line, err, time.Since(began))
+		}
 	}
 }
 

@@ -90,7 +90,10 @@ func (s *Study) bind(st *Stage, p cell.Point) (*Binding, []source.Word, source.E
 		d.Decode(reflect.ValueOf(&b.GPU).Elem(), st.body.gpu, `min:"0"`)
 	}
 	if st.body.run != nil {
-		d.Decode(reflect.ValueOf(&b.Script).Elem(), st.body.run, "")
+		errs := len(d.Errs)
+		if d.Decode(reflect.ValueOf(&b.Script).Elem(), st.body.run, ""); len(d.Errs) == errs && !d.Partial && strings.TrimSpace(b.Script) == "" {
+			d.Fail(st.body.run, "write a shell line", "run: of stage %q is blank", st.Name)
+		}
 	}
 	b.Inputs, _ = paths(&d, st.body.inputs)
 	outputs := []source.Word(nil)
