@@ -519,14 +519,21 @@ func TestUndeclared(t *testing.T) {
 		{"cat $W/in.csv > /dev/null; sort --files0-from=in.csv > o", "inputs: [in.csv]"},
 		{"ls scripts > o", "inputs: [scripts/**]"},
 		{"sh declared.sh > o", "inputs: [in.csv]"}, // which names it
-		{"cat nowhere.csv > o", ""},
+		{"test -e in.csv", "inputs: [in.csv]"},     // and says nothing
+		{"cat nowhere.csv > o", ""},                // though there is a file by a word of the error
 		{"cat declared.sh > o; false", ""},
+		{"mkdir results", ""}, // where its output lies
+		{"cd results && false", ""},
+		{"echo in.csv.gz is no number >&2; false scripts", ""},
+		{"tool() { false; }; tool", ""}, // which is none of the workspace
+		{"kill -9 $$ scripts", "something else killed it"},
+		{"kill -11 $$ scripts", ""},
 	} {
 		t.Run(test.line, func(t *testing.T) {
 			t.Parallel()
 			w := newWorkspace(t, "")
-			w.write("configs/s.yaml", fmt.Sprintf("study: s\nmachine: host\nstages: {x: {uses: command, inputs: [declared.sh], run: %q, outputs: [o]}}", strings.ReplaceAll(test.line, "$W", w.root)))
-			for _, name := range []string{"scripts/run.sh", "tool", "in.csv"} {
+			w.write("configs/s.yaml", fmt.Sprintf("study: s\nmachine: host\nstages: {x: {uses: command, inputs: [declared.sh], run: %q, outputs: [o, results/o]}}", strings.ReplaceAll(test.line, "$W", w.root)))
+			for _, name := range []string{"scripts/run.sh", "tool", "in.csv", "status", "results/other"} {
 				w.write(name, "")
 			}
 			w.write("declared.sh", "cat in.csv")

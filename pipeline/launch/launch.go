@@ -559,6 +559,9 @@ func (t *tail) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// LastWords is what stands before the last lines of a log in an error.
+const LastWords = "; its last words:\n"
+
 // with adds the log's last lines to an error.
 func (t *tail) with(err error) error {
 	t.mu.Lock()
@@ -568,7 +571,7 @@ func (t *tail) with(err error) error {
 		lines = lines[len(lines)-8:]
 	}
 	if text := strings.Join(lines, "\n"); text != "" {
-		return fmt.Errorf("%w; its last words:\n%s", err, text)
+		return fmt.Errorf("%w%s%s", err, LastWords, text)
 	}
 	return err
 }

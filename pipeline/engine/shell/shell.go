@@ -199,30 +199,41 @@ done' ERR
 trap 'case $barograph_end in "") ;; 141) exit 0;; *) exit $barograph_end;; esac' EXIT
 `
 
-// Undeclared adds to the error of a shell line that it names a file of the
-// workspace, or that its last words do, which it cannot see.
+// Undeclared adds to the error of a shell line that failed that its last words name a file of
+// the workspace which it cannot see, or that the line does, unless its last words are of
+// something else than that a file is missing.
 func Undeclared(c *plan.Cell, root, tmp string, err error) error {
-	if err == nil || !c.Stage.Kind.Script || cell.HintOf(err) != "" {
+	if err == nil || !c.Stage.Kind.Script || cell.HintOf(err) != "" || !strings.HasPrefix(err.Error(), "exit status ") {
 		return err
 	}
-	known := slices.Concat(c.Files, c.Outputs)
-	for _, n := range c.Needs {
-		for _, p := range n.Publish {
-			known = append(known, p.Output)
+	known := map[string]bool{".": true} // with the folders that files lie in
+	for _, name := range slices.Concat(c.Files, c.Outputs, published(c.Needs)) {
+		for ; !known[name]; name = filepath.Dir(name) {
+			known[name] = true
 		}
 	}
 	split := func(text string) []string {
-		return strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t\n;|&<>()'\"`=,:$", r) })
+		return strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t\n|&<>()'\"`=,:$", r) })
 	}
-	said := split(c.Script)
-	for i, word := range append(said, split(err.Error())...) {
+	_, last, spoke := strings.Cut(err.Error(), launch.LastWords)
+	var said []string
+	if low := strings.ToLower(last); !spoke || slices.ContainsFunc(missing, func(text string) bool { return strings.Contains(low, text) }) {
+		for command := range strings.FieldsFuncSeq(c.Script, func(r rune) bool { return strings.ContainsRune("\n;|&()", r) }) {
+			words := split(command)
+			if len(words) > 0 && !strings.Contains(words[0], "/") { // it lies in a folder of PATH
+				words = words[1:]
+			}
+			said = append(said, words...)
+		}
+	}
+	for i, word := range append(said, split(last)...) {
 		if below, inside := strings.CutPrefix(word, tmp+"/"); inside {
 			_, word, _ = strings.Cut(below, "/") // the cell's folder
 		} else if below, inside := strings.CutPrefix(word, root+"/"); inside {
 			word = below
 		}
 		word = filepath.Clean(word)
-		if !filepath.IsLocal(word) || word == "." || strings.HasPrefix(word, ".barograph") || slices.Contains(known, word) {
+		if !filepath.IsLocal(word) || strings.HasPrefix(word, ".barograph") || known[word] {
 			continue
 		}
 		if st, e := os.Stat(filepath.Join(root, word)); e == nil && (st.Mode().IsRegular() || st.IsDir() && i < len(said)) {
@@ -234,6 +245,19 @@ func Undeclared(c *plan.Cell, root, tmp string, err error) error {
 		}
 	}
 	return err
+}
+
+// missing is how programs say that a file is not there.
+var missing = []string{"no such", "not found", "notfound", "cannot open", "can't open", "could not open", "cannot find", "can't find", "could not find", "not exist", "cannot access", "no module"}
+
+// published are the outputs of cells, by their paths in the workspace.
+func published(needs []*plan.Cell) (outputs []string) {
+	for _, n := range needs {
+		for _, p := range n.Publish {
+			outputs = append(outputs, p.Output)
+		}
+	}
+	return outputs
 }
 
 // quoted writes a path as YAML in a list reads it.
