@@ -215,10 +215,7 @@ func TestResultsAreKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var r recording.Run
-	if err := cell.ReadJSON(filepath.Join(dir, "data/paper/host", record.Run), &r); err != nil {
-		t.Fatal(err)
-	}
+	r := recorded(t, dir)
 	want := bert(2)
 	want.Environment = nil // it stands once, at the head
 	for _, trial := range r.Trials {
@@ -296,6 +293,16 @@ func TestCompressed(t *testing.T) {
 		}
 		first = packed
 	}
+}
+
+// recorded reads run.json.
+func recorded(t testing.TB, dir string) *recording.Run {
+	t.Helper()
+	r, err := recording.ReadRun(filepath.Join(dir, "data/paper/host", record.Run))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 // table reads samples.csv as maps from column to field.
@@ -381,10 +388,7 @@ func TestUtilisation(t *testing.T) {
 			if _, rows := table(t, dir); rows[0]["utilisation"] != test.want {
 				t.Errorf("utilisation %q, want %q", rows[0]["utilisation"], test.want)
 			}
-			var r recording.Run
-			if err := cell.ReadJSON(filepath.Join(dir, "data/paper/host", record.Run), &r); err != nil {
-				t.Fatal(err)
-			}
+			r := recorded(t, dir)
 			if got := r.Trials[0].CapacityFrom; got != test.from {
 				t.Errorf("capacity from %q, want %q", got, test.from)
 			}
@@ -411,10 +415,7 @@ func TestDoubtIsKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var r recording.Run
-	if err := cell.ReadJSON(filepath.Join(dir, "data/paper/host", record.Run), &r); err != nil {
-		t.Fatal(err)
-	}
+	r := recorded(t, dir)
 	all := strings.Join(r.Warnings, "\n")
 	for want, n := range map[string]int{"jittery": 3, "unsteady": 3, "not of the trial's window": 3, "1 of 3 cells were measured in another environment": 1} {
 		if strings.Count(all, want) != n {

@@ -4,13 +4,9 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"barograph/pipeline/cell"
-	"barograph/pipeline/record"
-	"barograph/stages/recording"
 	"barograph/stages/result"
 )
 
@@ -55,10 +51,7 @@ func TestTimeline(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var r recording.Run
-	if err := cell.ReadJSON(filepath.Join(dir, "data/paper/host", record.Run), &r); err != nil {
-		t.Fatal(err)
-	}
+	r := recorded(t, dir)
 	if r.Trials[1].Timeline != nil {
 		t.Error("the second replicate has a timeline too")
 	}
@@ -74,9 +67,8 @@ func TestTimeline(t *testing.T) {
 	if dir, _, err = loaded(t, 3, copiesOf(t, "")).run(); err != nil {
 		t.Fatal(err)
 	}
-	r = recording.Run{}
-	if err := cell.ReadJSON(filepath.Join(dir, "data/paper/host", record.Run), &r); err != nil || r.Trials[0].Timeline.Calls != 3 || len(r.Trials[0].Timeline.Bytes) != 120 {
-		t.Errorf("three calls: %+v, %v", r.Trials[0].Timeline, err)
+	if r = recorded(t, dir); r.Trials[0].Timeline.Calls != 3 || len(r.Trials[0].Timeline.Bytes) != 120 {
+		t.Errorf("three calls: %+v", r.Trials[0].Timeline)
 	}
 	for copies, says := range map[string]string{
 		copiesOf(t, "0,x,1,1,h2d\n"):     `copies.csv.gz:2: want whole numbers, found "0,x,1,1,h2d"`,

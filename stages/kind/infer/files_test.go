@@ -194,11 +194,7 @@ func TestFiles(t *testing.T) {
 			if tt.dims != nil {
 				with["dims"] = tt.dims
 			}
-			cmd, stdout := start(t, cell.Spec{}, with)
-			if all, err := events(t, cmd, stdout); err != nil {
-				t.Fatalf("%v: %+v", err, ofType(all, "error"))
-			}
-			_, about := outputs(t, cmd.Dir)
+			_, about := measured(t, cell.Spec{}, with)
 			if about.In != tt.in || about.Out != tt.out || about.Weights != tt.weights {
 				t.Errorf("in %d, out %d, weights %d; want %d, %d, %d", about.In, about.Out, about.Weights, tt.in, tt.out, tt.weights)
 			}

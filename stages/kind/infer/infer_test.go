@@ -105,6 +105,16 @@ func events(t *testing.T, cmd *exec.Cmd, stdout *bytes.Buffer) (all []cell.Event
 	return all, err
 }
 
+// measured runs a cell, and returns what it left.
+func measured(t *testing.T, spec cell.Spec, with map[string]any, env ...string) ([]calls.Sample, result.Infer) {
+	t.Helper()
+	cmd, stdout := start(t, spec, with, env...)
+	if all, err := events(t, cmd, stdout); err != nil {
+		t.Fatalf("%v: %+v", err, ofType(all, "error"))
+	}
+	return outputs(t, cmd.Dir)
+}
+
 func ofType(all []cell.Event, name string) (some []cell.Event) {
 	for _, e := range all {
 		if e.Type == name {
@@ -324,12 +334,7 @@ func TestSim(t *testing.T) {
 	var runs [][]calls.Sample
 	// A library that is none does not matter here.
 	for range 2 {
-		cmd, stdout := start(t, spec, nil, "ONNXRUNTIME_LIB=/etc/hostname")
-		all, err := events(t, cmd, stdout)
-		if err != nil {
-			t.Fatalf("%v: %+v", err, ofType(all, "error"))
-		}
-		samples, about := outputs(t, cmd.Dir)
+		samples, about := measured(t, spec, nil, "ONNXRUNTIME_LIB=/etc/hostname")
 		if !about.Simulated || about.Library != "simulated" || about.Device != "sim" {
 			t.Errorf("not said to be simulated: %+v", about)
 		}
@@ -339,11 +344,7 @@ func TestSim(t *testing.T) {
 		t.Error("two simulations of one trial differ")
 	}
 	spec.Gang = nil
-	cmd, stdout := start(t, spec, nil)
-	if _, err := events(t, cmd, stdout); err != nil {
-		t.Fatal(err)
-	}
-	alone, _ := outputs(t, cmd.Dir)
+	alone, _ := measured(t, spec, nil)
 	if a, b := calls.Percentile(calls.Latencies(alone), 50), calls.Percentile(calls.Latencies(runs[0]), 50); a >= b {
 		t.Errorf("p50 %d ns alone, %d ns under load", a, b)
 	}
@@ -614,11 +615,7 @@ func TestMetrics(t *testing.T) {
 // A study chooses the precision of a model that is built here: other weights and
 // arithmetic, the same inputs and outputs, and another key.
 func TestPrecision(t *testing.T) {
-	cmd, stdout := start(t, cell.Spec{Seed: 7}, map[string]any{"precision": "float16"})
-	if all, err := events(t, cmd, stdout); err != nil {
-		t.Fatalf("%v: %+v", err, ofType(all, "error"))
-	}
-	_, about := outputs(t, cmd.Dir)
+	_, about := measured(t, cell.Spec{Seed: 7}, map[string]any{"precision": "float16"})
 	if about.Precision != "float16" || about.Weights != 2*about.Parameters || about.In != 3*16*8 || about.Out != (16+1)*128*4 {
 		t.Errorf("%s, weights of %d bytes for %d parameters, in %d, out %d", about.Precision, about.Weights, about.Parameters, about.In, about.Out)
 	}
@@ -640,12 +637,7 @@ func TestPrecision(t *testing.T) {
 // A trial whose load takes too long ends at its limit, and says how many calls that
 // left it.
 func TestLimit(t *testing.T) {
-	cmd, stdout := start(t, cell.Spec{Seed: 7}, map[string]any{"calls": 1_000_000, "limit": "1s"})
-	all, err := events(t, cmd, stdout)
-	if err != nil {
-		t.Fatalf("%v: %+v", err, ofType(all, "error"))
-	}
-	samples, about := outputs(t, cmd.Dir)
+	samples, about := measured(t, cell.Spec{Seed: 7}, map[string]any{"calls": 1_000_000, "limit": "1s"})
 	if n := len(samples); n < 5 || n > 999_999 || about.Calls != n || !strings.Contains(strings.Join(about.Warnings, "\n"), "within the limit of 1s, "+strconv.Itoa(n)+" timed calls of 1000000 were made") {
 		t.Errorf("%d calls, recorded as %d, warnings %q", len(samples), about.Calls, about.Warnings)
 	}

@@ -15,11 +15,7 @@ import (
 // open runs a cell whose requests do not wait for one another.
 func openCell(t *testing.T, device string, with map[string]any) ([]calls.Sample, result.Infer) {
 	t.Helper()
-	cmd, stdout := start(t, cell.Spec{Machine: cell.Machine{Device: device}, Seed: 7}, with)
-	if all, err := events(t, cmd, stdout); err != nil {
-		t.Fatalf("%v: %+v", err, ofType(all, "error"))
-	}
-	return outputs(t, cmd.Dir)
+	return measured(t, cell.Spec{Machine: cell.Machine{Device: device}, Seed: 7}, with)
 }
 
 // Requests are answered in batches by several workers, on a processor and in a
