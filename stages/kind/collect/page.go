@@ -8,8 +8,8 @@ import (
 	"html/template"
 	"math"
 	"path"
+	"regexp"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 
@@ -178,7 +178,7 @@ func (v view) Timeline() template.HTML {
 			lanes = append(lanes, name)
 		}
 	}
-	sort.SliceStable(lanes, func(i, j int) bool { return natural(lanes[i], lanes[j]) })
+	slices.SortStableFunc(lanes, natural)
 	span := math.Max(float64(end-start), 1)
 	x := func(ns int64) float64 { return left + (width-left-10)*float64(ns-start)/span }
 	height := top + lane*float64(len(lanes)) + 36
@@ -212,31 +212,14 @@ func (v view) Timeline() template.HTML {
 }
 
 // natural orders texts with their numbers as numbers: level=2 before level=16.
-func natural(a, b string) bool {
-	for a != "" && b != "" {
-		x, y := digits(a), digits(b)
-		if x > 0 && y > 0 {
-			m, n := strings.TrimLeft(a[:x], "0"), strings.TrimLeft(b[:y], "0")
-			if len(m) != len(n) {
-				return len(m) < len(n)
-			}
-			if m != n {
-				return m < n
-			}
-			a, b = a[x:], b[y:]
-			continue
-		}
-		if a[0] != b[0] {
-			return a[0] < b[0]
-		}
-		a, b = a[1:], b[1:]
+func natural(a, b string) int {
+	wide := func(text string) string {
+		return digits.ReplaceAllStringFunc(text, func(n string) string { return strings.Repeat("0", max(0, 20-len(n))) + n })
 	}
-	return len(a) < len(b)
+	return strings.Compare(wide(a), wide(b))
 }
 
-func digits(s string) int {
-	return len(s) - len(strings.TrimLeft(s, "0123456789"))
-}
+var digits = regexp.MustCompile(`[0-9]+`)
 
 // Curves are the distributions of latency of a recording, a curve for each
 // condition, thinned to what a picture can show.
@@ -288,7 +271,7 @@ func readCurves(path string, r *recording.Run, block string) (*Curves, error) {
 		}
 		return err
 	})
-	sort.Slice(all.Curves, func(i, j int) bool { return natural(all.Curves[i].Label, all.Curves[j].Label) })
+	slices.SortFunc(all.Curves, func(a, b Curve) int { return natural(a.Label, b.Label) })
 	return all, err
 }
 

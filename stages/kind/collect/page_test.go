@@ -63,12 +63,7 @@ func TestThinMillion(t *testing.T) {
 
 func TestNatural(t *testing.T) {
 	got := []string{"level=16", "level=2", "model=b", "level=1, x=10", "level=1, x=9", "", "level=02"}
-	slices.SortStableFunc(got, func(a, b string) int {
-		if natural(a, b) {
-			return -1
-		}
-		return 1
-	})
+	slices.SortStableFunc(got, natural)
 	if want := `["" "level=1, x=9" "level=1, x=10" "level=2" "level=02" "level=16" "model=b"]`; fmt.Sprintf("%q", got) != want {
 		t.Errorf("%q, want %s", got, want)
 	}

@@ -3,9 +3,7 @@ package collect
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 
@@ -46,7 +44,7 @@ func (r *run) timelines() error {
 func timeline(left files) (*recording.Timeline, error) {
 	line := &recording.Timeline{}
 	end := int64(0)
-	err := numbers(left.calls, 4, func(v []int64) bool {
+	err := numbers(left.calls, result.CallsFile, func(v []int64) bool {
 		if line.Calls == 0 {
 			line.Start = v[1]
 		}
@@ -60,7 +58,7 @@ func timeline(left files) (*recording.Timeline, error) {
 	line.Slice = max(1, (end-line.Start+timelineSlices-1)/timelineSlices)
 	slices := (end - line.Start + line.Slice - 1) / line.Slice
 	sum := make([]float64, max(1, slices))
-	err = numbers(left.copies, 4, func(v []int64) bool {
+	err = numbers(left.copies, result.CopiesFile, func(v []int64) bool {
 		c := device.Copy{Start: v[1], Bytes: v[2], Duration: v[3]}
 		first, last := max(0, (c.Start-line.Start)/line.Slice), (c.End()-line.Start)/line.Slice
 		for i := first; c.End() >= line.Start && i <= last && i < int64(len(sum)); i++ {
@@ -78,26 +76,20 @@ func timeline(left files) (*recording.Timeline, error) {
 	return line, nil
 }
 
-// numbers reads a CSV file, decompressed if it begins as gzip does, and hands on
-// the first n fields of each line below its header, whole numbers all, until use
-// has enough.
-func numbers(path string, n int, use func([]int64) (more bool)) error {
+// numbers reads a CSV file by its name, which may be compressed, and hands on the first
+// four fields of each line below its header, whole numbers all, until use has enough.
+func numbers(path, name string, use func([]int64) (more bool)) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	in := bufio.NewReaderSize(f, 1<<16)
-	var from io.Reader = in
-	name := result.CallsFile
-	if magic, _ := in.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
-		name = result.CopiesFile
-		if from, err = gzip.NewReader(in); err != nil {
-			return fmt.Errorf("read %s: %w", name, err)
-		}
+	from, err := recording.Unpack(f)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
 	}
 	s := bufio.NewScanner(from)
-	values := make([]int64, n)
+	values := make([]int64, 4)
 	for line := 1; s.Scan(); line++ {
 		if line == 1 {
 			continue
