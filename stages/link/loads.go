@@ -92,9 +92,8 @@ func (m *machine) capacity(ctx context.Context) (map[string]Estimate, error) {
 	return calibrated(r), nil
 }
 
-// calibrated turns a calibration into estimates: the capacity is the more of two
-// measurements of the fastest load, and the interval is from the other one to the
-// most that any load reached.
+// calibrated turns a calibration into estimates: the capacity, and as its interval all
+// that was measured of the same load.
 func calibrated(r *result.Stress) map[string]Estimate {
 	found := map[string]Estimate{}
 	for direction, v := range r.Capacity {
@@ -109,7 +108,7 @@ func calibrated(r *result.Stress) map[string]Estimate {
 			// The last is the fastest load once more.
 			last := of[len(of)-1]
 			if i == len(of)-1 || p.Threads == last.Threads && p.Block == last.Block {
-				e.Low = min(e.Low, p.Bandwidth)
+				e.Low, e.High = min(e.Low, p.Bandwidth), max(e.High, p.Bandwidth)
 			}
 		}
 		found[direction] = e

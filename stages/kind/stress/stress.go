@@ -17,8 +17,8 @@
 //
 // In mode capacity it finds the bandwidth that utilisation is a share of. It
 // sweeps thread counts and block sizes in each direction, and puts the fastest
-// point under load once more, until steady; the larger of its two figures is the
-// capacity, since whatever disturbs a load takes bandwidth away and adds none.
+// point under load once more, until steady, or twice where that is less; what is
+// steady is the capacity, for the fastest of short windows says too much.
 // The threads have the stressor's own CPUs, as they have in a trial, so that a
 // load without a rate achieves about 100%; what they reach with every CPU is
 // noted beside it. Where other processes had more than 5% of those CPUs, in
@@ -102,7 +102,7 @@ type With struct {
 func Kind() *cell.Kind {
 	return &cell.Kind{
 		Name:       "stress",
-		Version:    "2",
+		Version:    "3",
 		Inherits:   []string{"CUDA_VISIBLE_DEVICES"},
 		Doc:        "puts pressure on a device by copying blocks, or calibrates what the device can carry",
 		Measured:   true,
