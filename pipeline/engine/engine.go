@@ -313,6 +313,7 @@ func (r *run) prepare(ctx context.Context) error {
 // notes that it may.
 func (r *run) claim() error {
 	var all []string
+	writable := map[string]bool{} // by folder
 	for _, c := range r.plan.Cells {
 		places := c.Publish
 		if r.decider.Of(c).State == plan.Stands {
@@ -327,8 +328,11 @@ func (r *run) claim() error {
 			if _, err := r.mine(path, to, p.Output); err != nil {
 				return cell.Hint(cell.Usage(fmt.Errorf("%s is to write %s: %w", c.ID, to, err)), "move it away, name another output, or say --overwrite; nothing was run")
 			}
-			if err := folder.Writable(path); err != nil {
-				return cell.Hint(fmt.Errorf("%s is to write %s: %w", c.ID, to, err), "make the folder writable; nothing was run")
+			if dir := filepath.Dir(path); !writable[dir] {
+				if err := folder.Writable(path); err != nil {
+					return cell.Hint(fmt.Errorf("%s is to write %s: %w", c.ID, to, err), "make the folder writable; nothing was run")
+				}
+				writable[dir] = true
 			}
 			all = append(all, to)
 		}
