@@ -46,7 +46,7 @@ claims: $(program) ## judge every recorded claim again; fail if a verdict change
 
 # Tests that compute, in goroutines only as others do that stay: the race detector makes
 # them ten times slower, and learns nothing from them.
-computing := ^(TestArchitecturesAgreeWithPyTorch|TestBERTAgreesWithFloat64|TestCharacters|TestDocumentsQuote|TestEmbeddings|TestManyLevelsAndReplicates|TestONNXChecker)$$|^TestGoldens$$/^(effective|identical|log|negative|one|outliers|sample|simulated)$$
+computing := ^(TestArchitecturesAgreeWithPyTorch|TestBERTAgreesWithFloat64|TestCharacters|TestCheckStudies|TestCrates|TestDocumentsQuote|TestEmbeddings|TestManyLevelsAndReplicates|TestONNXChecker|TestOpenOrder)$$|^TestGoldens$$/^(effective|identical|log|negative|one|outliers|sample|simulated)$$
 
 # Lint has vetted all that is tested here: vetting each package once more, as it is
 # built for the race detector, takes a minute of processor time. What is built for it

@@ -169,9 +169,9 @@ func used(declare string) string {
 	return strings.Join(uses, "; ")
 }
 
-// TestOrder holds what depends on an order that Go leaves open: such statements are
+// TestOpenOrder holds what depends on an order that Go leaves open: such statements are
 // refused, and those that only look like them are not and do as compiled.
-func TestOrder(t *testing.T) {
+func TestOpenOrder(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts the Go compiler")
 	}
