@@ -571,7 +571,7 @@ func TestPredict(t *testing.T) {
 	}
 	dir := t.TempDir()
 	old := file(t, filepath.Join(dir, "old.json"), `{"machine": "h100", "from": [], "card": "", "errors": {},
-		"parameters": {"fetch_ns": 0, "notice_ns": 0, "tail_ns": 0, "late_ns": 15000, "stalls_per_s": 0}}`)
+		"parameters": {"fetch_ns": 0, "fetch_tail_ns": 0, "notice_ns": 0, "tail_ns": 0, "late_ns": 15000, "stalls_per_s": 0}}`)
 	bad := file(t, filepath.Join(dir, "bad.json"), `{"machine": "h100"}`)
 	samples := file(t, filepath.Join(dir, "samples.csv"), "replicate,latency_ns\n1,1500000\n1,1510000\n2,1490000\n")
 	enter(t, cell.Spec{Inputs: []cell.Input{{Files: map[string]string{"h100.json": kept, "old.json": old, "bad.json": bad, "samples.csv": samples}}}})

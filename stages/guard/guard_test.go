@@ -158,7 +158,7 @@ func TestMillionCopies(t *testing.T) {
 		if of.Slow == 1 {
 			continue
 		}
-		of.Slow = 1.5
+		of.Slow = 1.4 // what a copy costs beside its bytes is no slower
 		if _, _, r = trial(t, tt.policy, link, of, tt.process, tt.out, 1e9); r.Violations == 0 {
 			t.Errorf("%s: a link that is slower than was said broke no bound: %+v", tt.policy, r)
 		}

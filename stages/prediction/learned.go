@@ -29,7 +29,7 @@ func ReadLesson(root, machine string) (*Lesson, error) {
 // candidates are what is tried for what is learned, part by part: about completions
 // under a full link, and about loads below one.
 func candidates() (notices, loads []Parameters) {
-	for _, notice := range []float64{0, 3e3, 6e3} {
+	for _, notice := range []float64{0, 1.5e3, 3e3, 4.5e3, 6e3} {
 		for _, tail := range []float64{0, 25e3, 50e3, 100e3} {
 			notices = append(notices, Parameters{Notice: notice, Tail: tail})
 		}
@@ -46,7 +46,9 @@ func candidates() (notices, loads []Parameters) {
 // cases costs nothing.
 type fitter struct {
 	cases []*Case
-	fetch []float64 // by which each case's median lies above one simulated without; NaN where it does not tell
+	// By which each case's median lies above one simulated without, and by which single
+	// calls are later still; NaN where it does not tell.
+	fetch, held []float64
 	// Losses by case and candidate; nil for cases of another class.
 	notices, loads [][]float64
 }
@@ -54,13 +56,16 @@ type fitter struct {
 const tries = 2 // simulations of a candidate
 
 func newFitter(m *Machine, cases []*Case) (*fitter, error) {
-	f := &fitter{cases: cases, fetch: make([]float64, len(cases)), notices: make([][]float64, len(cases)), loads: make([][]float64, len(cases))}
+	f := &fitter{cases: cases, fetch: make([]float64, len(cases)), held: make([]float64, len(cases)), notices: make([][]float64, len(cases)), loads: make([][]float64, len(cases))}
 	notices, loads := candidates()
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i, c := range cases {
 		g.Go(func() (err error) {
 			f.fetch[i], err = delay(m, c)
+			if f.held[i] = math.NaN(); !math.IsNaN(f.fetch[i]) && c.Condition.Wide() {
+				f.held[i] = holding(c)
+			}
 			switch {
 			case err != nil:
 			case c.Condition.Class() == "full link":
@@ -94,6 +99,38 @@ func delay(m *Machine, c *Case) (float64, error) {
 	return forecast.Quantile(forecast.Pooled(c.Calls), 0.5) - c.Own.Quantile(0.5) - (forecast.Quantile(set, 0.5) - forecast.Quantile(alone, 0.5)), nil
 }
 
+// holding is by how much more, on average, one call of so many is held up than those
+// around it. How many more calls than without load are late by a little tells, since how
+// late they are varies exponentially; unless as many are late without.
+func holding(c *Case) float64 {
+	const by = 25e3
+	own := late(c.Own.Calls, by) / forecast.Held
+	more := late(c.Calls, by)/forecast.Held - own
+	switch {
+	case own > 0.5:
+		return math.NaN()
+	case more <= 0:
+		return 0
+	}
+	return by / -math.Log(min(more, 0.9))
+}
+
+// late is the share of calls that are later by so much than the median of the six around.
+func late(trials [][]int64, by int64) float64 {
+	const beside = 3
+	n, all := 0, 0
+	for _, calls := range trials {
+		for i := beside; i < len(calls)-beside; i++ {
+			around := slices.Concat(calls[i-beside:i], calls[i+1:i+1+beside])
+			slices.Sort(around)
+			if all++; calls[i] > around[beside-1]+by {
+				n++
+			}
+		}
+	}
+	return float64(n) / max(1, float64(all))
+}
+
 // weights are of errors: that of a median is allowed half of what those of tails are.
 var weights = [3]float64{2, 1, 1}
 
@@ -124,16 +161,21 @@ func losses(m *Machine, c *Case, candidates []Parameters, fetch float64) ([]floa
 // fit returns the best parameters without the cases that are left out.
 func (f *fitter) fit(leaveOut func(*Case) bool) Parameters {
 	x := Unlearned.Parameters
-	var fetch []float64
-	for i, v := range f.fetch {
-		if !math.IsNaN(v) && !leaveOut(f.cases[i]) {
-			fetch = append(fetch, v)
+	usual := func(of []float64) float64 {
+		var told []float64
+		for i, v := range of {
+			if !math.IsNaN(v) && !leaveOut(f.cases[i]) {
+				told = append(told, v)
+			}
 		}
+		if len(told) == 0 {
+			return 0
+		}
+		slices.Sort(told)
+		n := len(told)
+		return math.Round(max(0, (told[(n-1)/2]+told[n/2])/2))
 	}
-	if len(fetch) > 0 {
-		slices.Sort(fetch)
-		x.Fetch = math.Round(max(0, fetch[len(fetch)/2]))
-	}
+	x.Fetch, x.FetchTail = usual(f.fetch), usual(f.held)
 	best := func(losses [][]float64) int {
 		var sums []float64
 		for i, l := range losses {

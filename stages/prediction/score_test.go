@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,6 +15,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/stages/link"
+	"barograph/stages/prediction/forecast"
 )
 
 const root = "../.."
@@ -245,6 +247,63 @@ func TestSlowTimes(t *testing.T) {
 	for i, want := range map[int]float64{0: 1_051_500 + copies, 2: 1_051_500 + 2*copies} {
 		if got := p.Estimates[i].Value; math.Abs(got/want-1) > 0.01 {
 			t.Errorf("quantile %g: %.0f ns, want %.0f", Quantiles[i], got, want)
+		}
+	}
+}
+
+// What is simulated without load is what was recorded without, slow times and all.
+func TestSimulateAlone(t *testing.T) {
+	card, _, err := theCard()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, slow := FromCard(card, false), 0
+	for _, study := range []string{"decoupled", "models"} {
+		owns, _, err := Read(root, filepath.Join(root, "data", study, "h100"), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range owns {
+			p, err := Predict(m, o, &Condition{Direction: "h2d", Share: 1, Arrivals: "closed"}, &Lesson{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			slow += slowTrials(o.Calls)
+			for q, most := range map[float64]float64{0.5: 0.002, 0.99: 0.02} {
+				got, want := forecast.Quantile(p.Simulated, q), o.Quantile(q)
+				if math.Abs(got/want-1) > most {
+					t.Errorf("%s, %s: quantile %g: %.0f ns, recorded %.0f", study, o.Model, q, got, want)
+				}
+			}
+		}
+	}
+	if slow < 10 {
+		t.Errorf("%d trials with slow times", slow)
+	}
+}
+
+// Calls that are held up one at a time tell by how much, and calls in a slow time do not.
+func TestHolding(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	calls := func(held float64) (all [][]int64) {
+		for range 10 {
+			of := make([]int64, 1000)
+			for i := range of {
+				if of[i] = 1_000_000 + rng.Int64N(5000); i > 300 && i < 330 {
+					of[i] += 200_000
+				}
+				if rng.Float64() < forecast.Held {
+					of[i] += int64(held * rng.ExpFloat64())
+				}
+			}
+			all = append(all, of)
+		}
+		return all
+	}
+	own := &Baseline{Calls: calls(0)}
+	for _, want := range []float64{0, 20e3, 50e3} {
+		if got := holding(&Case{Own: own, Calls: calls(want)}); math.Abs(got-want) > 0.15*want {
+			t.Errorf("%.0f ns, want %.0f", got, want)
 		}
 	}
 }

@@ -122,10 +122,10 @@ func summariseSteady(b *strings.Builder, scores []*Score) {
 			fmt.Fprintf(b, "| %s | %s | %s | %.1f%%, %.1f%% | %d, %d of %d |\n", g.name(), stats.Name(q), within, 100*worst[0], 100*worst[1], inside[0], inside[1], n)
 		}
 	}
-	fmt.Fprint(b, "\nPredictions or intervals that miss, of all calls or without slow times; taken out are calls without load, beside it:\n\n| study | model | load | quantile | measured, ms | predicted, ms | error | taken out | measured then | predicted then | error then | misses |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n")
+	fmt.Fprint(b, "\nPredictions or intervals that miss; taken out are slow calls, in so many of the trials, without load and beside it:\n\n| study | model | load | quantile | measured, ms [95%] | predicted, ms [90%] | error | taken out | measured then | predicted then | error then | misses |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, s := range scores {
 		w := s.Steady
-		out := fmt.Sprintf("%d, %d", count(s.Own.Calls)-count(w.Own.Calls), count(s.Calls)-count(w.Calls))
+		out := fmt.Sprintf("%d in %d of %d, %d in %d of %d", count(s.Own.Calls)-count(w.Own.Calls), slowTrials(s.Own.Calls), len(s.Own.Calls), count(s.Calls)-count(w.Calls), slowTrials(s.Calls), len(s.Calls))
 		for i, q := range Quantiles {
 			misses := ""
 			switch {
@@ -145,6 +145,28 @@ func summariseSteady(b *strings.Builder, scores []*Score) {
 
 // text has what was measured, what predicted, and the error.
 func (s *Score) text(i int) string {
-	e := s.Prediction.Estimates[i]
-	return fmt.Sprintf("%.3f | %.3f [%.3f, %.3f] | %+.1f%%", s.Measured[i]/1e6, e.Value/1e6, e.Low/1e6, e.High/1e6, 100*s.Error(i))
+	e, of := s.Prediction.Estimates[i], "n too small"
+	if m := s.interval(i); m.Doubt == "" {
+		of = fmt.Sprintf("%.3f, %.3f", m.Low/1e6, m.High/1e6)
+	}
+	return fmt.Sprintf("%.3f [%s] | %.3f [%.3f, %.3f] | %+.1f%%", s.Measured[i]/1e6, of, e.Value/1e6, e.Low/1e6, e.High/1e6, 100*s.Error(i))
+}
+
+// interval is what was measured with its 95% interval.
+func (s *Score) interval(i int) stats.Estimate {
+	of, err := stats.Estimates(s.Calls, Quantiles[i:i+1], stats.Bootstrap{Seed: 1})
+	if err != nil {
+		return stats.Estimate{Doubt: err.Error()}
+	}
+	return of[0]
+}
+
+// slowTrials counts trials that have slow times.
+func slowTrials(trials [][]int64) (n int) {
+	for _, calls := range trials {
+		if len(stats.SlowTimes(calls)) > 0 {
+			n++
+		}
+	}
+	return n
 }

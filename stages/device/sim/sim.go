@@ -69,7 +69,7 @@ var Defaults = map[string]float64{
 	"small_behind":   0, // the same behind a kernel
 	"behind":         0, // 1: the request's inputs stand behind a kernel, as in a CUDA graph
 	"fetch_ns":       0, // by how much a load that fills the link to the device holds up a request's commands
-	"slow":           1, // times longer that the link takes, for slow_for_ns of each slow_every_ns; see [twin.Slow]
+	"slow":           1, // times longer that copies' bytes take, for slow_for_ns of each slow_every_ns; see [twin.Slow]
 	"slow_every_ns":  0,
 	"slow_for_ns":    0,
 	"jitter_ns":      0, // by how much gap_ns is longer, on average

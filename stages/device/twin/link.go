@@ -51,22 +51,51 @@ type Link struct {
 type Slow struct {
 	Every int64   `json:"every_ns"` // from the beginning of one such time to that of the next
 	For   int64   `json:"for_ns"`   // how long it lasts
-	Times float64 `json:"times"`    // by how much longer what holds an engine does so meanwhile
+	Times float64 `json:"times"`    // by how much longer a copy's bytes take meanwhile, and not what it costs beside them
+	// Back is for how long, after that, the link comes back: at once by a quarter, and then
+	// evenly.
+	Back int64 `json:"back_ns,omitempty"`
 }
 
-// At tells whether the link is slow at a time.
-func (s *Slow) At(now int64) bool { return s.Every > 0 && now%s.Every >= s.Every-s.For }
+const back = 0.75
 
-// end returns when a copy that takes so long otherwise is over. Each time ends with one
-// in which the link is slow.
+// Depth tells how slow the link is at a time, from 0, not at all, to 1. Each time ends with
+// one in which the link is slow, and comes back.
+func (s *Slow) Depth(now int64) float64 {
+	if s.Every == 0 {
+		return 0
+	}
+	switch remain := s.Every - now%s.Every; {
+	case remain > s.For+s.Back:
+		return 0
+	case remain > s.Back:
+		return 1
+	default:
+		return back * float64(remain) / float64(s.Back)
+	}
+}
+
+// end returns when so long a time of a copy's bytes is over.
 func (s *Slow) end(from, takes int64) int64 {
-	if s.Every == 0 || s.For == 0 {
+	if s.Every == 0 || s.For+s.Back == 0 {
 		return from + takes
 	}
 	for left := float64(takes); ; {
-		edge, times := from-from%s.Every+s.Every-s.For, 1.
-		if from >= edge {
-			edge, times = edge+s.For, s.Times
+		times := 1 + s.Depth(from)*(s.Times-1)
+		edge := from - from%s.Every + s.Every
+		switch remain := edge - from; {
+		case remain > s.For+s.Back:
+			edge -= s.For + s.Back
+		case remain > s.Back:
+			edge -= s.Back
+		case s.Times > 1: // it comes back: of what is left, 1/times is done at once, and times falls evenly
+			pace := float64(s.Back) / (s.Times - 1) / back
+			if end := from + int64(math.Round(pace*times*-math.Expm1(-left/pace))); end <= edge {
+				return end
+			}
+			left -= pace * math.Log(times)
+			from = edge
+			continue
 		}
 		if end := from + int64(math.Round(left*times)); end <= edge {
 			return end
@@ -112,6 +141,7 @@ type Load struct {
 	Overhead int64   // time a copy holds its engine beside that of the link's copies
 	Gap      int64   // from a copy's end to the next one's submission, at least
 	Jitter   float64 // by how much that is longer, on average; it varies exponentially
+	Serial   bool    // one thread after the other takes that time, as at a driver's lock
 	// Late is by how much a thread that sleeps until its rate lets it go on wakes
 	// late, on average; how late varies exponentially.
 	Late float64
@@ -141,6 +171,9 @@ type Service struct {
 	// Lag returns how much later than a request began its commands are sent, of which loads
 	// hear nothing; nil: no later.
 	Lag func() int64
+	// Held returns by how much more than by the link's Fetch they are held up then; nil: no
+	// more.
+	Held func() int64
 	// Notice returns how much later than without load the process sees a request's
 	// last output; nil: no later.
 	Notice func() int64

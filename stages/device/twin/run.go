@@ -213,7 +213,11 @@ func (s *simulation) begin(d device.Direction) {
 	if e.both {
 		takes = length(true)
 	}
-	e.finish = s.link.Slow.end(from, takes)
+	fixed := min(int64(s.link.Overhead), takes)
+	if st.load != none {
+		fixed = min(fixed+s.loads[st.load].Overhead, takes)
+	}
+	e.finish = s.link.Slow.end(from+fixed, takes-fixed)
 }
 
 // expire ends a turn.
@@ -311,6 +315,7 @@ type loadProgress struct {
 	*Load
 	pace    guard.Bucket
 	made    []int // copies, of each stream from first on
+	driver  int64 // when its threads have made the calls that they are at, one after the other
 	first   int32
 	share   float64
 	lengths [device.NumDirections][2]int64 // of a block, alone and with copies the other way
@@ -413,6 +418,10 @@ func (s *simulation) copied(id int32, c device.Copy, over flight) {
 	gap := l.Gap
 	if l.Jitter > 0 {
 		gap += int64(l.Jitter * s.rng.ExpFloat64())
+	}
+	if l.Serial {
+		l.driver = max(s.now, l.driver) + gap
+		gap = l.driver - s.now
 	}
 	s.ask(gap) // before the stream whose copy it was
 	s.at(s.now+gap, going, id)
@@ -530,6 +539,9 @@ func (v *serviceProgress) request(s *simulation) {
 	}
 	if s.engines[device.H2D].process != none {
 		later += s.link.Fetch
+		if v.Held != nil {
+			later += v.Held()
+		}
 	}
 	if later > 0 {
 		s.at(s.now+later, fetched, v.id)

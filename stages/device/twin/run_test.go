@@ -363,3 +363,44 @@ func TestBothWaysOnlyMeanwhile(t *testing.T) {
 		}
 	}
 }
+
+// A slow time ends a copy when as much of its bytes is served as it has, at the pace of
+// each moment: at half, and less and less below the whole.
+func TestSlow(t *testing.T) {
+	s := Slow{Every: 100e6, For: 20e6, Times: 2, Back: 40e6}
+	for at, want := range map[int64]float64{0: 0, 39e6: 0, 41e6: 1, 59e6: 1, 60e6: 0.75, 80e6: 0.375, 99999999: 0, 141e6: 1} {
+		if got := s.Depth(at); math.Abs(got-want) > 1e-6 {
+			t.Errorf("at %d ns it is %g deep, want %g", at, got, want)
+		}
+	}
+	for _, from := range []int64{0, 39e6, 45e6, 59.5e6, 60e6, 75e6, 99.9e6} {
+		for _, takes := range []int64{1000, 1e6, 25e6, 260e6} {
+			end, done := s.end(from, takes), 0.0
+			const step = 1000
+			for at := from; at < end; at += step {
+				done += float64(min(step, end-at)) / (1 + s.Depth(at+step/2)*(s.Times-1))
+			}
+			if math.Abs(done-float64(takes)) > 2000 {
+				t.Errorf("from %d on: %d ns are over at %d, and by then %.0f are served", from, takes, end, done)
+			}
+		}
+	}
+}
+
+// Threads that make their calls one after the other submit no faster than the calls go,
+// however many there are.
+func TestSerial(t *testing.T) {
+	link := hopper()
+	for threads, want := range map[int]int64{1: 8*us + link.length(device.D2H, 4096, 1, false), 8: 8 * us} {
+		copies, last := 0, int64(0)
+		load := Load{Process: 1, Threads: threads, Block: 4096, Outstanding: 1, Directions: []device.Direction{device.D2H}, Gap: 8 * us, Serial: true, Done: func(_ int, c device.Copy) bool {
+			copies++
+			last = c.Start
+			return copies < 1000
+		}}
+		link.Run([]Load{load}, nil, 1e9, 1)
+		if each := last / int64(copies); math.Abs(float64(each)/float64(want)-1) > 0.02 {
+			t.Errorf("%d threads: a copy each %d ns, want %d", threads, each, want)
+		}
+	}
+}

@@ -28,7 +28,7 @@ func (x *Lesson) check(n *source.Node) *source.Error {
 		key         string
 		value, most float64
 	}{
-		{"fetch_ns", x.Parameters.Fetch, longest}, {"notice_ns", x.Parameters.Notice, longest}, {"tail_ns", x.Parameters.Tail, longest},
+		{"fetch_ns", x.Parameters.Fetch, longest}, {"fetch_tail_ns", x.Parameters.FetchTail, longest}, {"notice_ns", x.Parameters.Notice, longest}, {"tail_ns", x.Parameters.Tail, longest},
 		{"late_ns", x.Parameters.Late, longest}, {"stalls_per_s", x.Parameters.Stalls, 1e6},
 	} {
 		if err := Between(p.At(v.key), v.key, v.value, 0, v.most); err != nil {
@@ -60,7 +60,7 @@ func (x *Lesson) check(n *source.Node) *source.Error {
 // No link is slower or faster, in bytes per second, and nothing of it lasts longer, in
 // nanoseconds.
 const (
-	slowest, fastest  = 1e5, 1e14
+	lowest, fastest   = 1e5, 1e14
 	shortest, longest = 1e4, 1e9 // the first of turns
 	// Shortest is the shortest turn.
 	Shortest = time.Duration(shortest)
@@ -78,11 +78,11 @@ func (m *Machine) check(n *source.Node) *source.Error {
 		{of.At("small_idle_bytes"), float64(l.SmallIdle), 0, math.MaxInt64}, {of.At("small_behind_bytes"), float64(l.SmallBehind), 0, math.MaxInt64},
 	}
 	if l.Both != 0 {
-		values = append(values, value{of.At("both_bytes_per_s"), l.Both, slowest, fastest})
+		values = append(values, value{of.At("both_bytes_per_s"), l.Both, lowest, fastest})
 	}
 	for i, d := range Ways {
 		if way := int(d); d == device.H2D || m.Capacity[i] != 0 { // a memory bus is one path
-			values = append(values, value{of.At("bandwidth_bytes_per_s", way), l.Bandwidth[d], slowest, fastest}, value{n.At("capacity_bytes_per_s", i), m.Capacity[i], slowest, fastest})
+			values = append(values, value{of.At("bandwidth_bytes_per_s", way), l.Bandwidth[d], lowest, fastest}, value{n.At("capacity_bytes_per_s", i), m.Capacity[i], lowest, fastest})
 		}
 		if low, high := m.Turn[i][0], m.Turn[i][1]; low != 0 || high != 0 {
 			values = append(values, value{n.At("turn_ns", i, 0), low, shortest, high}, value{n.At("turn_ns", i, 1), high, low, longest})

@@ -48,6 +48,13 @@ func (c *Condition) Class() string {
 	return "below a full link"
 }
 
+// Wide tells whether loads copy from much memory. On two H100 and an H200 calls beside loads
+// from 256 MiB and more to the device have a tail that they have not beside those from 128 MiB
+// and less.
+func (c *Condition) Wide() bool {
+	return c.Direction != device.D2H.String() && int64(c.Loads*c.Threads*c.Outstanding)*c.Block >= 256<<20
+}
+
 // A Baseline is what a model's calls take without load.
 type Baseline struct {
 	Model           string
@@ -71,8 +78,10 @@ func (o *Baseline) Fits(batch, sequence int) bool {
 // are nanoseconds.
 type Parameters struct {
 	// Fetch is by how much a load that fills the link to the device holds up a
-	// request's commands and small copies.
-	Fetch float64 `json:"fetch_ns"`
+	// request's commands and small copies, and FetchTail by how much more, on average,
+	// those of one call of twenty-five, if the load copies from much memory.
+	Fetch     float64 `json:"fetch_ns"`
+	FetchTail float64 `json:"fetch_tail_ns"`
 	// Notice is how much later, on average, a process sees that its outputs have come
 	// where a load fills the link to the host, and Tail how much later still in one
 	// call of fifty.
@@ -93,8 +102,13 @@ const (
 	last  = int64(20e9) // for which requests are answered
 	stall = int64(300e3)
 	tails = 0.02
-	// slower is by how much longer a link takes in slow times: its bandwidth halves.
-	slower = 2
+	Held  = 0.04 // of calls, beside loads from much memory
+	// slower is by how much longer a link takes in slow times: its bandwidth halves. Then it
+	// comes back, which calls of GPT-2 without load show best, for that long.
+	slower  = 2
+	back    = int64(45e6)
+	deepest = 0.7         // of how late calls are at most, if the link is slowest
+	apart   = int64(10e6) // between slow times
 	// owed is how far a load is behind its rate at first: it begins while the other
 	// process opens its model, and its bucket holds no more.
 	owed = int64(50e6)
@@ -264,8 +278,7 @@ func (m *Machine) loads(c *Condition, x *Parameters) ([]twin.Load, error) {
 	load := twin.Load{
 		Threads: c.Threads, Block: c.Block, Outstanding: c.Outstanding, Directions: directions,
 		Overhead: max(0, int64(cost.Busy-m.Link.Overhead)),
-		// Threads of one process wait for one another at the driver.
-		Gap:  int64(cost.Gap * float64(1+c.Threads) / 2),
+		Gap:      int64(cost.Gap), Serial: true, // threads of one process wait for one another at the driver
 		Late: x.Late, Stalls: x.Stalls, Stall: stall,
 	}
 	if c.Share < 1 {
@@ -313,13 +326,12 @@ func (m *Machine) Simulate(o *Baseline, c *Condition, x *Parameters, draw int) (
 			return len(out) < Calls
 		},
 	}
+	if x.FetchTail > 0 && c.Wide() {
+		s.Held = func() int64 { return int64(tail(rng, Held, x.FetchTail)) }
+	}
 	if x.Notice > 0 && c.Direction != device.H2D.String() { // what the host sees comes that way
 		s.Notice = func() int64 {
-			n := x.Notice * rng.ExpFloat64()
-			if rng.Float64() < tails {
-				n += x.Tail * rng.ExpFloat64()
-			}
-			return int64(n)
+			return int64(x.Notice*rng.ExpFloat64() + tail(rng, tails, x.Tail))
 		}
 	}
 	until := start + last
@@ -330,29 +342,92 @@ func (m *Machine) Simulate(o *Baseline, c *Condition, x *Parameters, draw int) (
 	return out, nil
 }
 
+// tail draws what comes to a share of calls, on average of those.
+func tail(rng *rand.Rand, share, average float64) float64 {
+	if rng.Float64() < share {
+		return average * rng.ExpFloat64()
+	}
+	return 0
+}
+
 // computing returns how long a model computes, drawn from its calls without load less
 // what they copy. Where there are slow times among the calls the link has as many and as
-// long ones, and calls are drawn from those in them while it is slow, whatever their load
-// makes of that.
+// long ones, whatever their load makes of that, and calls are drawn from those that came
+// when it was as slow.
 func computing(l *twin.Link, o *Baseline, own []int64, rng *rand.Rand) func(now int64) int64 {
 	copies := l.Copies(o.In, o.Out, true)
-	draw := func(of []int64, times int64) int64 { return max(1, of[rng.IntN(len(of))]-copies*times) }
+	bare := *l
+	bare.Overhead = 0
+	bytes := float64(bare.Copies(o.In, o.Out, true)) // of the copies' time
+	phase := func(depth float64) int {
+		switch depth {
+		case 0:
+			return 0 // the link is as it is,
+		case 1:
+			return 1 // slowest,
+		}
+		return 2 // or comes back
+	}
+	var of [3][]int64
+	for i, depth := range depths(l, own) {
+		k := phase(depth)
+		of[k] = append(of[k], max(1, own[i]-copies-int64(depth*(slower-1)*bytes)))
+	}
+	return func(now int64) int64 {
+		from := of[phase(l.Slow.Depth(now))]
+		for k := 0; len(from) == 0; k++ {
+			from = of[k]
+		}
+		return from[rng.IntN(len(from))]
+	}
+}
+
+// depths tells how slow the link was in each of a trial's calls, and has the link be so
+// as often and for as long.
+func depths(l *twin.Link, own []int64) []float64 {
+	of := make([]float64, len(own))
 	times := stats.SlowTimes(own)
 	if len(times) == 0 {
-		return func(int64) int64 { return draw(own, 1) }
+		return of
 	}
-	var slow []int64
-	for _, t := range times {
-		slow = append(slow, own[t[0]:t[1]]...)
+	steady := stats.WithoutSlow(own)
+	if len(steady) == 0 {
+		steady = own
 	}
-	n, steady := int64(len(times)), stats.WithoutSlow(own)
-	l.Slow = twin.Slow{Every: sum(own) / n, For: sum(slow) / n, Times: slower}
-	return func(now int64) int64 {
-		if len(steady) == 0 || l.Slow.At(now) {
-			return draw(slow, slower)
+	usual := Quantile(Pooled([][]int64{steady}), 0.5)
+	ends := make([]int64, len(own)) // of calls
+	for i, n := range own {
+		ends[i] = n
+		if i > 0 {
+			ends[i] += ends[i-1]
 		}
-		return draw(steady, 1)
 	}
+	n, last, slowest := int64(0), int64(-1), int64(0)
+	for _, t := range times {
+		late := Quantile(Pooled([][]int64{own[t[0]:t[1]]}), 0.75) - usual
+		for i := t[0]; i < t[1]; i++ {
+			if float64(own[i])-usual < deepest*late { // a call that copies much is late while the link comes back, too
+				continue
+			}
+			of[i] = 1
+			if last < 0 || ends[i]-own[i] > last+apart {
+				n++
+			}
+			last = ends[i]
+			slowest += own[i]
+		}
+	}
+	l.Slow = twin.Slow{Every: ends[len(own)-1] / n, For: slowest / n, Times: slower}
+	l.Slow.Back = min(back, l.Slow.Every-l.Slow.For)
+	since := int64(math.MaxInt64 / 2)
+	for i := range own {
+		if of[i] == 1 {
+			since = ends[i]
+		} else if left := l.Slow.Back - (ends[i] - own[i] - since); since < ends[i] && left > 0 {
+			of[i] = l.Slow.Depth(l.Slow.Every - left)
+		}
+	}
+	return of
 }
 
 func sum(of []int64) (n int64) {

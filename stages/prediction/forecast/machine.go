@@ -40,7 +40,7 @@ const largest = 1 << 40 // bytes of loads' copies, and of one of those that were
 // holds refuses loads whose copies no memory holds.
 func (m *Machine) holds(c *Condition) error {
 	most := cmp.Or(m.Memory, largest)
-	if n := c.Loads * c.Threads * c.Outstanding; c.Block > most/int64(n) {
+	if n := max(1, c.Loads*c.Threads*c.Outstanding); c.Block > most/int64(n) {
 		of := "and the host of " + m.Name + " has"
 		if m.Memory == 0 {
 			of = "want at most"
