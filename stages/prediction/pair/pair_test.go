@@ -377,7 +377,7 @@ func TestReadLessonRefuses(t *testing.T) {
 		"product_weights is 1.5: want 0 t": func(l *Learned) { l.Weights[1] = 1.5 },
 		"slice_ns is -1: want 0 to 1e+09":  func(l *Learned) { l.Computing.Slice = -1 },
 	} {
-		l := &Learned{Pairs: 3, Computing: twin.Computing{Weight: 0.4, Power: crowdingPower}}
+		l := &Learned{Pairs: 3, Computing: twin.Computing{Weight: 0.4, Power: crowdingPower}, Product: Effects{Suffers: map[string]float64{}, Disturbs: map[string]float64{}}}
 		for q := range Quantiles {
 			l.Effects[q] = Effects{All: 0.1, Suffers: map[string]float64{"unet": 0.1}, Disturbs: map[string]float64{"unet": 0.1}, Pairs: map[string]float64{}}
 			l.Errors[q] = Errors{Below: []float64{-0.1, 0, 0.1}, Above: []float64{-0.1, 0, 0.1}, About: []float64{-0.1, 0, 0.1}}
