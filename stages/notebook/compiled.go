@@ -46,6 +46,10 @@ type compiledRun struct {
 	failure error             // how it ended, if not well
 }
 
+// Inherits names the variables that say where the Go command keeps what it has fetched
+// and compiled, as the packages of this program.
+var Inherits = []string{"GOCACHE", "GOMODCACHE", "GOPATH"}
+
 // patience bounds how long the compiled notebook may take.
 const patience = 2 * time.Minute
 

@@ -25,6 +25,7 @@ func Kind() *cell.Kind {
 		Doc:      "runs a notebook that turns measurements into a summary, tables and verdicts on the claims",
 		With:     notebook.NewWith,
 		Notebook: true,
+		Inherits: notebook.Inherits,
 		Outputs: func(any) []string {
 			return []string{nb.SummaryFile, SummaryTable, nb.VerdictsFile, notebook.RecordFile}
 		},

@@ -17,6 +17,7 @@ func Kind() *cell.Kind {
 		Doc:      "runs a notebook that draws the figures its outputs list",
 		With:     notebook.NewWith,
 		Notebook: true,
+		Inherits: notebook.Inherits,
 		Outputs:  func(any) []string { return []string{notebook.RecordFile} },
 		Identify: notebook.Identify,
 		Prepare:  notebook.Prepare,
