@@ -430,13 +430,6 @@ func depths(l *twin.Link, own []int64) []float64 {
 	return of
 }
 
-func sum(of []int64) (n int64) {
-	for _, v := range of {
-		n += v
-	}
-	return n
-}
-
 // Quantile returns the nearest rank of ascending values.
 func Quantile(sorted []int64, q float64) float64 {
 	if len(sorted) == 0 {
