@@ -158,6 +158,30 @@ controls() { study controls; }
 sharing() { study sharing --set replicates=10; }
 swap() { study swap --set replicates=10; }
 
+# Policies of loads, each way in a study of its own: those towards the device rest on others.
+aside=aside/64MiB/in_flight:1
+policies() {
+	local shared=(--set 'models=[bert-base-uncased,mobilenetv2,resnet50,unet]' --set replicates=${REPLICATES:-3} --set calls=${CALLS:-1000})
+	study mitigation "${shared[@]}" --set 'directions=[d2h]' --set "policies=[$aside/lead:7us,$aside/lead:12us]"
+	mv "$results/data/mitigation/$machine" "$results/data/mitigation/$machine-out"
+	study mitigation "${shared[@]}" --set 'directions=[h2d]' --set "policies=[$aside/early:8us/inputs:30us/grow:1,$aside/early:8us/inputs:20us/grow:1]"
+	mv "$results/data/mitigation/$machine" "$results/data/mitigation/$machine-in"
+}
+million() {
+	study mitigation --set 'models=[bert-base-uncased]' --set 'directions=[d2h]' --set 'policies=[window/256KiB,aside/256KiB/in_flight:3]' \
+		--set replicates=1 --set calls=${CALLS:-20000} --set limit=60s
+	mv "$results/data/mitigation/$machine" "$results/data/mitigation/$machine-million"
+}
+bypass() { study bypass --set 'sharings=[mps]' --set 'victims=[copied,both,carried]' --set replicates=1; }
+matrix() { study matrix --set replicates=${REPLICATES:-1}; }
+tenants() {
+	cp bench/gpu/tenants-mps.yaml configs/tenants-mps.yaml
+	bin/gpu soak -o "$results/tenants-memory.csv" -recording "results/data/colocation-soak/$machine" -- \
+		bin/barograph run configs/tenants-mps.yaml --machine "$machine" ${CALLS:+--set calls=$CALLS}
+	cp "results/data/colocation-soak/$machine/run.json" "$results/tenants-mps-run.json"
+}
+export aside
+
 step look 0 60 look
 step link 100 250 bandwidth
 step soak 300 500 soaked
@@ -171,4 +195,9 @@ step locks 60 200 locks
 step combinations 60 400 combinations
 step sharing 60 500 sharing
 step swap 60 500 swap
+step policies 60 500 policies
+step million 60 200 million
+step bypass 60 400 bypass
+step matrix 60 560 matrix
+step tenants 60 200 tenants
 cat "$results/steps.csv"
