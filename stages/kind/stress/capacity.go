@@ -103,7 +103,8 @@ func (t *task) hold(ctx context.Context, d *drive.Drive, while time.Duration) (f
 // steady. That is the capacity, and not what the sweep found: of a dozen short windows,
 // each with copies that straddle its edges, the fastest says too much. Where it is less,
 // something may have disturbed it, so it is measured once more, and the larger of the two
-// counts. The same load with as many threads on each CPU of the machine is noted beside it.
+// counts. Where nothing is steady, the sweep's is as good. The same load with as many
+// threads on each CPU of the machine is noted beside it.
 func (t *task) calibrate(directions []string, own, all []int, fit func(device.Load) error, measure gauge) error {
 	t.result.Capacity, t.result.AllCPUs = map[string]float64{}, map[string]float64{}
 	done := 0
@@ -144,7 +145,11 @@ func (t *task) calibrate(directions []string, own, all []int, fit func(device.Lo
 			return cmp.Or(unfit, cell.Hint(fmt.Errorf("calibrate %s: no copy was done within %v", direction, t.with.Duration), "give a longer duration:"))
 		}
 		again, err := try(best, own, 0)
-		if err == nil && again < most {
+		switch {
+		case err != nil || again >= most:
+		case !t.result.Steady:
+			again = most
+		default:
 			var more float64
 			more, err = try(best, own, 0)
 			again = max(again, more)

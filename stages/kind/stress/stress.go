@@ -18,7 +18,8 @@
 // In mode capacity it finds the bandwidth that utilisation is a share of. It
 // sweeps thread counts and block sizes in each direction, and puts the fastest
 // point under load once more, until steady, or twice where that is less; what is
-// steady is the capacity, for the fastest of short windows says too much.
+// steady is the capacity, for the fastest of short windows says too much. Where
+// nothing is, it is the more of the two.
 // The threads have the stressor's own CPUs, as they have in a trial, so that a
 // load without a rate achieves about 100%; what they reach with every CPU is
 // noted beside it. Where other processes had more than 5% of those CPUs, in
