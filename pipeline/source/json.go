@@ -12,7 +12,8 @@ import (
 // ReadJSON fills v from a regular file of JSON, as a program wrote it, and returns its
 // tree: the places of what else is wrong with v. It wants each key that encoding/json
 // writes of v's type, once and with a value, since what is not there would be read as 0,
-// which is a measurement too; below a field with the tag whole:"false" it wants none.
+// which is a measurement too, and no other; below a field with the tag whole:"false" it
+// wants none and takes any. A tree that comes with an error is of a file that was parsed.
 func ReadJSON(path string, v any) (*Node, error) {
 	text, err := cell.Read(path)
 	if err != nil {
@@ -26,18 +27,20 @@ func ReadJSON(path string, v any) (*Node, error) {
 		e = n.whole(reflect.TypeOf(v))
 	}
 	if e != nil {
-		return nil, e
+		return n, e
 	}
 	return n, nil
 }
 
 func (n *Node) whole(t reflect.Type) *Error {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	of := cmp.Or(n.Name, "the "+strings.ToLower(cmp.Or(t.Name(), "file")))
 	if n.Kind == Scalar && n.Val == nil {
-		return n.Errorf("", "%s has no value", n.Label())
+		return n.Errorf("", "%s is null", of)
 	}
 	switch t.Kind() {
-	case reflect.Pointer:
-		return n.whole(t.Elem())
 	case reflect.Map, reflect.Slice, reflect.Array:
 		all := slices.Clone(n.Items)
 		for _, p := range n.Pairs {
@@ -49,18 +52,22 @@ func (n *Node) whole(t reflect.Type) *Error {
 			}
 		}
 	case reflect.Struct:
+		var known []string
 		for _, f := range Fields(t) {
-			for _, p := range n.Pairs { // Go's reader takes other letters too
-				if key := p.Key.Val.(string); key != f.Key && strings.EqualFold(key, f.Key) {
-					return p.Key.Errorf("write it as "+f.Key, "unknown key %q", key)
-				}
+			known = append(known, f.Key)
+		}
+		for _, p := range n.Pairs { // Go's reader takes other letters too
+			if key := p.Key.Val.(string); !slices.Contains(known, key) {
+				return p.Key.Errorf(Suggest(key, known), "unknown key %q in %s", key, of)
 			}
+		}
+		for _, f := range Fields(t) {
 			v, tag := n.Get(f.Key), f.Tag.Get("json")
 			if v == nil && (strings.HasSuffix(tag, ",omitempty") || strings.HasSuffix(tag, ",omitzero")) {
 				continue
 			}
 			if v == nil {
-				return n.Errorf("", "missing key %q in %s", f.Key, cmp.Or(n.Name, "the "+strings.ToLower(t.Name())))
+				return n.Errorf("", "missing key %q in %s", f.Key, of)
 			}
 			if f.Tag.Get("whole") == "false" {
 				continue

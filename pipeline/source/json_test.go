@@ -27,12 +27,14 @@ func TestReadJSON(t *testing.T) {
 		"{\n} more":                           ":2:3: invalid character 'm'",
 		strings.Replace(all, "1,", "1.5,", 1): ":1:11: json: cannot unmarshal number 1.5",
 		strings.Replace(all, `{"x": 2}`, "{}", 1):           `:2:21: missing key "x" in pair`,
-		strings.Replace(all, `{"x": 2}`, "null", 1):         ":2:21: pair has no value",
-		strings.Replace(all, `"a": 2`, `"a": null`, 1):      ":1:28: a has no value",
-		strings.Replace(all, `"one"`, `"One"`, 1):           `:1:2: unknown key "One"`,
+		strings.Replace(all, `{"x": 2}`, "null", 1):         ":2:21: pair is null",
+		strings.Replace(all, `"a": 2`, `"a": null`, 1):      ":1:28: a is null",
+		strings.Replace(all, `"one"`, `"One"`, 1):           `:1:2: unknown key "One" in the written`,
+		strings.Replace(all, `"x": 2`, `"x": 2, "y": 3`, 1): `:2:30: unknown key "y" in pair`,
+		strings.Replace(all, `{},`, `{"C": 1},`, 1):         "",
 		strings.Replace(all, `"a": 2`, `"a": 2, "a": 3`, 1): `:1:31: key "a" appears twice`,
 		`{"parts": []}`: `:1:1: missing key "one" in the written`,
-		`null`:          ":1:1: value has no value",
+		`null`:          ":1:1: the written is null",
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
 			t.Fatal(err)

@@ -201,6 +201,9 @@ func Find(root, machine string, mps bool) string {
 func Read(path string) (*Card, error) {
 	c := &Card{}
 	n, err := source.ReadJSON(path, c)
+	if n != nil && c.Schema > Schema { // whose keys are not known
+		err = c.check(n)
+	}
 	if err != nil {
 		return nil, cell.Hint(fmt.Errorf("read a link card: %w", err), "`barograph link` measures one")
 	}
