@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -19,7 +20,7 @@ import (
 // Line returns the command that runs a shell line. A line without a pipe is
 // /bin/sh's, with -e; where its last command is a program, the shell becomes that, as bash does of
 // itself, rather than wait for another process. In one with a pipe every part counts, which takes bash: the
-// line ends where any part of a pipe failed, but for a part that wrote more than
+// line ends where any part of a pipe failed, but for one before the last that wrote more than
 // the next one wanted to read, as in sort | head, which the signal 13 has ended.
 func Line(script string) []string {
 	if !strings.Contains(strings.ReplaceAll(script, "||", ""), "|") {
@@ -31,7 +32,11 @@ func Line(script string) []string {
 		return []string{"/bin/sh", "-ec", script}
 	}
 	if bash := bash(); bash != "" {
-		return []string{bash, "-c", strict + script + "\nbarograph_end=$?"}
+		last := "barograph_last=last\n"
+		if unclear.MatchString(script) {
+			last = "barograph_last=\n"
+		}
+		return []string{bash, "-c", last + strict + script + "\nbarograph_end=$?"}
 	}
 	return []string{"/bin/sh", "-o", "pipefail", "-ec", script}
 }
@@ -188,16 +193,32 @@ var bash = sync.OnceValue(func() string {
 })
 
 // strict makes bash treat a line as sh does, pipes apart. The last line says with
-// which status the end was reached.
-const strict = `shopt -s xpg_echo; set -E -o pipefail; barograph_end=
+// which status the end was reached. barograph_last is empty where [unclear] matches; elsewhere a
+// subshell that a pipe ends whose earlier part got the signal 13 has status 0, so that 141 is of the
+// last part itself, or of a single command before which no pipe ended so.
+const strict = `shopt -s xpg_echo; set -E -o pipefail; barograph_end= barograph_piped=
 trap 'barograph=("${PIPESTATUS[@]}")
 for barograph_i in "${!barograph[@]}"; do
-	case ${barograph[barograph_i]} in 0|141) continue;; esac
+	case ${barograph[barograph_i]} in
+	0) continue;;
+	141) if [ $((barograph_i + 1)) -lt ${#barograph[@]} ]; then
+			barograph_piped=1
+			[ -z "$barograph_last" ] || [ $BASH_SUBSHELL = 0 ] || trap "case \$?\$barograph_piped in 1411) exit 0;; esac" EXIT
+			continue
+		fi
+		[ "$barograph_last" ] || continue
+		[ ${#barograph[@]} -gt 1 ] || [ -z "$barograph_piped" ] || continue;;
+	esac
 	[ ${#barograph[@]} = 1 ] || echo "part $((barograph_i + 1)) of ${#barograph[@]} of a pipe ended with status ${barograph[barograph_i]}" >&2
+	barograph_piped=
 	exit ${barograph[barograph_i]}
 done' ERR
-trap 'case $barograph_end in "") ;; 141) exit 0;; *) exit $barograph_end;; esac' EXIT
+trap 'case $barograph_end:$barograph_last$barograph_piped in :*) ;; 141:|141:*1) exit 0;; *) exit $barograph_end;; esac' EXIT
 `
+
+// unclear are lines in which 141 of a pipe's last part may be that of a pipe within, which got the
+// signal 13: bash runs no trap at the end of a part that is a loop or the like.
+var unclear = regexp.MustCompile(`\|&?([\s\\]|#.*\n)*(while|until|for|if|case|select|\{|\(\(|\[\[)|\(\s*\)|\b(function|trap|wait|source)\b|(^|[\s;&|(])\.\s`)
 
 // Undeclared adds to the error of a shell line that failed that its last words name a file of
 // the workspace which it cannot see, or that the line does, unless its last words are of
