@@ -521,6 +521,19 @@ func TestPipes(t *testing.T) {
 	}
 }
 
+// A program has its folder in PWD, whatever its stage's env: says, with a shell and without.
+func TestFolder(t *testing.T) {
+	for _, line := range []string{"printenv PWD > o", "true; printenv PWD > o", "printenv PWD | cat > o"} {
+		w := newWorkspace(t, fmt.Sprintf("stages: {x: {uses: command, run: %q, outputs: [o], env: {PWD: /nowhere}}}", line))
+		if res, _, err := w.run(engine.Options{}); err != nil || len(res.Failures) != 0 {
+			t.Fatalf("%q: %v, %v", line, err, res)
+		}
+		if folder := w.read("o"); !strings.HasPrefix(folder, w.root+"/") {
+			t.Errorf("%q has its folder in %q", line, folder)
+		}
+	}
+}
+
 // A file that a shell line cannot see because its stage does not name it is
 // named, whoever missed it and whatever it was called.
 func TestUndeclared(t *testing.T) {

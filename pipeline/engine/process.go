@@ -35,7 +35,7 @@ func (r *run) process(ctx context.Context, m *member, event func(cell.Event)) (*
 		c.Argv = shell.Line(m.Spec.Script)
 		if p, plain := shell.Plain(m.Spec.Script); plain && !slices.ContainsFunc(c.Env[len(r.env):], setsPath) {
 			c.Else, c.Argv, c.Input, c.Output, c.Errors, c.Joined = c.Argv, p.Argv, p.Input, p.Output, p.Errors, p.Joined
-			c.Env = slices.Insert(c.Env, 0, "PWD="+m.dir) // as a shell has it
+			c.Env = append(c.Env, "PWD="+m.dir) // as a shell has it, whatever env: says
 		}
 	} else {
 		program, err := r.opt.Program(m.cell)
