@@ -24,7 +24,9 @@ import (
 // the next one wanted to read, as in sort | head, which the signal 13 has ended.
 func Line(script string) []string {
 	if !strings.Contains(strings.ReplaceAll(script, "||", ""), "|") {
-		if at, program, ok := Last(script); ok {
+		if leaves(script) {
+			script = "trap : EXIT; " + script // with which no shell becomes its last command
+		} else if at, program, ok := Last(script); ok {
 			if _, err := launch.Find(program); err == nil { // else the shell says so
 				script = script[:at] + "exec " + script[at:]
 			}
@@ -92,8 +94,12 @@ func Plain(script string) (p Program, ok bool) {
 		return p, false
 	}
 	name := p.Argv[0]
-	return p, name != "" && !builtin[name] && !strings.Contains(name, "=") && !strings.HasPrefix(name, "-") && !strings.HasPrefix(name, "+")
+	return p, name != "" && !builtin[name] && !leaves(script) && !strings.Contains(name, "=") && !strings.HasPrefix(name, "-") && !strings.HasPrefix(name, "+")
 }
+
+// leaves tells whether a line names setsid, which does not wait for its program where it leads
+// a process group, as what the engine starts does: it takes a shell that waits for it.
+func leaves(script string) bool { return strings.Contains(script, "setsid") }
 
 // word cuts a word off a text and takes it out of its quotes; not ok where a shell would
 // make something else of it.

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"barograph/pipeline/engine/shell"
@@ -92,6 +93,24 @@ func FuzzPlain(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestSetsid: a program in a session of its own is waited for, though its shell leads a group,
+// by shells that would become their last command too.
+func TestSetsid(t *testing.T) {
+	for _, line := range []string{"setsid sh -c 'sleep 0.1; exit 3'", "true && setsid sh -c 'exit 3' > o", "true; setsid sh -c 'exit 3' > o", "/usr/bin/setsid sh -c 'exit 3'", "env setsid sh -c 'exit 3'", "X=1 setsid sh -c 'exit 3'", "echo a | cat > o; setsid sh -c 'exit 3'", "echo a | setsid sh -c 'cat; exit 3'"} {
+		if _, ok := shell.Plain(line); ok {
+			t.Errorf("%q takes no shell", line)
+		}
+		argv := shell.Line(line)
+		for _, sh := range []string{argv[0], "bash"} {
+			cmd := exec.Command(sh, argv[1:]...)
+			cmd.Dir, cmd.SysProcAttr = t.TempDir(), &syscall.SysProcAttr{Setpgid: true}
+			if said, err := cmd.CombinedOutput(); err == nil || cmd.ProcessState.ExitCode() != 3 {
+				t.Errorf("%s ends %q with %v, not status 3: %s", sh, line, err, said)
+			}
+		}
+	}
 }
 
 func TestLast(t *testing.T) {
