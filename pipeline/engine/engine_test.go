@@ -489,6 +489,7 @@ func TestPipes(t *testing.T) {
 		{"echo 1 | sort > o; exit 4", "exit status 4"},
 		{"echo 1 | sort > o; ! true", "exit status 1"},
 		{"set -e; yes | head -n 1 > o; touch p", "exit status 141"},
+		{"echo {a,b}'|' > o; grep -q '^{a,b}' o", ""}, // it is /bin/sh's
 		{"yes | head -n 1 > o", ""},
 		{"yes | head -n 1 > o; test -s o; echo 'a\\tb' | grep -q '\t'", ""},
 		{"x=$(yes | head -n 1); (yes | head -n 1) > o", ""},

@@ -23,7 +23,7 @@ import (
 // line ends where any part of a pipe failed, but for one before the last that wrote more than
 // the next one wanted to read, as in sort | head, which the signal 13 has ended.
 func Line(script string) []string {
-	if !strings.Contains(strings.ReplaceAll(script, "||", ""), "|") {
+	if !Piped(script) {
 		if leaves(script) {
 			script = "trap : EXIT; " + script // with which no shell becomes its last command
 		} else if at, program, ok := Last(script); ok {
@@ -126,7 +126,7 @@ func word(text string) (word, rest string, ok bool) {
 // means the same with exec before it. It is not ok where that takes a shell to say.
 func Last(script string) (at int, program string, ok bool) {
 	script = strings.TrimRight(script, " \t\n")
-	var quote, before rune
+	var l lexer
 	begins := true // a command does, with the next word
 	for i := 0; i < len(script); i++ {
 		r := rune(script[i])
@@ -142,17 +142,12 @@ func Last(script string) (at int, program string, ok bool) {
 				return 0, "", false
 			}
 		}
+		before := l.before
+		bare, ok := l.next(r)
 		switch {
-		case before == '\\' && quote != '\'':
-			r = 0 // it means itself
-		case r == quote:
-			quote = 0
-		case quote == '\'':
-		case r == '`' || before == '$' && r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r):
+		case !ok:
 			return 0, "", false
-		case quote != 0:
-		case r == '\'' || r == '"':
-			quote = r
+		case !bare:
 		case r == '&' && (before == '<' || before == '>'): // a descriptor is named
 		case r == '\n':
 			begins = true
@@ -166,9 +161,62 @@ func Last(script string) (at int, program string, ok bool) {
 			}
 			begins = true
 		}
-		before = r
 	}
-	return at, program, program != "" && program != "[" && !builtin[program] && !begins && quote == 0 && before != '\\' && before != '$'
+	return at, program, program != "" && program != "[" && !builtin[program] && !begins && l.quote == 0 && l.before != '\\' && l.before != '$'
+}
+
+// Piped tells whether a line has a pipe: a single | that no quotes take. Where it takes a shell to say
+// what is quoted, and where a quoted text may be run by the shell itself, any single | counts.
+func Piped(script string) bool {
+	single := strings.Contains(strings.ReplaceAll(script, "||", ""), "|")
+	if runs.MatchString(script) {
+		return single
+	}
+	var l lexer
+	piped := false
+	for i := 0; i < len(script); i++ {
+		before, r := l.before, rune(script[i])
+		bare, ok := l.next(r)
+		switch {
+		case !ok || bare && (r == '#' || r == '<' && before == '<'):
+			return single
+		case bare && r == '|' && i+1 < len(script) && script[i+1] == '|':
+			i++
+		case bare && r == '|':
+			piped = true
+		}
+	}
+	if l.quote != 0 {
+		return single
+	}
+	return piped
+}
+
+// runs are the words by which a shell runs a text.
+var runs = regexp.MustCompile(`\b(eval|trap|alias)\b`)
+
+// A lexer follows the quotes of a line.
+type lexer struct{ quote, before rune }
+
+// next reads a character, and tells whether it is bare: it neither is in quotes nor makes them. It
+// is not ok where it takes a shell to say what is quoted.
+func (l *lexer) next(r rune) (bare, ok bool) {
+	switch {
+	case l.before == '\\' && l.quote != '\'':
+		r = 0 // it means itself
+	case r == l.quote:
+		l.quote = 0
+	case l.quote == '\'':
+	case r == '`' || l.before == '$' && r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r):
+		return false, false
+	case l.quote != 0:
+	case r == '\'' || r == '"':
+		l.quote = r
+	default:
+		bare = true
+	}
+	l.before = r
+	return bare, true
 }
 
 // plain are characters of a program's name that has no folder.

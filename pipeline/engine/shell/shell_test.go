@@ -135,6 +135,19 @@ func TestLast(t *testing.T) {
 	}
 }
 
+func TestPiped(t *testing.T) {
+	for line, want := range map[string]bool{
+		"a | b": true, "a|b": true, "a\n| b": true, "tr '|' ';' | b": true, `a \|| b`: true, "a || b | c": true, "(a | b)": true, "a >| b": true, `a 'b\' | c`: true,
+		"a": false, "a || b": false, "tr '|' ';' < in > o; b": false, `a "|" || b`: false, `a \| b`: false, `a "\"|"`: false, `a 'b"'"|"`: false, `echo {a,b}'|'`: false, "a $X'|'": false, "(a '|'; b)": false,
+		// where it takes a shell to say, all but || counts
+		"a '|' $(b)": true, "a '|' `b`": true, `a "${X}|"`: true, "a # don't | b": true, "a # don't\nb | c": true, "a <<E\n'\nE\nb | c": true, "eval 'a | b'": true, "trap 'a | b' EXIT; c": true, "a '|": true, "a '||' $(b)": false,
+	} {
+		if got := shell.Piped(line); got != want {
+			t.Errorf("%q has a pipe: %v, want %v", line, got, want)
+		}
+	}
+}
+
 // FuzzLast: a line does the same with exec before its last command.
 func FuzzLast(f *testing.F) {
 	for _, line := range []string{"tool a > b", "tool <c 'x;y' >a", `tool "a\"b" \; $HOME tool 2>&1`, "tool a >& 2 b", `tool "$X;" '"'`, "tool * ? [a] ~ {a,b}", "tool $X$_ a$", "tool a; tool b", "true && tool > a", "false || tool <nothing", "cd .; tool 5 <c\n\ntool", "export X=1;tool $X||tool b"} {
