@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"barograph/pipeline/cell"
@@ -247,6 +248,13 @@ func (c *Card) check(n *source.Node) *source.Error {
 			return err
 		}
 	}
+	for _, key := range []string{"took_ns", "link_generation", "link_width"} {
+		if v := n.Get(key); v != nil {
+			if err := measured(v); err != nil {
+				return err
+			}
+		}
+	}
 	both, ok := c.Capacity["both"]
 	switch {
 	case ok:
@@ -305,7 +313,59 @@ func (w *Way) check(n *source.Node, device string) *source.Error {
 			return depths.At(i).Errorf("", "%d copies of %d bytes in flight carry %g bytes_per_s", d.Outstanding, d.Block, d.Bandwidth)
 		}
 	}
+	return measured(n)
+}
+
+// measured refuses the first number at a node or below it that no measurement gives, and
+// quantiles that do not ascend. What differences and fits may be below 0 is not for it.
+func measured(n *source.Node) *source.Error {
+	most := math.Inf(1)
+	switch {
+	case strings.HasSuffix(n.Name, "_ns"):
+		most = float64(24 * time.Hour)
+	case strings.HasSuffix(n.Name, "bytes_per_s"):
+		most = fastest
+	case strings.HasSuffix(n.Name, "bytes"):
+		most = largest
+	}
+	if v := number(n); v < 0 || v > most {
+		return n.Errorf("", "%s is %v, which no measurement gives", n.Name, n.Val)
+	}
+	for _, x := range n.Items {
+		if err := measured(x); err != nil {
+			return err
+		}
+	}
+	for _, p := range n.Pairs {
+		switch p.Key.Val {
+		case "own_ns", "wait_ns", "line_delta_aicc", "idle_bytes", "behind_bytes":
+			continue
+		}
+		if err := measured(p.Val); err != nil {
+			return err
+		}
+	}
+	last := 0.0
+	for _, key := range []string{"p10_ns", "p50_ns", "p90_ns", "p99_ns"} {
+		if q := n.Get(key); q != nil {
+			if number(q) < last {
+				return q.Errorf("", "%s is %v, less than a lower quantile", key, q.Val)
+			}
+			last = number(q)
+		}
+	}
 	return nil
+}
+
+// number is a scalar's, or 0 of what is none.
+func number(n *source.Node) float64 {
+	switch v := n.Val.(type) {
+	case int64:
+		return float64(v)
+	case float64:
+		return v
+	}
+	return 0
 }
 
 // delayed tells whether all copies too large for any known small path waited for half a

@@ -17,6 +17,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
 	"barograph/pipeline/record"
+	"barograph/pipeline/source"
 	"barograph/stages/arrival"
 	"barograph/stages/device"
 	"barograph/stages/link"
@@ -252,7 +253,11 @@ func (a *request) link(root string) (m *Machine, from string, err error) {
 		ways, _ := device.Directions(a.condition.Direction) // which was read
 		for _, d := range ways {
 			if card.Ways[d.String()] == nil {
-				return nil, "", cell.Hint(fmt.Errorf("%s says nothing of direction %v", a.card, d), "a memory bus is one path: --direction h2d")
+				n, err := source.ReadJSON(a.card, card) // for the place
+				if err != nil {
+					return nil, "", err
+				}
+				return nil, "", n.At("ways").Errorf("a memory bus is one path: --direction h2d", "its ways hold no %v", d)
 			}
 		}
 		m, from = FromCard(card, a.condition.MPS), fmt.Sprintf("%s of %s", Within(root, a.card), card.Day)

@@ -12,6 +12,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
+	"barograph/stages/link"
 )
 
 // run gives the command's words in this project's own workspace.
@@ -98,6 +99,28 @@ func TestCommandRefuses(t *testing.T) {
 		if err == nil || !strings.Contains(said, tt.want) {
 			t.Errorf("%v: %v, want %q\n%s", tt.args, err, tt.want, out)
 		}
+	}
+}
+
+// A card that has no such way is said to lack it at the place of its ways.
+func TestCommandDirection(t *testing.T) {
+	card, err := link.Read("testdata/h100.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	delete(card.Ways, "d2h")
+	path := filepath.Join(t.TempDir(), "h100.json")
+	if err := card.Write(path); err != nil {
+		t.Fatal(err)
+	}
+	for _, direction := range []string{"d2h", "both"} {
+		_, err := run("bert-base-uncased", "--link", path, "--direction", direction)
+		if err == nil || !regexp.MustCompile(regexp.QuoteMeta(path)+`:\d+:11: its ways hold no d2h\n +\d+ \|   "ways": `).MatchString(err.Error()) {
+			t.Errorf("%s: %v", direction, err)
+		}
+	}
+	if _, err := run("bert-base-uncased", "--link", path, "--direction", "h2d"); err != nil {
+		t.Error(err)
 	}
 }
 
