@@ -597,7 +597,7 @@ func TestPredict(t *testing.T) {
 		want(t, raised(func() { Predict("h100.json", alone, nil, out, tt.load) }), tt.want)
 	}
 	want(t, raised(func() { Predict("h100.json", alone, []int64{-5}, out, Load{}) }), "a copy of -5 bytes")
-	want(t, raised(func() { Predict("old.json", alone, nil, out, Load{}) }), "does not hold what a link card says")
+	want(t, raised(func() { Predict("old.json", alone, nil, out, Load{}) }), `old.json:1:1: missing key "link" in the lesson`)
 	want(t, raised(func() { Predict("bad.json", alone, nil, out, Load{}) }), `bad.json:1:1: missing key "from" in the lesson`)
 	want(t, raised(func() { Predict("h100.json", alone, nil, out, Load{Block: 1 << 40}) }), "page-locked memory, want at most 1024")
 	want(t, raised(func() { Predict("h100.json", alone.Where("replicate", "3"), nil, out, Load{}) }), "no calls without load")

@@ -25,9 +25,6 @@ type Prediction = forecast.Prediction
 func Predict(twin string, alone *Set, in, out []int64, load Load) *Prediction {
 	c := called("Predict", twin)
 	x := try(forecast.Read(c.input(twin))).or("Predict", twin)
-	if x.Link == nil {
-		c.check(errors.New("it does not hold what a link card says: `barograph predict score` writes one that does"))
-	}
 	load.Direction, load.Arrivals = cmp.Or(load.Direction, "h2d"), cmp.Or(load.Arrivals, "closed")
 	load.Loads, load.Threads, load.Outstanding = cmp.Or(load.Loads, 1), cmp.Or(load.Threads, 4), cmp.Or(load.Outstanding, 1)
 	if load.Share = cmp.Or(load.Share, 1); load.Block == 0 {

@@ -24,15 +24,23 @@ func Read(path string) (*Lesson, error) {
 
 func (x *Lesson) check(n *source.Node) *source.Error {
 	p := n.At("parameters")
+	const full, below = "full link", "below a full link"
+	learned, untaught := x.Parameters, Unlearned.Parameters
 	for _, v := range []struct {
-		key         string
-		value, most float64
+		key                   string
+		value, untaught, most float64
+		from                  string // the class that teaches it
 	}{
-		{"fetch_ns", x.Parameters.Fetch, longest}, {"fetch_tail_ns", x.Parameters.FetchTail, longest}, {"notice_ns", x.Parameters.Notice, longest}, {"tail_ns", x.Parameters.Tail, longest},
-		{"late_ns", x.Parameters.Late, longest}, {"stalls_per_s", x.Parameters.Stalls, 1e6},
+		{"fetch_ns", learned.Fetch, untaught.Fetch, longest, full}, {"fetch_tail_ns", learned.FetchTail, untaught.FetchTail, longest, full},
+		{"notice_ns", learned.Notice, untaught.Notice, longest, full}, {"tail_ns", learned.Tail, untaught.Tail, longest, full},
+		{"late_ns", learned.Late, untaught.Late, longest, below}, {"stalls_per_s", learned.Stalls, untaught.Stalls, 1e6, below},
 	} {
 		if err := Between(p.At(v.key), v.key, v.value, 0, v.most); err != nil {
 			return err
+		}
+		// What was learned of a class was predicted of it too, and erred by something.
+		if len(x.Errors[v.from]) == 0 && v.value != v.untaught {
+			return n.At("errors", v.from).Errorf("", "errors hold none of %q, from which %s %g was learned", v.from, v.key, v.value)
 		}
 	}
 	for class, studies := range x.Errors {
@@ -50,9 +58,6 @@ func (x *Lesson) check(n *source.Node) *source.Error {
 				}
 			}
 		}
-	}
-	if x.Link == nil {
-		return nil
 	}
 	return x.Link.check(n.At("link"))
 }

@@ -9,9 +9,9 @@ var Unlearned = &Lesson{Parameters: Parameters{Late: 15e3}}
 // predictions of them err, each of a model or a load that was left out.
 type Lesson struct {
 	Machine    string     `json:"machine"`
-	From       []string   `json:"from"`           // recordings
-	Card       string     `json:"card"`           // that predictions were made from
-	Link       *Machine   `json:"link,omitempty"` // what that says, without MPS; nil: not kept
+	From       []string   `json:"from"` // recordings
+	Card       string     `json:"card"` // that predictions were made from
+	Link       *Machine   `json:"link"` // what that says, without MPS
 	Parameters Parameters `json:"parameters"`
 	// Errors are ln(measured/predicted), ascending, by class of condition and study, and
 	// in the order of [Quantiles].
