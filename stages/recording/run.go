@@ -13,6 +13,7 @@ package recording
 import (
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"barograph/pipeline/cell"
@@ -137,10 +138,17 @@ func Declared(name string) (c result.Column, ok bool) {
 	return c, false
 }
 
-// ReadRun reads a run.json.
+// ReadRun reads a run.json. One that contradicts itself is an error, of status 2.
 func ReadRun(path string) (*Run, error) {
 	r := &Run{}
-	if err := cell.ReadJSON(path, r); err != nil {
+	text, err := cell.Read(path)
+	if err == nil {
+		err = cell.ParseJSON(path, text, r)
+	}
+	if err == nil {
+		err = r.check(path, text)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -152,6 +160,14 @@ func ReadSealed(dir string) (*Run, error) {
 	r := &Run{}
 	if err := record.Read(dir, r, &r.Head); err != nil {
 		return nil, cell.Usage(err)
+	}
+	path := filepath.Join(dir, record.Run)
+	text, err := cell.Read(path)
+	if err == nil {
+		err = r.check(path, text)
+	}
+	if err != nil {
+		return nil, err
 	}
 	return r, nil
 }

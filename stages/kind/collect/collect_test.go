@@ -408,6 +408,9 @@ func TestDoubtIsKept(t *testing.T) {
 	for i, kernel := range []string{"6.1", "6.1", "6.2"} {
 		r := bert(1)
 		r.Environment.Kernel, r.Warnings, r.Simulated = kernel, []string{"jittery"}, i == 2
+		if r.Simulated {
+			r.Device = "sim"
+		}
 		id := s.infer("infer", at("level", 1.0, "replicate", float64(i)), r, header+"0,1,1,5\n")
 		s.stress("stress", id, nil, result.Stress{Mode: "load", Threads: 1, Direction: "h2d", Capacity: map[string]float64{"h2d": 1}, Window: [2]int64{0, 5}, Warnings: []string{"unsteady"}})
 	}

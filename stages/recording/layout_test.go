@@ -1,0 +1,71 @@
+package recording
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"barograph/pipeline/cell"
+)
+
+// A run.json that contradicts itself is refused at the place where it does.
+func TestCheck(t *testing.T) {
+	const good = `{
+  "machine": {"name": "sim", "device": "sim:0"},
+  "simulated": true,
+  "calibrations": [{"id": "c\"{[", "with": {"x": null}}],
+  "trials": [
+    {"id": "a", "infer": {"device": "sim", "simulated": true}},
+    {"id": "b", "infer": {"device": "host"}, "stress": {"device": "sim", "simulated": true}}
+  ]
+}`
+	for _, c := range []struct{ old, new, want string }{
+		{"", "", ""},
+		{`"simulated": true,
+  "cal`, `"simulated": false,
+  "cal`, "run.json:3:3: simulated is not true, and it was of trial a on line 6"},
+		{`  "simulated": true,
+`, "", "run.json:1:1: simulated is not true, and it was of trial a on line 5"},
+		{`"cal`, `"simulated": true, "cal`, `run.json:4:3: key "simulated" appears twice`},
+		{`"cal`, `"\u0053imulated": true, "cal`, `run.json:4:3: key "Simulated" appears twice`},
+		{`{"device": "sim", "simulated": true}}`, `{"device": "sim"}}`, "run.json:6:5: trial a: infer: its device is sim, and simulated false"},
+		{`{"device": "host"}`, `{"device": "host", "simulated": true}`, "run.json:7:5: trial b: infer: its device is host, and simulated true"},
+		{`"stress": {"device": "sim"`, `"stress": {"device": "cuda:1"`, "run.json:7:5: trial b: stress: its device is cuda:1, and simulated true"},
+		{`true}},
+    {"id": "b"`, `true}}, null,
+    {"id": "b"`, "run.json:6:65: a list holds null, which is no value"},
+		{`[{"id": "c`, `[null, {"id": "c`, "run.json:4:20: a list holds null, which is no value"},
+		{`"infer": {"device": "host"}`, `"infer": {"device": "host", "tenancy": {"groups": [{"tenants": [null]}]}}`, "run.json:7:81: a list holds null, which is no value"},
+	} {
+		path := filepath.Join(t.TempDir(), "run.json")
+		if !strings.Contains(good, c.old) {
+			t.Fatalf("%q is not there", c.old)
+		}
+		if err := os.WriteFile(path, []byte(strings.Replace(good, c.old, c.new, 1)), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		r, err := ReadRun(path)
+		switch {
+		case c.want == "":
+			if err != nil || len(r.Trials) != 2 {
+				t.Error(err)
+			}
+		case err == nil || !strings.HasSuffix(err.Error(), c.want) || cell.StatusOf(err) != cell.StatusUsage:
+			t.Errorf("%v, want %q", err, c.want)
+		}
+	}
+	// Nothing was simulated of what the head has as that.
+	for _, c := range []struct{ text, want string }{
+		{`{"simulated": true, "trials": [{"infer": {"device": "host"}}]}`, "1:2: simulated is true, and it was of no trial"},
+		{`{"machine": {"device": "sim"}, "trials": [{"infer": {"device": "host"}}]}`, "1:1: the machine's device is sim, and no trial was simulated"},
+	} {
+		path := filepath.Join(t.TempDir(), "run.json")
+		if err := os.WriteFile(path, []byte(c.text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadRun(path); err == nil || !strings.HasSuffix(err.Error(), c.want) {
+			t.Errorf("%v, want %q", err, c.want)
+		}
+	}
+}
