@@ -83,10 +83,13 @@ func against(r *recording.Run, samples io.Reader) error {
 			if !ok {
 				return wrong("this is not call %d of the %d that run.json has of %s: %s", i+1, t.Infer.Calls, t.ID, unlike(t, columns, s.Text()))
 			}
-			var number, due, took int64
+			number, due, sent, took, answered := int64(0), int64(0), int64(-1), int64(0), true
 			for _, c := range calls {
 				var field []byte
 				if field, own, _ = bytes.Cut(own, []byte(",")); len(field) == 0 {
+					if always[c.Name] {
+						return wrong("column %s is empty", c.Name)
+					}
 					continue
 				}
 				n, err := strconv.ParseInt(string(field), 10, 64)
@@ -98,10 +101,12 @@ func against(r *recording.Run, samples io.Reader) error {
 					number = n
 				case "scheduled_ns":
 					due = n
+				case "start_ns":
+					sent = n
 				case "latency_ns":
 					took = n
 				case "answered_with":
-					if n == 0 {
+					if answered = n > 0; !answered {
 						dropped++
 					}
 				}
@@ -111,6 +116,9 @@ func against(r *recording.Run, samples io.Reader) error {
 			}
 			if w := t.Infer.Window; due < w[0] || due+took > w[1] {
 				return wrong("a call from %d to %d, and run.json has those of %s from %d to %d", due, due+took, t.ID, w[0], w[1])
+			}
+			if due < 0 || sent < due || sent > due+took || took == 0 && answered {
+				return wrong("a call due at %d, sent at %d and complete %d ns after it was due", due, sent, took)
 			}
 			last = number
 		}
@@ -126,6 +134,9 @@ func against(r *recording.Run, samples io.Reader) error {
 	}
 	return s.Err()
 }
+
+// always are the columns of which every call has a number.
+var always = map[string]bool{"call": true, "scheduled_ns": true, "start_ns": true, "latency_ns": true}
 
 // of returns a column of a recording with what it holds.
 func of(r *recording.Run, c result.Column) column {
