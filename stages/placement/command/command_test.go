@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -90,8 +92,28 @@ func TestPlace(t *testing.T) {
 	}
 }
 
+// Models of a machine on which only the study of everything measured them are found there.
+func TestPlaceOfMatrix(t *testing.T) {
+	out, err := run("bert-base-uncased", "resnet50", "--gpus", "2", "--machine", "h200")
+	if err != nil || !strings.Contains(out, "alone: data/matrix/h200\n") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	// Of h100 others hold more of the same.
+	if out, err = run("bert-base-uncased", "resnet50", "--gpus", "2", "--machine", "h100"); err != nil || !strings.Contains(out, "alone: data/colocation/h100\n") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 func TestPlaceRefuses(t *testing.T) {
 	const few = "../../../data/models/h100" // read in a fifth of the time that all take
+	card, err := os.ReadFile("../../../data/link/h200.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unrecorded := filepath.Join(t.TempDir(), "z9.json")
+	if err := os.WriteFile(unrecorded, bytes.Replace(card, []byte(`"machine": "h200"`), []byte(`"machine": "z9"`), 1), 0o666); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		args []string
 		want string // in the message or its hint
@@ -120,7 +142,7 @@ func TestPlaceRefuses(t *testing.T) {
 		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--samples", "../../../data/models/host"}, "is a recording of machine host, not of h100"},
 		{strings.Fields("gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 --gpus 5 --machine h100"), "at most 16"},
 		{[]string{"score"}, "no link card to score by"},
-		{[]string{"score", "--link", "../../../data/link/h200.json"}, "no recording of models without others"},
+		{[]string{"score", "--link", unrecorded}, "no recording of models without others"},
 	} {
 		out, err := run(tt.args...)
 		if err == nil || !strings.Contains(err.Error()+" "+cell.HintOf(err), tt.want) {

@@ -174,12 +174,14 @@ func (r *Recording) alone(root, tenancy string, t *recording.Trial, calls []int6
 	}
 }
 
-// The studies that measure models without others, by how well they serve.
-var studies = []string{"colocation", "models", "predict"}
+// The studies that measure models without others, by how well they serve. That of matrix,
+// of which most is something else, is read only where the others have none.
+var studies = []string{"colocation", "models", "predict", matrix}
+
+const matrix = "matrix"
 
 // Find returns what a machine's recordings hold: the one in dir, or, where that is empty,
-// those of the studies colocation, models and predict below results and data, each model
-// from the first that has it.
+// those of the studies above below results and data, each model from the first that has it.
 func Find(root, machine, dir string, batch int) (*Recording, error) {
 	if dir != "" {
 		r, err := Read(root, dir, batch)
@@ -190,6 +192,9 @@ func Find(root, machine, dir string, batch int) (*Recording, error) {
 	}
 	var all *Recording
 	for _, study := range studies {
+		if study == matrix && all != nil && len(all.Solos) > 0 {
+			break
+		}
 		for _, of := range []string{record.Results, ""} {
 			dir := filepath.Join(root, of, "data", study, machine)
 			if _, err := os.Stat(filepath.Join(dir, record.Run)); errors.Is(err, os.ErrNotExist) {
