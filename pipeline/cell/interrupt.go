@@ -3,6 +3,7 @@ package cell
 import (
 	"os"
 	"os/signal"
+	"strconv"
 	"sync"
 	"syscall"
 )
@@ -10,6 +11,14 @@ import (
 // Stops returns how often this process was stopped by a signal, such as SIGSTOP, and went
 // on, since it was first asked; 100 at most.
 func Stops() int { return len(continued()) }
+
+// Times says how often.
+func Times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return strconv.Itoa(n) + " times"
+}
 
 // continued has a signal for each time that the process went on, which nobody receives.
 var continued = sync.OnceValue(func() chan os.Signal {

@@ -299,7 +299,11 @@ func run(ctx context.Context, c *cell.Cell) error {
 		return err
 	}
 	if n := cell.Stops() - before; n > 0 && !c.Machine.Simulated() {
-		t.warn("a signal (such as SIGSTOP) stopped the load %d times: alone, it would have copied more", n)
+		says := "a signal (such as SIGSTOP) stopped the load " + cell.Times(n)
+		if t.result.Threads > 0 {
+			says += ": alone, it would have copied more"
+		}
+		t.warn("%s", says)
 	}
 	path, err := c.Path(result.StressFile)
 	if err != nil {

@@ -174,18 +174,20 @@ func trial(m cell.Machine) cell.Spec {
 
 // A load that a signal stops says so. A process that goes on has the signal SIGCONT.
 func TestStops(t *testing.T) {
-	c := serve(t, trial(hostMachine), `{"threads": 1, "block": "1MiB"}`)
-	defer c.in.Close()
-	c.until("ready")
-	if err := syscall.Kill(os.Getpid(), syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
-	c.control(cell.Control{Type: "stop"})
-	if err := c.end(); err != nil {
-		t.Fatal(err)
-	}
-	if r, _ := results(t); !slices.Contains(r.Warnings, "a signal (such as SIGSTOP) stopped the load 1 times: alone, it would have copied more") {
-		t.Errorf("warnings %q", r.Warnings)
+	for threads, says := range []string{"a signal (such as SIGSTOP) stopped the load once", "a signal (such as SIGSTOP) stopped the load once: alone, it would have copied more"} {
+		c := serve(t, trial(hostMachine), fmt.Sprintf(`{"threads": %d, "block": "1MiB"}`, threads))
+		defer c.in.Close()
+		c.until("ready")
+		if err := syscall.Kill(os.Getpid(), syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		c.control(cell.Control{Type: "stop"})
+		if err := c.end(); err != nil {
+			t.Fatal(err)
+		}
+		if r, _ := results(t); !slices.Contains(r.Warnings, says) {
+			t.Errorf("%d threads: warnings %q", threads, r.Warnings)
+		}
 	}
 }
 
