@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,8 +17,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"barograph/pipeline/record"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
@@ -354,19 +351,7 @@ func chart(t *testing.T, address string) {
 
 // million opens the report of a million samples.
 func million(t *testing.T, dir string) {
-	data := filepath.Join(dir, "results", "data", "quick", "sim")
-	var csv strings.Builder
-	csv.WriteString("level,replicate,latency_ns\n")
-	random := rand.New(rand.NewPCG(1, 2))
-	for i := range 1_000_000 {
-		fmt.Fprintf(&csv, "%d,1,%d\n", i%5, 1_000_000+int64(random.ExpFloat64()*float64(1+i%5)*1e6))
-	}
-	if err := os.WriteFile(filepath.Join(data, record.Samples), []byte(csv.String()), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	if err := record.WriteSums(data); err != nil {
-		t.Fatal(err)
-	}
+	barograph(t, dir, "run", "configs/quick.yaml", "--machine", "sim", "--set", "levels=[0,1,2,3,4]", "--set", "calls=100000")
 	barograph(t, dir, "report", "configs/quick.yaml", "--replay", "results/data/quick/sim", "-o", "million.html")
 	b := open(t, "file://"+filepath.Join(dir, "million.html"))
 	b.run(t, chromedp.WaitVisible(".ecdf .u-over", chromedp.ByQuery))
@@ -382,7 +367,7 @@ func million(t *testing.T, dir string) {
 
 // watchPage saves a notebook while a browser shows it.
 func watchPage(t *testing.T, dir string) {
-	barograph(t, dir, "run", "configs/quick.yaml", "--machine", "sim", "--fresh", "collect", "--overwrite") // million left its own samples
+	barograph(t, dir, "run", "configs/quick.yaml", "--machine", "sim") // million left its own samples
 	c := exec.Command("barograph", "notebook", "watch", "figure2", "--data", "results/data/quick/sim")
 	c.Dir = dir
 	out, err := c.StdoutPipe()
