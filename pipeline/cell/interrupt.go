@@ -1,6 +1,7 @@
 package cell
 
 import (
+	"fmt"
 	"os"
 	"os/signal"
 	"strconv"
@@ -12,12 +13,13 @@ import (
 // on, since it was first asked; 100 at most.
 func Stops() int { return len(continued()) }
 
-// Times says how often.
-func Times(n int) string {
+// Stopped says of what, and how often.
+func Stopped(what string, n int) string {
+	times := strconv.Itoa(n) + " times"
 	if n == 1 {
-		return "once"
+		times = "once"
 	}
-	return strconv.Itoa(n) + " times"
+	return fmt.Sprintf("a signal (such as SIGSTOP) stopped %s %s", what, times)
 }
 
 // continued has a signal for each time that the process went on, which nobody receives.

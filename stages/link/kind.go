@@ -91,7 +91,7 @@ func run(ctx context.Context, c *cell.Cell) (err error) {
 	if card.Simulated {
 		r = &simulation{settings: c.Machine, sharing: w.Sharing}
 	} else {
-		m, gpu, err := openMachine(c.Machine)
+		m, gpu, err := openMachine(c.Machine, card)
 		if m != nil && m.probe != nil {
 			defer func() { err = errors.Join(err, m.close()) }()
 		}
@@ -153,7 +153,7 @@ func (c *Card) watch(gpu cuda.GPU) func() {
 	c.CUDA = gpu.About().CUDA
 	probe, err := nvml.Open(gpu.PCI())
 	if err != nil {
-		c.Warnings = append(c.Warnings, fmt.Sprintf("the state of the GPU is unknown: %v", err))
+		c.warn("the state of the GPU is unknown: %v", err)
 		return func() {}
 	}
 	before := probe.Look(false)

@@ -30,12 +30,13 @@ type machine struct {
 	infer, stress []int  // CPUs
 	folder        string // of the loads' files
 	begun         int    // loads so far
+	card          *Card  // for what is wrong with loads
 }
 
 // openMachine opens a device, and confines the calling goroutine, which keeps its
 // thread, to the CPUs that an inference has in a study.
-func openMachine(settings cell.Machine) (m *machine, gpu cuda.GPU, err error) {
-	m = &machine{name: settings.Device, settings: settings}
+func openMachine(settings cell.Machine, card *Card) (m *machine, gpu cuda.GPU, err error) {
+	m = &machine{name: settings.Device, settings: settings, card: card}
 	var open interface {
 		device.Device
 		device.Prober
@@ -85,11 +86,20 @@ func (m *machine) capacity(ctx context.Context) (map[string]Estimate, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := c.Wait()
+	r, err := m.wait(c, "capacity")
 	if err != nil {
 		return nil, err
 	}
 	return calibrated(r), nil
+}
+
+// wait sees a load to its end, and warns where a signal stopped it.
+func (m *machine) wait(c *stress.Child, what string) (*result.Stress, error) {
+	r, err := c.Wait()
+	if err == nil && r.Stops > 0 {
+		m.card.warn("%s: %s", what, cell.Stopped("the load", r.Stops))
+	}
+	return r, err
 }
 
 // calibrated turns a calibration into estimates: the capacity, and as its interval all
@@ -145,7 +155,7 @@ func (m *machine) beside(ctx context.Context, l directedLoad, f func() error) (e
 		c.Stop([2]int64{from, to})
 	}
 	for _, c := range loads {
-		r, err := c.Wait()
+		r, err := m.wait(c, l.String())
 		if err != nil {
 			return nil, err
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"barograph/pipeline/cell"
 	"barograph/pipeline/cell/unit"
 	"barograph/stages/device"
 	"barograph/stages/stats"
@@ -76,6 +77,7 @@ type measurement struct {
 // measure fills in what a card says of the link.
 func measure(ctx context.Context, r rig, directions []device.Direction, card *Card, say func(string)) (*measurement, error) {
 	m := &measurement{rig: r, card: card, say: say}
+	before := cell.Stops()
 	m.say("capacity")
 	var err error
 	if card.Capacity, err = r.capacity(ctx); err != nil {
@@ -89,11 +91,14 @@ func measure(ctx context.Context, r rig, directions []device.Direction, card *Ca
 			return nil, fmt.Errorf("measure direction %v: %w", d, err)
 		}
 	}
+	if n := cell.Stops() - before; n > 0 && !card.Simulated {
+		card.warn("%s", cell.Stopped("what measures", n))
+	}
 	return m, nil
 }
 
-func (m *measurement) warn(format string, args ...any) {
-	m.card.Warnings = append(m.card.Warnings, fmt.Sprintf(format, args...))
+func (c *Card) warn(format string, args ...any) {
+	c.Warnings = append(c.Warnings, fmt.Sprintf(format, args...))
 }
 
 // calls makes n of them, keeps them, and returns them in order of latency.
@@ -359,7 +364,7 @@ func (m *measurement) limit(d device.Direction, behind bool) (int64, error) {
 	}
 	halfway := (alone + at(delayed, 0.5)) / 2
 	if at(delayed, 0.5) < 3*alone {
-		m.warn("%v: a copy of %v beside a load takes %v, and %v alone: too little to tell who takes a small path",
+		m.card.warn("%v: a copy of %v beside a load takes %v, and %v alone: too little to tell who takes a small path",
 			d, unit.Size(plainCopy), time.Duration(at(delayed, 0.5)), time.Duration(alone))
 		return -1, nil
 	}
@@ -408,6 +413,6 @@ func (m *measurement) limit(d device.Direction, behind bool) (int64, error) {
 			return low, nil
 		}
 	}
-	m.warn("%v: the small path's limit is not sharp: about %d bytes (behind a kernel: %v)", d, low, behind)
+	m.card.warn("%v: the small path's limit is not sharp: about %d bytes (behind a kernel: %v)", d, low, behind)
 	return low, nil
 }

@@ -1,13 +1,24 @@
 package link
 
 import (
+	"context"
+	"errors"
 	"math"
+	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"barograph/pipeline/cell"
 	"barograph/stages/device"
+	"barograph/stages/device/host"
+	"barograph/stages/kind/stress"
 )
 
 // What was put into a simulated link comes out of its card.
@@ -67,4 +78,84 @@ func TestSimulatedCard(t *testing.T) {
 			}
 		}
 	}
+}
+
+// stopped is a rig whose process goes on once while capacity is measured, as one does that
+// a signal had stopped.
+type stopped struct{ *simulation }
+
+func (s stopped) capacity(ctx context.Context) (map[string]Estimate, error) {
+	return nil, errors.Join(syscall.Kill(os.Getpid(), syscall.SIGCONT), ctx.Err())
+}
+
+// A card that was measured through a stop of what measures says so, unless it is simulated.
+func TestStops(t *testing.T) {
+	for simulated, want := range map[bool][]string{false: {"a signal (such as SIGSTOP) stopped what measures once"}, true: nil} {
+		c := &Card{Simulated: simulated}
+		r := stopped{&simulation{settings: cell.Machine{Device: "sim"}, sharing: "separate"}}
+		if _, err := measure(t.Context(), r, []device.Direction{device.H2D}, c, func(string) {}); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(c.Warnings, want) {
+			t.Errorf("simulated %v: warnings %q", simulated, c.Warnings)
+		}
+	}
+}
+
+// So does one during which a load was stopped; one that nothing continues ends the card.
+func TestLoadStops(t *testing.T) {
+	m := &machine{settings: cell.Machine{Device: "host"}, folder: t.TempDir(), card: &Card{}}
+	var err error
+	if m.infer, m.stress, err = host.Split(); err != nil {
+		t.Fatal(err)
+	}
+	runtime.LockOSThread() // whose processors loads inherit
+	load := func(wait time.Duration, signals ...syscall.Signal) error {
+		l, err := m.start(t.Context(), stress.Kind().With().(*stress.With), 1)
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		if err := l.Ready(); err != nil {
+			return err
+		}
+		pid, err := strconv.Atoi(strings.TrimSpace(children(t)))
+		if err != nil {
+			return err
+		}
+		for _, s := range signals {
+			if err := syscall.Kill(pid, s); err != nil {
+				return err
+			}
+		}
+		time.Sleep(wait)
+		l.Stop([2]int64{1, 2})
+		_, err = m.wait(l, "a load of none")
+		return err
+	}
+	for wait := 10 * time.Millisecond; len(m.card.Warnings) == 0 && wait < 3*time.Second; wait *= 4 { // until the load hears of it
+		if err := load(wait, syscall.SIGSTOP, syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []string{"a load of none: a signal (such as SIGSTOP) stopped the load once"}; !slices.Equal(m.card.Warnings, want) {
+		t.Errorf("warnings %q", m.card.Warnings)
+	}
+	if err := load(0, syscall.SIGSTOP); err == nil || !strings.Contains(err.Error(), "load the link: a signal had stopped it") {
+		t.Errorf("a load that stands still: %v", err)
+	}
+}
+
+// children lists the numbers of this process's children.
+func children(t *testing.T) (all string) {
+	t.Helper()
+	lists, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, list := range lists {
+		b, _ := os.ReadFile(list) // of a thread that may have ended
+		all += string(b)
+	}
+	return all
 }

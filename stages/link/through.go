@@ -29,7 +29,7 @@ func through(ctx context.Context, c *cell.Cell) (err error) {
 	spec := c.Spec
 	spec.During = c.ID
 	return launch.Start(ctx, launch.Command{
-		Argv: []string{self, "cell"}, Dir: dir, Env: os.Environ(), Spec: &spec, Log: os.Stderr,
+		Argv: []string{self, "cell"}, Dir: dir, Env: os.Environ(), Spec: &spec, Log: os.Stderr, Timed: true,
 		Event: func(e cell.Event) {
 			switch e.Type {
 			case "progress":

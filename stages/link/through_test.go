@@ -12,6 +12,7 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/stages/device/mps"
+	"barograph/stages/kind/stress"
 )
 
 // standIn answers as MPS's daemon does, until it is told to end.
@@ -29,11 +30,12 @@ case $command in quit*) rm "$CUDA_MPS_PIPE_DIRECTORY/control" ;; esac
 // TestMain makes this program the child that measures.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == "cell" {
-		if cell.Serve(cell.NewKinds(stub), os.Stdin, os.Stdout) != nil {
+		if cell.Serve(cell.NewKinds(stub, stress.Kind()), os.Stdin, os.Stdout) != nil {
 			os.Exit(1)
 		}
 		return
 	}
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // else every child under the race detector takes a second to end
 	os.Exit(m.Run())
 }
 

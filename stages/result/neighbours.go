@@ -56,6 +56,7 @@ type Group struct {
 	Node      *int   `json:"node,omitempty"` // of host memory; nil: where the kernel placed it
 	Links     []Flow `json:"links"`          // in order of the GPUs
 	Steady    bool   `json:"steady"`
+	Stops     int    `json:"stops,omitempty"` // how often a signal stopped a load, or what measures
 }
 
 // A Flow is what one link of a group carried, in bytes per second.

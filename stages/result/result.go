@@ -57,6 +57,7 @@ type Stress struct {
 	Guard *Guard `json:"guard,omitempty"`
 	// Steady tells whether bandwidth had settled when the trial began.
 	Steady   bool     `json:"steady"`
+	Stops    int      `json:"stops,omitempty"` // how often a signal stopped the process
 	Notes    []string `json:"notes,omitempty"` // what a reader must know of this device; no doubt
 	Warnings []string `json:"warnings,omitempty"`
 }

@@ -527,7 +527,7 @@ func (h *Harness) doubts(about *result.Infer, samples []calls.Sample) {
 		about.Warnings = append(about.Warnings, fmt.Sprintf("the garbage collector ran %d times while calls were timed", about.GCs))
 	}
 	if about.Stops > 0 {
-		about.Warnings = append(about.Warnings, fmt.Sprintf("a signal (such as SIGSTOP) stopped the inference %s while calls were timed", cell.Times(about.Stops)))
+		about.Warnings = append(about.Warnings, cell.Stopped("the inference", about.Stops)+" while calls were timed")
 	}
 	if t := about.Traffic; t != nil {
 		t.Pace = h.pace

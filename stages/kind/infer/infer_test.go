@@ -139,7 +139,7 @@ func TestStops(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, about := outputs(t, cmd.Dir)
-	says := fmt.Sprintf("a signal (such as SIGSTOP) stopped the inference %s while calls were timed", cell.Times(about.Stops))
+	says := cell.Stopped("the inference", about.Stops) + " while calls were timed"
 	if about.Stops == 0 || !slices.Contains(about.Warnings, says) || !slices.ContainsFunc(ofType(all, "warning"), func(e cell.Event) bool { return e.Text == says }) {
 		t.Errorf("%d stops, warnings %q", about.Stops, about.Warnings)
 	}

@@ -132,7 +132,7 @@ func (m *machine) carry(ctx context.Context, w *With, g *result.Group) error {
 			return err
 		}
 		g.Links[i].Bandwidth = r.Achieved
-		g.Steady = g.Steady && r.Steady
+		g.Steady, g.Stops = g.Steady && r.Steady, g.Stops+r.Stops
 	}
 	return nil
 }

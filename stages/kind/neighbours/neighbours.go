@@ -224,14 +224,19 @@ func measure(ctx context.Context, c *cell.Cell, w *With, r rig, gpus []int, foun
 			}
 			g.Replicate = replicate + 1
 			c.Progress(replicate*len(groups)+i, w.Replicates*len(groups), fmt.Sprintf("%d links %s", len(g.Links), g.Direction))
+			before := cell.Stops()
 			if err := r.carry(ctx, w, &g); err != nil {
 				return fmt.Errorf("load %d links %s: %w", len(g.Links), g.Direction, err)
 			}
+			g.Stops += cell.Stops() - before
 			for j := range g.Links {
 				g.Links[j].GPU = slices.Index(gpus, g.Links[j].GPU)
 			}
 			if !g.Steady {
 				found.Warnings = append(found.Warnings, fmt.Sprintf("%d links %s, replicate %d: not steady after %v", len(g.Links), g.Direction, g.Replicate, w.Settle))
+			}
+			if g.Stops > 0 && !found.Simulated {
+				found.Warnings = append(found.Warnings, fmt.Sprintf("%d links %s, replicate %d: %s", len(g.Links), g.Direction, g.Replicate, cell.Stopped("what measures, or a load,", g.Stops)))
 			}
 			found.Together = append(found.Together, g)
 		}

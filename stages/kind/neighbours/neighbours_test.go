@@ -2,11 +2,15 @@ package neighbours
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"maps"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"barograph/pipeline/cell"
 	"barograph/stages/result"
@@ -130,6 +134,39 @@ func TestSurveyed(t *testing.T) {
 	} {
 		if w := survey([]int{0, 2}, ways).(*With); strings.Join(w.Directions, ",") != want || w.check() != nil {
 			t.Errorf("%v: %v, %v", ways, w.Directions, w.check())
+		}
+	}
+}
+
+// stopped is a rig whose process goes on once while it loads links, as one does that a
+// signal had stopped.
+type stopped struct{ *simulation }
+
+func (s stopped) carry(_ context.Context, w *With, g *result.Group) error {
+	g.Steady = true
+	before := cell.Stops()
+	err := syscall.Kill(os.Getpid(), syscall.SIGCONT)
+	for cell.Stops() == before && err == nil {
+		time.Sleep(time.Millisecond)
+	}
+	return err
+}
+
+// A group that was measured through a stop says so, unless it is simulated.
+func TestStops(t *testing.T) {
+	for simulated, want := range map[bool][]string{
+		false: {"2 links h2d, replicate 1: a signal (such as SIGSTOP) stopped what measures, or a load, once"}, true: nil,
+	} {
+		found := &result.Neighbours{Simulated: simulated, GPUs: make([]result.Card, 2)}
+		k := &cell.Kind{Name: "neighbours", With: Kind().With, Run: func(ctx context.Context, c *cell.Cell) error {
+			return measure(ctx, c, c.With.(*With), stopped{&simulation{c}}, []int{0, 1}, found)
+		}}
+		spec := `{"kind": "neighbours", "id": "neighbours", "with": {"directions": ["h2d"], "counts": [2], "pairs": false, "replicates": 1}}` + "\n"
+		if err := cell.Serve(cell.NewKinds(k), strings.NewReader(spec), &bytes.Buffer{}); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(found.Warnings, want) {
+			t.Errorf("simulated %v: warnings %q", simulated, found.Warnings)
 		}
 	}
 }

@@ -43,7 +43,7 @@ func Begin(ctx context.Context, dir string, w *With, spec cell.Spec, environ ...
 	c := &Child{dir: dir, ready: make(chan struct{})}
 	ctx, c.end = context.WithCancel(ctx)
 	c.process = launch.Start(ctx, launch.Command{
-		Argv: []string{self, "cell"}, Dir: dir, Env: append(os.Environ(), environ...), Spec: &spec, Log: os.Stderr,
+		Argv: []string{self, "cell"}, Dir: dir, Env: append(os.Environ(), environ...), Spec: &spec, Log: os.Stderr, Timed: true,
 		Event: func(e cell.Event) {
 			if e.Type == "ready" {
 				close(c.ready)

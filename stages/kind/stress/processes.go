@@ -212,10 +212,11 @@ func (t *task) join(of []*result.Stress) {
 	r.Device, r.Capacity, r.Processes, r.Rate = told.Device, told.Capacity, len(of), 0
 	r.Warnings = told.Warnings
 	r.AchievedBy = map[string]float64{}
-	r.Achieved, r.Copies = 0, 0
+	r.Achieved, r.Copies, r.Stops = 0, 0, 0
 	for i, x := range of {
 		r.Achieved += x.Achieved
 		r.Copies += x.Copies
+		r.Stops += x.Stops
 		r.Rate += x.Rate
 		if g := x.Guard; i > 0 && g != nil {
 			r.Guard.Longest = max(r.Guard.Longest, g.Longest)

@@ -299,7 +299,8 @@ func run(ctx context.Context, c *cell.Cell) error {
 		return err
 	}
 	if n := cell.Stops() - before; n > 0 && !c.Machine.Simulated() {
-		says := "a signal (such as SIGSTOP) stopped the load " + cell.Times(n)
+		t.result.Stops += n
+		says := cell.Stopped("the load", n)
 		if t.result.Threads > 0 {
 			says += ": alone, it would have copied more"
 		}
