@@ -58,7 +58,9 @@ func Command() *cobra.Command {
 		Long: `Predict p50, p90 and p99 of a model's latency beside a load, each with an interval
 that holds nine in ten, from the link card of a machine and from calls without load:
 those of a recording of that machine, or with --measure a minute's of any ONNX file.
-Nothing of what it prints under load was measured, and it says so.
+Nothing of what it prints under load was measured, and it says so. A predicted p99 is
+the median of the p99 that recordings would have, of as many replicates as there are
+without load: one may have slow times of the card, and the next none.
 
 What a machine's recordings teach beyond its card, and by how much predictions err
 there, is kept in data/twin; ` + "`predict score`" + ` makes that again. Where the turn of the
