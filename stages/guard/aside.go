@@ -18,7 +18,7 @@ const (
 	unheard = 16
 	// One call in so many is said to end earlier, by such a share. Its time is the
 	// victim's own even where loads leave too late for others, and so is learnt from.
-	wide, berth = 8, 1. / 16
+	wide, berth = 8, 1. / 32
 	// The share of calls that take less than what is told, and of the time the step by
 	// which that follows them.
 	sooner, step = 0.2, 1. / 200
@@ -92,7 +92,7 @@ func (v *Victim) learn(now int64) {
 
 // An aside keeps a process's copies off a link while a victim wants it.
 type aside struct {
-	lead, early, copied, most int64 // of the policy
+	lead, early, copied, most int64 // of the policy; early less sent
 	inputs, outputs           bool  // which of the victim's copies use the link
 	grow                      float64
 	byteTime, overhead        float64
@@ -118,7 +118,7 @@ const (
 )
 
 func newAside(p Policy, l Link) *aside {
-	a := &aside{lead: int64(p.Lead), early: int64(p.Early), copied: int64(p.Inputs), most: int64(p.Most), inputs: l.Inputs, outputs: l.Outputs, grow: float64(p.Grow), since: math.MaxInt64}
+	a := &aside{lead: int64(p.Lead), early: int64(p.Early - p.Sent), copied: int64(p.Inputs), most: int64(p.Most), inputs: l.Inputs, outputs: l.Outputs, grow: float64(p.Grow), since: math.MaxInt64}
 	if !a.inputs && !a.outputs {
 		a.inputs, a.outputs = true, true
 	}

@@ -110,7 +110,8 @@ func TestAsidePaces(t *testing.T) {
 }
 
 // A load towards the device leaves early, so that the next call's commands and inputs find
-// the link idle; one from the device leaves for the outputs alone.
+// the link idle, or stays until those inputs are sent; one from the device leaves for the
+// outputs alone.
 func TestAsideLeavesEarly(t *testing.T) {
 	for _, tt := range []struct {
 		policy string
@@ -119,6 +120,9 @@ func TestAsideLeavesEarly(t *testing.T) {
 	}{
 		{"aside/32MiB/early:20us", Link{Inputs: true}, 20_000},
 		{"aside/32MiB", Link{Inputs: true}, 0},
+		{"aside/32MiB/sent:10us", Link{Inputs: true}, -10_000},
+		{"aside/32MiB/lead:30us/sent:10us", Link{Outputs: true}, 30_000},
+		{"aside/32MiB/lead:30us/sent:10us", Link{Inputs: true, Outputs: true}, 30_000},
 		{"aside/32MiB/lead:30us/early:90us", Link{Outputs: true}, 30_000},
 		{"aside/32MiB/lead:30us/early:20us", Link{Inputs: true, Outputs: true}, 30_000},
 		{"aside/32MiB/lead:30us/early:90us", Link{Inputs: true, Outputs: true}, 90_000},

@@ -40,6 +40,7 @@ type Keys struct {
 	Lead     unit.Duration `json:"lead,omitempty"`      // before a victim's call is expected to end: the link is to be its outputs' from then on
 	Inputs   unit.Duration `json:"inputs,omitempty"`    // after its beginning, until when the link is its inputs'
 	Early    unit.Duration `json:"early,omitempty"`     // before its end: the link is to be the next call's inputs' from then on, lest a copy hold up its commands
+	Sent     unit.Duration `json:"sent,omitempty"`      // after its beginning, when its inputs are sent: until then a copy may still be on the link
 	Grow     int           `json:"grow,omitempty"`      // times as long as a victim's call goes on, for which a copy may hold up inputs that come late; 0: any time
 	Most     unit.Duration `json:"most,omitempty"`      // for how long copies stay off the link at once
 	Small    unit.Size     `json:"small,omitempty"`     // bytes of copies that go one at a time while a victim's call is about to end; 0: none do
@@ -73,7 +74,7 @@ var kinds = []kind{
 	},
 	{
 		name: "aside", doc: "copies stay off the link while the copies of a victim want it, which tells of its calls",
-		takes: []string{"chunk", "in_flight", "streams", "lead", "early", "inputs", "grow", "most", "small"}, required: []string{"chunk"},
+		takes: []string{"chunk", "in_flight", "streams", "lead", "early", "inputs", "sent", "grow", "most", "small"}, required: []string{"chunk"},
 		defaults: Keys{InFlight: 2, Streams: 1, Lead: unit.Duration(25 * time.Microsecond), Inputs: unit.Duration(30 * time.Microsecond), Most: unit.Duration(10 * time.Millisecond)},
 	},
 }
@@ -189,7 +190,7 @@ func (p *Policy) check(given map[string]json.RawMessage) error {
 	}{
 		{"chunk", int64(p.Chunk)}, {"in_flight", int64(p.InFlight)}, {"streams", int64(p.Streams)}, {"ahead", int64(p.Ahead)}, {"credit", int64(p.Credit)}, {"on", int64(p.On)},
 		{"off", int64(p.Off)}, {"target", int64(p.Target)}, {"dwell", int64(p.Dwell)}, {"cool_down", int64(p.CoolDown)},
-		{"lead", int64(p.Lead)}, {"inputs", int64(p.Inputs)}, {"early", int64(p.Early)}, {"grow", int64(p.Grow)}, {"most", int64(p.Most)}, {"small", int64(p.Small)},
+		{"lead", int64(p.Lead)}, {"inputs", int64(p.Inputs)}, {"early", int64(p.Early)}, {"sent", int64(p.Sent)}, {"grow", int64(p.Grow)}, {"most", int64(p.Most)}, {"small", int64(p.Small)},
 	} {
 		if _, ok := given[f.key]; ok && f.value <= 0 {
 			return fmt.Errorf("policy %s: %s is %d: want more than 0", p.Name, f.key, f.value)
@@ -201,10 +202,12 @@ func (p *Policy) check(given map[string]json.RawMessage) error {
 		return fmt.Errorf("policy %s: chunk is %v: want at least %v", p.Name, p.Chunk, unit.Size(least))
 	case p.Small > 0 && (p.Small < least || p.Small > p.Chunk):
 		return fmt.Errorf("policy %s: small is %v: want at least %v, and at most the chunk of %v", p.Name, p.Small, unit.Size(least), p.Chunk)
-	case max(p.On, p.Off, p.Target, p.Dwell, p.CoolDown, p.Lead, p.Early, p.Inputs, p.Most) > longest:
-		return fmt.Errorf("policy %s: a time of %v: want at most %v", p.Name, max(p.On, p.Off, p.Target, p.Dwell, p.CoolDown, p.Lead, p.Early, p.Inputs, p.Most), longest)
+	case max(p.On, p.Off, p.Target, p.Dwell, p.CoolDown, p.Lead, p.Early, p.Inputs, p.Sent, p.Most) > longest:
+		return fmt.Errorf("policy %s: a time of %v: want at most %v", p.Name, max(p.On, p.Off, p.Target, p.Dwell, p.CoolDown, p.Lead, p.Early, p.Inputs, p.Sent, p.Most), longest)
 	case p.Rate != nil && *p.Rate == unit.Rate{}:
 		return fmt.Errorf("policy %s: a rate of 0 lets nothing through: want a rate such as 10GB/s or 50%%", p.Name)
+	case p.Sent > 0 && (p.Early > 0 || p.Sent > p.Inputs):
+		return fmt.Errorf("policy %s: sent is %v with early %v and inputs %v: want no early, and inputs of as much at least", p.Name, p.Sent, p.Early, p.Inputs)
 	case p.Grow > most:
 		return fmt.Errorf("policy %s: grow is %d: want at most %d", p.Name, p.Grow, most)
 	case p.Streams > most || p.InFlight > most || p.Ahead > most:
@@ -250,7 +253,7 @@ func (k Keys) values() map[string]string {
 	return map[string]string{
 		"chunk": size(k.Chunk), "small": size(k.Small), "in_flight": strconv.Itoa(k.InFlight), "streams": strconv.Itoa(k.Streams), "ahead": strconv.Itoa(k.Ahead),
 		"credit": strconv.Itoa(k.Credit), "rate": rate, "on": k.On.String(), "off": k.Off.String(), "target": k.Target.String(), "dwell": k.Dwell.String(),
-		"grow": strconv.Itoa(k.Grow), "cool_down": k.CoolDown.String(), "lead": k.Lead.String(), "early": k.Early.String(), "inputs": k.Inputs.String(), "most": k.Most.String(),
+		"grow": strconv.Itoa(k.Grow), "cool_down": k.CoolDown.String(), "lead": k.Lead.String(), "early": k.Early.String(), "sent": k.Sent.String(), "inputs": k.Inputs.String(), "most": k.Most.String(),
 	}
 }
 

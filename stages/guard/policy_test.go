@@ -22,6 +22,7 @@ func TestForms(t *testing.T) {
 		{`{"loop": {"target": "1.4ms", "chunk": "2MiB"}}`, "loop/1.4ms/2MiB"},
 		{`{"aside": {"chunk": "8MiB", "lead": "25us", "in_flight": 3}}`, "aside/8MiB/in_flight:3"},
 		{`{"aside": {"chunk": "8MiB", "grow": 2}}`, "aside/8MiB/grow:2"},
+		{`"aside/8MiB/inputs:24us/sent:12us"`, "aside/8MiB/inputs:24µs/sent:12µs"},
 		{`{"aside": {"chunk": "8MiB", "lead": "40us", "most": "1ms", "small": "512KiB"}}`, "aside/8MiB/lead:40µs/most:1ms/small:512KiB"},
 	} {
 		var p Policy
@@ -52,6 +53,10 @@ func TestRefused(t *testing.T) {
 		{`{"loop": {"chunk": "1MiB"}}`, "loop has no target"},
 		{`"aside/4MiB/most:0s"`, "most is 0: want more than 0"},
 		{`"aside/4MiB/grow:0"`, "grow is 0: want more than 0"},
+		{`"aside/4MiB/sent:0us"`, "sent is 0: want more than 0"},
+		{`"aside/4MiB/sent:5us/early:5us"`, "early 5µs"},
+		{`"aside/4MiB/sent:50us/inputs:40us"`, "inputs 40µs"},
+		{`"aside/4MiB/sent:2m"`, "want at most 1m0s"},
 		{`"aside/4MiB/grow:2000"`, "grow is 2000: want at most 1024"},
 		{`"aside/4MiB/lead:-1us"`, "lead is -1000: want more than 0"},
 		{`"aside/4MiB/credit:1"`, `no "credit"`},
