@@ -5,7 +5,8 @@
 //     the same steps as a notebook of pandas and matplotlib
 //   - a save while `barograph notebook watch` runs: until the page is told of the
 //     new figure, in those four formats too
-//   - a million samples, against a plain Python script of the same steps
+//   - a million samples, against a plain Python script of the same steps, and ten
+//     million
 //
 // Programs take turns, each until its figures are there, and the ratio is that of medians. Processor time, of a
 // process and those it started, says what a busy machine makes of the rest. Python and its packages
@@ -109,7 +110,13 @@ func run(ctx context.Context, runs int) error {
 	if err := record(large, 1_000_000); err != nil {
 		return err
 	}
-	return compare(ctx, "a million samples: read, grouped, ECDF with bands, figure", large, dir, runs, ours, python)
+	if err := compare(ctx, "a million samples: read, grouped, ECDF with bands, figure", large, dir, runs, ours, python); err != nil {
+		return err
+	}
+	if err := record(large, 10_000_000); err != nil {
+		return err
+	}
+	return compare(ctx, "ten million samples, the same", large, dir, runs, ours)
 }
 
 // compare lets programs take turns, and prints a line for each.

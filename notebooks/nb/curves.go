@@ -19,9 +19,11 @@ func (s *Set) Curves(by string) (levels dataframe.DataFrame, points []dataframe.
 	var names []string
 	var n, latencies, counts []int
 	var effective, utilisation []float64
-	c := called("Set.Curves", by)
 	for _, g := range try(s.table.By(by)).or("Set.Curves", by) {
-		replicates := c.replicates(setOf(g), "latency_ns")
+		var replicates [][]int64
+		for _, r := range try(g.By("replicate")).or("Set.Curves", by) {
+			replicates = append(replicates, try(r.Ints("latency_ns")).or("Set.Curves", by))
+		}
 		worth := stats.EffectiveN(g.Len(), stats.Lag1(replicates))
 		used := math.NaN()
 		if g.Has("utilisation") {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"runtime"
 	"slices"
 	"sort"
 	"strconv"
@@ -376,27 +377,51 @@ func (e *ecdf) anchors(l ecdfLine, at func(q float64) (vg.Point, bool)) (out []l
 // table writes every step of every line, unthinned, with its band.
 func (e *ecdf) table(w io.Writer) error {
 	out := table.New(w, "series", "latency_ns", "count", "n", "ecdf", "lower", "upper")
-	var row []byte
+	workers := runtime.GOMAXPROCS(0)
+	texts := make([][]byte, workers)
 	for _, l := range e.lines {
-		label := table.Field(l.label)
-		sorted := l.dist.Sorted()
-		n := float64(len(sorted))
-		for i, x := range sorted {
-			if i+1 < len(sorted) && sorted[i+1] == x {
-				continue
+		n := l.dist.N()
+		for from := 0; from < n; from += workers * rows {
+			var all sync.WaitGroup
+			for i := range texts {
+				all.Go(func() {
+					begin := min(n, from+i*rows)
+					texts[i] = l.rows(texts[i][:0], begin, min(n, begin+rows))
+				})
 			}
-			f := float64(i+1) / n
-			row = append(append(row[:0], label...), ',')
-			row = append(strconv.AppendInt(row, x, 10), ',')
-			row = append(strconv.AppendInt(row, int64(i+1), 10), ',')
-			row = append(strconv.AppendInt(row, int64(len(sorted)), 10), ',')
-			row = append(strconv.AppendFloat(row, f, 'g', 8, 64), ',')
-			row = append(strconv.AppendFloat(row, math.Max(0, f-l.eps), 'g', 8, 64), ',')
-			row = append(strconv.AppendFloat(row, math.Min(1, f+l.eps), 'g', 8, 64), '\n')
-			if _, err := out.Write(row); err != nil {
-				return err
+			all.Wait()
+			for _, text := range texts {
+				if _, err := out.Write(text); err != nil {
+					return err
+				}
 			}
 		}
 	}
 	return out.Flush()
+}
+
+// rows is how many samples are written side by side.
+const rows = 1 << 13
+
+// rows appends the table's rows of the samples in a range, of which equal ones share the
+// last's.
+func (l ecdfLine) rows(text []byte, from, to int) []byte {
+	label := table.Field(l.label)
+	sorted := l.dist.Sorted()
+	n := float64(len(sorted))
+	for i := from; i < to; i++ {
+		x := sorted[i]
+		if i+1 < len(sorted) && sorted[i+1] == x {
+			continue
+		}
+		f := float64(i+1) / n
+		text = append(append(text, label...), ',')
+		text = append(strconv.AppendInt(text, x, 10), ',')
+		text = append(strconv.AppendInt(text, int64(i+1), 10), ',')
+		text = append(strconv.AppendInt(text, int64(len(sorted)), 10), ',')
+		text = append(strconv.AppendFloat(text, f, 'g', 8, 64), ',')
+		text = append(strconv.AppendFloat(text, math.Max(0, f-l.eps), 'g', 8, 64), ',')
+		text = append(strconv.AppendFloat(text, math.Min(1, f+l.eps), 'g', 8, 64), '\n')
+	}
+	return text
 }
