@@ -141,6 +141,7 @@ func Differences(interpreted, compiled map[string][]byte) error {
 // has printed, nil where nobody keeps that.
 type leavings struct {
 	files  map[string]string // their paths
+	sums   map[string]string // SHA-256 of those that a record tells
 	prints []byte
 }
 
@@ -148,14 +149,20 @@ type leavings struct {
 // there tells them.
 func (c *Comparison) leavings(dir string, prints []byte) (leavings, error) {
 	names, err := FilesBelow(dir)
-	all := leavings{map[string]string{}, prints}
+	all := leavings{map[string]string{}, map[string]string{}, prints}
 	for _, name := range names {
 		path := filepath.Join(dir, name)
 		switch {
 		case name == RecordFile:
 			r, rerr := ReadRecord(path)
-			if err = errors.Join(err, rerr); r != nil && prints == nil {
+			if err = errors.Join(err, rerr); r == nil {
+				break
+			}
+			if prints == nil {
 				all.prints = r.prints()
+			}
+			for _, out := range r.Outputs {
+				all.sums[out.Name] = out.SHA
 			}
 		case strings.HasPrefix(name, private+"/"):
 		case name == SourceName(c.spec) || slices.Contains(c.spec.Files, name): // what the engine laid there
@@ -174,8 +181,10 @@ func (l leavings) digests() (map[string]string, error) {
 	all := map[string]string{}
 	var errs []error
 	for name, path := range l.files {
-		sum, err := cell.Sum(path)
-		all[name], errs = sum, append(errs, err)
+		if all[name] = l.sums[name]; all[name] == "" {
+			sum, err := cell.Sum(path)
+			all[name], errs = sum, append(errs, err)
+		}
 	}
 	if l.prints != nil {
 		all[Printed] = fmt.Sprintf("%x", sha256.Sum256(l.prints))
