@@ -406,22 +406,20 @@ const rows = 1 << 13
 // rows appends the table's rows of the samples in a range, of which equal ones share the
 // last's.
 func (l ecdfLine) rows(text []byte, from, to int) []byte {
-	label := table.Field(l.label)
 	sorted := l.dist.Sorted()
 	n := float64(len(sorted))
+	label, of := table.Field(l.label)+",", ","+strconv.Itoa(len(sorted))+","
 	for i := from; i < to; i++ {
 		x := sorted[i]
 		if i+1 < len(sorted) && sorted[i+1] == x {
 			continue
 		}
 		f := float64(i+1) / n
-		text = append(append(text, label...), ',')
-		text = append(strconv.AppendInt(text, x, 10), ',')
-		text = append(strconv.AppendInt(text, int64(i+1), 10), ',')
-		text = append(strconv.AppendInt(text, int64(len(sorted)), 10), ',')
-		text = append(strconv.AppendFloat(text, f, 'g', 8, 64), ',')
-		text = append(strconv.AppendFloat(text, math.Max(0, f-l.eps), 'g', 8, 64), ',')
-		text = append(strconv.AppendFloat(text, math.Min(1, f+l.eps), 'g', 8, 64), '\n')
+		text = append(strconv.AppendInt(append(text, label...), x, 10), ',')
+		text = append(strconv.AppendInt(text, int64(i+1), 10), of...)
+		text = append(table.AppendShare(text, f), ',')
+		text = append(table.AppendShare(text, math.Max(0, f-l.eps)), ',')
+		text = append(table.AppendShare(text, math.Min(1, f+l.eps)), '\n')
 	}
 	return text
 }

@@ -1,9 +1,11 @@
 package figure
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/go-gota/gota/dataframe"
 )
@@ -24,28 +26,38 @@ func Lines(levels dataframe.DataFrame, points []dataframe.DataFrame) ([]Series, 
 	if len(points) != levels.Nrow() {
 		return nil, fmt.Errorf("figure: points of %d lines for %d levels", len(points), levels.Nrow())
 	}
-	lines := make([]Series, len(points))
+	lines, errs := make([]Series, len(points)), make([]error, len(points))
+	var all sync.WaitGroup
 	for i, label := range labels.Records() {
-		columns, err := columnsOf(points[i], "latency_ns", "count")
-		if err != nil {
-			return nil, err
-		}
-		latencies, counts := columns[0], columns[1]
-		if len(counts) == 0 {
-			return nil, fmt.Errorf("figure: no step of %s", label)
-		}
-		samples := make([]int64, 0, int(counts[len(counts)-1]))
-		for j, n := range counts {
-			if int(n) <= len(samples) {
-				return nil, fmt.Errorf("figure: steps of %s do not ascend: %v samples after %d", label, n, len(samples))
-			}
-			for len(samples) < int(n) {
-				samples = append(samples, int64(latencies[j]))
-			}
-		}
-		lines[i] = Series{Label: label, Latencies: samples, EffectiveN: worth[0][i]}
+		all.Go(func() {
+			lines[i] = Series{Label: label, EffectiveN: worth[0][i]}
+			lines[i].Latencies, errs[i] = samplesOf(points[i], label)
+		})
 	}
-	return lines, nil
+	all.Wait()
+	return lines, errors.Join(errs...)
+}
+
+// samplesOf returns the samples of a line by its steps, ascending.
+func samplesOf(points dataframe.DataFrame, label string) ([]int64, error) {
+	columns, err := columnsOf(points, "latency_ns", "count")
+	if err != nil {
+		return nil, err
+	}
+	latencies, counts := columns[0], columns[1]
+	if len(counts) == 0 {
+		return nil, fmt.Errorf("figure: no step of %s", label)
+	}
+	samples := make([]int64, 0, int(counts[len(counts)-1]))
+	for j, n := range counts {
+		if int(n) <= len(samples) {
+			return nil, fmt.Errorf("figure: steps of %s do not ascend: %v samples after %d", label, n, len(samples))
+		}
+		for len(samples) < int(n) {
+			samples = append(samples, int64(latencies[j]))
+		}
+	}
+	return samples, nil
 }
 
 // PointLines reads series of points off a data frame: for each name, the rows whose
