@@ -13,14 +13,14 @@ static int64_t now(void) {
 
 static slot *at(way *w, int i) { return &w->ring[(w->head + i + w->length) % w->length]; }
 
-/* Puts a copy in flight. */
-CUresult submit(way *w, size_t bytes) {
+/* Puts a copy in flight that is asked for at a time, which is now. */
+CUresult submit(way *w, size_t bytes, int64_t asked) {
 	slot *s = at(w, w->flying);
 	CUstream stream = w->stream[w->made % w->streams];
 	CUresult r = CUDA_SUCCESS;
 	s->alone = w->flying == 0;
 	s->bytes = bytes;
-	s->asked = now();
+	s->asked = asked;
 	if (w->streams > 1) /* a chain: ready once the copy before is done */
 		r = cuStreamWaitEvent(stream, at(w, w->flying - 1)->end, 0);
 	if (w->turn) pthread_mutex_lock(w->turn);
@@ -71,15 +71,17 @@ CUresult measure(way *ways, ended *e) {
  * where there is no more room for copies that are done, or after most nanoseconds
  * with one; it goes on from there when called again. */
 CUresult keep_up(way *ways, int n, int outstanding, int64_t calls, int64_t most, uint32_t *halt, ended *done, int room, int *count) {
-	const int64_t until = now() + most;
+	int64_t t = now(); /* when the clock was last read: what follows at once needs no other time */
+	const int64_t until = t + most;
 	*count = 0;
 	for (;;) {
 		int flying = 0;
 		for (int i = 0; i < n; i++) {
 			way *w = &ways[i];
 			while (w->flying < outstanding && !__atomic_load_n(halt, __ATOMIC_RELAXED) && (calls == 0 || w->made < calls)) {
-				CUresult r = submit(w, w->block);
+				CUresult r = submit(w, w->block, t);
 				if (r != CUDA_SUCCESS) return r;
+				t = at(w, w->flying - 1)->sent;
 			}
 			flying += w->flying;
 		}
@@ -88,9 +90,9 @@ CUresult keep_up(way *ways, int n, int outstanding, int64_t calls, int64_t most,
 			CUresult r = measure(ways, &done[*count - 1]);
 			if (r != CUDA_SUCCESS) return r;
 		}
-		if (flying == 0 || *count == room || (*count > 0 && done[*count - 1].learnt >= until)) return CUDA_SUCCESS;
+		if (flying == 0 || *count == room || (*count > 0 && t >= until)) return CUDA_SUCCESS;
 		CUresult r = await(ways, n, &done[*count]);
 		if (r != CUDA_SUCCESS) return r;
-		++*count;
+		t = done[(*count)++].learnt;
 	}
 }

@@ -147,7 +147,7 @@ func (x *lane) Submit(d device.Direction, bytes int64) error {
 	if w.direction != d {
 		w = x.ways[1]
 	}
-	return x.failed(C.submit(w.c, C.size_t(bytes)))
+	return x.failed(C.submit(w.c, C.size_t(bytes), C.int64_t(cell.Now())))
 }
 
 // failed turns the driver's answer to a copy into an error.

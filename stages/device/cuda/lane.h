@@ -37,7 +37,7 @@ typedef struct {
 	int way, alone;
 } ended;
 
-CUresult submit(way *w, size_t bytes);
+CUresult submit(way *w, size_t bytes, int64_t asked);
 CUresult await(way *ways, int n, ended *e);
 CUresult measure(way *ways, ended *e);
 CUresult keep_up(way *ways, int n, int outstanding, int64_t calls, int64_t most, uint32_t *halt, ended *done, int room, int *count);
