@@ -115,6 +115,8 @@ const (
 	// In so many nanoseconds the host submits a copy, the engine comes to it, and the host
 	// notices its end; of a short copy that is as much as the copy itself.
 	reaction = 20_000
+	// How long before those in flight are done, as far as is known, a copy is submitted.
+	submission = 4_000
 )
 
 func newAside(p Policy, l Link) *aside {
@@ -173,12 +175,16 @@ func (a *aside) free(now, began, takes int64) (until, again int64) {
 }
 
 // late returns until when the link is the load's if the call's inputs may come later than
-// they should have: a copy is to end before it has taken so many times as long as the
-// call goes on.
+// they should have: a copy is to end before it has taken so many times as long as the call
+// has gone on by its beginning. One of another stream goes a little before those in flight
+// are done, lest the link idle.
 func (a *aside) late(now, began, until int64) (_, again int64) {
-	least := a.time(1, part) + 1
-	if grown := now + max(least, int64(a.grow*float64(now-began))); grown < until {
-		return grown, max(now, a.clear) + least // behind those in flight
+	least, start := a.time(1, part)+1, max(now, a.clear)
+	if start-now > submission {
+		return now, start - submission
+	}
+	if grown := start + max(least, int64(a.grow*float64(start-began))); grown < until {
+		return grown, start + least
 	}
 	return until, math.MaxInt64
 }
