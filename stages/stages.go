@@ -38,7 +38,7 @@ import (
 // Kinds returns every stage kind.
 func Kinds() cell.Kinds {
 	kinds := cell.NewKinds(stress.Kind(), infer.Kind(), collect.Kind(), analyse.Kind(), plot.Kind(), link.Kind(), graph.Kind(), search.Kind(), neighbours.Kind(), command.Kind())
-	for _, c := range recording.Columns {
+	for _, c := range recording.Fields {
 		if k := kinds[c.Stage]; k != nil {
 			k.Columns = append(k.Columns, c.Name)
 		}

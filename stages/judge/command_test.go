@@ -89,19 +89,18 @@ func TestCommand(t *testing.T) {
 }
 
 func TestClaims(t *testing.T) {
-	t.Chdir(t.TempDir())
-	dir := record.Dir("paper", "somewhere")
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	shipped, err := filepath.Abs("../../data/paper-d2h/h100")
+	if err != nil {
 		t.Fatal(err)
 	}
-	judge.WriteExponential(t, filepath.Join(dir, record.Samples), 0)
-	text(t, filepath.Join(dir, record.Run), `{"schema": 1, "study": "paper", "machine": {"name": "somewhere"}}`)
-	if err := record.WriteSums(dir); err != nil {
+	t.Chdir(t.TempDir())
+	dir := record.Dir("paper", "somewhere")
+	if err := os.CopyFS(dir, os.DirFS(shipped)); err != nil {
 		t.Fatal(err)
 	}
 	text(t, "figure2.svg", "<svg/>")
 	const entry = `claims:
-  - {claim: C2, recording: data/paper/somewhere, verdict: reproduced, effect: 12.6, tolerance: 1, figure: figure2.svg, command: make reproduce, time: 20m, hardware: any}
+  - {claim: C2, recording: data/paper/somewhere, verdict: refuted, effect: 0.73, tolerance: 0.1, figure: figure2.svg, command: make reproduce, time: 20m, hardware: any}
 `
 	check := func(manifest string) (string, error) {
 		text(t, "claims.yaml", manifest)
@@ -114,17 +113,17 @@ func TestClaims(t *testing.T) {
 		return out.String(), err
 	}
 	out, err := check(entry)
-	if err != nil || !strings.Contains(out, "reproduced") || !strings.Contains(out, "make reproduce") {
+	if err != nil || !strings.Contains(out, "refuted") || !strings.Contains(out, "make reproduce") {
 		t.Errorf("%v:\n%s", err, out)
 	}
 	for _, c := range []struct{ from, to, says string }{
-		{"verdict: reproduced", "verdict: refuted", "1 of 1 claims changed"},
-		{"effect: 12.6", "effect: 9", "1 of 1 claims changed"},
+		{"verdict: refuted", "verdict: reproduced", "1 of 1 claims changed"},
+		{"effect: 0.73", "effect: 9", "1 of 1 claims changed"},
 		{"claim: C2", "claim: C9", "no such claim"},
 		{"figure: figure2.svg", "figure: none.svg", "its figure"},
 		{"somewhere", "nowhere", "nowhere"},
 		{"time: 20m", "time: soon", "no duration"},
-		{"hardware: any", "hardware: ''", "claims.yaml:2:166: the claim has no hardware"},
+		{"hardware: any", "hardware: ''", "claims.yaml:2:165: the claim has no hardware"},
 		{"hardware: any", "hardwear: any", "hardwear"},
 		{entry, "claims: []", "claims.yaml:1:9: claims: there is none"},
 		{entry, "", "the file is empty"},
@@ -133,9 +132,23 @@ func TestClaims(t *testing.T) {
 			t.Errorf("%q: %v, want %q", c.to, err, c.says)
 		}
 	}
-	text(t, filepath.Join(dir, record.Run), `{"schema": 1, "study": "other", "machine": {"name": "somewhere"}}`)
-	if _, err := check(entry); err == nil {
-		t.Error("a recording that was changed was judged")
+	b, err := os.ReadFile(filepath.Join(dir, record.Run))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text(t, filepath.Join(dir, record.Run), strings.Replace(string(b), `"batch": 1,
+        "sequence": 128,
+        "in_bytes"`, `"batch": 2,
+        "sequence": 128,
+        "in_bytes"`, 1))
+	if _, err := check(entry); err == nil || !strings.Contains(err.Error(), "damaged: run.json") {
+		t.Errorf("a recording that was changed was judged: %v", err)
+	}
+	if err := record.WriteSums(dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := check(entry); err == nil || !strings.Contains(err.Error(), `samples.csv.gz:2:59: this is not call 1 of `) || cell.StatusOf(err) != cell.StatusUsage {
+		t.Errorf("samples of another run.json were judged: status %d, %v", cell.StatusOf(err), err)
 	}
 }
 

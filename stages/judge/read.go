@@ -89,9 +89,9 @@ var (
 )
 
 func declared(which func(result.Column) bool) (names []string) {
-	for _, c := range recording.Columns {
-		if which(c) {
-			names = append(names, c.Name)
+	for _, f := range recording.Fields {
+		if which(f.Column) {
+			names = append(names, f.Name)
 		}
 	}
 	return names

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,6 +14,7 @@ import (
 	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
 	"barograph/stages/link"
+	"barograph/stages/recording"
 )
 
 // run gives the command's words in this project's own workspace.
@@ -131,10 +133,10 @@ func TestCommandCutRecording(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, record.Samples), []byte("latency_ns\n"), 0o666); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, record.Samples), []byte("call\n"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	const head = `{"schema": 1, "study": "models", "machine": {"name": "h100"}, "trials": []}`
+	const head = `{"schema": 1, "study": "models", "machine": {"name": "h100"}, "columns": [{"name": "call"}], "trials": []}`
 	for text, want := range map[string]string{
 		string(whole[:3000]):        `run\.json:\d+:\d+: unexpected end of JSON input`,
 		"{\n  \"trials\": []\n}\n}": `run\.json:4:1: invalid character`,
@@ -149,6 +151,51 @@ func TestCommandCutRecording(t *testing.T) {
 		_, err := run("bert-base-uncased", "--link", "testdata/h100.json", "--samples", dir)
 		if err == nil || !regexp.MustCompile(want).MatchString(err.Error()) {
 			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
+// Samples that are no numbers, or not those that run.json tells of, are refused where they
+// stand, with the status of a file that is not what it should be.
+func TestCommandSamples(t *testing.T) {
+	const from = "../../data/models/h100/"
+	dir := t.TempDir()
+	of, err := os.ReadFile(from + record.Run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(from + record.Samples + record.Packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	text, err := recording.Unpack(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	samples, err := io.ReadAll(text)
+	if err := errors.Join(err, os.WriteFile(filepath.Join(dir, record.Run), of, 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ old, new, want string }{
+		{",1363881,", ",1363881,", ""},
+		{",1363881,", ",x,", `:2:33: column latency_ns: "x" is no whole number`},
+		{",1363881,", ",-1363881,", `:2:1: a call due at `},
+		{",bert-base-uncased,1,128,", ",bert-base-uncased,2,128,", `:2:59: this is not call 1 of the 300 that run.json has of `},
+		{"latency_ns", "latency", `:1:1: the columns are "level,`},
+	} {
+		path := filepath.Join(dir, record.Samples)
+		if err := errors.Join(os.WriteFile(path, bytes.Replace(samples, []byte(tt.old), []byte(tt.new), 1), 0o666), record.WriteSums(dir)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := run("gpt2", "--link", "testdata/h100.json", "--samples", dir)
+		switch {
+		case tt.want == "":
+			if err != nil {
+				t.Error(err)
+			}
+		case err == nil || !strings.Contains(err.Error(), path+tt.want) || cell.StatusOf(err) != cell.StatusUsage:
+			t.Errorf("%s for %s: status %d, %v", tt.new, tt.old, cell.StatusOf(err), err)
 		}
 	}
 }

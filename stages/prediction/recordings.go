@@ -13,8 +13,6 @@ import (
 	"barograph/pipeline/record"
 	"barograph/stages/model"
 	"barograph/stages/recording"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // A Case is what was measured of a model beside one load.
@@ -33,19 +31,9 @@ func (c *Case) load() string {
 
 // Read reads a recording: every model without load, and every case beside one.
 // Where only is set, other models are passed over. A recording that is not what its
-// checksums say is refused.
+// checksums and run.json say is refused.
 func Read(root, dir, only string) (owns []*Baseline, cases []*Case, err error) {
-	var samples []int64
-	var g errgroup.Group
-	g.Go(func() (err error) { // meanwhile, since either takes as long as a prediction
-		samples, err = column(dir, "latency_ns")
-		return err
-	})
-	run, err := recording.ReadSealed(dir)
-	if err := cmp.Or(err, g.Wait()); err != nil {
-		return nil, nil, err
-	}
-	byTrial, err := divide(samples, dir, run)
+	run, byTrial, err := recording.ReadSealed(dir)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -125,41 +113,6 @@ func Transfers(root, name string, batch, sequence int, others map[string]int64) 
 		return nil, nil, err
 	}
 	return c.Transfers(info, c.Sizes(batch, sequence, others))
-}
-
-// Calls reads the latencies of a recording's trials, in the order of run.json.
-func Calls(dir string, run *recording.Run) ([][]int64, error) { return Column(dir, run, "latency_ns") }
-
-// Column reads a column of whole numbers by the recording's trials, in the order of run.json.
-func Column(dir string, run *recording.Run, name string) ([][]int64, error) {
-	values, err := column(dir, name)
-	if err != nil {
-		return nil, err
-	}
-	return divide(values, dir, run)
-}
-
-func column(dir, name string) ([]int64, error) {
-	table, err := recording.Open(filepath.Join(dir, record.Samples), recording.Options{Columns: []string{name}, Recorded: true})
-	if err != nil {
-		return nil, err
-	}
-	return table.Ints(name)
-}
-
-// divide gives each of a recording's trials the values of its calls.
-func divide(left []int64, dir string, run *recording.Run) ([][]int64, error) {
-	calls := make([][]int64, len(run.Trials))
-	for i, t := range run.Trials {
-		if t.Infer.Calls > len(left) {
-			return nil, fmt.Errorf("read %s: fewer samples than the trials in %s made", dir, record.Run)
-		}
-		calls[i], left = left[:t.Infer.Calls], left[t.Infer.Calls:]
-	}
-	if len(left) > 0 {
-		return nil, fmt.Errorf("read %s: %d samples more than the trials in %s made", dir, len(left), record.Run)
-	}
-	return calls, nil
 }
 
 // Find returns the calls without load of a model on a machine, of the recording that

@@ -119,15 +119,15 @@ func Open(path string, o Options) (*Table, error) {
 	return t, Named(f.Name(), err)
 }
 
-// Named puts the name of a file before what is wrong in it.
+// Named puts the name of a file before what is wrong in it, which has status 2.
 func Named(path string, err error) error {
 	switch row := (*RowError)(nil); {
 	case err == nil:
 		return nil
 	case errors.As(err, &row):
-		return fmt.Errorf("%s:%w", path, err)
+		return cell.Usage(fmt.Errorf("%s:%w", path, err))
 	}
-	return fmt.Errorf("read %s: %w", path, err)
+	return cell.Usage(fmt.Errorf("read %s: %w", path, err))
 }
 
 // A RowError says what is wrong at a place in a table. It begins as line:column,

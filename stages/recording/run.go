@@ -13,7 +13,6 @@ package recording
 import (
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"barograph/pipeline/cell"
@@ -112,32 +111,6 @@ var TrialColumns = []result.Measure[Trial]{
 	{Column: result.Column{Name: "seq", Doc: "place of the trial in the drawn order", Role: result.Place}, Of: func(t *Trial) any { return t.Seq }},
 }
 
-// Columns are all that are declared, in the order of samples.csv.
-var Columns = func() (all []result.Column) {
-	all = append(append(all, Axes...), result.CallColumns...)
-	all = append(all, columnsOf(result.InferColumns)...)
-	all = append(all, columnsOf(result.StressColumns)...)
-	all = append(all, columnsOf(TrialColumns)...)
-	return append(append(all, columnsOf(result.CardColumns)...), columnsOf(result.TenancyColumns)...)
-}()
-
-func columnsOf[T any](measures []result.Measure[T]) (columns []result.Column) {
-	for _, m := range measures {
-		columns = append(columns, m.Column)
-	}
-	return columns
-}
-
-// Declared returns what a stage declares of a column.
-func Declared(name string) (c result.Column, ok bool) {
-	for _, c := range Columns {
-		if c.Name == name {
-			return c, true
-		}
-	}
-	return c, false
-}
-
 // ReadRun reads a run.json. One that contradicts itself is an error, of status 2.
 func ReadRun(path string) (*Run, error) {
 	r := &Run{}
@@ -145,24 +118,6 @@ func ReadRun(path string) (*Run, error) {
 	if err == nil {
 		err = cell.ParseJSON(path, text, r)
 	}
-	if err == nil {
-		err = r.check(path, text)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return r, nil
-}
-
-// ReadSealed reads the run.json of a recording whose files are what its checksums say;
-// what they are not is an error, of status 2.
-func ReadSealed(dir string) (*Run, error) {
-	r := &Run{}
-	if err := record.Read(dir, r, &r.Head); err != nil {
-		return nil, cell.Usage(err)
-	}
-	path := filepath.Join(dir, record.Run)
-	text, err := cell.Read(path)
 	if err == nil {
 		err = r.check(path, text)
 	}

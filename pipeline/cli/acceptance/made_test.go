@@ -396,7 +396,7 @@ func keyTable(t *testing.T, args []string) table {
 // columnTable has what the columns of samples.csv mean, as their stages declare them.
 func columnTable(_ *testing.T, _ []string) table {
 	rows := table{{"column", "unit", "meaning", "measured by"}}
-	for _, c := range recording.Columns {
+	for _, c := range recording.Fields {
 		rows = append(rows, []string{"`" + c.Name + "`", c.Unit, c.Doc, c.Stage})
 	}
 	return rows

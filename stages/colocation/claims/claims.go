@@ -37,7 +37,7 @@ func Judgings() map[string]command.Judging {
 
 // conclude judges a recording anew.
 func conclude(dir string) ([]colocation.Conclusion, error) {
-	run, err := recording.ReadSealed(dir)
+	run, _, err := recording.ReadSealed(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"barograph/pipeline/manifest"
 	"barograph/pipeline/record"
 	"barograph/stages/judge"
+	"barograph/stages/recording"
 
 	"github.com/spf13/cobra"
 )
@@ -30,7 +31,7 @@ func Claims(others map[string]Judging) *cobra.Command {
 		Long: `Judge every recorded claim again and compare with the manifest, data/claims.yaml
 unless another is named: the verdict must be the one that stands there, and the
 change of the median within the tolerance. Recordings are checked against their
-checksums first. Exit status 1 says that something changed.`,
+checksums first, and samples against run.json. Exit status 1 says that something changed.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			path := manifest.Name
@@ -91,7 +92,7 @@ func verdictOn(e manifest.Expectation, others map[string]Judging) (verdict strin
 	if other := others[e.Claim]; other != nil {
 		return other(e)
 	}
-	if _, err := record.Open(e.Recording); err != nil {
+	if _, _, err := recording.ReadSealed(e.Recording); err != nil {
 		return "", 0, err
 	}
 	sel := judge.Selection{Where: map[string]string{}}

@@ -50,9 +50,9 @@ func (w *With) file() string {
 // A run is the recording in the making.
 type run struct {
 	recording.Run
-	columns []column
-	files   []files  // of each trial
-	found   []string // collect's own warnings
+	fields []recording.Field
+	files  []files  // of each trial
+	found  []string // collect's own warnings
 }
 
 // files are the paths of what a trial's cells left.
@@ -74,7 +74,7 @@ func Kind() *cell.Kind {
 		},
 		Page:     page,
 		Recorded: recording.Recorded,
-		Agree:    hold,
+		Agree:    recording.Agree,
 		Run:      collect,
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -17,38 +16,6 @@ import (
 	"barograph/stages/recording"
 	"barograph/stages/result"
 )
-
-// A column of samples.csv, and what it holds for every call of a trial; nil where
-// it is copied from the trial's own calls.
-type column struct {
-	result.Column
-	value func(*recording.Trial) any
-}
-
-// declared are all columns that stages declare.
-var declared = func() (all []column) {
-	infer := func(measures []result.Measure[result.Infer]) {
-		for _, m := range measures {
-			all = append(all, column{m.Column, func(t *recording.Trial) any { return m.Of(&t.Infer) }})
-		}
-	}
-	for i, otherwise := range []string{"0", "1"} {
-		all = append(all, column{recording.Axes[i], onAxis(recording.Axes[i].Name, otherwise)})
-	}
-	for _, c := range result.CallColumns {
-		all = append(all, column{c, nil})
-	}
-	infer(result.InferColumns)
-	for _, m := range result.StressColumns {
-		all = append(all, column{m.Column, func(t *recording.Trial) any { return ofStress(m, t.Stress) }})
-	}
-	for _, m := range recording.TrialColumns {
-		all = append(all, column{m.Column, m.Of})
-	}
-	infer(result.CardColumns)
-	infer(result.TenancyColumns)
-	return all
-}()
 
 // header sets the columns: those that stages declare and that some trial has, then the
 // inputs' axes in the order in which they first appear.
@@ -67,13 +34,13 @@ func (r *run) header(inputs []cell.Input) error {
 	if none(func(i *result.Infer) bool { return i.Tenancy != nil }) {
 		omit(left, result.TenancyColumns)
 	}
-	for _, c := range declared {
-		if c.value == nil && slices.Contains(calls, c.Column) || c.value != nil && !left[c.Name] {
-			r.columns = append(r.columns, c)
+	for _, f := range recording.Fields {
+		if f.Of == nil && slices.Contains(calls, f.Column) || f.Of != nil && !left[f.Name] {
+			r.fields = append(r.fields, f)
 		}
 	}
 	taken := func(name string) bool {
-		return slices.ContainsFunc(r.columns, func(c column) bool { return c.Name == name })
+		return slices.ContainsFunc(r.fields, func(f recording.Field) bool { return f.Name == name })
 	}
 	seen := map[string]bool{"level": true, "replicate": true}
 	for _, in := range inputs {
@@ -86,11 +53,11 @@ func (r *run) header(inputs []cell.Input) error {
 			for taken(name) {
 				name = "axis_" + name
 			}
-			r.columns = append(r.columns, column{result.Column{Name: name, Doc: "the study's matrix axis " + c.Axis, Role: result.Place}, onAxis(c.Axis, "")})
+			r.fields = append(r.fields, recording.OnAxis(result.Column{Name: name, Doc: "the study's matrix axis " + c.Axis, Role: result.Place}, c.Axis, ""))
 		}
 	}
-	for _, c := range r.columns {
-		r.Columns = append(r.Columns, c.Column)
+	for _, f := range r.fields {
+		r.Columns = append(r.Columns, f.Column)
 	}
 	return nil
 }
@@ -137,35 +104,9 @@ func callNames(s *bufio.Scanner) ([]string, error) {
 	return names, s.Err()
 }
 
-func onAxis(name, otherwise string) func(*recording.Trial) any {
-	return func(t *recording.Trial) any {
-		if v, ok := t.Point.Get(name); ok {
-			return v
-		}
-		return otherwise
-	}
-}
-
-// ofStress is a measure of a load: without one the zero of its kind.
-func ofStress(m result.Measure[result.Stress], s *result.Stress) any {
-	if s == nil {
-		s = &result.Stress{}
-	}
-	return m.Of(s)
-}
-
-// literal writes a value as a study would, 4194304 and not 4.194304e+06: a number
-// in the shortest digits that read back as it is.
-func literal(v any) string {
-	if v, ok := v.(float64); ok {
-		return strconv.FormatFloat(v, 'f', -1, 64)
-	}
-	return fmt.Sprint(v)
-}
-
 // samples writes samples.csv and tells when each trial is done.
 func (r *run) samples(ctx context.Context, w *bufio.Writer, done func(int)) error {
-	header, err := line(names(r.columns))
+	header, err := recording.Header(r.fields)
 	if err != nil {
 		return err
 	}
@@ -175,11 +116,15 @@ func (r *run) samples(ctx context.Context, w *bufio.Writer, done func(int)) erro
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		before, calls, after, err := around(t, r.columns)
+		before, calls, after, err := recording.Around(t, r.fields)
 		if err != nil {
 			return err
 		}
-		n, err := write(w, r.files[i], names(calls), before, after)
+		names := make([]string, len(calls))
+		for i, f := range calls {
+			names[i] = f.Name
+		}
+		n, err := write(w, r.files[i], names, before, after)
 		if err != nil {
 			return fmt.Errorf("%s: %w", t.ID, err)
 		}
@@ -190,54 +135,6 @@ func (r *run) samples(ctx context.Context, w *bufio.Writer, done func(int)) erro
 		done(i + 1)
 	}
 	return nil
-}
-
-func names(columns []column) []string {
-	n := make([]string, len(columns))
-	for i, c := range columns {
-		n[i] = c.Name
-	}
-	return n
-}
-
-// values are what columns hold for every call of a trial; nothing where each has its own.
-func values(t *recording.Trial, columns []column) []string {
-	v := make([]string, len(columns))
-	for i, c := range columns {
-		if c.value != nil {
-			v[i] = literal(c.value(t))
-		}
-	}
-	return v
-}
-
-// around returns what stands in a line before a call's own columns, these, and what stands
-// behind them.
-func around(t *recording.Trial, columns []column) (before []byte, calls []column, after []byte, err error) {
-	own := func(c column) bool { return c.value == nil }
-	first, last := slices.IndexFunc(columns, own), len(columns)
-	if first < 0 {
-		return nil, nil, nil, fmt.Errorf("there is no column %s", result.CallColumns[0].Name)
-	}
-	if n := slices.IndexFunc(columns[first:], func(c column) bool { return !own(c) }); n >= 0 {
-		last = first + n
-	}
-	before, err = line(values(t, columns[:first]))
-	if err == nil {
-		after, err = line(values(t, columns[last:]))
-	}
-	return before, columns[first:last], after, err
-}
-
-// line joins fields into a line of CSV, without its end.
-func line(fields []string) ([]byte, error) {
-	var b bytes.Buffer
-	w := csv.NewWriter(&b)
-	if err := w.Write(fields); err != nil {
-		return nil, err
-	}
-	w.Flush()
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), w.Error()
 }
 
 // write copies a trial's calls and returns how many there were.

@@ -177,7 +177,7 @@ func (t *trial) worst(x *placement.Placement) (worst float64) {
 
 // apart is a placement over first-fit, in each replicate of all their pairs.
 func (t *trial) apart(x *placement.Placement) (apart []float64) {
-	worst := func(groups [][]int, replicate int64) (w float64) {
+	worst := func(groups [][]int, replicate string) (w float64) {
 		for _, g := range groups {
 			for i, m := range g {
 				v := 1.0

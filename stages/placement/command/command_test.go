@@ -172,7 +172,7 @@ func outcomes(models int) (all []*pair.Outcome) {
 			for q := range o.Measured {
 				o.Measured[q] = 1e6 * (1 + 0.1*float64(q)) * math.Exp(disturbs[b]+suffers[a])
 			}
-			o.Apart = map[int64]float64{1: 0.9 * o.Measured[1] / 1e6, 2: 1.1 * o.Measured[1] / 1e6}
+			o.Apart = map[string]float64{"1": 0.9 * o.Measured[1] / 1e6, "2": 1.1 * o.Measured[1] / 1e6}
 			all = append(all, o)
 		}
 	}

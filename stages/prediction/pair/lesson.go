@@ -194,7 +194,7 @@ type Outcome struct {
 	Beside   []*prediction.Baseline
 	Measured [2]float64 // by quantile
 	// Apart is p99 over that alone in the same replicate, by replicate.
-	Apart map[int64]float64
+	Apart map[string]float64
 }
 
 // group is the outcome's model and those beside it.

@@ -18,8 +18,8 @@ import (
 // A Solo is a model without others.
 type Solo struct {
 	*prediction.Baseline
-	Memory int64             // of its GPU's that was in use with nothing else on it; 0: not recorded
-	apart  map[int64]float64 // p99 by replicate
+	Memory int64              // of its GPU's that was in use with nothing else on it; 0: not recorded
+	apart  map[string]float64 // p99 by replicate
 }
 
 // solos are by tenancy and model.
@@ -39,8 +39,8 @@ type Recording struct {
 // A together is what one model's calls took beside others.
 type together struct {
 	tenancy string
-	models  []string          // the one whose calls they are first
-	calls   map[int64][]int64 // by replicate
+	models  []string           // the one whose calls they are first
+	calls   map[string][]int64 // by replicate
 }
 
 // Solo returns a model without others: as it was recorded under a tenancy, or, where it
@@ -54,17 +54,9 @@ func (r *Recording) Solo(tenancy, model string) *Solo {
 
 // Read reads what a recording holds of calls of one batch, in closed loops and without a
 // load. Trials that are INVALID are passed over, and groups of whose models one was not
-// recorded without others. A recording that is not what its checksums say is refused.
+// recorded without others. A recording that is not what its checksums and run.json say is refused.
 func Read(root, dir string, batch int) (*Recording, error) {
-	run, err := recording.ReadSealed(dir)
-	if err != nil {
-		return nil, err
-	}
-	calls, err := prediction.Calls(dir, run)
-	if err != nil {
-		return nil, err
-	}
-	replicates, err := prediction.Column(dir, run, "replicate")
+	run, calls, err := recording.ReadSealed(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -79,14 +71,14 @@ func Read(root, dir string, batch int) (*Recording, error) {
 		if in.Tenancy != nil {
 			tenancy, models = in.Tenancy.Sharing, append(models, slices.Sorted(slices.Values(in.Tenancy.Beside))...)
 		}
-		replicate := replicates[i][0]
+		replicate := t.On("replicate", "1")
 		if len(models) == 1 {
 			r.alone(root, tenancy, t, calls[i], replicate)
 			continue
 		}
 		name := tenancy + " " + strings.Join(models, "+")
 		if byName[name] == nil {
-			byName[name] = &together{tenancy: tenancy, models: models, calls: map[int64][]int64{}}
+			byName[name] = &together{tenancy: tenancy, models: models, calls: map[string][]int64{}}
 			r.groups = append(r.groups, byName[name])
 		}
 		byName[name].calls[replicate] = append(byName[name].calls[replicate], calls[i]...)
@@ -100,7 +92,7 @@ func Read(root, dir string, batch int) (*Recording, error) {
 func (r *Recording) Hold(others ...*Recording) {
 	r.Outcomes = nil
 	for _, g := range r.groups {
-		o := &Outcome{Tenancy: g.tenancy, Apart: map[int64]float64{}}
+		o := &Outcome{Tenancy: g.tenancy, Apart: map[string]float64{}}
 		for i, model := range g.models {
 			solo := r.against(others, g.tenancy, model)
 			switch {
@@ -138,7 +130,7 @@ func (r *Recording) against(others []*Recording, tenancy, model string) *Solo {
 }
 
 // measure takes the quantiles of calls by replicate, which it sorts.
-func (o *Outcome) measure(calls map[int64][]int64, solo *Solo) {
+func (o *Outcome) measure(calls map[string][]int64, solo *Solo) {
 	var all []int64
 	for replicate, of := range calls {
 		slices.Sort(of)
@@ -152,7 +144,7 @@ func (o *Outcome) measure(calls map[int64][]int64, solo *Solo) {
 }
 
 // alone adds the calls of a trial of one model.
-func (r *Recording) alone(root, tenancy string, t *recording.Trial, calls []int64, replicate int64) {
+func (r *Recording) alone(root, tenancy string, t *recording.Trial, calls []int64, replicate string) {
 	in, to := &t.Infer, r.Solos
 	if in.Tenancy != nil && in.Tenancy.Loaded > 0 {
 		to = r.idle
@@ -162,7 +154,7 @@ func (r *Recording) alone(root, tenancy string, t *recording.Trial, calls []int6
 	}
 	s := to[tenancy][in.Model]
 	if s == nil {
-		s = &Solo{Baseline: &prediction.Baseline{Model: in.Model, Batch: in.Batch, Sequence: in.Sequence, From: r.Dir}, apart: map[int64]float64{}}
+		s = &Solo{Baseline: &prediction.Baseline{Model: in.Model, Batch: in.Batch, Sequence: in.Sequence, From: r.Dir}, apart: map[string]float64{}}
 		s.In, s.Out = prediction.TrialTransfers(root, t)
 		to[tenancy][in.Model] = s
 	}

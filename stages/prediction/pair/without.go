@@ -12,7 +12,7 @@ type Held struct{ *fitter }
 func (h *Held) Models() []string { return h.models }
 
 // Apart returns p99 of a model beside another over its own alone, by replicate.
-func (h *Held) Apart(model, beside string) map[int64]float64 {
+func (h *Held) Apart(model, beside string) map[string]float64 {
 	for _, o := range h.outcomes {
 		if o.Own.Model == model && o.Beside[0].Model == beside {
 			return o.Apart

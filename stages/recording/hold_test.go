@@ -1,4 +1,4 @@
-package collect
+package recording
 
 import (
 	"io"
@@ -6,19 +6,17 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"barograph/stages/recording"
 )
 
 // Samples that are not those of their run.json are refused, at the first line that is not.
 func TestHold(t *testing.T) {
-	const dir = "../../../data/realtime/h100/"
+	const dir = "../../data/realtime/h100/"
 	f, err := os.Open(dir + "samples.csv.gz")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	text, err := recording.Unpack(f)
+	text, err := Unpack(f)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,8 +24,12 @@ func TestHold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	run, latencies, err := ReadSealed(dir)
+	if err != nil || len(latencies) != len(run.Trials) || len(latencies[2]) != 6800 || latencies[0][0] != 676227 {
+		t.Errorf("%d trials of %d: %v", len(latencies), len(run.Trials), err)
+	}
 	type files struct {
-		run   *recording.Run
+		run   *Run
 		lines []string
 	}
 	replace := func(line int, old, new string) func(*files) {
@@ -39,18 +41,18 @@ func TestHold(t *testing.T) {
 		want string // empty: nothing
 	}{
 		{func(*files) {}, ""},
-		{replace(3, ",mobilenetv2,1,", ",mobilenetv2,2,"), "3:1: this is not call 2 of the 6800 that run.json has of " + first + `: column batch holds "2", and not "1"`},
+		{replace(3, ",mobilenetv2,1,", ",mobilenetv2,2,"), "3:80: this is not call 2 of the 6800 that run.json has of " + first + `: column batch holds "2", and not "1"`},
 		{replace(3, ",cuda,", ",cuda,,"), "3:1: this is not call 2 of the 6800 that run.json has of " + first + ": it has 28 fields, and not 27"},
 		{replace(1, "level", "Level"), "1:1: the columns are "},
 		{replace(4, "0,1,3,", "0,1,4,"), "4:1: call 4 follows call 2"},
-		{replace(4, "0,1,3,", "0,1,x,"), "4:1: column call: "},
+		{replace(4, "0,1,3,", "0,1,x,"), `4:5: column call: "x" is no whole number`},
 		{replace(2, "0,1,1,2009", "0,1,1,1009"), "2:1: a call from 100912485522 to "},
 		{replace(2, ",676227,", ",676227000000,"), "2:1: a call from 200912485522 to 877139485522, and run.json has those of " + first + " from 200912485522 to "},
-		{replace(2, ",200912485842,", ",,"), "2:1: column start_ns is empty"},
+		{replace(2, ",200912485842,", ",,"), "2:20: column start_ns is empty"},
 		{replace(2, ",200912485842,", ",-1,"), "2:1: a call due at 200912485522, sent at -1 and complete 676227 ns after it was due"},
 		{replace(2, ",200912485842,", ",200912485521,"), "2:1: a call due at 200912485522, sent at 200912485521 "},
 		{replace(2, ",200912485842,", ",200913161750,"), "2:1: a call due at 200912485522, sent at 200913161750 "},
-		{replace(2, ",676227,", ",,"), "2:1: column latency_ns is empty"},
+		{replace(2, ",676227,", ",,"), "2:33: column latency_ns is empty"},
 		{replace(2, ",200912485842,676227,", ",200912485522,0,"), "2:1: a call due at 200912485522, sent at 200912485522 and complete 0 ns "},
 		{replace(2, ",676227,", ",-1,"), "2:1: a call due at 200912485522, "},
 		{func(f *files) { f.lines = slices.Delete(f.lines, 6000, 6001) }, "6001:1: call 6001 follows call 5999"},
@@ -58,17 +60,17 @@ func TestHold(t *testing.T) {
 		{func(f *files) { f.lines = slices.Delete(f.lines, 20400, 20401) }, "20401:1: the file ends, and run.json has 1 calls of beside[policy=window/4MiB,model=mobilenetv2,level=1,replicate=1] after 6799"},
 		{func(f *files) { f.lines = slices.Insert(f.lines, 20401, f.lines[20400]) }, "20402:1: run.json has no call after the 20400 before"},
 		{func(f *files) { f.run.Trials[0].Infer.Traffic.Dropped++ }, "6801:1: of " + first + " 0 requests were dropped up to here, and in run.json 1"},
-		{func(f *files) { f.run.Trials[1].Seq++ }, `6802:1: this is not call 1 of the 6800 that run.json has of beside[policy=none,model=mobilenetv2,level=1,replicate=1]: column seq holds "`},
+		{func(f *files) { f.run.Trials[1].Seq++ }, `6802:161: this is not call 1 of the 6800 that run.json has of beside[policy=none,model=mobilenetv2,level=1,replicate=1]: column seq holds "`},
 		{func(f *files) { f.run.Rows-- }, "20402:1: run.json has 20399 rows, and of its trials 20400 calls"},
 		{func(f *files) { f.run.Columns, f.lines = f.run.Columns[:2], []string{"level,replicate\n"} }, "there is no column call"},
 	} {
-		r, err := recording.ReadRun(dir + "run.json")
+		r, err := ReadRun(dir + "run.json")
 		if err != nil {
 			t.Fatal(err)
 		}
 		f := &files{r, strings.SplitAfter(string(b), "\n")}
 		c.edit(f)
-		err = against(f.run, strings.NewReader(strings.Join(f.lines, "")))
+		_, err = f.run.hold(strings.NewReader(strings.Join(f.lines, "")))
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v, want %q", err, c.want)
 		}
