@@ -158,19 +158,54 @@ controls() { study controls; }
 sharing() { study sharing --set replicates=10; }
 swap() { study swap --set replicates=10; }
 
-# Policies of loads, each way in a study of its own: those towards the device rest on others.
+# relieved NAME ARGUMENT... measures policies of loads, and keeps them under a name of their own.
+relieved() {
+	local name=$1
+	shift
+	study mitigation --set replicates=${REPLICATES:-3} --set calls=${CALLS:-1000} "$@"
+	mv "$results/data/mitigation/$machine" "$results/data/mitigation/$machine-$name"
+}
+export -f relieved
+# Each way is a study of its own: policies of loads towards the device rest on others.
 aside=aside/64MiB/in_flight:1
+four=models=[bert-base-uncased,mobilenetv2,resnet50,unet]
 policies() {
-	local shared=(--set 'models=[bert-base-uncased,mobilenetv2,resnet50,unet]' --set replicates=${REPLICATES:-3} --set calls=${CALLS:-1000})
-	study mitigation "${shared[@]}" --set 'directions=[d2h]' --set "policies=[$aside/lead:7us,$aside/lead:12us]"
-	mv "$results/data/mitigation/$machine" "$results/data/mitigation/$machine-out"
-	study mitigation "${shared[@]}" --set 'directions=[h2d]' --set "policies=[$aside/early:8us/inputs:30us/grow:1,$aside/early:8us/inputs:20us/grow:1]"
-	mv "$results/data/mitigation/$machine" "$results/data/mitigation/$machine-in"
+	relieved out --set "$four" --set 'directions=[d2h]' --set "policies=[$aside/lead:7us,$aside/lead:12us]"
+	relieved in --set "$four" --set 'directions=[h2d]' --set "policies=[$aside/early:8us/inputs:30us/grow:1,$aside/early:8us/inputs:20us/grow:1]"
+}
+# Towards the device, beside a model with short calls too: with one copy a call for it, and
+# with copies that grow for others, whose inputs come late at times.
+inputs() {
+	relieved inputs --set 'models=[bert-base-uncased,mobilenetv2,resnet50,unet,vit-base-patch16]' --set 'directions=[h2d]' \
+		--set "policies=[$aside/sent:6us/inputs:24us,$aside/streams:2/sent:6us/inputs:30us/grow:2]"
+}
+# Under MPS, each way, against calls under MPS without load.
+mps() {
+	local REPLICATES=${REPLICATES:-1} CALLS=${CALLS:-3000} under=(--set 'sharings=[mps]' --set 'idle=[separate,mps]')
+	relieved mps-out "${under[@]}" --set "$four" --set 'directions=[d2h]' --set "policies=[none,window/4MiB,$aside/lead:7us]"
+	relieved mps-in "${under[@]}" --set "$four" --set 'directions=[h2d]' --set "policies=[none,window/4MiB,$aside/early:15us/inputs:50us]"
+}
+# What the search found, for models of whose times it knew none.
+searched() {
+	local REPLICATES=${REPLICATES:-1}
+	relieved searched --set 'models=[minilm-l6,unet,bert-large-uncased]' --set 'directions=[d2h]' \
+		--set "policies=[window/4MiB,$aside/lead:7us,aside/39191040B/in_flight:3/lead:1us,$aside/streams:4/lead:1.134us]"
+}
+# MobileNetV2's p99 differs from replicate to replicate, and the policies are judged by it.
+replicates() {
+	REPLICATES=${REPLICATES:-6} relieved replicates --set 'models=[mobilenetv2]' --set 'directions=[d2h]' --set "policies=[$aside/lead:7us]"
+}
+# The model's stream before the load's, in one process, or not.
+priorities() {
+	local REPLICATES=${REPLICATES:-1} priority
+	for priority in normal high; do
+		relieved "$priority" --set 'models=[bert-base-uncased,mobilenetv2]' --set 'sharings=[process]' --set limit=4s \
+			--set priority=$priority --set 'policies=[none,window/2MiB/streams:2]'
+	done
 }
 million() {
-	study mitigation --set 'models=[bert-base-uncased]' --set 'directions=[d2h]' --set 'policies=[window/256KiB,aside/256KiB/in_flight:3]' \
-		--set replicates=1 --set calls=${CALLS:-20000} --set limit=60s
-	mv "$results/data/mitigation/$machine" "$results/data/mitigation/$machine-million"
+	REPLICATES=1 CALLS=${CALLS:-20000} relieved million --set 'models=[bert-base-uncased]' --set 'directions=[d2h]' \
+		--set 'policies=[window/256KiB,aside/256KiB/in_flight:3]' --set limit=60s
 }
 bypass() { study bypass --set 'sharings=[mps]' --set 'victims=[copied,both,carried]' --set replicates=1; }
 matrix() { study matrix --set replicates=${REPLICATES:-1}; }
@@ -180,7 +215,7 @@ tenants() {
 		bin/barograph run configs/tenants-mps.yaml --machine "$machine" ${CALLS:+--set calls=$CALLS}
 	cp "results/data/colocation-soak/$machine/run.json" "$results/tenants-mps-run.json"
 }
-export aside
+export aside four
 
 step look 0 60 look
 step link 100 250 bandwidth
@@ -196,6 +231,11 @@ step combinations 60 400 combinations
 step sharing 60 500 sharing
 step swap 60 500 swap
 step policies 60 500 policies
+step mps 60 400 mps
+step inputs 60 350 inputs
+step replicates 30 100 replicates
+step searched 60 160 searched
+step priorities 60 160 priorities
 step million 60 200 million
 step bypass 60 400 bypass
 step matrix 60 560 matrix

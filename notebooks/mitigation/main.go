@@ -184,13 +184,26 @@ func stage(samples *nb.Set) []scene {
 	scenes := []scene{}
 	for _, model := range samples.By("model") {
 		for _, direction := range model.By("axis_direction") {
-			alone := direction.Where("level", "0")
-			if alone.Len() == 0 {
-				nb.Warn("%s, load %s: it was not measured without load", model.Value, direction.Value)
-				continue
+			without := map[string]*nb.Set{}
+			for _, sharing := range direction.Where("level", "0").By("sharing") {
+				without[sharing.Value] = sharing
 			}
-			base := alone.Quantiles(0.99)[0]
 			for _, sharing := range direction.Where("level", "1").By("sharing") {
+				alone := without[""]
+				if alone == nil { // beside a load that copies nothing
+					alone = without["separate"]
+				}
+				if own := without["mps"]; own != nil && sharing.Value == "mps" { // MPS itself has a price
+					if alone != nil {
+						nb.Summary(fmt.Sprintf("%s, load %s: under MPS with no load a p99 of %v times that without MPS", model.Value, direction.Value, own.Quantiles(0.99)[0].Over(alone.Quantiles(0.99)[0])))
+					}
+					alone = own
+				}
+				if alone == nil {
+					nb.Warn("%s, load %s, in %s: it was not measured without load", model.Value, direction.Value, sharing.Value)
+					continue
+				}
+				base := alone.Quantiles(0.99)[0]
 				s := scene{model: model.Value, direction: direction.Value, sharing: sharing.Value, alone: alone}
 				for _, policy := range sharing.By("policy") {
 					s.outcomes = append(s.outcomes, outcome{
