@@ -180,10 +180,13 @@ inputs() {
 		--set "policies=[$aside/sent:6us/inputs:24us,$aside/streams:2/sent:6us/inputs:30us/grow:2]"
 }
 # Under MPS, each way, against calls under MPS without load.
-mps() {
-	local REPLICATES=${REPLICATES:-1} CALLS=${CALLS:-3000} under=(--set 'sharings=[mps]' --set 'idle=[separate,mps]')
-	relieved mps-out "${under[@]}" --set "$four" --set 'directions=[d2h]' --set "policies=[none,window/4MiB,$aside/lead:7us]"
-	relieved mps-in "${under[@]}" --set "$four" --set 'directions=[h2d]' --set "policies=[none,window/4MiB,$aside/early:15us/inputs:50us]"
+mps_out() {
+	REPLICATES=${REPLICATES:-1} CALLS=${CALLS:-3000} relieved mps-out --set 'sharings=[mps]' --set 'idle=[separate,mps]' --set "$four" \
+		--set 'directions=[d2h]' --set "policies=[none,window/4MiB,$aside/lead:7us]"
+}
+mps_in() {
+	REPLICATES=${REPLICATES:-1} CALLS=${CALLS:-3000} relieved mps-in --set 'sharings=[mps]' --set 'idle=[separate,mps]' --set "$four" \
+		--set 'directions=[h2d]' --set "policies=[none,window/4MiB,$aside/early:15us/inputs:50us]"
 }
 # What the search found, for models of whose times it knew none.
 searched() {
@@ -231,7 +234,8 @@ step combinations 60 400 combinations
 step sharing 60 500 sharing
 step swap 60 500 swap
 step policies 60 500 policies
-step mps 60 400 mps
+step mps-out 60 220 mps_out
+step mps-in 60 220 mps_in
 step inputs 60 350 inputs
 step replicates 30 100 replicates
 step searched 60 160 searched
