@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -14,23 +15,53 @@ import (
 // against itself takes: a reader that knows every place takes seconds where there are
 // hundreds of trials.
 type layout struct {
-	keys   []string // at the top level
-	at     []int    // of each key
-	trials []int
-	null   int // the first value of a list that is none; -1: there is no such
+	simulated int // the key at the top level
+	trials    []int
+	null      int // the first value of a list that is none; -1: there is no such
+	twice     int // the first key that its object had before; -1: there is no such
 }
+
+// given are keys below which others are names that somebody gave. They may differ in case
+// alone, in which Go's reader takes all other keys for the same.
+var given = func() map[string]bool {
+	names, seen := map[string]bool{}, map[reflect.Type]bool{}
+	var walk func(reflect.Type)
+	walk = func(t reflect.Type) {
+		if seen[t] || t.Kind() != reflect.Struct {
+			return
+		}
+		seen[t] = true
+		for _, f := range reflect.VisibleFields(t) {
+			of := f.Type
+			for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice || of.Kind() == reflect.Map {
+				if of.Kind() == reflect.Map || of == reflect.TypeFor[json.RawMessage]() {
+					name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+					names[name] = true
+				}
+				of = of.Elem()
+			}
+			walk(of)
+		}
+	}
+	walk(reflect.TypeFor[Run]())
+	return names
+}()
 
 // layoutOf finds the parts of a text that is JSON, or was when it was read before.
 func layoutOf(text []byte) *layout {
-	l := &layout{null: -1}
-	var open []byte // brackets
-	key := false    // whether the next text at the top level is one
+	l := &layout{null: -1, twice: -1}
+	type bracket struct {
+		byte
+		given bool
+		keys  int // before it
+	}
+	open := []bracket{{}}
+	var keys [][]byte // of open objects
+	var last []byte   // key
+	next := false     // whether a key is
 	for i := 0; i < len(text); i++ {
-		c, within := text[i], byte(0)
-		if len(open) > 0 {
-			within = open[len(open)-1]
-		}
-		switch c {
+		within := open[len(open)-1]
+		switch c := text[i]; c {
 		case '"':
 			from := i
 			for i++; i < len(text) && text[i] != '"'; i++ {
@@ -38,22 +69,40 @@ func layoutOf(text []byte) *layout {
 					i++
 				}
 			}
-			if key && len(open) == 1 {
+			if !next {
+				continue
+			}
+			next, last = false, text[from+1:min(i, len(text))]
+			if bytes.IndexByte(last, '\\') >= 0 {
 				var name string
 				_ = json.Unmarshal(text[from:min(i+1, len(text))], &name) // which it is
-				l.keys, l.at, key = append(l.keys, name), append(l.at, from), false
+				last = []byte(name)
+			}
+			same := bytes.EqualFold
+			if within.given {
+				same = bytes.Equal
+			}
+			if l.twice < 0 && slices.ContainsFunc(keys[within.keys:], func(k []byte) bool { return same(k, last) }) {
+				l.twice = from
+			}
+			if keys = append(keys, last); len(open) == 2 && bytes.EqualFold(last, []byte("simulated")) {
+				l.simulated = from
 			}
 		case '{', '[':
-			if c == '{' && len(open) == 2 && within == '[' && len(l.keys) > 0 && strings.EqualFold(l.keys[len(l.keys)-1], "trials") {
+			if c == '{' && len(open) == 3 && within.byte == '[' && bytes.EqualFold(keys[within.keys-1], []byte("trials")) {
 				l.trials = append(l.trials, i)
 			}
-			open, key = append(open, c), len(open) == 0
+			open = append(open, bracket{c, within.given || within.byte == '{' && given[string(last)], len(keys)})
+			next = c == '{'
 		case '}', ']':
-			open = open[:max(0, len(open)-1)]
+			if len(open) > 1 {
+				open, keys = open[:len(open)-1], keys[:within.keys]
+			}
+			next = false
 		case ',':
-			key = len(open) == 1
+			next = within.byte == '{'
 		case 'n':
-			if within == '[' && l.null < 0 {
+			if within.byte == '[' && l.null < 0 {
 				l.null = i
 			}
 		}
@@ -71,16 +120,10 @@ func (r *Run) check(path string, text []byte) error {
 		err := fmt.Errorf("%s:%d:%d: %w", path, 1+bytes.Count(before, []byte("\n")), len(before)-bytes.LastIndexByte(before, '\n'), fmt.Errorf(format, args...))
 		return cell.Usage(fmt.Errorf("read %w", err))
 	}
-	head := 0
-	for i, key := range l.keys {
-		for _, before := range l.keys[:i] {
-			if strings.EqualFold(before, key) { // which Go's reader takes for the same
-				return wrong(l.at[i], "key %q appears twice", key)
-			}
-		}
-		if strings.EqualFold(key, "simulated") {
-			head = l.at[i]
-		}
+	if l.twice >= 0 {
+		var key string
+		_ = json.NewDecoder(bytes.NewReader(text[l.twice:])).Decode(&key) // which it is
+		return wrong(l.twice, "key %q appears twice", key)
 	}
 	if l.null >= 0 {
 		return wrong(l.null, "a list holds null, which is no value")
@@ -102,11 +145,11 @@ func (r *Run) check(path string, text []byte) error {
 	first := slices.IndexFunc(r.Trials, (*Trial).Simulated)
 	switch {
 	case first >= 0 && !r.Simulated:
-		return wrong(head, "simulated is not true, and it was of trial %s on line %d", r.Trials[first].ID, 1+bytes.Count(text[:l.trials[first]], []byte("\n")))
+		return wrong(l.simulated, "simulated is not true, and it was of trial %s on line %d", r.Trials[first].ID, 1+bytes.Count(text[:l.trials[first]], []byte("\n")))
 	case first < 0 && r.Simulated:
-		return wrong(head, "simulated is true, and it was of no trial")
+		return wrong(l.simulated, "simulated is true, and it was of no trial")
 	case first < 0 && len(r.Trials) > 0 && r.Machine.Simulated():
-		return wrong(head, "the machine's device is %s, and no trial was simulated", r.Machine.Device)
+		return wrong(l.simulated, "the machine's device is %s, and no trial was simulated", r.Machine.Device)
 	}
 	return nil
 }

@@ -29,6 +29,11 @@ func TestCheck(t *testing.T) {
 `, "", "run.json:1:1: simulated is not true, and it was of trial a on line 5"},
 		{`"cal`, `"simulated": true, "cal`, `run.json:4:3: key "simulated" appears twice`},
 		{`"cal`, `"\u0053imulated": true, "cal`, `run.json:4:3: key "Simulated" appears twice`},
+		{`{"id": "a", `, `{"id": "a", "id": "c", `, `run.json:6:17: key "id" appears twice`},
+		{`{"device": "host"}`, `{"device": "host", "calls": 1, "C\u0061lls": 2}`, `run.json:7:57: key "Calls" appears twice`},
+		{`{"x": null}`, `{"x": {"y": 1, "y": 2}}`, `run.json:4:59: key "y" appears twice`},
+		{`{"x": null}`, `{"x": {"y": 1, "Y": 2}, "X": {"y": {}, "z": ["y", "y"]}}`, ""}, // an axis may be called so
+		{`{"device": "host"}`, `{"device": "host", "options": {"n": "1", "N": "2"}, "outputs": [{"a": 1}, {"a": 1}]}`, ""},
 		{`{"device": "sim", "simulated": true}}`, `{"device": "sim"}}`, "run.json:6:5: trial a: infer: its device is sim, and simulated false"},
 		{`{"device": "host"}`, `{"device": "host", "simulated": true}`, "run.json:7:5: trial b: infer: its device is host, and simulated true"},
 		{`"stress": {"device": "sim"`, `"stress": {"device": "cuda:1"`, "run.json:7:5: trial b: stress: its device is cuda:1, and simulated true"},
