@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"barograph/pipeline/cell/scratch"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -98,10 +100,17 @@ func (g *Guard) Dismiss() {
 }
 
 // Stand is the guard: it waits until it is dismissed or the process that started
-// it is gone, however that ended, and then kills what works below dir.
+// it is gone, however that ended, and then kills what works below dir. Of temporary
+// folders it removes what that leaves, and what was left before.
 func Stand(dir string, them io.Reader) {
-	if n, _ := them.Read(make([]byte, 1)); n == 0 {
-		Sweep(dir)
+	scratch.Sweep()
+	if n, _ := them.Read(make([]byte, 1)); n > 0 {
+		return
+	}
+	Sweep(dir)
+	for range 20 { // what was killed gives its locks back last
+		scratch.Sweep()
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 

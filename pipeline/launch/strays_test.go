@@ -1,13 +1,18 @@
 package launch
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"testing"
+	"time"
+
+	"barograph/pipeline/cell/scratch"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,6 +20,11 @@ import (
 func init() { runtime.LockOSThread() } // TestMain's is the main thread, to which orphans are given
 
 func TestMain(m *testing.M) {
+	if at := os.Getenv("LAUNCH_SCRATCH"); at != "" {
+		_, err := scratch.At(at)
+		fmt.Println(err)
+		time.Sleep(time.Minute)
+	}
 	if dir := os.Getenv("LAUNCH_BESIDE"); dir != "" {
 		if err := beside(dir); err != nil {
 			fmt.Println(err)
@@ -62,5 +72,36 @@ func TestExec(t *testing.T) {
 	c.Env = append(os.Environ(), "LAUNCH_BESIDE="+dir, folder+"="+dir)
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// A guard removes the temporary folder of a cell that is killed with what started it, and
+// leaves that of another run.
+func TestStand(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	other, drop, err := scratch.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer drop()
+	dir, at := t.TempDir(), scratch.Path("of-a-cell")
+	c := exec.Command(os.Args[0])
+	c.Env = append(os.Environ(), "LAUNCH_SCRATCH="+at, folder+"="+dir)
+	out, err := c.StdoutPipe()
+	if err == nil {
+		err = c.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if said, err := bufio.NewReader(out).ReadString('\n'); said != "<nil>\n" {
+		t.Fatalf("the cell: %s, %v", said, err)
+	}
+	Stand(dir, strings.NewReader("")) // whose other end is closed
+	_ = c.Wait()                      // it was killed
+	for dir, stays := range map[string]bool{other: true, at: false} {
+		if _, err := os.Stat(dir); (err == nil) != stays {
+			t.Errorf("%s: %v", dir, err)
+		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/scratch"
 	"barograph/pipeline/citation"
 	"barograph/pipeline/cli/app"
 	"barograph/pipeline/crate"
@@ -141,11 +141,11 @@ func (a *commands) judge(ctx context.Context, c *crate.Crate, again judging) (*c
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "barograph-crate-")
+	dir, drop, err := scratch.New()
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer drop()
 	if err := c.Unpack(dir); err != nil {
 		return nil, err
 	}

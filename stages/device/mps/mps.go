@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/scratch"
 	"barograph/pipeline/launch"
 )
 
@@ -38,7 +39,7 @@ func Environ(trial string, wanted bool) map[string]string {
 	}
 	// A short path: it is a socket's.
 	sum := sha256.Sum256([]byte(trial))
-	dir := filepath.Join(os.TempDir(), fmt.Sprintf("barograph-mps-%d-%x", os.Getpid(), sum[:4]))
+	dir := scratch.Path(fmt.Sprintf("mps-%d-%x", os.Getpid(), sum[:4]))
 	return map[string]string{pipe: filepath.Join(dir, "pipe"), logs: filepath.Join(dir, "log")}
 }
 
@@ -53,6 +54,7 @@ func Lacks() error {
 // A Daemon runs.
 type Daemon struct {
 	kill  func() error
+	drop  func() error // its folder
 	ended chan struct{}
 	err   error
 }
@@ -63,18 +65,20 @@ func Start(ctx context.Context) (*Daemon, error) {
 	if at == "" || os.Getenv(logs) == "" {
 		return nil, fmt.Errorf("start MPS: %s and %s say no folder of the trial's own", pipe, logs)
 	}
-	for _, dir := range []string{at, os.Getenv(logs)} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, fmt.Errorf("start MPS: %w", err)
-		}
+	drop, err := scratch.At(filepath.Dir(at))
+	if err != nil {
+		return nil, fmt.Errorf("start MPS: %w", err)
+	}
+	if err := errors.Join(os.Mkdir(at, 0o700), os.Mkdir(os.Getenv(logs), 0o700)); err != nil {
+		return nil, errors.Join(fmt.Errorf("start MPS: %w", err), drop())
 	}
 	cmd := exec.Command(control, "-f")
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	wait, err := launch.Exec(cmd)
 	if err != nil {
-		return nil, fmt.Errorf("start MPS: %w", err)
+		return nil, errors.Join(fmt.Errorf("start MPS: %w", err), drop())
 	}
-	d := &Daemon{kill: cmd.Process.Kill, ended: make(chan struct{})}
+	d := &Daemon{kill: cmd.Process.Kill, drop: drop, ended: make(chan struct{})}
 	go func() {
 		d.err = wait()
 		close(d.ended)
@@ -90,7 +94,7 @@ func Start(ctx context.Context) (*Daemon, error) {
 		}
 		return d, nil
 	case <-d.ended:
-		return nil, errors.Join(fmt.Errorf("start MPS: %s ended: %w", control, d.err), d.clear())
+		return nil, errors.Join(fmt.Errorf("start MPS: %s ended: %w", control, d.err), d.drop())
 	}
 }
 
@@ -186,7 +190,5 @@ func (d *Daemon) Stop() error {
 	if asked != nil {
 		asked = fmt.Errorf("end MPS: %w", asked)
 	}
-	return errors.Join(asked, d.clear())
+	return errors.Join(asked, d.drop())
 }
-
-func (d *Daemon) clear() error { return os.RemoveAll(filepath.Dir(os.Getenv(pipe))) }

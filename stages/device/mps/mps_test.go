@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/scratch"
 )
 
 // control stands in for NVIDIA's program: a daemon in the foreground that answers
@@ -50,13 +51,23 @@ func install(t *testing.T) {
 // with its folders after Stop.
 func TestDaemon(t *testing.T) {
 	install(t)
-	dir := filepath.Dir(os.Getenv(pipe))
+	dir, left := filepath.Dir(os.Getenv(pipe)), scratch.Path("mps-of-a-run-that-was-killed")
+	if err := os.MkdirAll(filepath.Join(left, "pipe"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	d, err := Start(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := ask("get_server_list"); err != nil {
 		t.Error(err)
+	}
+	if _, err := os.Stat(left); !os.IsNotExist(err) {
+		t.Errorf("%s is still there: %v", left, err)
+	}
+	scratch.Sweep() // as another run does
+	if _, err := os.Stat(dir); err != nil {
+		t.Errorf("the daemon's folder: %v", err)
 	}
 	for clients, want := range map[string]bool{"4\n": false, fmt.Sprintf("4\n%d\n", os.Getpid()): true} {
 		if err := os.WriteFile(filepath.Join(os.Getenv(pipe), "clients"), []byte(clients), 0o666); err != nil {

@@ -161,7 +161,7 @@ func TestKeep(t *testing.T) {
 	if r, copies := results(t); r.Threads != 0 || r.Processes != 1 || len(copies) != 0 || r.AchievedBy["h2d"] != 0 || r.Window != [2]int64{1, 2} {
 		t.Errorf("%+v, %d copies", r, len(copies))
 	}
-	if left, _ := filepath.Glob(filepath.Join(dir, "barograph-mps-*")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(dir, "barograph-*")); len(left) > 0 {
 		t.Errorf("%v is left", left)
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/scratch"
 	"barograph/pipeline/page"
 	"barograph/stages/notebook"
 	"barograph/stages/notebook/job"
@@ -103,7 +104,7 @@ type news struct {
 func (w *watch) serve(ctx context.Context, l net.Listener) error {
 	defer cell.Hold()() // the folder, and the processes that run in it
 	w.changed, w.kept = make(chan struct{}), map[string]history{}
-	tmp, drop, err := scratch("barograph-watch-")
+	tmp, drop, err := scratch.New()
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/scratch"
 	"barograph/pipeline/record"
 	"barograph/stages/notebook"
 	"barograph/stages/notebook/script"
@@ -312,11 +313,11 @@ func (j Job) compare(ctx context.Context) (n int, err error) {
 // leaves runs the notebook and returns all that it leaves.
 func (j *Job) leaves(ctx context.Context) (left map[string][]byte, err error) {
 	defer cell.Hold()() // the folder, and the process that runs in it
-	dir, err := os.MkdirTemp("", "barograph-check-")
+	dir, drop, err := scratch.New()
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, drop()) }()
 	var log bytes.Buffer
 	j.Log = &log
 	if err := j.runIn(ctx, dir); err != nil {

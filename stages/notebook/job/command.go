@@ -20,6 +20,7 @@ import (
 
 	"barograph/notebooks/nb"
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/scratch"
 	"barograph/pipeline/record"
 	"barograph/pipeline/source"
 	"barograph/stages/notebook"
@@ -184,11 +185,11 @@ func parameters(pairs []string) (notebook.With, error) {
 func (j *Job) run(ctx context.Context) (err error) {
 	if j.compiled { // which keeps no record
 		defer cell.Hold()() // the folder, and the process that runs in it
-		dir, err := os.MkdirTemp("", "barograph-")
+		dir, drop, err := scratch.New()
 		if err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		defer func() { err = errors.Join(err, drop()) }()
 		if err := j.runIn(ctx, dir); err != nil {
 			return err
 		}

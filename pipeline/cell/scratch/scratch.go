@@ -1,0 +1,91 @@
+// Package scratch makes temporary folders that a killed process does not leave for good:
+// each is locked while its process lives, and the kernel gives the locks back.
+package scratch
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// prefix begins the name of every such folder.
+const prefix = "barograph-scratch-"
+
+// New makes a folder with a name of its own, which drop removes.
+func New() (dir string, drop func() error, err error) {
+	for {
+		if dir, err = os.MkdirTemp("", prefix); err != nil {
+			return "", nil, err
+		}
+		if drop, err = own(dir); drop != nil || err != nil {
+			return dir, drop, err
+		}
+	}
+}
+
+// Path returns where [At] makes the folder of a name.
+func Path(name string) string { return filepath.Join(os.TempDir(), prefix+name) }
+
+// At makes the folder at a path, which drop removes. Where a process has it, that is an
+// error.
+func At(dir string) (drop func() error, err error) {
+	Sweep()
+	for {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return nil, err
+		}
+		if drop, err = own(dir); drop != nil || err != nil {
+			return drop, err
+		}
+	}
+}
+
+// own locks a folder that was just made; drop is nil where [Sweep] came first.
+func own(dir string) (drop func() error, err error) {
+	f, err := lock(dir)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.Remove(dir))
+	}
+	locked, err := f.Stat()
+	if is, gone := os.Lstat(dir); err != nil || gone != nil || !os.SameFile(locked, is) {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() error { return errors.Join(os.RemoveAll(dir), f.Close()) }, nil
+}
+
+// Sweep removes this user's folders whose processes are gone.
+func Sweep() {
+	entries, _ := os.ReadDir(os.TempDir()) // what stays is tried again
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), prefix) || !e.IsDir() {
+			continue
+		}
+		if info, err := e.Info(); err != nil || info.Sys().(*syscall.Stat_t).Uid != uint32(os.Getuid()) {
+			continue
+		}
+		dir := filepath.Join(os.TempDir(), e.Name())
+		if f, err := lock(dir); err == nil {
+			_ = errors.Join(os.RemoveAll(dir), f.Close())
+		}
+	}
+}
+
+// lock takes the lock of a folder that nobody has locked.
+func lock(dir string) (*os.File, error) {
+	f, err := os.OpenFile(dir, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
