@@ -43,17 +43,7 @@ func Read(root, dir, only string) (owns []*Baseline, cases []*Case, err error) {
 		if only != "" && t.Infer.Model != only || t.Infer.GPU != nil && len(t.Infer.GPU.Invalid) > 0 || shared != nil && len(shared.Beside) > 0 {
 			continue
 		}
-		var with struct {
-			Sharing   string
-			Threads   int
-			Processes int
-		}
-		if t.Stress != nil {
-			if err := json.Unmarshal(t.StressWith, &with); err != nil {
-				return nil, nil, fmt.Errorf("read %s: trial %s: %w", dir, t.ID, err)
-			}
-		}
-		mps := with.Sharing == "mps" || shared != nil && shared.Sharing == "mps"
+		mps := t.Load.Sharing == "mps" || shared != nil && shared.Sharing == "mps"
 		name := fmt.Sprintf("%s %d %d %v %s %v", t.Infer.Model, t.Infer.Batch, t.Infer.Sequence, t.Infer.Dims, t.Infer.Arrivals, mps)
 		own := byModel[name]
 		if own == nil {
@@ -68,8 +58,8 @@ func Read(root, dir, only string) (owns []*Baseline, cases []*Case, err error) {
 			continue
 		}
 		c := &Case{Study: run.Study, Own: own, Condition: Condition{
-			Direction: t.Stress.Direction, Share: 1, Loads: max(1, with.Processes), Threads: with.Threads, Outstanding: t.Stress.Outstanding,
-			Block: t.Stress.Block, Arrivals: t.Infer.Arrivals, Within: with.Sharing == "process", MPS: mps,
+			Direction: t.Stress.Direction, Share: 1, Loads: max(1, t.Load.Processes), Threads: t.Load.Threads, Outstanding: t.Stress.Outstanding,
+			Block: t.Stress.Block, Arrivals: t.Infer.Arrivals, Within: t.Load.Sharing == "process", MPS: mps,
 		}}
 		if t.Stress.Rate > 0 && t.Capacity > 0 {
 			c.Condition.Share = min(1, t.Stress.Rate/t.Capacity)

@@ -135,8 +135,19 @@ func (r *Run) check(path string, text []byte) error {
 		if err := told(t.Infer.Device, t.Infer.Simulated); err != nil {
 			return wrong(l.trials[i], "trial %s: infer: %w", t.ID, err)
 		}
+		if t.Infer.In < 0 || t.Infer.Out < 0 {
+			return wrong(l.trials[i], "trial %s: infer: a call moves %d bytes in and %d out: want 0 at least", t.ID, t.Infer.In, t.Infer.Out)
+		}
 		if t.Stress == nil {
 			continue
+		}
+		if len(t.StressWith) > 0 {
+			if err := json.Unmarshal(t.StressWith, &t.Load); err != nil {
+				return wrong(l.trials[i], "trial %s: stress_with: %w", t.ID, err)
+			}
+		}
+		if t.Load.Threads < 0 || t.Load.Processes < 0 {
+			return wrong(l.trials[i], "trial %s: stress_with: %d processes of %d threads: want 0 at least", t.ID, t.Load.Processes, t.Load.Threads)
 		}
 		if err := told(t.Stress.Device, t.Stress.Simulated); err != nil {
 			return wrong(l.trials[i], "trial %s: stress: %w", t.ID, err)

@@ -41,6 +41,9 @@ func TestCheck(t *testing.T) {
     {"id": "b"`, `true}}, null,
     {"id": "b"`, "run.json:6:65: a list holds null, which is no value"},
 		{`[{"id": "c`, `[null, {"id": "c`, "run.json:4:20: a list holds null, which is no value"},
+		{`{"device": "host"}`, `{"device": "host", "out_bytes": -5}`, "run.json:7:5: trial b: infer: a call moves 0 bytes in and -5 out: want 0 at least"},
+		{`"stress": `, `"stress_with": {"threads": "x"}, "stress": `, "run.json:7:5: trial b: stress_with: json: cannot unmarshal string into Go struct field Load.Threads of type int"},
+		{`"stress": `, `"stress_with": {"threads": 4, "processes": -1}, "stress": `, "run.json:7:5: trial b: stress_with: -1 processes of 4 threads: want 0 at least"},
 		{`"infer": {"device": "host"}`, `"infer": {"device": "host", "tenancy": {"groups": [{"tenants": [null]}]}}`, "run.json:7:81: a list holds null, which is no value"},
 	} {
 		path := filepath.Join(t.TempDir(), "run.json")

@@ -62,6 +62,7 @@ type Trial struct {
 	Infer      result.Infer    `json:"infer"`
 	Background string          `json:"background,omitempty"` // id of the stress cell
 	StressWith json.RawMessage `json:"stress_with,omitempty"`
+	Load       Load            `json:"-"` // of StressWith, in what was read
 	Stress     *result.Stress  `json:"stress,omitempty"`
 	// Capacity is the calibrated bandwidth of the trial's direction.
 	Capacity     float64  `json:"capacity_bytes_per_s,omitempty"`
@@ -71,6 +72,13 @@ type Trial struct {
 	OfModel      *float64 `json:"utilisation_of_model,omitempty"` // of the link after packet overhead
 	// Timeline is there for the first trial of each point under load.
 	Timeline *Timeline `json:"timeline,omitempty"`
+}
+
+// A Load is what a load was asked to be, as far as every reader asks.
+type Load struct {
+	Sharing   string
+	Threads   int // of each process
+	Processes int
 }
 
 // A Timeline is what a load copied in equal slices of time while the first timed
