@@ -12,12 +12,7 @@
 # Seen 2026-11-28, Go 1.26.8, linux/amd64:
 #   defer in a loop over a function:                RunDefers 0
 #   the same, and a defer beside the loop:          RunDefers 1
-set -eu
-command -v go >/dev/null || { echo "needs go"; exit 77; }
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-mkdir "$dir/finding" && cd "$dir/finding"
-export GOMODCACHE="$dir/mod" GOFLAGS="-modcacherw -mod=mod" GOWORK=off
+. "$(dirname "$0")/shared/go.sh"
 cat >main.go <<'EOF'
 package main
 
@@ -81,12 +76,4 @@ func main() {
 	}
 }
 EOF
-cat >go.mod <<'EOF'
-module finding
-
-go 1.26
-
-require golang.org/x/tools v0.51.0
-EOF
-go mod tidy >/dev/null 2>&1
-go run .
+run golang.org/x/tools@v0.51.0

@@ -11,12 +11,7 @@
 # Seen 2026-11-28, Go 1.26.8, linux/amd64:
 #    1  2  3: box from 1 to 2.5, median 2
 #   -3 -2 -1: box from -3 to -1.5, median -2
-set -eu
-command -v go >/dev/null || { echo "needs go"; exit 77; }
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-mkdir "$dir/finding" && cd "$dir/finding"
-export GOMODCACHE="$dir/mod" GOFLAGS="-modcacherw -mod=mod" GOWORK=off
+. "$(dirname "$0")/shared/go.sh"
 cat >main.go <<'EOF'
 package main
 
@@ -44,7 +39,4 @@ func main() {
 	}
 }
 EOF
-go mod init finding 2>/dev/null
-go mod edit -require=gonum.org/v1/plot@v0.17.0
-go mod tidy >tidy.log 2>&1 || { cat tidy.log; echo "needs the packages"; exit 77; }
-go run .
+run gonum.org/v1/plot@v0.17.0

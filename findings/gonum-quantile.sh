@@ -10,12 +10,7 @@
 #
 # Seen 2026-11-28, Go 1.26.8, linux/amd64:
 #   of 1..100, Quantile(k/100) is not k for k = 7 14 28 55 56
-set -eu
-command -v go >/dev/null || { echo "needs go"; exit 77; }
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-mkdir "$dir/finding" && cd "$dir/finding"
-export GOMODCACHE="$dir/mod" GOFLAGS="-modcacherw -mod=mod" GOWORK=off
+. "$(dirname "$0")/shared/go.sh"
 cat >main.go <<'EOF'
 package main
 
@@ -44,7 +39,4 @@ func main() {
 	}
 }
 EOF
-go mod init finding 2>/dev/null
-go mod edit -require=gonum.org/v1/gonum@v0.17.0
-go mod tidy >tidy.log 2>&1 || { cat tidy.log; echo "needs the packages"; exit 77; }
-go run .
+run gonum.org/v1/gonum@v0.17.0

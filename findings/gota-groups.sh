@@ -11,12 +11,7 @@
 # Seen 2026-11-28, Go 1.26.8, linux/amd64:
 #   4 different times in seconds: 2 groups
 #   2 different pairs of names: 1 group
-set -eu
-command -v go >/dev/null || { echo "needs go"; exit 77; }
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-mkdir "$dir/finding" && cd "$dir/finding"
-export GOMODCACHE="$dir/mod" GOFLAGS="-modcacherw -mod=mod" GOWORK=off
+. "$(dirname "$0")/shared/go.sh"
 cat >main.go <<'EOF'
 package main
 
@@ -43,7 +38,4 @@ func main() {
 	}
 }
 EOF
-go mod init finding 2>/dev/null
-go mod edit -require=github.com/go-gota/gota@v0.12.0
-go mod tidy >tidy.log 2>&1 || { cat tidy.log; echo "needs the packages"; exit 77; }
-go run .
+run github.com/go-gota/gota@v0.12.0
