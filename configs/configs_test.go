@@ -4,7 +4,6 @@ package configs_test
 import (
 	"bytes"
 	"flag"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -12,6 +11,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"gopkg.in/yaml.v3"
 
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/study"
 	"barograph/stages"
 )
@@ -33,14 +33,9 @@ func TestSchemaIsCurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if *update {
-		if err := os.WriteFile("schema.json", want, 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, "schema.json", want)
 	}
-	got, err := os.ReadFile("schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	got := filetest.Read(t, "schema.json")
 	if !bytes.Equal(got, want) {
 		t.Error("schema.json is not what the kinds say; go test ./configs -update, or barograph schema > configs/schema.json")
 	}
@@ -53,10 +48,7 @@ func TestStudiesFitTheSchema(t *testing.T) {
 	}
 	for _, file := range files(t, "*.yaml") {
 		t.Run(file, func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
+			text := filetest.Read(t, file)
 			if !bytes.HasPrefix(text, []byte("# yaml-language-server: $schema=schema.json\n")) {
 				t.Error("its first line does not name the schema to editors")
 			}

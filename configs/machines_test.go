@@ -2,12 +2,12 @@ package configs_test
 
 import (
 	"math"
-	"os"
 	"regexp"
 	"testing"
 
 	"gopkg.in/yaml.v3"
 
+	"barograph/pipeline/cell/filetest"
 	"barograph/stages/device/nvml"
 )
 
@@ -23,10 +23,7 @@ func TestMachinesMatchTheirGPUs(t *testing.T) {
 	}
 	all := map[string]machine{}
 	for _, file := range files(t, "machines/*.yaml") {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		text := filetest.Read(t, file)
 		var m machine
 		if err := yaml.Unmarshal(text, &m); err != nil {
 			t.Fatal(err)

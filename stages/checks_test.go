@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"barograph/pipeline/cell/filetest"
 )
 
 // Every check has something to say of the machine that tests run on.
@@ -41,9 +43,7 @@ func TestWritable(t *testing.T) {
 		t.Errorf("left %v (%v)", left, err)
 	}
 	file := filepath.Join(dir, "file")
-	if err := os.WriteFile(file, nil, 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, file, "")
 	for _, bad := range []string{filepath.Join(file, "below"), "/proc/none"} {
 		if _, hint, err := writable(bad); err == nil || hint == "" {
 			t.Errorf("writable(%q): error %v, hint %q", bad, err, hint)

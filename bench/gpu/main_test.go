@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/cell/unit"
 	"barograph/stages/device/sim"
 	"barograph/stages/kind/stress"
@@ -67,10 +68,7 @@ func TestLook(t *testing.T) {
 }
 
 func TestReadCopies(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join("testdata", "copy.csv"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := filetest.Read(t, filepath.Join("testdata", "copy.csv"))
 	recorded, err := readCopies(text)
 	if err != nil || len(recorded) != 10 || !(recorded[point{"d2h", 16 << 20, queued}][0] > 1e9) {
 		t.Errorf("%v, %v", recorded, err)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 	"barograph/stages/stats"
 
 	"github.com/go-gota/gota/dataframe"
@@ -24,7 +25,7 @@ func TestColumn(t *testing.T) {
 		Column("word", []string{"a", "b", "c"}), Column("ok", []bool{true, false, true}),
 	)
 	Table("t.csv", df)
-	if got, want := contents(t, "t.csv"), "at,n,x,word,ok\n1764316800123456789,3,0.5,a,true\n1764316800123456790,1,,b,false\n9223372036854775807,2,0.000000002,c,true\n"; got != want {
+	if got, want := string(filetest.Read(t, "t.csv")), "at,n,x,word,ok\n1764316800123456789,3,0.5,a,true\n1764316800123456790,1,,b,false\n9223372036854775807,2,0.000000002,c,true\n"; got != want {
 		t.Errorf("wrote %q, want %q", got, want)
 	}
 	want(t, raised(func() { Column("x", []any{1}) }), `nb.Column("x"): a column is of []int64, []int, []float64, []string or []bool, not of []interface {}`)

@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 	"barograph/stages/figure"
 	"barograph/stages/judge"
 	"barograph/stages/recording"
@@ -41,9 +42,7 @@ func enter(t *testing.T, s cell.Spec) {
 
 func file(t *testing.T, path, text string) string {
 	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, path, text)
 	return path
 }
 
@@ -192,10 +191,7 @@ func TestFrame(t *testing.T) {
 		t.Errorf("frame %v", df)
 	}
 	Table("y.csv", df)
-	b, err := os.ReadFile("y.csv")
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := filetest.Read(t, "y.csv")
 	if got := string(b); got != table {
 		t.Errorf("wrote %q, want %q", got, table)
 	}
@@ -418,7 +414,7 @@ func TestWholeNumbers(t *testing.T) {
 	}
 	df := Frame("samples.csv")
 	Table("t.csv", df)
-	if got := contents(t, "t.csv"); got != contents(t, path) {
+	if got := string(filetest.Read(t, "t.csv")); got != string(filetest.Read(t, path)) {
 		t.Errorf("wrote %s", got)
 	}
 	var typed struct{ List []struct{ At int64 } }
@@ -427,7 +423,7 @@ func TestWholeNumbers(t *testing.T) {
 	}
 	want(t, raised(func() { var v any; JSON("x.json", &v) }), `nb.JSON("x.json"): the whole number 1764316800123456768 was rounded`)
 	want(t, raised(func() { JSON("x.json", &struct{ List []map[string]any }{}) }), "was rounded")
-	events := contents(t, filepath.Join(filepath.Dir(os.Getenv(Env)), EventsFile))
+	events := string(filetest.Read(t, filepath.Join(filepath.Dir(os.Getenv(Env)), EventsFile)))
 	if !strings.Contains(events, `"text":"since","value":1764316800123456789}`) {
 		t.Errorf("events %s", events)
 	}
@@ -504,15 +500,6 @@ func TestQuantiles(t *testing.T) {
 	}
 }
 
-func contents(t *testing.T, path string) string {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
 // The parameter captions is every notebook's that saves a figure.
 func TestCaptions(t *testing.T) {
 	fig, err := figure.Points(figure.PointsSpec{Caption: []string{"Below."}, Simulated: true, Series: []figure.PointSeries{{X: []float64{1, 2}, Y: []float64{1, 2}}}})
@@ -522,7 +509,7 @@ func TestCaptions(t *testing.T) {
 	for with, below := range map[string]bool{`{}`: true, `{"captions": true}`: true, `{"captions": false}`: false} {
 		enter(t, cell.Spec{With: json.RawMessage(with), Outputs: []string{"a.svg"}})
 		Save(fig)
-		_, drawn, _ := strings.Cut(contents(t, "a.svg"), "</desc>")
+		_, drawn, _ := strings.Cut(string(filetest.Read(t, "a.svg")), "</desc>")
 		if strings.Contains(drawn, "Below.") != below || !strings.Contains(drawn, "SIMULATED") {
 			t.Errorf("%s: drawn %s", with, drawn)
 		}

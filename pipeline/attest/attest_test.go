@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/crate"
 	"barograph/pipeline/record"
 
@@ -123,9 +124,7 @@ func TestOthersRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "theirs.json")
-	if err := os.WriteFile(file, b, 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, file, b)
 	if got, err := Open(file, read(t, public)); err != nil || got.Subject[0].Name != "out.csv" || !Is(file) {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -144,9 +143,7 @@ func TestRefused(t *testing.T) {
 	}
 	file := filepath.Join(t.TempDir(), "a.json")
 	try := func(b []byte, key string) error {
-		if err := os.WriteFile(file, b, 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, file, b)
 		_, err := Open(file, read(t, key))
 		return err
 	}
@@ -179,9 +176,7 @@ func TestRefused(t *testing.T) {
 	for name, text := range map[string]string{"none": "", "no pem": "x", "other": "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "kind": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"} {
 		file := filepath.Join(t.TempDir(), "k")
 		if text != "" {
-			if err := os.WriteFile(file, []byte(text), 0o666); err != nil {
-				t.Fatal(err)
-			}
+			filetest.Write(t, file, text)
 		}
 		if _, err := ReadKey(file); err == nil || cell.HintOf(err) == "" {
 			t.Errorf("%s: %v", name, err)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/cli"
 )
 
@@ -38,22 +39,12 @@ type folder struct {
 
 func (f folder) write(name, text string) {
 	f.Helper()
-	path := filepath.Join(f.dir, name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		f.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
-		f.Fatal(err)
-	}
+	filetest.Write(f, filepath.Join(f.dir, name), text)
 }
 
 func (f folder) read(name string) string {
 	f.Helper()
-	b, err := os.ReadFile(filepath.Join(f.dir, name))
-	if err != nil {
-		f.Fatal(err)
-	}
-	return string(b)
+	return string(filetest.Read(f, filepath.Join(f.dir, name)))
 }
 
 func (f folder) command(args ...string) *exec.Cmd {
@@ -125,9 +116,7 @@ func TestKills(t *testing.T) {
 	f.write("twice", strings.ReplaceAll(twice, "JOURNAL", journal))
 	started := func() []string {
 		b, _ := os.ReadFile(journal)
-		if err := os.WriteFile(journal, nil, 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, journal, "")
 		return strings.Fields(string(b))
 	}
 	var whole time.Duration // that an undisturbed run takes
@@ -285,9 +274,7 @@ func TestLateGuard(t *testing.T) {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", guard))
 		return err != nil || strings.Contains(string(stat), ") Z ")
 	})
-	if err := os.WriteFile(filepath.Join(out, "go"), nil, 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, filepath.Join(out, "go"), "")
 	if err := second.Wait(); err != nil {
 		t.Errorf("the second run: %v\n%s", err, said.String())
 	}

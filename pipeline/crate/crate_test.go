@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 )
 
 // sample is a state of some cells of two stages, with its files.
@@ -227,10 +228,7 @@ func TestDamagedSource(t *testing.T) {
 // FuzzOpen: no zip breaks the reader, and none that differs from what was written
 // passes.
 func FuzzOpen(f *testing.F) {
-	b, err := os.ReadFile(written(f, "c.zip", 1))
-	if err != nil {
-		f.Fatal(err)
-	}
+	b := filetest.Read(f, written(f, "c.zip", 1))
 	f.Add(b)
 	f.Add(b[:len(b)/2])
 	var empty bytes.Buffer
@@ -241,9 +239,7 @@ func FuzzOpen(f *testing.F) {
 	want := contents(b)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		name := filepath.Join(t.TempDir(), "x.zip")
-		if err := os.WriteFile(name, b, 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, name, b)
 		c, err := Open(name)
 		if err != nil {
 			return

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/engine"
 	"barograph/pipeline/launch"
 	"barograph/pipeline/plan"
@@ -232,11 +233,7 @@ func (w *workspace) write(name, text string) {
 
 func (w *workspace) read(name string) string {
 	w.t.Helper()
-	b, err := os.ReadFile(filepath.Join(w.root, name))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return string(b)
+	return string(filetest.Read(w.t, filepath.Join(w.root, name)))
 }
 
 // seen collects what an observer is told.
@@ -867,7 +864,7 @@ stages:
 	if _, err := os.Stat(filepath.Join(w.root, "b")); err == nil {
 		t.Error("half an output was published")
 	}
-	pid := strings.TrimSpace(readFile(t, pids))
+	pid := strings.TrimSpace(string(filetest.Read(t, pids)))
 	for range 3000 {
 		if b, err := os.ReadFile("/proc/" + pid + "/stat"); err != nil || strings.Contains(string(b), ") Z ") {
 			pid = ""
@@ -882,15 +879,6 @@ stages:
 	if _, sight, err = w.run(engine.Options{}); err != nil || !slices.Equal(sight.starts, []string{"long"}) {
 		t.Errorf("the next run: %v, started %v", err, sight.starts)
 	}
-}
-
-func readFile(t *testing.T, path string) string {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
 }
 
 func TestJobs(t *testing.T) {

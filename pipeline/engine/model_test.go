@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/engine"
 
 	"pgregory.net/rapid"
@@ -169,9 +170,7 @@ func TestIncrementalEqualsClean(t *testing.T) {
 					if err := os.Chmod(o, 0o644); err != nil {
 						rt.Fatal(err)
 					}
-					if err := os.WriteFile(o, b, 0o644); err != nil {
-						rt.Fatal(err)
-					}
+					filetest.Write(rt, o, b)
 				}
 				forgiven = len(objects) > 0
 			case "interrupt":
@@ -216,9 +215,7 @@ func TestIncrementalEqualsClean(t *testing.T) {
 			case "tear": // the machine died while it wrote the log
 				log := filepath.Join(state, "store/cells.log")
 				if b, err := os.ReadFile(log); err == nil && len(b) > 0 {
-					if err := os.WriteFile(log, b[:rapid.IntRange(0, len(b)-1).Draw(rt, "length")], 0o666); err != nil {
-						rt.Fatal(err)
-					}
+					filetest.Write(rt, log, b[:rapid.IntRange(0, len(b)-1).Draw(rt, "length")])
 					forgiven = true
 				}
 			}

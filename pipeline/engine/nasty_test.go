@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/engine"
 	"barograph/pipeline/store"
 )
@@ -50,7 +51,7 @@ stages:
 		t.Errorf("a daemon held the run up for %v", took)
 	}
 	for _, name := range []string{"stays", "flees"} {
-		pid := strings.TrimSpace(readFile(t, filepath.Join(dir, name)))
+		pid := strings.TrimSpace(string(filetest.Read(t, filepath.Join(dir, name))))
 		for patience := 3000; ; patience-- { // it was killed, but dies in its own time
 			stat, err := os.ReadFile("/proc/" + pid + "/stat")
 			if err != nil || strings.Contains(string(stat), ") Z ") {
@@ -62,7 +63,7 @@ stages:
 			time.Sleep(10 * time.Millisecond)
 		}
 	}
-	if was := readFile(t, filepath.Join(dir, "folder")); was == w.read("c") {
+	if was := string(filetest.Read(t, filepath.Join(dir, "folder"))); was == w.read("c") {
 		t.Errorf("a cell was given the folder %s, in which a daemon was", was)
 	}
 }
@@ -71,9 +72,7 @@ stages:
 // nothing else: neither what the last one left, nor what a link in it leads to.
 func TestFoldersAgain(t *testing.T) {
 	outside := t.TempDir()
-	if err := os.WriteFile(filepath.Join(outside, "kept"), nil, 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, filepath.Join(outside, "kept"), "")
 	w := newWorkspace(t, `
 stages:
   x: {uses: command, matrix: {n: 6}, inputs: ['in/${{ n }}'], run: 'found=$(pwd; find . -mindepth 1); echo "$found" > out/${{ n }}; LEAVE; true', outputs: ['out/${{ n }}']}
@@ -141,7 +140,7 @@ stages:
 		t.Fatal(err, res.Warnings)
 	}
 	_, kept, _ := strings.Cut(res.Warnings[0].Text, "kept as ")
-	if got := readFile(t, kept); got != "evil\n" {
+	if got := string(filetest.Read(t, kept)); got != "evil\n" {
 		t.Errorf("kept aside: %q", got)
 	}
 	_, _, err = w.run(engine.Options{})

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 
 	"golang.org/x/sys/unix"
 )
@@ -142,9 +143,7 @@ func TestFiles(t *testing.T) {
 		var log bytes.Buffer
 		c.Dir, c.Log = t.TempDir(), &log
 		c.Argv, c.Else = []string{"sh", "-c", "read x; echo $x; echo wrong >&2"}, []string{"sh", "-c", "echo else; ls"}
-		if err := os.WriteFile(filepath.Join(c.Dir, "in"), []byte("text\n"), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, filepath.Join(c.Dir, "in"), "text\n")
 		if err := Start(t.Context(), c.Command).Wait(); err != nil {
 			t.Error(err)
 		}

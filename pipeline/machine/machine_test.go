@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/machine"
 )
 
@@ -34,9 +35,7 @@ func TestChoose(t *testing.T) {
 	for name, text := range map[string]string{
 		"broken": "match: P100\n", "h100": "device: cuda\nmatch: H100\n", "host": "device: host\n", "p100": "device: cuda\nmatch: P100\n",
 	} {
-		if err := os.WriteFile(filepath.Join(root, machine.Folder, name+".yaml"), []byte(text), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, filepath.Join(root, machine.Folder, name+".yaml"), text)
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -59,9 +58,7 @@ func TestReadRefusesWhatIsNoName(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"my\nhost", "-host", "my host"} {
-		if err := os.WriteFile(filepath.Join(root, machine.Folder, name+".yaml"), []byte("device: host\n"), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, filepath.Join(root, machine.Folder, name+".yaml"), "device: host\n")
 		if _, errs := machine.Read(root, name); len(errs) != 1 || !strings.Contains(errs.Error(), "is not a name") {
 			t.Errorf("read machine %q: %v", name, errs)
 		}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/store"
 	"barograph/pipeline/study"
@@ -30,9 +31,7 @@ func FuzzProof(f *testing.F) {
 		f.Fatal(err)
 	}
 	made := filepath.Join(f.TempDir(), "out")
-	if err := os.WriteFile(made, []byte("in"), 0o666); err != nil {
-		f.Fatal(err)
-	}
+	filetest.Write(f, made, "in")
 	file, err := s.Put(made, "out")
 	if err != nil {
 		f.Fatal(err)
@@ -59,10 +58,7 @@ func FuzzProof(f *testing.F) {
 	if !proves(&said) || said != "whole" {
 		f.Fatalf("the proof as it was written proves %q", said)
 	}
-	b, err := os.ReadFile(proof)
-	if err != nil {
-		f.Fatal(err)
-	}
+	b := filetest.Read(f, proof)
 	head := b[sha256.Size:]
 	f.Add(head)
 	f.Add([]byte("{}"))
@@ -72,9 +68,7 @@ func FuzzProof(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		sum := sha256.Sum256(b)
-		if err := os.WriteFile(proof, append(sum[:], b...), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, proof, append(sum[:], b...))
 		var said string
 		if proves(&said) {
 			t.Errorf("it proves %q", said)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/source"
 	"barograph/pipeline/store"
@@ -203,9 +204,7 @@ stages:
 	commit := func(d *plan.Decision, id string) {
 		t.Helper()
 		path := filepath.Join(root, "out")
-		if err := os.WriteFile(path, []byte(id), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, path, id)
 		f, err := s.Put(path, id)
 		if err != nil {
 			t.Fatal(err)
@@ -237,9 +236,7 @@ stages:
 	is(d["a"], plan.Runs, "run changed: echo one -> echo two")
 	is(d["b"], plan.Waits, "needs a, which runs")
 	is(d["c"], plan.Stands, "")
-	if err := os.WriteFile(filepath.Join(root, "in.txt"), []byte("other"), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, filepath.Join(root, "in.txt"), "other")
 	d = decide()
 	is(d["a"], plan.Runs, "file in.txt changed: ")
 	is(d["c"], plan.Stands, "")
@@ -351,9 +348,7 @@ func TestSharedProcessors(t *testing.T) {
 	defer s.Close()
 	key := func(device, devices string, n int) (key, shared string) {
 		t.Helper()
-		if err := os.WriteFile(filepath.Join(root, "configs/machines/m.yaml"), []byte("device: "+device+"\n"), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, filepath.Join(root, "configs/machines/m.yaml"), "device: "+device+"\n")
 		gpus := func() cell.GPUs {
 			return cell.GPUs{
 				Of:         func(cell.Machine) []cell.GPU { return make([]cell.GPU, n) },
@@ -435,9 +430,7 @@ stages:
 				r := &store.Record{Key: dec.Key, Cell: p.Name(c)}
 				for _, name := range c.Outputs {
 					path := filepath.Join(t.TempDir(), "out")
-					if err := os.WriteFile(path, nil, 0o666); err != nil {
-						t.Fatal(err)
-					}
+					filetest.Write(t, path, "")
 					f, err := s.Put(path, name)
 					if err != nil {
 						t.Fatal(err)

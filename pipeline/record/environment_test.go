@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 
 	"github.com/rogpeppe/go-internal/txtar"
 )
@@ -55,14 +56,9 @@ func TestEnvironment(t *testing.T) {
 			}
 			golden := filepath.Join("testdata", name+".json")
 			if *update {
-				if err := os.WriteFile(golden, append(got, '\n'), 0o666); err != nil {
-					t.Fatal(err)
-				}
+				filetest.Write(t, golden, append(got, '\n'))
 			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
+			want := filetest.Read(t, golden)
 			if string(got)+"\n" != string(want) {
 				t.Errorf("environment differs from %s:\n%s", golden, got)
 			}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 
 	"pgregory.net/rapid"
 )
@@ -19,7 +20,7 @@ func sealed(t testing.TB, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range files {
-		put(t, filepath.Join(dir, name), content)
+		filetest.Write(t, filepath.Join(dir, name), content)
 	}
 	if err := WriteSums(dir); err != nil {
 		t.Fatal(err)
@@ -27,23 +28,13 @@ func sealed(t testing.TB, files map[string]string) string {
 	return dir
 }
 
-func put(t testing.TB, path, content string) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestVerifyNamesEachFile(t *testing.T) {
 	dir := sealed(t, map[string]string{"a": "1", "b/c": "2", "d": "3", "e": "4"})
 	if err := Verify(dir); err != nil {
 		t.Fatalf("a fresh seal is broken: %v", err)
 	}
-	put(t, filepath.Join(dir, "a"), "changed")
-	put(t, filepath.Join(dir, "b/new"), "5")
+	filetest.Write(t, filepath.Join(dir, "a"), "changed")
+	filetest.Write(t, filepath.Join(dir, "b/new"), "5")
 	if err := os.Remove(filepath.Join(dir, "d")); err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +99,7 @@ func TestSealSurvivesAnyByteChange(t *testing.T) {
 		}
 		at := rapid.IntRange(0, len(content)-1).Draw(rt, "at")
 		content[at] ^= rapid.ByteRange(1, 255).Draw(rt, "flip")
-		put(t, filepath.Join(dir, name), string(content))
+		filetest.Write(t, filepath.Join(dir, name), string(content))
 		if Verify(dir) == nil {
 			rt.Fatal("a changed byte went unseen")
 		}

@@ -1,10 +1,11 @@
 package source
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"barograph/pipeline/cell/filetest"
 )
 
 type written struct {
@@ -36,9 +37,7 @@ func TestReadJSON(t *testing.T) {
 		`{"parts": []}`: `:1:1: missing key "one" in the written`,
 		`null`:          ":1:1: the written is null",
 	} {
-		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, path, text)
 		var v written
 		n, err := ReadJSON(path, &v)
 		switch {

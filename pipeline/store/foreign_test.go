@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/store"
 )
 
@@ -95,10 +96,7 @@ func TestSharedIsCheckedWhole(t *testing.T) {
 
 func rewrite(t *testing.T, path string, f func(first, rest string) string) {
 	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := filetest.Read(t, path)
 	first, rest, _ := strings.Cut(string(b), "\n")
 	replace(t, path, func(path string) error { return os.WriteFile(path, []byte(f(first, rest)), 0o666) })
 }

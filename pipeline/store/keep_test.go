@@ -7,23 +7,19 @@ import (
 	"strings"
 	"testing"
 
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/store"
 )
 
 // damage changes a byte of an object, leaving its size.
 func damage(t *testing.T, path string) {
 	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := filetest.Read(t, path)
 	b[0] ^= 1
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, b, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, path, b)
 }
 
 // A damaged object is no result, also in the store that made it and at once; it
@@ -69,14 +65,9 @@ func TestVerifyReadsEverything(t *testing.T) {
 	defer s.Close()
 	commit(t, s, "key", "s/x", "text")
 	log := filepath.Join(dir, "details.log")
-	b, err := os.ReadFile(log)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := filetest.Read(t, log)
 	b[len(b)/2] ^= 1
-	if err := os.WriteFile(log, b, 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, log, b)
 	if _, found, err := s.Verify(); err != nil || len(found) != 1 || found[0].Path != "details.log" {
 		t.Errorf("verify: %+v, %v", found, err)
 	}
@@ -94,14 +85,9 @@ func TestTornDetails(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "details.log")
-	whole, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	whole := filetest.Read(t, path)
 	for cut := range len(whole) + 1 {
-		if err := os.WriteFile(path, whole[:cut], 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, path, whole[:cut])
 		s := open(t, dir)
 		commit(t, s, "after", "s/after", "after")
 		for i := range 3 {
@@ -139,9 +125,7 @@ func TestTornStats(t *testing.T) {
 	}
 	check := func(b []byte, what string, at int) {
 		t.Helper()
-		if err := os.WriteFile(path, b, 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, path, b)
 		s, err := store.View(dir)
 		if err != nil {
 			t.Fatal(err)

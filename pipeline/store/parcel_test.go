@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"barograph/pipeline/cell/filetest"
 )
 
 // made is an agent's store in which a trial with a background cell ends, whose results
@@ -36,9 +38,7 @@ func end(t *testing.T, dir, aside, text, by string) (*made, []*Record) {
 	var records []*Record
 	for _, name := range []string{"load", "trial"} {
 		path := filepath.Join(here, name)
-		if err := os.WriteFile(path, []byte(name+text), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, path, name+text)
 		f, err := s.Put(path, name)
 		if err != nil {
 			t.Fatal(err)
@@ -100,17 +100,12 @@ func TestParcelDamaged(t *testing.T) {
 		dir := t.TempDir()
 		_, records := end(t, dir, "", "1", "a")
 		path := damage(dir, records[1].Files[0].Digest)
-		b, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := filetest.Read(t, path)
 		b[len(b)/2] ^= 1
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(path, b, 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, path, b)
 		receiver, err := Open(t.TempDir())
 		if err != nil {
 			t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/store"
 )
 
@@ -32,9 +33,7 @@ var outTxt = []string{"out.txt"} // what commit's cells declare
 func commit(t testing.TB, s *store.Store, key, cellName, text string) *store.Record {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "out")
-	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, path, text)
 	f, err := s.Put(path, "out.txt")
 	if err != nil {
 		t.Fatal(err)
@@ -90,14 +89,9 @@ func TestTornLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "cells.log")
-	whole, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	whole := filetest.Read(t, path)
 	for cut := range len(whole) + 1 {
-		if err := os.WriteFile(path, whole[:cut], 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, path, whole[:cut])
 		s := open(t, dir)
 		want := strings.Count(string(whole[:cut]), "\n")
 		for i := range n {
@@ -136,9 +130,7 @@ func TestDamagedLog(t *testing.T) {
 	for at := range whole {
 		b := append([]byte(nil), whole...)
 		b[at] ^= 0x15
-		if err := os.WriteFile(path, b, 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, path, b)
 		s, err := store.View(dir)
 		if err != nil {
 			t.Fatal(err)
@@ -194,9 +186,7 @@ func TestDigestSeesSameSizeEdits(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
 	var last string
 	for i := range 50 {
-		if err := os.WriteFile(path, fmt.Appendf(nil, "%04d", i), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, path, fmt.Appendf(nil, "%04d", i))
 		if err := os.Chtimes(path, time.Unix(1, 0), time.Unix(1, 0)); err != nil {
 			t.Fatal(err)
 		}
@@ -298,10 +288,7 @@ func FuzzLog(f *testing.F) {
 	commit(f, s, "key", "s/x[level=1]", "text")
 	s.Close()
 	for _, name := range []string{"cells.log", "details.log", "stats"} {
-		b, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			f.Fatal(err)
-		}
+		b := filetest.Read(f, filepath.Join(dir, name))
 		f.Add(b, false)
 		var unsealed []byte
 		for line := range bytes.Lines(b) {
@@ -316,9 +303,7 @@ func FuzzLog(f *testing.F) {
 			b = sealed(b)
 		}
 		for _, name := range []string{"cells.log", "details.log", "stats"} {
-			if err := os.WriteFile(filepath.Join(dir, name), b, 0o666); err != nil {
-				t.Fatal(err)
-			}
+			filetest.Write(t, filepath.Join(dir, name), b)
 		}
 		s, err := store.View(dir)
 		if err != nil {
@@ -363,10 +348,7 @@ func FuzzShared(f *testing.F) {
 		f.Fatal(err)
 	}
 	cell := filepath.Join(group, "cells", "ke", "key")
-	b, err := os.ReadFile(cell)
-	if err != nil {
-		f.Fatal(err)
-	}
+	b := filetest.Read(f, cell)
 	f.Add(b, false)
 	f.Add([]byte(`key	{"cell":"s/x","started":1,"wall":2}
 key	{}

@@ -2,12 +2,12 @@ package study
 
 import (
 	"errors"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/source"
 )
 
@@ -22,19 +22,14 @@ func FuzzLoad(f *testing.F) {
 		if strings.Contains(file, "huge") {
 			continue // slow under instrumentation, and covered by its golden
 		}
-		text, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
+		text := filetest.Read(f, file)
 		f.Add(text)
 	}
 	f.Add([]byte(whole))
 	root := workspace(f, wholeFiles)
 	path := filepath.Join(root, "configs", "fuzz.yaml")
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if err := os.WriteFile(path, text, 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, path, text)
 		s, err := Load(path, Options{Kinds: kinds(), Machine: "host"})
 		if err != nil {
 			checkErrors(t, err, path, text)

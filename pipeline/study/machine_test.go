@@ -2,13 +2,13 @@ package study
 
 import (
 	"errors"
-	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 )
 
 // A GPU that no file matches is one to measure on, by what its driver says; only
@@ -49,9 +49,7 @@ func TestAnyGPU(t *testing.T) {
 
 func TestMachineOption(t *testing.T) {
 	root := workspace(t, wholeFiles)
-	if err := os.WriteFile(filepath.Join(root, "configs/machines/bare.yaml"), []byte("device: cuda:1\n"), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, filepath.Join(root, "configs/machines/bare.yaml"), "device: cuda:1\n")
 	s, err := Load(filepath.Join(root, "configs/whole.yaml"), Options{Kinds: kinds(), Machine: "bare"})
 	if err != nil {
 		t.Fatal(err)

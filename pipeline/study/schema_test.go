@@ -2,13 +2,14 @@ package study
 
 import (
 	"bytes"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"gopkg.in/yaml.v3"
+
+	"barograph/pipeline/cell/filetest"
 )
 
 // validator compiles the schema of the tests' kinds with an independent
@@ -101,9 +102,7 @@ func TestSchemaIsNoStricterThanLoad(t *testing.T) {
 	for name, text := range accepted {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "x.yaml")
-			if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
-				t.Fatal(err)
-			}
+			filetest.Write(t, path, text)
 			if _, err := Load(path, Options{Kinds: kinds()}); err != nil {
 				t.Errorf("load: %v", err)
 			}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"testing"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/cell/unit"
 	"barograph/pipeline/source"
 )
@@ -78,12 +78,7 @@ func workspace(t testing.TB, files map[string]string) string {
 	root := t.TempDir()
 	for name, text := range files {
 		path := filepath.Join(root, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, path, text)
 	}
 	return root
 }
@@ -265,10 +260,7 @@ func TestErrors(t *testing.T) {
 	// The files lie under configs/, but show under the name they have here.
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
+			text := filetest.Read(t, file)
 			opt := Options{Kinds: kinds()}
 			for line := range strings.Lines(string(text)) {
 				if set, ok := strings.CutPrefix(line, "# --set "); ok {
@@ -279,9 +271,7 @@ func TestErrors(t *testing.T) {
 				}
 			}
 			path := filepath.Join(root, "configs", filepath.Base(file))
-			if err := os.WriteFile(path, text, 0o666); err != nil {
-				t.Fatal(err)
-			}
+			filetest.Write(t, path, text)
 			s, err := Load(path, opt)
 			if err == nil {
 				t.Fatalf("no error; stages %v", s.Stages)
@@ -298,15 +288,10 @@ func TestErrors(t *testing.T) {
 func golden(t *testing.T, file, got string) {
 	t.Helper()
 	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, file, got)
 		return
 	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	want := filetest.Read(t, file)
 	if got != string(want) {
 		t.Errorf("%s differs (-update writes it anew)\n got:\n%s\nwant:\n%s", file, got, want)
 	}

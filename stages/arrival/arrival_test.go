@@ -2,13 +2,13 @@ package arrival
 
 import (
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/cell/unit"
 	"barograph/stages/arrival/trace"
 )
@@ -16,9 +16,7 @@ import (
 func TestSchedules(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{"trace.txt": "0\n5\n5\n 900 \n1000\n", "loop.csv": "t,x\n10,1\n20,1\n50,1\n60,1\n90,1\n100,1\n130,1\n"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, filepath.Join(dir, name), text)
 	}
 	ms := unit.Duration(time.Millisecond)
 	for name, c := range map[string]struct {
@@ -134,9 +132,7 @@ func TestSchedulesRefused(t *testing.T) {
 	t.Setenv("BAROGRAPH_CACHE", t.TempDir())
 	dir := t.TempDir()
 	for name, text := range map[string]string{"same": "1\n2\n3\n4\n5\n", "none": "t\n", "one": "5\n", "binned.csv": "0\n0\n0\n3\n3\n6\n6\n6\n6\n9\n", "short": "0\n1\n", "uneven": "0\n60\n71\n190\n199\n320\n333\n420\n481\n600\n", "back": "5\n4\n0\n", "word": "0\nsoon\n2\n", "swing": "0\n9\n11\n12\n", "far": "0\n9999999999999999\n19999999999999999\n20000000000000009\n"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, filepath.Join(dir, name), text)
 	}
 	ms := unit.Duration(time.Millisecond)
 	for says, w := range map[string]Pattern{
@@ -191,9 +187,7 @@ func TestSchedulesRefused(t *testing.T) {
 // record has.
 func TestBinnedArrivalsAreSpread(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "binned.csv"), []byte("0\n0\n0\n3\n3\n6\n6\n6\n6\n9\n"), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, filepath.Join(dir, "binned.csv"), "0\n0\n0\n3\n3\n6\n6\n6\n6\n9\n")
 	p := Pattern{Arrivals: "trace", Trace: "binned.csv", Unit: "s"}
 	due, made, err := p.Schedule(dir, 10, 5)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 
 	"golang.org/x/mod/semver"
 )
@@ -105,12 +106,7 @@ func TestFetch(t *testing.T) {
 
 	// A fetch that was killed half way has left this behind.
 	half := filepath.Join(assets, a.folder()+".tmp", "lib")
-	if err := os.MkdirAll(half, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(half, "needle"), []byte("half"), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, filepath.Join(half, "needle"), "half")
 
 	// Several at once, as cells that start together would.
 	var wg sync.WaitGroup
@@ -213,9 +209,7 @@ func TestDigest(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "model")
 	put := func(text string) {
 		t.Helper()
-		if err := os.WriteFile(file, []byte(text), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, file, text)
 	}
 	check := func(text string) {
 		t.Helper()
@@ -242,14 +236,9 @@ func TestDigest(t *testing.T) {
 	// The memo is used: a false one shows.
 	cache, _ := cell.CacheDir()
 	name := filepath.Join(cache, "digests", leftovers(t, filepath.Join(cache, "digests"))[0])
-	b, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := filetest.Read(t, name)
 	sum := sha256.Sum256([]byte("1015"))
-	if err := os.WriteFile(name, []byte(strings.Replace(string(b), hex.EncodeToString(sum[:]), strings.Repeat("f", 64), 1)), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, name, strings.Replace(string(b), hex.EncodeToString(sum[:]), strings.Repeat("f", 64), 1))
 	if got, err := Digest(file); err != nil || got != strings.Repeat("f", 64) {
 		t.Errorf("the memo is not used: %s, %v", got, err)
 	}
@@ -273,9 +262,7 @@ func TestDigest(t *testing.T) {
 		sum := sha256.Sum256([]byte("1016"))
 		return err == nil && strings.Contains(string(memo), hex.EncodeToString(sum[:]))
 	})
-	if err := os.WriteFile(name, b[:len(b)/2], 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, name, b[:len(b)/2])
 	check("1016")
 }
 

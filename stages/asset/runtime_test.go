@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 )
 
 // old is a real ONNX Runtime, from before the API the binding asks for.
@@ -78,10 +79,7 @@ func TestRuntimeAltered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := os.ReadFile(lib)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := filetest.Read(t, lib)
 	cache, err := cell.CacheDir()
 	if err != nil {
 		t.Fatal(err)
@@ -96,9 +94,7 @@ func TestRuntimeAltered(t *testing.T) {
 		t.Fatal(err)
 	}
 	b[len(b)/2] ^= 1
-	if err := os.WriteFile(mine, b, 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, mine, b)
 	if _, err := Runtime(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "altered") {
 		t.Errorf("an altered library: %v", err)
 	}
@@ -106,15 +102,10 @@ func TestRuntimeAltered(t *testing.T) {
 
 func TestWrongLibrary(t *testing.T) {
 	good := compile(t, "int dial(void) { return 1013; }")
-	elf, err := os.ReadFile(good)
-	if err != nil {
-		t.Fatal(err)
-	}
+	elf := filetest.Read(t, good)
 	write := func(b []byte) string {
 		name := filepath.Join(t.TempDir(), "file")
-		if err := os.WriteFile(name, b, 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, name, b)
 		return name
 	}
 	sparc := bytes.Clone(elf)
@@ -174,9 +165,7 @@ func FuzzLibraryVersion(f *testing.F) {
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		name := filepath.Join(t.TempDir(), "lib.so")
-		if err := os.WriteFile(name, b, 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, name, b)
 		if v, err := LibraryVersion(name); (v == "") != (err != nil) {
 			t.Errorf("version %q, error %v", v, err)
 		}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/record"
 	"barograph/stages/judge"
 	"barograph/stages/judge/command"
@@ -75,9 +76,7 @@ func TestCommand(t *testing.T) {
 	if _, _, err = run(path, "--draws", "100", "--drift-margin", "0.5"); err != nil {
 		t.Errorf("a wider margin: %v", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "run.json"), []byte("{"), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, filepath.Join(dir, "run.json"), "{")
 	if _, _, err = run(path); err == nil || !strings.Contains(err.Error(), "read run.json") {
 		t.Errorf("broken run.json: %v", err)
 	}
@@ -98,12 +97,12 @@ func TestClaims(t *testing.T) {
 	if err := os.CopyFS(dir, os.DirFS(shipped)); err != nil {
 		t.Fatal(err)
 	}
-	text(t, "figure2.svg", "<svg/>")
+	filetest.Write(t, "figure2.svg", "<svg/>")
 	const entry = `claims:
   - {claim: C2, recording: data/paper/somewhere, verdict: refuted, effect: 0.73, tolerance: 0.1, figure: figure2.svg, command: make reproduce, time: 20m, hardware: any}
 `
 	check := func(manifest string) (string, error) {
-		text(t, "claims.yaml", manifest)
+		filetest.Write(t, "claims.yaml", manifest)
 		c := command.Claims(nil)
 		var out bytes.Buffer
 		c.SetOut(&out)
@@ -132,11 +131,8 @@ func TestClaims(t *testing.T) {
 			t.Errorf("%q: %v, want %q", c.to, err, c.says)
 		}
 	}
-	b, err := os.ReadFile(filepath.Join(dir, record.Run))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text(t, filepath.Join(dir, record.Run), strings.Replace(string(b), `"batch": 1,
+	b := filetest.Read(t, filepath.Join(dir, record.Run))
+	filetest.Write(t, filepath.Join(dir, record.Run), strings.Replace(string(b), `"batch": 1,
         "sequence": 128,
         "in_bytes"`, `"batch": 2,
         "sequence": 128,
@@ -149,12 +145,5 @@ func TestClaims(t *testing.T) {
 	}
 	if _, err := check(entry); err == nil || !strings.Contains(err.Error(), `samples.csv.gz:2:59: this is not call 1 of `) || cell.StatusOf(err) != cell.StatusUsage {
 		t.Errorf("samples of another run.json were judged: status %d, %v", cell.StatusOf(err), err)
-	}
-}
-
-func text(t *testing.T, path, content string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
-		t.Fatal(err)
 	}
 }

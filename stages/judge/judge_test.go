@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/record"
 	"barograph/stages/recording"
 	"barograph/stages/stats"
@@ -523,9 +524,7 @@ func TestManyLevelsAndReplicates(t *testing.T) {
 func TestSparseFile(t *testing.T) {
 	for name, head := range map[string]string{"from the start": "", "after a header": header + "0,1,5,0\n"} {
 		path := filepath.Join(t.TempDir(), "sparse.csv")
-		if err := os.WriteFile(path, []byte(head), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, path, head)
 		if err := os.Truncate(path, 10<<30); err != nil {
 			t.Skipf("no sparse file here: %v", err)
 		}
@@ -611,7 +610,7 @@ func TestChecksumsBeside(t *testing.T) {
 	path := filepath.Join(dir, record.Samples)
 	s := study{rho: spread, queued: true, latency: exponential, noise: 0.02, apart: 0.01, calls: 30, reps: 3}
 	write(t, path, s, 1)
-	text(t, filepath.Join(dir, record.Run), "{}")
+	filetest.Write(t, filepath.Join(dir, record.Run), "{}")
 	if err := record.WriteSums(dir); err != nil {
 		t.Fatal(err)
 	}
@@ -619,23 +618,20 @@ func TestChecksumsBeside(t *testing.T) {
 		t.Error(err)
 	}
 	for _, name := range []string{record.Samples, record.Run} {
-		was, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		text(t, filepath.Join(dir, name), string(was)+"\n")
+		was := filetest.Read(t, filepath.Join(dir, name))
+		filetest.Write(t, filepath.Join(dir, name), string(was)+"\n")
 		var h *cell.Error
 		if _, _, err := Load(path, Selection{}); !errors.As(err, &h) || !strings.Contains(err.Error(), "damaged: "+name) || !strings.Contains(h.Hint, "version control") {
 			t.Errorf("%s was changed: %v", name, err)
 		}
-		text(t, filepath.Join(dir, name), string(was))
+		filetest.Write(t, filepath.Join(dir, name), string(was))
 	}
 	other := filepath.Join(dir, "other.csv")
 	write(t, other, s, 2)
 	if _, _, err := Load(other, Selection{}); err != nil {
 		t.Errorf("a file that is not listed: %v", err)
 	}
-	text(t, filepath.Join(dir, record.Sums), "")
+	filetest.Write(t, filepath.Join(dir, record.Sums), "")
 	if _, _, err := Load(path, Selection{}); err == nil || !strings.Contains(err.Error(), "SHA256SUMS is empty") {
 		t.Errorf("no checksums in their file: %v", err)
 	}
@@ -702,9 +698,7 @@ func write(t testing.TB, path string, s study, seed uint64) {
 			fmt.Fprintf(&b, "%g,%s,%d,%d,%g,%g,1,%g,%g\n", tr.Value, tr.Replicate, tr.Seq, ns, tr.Threads, tr.Block, tr.Achieved, tr.Utilisation)
 		}
 	}
-	if err := os.WriteFile(path, b.Bytes(), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, path, b.Bytes())
 }
 
 // WriteExponential writes samples in which latency grows exponentially, for the
@@ -737,13 +731,6 @@ func BenchmarkTenMillion(b *testing.B) {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	b.ReportMetric(float64(m.Sys)/(1<<20), "MiB-held")
-}
-
-func text(t *testing.T, path, content string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // TestShapes judges levels by their medians in milliseconds, each with five
@@ -826,11 +813,11 @@ func TestBadCalibrationIsInvalid(t *testing.T) {
 	}
 	dir := t.TempDir()
 	file := filepath.Join(dir, "samples.csv")
-	text(t, file, "level,replicate,latency_ns,utilisation\n"+strings.Repeat("0,1,1000,0\n1,1,1100,2.48\n", 30))
+	filetest.Write(t, file, "level,replicate,latency_ns,utilisation\n"+strings.Repeat("0,1,1000,0\n1,1,1100,2.48\n", 30))
 	if _, _, err := Load(file, Selection{}); err != nil {
 		t.Errorf("without run.json: %v", err)
 	}
-	text(t, filepath.Join(dir, record.Run), "{}")
+	filetest.Write(t, filepath.Join(dir, record.Run), "{}")
 	if _, run, err := Load(dir, Selection{}); err != nil || run == nil {
 		t.Errorf("beside run.json, by the folder: %v", err)
 	}

@@ -1,13 +1,13 @@
 package link
 
 import (
-	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
 	"testing"
 
+	"barograph/pipeline/cell/filetest"
 	"barograph/stages/result"
 )
 
@@ -77,9 +77,7 @@ func TestRead(t *testing.T) {
 		}
 	}
 	for text, place := range map[string]string{"{": ":1:1", "{\n  \"schema\": \"one\"}": ":2:17", "{\n}\nmore": ":3:1"} {
-		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, path, text)
 		if _, err := Read(path); err == nil || !strings.Contains(err.Error(), path+place+": ") {
 			t.Errorf("%q: %v, want its place, %s", text, err, place)
 		}
@@ -129,10 +127,7 @@ func TestReadWhole(t *testing.T) {
 	if err := card().Write(path); err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := filetest.Read(t, path)
 	for _, tt := range []struct{ old, new, want string }{
 		{`"behind_bytes": 0,`, ``, `:\d+:21: missing key "behind_bytes" in small_path`},
 		{`"behind_bytes": 0,`, `"behind_bytes": null,`, `:\d+:25: behind_bytes is null`},
@@ -153,9 +148,7 @@ func TestReadWhole(t *testing.T) {
 		if spoilt == string(text) {
 			t.Fatalf("no %s in %s", tt.old, text)
 		}
-		if err := os.WriteFile(path, []byte(spoilt), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, path, spoilt)
 		if _, err := Read(path); tt.want == "" && err != nil || tt.want != "" && (err == nil || !regexp.MustCompile(`h100\.json`+tt.want).MatchString(err.Error())) {
 			t.Errorf("%s for %s: %v, want %s", tt.new, tt.old, err, tt.want)
 		}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"barograph/pipeline/cell/filetest"
 )
 
 // TestCompared wants a cell's record to say how the compiled notebook compares,
@@ -28,7 +30,7 @@ func TestCompared(t *testing.T) {
 			t.Fatalf("%v: %s\n%s", o.err, o.failure.Text, o.log)
 		}
 		var r struct{ Compared string }
-		if err := json.Unmarshal([]byte(read(t, filepath.Join(o.dir, "notebook.json"))), &r); err != nil {
+		if err := json.Unmarshal([]byte(string(filetest.Read(t, filepath.Join(o.dir, "notebook.json")))), &r); err != nil {
 			t.Fatal(err)
 		}
 		return r.Compared
@@ -53,7 +55,7 @@ func TestCompared(t *testing.T) {
 		t.Fatalf("kept the programs %q, %v", programs, err)
 	}
 	// A kept program makes what has been forgotten, and one that is spoilt is made again.
-	for _, text := range []string{read(t, programs[0]), ""} {
+	for _, text := range []string{string(filetest.Read(t, programs[0])), ""} {
 		if err := os.Remove(kept[0]); err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +63,7 @@ func TestCompared(t *testing.T) {
 		if got := record(cell(fixed)); !strings.HasPrefix(got, "the same when compiled (go1.") {
 			t.Errorf("compared: %q", got)
 		}
-		if read(t, programs[0]) == "" {
+		if string(filetest.Read(t, programs[0])) == "" {
 			t.Error("the spoilt program is still kept")
 		}
 	}

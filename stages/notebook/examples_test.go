@@ -6,13 +6,13 @@ import (
 	"go/doc"
 	"go/parser"
 	"go/token"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"barograph/pipeline/cell/filetest"
 	"barograph/stages/notebook/symbols"
 )
 
@@ -29,10 +29,7 @@ var (
 func TestExamples(t *testing.T) {
 	top := root(t)
 	document, data := filepath.Join(top, "notebooks", "README.md"), filepath.Join(top, "data", "paper", "host")
-	b, err := os.ReadFile(document)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := filetest.Read(t, document)
 	text := string(b)
 	missing := functions(t)
 	t.Chdir(t.TempDir())

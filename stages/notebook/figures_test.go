@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"barograph/pipeline/cell/filetest"
 )
 
 // trial adds to a recording a replicate of level 2 with another number of copies
@@ -15,7 +17,7 @@ import (
 func trial(t testing.TB, data string) {
 	t.Helper()
 	samples := filepath.Join(data, "samples.csv")
-	text := read(t, samples)
+	text := string(filetest.Read(t, samples))
 	for line := range strings.Lines(text) {
 		if f := strings.Split(line, ","); f[0] == "2" && f[1] == "1" {
 			f[1], f[15], f[18] = "4", "2", "99\n"
@@ -28,7 +30,7 @@ func trial(t testing.TB, data string) {
 "stress": {"threads": 2, "block_bytes": 8388608, "outstanding": 1, "direction": "h2d"},
 "timeline": {"calls": 12, "start_ns": 1000000000, "slice_ns": 400000, "bytes": [%s]},`, bytes)
 	path := filepath.Join(data, "run.json")
-	write(t, path, strings.Replace(read(t, path), `"trials": [{`, `"trials": [`+line, 1))
+	write(t, path, strings.Replace(string(filetest.Read(t, path)), `"trials": [{`, `"trials": [`+line, 1))
 }
 
 // The shipped figures are drawn in every format, twice with the same bytes, and with
@@ -54,13 +56,13 @@ func TestFigures(t *testing.T) {
 				t.Fatalf("%v, %v, %v: %s\n%s", one.err, two.err, other.err, one.failure.Text, one.log)
 			}
 			for _, out := range outputs {
-				if a, b := read(t, filepath.Join(one.dir, out)), read(t, filepath.Join(two.dir, out)); a != b || len(a) < 100 {
+				if a, b := string(filetest.Read(t, filepath.Join(one.dir, out))), string(filetest.Read(t, filepath.Join(two.dir, out))); a != b || len(a) < 100 {
 					t.Errorf("%s: %d bytes, then %d, or others", out, len(a), len(b))
-				} else if a == read(t, filepath.Join(other.dir, out)) {
+				} else if a == string(filetest.Read(t, filepath.Join(other.dir, out))) {
 					t.Errorf("%s does not show what was measured: it is the same of another recording", out)
 				}
 			}
-			if svg := read(t, filepath.Join(one.dir, "figures", name+".svg")); !strings.Contains(svg, says) {
+			if svg := string(filetest.Read(t, filepath.Join(one.dir, "figures", name+".svg"))); !strings.Contains(svg, says) {
 				t.Errorf("the figure does not say %q", says)
 			}
 		})
@@ -76,7 +78,7 @@ func TestFiguresSayInvalid(t *testing.T) {
 		if one.err != nil {
 			t.Fatalf("%v: %s\n%s", one.err, one.failure.Text, one.log)
 		}
-		if svg := read(t, filepath.Join(one.dir, out)); !strings.Contains(svg, ">INVALID<") || !strings.Contains(svg, "INVALID: baseline drifted") {
+		if svg := string(filetest.Read(t, filepath.Join(one.dir, out))); !strings.Contains(svg, ">INVALID<") || !strings.Contains(svg, "INVALID: baseline drifted") {
 			t.Errorf("%s does not say INVALID", name)
 		}
 	}

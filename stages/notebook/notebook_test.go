@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 	"barograph/stages/kind/analyse"
 	"barograph/stages/kind/plot"
 	"barograph/stages/notebook/job"
@@ -123,16 +124,6 @@ func write(t testing.TB, path, text string) {
 	}
 }
 
-// read returns a file's text.
-func read(t testing.TB, path string) string {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
 // program wraps the body of main in a notebook with the imports it needs.
 func program(body string) string {
 	var imports strings.Builder
@@ -235,15 +226,15 @@ func TestContention(t *testing.T) {
 				t.Fatalf("%v: %s\n%s", o.err, o.failure.Text, o.log)
 			}
 			var verdicts []cell.Verdict
-			if err := json.Unmarshal([]byte(read(t, filepath.Join(o.dir, "verdicts.json"))), &verdicts); err != nil {
+			if err := json.Unmarshal([]byte(string(filetest.Read(t, filepath.Join(o.dir, "verdicts.json")))), &verdicts); err != nil {
 				t.Fatal(err)
 			}
 			if len(verdicts) != 2 || verdicts[0].Verdict != c.c1 || c.c2 != "" && verdicts[1].Verdict != c.c2 {
 				t.Errorf("verdicts %+v, want %s and %s", verdicts, c.c1, c.c2)
 			}
-			golden(t, "contention-"+c.name+".txt", read(t, filepath.Join(o.dir, "summary.txt")))
+			golden(t, "contention-"+c.name+".txt", string(filetest.Read(t, filepath.Join(o.dir, "summary.txt"))))
 			if c.name == "exponential" {
-				golden(t, "contention-"+c.name+".csv", read(t, filepath.Join(o.dir, "summary.csv")))
+				golden(t, "contention-"+c.name+".csv", string(filetest.Read(t, filepath.Join(o.dir, "summary.csv"))))
 			}
 		})
 	}
@@ -257,11 +248,11 @@ func TestFigure2(t *testing.T) {
 		t.Fatalf("%v: %s\n%s", o.err, o.failure.Text, o.log)
 	}
 	for name, begins := range map[string]string{"svg": "<?xml", "pdf": "%PDF", "png": "\x89PNG", "csv": ""} {
-		if text := read(t, filepath.Join(o.dir, "figures/figure2."+name)); !strings.HasPrefix(text, begins) || len(text) < 1000 {
+		if text := string(filetest.Read(t, filepath.Join(o.dir, "figures/figure2."+name))); !strings.HasPrefix(text, begins) || len(text) < 1000 {
 			t.Errorf("figure2.%s begins with %.20q, %d bytes", name, text, len(text))
 		}
 	}
-	if svg := read(t, filepath.Join(o.dir, "figures/figure2.svg")); !strings.Contains(svg, "L=4 (60%)") {
+	if svg := string(filetest.Read(t, filepath.Join(o.dir, "figures/figure2.svg"))); !strings.Contains(svg, "L=4 (60%)") {
 		t.Error("no line is labelled L=4 (60%)")
 	}
 }
@@ -272,7 +263,7 @@ func files(t testing.TB, dir string) map[string]string {
 	all := map[string]string{}
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
-			all[strings.TrimPrefix(path, dir)] = read(t, path)
+			all[strings.TrimPrefix(path, dir)] = string(filetest.Read(t, path))
 		}
 		return err
 	})
@@ -290,7 +281,7 @@ func golden(t *testing.T, name, text string) {
 		write(t, path, text)
 		return
 	}
-	if want := read(t, path); text != want {
+	if want := string(filetest.Read(t, path)); text != want {
 		t.Errorf("%s: got\n%s\nwant\n%s", path, text, want)
 	}
 }

@@ -1,12 +1,12 @@
 package recording
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 )
 
 // A run.json that contradicts itself is refused at the place where it does.
@@ -50,9 +50,7 @@ func TestCheck(t *testing.T) {
 		if !strings.Contains(good, c.old) {
 			t.Fatalf("%q is not there", c.old)
 		}
-		if err := os.WriteFile(path, []byte(strings.Replace(good, c.old, c.new, 1)), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, path, strings.Replace(good, c.old, c.new, 1))
 		r, err := ReadRun(path)
 		switch {
 		case c.want == "":
@@ -69,9 +67,7 @@ func TestCheck(t *testing.T) {
 		{`{"machine": {"device": "sim"}, "trials": [{"infer": {"device": "host"}}]}`, "1:1: the machine's device is sim, and no trial was simulated"},
 	} {
 		path := filepath.Join(t.TempDir(), "run.json")
-		if err := os.WriteFile(path, []byte(c.text), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, path, c.text)
 		if _, err := ReadRun(path); err == nil || !strings.HasSuffix(err.Error(), c.want) {
 			t.Errorf("%v, want %q", err, c.want)
 		}

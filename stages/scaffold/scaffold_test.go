@@ -1,13 +1,13 @@
 package scaffold
 
 import (
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/study"
 	"barograph/stages/device/nvml"
 )
@@ -34,12 +34,7 @@ func TestMachineFile(t *testing.T) {
 			"configs/s.yaml":                         "study: s\nstages: {x: {uses: command, run: 'true', outputs: [o]}}\n",
 		} {
 			path := filepath.Join(root, name)
-			if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
-				t.Fatal(err)
-			}
+			filetest.Write(t, path, text)
 		}
 		kinds := cell.NewKinds(&cell.Kind{Name: "command", Version: "1", Script: true, With: func() any { return &struct{}{} }})
 		s, err := study.Load(filepath.Join(root, "configs/s.yaml"), study.Options{Kinds: kinds, Machine: one.Name})

@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"gonum.org/v1/gonum/mathext"
 	"pgregory.net/rapid"
+
+	"barograph/pipeline/cell/filetest"
 )
 
 // reference holds values from SciPy and from brute force; testdata/reference.py
@@ -37,10 +38,7 @@ type reference struct {
 
 func loadReference(t *testing.T) (r reference) {
 	t.Helper()
-	b, err := os.ReadFile("testdata/reference.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := filetest.Read(t, "testdata/reference.json")
 	if err := json.Unmarshal(b, &r); err != nil {
 		t.Fatal(err)
 	}

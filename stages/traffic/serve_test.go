@@ -3,13 +3,13 @@ package traffic
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/cell/unit"
 	"barograph/stages/arrival"
 )
@@ -19,9 +19,7 @@ import (
 func TestStallShowsInEveryMode(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{"trace.txt": "0\n11\n19\n34\n41\n52\n60\n73\n85\n91\n104\n118\n121\n137\n149\n155\n", "loop.txt": "0\n9\n22\n31\n44\n53\n66\n75\n88\n97\n110\n119\n132\n"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, filepath.Join(dir, name), text)
 	}
 	const stall = 100 * time.Millisecond
 	every := unit.Duration(10 * time.Millisecond)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"barograph/pipeline/cell/filetest"
 )
 
 type words struct{ mark, n atomic.Uint64 }
@@ -42,9 +44,7 @@ func TestMap(t *testing.T) {
 	}
 	foreign := filepath.Join(t.TempDir(), "foreign")
 	text := []byte("somebody's")
-	if err := os.WriteFile(foreign, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, foreign, text)
 	if _, _, err := Map[words](foreign, 7, marked); err == nil {
 		t.Error("a foreign file is mapped")
 	}

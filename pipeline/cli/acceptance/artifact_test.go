@@ -2,11 +2,11 @@ package acceptance
 
 import (
 	"encoding/json"
-	"os"
 	"strings"
 	"testing"
 
 	"barograph/pipeline/artifact"
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/citation"
 	"barograph/pipeline/manifest"
 	"barograph/stages"
@@ -67,9 +67,7 @@ func TestArtifact(t *testing.T) {
 	if _, err := artifact.Files(dir, stages.Kinds()); err == nil || !strings.Contains(err.Error(), "no CITATION.cff") {
 		t.Errorf("without CITATION.cff: %v", err)
 	}
-	if err := os.WriteFile(dir+"/CITATION.cff", []byte("title: x\nauthors: [{given-names: A, family-names: B, orcid: https://orcid.org/1}]\n"), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, dir+"/CITATION.cff", "title: x\nauthors: [{given-names: A, family-names: B, orcid: https://orcid.org/1}]\n")
 	if _, err := artifact.Files(dir, stages.Kinds()); err == nil || !strings.Contains(err.Error(), "claims.yaml") {
 		t.Errorf("without a manifest: %v", err)
 	}

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"barograph/pipeline/cell/filetest"
 )
 
 // What runs make lies apart from what came with the repository, whatever is run:
@@ -76,10 +78,7 @@ func TestPNGBesideSVG(t *testing.T) {
 	lists := 0
 	listed := regexp.MustCompile(`figures/[^\s,]*?(\$\{\{.*?\}\})?[^\s,]*\.svg`)
 	for _, file := range append(studies, "stages/scaffold/study.yaml.tmpl", "stages/scaffold/notebook.go.tmpl") {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		text := filetest.Read(t, file)
 		found := listed.FindAllString(string(text), -1)
 		lists += len(found)
 		for _, svg := range found {

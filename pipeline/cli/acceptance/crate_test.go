@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"barograph/pipeline/cell/filetest"
 	"barograph/stages/asset"
 )
 
@@ -82,9 +83,7 @@ func validator(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "configs", "half.yaml"), []byte(half), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, filepath.Join(dir, "configs", "half.yaml"), half)
 	failing := exec.Command(program, "run", "configs/half.yaml", "--keep-going")
 	failing.Dir = dir
 	if failing.Run() == nil {

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"barograph/pipeline/cell/filetest"
 )
 
 // many is a study of many short cells.
@@ -28,9 +30,7 @@ func share(t *testing.T, dir, server string, args ...string) string {
 	if err := os.MkdirAll(filepath.Join(dir, "configs"), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "configs", "many.yaml"), []byte(many), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, filepath.Join(dir, "configs", "many.yaml"), many)
 	cmd := exec.CommandContext(t.Context(), program, append([]string{"run", "configs/many.yaml", "--trace", "trace.json"}, args...)...) // so that no proof answers
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "BAROGRAPH_SHARED="+server)
@@ -113,9 +113,7 @@ http {
   server { listen %[2]s; root %[1]s/kept; client_max_body_size 0; location / { dav_methods PUT; create_full_put_path on; } }
 }
 `, dir, at)
-	if err := os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(config), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, filepath.Join(dir, "nginx.conf"), config)
 	if err := os.Mkdir(filepath.Join(dir, "kept"), 0o777); err != nil {
 		t.Fatal(err)
 	}
@@ -155,9 +153,7 @@ http {
 	if err != nil || len(objects) != 1000 {
 		t.Fatalf("%d objects, %v", len(objects), err)
 	}
-	if err := os.WriteFile(objects[0], []byte("poison"), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, objects[0], "poison")
 	if said := share(t, t.TempDir(), url); !strings.Contains(said, "1 ran, 999 stood") || !strings.Contains(said, "object "+filepath.Base(objects[0])+" of "+url+" is poisoned") {
 		t.Error(said)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/study"
 )
@@ -65,9 +66,7 @@ func TestRunsWaitForGPUs(t *testing.T) {
 			if err := os.MkdirAll(filepath.Join(root, filepath.Dir(name)), 0o777); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o666); err != nil {
-				t.Fatal(err)
-			}
+			filetest.Write(t, filepath.Join(root, name), text)
 		}
 		s, err := study.Load(filepath.Join(root, "configs/s.yaml"), study.Options{Kinds: kinds, GPUs: gpus, Devices: devices})
 		if err != nil {

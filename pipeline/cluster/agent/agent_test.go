@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/engine"
 )
 
@@ -28,9 +29,7 @@ func TestNext(t *testing.T) {
 	if w.next(ended, 2, Linger) {
 		t.Error("a job that is to end took a pack")
 	}
-	if err := os.WriteFile(filepath.Join(w.dir, OverFile), nil, 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, filepath.Join(w.dir, OverFile), "")
 	if w.next(t.Context(), 2, Linger) || time.Since(begun) > Linger/2 {
 		t.Errorf("waited %v for a run that is over", time.Since(begun))
 	}
@@ -46,9 +45,7 @@ func TestAllBegun(t *testing.T) {
 		attempt Token
 		all     bool
 	}{{Token{0, "7", 0}, false}, {Token{0, "7", 1}, false}, {Token{1, "7", 0}, true}} {
-		if err := os.WriteFile(filepath.Join(w.dir, "attempts", tt.attempt.File()), nil, 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, filepath.Join(w.dir, "attempts", tt.attempt.File()), "")
 		if got := w.allBegun(); got != tt.all {
 			t.Errorf("after attempt %s: %v", tt.attempt, got)
 		}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"barograph/pipeline/cell/filetest"
 )
 
 func write(t *testing.T, text string) string {
@@ -14,9 +16,7 @@ func write(t *testing.T, text string) string {
 	if err := os.MkdirAll(filepath.Join(root, Folder), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(root, Folder, "lab.yaml"), []byte(text), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, filepath.Join(root, Folder, "lab.yaml"), text)
 	return root
 }
 

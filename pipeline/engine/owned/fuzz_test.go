@@ -2,10 +2,11 @@ package owned
 
 import (
 	"maps"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"barograph/pipeline/cell/filetest"
 )
 
 // The claims that a file holds are its whole lines, and keeping one more loses
@@ -17,9 +18,7 @@ func FuzzClaims(f *testing.F) {
 	f.Add([]byte("abc\tboot\ta\tb\n-\t-\tc\n--\t--d\te\n"))
 	file := filepath.Join(f.TempDir(), "outputs")
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if err := os.WriteFile(file, b, 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, file, b)
 		c, err := Read(file, "")
 		if err != nil {
 			t.Fatal(err)

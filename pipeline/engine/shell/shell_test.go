@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/engine/shell"
 )
 
@@ -62,9 +63,7 @@ func FuzzPlain(f *testing.F) {
 			t.Skip(err) // too long for a name
 		}
 		work := t.TempDir()
-		if err := os.WriteFile(filepath.Join(work, "in"), []byte("input"), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, filepath.Join(work, "in"), "input")
 		cmd := exec.Command("/bin/sh", "-ec", line)
 		cmd.Dir, cmd.Env = work, []string{"PATH=" + dir}
 		log, err := cmd.CombinedOutput()
@@ -164,9 +163,7 @@ func FuzzLast(f *testing.F) {
 		}
 		did := func(line string) string {
 			dir := t.TempDir()
-			if err := os.WriteFile(filepath.Join(dir, "c"), []byte("input"), 0o666); err != nil {
-				t.Fatal(err)
-			}
+			filetest.Write(t, filepath.Join(dir, "c"), "input")
 			cmd := exec.Command("/bin/sh", "-ec", line)
 			cmd.Dir, cmd.Env = dir, []string{"PATH=" + tools, "X=a b;c"}
 			said, err := cmd.CombinedOutput()

@@ -2,12 +2,12 @@ package journal_test
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/store/journal"
 )
 
@@ -31,14 +31,9 @@ func TestLog(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := filetest.Read(t, path)
 	b[len(b)-3]++ // of the last line
-	if err := os.WriteFile(path, append(b, "cut short"...), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, path, append(b, "cut short"...))
 	for _, write := range []bool{false, true} {
 		l := open(t, path, write)
 		var told []string

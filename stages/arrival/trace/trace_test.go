@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/cell/unit"
 	"barograph/stages/arrival"
 	"barograph/stages/arrival/trace"
@@ -112,9 +113,7 @@ func TestJitterIsTheTraces(t *testing.T) {
 func write(t *testing.T, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, path, text)
 	return path
 }
 
@@ -343,9 +342,7 @@ func FuzzRead(f *testing.F) {
 			return
 		}
 		path := filepath.Join(dir, "a."+ending)
-		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, path, text)
 		got, err := trace.Read(path, trace.Form{Column: column, Unit: unit})
 		if err != nil {
 			return

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 )
 
 // A download that is cut off leaves no file, and the next goes on where it ended.
@@ -181,9 +182,7 @@ func TestFetchErrors(t *testing.T) {
 	if hint, err := try(); err == nil || !strings.Contains(err.Error(), "404 Not Found") || !strings.Contains(hint, "address") {
 		t.Errorf("404: %v, hint %q", err, hint)
 	}
-	if err := os.WriteFile(path, []byte("mine"), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, path, "mine")
 	if hint, err := try(); err == nil || !strings.Contains(err.Error(), "exists, and its SHA-256 is another") || !strings.Contains(hint, "remove it") {
 		t.Errorf("another file: %v, hint %q", err, hint)
 	}

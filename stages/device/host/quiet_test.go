@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"testing"
 	"time"
+
+	"barograph/pipeline/cell/filetest"
 )
 
 // What others do between two moments is told from what this process does.
@@ -36,12 +38,7 @@ func TestSee(t *testing.T) {
 		"proc/pressure/memory": "some avg10=none\n",
 	} {
 		path := filepath.Join(root, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, path, text)
 	}
 	if _, err := see(0, root); err == nil {
 		t.Error("CPUs that /proc/stat does not tell of are taken to be quiet")

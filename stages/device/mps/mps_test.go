@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/cell/scratch"
 )
 
@@ -70,14 +71,10 @@ func TestDaemon(t *testing.T) {
 		t.Errorf("the daemon's folder: %v", err)
 	}
 	for clients, want := range map[string]bool{"4\n": false, fmt.Sprintf("4\n%d\n", os.Getpid()): true} {
-		if err := os.WriteFile(filepath.Join(os.Getenv(pipe), "clients"), []byte(clients), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, filepath.Join(os.Getenv(pipe), "clients"), clients)
 		for _, busy := range []bool{false, true} {
 			if busy {
-				if err := os.WriteFile(filepath.Join(os.Getenv(pipe), "busy"), nil, 0o666); err != nil {
-					t.Fatal(err)
-				}
+				filetest.Write(t, filepath.Join(os.Getenv(pipe), "busy"), "")
 			}
 			if serves, err := Serves(); serves != want || err != nil {
 				t.Errorf("with clients %q: %v, %v", clients, serves, err)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
 	"github.com/NVIDIA/go-nvml/pkg/nvml/mock"
+
+	"barograph/pipeline/cell/filetest"
 )
 
 // shared answers as a driver does; what it is not told to answer, it does not support.
@@ -102,9 +104,7 @@ func TestServing(t *testing.T) {
 		if err := os.MkdirAll(filepath.Join(proc, pid), 0o777); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(proc, pid, "comm"), []byte(comm+"\n"), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, filepath.Join(proc, pid, "comm"), comm+"\n")
 	}
 	write("12", "python3")
 	if serving(proc) {

@@ -3,7 +3,6 @@ package sim
 import (
 	"fmt"
 	"math"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -12,15 +11,13 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 )
 
 // hopper is the machine sim-h100.
 func hopper(t *testing.T) cell.Machine {
 	t.Helper()
-	text, err := os.ReadFile("../../../configs/machines/sim-h100.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := filetest.Read(t, "../../../configs/machines/sim-h100.yaml")
 	var m struct{ Sim map[string]float64 }
 	if err := yaml.Unmarshal(text, &m); err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/record"
 	"barograph/stages/recording"
 	"barograph/stages/result"
@@ -149,23 +150,15 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{record.Samples, record.Run} {
-		got, err := os.ReadFile(filepath.Join(dir, "data/paper/host", name))
-		if err != nil {
-			t.Fatal(err)
-		}
+		got := filetest.Read(t, filepath.Join(dir, "data/paper/host", name))
 		if name == record.Run {
 			got = withoutResults(t, got)
 		}
 		golden := filepath.Join("testdata", name)
 		if *update {
-			if err := os.WriteFile(golden, got, 0o666); err != nil {
-				t.Fatal(err)
-			}
+			filetest.Write(t, golden, got)
 		}
-		want, err := os.ReadFile(golden)
-		if err != nil {
-			t.Fatal(err)
-		}
+		want := filetest.Read(t, golden)
 		if !bytes.Equal(got, want) {
 			t.Errorf("%s differs from its golden:\n%s", name, got)
 		}
@@ -262,10 +255,7 @@ func TestCompressed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := os.ReadFile(filepath.Join(plain, "data/paper/host", record.Samples))
-	if err != nil {
-		t.Fatal(err)
-	}
+	want := filetest.Read(t, filepath.Join(plain, "data/paper/host", record.Samples))
 	var first []byte
 	for range 2 {
 		s := paper(t)
@@ -277,10 +267,7 @@ func TestCompressed(t *testing.T) {
 		if _, err := record.Open(filepath.Join(dir, "data/paper/host")); err != nil {
 			t.Error(err)
 		}
-		packed, err := os.ReadFile(filepath.Join(dir, "data/paper/host", record.Samples+record.Packed))
-		if err != nil {
-			t.Fatal(err)
-		}
+		packed := filetest.Read(t, filepath.Join(dir, "data/paper/host", record.Samples+record.Packed))
 		z, err := gzip.NewReader(bytes.NewReader(packed))
 		if err != nil {
 			t.Fatal(err)

@@ -1,11 +1,11 @@
 package collect
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 	"barograph/stages/recording"
 )
 
@@ -17,9 +17,7 @@ func FuzzCurves(f *testing.F) {
 	file := filepath.Join(f.TempDir(), "samples.csv")
 	r := &recording.Run{Trials: []*recording.Trial{{Point: cell.Point{{Axis: "level"}, {Axis: "replicate"}}}}}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if err := os.WriteFile(file, b, 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, file, b)
 		all, err := readCurves(file, r, "replicate")
 		if err != nil {
 			return

@@ -4,13 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 	"barograph/stages/recording"
 
 	"pgregory.net/rapid"
@@ -94,9 +94,7 @@ func TestWhenTrialsMeasured(t *testing.T) {
 // Curves are grouped by the trials' axes, whatever they are called.
 func TestCurves(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "samples.csv")
-	if err := os.WriteFile(path, []byte("block,replicate,latency_ns\n1,1,30\n1,2,10\n2,1,20\n1,2,10\n"), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, path, "block,replicate,latency_ns\n1,1,30\n1,2,10\n2,1,20\n1,2,10\n")
 	r := &recording.Run{Trials: []*recording.Trial{{Point: cell.Point{{Axis: "block", Value: 1}, {Axis: "replicate", Value: 1}}}}}
 	c, err := readCurves(path, r, "replicate")
 	if err != nil {
@@ -107,9 +105,7 @@ func TestCurves(t *testing.T) {
 		t.Errorf("%s, %v; want %s", b, err, want)
 	}
 	for text, problem := range map[string]string{"": "the file is empty", "a\n1\n": `no column is named "latency_ns"`, "latency_ns\nx\n": "samples.csv:2:1: column latency_ns"} {
-		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, path, text)
 		if _, err := readCurves(path, r, "replicate"); err == nil || !strings.Contains(err.Error(), problem) {
 			t.Errorf("%q: %v, want %q", text, err, problem)
 		}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 	"barograph/stages/model/onnx"
 )
 
@@ -45,19 +46,14 @@ func external(t *testing.T, size int) string {
 	t.Helper()
 	dir := t.TempDir()
 	for _, name := range []string{"external.onnx", "external.onnx.data"} {
-		b, err := os.ReadFile(filepath.Join("testdata", name))
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := filetest.Read(t, filepath.Join("testdata", name))
 		if strings.HasSuffix(name, ".data") {
 			if size == 0 {
 				continue
 			}
 			b = b[:min(len(b), max(size, len(b)*max(0, -size)))]
 		}
-		if err := os.WriteFile(filepath.Join(dir, name), b, 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, filepath.Join(dir, name), b)
 	}
 	return filepath.Join(dir, "external.onnx")
 }
@@ -73,10 +69,7 @@ func TestFilesThatCannotRun(t *testing.T) {
 	if err := os.Truncate(huge, 3<<30); err != nil { // of which the disk holds nothing
 		t.Fatal(err)
 	}
-	whole, err := os.ReadFile(external(t, -1))
-	if err != nil {
-		t.Fatal(err)
-	}
+	whole := filetest.Read(t, external(t, -1))
 	for _, tt := range []struct {
 		name       string
 		model      any

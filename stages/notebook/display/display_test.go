@@ -49,15 +49,6 @@ func write(t testing.TB, path, text string) {
 	}
 }
 
-func read(t testing.TB, path string) string {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
 // program wraps the body of main in a notebook with the imports it needs.
 func program(body string) string {
 	var imports strings.Builder

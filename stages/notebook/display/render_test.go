@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"barograph/pipeline/cell/filetest"
 )
 
 // TestRender wants a page that is one file, holds what the run left, is the same
@@ -34,7 +36,7 @@ func TestRender(t *testing.T) {
 		if _, log, err := command(t, "render", "sum", "--data", "data", "-o", "page.html", "--param", "level=2"); err != nil {
 			t.Fatalf("%v\n%s", err, log)
 		}
-		return read(t, "page.html")
+		return string(filetest.Read(t, "page.html"))
 	}
 	page := render()
 	for _, want := range []string{
@@ -87,7 +89,7 @@ func TestRenderFigure(t *testing.T) {
 	if _, log, err := command(t, "render", "figure2", "--data", "data/paper/host", "-o", to); err != nil {
 		t.Fatalf("%v\n%s", err, log)
 	}
-	page := read(t, to)
+	page := string(filetest.Read(t, to))
 	m := regexp.MustCompile(`<figure>\s*<img src="data:image/svg\+xml;base64,[^"]+" alt="([^"]+)">`).FindStringSubmatch(page)
 	if m == nil || m[1] == "a figure" {
 		t.Fatalf("no figure with a title: %.200q", m)

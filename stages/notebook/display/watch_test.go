@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"barograph/pipeline/cell/filetest"
 	"barograph/stages/notebook/display"
 	"barograph/stages/notebook/job"
 )
@@ -349,9 +350,7 @@ func TestWatchCompared(t *testing.T) {
 	save := func(statement string) {
 		t.Helper()
 		text := "package main\n\nimport \"barograph/notebooks/nb\"\n\nfunc main() {\n\t" + statement + "\n}\n"
-		if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(text), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, filepath.Join(dir, "main.go"), text)
 	}
 	save(`nb.Text("a.txt", "x")`)
 	w := startWatch(t, dir)

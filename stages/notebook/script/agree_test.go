@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 	"barograph/stages/notebook/script"
 	"barograph/stages/notebook/symbols"
 )
@@ -300,7 +301,7 @@ func agree(t *testing.T, c *compiler, seed uint64, functions int) bool {
 		return false
 	}
 	file := filepath.Join(t.TempDir(), "main.go")
-	write(t, file, text)
+	filetest.Write(t, file, text)
 	want, err := c.run(t.Context(), file)
 	if err != nil {
 		t.Fatal(err)

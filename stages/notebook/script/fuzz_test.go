@@ -1,9 +1,9 @@
 package script_test
 
 import (
+	"barograph/pipeline/cell/filetest"
 	"barograph/stages/notebook/script"
 	"errors"
-	"os"
 	"path/filepath"
 	"testing"
 )
@@ -16,9 +16,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("package main\nfunc main() {\n\t/*"))
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if err := os.WriteFile(filepath.Join(dir, script.File), text, 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, filepath.Join(dir, script.File), text)
 		_, err := script.Parse(dir, "n")
 		var errs script.Errors
 		if err == nil {

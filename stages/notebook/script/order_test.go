@@ -1,6 +1,7 @@
 package script_test
 
 import (
+	"barograph/pipeline/cell/filetest"
 	"barograph/stages/notebook/script"
 	"fmt"
 	"path/filepath"
@@ -199,7 +200,7 @@ func TestOpenOrder(t *testing.T) {
 		fmt.Fprintf(&calls, "\tcase%d()\n\tfmt.Println(\"end of\", %[1]d)\n", i)
 	}
 	file := filepath.Join(t.TempDir(), "main.go")
-	write(t, file, text.String()+"func main() {\n"+calls.String()+"}\n")
+	filetest.Write(t, file, text.String()+"func main() {\n"+calls.String()+"}\n")
 	compiled, err := newCompiler(t).run(t.Context(), file)
 	if err != nil || compiled.Status != 0 {
 		t.Fatalf("the compiled cases end with %v: %s", err, compiled.Said)
@@ -222,7 +223,7 @@ func TestOpenOrder(t *testing.T) {
 		if run++; refusal != nil || run%4 > 0 { // many are alike
 			continue
 		}
-		write(t, file, program)
+		filetest.Write(t, file, program)
 		got, err := interpreted(t.Context(), file)
 		if err != nil || got.Status != 0 || got.Out != want {
 			t.Errorf("%s: interpreted %v %s %s, compiled %s", c.name, err, got.Out, got.Said, want)

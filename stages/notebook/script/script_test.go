@@ -23,10 +23,3 @@ func TestMain(m *testing.M) {
 		os.Exit(2)
 	}
 }
-
-func write(t testing.TB, path, text string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
-		t.Fatal(err)
-	}
-}

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"barograph/pipeline/cell/filetest"
 )
 
 // Statements whose kinds have differed between interpreter and compiler, or could:
@@ -247,7 +249,7 @@ func TestVariants(t *testing.T) {
 		fmt.Fprintf(&calls, "\tvariant%d()\n\tfmt.Println(\"end of\", %[1]d)\n", i)
 	}
 	file := filepath.Join(t.TempDir(), "main.go")
-	write(t, file, text.String()+"func main() {\n"+calls.String()+"}\n")
+	filetest.Write(t, file, text.String()+"func main() {\n"+calls.String()+"}\n")
 	compiled, err := newCompiler(t).run(t.Context(), file)
 	if err != nil || compiled.Status != 0 {
 		t.Fatalf("the compiled variants end with %v: %s", err, compiled.Said)
@@ -256,7 +258,7 @@ func TestVariants(t *testing.T) {
 	for i, body := range variants {
 		var want string
 		want, rest, _ = strings.Cut(rest, fmt.Sprintf("end of %d\n", i))
-		write(t, file, variantsPrelude+"func main() {\n\t"+body+"\n}\n")
+		filetest.Write(t, file, variantsPrelude+"func main() {\n\t"+body+"\n}\n")
 		got, err := interpreted(t.Context(), file)
 		if err != nil || got.Status != 0 || got.Out != want {
 			t.Errorf("%s:\ninterpreted %v %d %q%s\ncompiled %q", body, err, got.Status, got.Out, got.Said, want)

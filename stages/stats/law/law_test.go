@@ -5,22 +5,20 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"barograph/pipeline/cell/filetest"
 )
 
 // TestFitsAgreeWithSciPy compares with values of SciPy; testdata/reference.py of
 // stages/stats says how they were got.
 func TestFitsAgreeWithSciPy(t *testing.T) {
-	b, err := os.ReadFile("../testdata/reference.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := filetest.Read(t, "../testdata/reference.json")
 	var all struct {
 		Growth struct {
 			Rho, Queued, Service, Y []float64

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"barograph/pipeline/cell/filetest"
 	"barograph/stages/arrival/trace"
 )
 
@@ -70,9 +71,7 @@ func fetched(t *testing.T, k trace.Known, path string, content []byte) {
 	if out, _, err := run(t, "list"); err != nil || strings.Count(out, "yes") != 1 {
 		t.Errorf("%v:\n%s", err, out)
 	}
-	if err := os.WriteFile(path, []byte("torn"), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, path, "torn")
 	if out, _, err := run(t, "list"); err != nil || strings.Count(out, "damaged") != 1 {
 		t.Errorf("%v:\n%s", err, out)
 	}

@@ -1,12 +1,13 @@
 package placed
 
 import (
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"barograph/pipeline/cell/filetest"
 )
 
 // The places of the functions are those of the header that the binding comes with.
@@ -15,10 +16,7 @@ func TestTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), "onnxruntime_c_api.h"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := filetest.Read(t, filepath.Join(strings.TrimSpace(string(dir)), "onnxruntime_c_api.h"))
 	_, text2, ok := strings.Cut(string(text), "struct OrtApi {")
 	if !ok {
 		t.Fatal("the header has no OrtApi")
