@@ -29,24 +29,12 @@ func Take(ctx context.Context, path string, waiting func(holder string)) (io.Clo
 	if err != nil {
 		return nil, err
 	}
-	for told := ""; ; {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			break
+	if err := flock(f, unix.LOCK_NB); err == unix.EWOULDBLOCK {
+		if err := await(ctx, f, waiting); err != nil {
+			return nil, err
 		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
-		}
-		// A holder may be between taking the lock and saying so.
-		if who := said(f); who != "" && who != told {
-			told = who
-			waiting(told)
-		}
-		select {
-		case <-ctx.Done():
-			return nil, errors.Join(context.Cause(ctx), f.Close())
-		case <-time.After(50 * time.Millisecond):
-		}
+	} else if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
 	}
 	who := fmt.Sprintf("process %d (%s)", os.Getpid(), strings.Join(os.Args, " "))
 	who += " of " + cmp.Or(os.Getenv("USER"), fmt.Sprint("user ", os.Getuid()))
@@ -57,6 +45,41 @@ func Take(ctx context.Context, path string, waiting func(holder string)) (io.Clo
 		_, _ = f.WriteAt([]byte(who+", since "+time.Now().Format(time.DateTime)+"\n"), 0)
 	}
 	return f, nil
+}
+
+// flock locks a file for this process alone.
+func flock(f *os.File, how int) (err error) {
+	for err = unix.EINTR; err == unix.EINTR; {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|how)
+	}
+	return err
+}
+
+// await locks a file once others give it back, and says who they are.
+func await(ctx context.Context, f *os.File, waiting func(holder string)) error {
+	locked := make(chan error, 1)
+	go func() { locked <- flock(f, 0) }()
+	for told := ""; ; {
+		// A holder may be between taking the lock and saying so.
+		if who := said(f); who != "" && who != told {
+			told = who
+			waiting(told)
+		}
+		select {
+		case err := <-locked:
+			if err != nil {
+				err = errors.Join(fmt.Errorf("lock %s: %w", f.Name(), err), f.Close())
+			}
+			return err
+		case <-ctx.Done():
+			go func() { // no sooner: its number could become another file's
+				<-locked
+				f.Close()
+			}()
+			return context.Cause(ctx)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // Held returns what the holder of a lock said of itself; nothing if nobody holds
