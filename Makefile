@@ -10,7 +10,7 @@ fuzztime ?= 2m
 export GOFLAGS := -gcflags=all=-dwarf=false -ldflags=-w "-toolexec=env GOGC=off GOMEMLIMIT=1GiB" $(shell go env GOFLAGS 2>/dev/null)
 
 .DELETE_ON_ERROR:
-.PHONY: help ahead reproduce figures claims test test-slurm browser bench soak lint build cuda bundle test-cuda p100 test-p100 assets clean
+.PHONY: help ahead reproduce figures redraw claims test test-slurm browser bench soak lint build cuda bundle test-cuda p100 test-p100 assets clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,20 +26,18 @@ reproduce: ahead $(program) ## measure the paper's study on this machine; draw F
 	@$(program) run configs/paper.yaml || { status=$$?; \
 		[ $$status -ne 3 ] || echo "measured, drawn and INVALID: the verdicts above say why" >&2; exit $$status; }
 
-recordings := $(patsubst %/SHA256SUMS,%,$(wildcard data/*/*/SHA256SUMS))
 cards := $(wildcard data/link/*.json)
 processors := $(shell nproc 2>/dev/null || echo 1)
 
 figures: $(program) ## draw every figure again from the recordings in data/, on all processors
-	@[ -n "$(recordings)" ] || { echo "no recording in data/" >&2; exit 1; }
-	@$(MAKE) --no-print-directory --output-sync=target -j $(processors) $(addprefix redraw/,$(recordings) $(cards))
+	@$(MAKE) --no-print-directory -j $(processors) redraw $(addprefix redraw/,$(cards))
 
 # A recording that was INVALID when it was made (status 3) is still drawn.
-redraw/%.json:
-	@echo $(program) link draw $*.json; $(program) link draw $*.json
+redraw:
+	@$(program) run --replay data || [ $$? -eq 3 ]
 
 redraw/%:
-	@echo $(program) run --replay $*; $(program) run --replay $* || [ $$? -eq 3 ]
+	@$(program) link draw $*
 
 claims: $(program) ## judge every recorded claim again; fail if a verdict changed
 	$(program) claims

@@ -1,16 +1,19 @@
 package cli
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"barograph/pipeline/cell"
@@ -18,9 +21,11 @@ import (
 	"barograph/pipeline/engine"
 	"barograph/pipeline/plan"
 	"barograph/pipeline/progress"
+	"barograph/pipeline/record"
 	"barograph/pipeline/study"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 )
 
 func (a *program) runCommand() *cobra.Command {
@@ -57,6 +62,12 @@ INVALID, 130 interrupted.`,
 				}
 				more.Args = append(more.Args, "--on", sel.On)
 			}
+			if below := record.Below(sel.Replay); len(below) > 0 {
+				if len(args) > 0 || watch || more.Trace != "" || len(sel.Set) > 0 || sel.Machine != "" {
+					return cell.Usage(cell.Hint(fmt.Errorf("--replay %s: it holds %d recordings, which are replayed as they are", sel.Replay, len(below)), "name one of them, such as %s", below[0]))
+				}
+				return a.replay(cmd.Context(), below, opt)
+			}
 			more.Args = append(slices.Clone(args), more.Args...)
 			if sel.Machine != "" {
 				more.Args = append(more.Args, "--machine", sel.Machine)
@@ -71,6 +82,7 @@ INVALID, 130 interrupted.`,
 		},
 	}
 	sel.Flags(c)
+	c.Flags().Lookup("replay").Usage = "let the recording in `dir`, or each below it, stand in for measuring"
 	c.Flags().IntVarP(&opt.Jobs, "jobs", "j", runtime.NumCPU(), "pure cells to run at a time; measured cells run alone")
 	c.Flags().StringArrayVar(&opt.Fresh, "fresh", nil, "run the cells of `stage` again, whatever is stored; repeatable")
 	c.Flags().StringToInt64Var(&opt.Capacity, "resource", nil, "how much there is of what cells' resources: name, as `name=amount`; repeatable")
@@ -83,8 +95,8 @@ INVALID, 130 interrupted.`,
 }
 
 func (a *program) runOnce(ctx context.Context, args []string, sel *app.Selection, opt engine.Options, more app.Extras) error {
+	app.Thrift(0, true) // until it is known how many cells there are
 	if more.Proof != "" {
-		app.Thrift(0, true) // until it is known how many cells there are
 		if known := plan.Recall(more.Proof, a.Options(sel)); known != nil {
 			app.Thrift(known.Cells, false)
 			if err := a.runKnown(ctx, known, sel, opt, more); !errors.Is(err, plan.ErrPart) {
@@ -106,6 +118,60 @@ func (a *program) runOnce(ctx context.Context, args []string, sel *app.Selection
 	}
 	more.On = sel.There
 	return a.run(ctx, p, opt, more)
+}
+
+// replay replays recordings, several at a time, and prints each one's results as if it had
+// been alone. It ends with the worst status.
+func (a *program) replay(ctx context.Context, dirs []string, opt engine.Options) error {
+	root, err := study.Workspace(app.StudyPath(nil))
+	if err != nil {
+		return err
+	}
+	app.Thrift(0, true)
+	in, err := a.Enter(ctx, root)
+	if err != nil {
+		return err
+	}
+	defer cell.Hold()()
+	studies := map[string][]string{} // whose recordings share logs, and so take turns
+	for _, dir := range dirs {
+		name := filepath.Base(filepath.Dir(dir))
+		studies[name] = append(studies[name], dir)
+	}
+	// What takes longest begins first.
+	names := slices.SortedFunc(maps.Keys(studies), func(x, y string) int { return cmp.Compare(len(studies[y]), len(studies[x])) })
+	at := min(opt.Jobs, len(names))
+	opt.Jobs = max(min(opt.Jobs, 2), opt.Jobs/at)
+	var all errgroup.Group
+	all.SetLimit(at)
+	var mu sync.Mutex // guards printing, and worst
+	var worst error
+	for _, name := range names {
+		all.Go(func() error {
+			for _, dir := range studies[name] {
+				var out, msg bytes.Buffer
+				one := &program{&app.App{Kinds: a.Kinds, GPUs: a.GPUs, Checks: a.Checks, Drawing: a.Drawing, JSON: a.JSON, Out: &out, Msg: &msg}}
+				fmt.Fprintln(&msg, "replay", dir)
+				err := one.runOnce(ctx, nil, &app.Selection{Replay: dir}, opt, app.Extras{Args: []string{"--replay", dir}, In: in})
+				if err != nil {
+					one.Complain(err)
+				}
+				mu.Lock()
+				_, _ = a.Out.Write(out.Bytes())
+				_, _ = a.Msg.Write(msg.Bytes())
+				if status := cell.StatusOf(err); status != cell.StatusDone && (worst == nil || cell.StatusOf(worst) == cell.StatusInvalid) {
+					worst = cell.Exit(status)
+				}
+				mu.Unlock()
+				if ctx.Err() != nil {
+					break
+				}
+			}
+			return nil
+		})
+	}
+	_ = all.Wait() // each has told its own
+	return cmp.Or(worst, in.Leave())
 }
 
 // runKnown runs what changed of a study of which everything stood. It returns

@@ -57,7 +57,41 @@ type Options struct {
 	// Elsewhere, if any, runs the cells that it takes on other computers.
 	Elsewhere Elsewhere
 
+	// Ground, if any, is what runs share that are under way at once.
+	Ground *Ground
+
 	told map[*plan.Cell]*Task // of cells that another run decided
+}
+
+// A Ground is what runs in one workspace share, while its lock is held.
+type Ground struct {
+	owned *owned.Files
+	tmp   string // the folder for private ones
+}
+
+// Enter prepares for runs in the workspace at root. State and cache are as in [Run].
+func Enter(root, state, cache string) (*Ground, error) {
+	beside := ""
+	if cache != "" {
+		beside = filepath.Join(cache, "outputs", fmt.Sprintf("%x", sha256.Sum256([]byte(root))))
+	}
+	files, err := owned.Read(filepath.Join(state, "outputs"), beside)
+	if err != nil {
+		return nil, err
+	}
+	// An earlier run left this behind. It is dead, for we hold the lock; the cells
+	// that it left running are killed here.
+	tmp := filepath.Join(state, "tmp")
+	if _, err := os.Stat(tmp); err == nil {
+		launch.Sweep(tmp)
+	}
+	return &Ground{files, tmp}, os.RemoveAll(tmp)
+}
+
+// Leave ends what [Enter] began, once no run is under way.
+func (g *Ground) Leave() error {
+	os.RemoveAll(g.tmp)
+	return g.owned.Close()
 }
 
 // An Observer is told what happens, from one goroutine.
@@ -151,24 +185,19 @@ func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Op
 		result: &Result{Counts: map[Status]int{}},
 	}
 	var err error
-	beside := ""
-	if opt.Cache != "" {
-		beside = filepath.Join(opt.Cache, "outputs", fmt.Sprintf("%x", sha256.Sum256([]byte(p.Study.Root))))
+	ground := opt.Ground
+	if ground == nil {
+		if ground, err = Enter(p.Study.Root, state, opt.Cache); err != nil {
+			return nil, err
+		}
+		defer os.RemoveAll(ground.tmp)
 	}
-	if r.owned, err = owned.Read(filepath.Join(state, "outputs"), beside); err != nil {
-		return nil, err
-	}
+	r.owned = ground.owned
 	r.found = filepath.Join(state, "found")
-	// An earlier run left this behind. It is dead, for we hold the lock; the cells
-	// that it left running are killed here.
-	tmp := filepath.Dir(r.tmp)
-	if _, err := os.Stat(tmp); err == nil {
-		launch.Sweep(tmp)
-	}
-	if err := errors.Join(os.RemoveAll(tmp), os.MkdirAll(r.tmp, 0o777), os.MkdirAll(r.links.Dir, 0o777)); err != nil {
+	if err := errors.Join(os.MkdirAll(r.tmp, 0o777), os.MkdirAll(r.links.Dir, 0o777)); err != nil {
 		return nil, err
 	}
-	defer r.clear(tmp)
+	defer r.clear()
 	defer func() {
 		close(r.over)
 		r.letGo()
@@ -185,12 +214,15 @@ func Run(ctx context.Context, p *plan.Plan, s *store.Store, state string, opt Op
 	}
 	synced := make(chan error, 1)
 	go func() { synced <- s.Sync() }()
-	r.clear(tmp) // while the disk is at work
+	r.clear() // while the disk is at work
 	if err = errors.Join(err, <-synced); err == nil {
 		err = r.conclude()
 	}
 	r.result.Warnings = append(r.result.Warnings, r.moved...)
-	return r.result, errors.Join(err, r.owned.Close())
+	if opt.Ground == nil {
+		err = errors.Join(err, ground.Leave())
+	}
+	return r.result, err
 }
 
 // A run is the state of Run; only its loop's goroutine touches it.
@@ -235,12 +267,12 @@ type run struct {
 }
 
 // clear removes what cells worked in, once none runs any more.
-func (r *run) clear(tmp string) {
+func (r *run) clear() {
 	if r.guard != nil {
 		r.guard.Dismiss()
 		r.guard = nil
 	}
-	os.RemoveAll(tmp)
+	os.RemoveAll(r.tmp)
 }
 
 // prepare lets the kinds of cells that will or may run make what they share.

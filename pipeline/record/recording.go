@@ -91,6 +91,20 @@ func All(root string) (dirs []string, err error) {
 	return dirs, nil
 }
 
+// Below lists the recordings below a folder that is none itself.
+func Below(dir string) (dirs []string) {
+	if _, err := os.Stat(filepath.Join(dir, Sums)); dir == "" || err == nil {
+		return nil
+	}
+	for _, depth := range []string{"*", "*/*"} {
+		sums, _ := filepath.Glob(filepath.Join(dir, depth, Sums)) // a folder's own stars find nothing
+		for _, s := range sums {
+			dirs = append(dirs, filepath.Dir(s))
+		}
+	}
+	return dirs
+}
+
 // Open verifies a recording and reads its head.
 func Open(dir string) (*Recording, error) {
 	r := &Recording{Dir: dir}

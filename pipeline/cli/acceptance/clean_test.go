@@ -29,7 +29,7 @@ func TestRunsLeaveTheRepositoryClean(t *testing.T) {
 		}
 		return string(out)
 	}
-	for _, what := range []string{"configs", "notebooks", "data/paper", "figures/paper"} {
+	for _, what := range []string{"configs", "notebooks", "data/paper", "data/swap", "figures/paper", "figures/swap"} {
 		if err := os.CopyFS(filepath.Join(root, what), os.DirFS(what)); err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +47,9 @@ func TestRunsLeaveTheRepositoryClean(t *testing.T) {
 	in("barograph", "run", "--machine", "sim", "--set", "calls=20", "--set", "replicates=2")
 	in("barograph", "run", "configs/quick.yaml", "--machine", "sim")
 	in("barograph", "run", "configs/quick.yaml", "--machine", "host", "--set", "calls=20")
-	in("barograph", "run", "--replay", "data/paper/host") // what make figures does
+	if said := in("barograph", "run", "--replay", "data"); strings.Count(said, " ran") < 5 || strings.Count(said, "replay data/") != 5 { // what make figures does
+		t.Errorf("five recordings were replayed:\n%s", said)
+	}
 	in("barograph", "run", "--replay", "results/data/paper/sim")
 	if said := strings.TrimSpace(in("git", "status", "--porcelain")); said != "" {
 		t.Errorf("after runs:\n%s", said)
@@ -56,6 +58,16 @@ func TestRunsLeaveTheRepositoryClean(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(root, "results", made)); err != nil {
 			t.Error(err)
 		}
+	}
+	// A recording that is not what it was is named, and the others are drawn.
+	if err := os.WriteFile(filepath.Join(root, "data", "swap", "h100", "run.json"), []byte("{}"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command("barograph", "run", "--replay", "data")
+	c.Dir = root
+	out, err := c.CombinedOutput()
+	if exit, _ := err.(*exec.ExitError); exit == nil || exit.ExitCode() != 2 || strings.Count(string(out), "paper: cells:") != 4 || !strings.Contains(string(out), "replay data/swap/h100\nbarograph: ") {
+		t.Errorf("a damaged recording among others: %v\n%s", err, out)
 	}
 }
 

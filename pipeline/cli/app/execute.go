@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"runtime"
 	"runtime/debug"
@@ -27,6 +28,49 @@ type Extras struct {
 	Proof string   // a file for the proof that everything stands
 	On    *There   // the cluster that runs cells, if any
 	Was   *Ending  // of a plan that is a part: how the whole ended
+	In    *Session // that other runs are under way in; nil for one of its own
+}
+
+// A Session is a workspace that this process has for itself.
+type Session struct {
+	lock   io.Closer
+	store  *store.Store
+	ground *engine.Ground // nil for a single run's
+}
+
+// enter waits until no other process runs anything in the workspace at root.
+func (a *App) enter(ctx context.Context, root string) (in *Session, err error) {
+	in = &Session{}
+	if in.lock, err = a.Lock(ctx, root); err != nil {
+		return nil, err
+	}
+	if in.store, err = store.Open(StoreDir(root)); err == nil {
+		if err = a.share(in.store); err != nil {
+			err = errors.Join(err, in.store.Close())
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, in.lock.Close())
+	}
+	return in, nil
+}
+
+// Enter is for several runs that are under way at once, which share the session.
+func (a *App) Enter(ctx context.Context, root string) (*Session, error) {
+	in, err := a.enter(ctx, root)
+	if err != nil {
+		return nil, err
+	}
+	cache, _ := cell.CacheDir() // empty where there is no home
+	if in.ground, err = engine.Enter(root, State(root), cache); err != nil {
+		return nil, errors.Join(err, in.store.Close(), in.lock.Close())
+	}
+	return in, nil
+}
+
+// Leave lets other processes in.
+func (in *Session) Leave() error {
+	return errors.Join(in.ground.Leave(), in.store.Close(), in.lock.Close())
 }
 
 // An Ending is what there is to say of a run that has ended, also when a proof says that it
@@ -79,19 +123,15 @@ func (a *App) Execute(ctx context.Context, p *plan.Plan, opt engine.Options, mor
 		e.Again = more.Was.Again
 	}
 	a.Begin(e)
-	dir := State(p.Study.Root)
-	lock, err := a.Lock(ctx, p.Study.Root)
-	if err != nil {
-		return nil, nil, err
+	dir, in := State(p.Study.Root), more.In
+	if in == nil {
+		if in, err = a.enter(ctx, p.Study.Root); err != nil {
+			return nil, nil, err
+		}
+		defer in.lock.Close()
 	}
-	defer lock.Close()
-	s, err := store.Open(StoreDir(p.Study.Root))
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := a.share(s); err != nil {
-		return nil, nil, errors.Join(err, s.Close())
-	}
+	s := in.store
+	opt.Ground = in.ground
 	show := progress.New(a.Msg, !a.JSON, func(cells []*plan.Cell) progress.Forecast { return progress.Foresee(p, s, cells) })
 	var trace *progress.Trace
 	if more.Trace != "" {
@@ -99,7 +139,7 @@ func (a *App) Execute(ctx context.Context, p *plan.Plan, opt engine.Options, mor
 		show = trace
 	}
 	opt.Observer = show
-	if more.On != nil {
+	if more.On != nil { // and so no session is shared
 		if err := more.On.start(a, p, s, &opt); err != nil {
 			return nil, nil, errors.Join(err, s.Close())
 		}
@@ -130,8 +170,10 @@ func (a *App) Execute(ctx context.Context, p *plan.Plan, opt engine.Options, mor
 		stands.Result = res.Again()
 		_ = res.Decider.Prove(more.Proof, stands)
 	}
-	if e := s.Close(); err == nil {
-		err = e
+	if more.In == nil {
+		if e := s.Close(); err == nil {
+			err = e
+		}
 	}
 	if errors.Is(err, context.Canceled) {
 		fmt.Fprintf(a.Msg, "interrupted: %s; the next run goes on from here\n", Counts(res))
