@@ -220,7 +220,7 @@ func (b *bench) firsts(ctx context.Context, w *table) error {
 			return fmt.Errorf("-jobs %q: want numbers of at least 1", b.jobs)
 		}
 		what := fmt.Sprintf("first run, %d cells, %d at a time", b.first, jobs)
-		err = b.compare(ctx, w, what, max(1, b.rounds/3), fan, b.first, func(t *tool, round int, m *measurements) error {
+		err = b.compare(w, what, max(1, b.rounds/3), fan, b.first, func(t *tool, round int, m *measurements) error {
 			dir := filepath.Join(b.dir, fmt.Sprintf("first-%s-%d-%d", t.name, jobs, round))
 			if err := t.lay(ctx, dir, fan, b.first); err != nil {
 				return err
@@ -253,7 +253,7 @@ func (b *bench) noops(ctx context.Context, w *table) error {
 func (b *bench) noop(ctx context.Context, w *table, n int, sh shape) error {
 	dirs := map[*tool]string{}
 	what := fmt.Sprintf("%d cells, %s", n, sh)
-	err := b.compare(ctx, w, "first run, "+what+", 2 at a time, one turn", 1, sh, n, func(t *tool, round int, m *measurements) error {
+	err := b.compare(w, "first run, "+what+", 2 at a time, one turn", 1, sh, n, func(t *tool, round int, m *measurements) error {
 		dirs[t] = filepath.Join(b.dir, fmt.Sprintf("noop-%s-%s-%d", t.name, sh, n))
 		if err := t.lay(ctx, dirs[t], sh, n); err != nil {
 			return err
@@ -269,14 +269,14 @@ func (b *bench) noop(ctx context.Context, w *table, n int, sh shape) error {
 		return complete(dirs[t], n)
 	})
 	if err == nil {
-		err = b.compare(ctx, w, "nothing to do, "+what, b.rounds, sh, n, func(t *tool, round int, m *measurements) error {
+		err = b.compare(w, "nothing to do, "+what, b.rounds, sh, n, func(t *tool, round int, m *measurements) error {
 			return m.time(ctx, dirs[t], t.command(2))
 		})
 	}
 	if err != nil || sh != fan || n != slices.Max(b.sizes) {
 		return err
 	}
-	err = b.compare(ctx, w, fmt.Sprintf("one input changed of %d, %s", n, sh), b.rounds, sh, n, func(t *tool, round int, m *measurements) error {
+	err = b.compare(w, fmt.Sprintf("one input changed of %d, %s", n, sh), b.rounds, sh, n, func(t *tool, round int, m *measurements) error {
 		text := fmt.Sprintf("changed %d\n", round)
 		if err := os.WriteFile(filepath.Join(dirs[t], input(7)), []byte(text), 0o666); err != nil {
 			return err
@@ -340,7 +340,7 @@ func (b *bench) large(ctx context.Context, w *table) error {
 }
 
 // compare lets the tools take turns at something, and prints a row for each.
-func (b *bench) compare(ctx context.Context, w *table, what string, rounds int, sh shape, n int, do func(t *tool, round int, m *measurements) error) error {
+func (b *bench) compare(w *table, what string, rounds int, sh shape, n int, do func(t *tool, round int, m *measurements) error) error {
 	all := map[*tool]*measurements{}
 	for round := range rounds {
 		for _, t := range b.tools {

@@ -519,12 +519,10 @@ func (r *run) startPure(ctx context.Context) {
 }
 
 // deliver hands the loop something to do, until the run is over.
-func (r *run) deliver(f func()) bool {
+func (r *run) deliver(f func()) {
 	select {
 	case r.done <- f:
-		return true
 	case <-r.over:
-		return false
 	}
 }
 

@@ -210,7 +210,7 @@ func (v view) said(e nb.Event, id string) (template.HTML, error) {
 	case "table":
 		err = v.table(&b, e)
 	case "figure":
-		err = v.figure(&b, e, id)
+		err = v.figure(&b, e)
 	}
 	return template.HTML(b.String()), err
 }
@@ -274,7 +274,7 @@ func (v view) table(w io.Writer, e nb.Event) error {
 	return v.files(w, "table", e, data)
 }
 
-func (v view) figure(w io.Writer, e nb.Event, id string) error {
+func (v view) figure(w io.Writer, e nb.Event) error {
 	data := map[string]any{"Alt": "The figure as an image; its numbers are in the CSV"}
 	for _, f := range e.Files {
 		ext := path.Ext(f)

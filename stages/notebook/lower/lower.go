@@ -312,14 +312,14 @@ func (e *emitter) dispatch() bool {
 			if sel == nil || !types.Identical(sel.Type(), i.sig) { // receivers do not count
 				continue
 			}
-			i.cases = append(i.cases, fmt.Sprintf("%d %s", e.ID(t), e.callMethod(sel, t, i)))
+			i.cases = append(i.cases, fmt.Sprintf("%d %s", e.ID(t), e.callMethod(sel, t)))
 		}
 	}
 	return len(e.queue) > 0
 }
 
 // callMethod writes the call of a method on a boxed value.
-func (e *emitter) callMethod(sel *types.Selection, t types.Type, i *invocation) string {
+func (e *emitter) callMethod(sel *types.Selection, t types.Type) string {
 	f := e.prog.MethodValue(sel)
 	if f == nil {
 		e.Refuse(sel.Obj().Pos(), "", "method %s of %s cannot be interpreted", sel.Obj().Name(), t)
