@@ -38,6 +38,15 @@ CUresult submit(way *w, size_t bytes, int64_t asked) {
 	return r;
 }
 
+/* Takes a copy that is done off its ring. */
+static void take(way *w, ended *e) {
+	slot *s = at(w, 0);
+	e->learnt = now();
+	e->asked = s->asked, e->sent = s->sent, e->bytes = s->bytes, e->alone = s->alone;
+	w->head = (w->head + 1) % w->length;
+	w->flying--;
+}
+
 /* Waits for the copy that is done first, and takes it off its ring. Some way has
  * one in flight. */
 CUresult await(way *ways, int n, ended *e) {
@@ -51,14 +60,24 @@ CUresult await(way *ways, int n, ended *e) {
 			r = cuEventQuery(at(&ways[e->way = i], 0)->end);
 		if (r != CUDA_ERROR_NOT_READY) break;
 	}
-	if (r != CUDA_SUCCESS) return r;
-	way *w = &ways[e->way];
-	slot *s = at(w, 0);
-	e->learnt = now();
-	e->asked = s->asked, e->sent = s->sent, e->bytes = s->bytes, e->alone = s->alone;
-	w->head = (w->head + 1) % w->length;
-	w->flying--;
+	if (r == CUDA_SUCCESS) take(&ways[e->way], e);
 	return r;
+}
+
+/* Does so, and times the copy: how long it ended after the one before also tells
+ * whether it has ended. */
+static CUresult await_time(way *ways, int n, ended *e) {
+	for (int busy = 0;; busy = 0) {
+		for (int i = 0; i < n; i++) {
+			way *w = &ways[e->way = i];
+			if (w->flying == 0) continue;
+			CUresult r = cuEventElapsedTime(&e->gap, at(w, -1)->end, at(w, 0)->end);
+			if (r == CUDA_SUCCESS) take(w, e);
+			if (r != CUDA_ERROR_NOT_READY) return r;
+			busy++;
+		}
+		if (busy > 1) sched_yield();
+	}
 }
 
 /* Times the copy that was taken off its ring last. */
@@ -73,6 +92,8 @@ CUresult measure(way *ways, ended *e) {
 CUresult keep_up(way *ways, int n, int outstanding, int64_t calls, int64_t most, uint32_t *halt, ended *done, int room, int *count) {
 	int64_t t = now(); /* when the clock was last read: what follows at once needs no other time */
 	const int64_t until = t + most;
+	/* One call fewer, where the link has another copy to go on with. */
+	const int queued = outstanding > 1;
 	*count = 0;
 	for (;;) {
 		int flying = 0;
@@ -86,12 +107,12 @@ CUresult keep_up(way *ways, int n, int outstanding, int64_t calls, int64_t most,
 			flying += w->flying;
 		}
 		/* The next is in flight: there is time for what is done. */
-		if (*count > 0) {
+		if (*count > 0 && !queued) {
 			CUresult r = measure(ways, &done[*count - 1]);
 			if (r != CUDA_SUCCESS) return r;
 		}
 		if (flying == 0 || *count == room || (*count > 0 && t >= until)) return CUDA_SUCCESS;
-		CUresult r = await(ways, n, &done[*count]);
+		CUresult r = queued ? await_time(ways, n, &done[*count]) : await(ways, n, &done[*count]);
 		if (r != CUDA_SUCCESS) return r;
 		t = done[(*count)++].learnt;
 	}
