@@ -158,14 +158,19 @@ controls() { study controls; }
 sharing() { study sharing --set replicates=10; }
 swap() { study swap --set replicates=10; }
 
+# named STUDY NAME gives the recording that was just kept a name of its own.
+named() {
+	rm -rf "$results/data/$1/$machine-$2"
+	mv "$results/data/$1/$machine" "$results/data/$1/$machine-$2"
+}
 # relieved NAME ARGUMENT... measures policies of loads, and keeps them under a name of their own.
 relieved() {
 	local name=$1
 	shift
 	study mitigation --set replicates=${REPLICATES:-3} --set calls=${CALLS:-1000} "$@"
-	mv "$results/data/mitigation/$machine" "$results/data/mitigation/$machine-$name"
+	named mitigation "$name"
 }
-export -f relieved
+export -f named relieved
 # Each way is a study of its own: policies of loads towards the device rest on others.
 aside=aside/64MiB/in_flight:1
 four=models=[bert-base-uncased,mobilenetv2,resnet50,unet]
@@ -173,11 +178,15 @@ policies() {
 	relieved out --set "$four" --set 'directions=[d2h]' --set "policies=[$aside/lead:7us,$aside/lead:12us]"
 	relieved in --set "$four" --set 'directions=[h2d]' --set "policies=[$aside/early:8us/inputs:30us/grow:1,$aside/early:8us/inputs:20us/grow:1]"
 }
-# Towards the device, beside a model with short calls too: with one copy a call for it, and
-# with copies that grow for others, whose inputs come late at times.
+# Towards the device, where a load leaves when inputs are known to be sent: with copies that
+# grow, the next submitted before those in flight end, and with one copy a call. One replicate is
+# recorded before a second is begun, for a call may be cut off.
 inputs() {
-	relieved inputs --set 'models=[bert-base-uncased,mobilenetv2,resnet50,unet,vit-base-patch16]' --set 'directions=[h2d]' \
-		--set "policies=[$aside/sent:6us/inputs:24us,$aside/streams:2/sent:6us/inputs:30us/grow:2]"
+	local most=${REPLICATES:-2} REPLICATES
+	for ((REPLICATES = 1; REPLICATES <= most; REPLICATES++)); do
+		relieved inputs --set "$four" --set 'directions=[h2d]' \
+			--set "policies=[$aside/streams:2/sent:6us/inputs:30us/grow:2,$aside/sent:6us/inputs:30us]"
+	done
 }
 # Under MPS, each way, against calls under MPS without load.
 mps_out() {
@@ -211,6 +220,11 @@ million() {
 		--set 'policies=[window/256KiB,aside/256KiB/in_flight:3]' --set limit=60s
 }
 bypass() { study bypass --set 'sharings=[mps]' --set 'victims=[copied,both,carried]' --set replicates=1; }
+# Without MPS, past the copy engine by kernels that carry inputs and results.
+past() {
+	study bypass --set 'sharings=[separate]' --set 'victims=[copied,carried]' --set replicates=1 --set calls=${CALLS:-1000}
+	named bypass separate
+}
 matrix() { study matrix --set replicates=${REPLICATES:-1}; }
 tenants() {
 	cp bench/gpu/tenants-mps.yaml configs/tenants-mps.yaml
@@ -236,7 +250,8 @@ step swap 60 500 swap
 step policies 60 500 policies
 step mps-out 60 220 mps_out
 step mps-in 60 220 mps_in
-step inputs 60 350 inputs
+step past 60 300 past
+step inputs 60 300 inputs
 step replicates 30 100 replicates
 step searched 60 160 searched
 step priorities 60 160 priorities
