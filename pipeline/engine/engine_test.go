@@ -225,10 +225,7 @@ func newWorkspace(t *testing.T, yaml string) *workspace {
 
 func (w *workspace) write(name, text string) {
 	w.t.Helper()
-	path := filepath.Join(w.root, name)
-	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o777), os.WriteFile(path, []byte(text), 0o666)); err != nil {
-		w.t.Fatal(err)
-	}
+	filetest.Write(w.t, filepath.Join(w.root, name), text)
 }
 
 func (w *workspace) read(name string) string {

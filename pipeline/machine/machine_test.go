@@ -2,7 +2,6 @@ package machine_test
 
 import (
 	"errors"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -29,9 +28,6 @@ func TestChoose(t *testing.T) {
 		{"no program for it", []string{"Tesla P100-PCIE-16GB"}, missing, "host", "not the program to use it: barograph-cuda"},
 	}
 	root := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(root, machine.Folder), 0o777); err != nil {
-		t.Fatal(err)
-	}
 	for name, text := range map[string]string{
 		"broken": "match: P100\n", "h100": "device: cuda\nmatch: H100\n", "host": "device: host\n", "p100": "device: cuda\nmatch: P100\n",
 	} {
@@ -54,9 +50,6 @@ func TestChoose(t *testing.T) {
 // Results lie in folders that are called after their machine.
 func TestReadRefusesWhatIsNoName(t *testing.T) {
 	root := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(root, machine.Folder), 0o777); err != nil {
-		t.Fatal(err)
-	}
 	for _, name := range []string{"my\nhost", "-host", "my host"} {
 		filetest.Write(t, filepath.Join(root, machine.Folder, name+".yaml"), "device: host\n")
 		if _, errs := machine.Read(root, name); len(errs) != 1 || !strings.Contains(errs.Error(), "is not a name") {

@@ -3,7 +3,6 @@ package plan_test
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -42,10 +41,7 @@ func workspace(t testing.TB, yaml string, files ...string) string {
 	t.Helper()
 	root := t.TempDir()
 	put := func(name, text string) {
-		path := filepath.Join(root, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o777), os.WriteFile(path, []byte(text), 0o666)); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, filepath.Join(root, name), text)
 	}
 	put("configs/machines/host.yaml", "name: host\ndevice: host\n")
 	put("configs/s.yaml", "study: s\nmachine: host\n"+yaml)

@@ -3,7 +3,6 @@ package notebook_test
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
@@ -112,14 +111,12 @@ func serveUntil(t testing.TB, s cell.Spec, wait time.Duration, text string) outc
 	return o
 }
 
-// write makes a file with its folders.
+// write makes a file with its folders, renamed into place as editors do: who watches
+// sees the old or the new.
 func write(t testing.TB, path, text string) {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		t.Fatal(err)
-	}
-	// Renamed into place, as editors do: who watches sees the old or the new.
-	if err := errors.Join(os.WriteFile(path+"~", []byte(text), 0o666), os.Rename(path+"~", path)); err != nil {
+	filetest.Write(t, path+"~", text)
+	if err := os.Rename(path+"~", path); err != nil {
 		t.Fatal(err)
 	}
 }

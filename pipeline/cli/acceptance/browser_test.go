@@ -23,6 +23,8 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"barograph/pipeline/cell/filetest"
 )
 
 // The browser tests open pages as files from disk, in a Chromium that resolves
@@ -151,9 +153,7 @@ func (b *tab) look(t *testing.T, name string) {
 	}
 	var png []byte
 	b.run(t, chromedp.FullScreenshot(&png, 100))
-	if err := os.WriteFile(filepath.Join(shots, name+".png"), png, 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, filepath.Join(shots, name+".png"), png)
 }
 
 func TestBrowser(t *testing.T) {
@@ -247,9 +247,7 @@ func picture(t *testing.T, dir string) {
 	}
 	var png []byte
 	b.run(t, chromedp.CaptureScreenshot(&png))
-	if err := os.WriteFile("figures/readme/report.png", png, 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, "figures/readme/report.png", png)
 }
 
 // sound holds any page to what a reader needs of it.
@@ -386,17 +384,12 @@ func watchPage(t *testing.T, dir string) {
 	b := open(t, url)
 	b.run(t, chromedp.WaitVisible("#live figure img", chromedp.ByQuery))
 	source := filepath.Join(dir, "notebooks", "figure2", "main.go")
-	text, err := os.ReadFile(source)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := filetest.Read(t, source)
 	save := func(text string) time.Duration {
 		t.Helper()
 		before := value[string](t, b, `document.querySelector("#live").textContent`)
 		began := time.Now()
-		if err := os.WriteFile(source, []byte(text), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Write(t, source, text)
 		quoted, err := json.Marshal(before)
 		if err != nil {
 			t.Fatal(err)

@@ -60,9 +60,7 @@ func TestRunsLeaveTheRepositoryClean(t *testing.T) {
 		}
 	}
 	// A recording that is not what it was is named, and the others are drawn.
-	if err := os.WriteFile(filepath.Join(root, "data", "swap", "h100", "run.json"), []byte("{}"), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, filepath.Join(root, "data", "swap", "h100", "run.json"), "{}")
 	c := exec.Command("barograph", "run", "--replay", "data")
 	c.Dir = root
 	out, err := c.CombinedOutput()

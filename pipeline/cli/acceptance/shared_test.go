@@ -27,9 +27,6 @@ stages:
 // share runs the study in a folder with a server behind it, and returns what it said.
 func share(t *testing.T, dir, server string, args ...string) string {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Join(dir, "configs"), 0o777); err != nil {
-		t.Fatal(err)
-	}
 	filetest.Write(t, filepath.Join(dir, "configs", "many.yaml"), many)
 	cmd := exec.CommandContext(t.Context(), program, append([]string{"run", "configs/many.yaml", "--trace", "trace.json"}, args...)...) // so that no proof answers
 	cmd.Dir = dir

@@ -63,9 +63,6 @@ func TestRunsWaitForGPUs(t *testing.T) {
 	planned := func(devices, stage string) *plan.Plan {
 		root := t.TempDir()
 		for name, text := range map[string]string{"configs/machines/m.yaml": "device: cuda\n", "configs/s.yaml": "study: s\nmachine: m\nstages: {a: {uses: m, " + stage + "}}\n"} {
-			if err := os.MkdirAll(filepath.Join(root, filepath.Dir(name)), 0o777); err != nil {
-				t.Fatal(err)
-			}
 			filetest.Write(t, filepath.Join(root, name), text)
 		}
 		s, err := study.Load(filepath.Join(root, "configs/s.yaml"), study.Options{Kinds: kinds, GPUs: gpus, Devices: devices})

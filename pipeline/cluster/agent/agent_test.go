@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -38,9 +37,6 @@ func TestNext(t *testing.T) {
 // While a pack of the array has not begun, a job makes room for it.
 func TestAllBegun(t *testing.T) {
 	w := &worker{dir: t.TempDir(), Pack: &Pack{Of: 2}}
-	if err := os.Mkdir(filepath.Join(w.dir, "attempts"), 0o777); err != nil {
-		t.Fatal(err)
-	}
 	for _, tt := range []struct {
 		attempt Token
 		all     bool

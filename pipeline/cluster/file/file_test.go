@@ -1,7 +1,6 @@
 package file
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,9 +12,6 @@ import (
 func write(t *testing.T, text string) string {
 	t.Helper()
 	root := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(root, Folder), 0o777); err != nil {
-		t.Fatal(err)
-	}
 	filetest.Write(t, filepath.Join(root, Folder, "lab.yaml"), text)
 	return root
 }

@@ -2,7 +2,6 @@ package infer
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -237,9 +236,7 @@ func TestEmptyAnswers(t *testing.T) {
 				dir := filepath.Join(root, "configs", "models")
 				config := fmt.Sprintf("model: frames\ndescription: d\nsource: s\nfile: %s\ninputs:\n"+
 					"  - {name: x, type: float32, dims: [batch, sequence], values: {normal: [0, 1]}}\n  - {name: lengths, type: int64, dims: [batch], %s}\n", tt.model, tt.config)
-				if err := errors.Join(os.MkdirAll(dir, 0o777), os.WriteFile(filepath.Join(dir, "frames.yaml"), []byte(config), 0o666)); err != nil {
-					t.Fatal(err)
-				}
+				filetest.Write(t, filepath.Join(dir, "frames.yaml"), config)
 				with["model"] = "frames"
 			}
 			cmd, stdout := start(t, cell.Spec{Root: root}, with)

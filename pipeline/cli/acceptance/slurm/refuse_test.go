@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"barograph/pipeline/cell/filetest"
 )
 
 // study is one of a single shell line.
@@ -148,10 +150,7 @@ func TestUnfit(t *testing.T) {
 		t.Errorf("on a GPU that is not there: status %d\n%s", status, out)
 	}
 	node := filepath.Join(f.dir, ".barograph/on/clusters/lab/node")
-	b, err := os.ReadFile(node)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := filetest.Read(t, node)
 	f.write(".barograph/on/clusters/lab/node", strings.Replace(string(b), `{"host":`, `{"gpus":[{"name":"NVIDIA Z9","pci":"0000:01:00.0"}],"host":`, 1))
 	status, out := f.run("run", "measured", "--on", "lab", "--machine", "host")
 	for _, want := range []string{"n1: its GPUs are none; planned for: NVIDIA Z9", "n2: its GPUs are none; planned for: NVIDIA Z9", "calibrate failed: no node of the cluster would do to measure on"} {

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"barograph/pipeline/cell/filetest"
 	"barograph/pipeline/cli"
 	"barograph/pipeline/store"
 	"barograph/stages"
@@ -86,13 +87,7 @@ func (s *slurm) folder(cluster string) *folder {
 
 func (f *folder) write(name, text string) {
 	f.Helper()
-	path := filepath.Join(f.dir, name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		f.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
-		f.Fatal(err)
-	}
+	filetest.Write(f, filepath.Join(f.dir, name), text)
 }
 
 func (f *folder) command(args ...string) *exec.Cmd {
@@ -278,10 +273,7 @@ func (f *folder) timed(args ...string) (t timing) {
 // spent is the processor time of a timed run.
 func (f *folder) spent() (total time.Duration) {
 	f.Helper()
-	b, err := os.ReadFile(filepath.Join(f.dir, "cpu"))
-	if err != nil {
-		f.Fatal(err)
-	}
+	b := filetest.Read(f, filepath.Join(f.dir, "cpu"))
 	for _, text := range strings.Fields(string(b)) {
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {

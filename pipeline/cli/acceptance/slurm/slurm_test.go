@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"barograph/pipeline/cell/filetest"
 )
 
 // packages are what is unpacked: Slurm, and what a small installation lacks of what it
@@ -168,9 +170,7 @@ func (s *slurm) configure(plugins string) {
 	conf := strings.NewReplacer("HOST", host, "USER", me.Username, "DIR", s.dir, "PLUGINS", plugins,
 		"PORT0", port(s), "PORT1", port(s), "PORT2", port(s)).Replace(configuration)
 	for name, text := range map[string]string{"slurm.conf": conf, "gres.conf": gpus} {
-		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o644); err != nil {
-			s.Fatal(err)
-		}
+		filetest.Write(s, filepath.Join(s.dir, name), text)
 	}
 	for _, dir := range []string{"state", "spool.n1", "spool.n2"} {
 		if err := os.Mkdir(filepath.Join(s.dir, dir), 0o755); err != nil {
