@@ -97,7 +97,7 @@ func (b *BERT) half(n *Network, ids, mask, types string) string {
 	}
 	inputs = append(inputs, n.parameter(scope+".LayerNorm.weight", 1, b.Hidden), n.parameter(scope+".LayerNorm.bias", 0, b.Hidden))
 	x := n.Parts(scope, onnx.Microsoft+"EmbedLayerNormalization", inputs, []int{0, 1}, onnx.Float("epsilon", float32(b.Epsilon)))[0] // it insists on two
-	mask = n.integers(mask)
+	mask = n.scoreMask(mask)
 	for l := range b.Layers {
 		scope := "encoder.layer." + strconv.FormatInt(l, 10)
 		weight, bias := n.merged(scope+".attention.self", [3]string{".query", ".key", ".value"}, b.Hidden)

@@ -83,13 +83,25 @@ func (n *Network) merged(scope string, names [3]string, hidden int64) (weight, b
 
 // fusedAttention is multi-head attention of x to itself, all but the last projection,
 // with the weights of query, key and value side by side: [batch, sequence, hidden].
-// mask, if any, is int32 [batch, sequence], 0 where nothing is looked at.
+// mask, if any, is what [Network.scoreMask] gives: with one by sequence and key ONNX
+// Runtime takes four kernels on any GPU, and with one that is added to scores a single one.
 func (n *Network) fusedAttention(scope, x, weight, bias, mask string, heads int64) string {
 	inputs := []string{x, weight, bias}
 	if mask != "" {
-		inputs = append(inputs, mask)
+		inputs = append(inputs, "", "", mask)
 	}
-	return n.Op(scope, onnx.Microsoft+"Attention", inputs, onnx.Int("num_heads", heads), onnx.Float("mask_filter_value", -math.MaxFloat32))
+	return n.Op(scope, onnx.Microsoft+"Attention", inputs, onnx.Int("num_heads", heads))
+}
+
+// scoreMask turns a mask of 1 and 0 into what is added to attention scores: 0 where it is
+// 1, the lowest float16 where it is 0; [batch, 1, sequence, sequence]. Scores that are
+// all lowered alike weigh as before: a sequence that is masked whole is looked at whole.
+func (n *Network) scoreMask(mask string) string {
+	values := n.Op(mask, "Cast", []string{n.Shape(-65504, 0)}, onnx.Int("to", int64(onnx.Float16)))
+	m := n.Op(mask, "Gather", []string{values, mask}, onnx.Int("axis", 0))
+	m = n.Op(mask, "Unsqueeze", []string{m}, onnx.Ints("axes", 1, 2))
+	dims := n.Op(mask, "Gather", []string{n.Op(mask, "Shape", []string{m}), n.Shape(0, 1, 3, 3)}, onnx.Int("axis", 0))
+	return n.Op(mask, "Expand", []string{m, dims})
 }
 
 // product is x W; what uses it adds the bias.
