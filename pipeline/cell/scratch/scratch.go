@@ -3,23 +3,33 @@
 package scratch
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// prefix begins the name of every such folder.
-const prefix = "barograph-scratch-"
+// prefix begins the name of every such folder of this computer: others may share a disk, and
+// not the locks on it.
+var prefix = sync.OnceValue(func() string {
+	name, _ := os.Hostname()
+	sum := sha256.Sum256([]byte(name))
+	return fmt.Sprintf("barograph-scratch-%x-", sum[:3])
+})
+
+var flock = unix.Flock
 
 // New makes a folder with a name of its own, which drop removes.
 func New() (dir string, drop func() error, err error) {
 	for {
-		if dir, err = os.MkdirTemp("", prefix); err != nil {
+		if dir, err = os.MkdirTemp("", prefix()); err != nil {
 			return "", nil, err
 		}
 		if drop, err = own(dir); drop != nil || err != nil {
@@ -29,7 +39,7 @@ func New() (dir string, drop func() error, err error) {
 }
 
 // Path returns where [At] makes the folder of a name.
-func Path(name string) string { return filepath.Join(os.TempDir(), prefix+name) }
+func Path(name string) string { return filepath.Join(os.TempDir(), prefix()+name) }
 
 // At makes the folder at a path, which drop removes. Where a process has it, that is an
 // error.
@@ -51,8 +61,8 @@ func own(dir string) (drop func() error, err error) {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EWOULDBLOCK) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, errors.Join(err, os.Remove(dir))
+	if err != nil { // a disk without locks, on which Sweep leaves what there is
+		return func() error { return os.RemoveAll(dir) }, nil
 	}
 	locked, err := f.Stat()
 	if is, gone := os.Lstat(dir); err != nil || gone != nil || !os.SameFile(locked, is) {
@@ -65,7 +75,7 @@ func own(dir string) (drop func() error, err error) {
 func Sweep() {
 	entries, _ := os.ReadDir(os.TempDir()) // what stays is tried again
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), prefix) || !e.IsDir() {
+		if !strings.HasPrefix(e.Name(), prefix()) || !e.IsDir() {
 			continue
 		}
 		if info, err := e.Info(); err != nil || info.Sys().(*syscall.Stat_t).Uid != uint32(os.Getuid()) {
@@ -84,7 +94,7 @@ func lock(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // What a killed process left is removed; what another still has, what is another user's and
@@ -82,4 +84,26 @@ func TestSweepBeside(t *testing.T) {
 		}
 	}
 	all.Wait()
+}
+
+// On a disk without locks, or with those of another kind of open file, there are folders too,
+// and they are left.
+func TestNoLocks(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	defer func(was func(int, int) error) { flock = was }(flock)
+	flock = func(int, int) error { return unix.EBADF }
+	dir, drop, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	Sweep()
+	if _, err := os.Lstat(dir); err != nil {
+		t.Error(err)
+	}
+	if err := drop(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s was dropped: %v", dir, err)
+	}
 }
