@@ -100,7 +100,9 @@ func main() {
 		texts = append(texts, one.String())
 	}
 	nb.Summary(strings.Join(texts, "\n"))
-	nb.Summary("what guards promised and saw\n" + nb.Align(kept(told)))
+	bounds := kept(told)
+	nb.Summary("what guards promised and saw\n" + nb.Align(bounds))
+	nb.Table("bounds.csv", bounds)
 
 	// %% Verdicts
 	conclude := func(claim, verdict, because string) {

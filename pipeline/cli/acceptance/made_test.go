@@ -43,6 +43,7 @@ var update = flag.Bool("update", false, "write what the documents and goldens sh
 var madeTable = regexp.MustCompile(`(?s)<!-- made: (\w+)\n?(.*?)-->\n(.*?)<!-- end -->`)
 
 var makers = map[string]func(t *testing.T, args []string) table{
+	"bounds":    boundTable,
 	"left":      leftTable,
 	"levels":    levelTable,
 	"changes":   changeTable,
@@ -53,6 +54,7 @@ var makers = map[string]func(t *testing.T, args []string) table{
 	"models":    modelTable,
 	"turns":     turnTable,
 	"halves":    halfTable,
+	"relief":    reliefTable,
 	"near":      neighbourTable,
 	"shared":    sharedTable,
 	"ways":      waysTable,
