@@ -203,17 +203,10 @@ var kinds = cell.NewKinds(
 
 // A workspace is a folder with a study in it.
 type workspace struct {
-	t     failer
+	t     filetest.T
 	root  string
 	store *store.Store // of the run that goes on
 	plan  *plan.Plan   // of the last run
-}
-
-// A failer is a test, or one case of a property.
-type failer interface {
-	Helper()
-	Fatal(...any)
-	Errorf(string, ...any)
 }
 
 func newWorkspace(t *testing.T, yaml string) *workspace {

@@ -54,14 +54,7 @@ func TestEnvironment(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden := filepath.Join("testdata", name+".json")
-			if *update {
-				filetest.Write(t, golden, append(got, '\n'))
-			}
-			want := filetest.Read(t, golden)
-			if string(got)+"\n" != string(want) {
-				t.Errorf("environment differs from %s:\n%s", golden, got)
-			}
+			filetest.Golden(t, *update, filepath.Join("testdata", name+".json"), append(got, '\n'))
 		})
 	}
 }

@@ -50,7 +50,7 @@ func TestSchema(t *testing.T) {
 	if err != nil || !bytes.Equal(b, again) {
 		t.Errorf("two calls differ, %v", err)
 	}
-	golden(t, "testdata/schema.golden", string(b))
+	filetest.Golden(t, *update, "testdata/schema.golden", b)
 
 	validate := validator(t)
 	if err := validate([]byte(whole)); err != nil {

@@ -280,19 +280,7 @@ func TestErrors(t *testing.T) {
 				t.Errorf("%T is no *source.Error", err)
 			}
 			got := strings.ReplaceAll(err.Error(), root+"/", "") + "\n"
-			golden(t, strings.TrimSuffix(file, ".yaml")+".golden", got)
+			filetest.Golden(t, *update, strings.TrimSuffix(file, ".yaml")+".golden", got)
 		})
-	}
-}
-
-func golden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		filetest.Write(t, file, got)
-		return
-	}
-	want := filetest.Read(t, file)
-	if got != string(want) {
-		t.Errorf("%s differs (-update writes it anew)\n got:\n%s\nwant:\n%s", file, got, want)
 	}
 }

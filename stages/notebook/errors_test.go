@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/filetest"
 	"barograph/stages/notebook"
 	"barograph/stages/notebook/script"
 )
@@ -69,7 +70,7 @@ func TestErrors(t *testing.T) {
 			if o.failure.Hint != "" {
 				text += "hint: " + o.failure.Hint + "\n"
 			}
-			golden(t, "errors/"+c.name+".txt", strings.ReplaceAll(text, s.Root, "ROOT"))
+			filetest.Golden(t, *update, "testdata/errors/"+c.name+".txt", strings.ReplaceAll(text, s.Root, "ROOT"))
 			if c.name == "outside" {
 				if _, err := os.Stat("/tmp/barograph-outside.svg"); err == nil {
 					t.Error("the notebook wrote outside its folder")

@@ -229,9 +229,9 @@ func TestContention(t *testing.T) {
 			if len(verdicts) != 2 || verdicts[0].Verdict != c.c1 || c.c2 != "" && verdicts[1].Verdict != c.c2 {
 				t.Errorf("verdicts %+v, want %s and %s", verdicts, c.c1, c.c2)
 			}
-			golden(t, "contention-"+c.name+".txt", string(filetest.Read(t, filepath.Join(o.dir, "summary.txt"))))
+			filetest.Golden(t, *update, "testdata/contention-"+c.name+".txt", filetest.Read(t, filepath.Join(o.dir, "summary.txt")))
 			if c.name == "exponential" {
-				golden(t, "contention-"+c.name+".csv", string(filetest.Read(t, filepath.Join(o.dir, "summary.csv"))))
+				filetest.Golden(t, *update, "testdata/contention-"+c.name+".csv", filetest.Read(t, filepath.Join(o.dir, "summary.csv")))
 			}
 		})
 	}
@@ -268,17 +268,4 @@ func files(t testing.TB, dir string) map[string]string {
 		t.Fatal(err)
 	}
 	return all
-}
-
-// golden compares a text with a file below testdata, or writes it.
-func golden(t *testing.T, name, text string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		write(t, path, text)
-		return
-	}
-	if want := string(filetest.Read(t, path)); text != want {
-		t.Errorf("%s: got\n%s\nwant\n%s", path, text, want)
-	}
 }

@@ -7,10 +7,11 @@ import (
 	"path/filepath"
 )
 
-// A T is a test, benchmark or fuzz test.
+// A T is a test, a benchmark or one case of a property.
 type T interface {
 	Helper()
 	Fatal(args ...any)
+	Errorf(format string, args ...any)
 }
 
 // Write writes a file, and makes the folders that it is in.
@@ -29,4 +30,15 @@ func Read(t T, path string) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// Golden checks that a file holds what a test got, or writes that to it.
+func Golden[C string | []byte](t T, update bool, path string, got C) {
+	t.Helper()
+	if update {
+		Write(t, path, got)
+	}
+	if want := Read(t, path); string(got) != string(want) {
+		t.Errorf("%s differs (-update writes it anew)\n got:\n%s\nwant:\n%s", path, got, want)
+	}
 }

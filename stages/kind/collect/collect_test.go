@@ -154,14 +154,7 @@ func TestGolden(t *testing.T) {
 		if name == record.Run {
 			got = withoutResults(t, got)
 		}
-		golden := filepath.Join("testdata", name)
-		if *update {
-			filetest.Write(t, golden, got)
-		}
-		want := filetest.Read(t, golden)
-		if !bytes.Equal(got, want) {
-			t.Errorf("%s differs from its golden:\n%s", name, got)
-		}
+		filetest.Golden(t, *update, filepath.Join("testdata", name), got)
 	}
 	for _, e := range events {
 		if e.Type == "warning" || e.Type == "error" {
