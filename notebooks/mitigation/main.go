@@ -100,9 +100,7 @@ func main() {
 		texts = append(texts, one.String())
 	}
 	nb.Summary(strings.Join(texts, "\n"))
-	bounds := kept(told)
-	nb.Summary("what guards promised and saw\n" + nb.Align(bounds))
-	nb.Table("bounds.csv", bounds)
+	nb.Summary("what guards promised and saw\n" + nb.Align(kept(told)))
 
 	// %% Verdicts
 	conclude := func(claim, verdict, because string) {

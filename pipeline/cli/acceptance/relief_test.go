@@ -3,11 +3,11 @@ package acceptance
 import (
 	"encoding/csv"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"barograph/stages/recording"
+	"barograph/stages/result"
 )
 
 // reliefTable has a row for each argument, "what the load does | what is done about it | a
@@ -28,7 +29,7 @@ func reliefTable(t *testing.T, args []string) table {
 	for i, arg := range args {
 		folders[i] = strings.Fields(strings.Split(arg, "|")[2])[0]
 	}
-	summaries := concluded(t, folders, "summary.csv")
+	summaries := concluded(t, folders)
 	rows := table{{"the load copies", "let it, or have the model", "recording", "calls", "p99 over that without load", "load keeps", "of, GB/s"}}
 	for i, arg := range args {
 		f := strings.Split(arg, "|")
@@ -74,21 +75,51 @@ func matches(row map[string]string, wheres []string) bool {
 	return true
 }
 
-// boundTable has what guards promised in recordings, and what they saw.
+// boundTable has what guards promised in recordings, a row for each policy, and what they saw.
 func boundTable(t *testing.T, args []string) table {
-	columns := []string{"policy, load, sharing", "bound, ms", "while slow, ms", "longest in flight, ms", "copies", "slow", "beyond"}
-	rows := table{append([]string{"recording"}, columns...)}
-	told := concluded(t, args, "bounds.csv")
+	rows := table{{"recording", "policy", "load", "bound, ms", "while slow, ms", "longest in flight, ms", "copies", "slow", "beyond"}}
 	for _, folder := range args {
-		for _, r := range told[folder] {
-			row := []string{"`" + strings.TrimPrefix(folder, "data/") + "`"}
-			for i, column := range columns {
-				cell := r[column]
-				if i == 0 {
-					policy, where, _ := strings.Cut(cell, " ")
-					cell = "`" + policy + "` " + where
-				}
-				row = append(row, cell)
+		run, err := recording.ReadRun(filepath.Join(folder, "run.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		type seen struct {
+			guard  result.Guard
+			copies int64
+		}
+		all, names := map[[2]string]seen{}, [][2]string(nil)
+		for _, trial := range run.Trials {
+			if trial.Stress == nil || trial.Stress.Guard == nil {
+				continue
+			}
+			at := map[string]string{}
+			for _, c := range trial.Point {
+				at[c.Axis] = fmt.Sprint(c.Value)
+			}
+			name, g := [2]string{at["policy"], at["direction"] + ", " + at["sharing"]}, trial.Stress.Guard
+			if g.Bound == 0 {
+				continue
+			}
+			s, ok := all[name]
+			if !ok {
+				names = append(names, name)
+			}
+			s.guard.Bound, s.guard.Usual = max(s.guard.Bound, g.Bound), max(s.guard.Usual, g.Usual)
+			s.guard.Longest = max(s.guard.Longest, g.Longest)
+			s.guard.Slow, s.guard.Violations = s.guard.Slow+g.Slow, s.guard.Violations+g.Violations
+			if s.copies += trial.Stress.Copies; g.Usual > 0 {
+				s.copies += g.Beside - trial.Stress.Copies // those beside calls, which are held against it
+			}
+			all[name] = s
+		}
+		slices.SortFunc(names, func(a, b [2]string) int { return slices.Compare(a[:], b[:]) })
+		for _, name := range names {
+			s := all[name]
+			row := []string{"`" + strings.TrimPrefix(folder, "data/") + "`", "`" + name[0] + "`", name[1], "", "", "", fmt.Sprint(s.copies), "", fmt.Sprint(s.guard.Violations)}
+			ms := func(ns int64) string { return fmt.Sprintf("%.3f", float64(ns)/1e6) }
+			row[3], row[5] = ms(s.guard.Bound), ms(s.guard.Longest)
+			if s.guard.Usual > 0 {
+				row[3], row[4], row[7] = ms(s.guard.Usual), ms(s.guard.Bound), fmt.Sprint(s.guard.Slow)
 			}
 			rows = append(rows, row)
 		}
@@ -96,24 +127,18 @@ func boundTable(t *testing.T, args []string) table {
 	return rows
 }
 
-// outcomes are the folders that notebooks wrote to, for the tables that show them too.
-var outcomes = map[string]string{}
-
-// concluded returns a table that recordings' notebooks write, its rows by their columns.
-func concluded(t *testing.T, folders []string, name string) map[string][]map[string]string {
+// concluded returns the tables that recordings' notebooks write, rows by their columns.
+func concluded(t *testing.T, folders []string) map[string][]map[string]string {
 	t.Helper()
-	all := map[string][]map[string]string{}
-	for _, folder := range folders {
-		all[folder] = nil
-	}
+	all, outs := map[string][]map[string]string{}, map[string]string{}
 	var work errgroup.Group
 	work.SetLimit(runtime.NumCPU())
-	for folder := range maps.Keys(all) {
-		if outcomes[folder] != "" {
+	for _, folder := range folders {
+		if outs[folder] != "" {
 			continue
 		}
 		out := t.TempDir()
-		outcomes[folder] = out
+		outs[folder] = out
 		work.Go(func() error {
 			said, err := exec.Command(program, "notebook", "run", filepath.Base(filepath.Dir(folder)), "--data", folder, "-o", out).CombinedOutput()
 			if exit, _ := err.(*exec.ExitError); err != nil && (exit == nil || exit.ExitCode() != 3) { // INVALID, and said so
@@ -125,15 +150,15 @@ func concluded(t *testing.T, folders []string, name string) map[string][]map[str
 	if err := work.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	for folder := range all {
-		f, err := os.Open(filepath.Join(outcomes[folder], name))
+	for folder, out := range outs {
+		f, err := os.Open(filepath.Join(out, "summary.csv"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		lines, err := csv.NewReader(f).ReadAll()
 		f.Close()
 		if err != nil || len(lines) < 2 {
-			t.Fatalf("%s of %s: %d lines, %v", name, folder, len(lines), err)
+			t.Fatalf("%s: a table of %d lines, %v", folder, len(lines), err)
 		}
 		for _, line := range lines[1:] {
 			row := map[string]string{}
