@@ -60,6 +60,7 @@ var makers = map[string]func(t *testing.T, args []string) table{
 	"ways":      waysTable,
 	"placed":    placedTable,
 	"grown":     grownTable,
+	"ranks":     rankTable,
 	"rates":     rateTable,
 	"slow":      slowTable,
 	"cards":     cardTable,
