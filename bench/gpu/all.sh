@@ -185,7 +185,7 @@ inputs() {
 	local most=${REPLICATES:-2} REPLICATES
 	for ((REPLICATES = 1; REPLICATES <= most; REPLICATES++)); do
 		relieved inputs --set "$four" --set 'directions=[h2d]' \
-			--set "policies=[$aside/streams:2/sent:6us/inputs:30us/grow:2,$aside/sent:6us/inputs:30us]"
+			--set "policies=[aside/128MiB/in_flight:1/streams:2/sent:6us/inputs:30us/grow:2,$aside/sent:6us/inputs:30us]"
 	done
 }
 # Under MPS, each way, against calls under MPS without load.
