@@ -178,8 +178,12 @@ func TestStops(t *testing.T) {
 		c := serve(t, trial(hostMachine), fmt.Sprintf(`{"threads": %d, "block": "1MiB"}`, threads))
 		defer c.in.Close()
 		c.until("ready")
+		before := cell.Stops()
 		if err := syscall.Kill(os.Getpid(), syscall.SIGCONT); err != nil {
 			t.Fatal(err)
+		}
+		for cell.Stops() == before { // the runtime hands a signal on when it comes to it
+			time.Sleep(time.Millisecond)
 		}
 		c.control(cell.Control{Type: "stop"})
 		if err := c.end(); err != nil {
