@@ -39,7 +39,6 @@ import (
 	"barograph/stages/kind/infer/session"
 	"barograph/stages/kind/infer/tenancy"
 	"barograph/stages/kind/stress"
-	"barograph/stages/kind/stress/page"
 	"barograph/stages/model"
 	"barograph/stages/result"
 	"barograph/stages/traffic"
@@ -557,7 +556,7 @@ const yields = int64(8 * time.Millisecond)
 
 // listened has the loads of the trial that want to hear of each call hear of it.
 func (h *Harness) listened() (err error) {
-	if h.page, err = page.Open(); err == nil && h.page != nil {
+	if h.page, err = stress.OpenPage(); err == nil && h.page != nil {
 		h.victim = h.page.Victim()
 		in, out := h.session.In, h.session.Out
 		for _, sizes := range h.sessions { // of batches

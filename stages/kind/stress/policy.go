@@ -15,7 +15,6 @@ import (
 	"barograph/stages/device/host"
 	"barograph/stages/device/sim"
 	"barograph/stages/guard"
-	"barograph/stages/kind/stress/page"
 	"barograph/stages/result"
 )
 
@@ -184,7 +183,7 @@ func (t *task) guarded() (g *guard.Guard, closing func() error, err error) {
 	if link.Capacity = t.result.Capacity[w.Direction]; w.Direction == "both" { // each way has a queue of its own
 		link.Capacity = min(t.result.Capacity["h2d"], t.result.Capacity["d2h"])
 	}
-	shared, err := page.Open()
+	shared, err := OpenPage()
 	if err != nil {
 		return nil, closing, err
 	}

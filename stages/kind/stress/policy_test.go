@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"barograph/pipeline/cell"
-	"barograph/stages/kind/stress/page"
 	"barograph/stages/result"
 )
 
@@ -83,7 +82,7 @@ func TestPolicy(t *testing.T) {
 // A loop rests on a capacity.
 func TestLoopWithoutCapacity(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "page")
-	t.Setenv(page.Variable, path)
+	t.Setenv(page, path)
 	c := serve(t, trial(hostMachine), `{"threads": 1, "block": "1MiB", "policy": "loop/1ms/1MiB"}`)
 	defer c.in.Close()
 	if err := c.end(); err == nil || !strings.Contains(err.Error(), "rests on the link's capacity") {
@@ -94,7 +93,7 @@ func TestLoopWithoutCapacity(t *testing.T) {
 // A load that runs by itself has a page too.
 func TestPageOfLoadAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "page")
-	t.Setenv(page.Variable, path)
+	t.Setenv(page, path)
 	c := serve(t, cell.Spec{Machine: hostMachine}, `{"threads": 1, "block": "1MiB", "calls": 50, "policy": "window/256KiB"}`)
 	defer c.in.Close()
 	if err := c.end(); err != nil {
@@ -106,20 +105,20 @@ func TestPageOfLoadAlone(t *testing.T) {
 }
 
 // Every trial with a policy has a page, on which its victim tells of its calls.
-func TestPageOf(t *testing.T) {
+func TestPage(t *testing.T) {
 	for policy, want := range map[string]bool{
 		`"none"`: false, `"window/1MiB"`: true, `"window/1MiB/credit:1"`: true, `"loop/1ms/1MiB"`: true,
 	} {
 		spec := trial(hostMachine)
 		spec.Kind, spec.With = "stress", []byte(`{"policy": `+policy+`}`)
-		mine, err := page.Of(t.Context(), &spec)
-		if (mine != "") != want || err != nil {
-			t.Errorf("%s: page %q, %v", policy, mine, err)
+		by, err := Environ(t.Context(), &spec)
+		if (by[page] != "") != want || err != nil {
+			t.Errorf("%s: %v, %v", policy, by, err)
 		}
 		// The inference of the trial finds the same.
 		victim := cell.Spec{Kind: "infer", ID: spec.During, Gang: []cell.Input{{Kind: "stress", With: spec.With}}}
-		if got, err := page.Of(t.Context(), &victim); got != mine || err != nil {
-			t.Errorf("%s: the load's page is %q, the victim's %q, %v", policy, mine, got, err)
+		if its, err := Environ(t.Context(), &victim); its[page] != by[page] || err != nil {
+			t.Errorf("%s: the load has %v, the victim %v, %v", policy, by, its, err)
 		}
 	}
 }

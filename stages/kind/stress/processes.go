@@ -19,11 +19,11 @@ import (
 	"sync/atomic"
 
 	"barograph/pipeline/cell"
+	"barograph/pipeline/cell/shared"
 	"barograph/pipeline/cell/unit"
 	"barograph/stages/device/gpu"
 	"barograph/stages/device/mps"
 	"barograph/stages/guard"
-	"barograph/stages/kind/stress/page"
 	"barograph/stages/result"
 )
 
@@ -37,22 +37,45 @@ func Environ(trial context.Context, s *cell.Spec) (map[string]string, error) {
 			maps.Copy(by, gpu.Only(gpu.Here().List, devicesOf(s)))
 		}
 	}
-	path, err := page.Of(trial, s)
-	if path != "" {
-		by[page.Variable] = path
+	if !slices.ContainsFunc(loadsOf(s), func(w With) bool { return !w.Policy.None() }) {
+		return by, nil
 	}
+	var err error
+	by[page], err = shared.Nameless(trial, page)
 	return by, err
+}
+
+// page is the variable that tells the processes of a trial with a policy the path of the
+// page on which its loads and its inference meet.
+const page = "BAROGRAPH_GUARD_PAGE"
+
+// OpenPage opens the trial's page, on which an inference tells of its calls to the loads
+// that follow them; nil where there is none.
+func OpenPage() (*guard.Page, error) {
+	path := os.Getenv(page)
+	if path == "" {
+		return nil, nil
+	}
+	return guard.OpenPage(path)
+}
+
+// loadsOf are what the cells of a cell's trial say of loads, or a link card of its own.
+func loadsOf(s *cell.Spec) (all []With) {
+	for _, in := range append(slices.Clone(s.Gang), cell.Input{Kind: s.Kind, With: s.With}) {
+		var w With
+		if (in.Kind == "stress" || in.Kind == "link") && json.Unmarshal(in.With, &w) == nil {
+			all = append(all, w)
+		}
+	}
+	return all
 }
 
 // devicesOf are those that a cell's trial uses: its own, and those of its loads.
 func devicesOf(s *cell.Spec) []string {
 	on := []string{s.Machine.Device}
-	for _, in := range append(slices.Clone(s.Gang), cell.Input{Kind: s.Kind, With: s.With}) {
-		var w struct{ GPUs []int }
-		if in.Kind == "stress" && json.Unmarshal(in.With, &w) == nil {
-			for _, n := range w.GPUs {
-				on = append(on, s.Machine.On(n).Device)
-			}
+	for _, w := range loadsOf(s) {
+		for _, n := range w.GPUs {
+			on = append(on, s.Machine.On(n).Device)
 		}
 	}
 	slices.SortFunc(on, func(a, b string) int { return cell.Ordinal(a) - cell.Ordinal(b) })
@@ -61,13 +84,7 @@ func devicesOf(s *cell.Spec) []string {
 
 // sharesMPS tells whether a cell's trial, or a link card, is one under MPS.
 func sharesMPS(s *cell.Spec) bool {
-	for _, in := range append(slices.Clone(s.Gang), cell.Input{Kind: s.Kind, With: s.With}) {
-		var w struct{ Sharing string }
-		if (in.Kind == "stress" || in.Kind == "link") && json.Unmarshal(in.With, &w) == nil && w.Sharing == "mps" {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(loadsOf(s), func(w With) bool { return w.Sharing == "mps" })
 }
 
 // Beside tells whether the inference of a trial may set itself up while its load

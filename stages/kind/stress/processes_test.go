@@ -12,7 +12,6 @@ import (
 
 	"barograph/pipeline/cell"
 	"barograph/stages/device/sim"
-	"barograph/stages/kind/stress/page"
 )
 
 // The test binary is also the program that loads of several processes are started
@@ -61,7 +60,7 @@ func TestProcesses(t *testing.T) {
 // Processes that share one credit never copy at once, however many streams they have.
 func TestProcessesShareCredit(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "page")
-	t.Setenv(page.Variable, path)
+	t.Setenv(page, path)
 	c := serve(t, calibrated(t, hostMachine, 10e9), `{"processes": 2, "threads": 1, "block": "8MiB", "policy": "window/1MiB/streams:2/credit:1"}`)
 	c.until("ready")
 	from := cell.Now()
