@@ -29,6 +29,8 @@ func run(args ...string) (string, error) {
 	return out.String(), err
 }
 
+const few = "../../../data/models/h100" // read in a fifth of the time that all take
+
 func TestPlace(t *testing.T) {
 	for _, tenancy := range []string{"process", "mps"} {
 		out, err := run("bert-base-uncased", "resnet50", "gpt2", "unet", "--gpus", "2", "--machine", "h100", "--tenancy", tenancy, "--slo", "20x", "--slo", "unet=1s", "--json", "--risk", "1")
@@ -64,13 +66,13 @@ func TestPlace(t *testing.T) {
 	}
 	// Of two models on each of two GPUs all was recorded, and nothing is at risk. Of more, what is
 	// predicted to be hardly better is not proposed.
-	two, err := run("gpt2", "unet", "resnet50", "bert-large-uncased", "--gpus", "2", "--most", "2", "--machine", "h100", "--tenancy", "mps", "--json")
+	two, err := run("gpt2", "unet", "resnet50", "bert-large-uncased", "--gpus", "2", "--most", "2", "--machine", "h100", "--samples", few, "--tenancy", "mps", "--json")
 	if err != nil || !strings.Contains(two, `"risk": 0,`) || strings.Contains(two, "best_predicted") {
 		t.Errorf("%v\n%s", err, two)
 	}
-	few := []string{"gpt2", "unet", "resnet50", "vit-base-patch16", "bert-base-uncased", "bert-large-uncased", "--gpus", "2", "--most", "3", "--machine", "h100", "--tenancy", "mps", "--json"}
+	six := []string{"gpt2", "unet", "resnet50", "vit-base-patch16", "bert-base-uncased", "bert-large-uncased", "--gpus", "2", "--most", "3", "--machine", "h100", "--samples", few, "--tenancy", "mps", "--json"}
 	for _, risk := range []string{"0", "1"} {
-		out, err := run(append(few, "--risk", risk)...)
+		out, err := run(append(six, "--risk", risk)...)
 		var r report
 		if err := errors.Join(err, json.Unmarshal([]byte(out), &r)); err != nil {
 			t.Fatal(err)
@@ -105,7 +107,6 @@ func TestPlaceOfMatrix(t *testing.T) {
 }
 
 func TestPlaceRefuses(t *testing.T) {
-	const few = "../../../data/models/h100" // read in a fifth of the time that all take
 	card, err := os.ReadFile("../../../data/link/h200.json")
 	if err != nil {
 		t.Fatal(err)
