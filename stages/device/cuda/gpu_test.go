@@ -158,32 +158,42 @@ func TestLane(t *testing.T) {
 }
 
 // The same with a driver of a test, which counts what it is asked for: each copy is one
-// call and each end one event, and each is timed once.
+// call and each end one event, and each is timed once, by the cheaper call where the
+// driver has it.
 func TestLaneAnywhere(t *testing.T) {
-	dir := t.TempDir()
-	if out, err := exec.Command("cc", "-O2", "-shared", "-fPIC", "-o", filepath.Join(dir, "libcuda.so.1"), "testdata/driver.c").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	counts := filepath.Join(dir, "counts")
-	if err := os.WriteFile(counts, make([]byte, 24), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(os.Args[0], "-test.run=^TestLane$", "-test.count=1")
-	cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+dir, "COUNTS="+counts)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	b, err := os.ReadFile(counts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var asked struct{ Copies, Records, Times int64 }
-	if _, err := binary.Decode(b, binary.NativeEndian, &asked); err != nil {
-		t.Fatal(err)
-	}
-	const copies, ways = 3638, 13 // of all its lanes; each way reads the GPU's clock once
-	if asked.Copies != copies || asked.Records != copies+ways || asked.Times != copies {
-		t.Errorf("%+v, want %d copies and as many readings, and an event more for each of %d ways", asked, copies, ways)
+	for _, old := range []bool{false, true} {
+		dir := t.TempDir()
+		args := []string{"-O2", "-shared", "-fPIC", "-o", filepath.Join(dir, "libcuda.so.1"), "testdata/driver.c"}
+		if old {
+			args = append(args, "-DOLD")
+		}
+		if out, err := exec.Command("cc", args...).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		counts := filepath.Join(dir, "counts")
+		var asked struct{ Copies, Records, Times, Old int64 }
+		if err := os.WriteFile(counts, make([]byte, unsafe.Sizeof(asked)), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(os.Args[0], "-test.run=^TestLane$", "-test.count=1")
+		cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+dir, "COUNTS="+counts)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		b, err := os.ReadFile(counts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := binary.Decode(b, binary.NativeEndian, &asked); err != nil {
+			t.Fatal(err)
+		}
+		const copies, ways = 3638, 13 // of all its lanes; each way reads the GPU's clock once
+		if asked.Copies != copies || asked.Records != copies+ways || asked.Times != copies {
+			t.Errorf("%+v, want %d copies and as many readings, and an event more for each of %d ways", asked, copies, ways)
+		}
+		if old != (asked.Old > 0) {
+			t.Errorf("old: %v, asked the old way %d times", old, asked.Old)
+		}
 	}
 }
 

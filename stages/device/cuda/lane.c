@@ -38,51 +38,41 @@ CUresult submit(way *w, size_t bytes, int64_t asked) {
 	return r;
 }
 
-/* Takes a copy that is done off its ring. */
-static void take(way *w, ended *e) {
+/* Tells how long after the one before the oldest copy in flight ended, or that it has
+ * not. From CUDA 12.8 on the driver has a cheaper call, which need not tell of errors. */
+static CUresult elapsed(way *w, float *gap) {
+	CUevent before = at(w, -1)->end, end = at(w, 0)->end;
+	CUresult r = cuEventElapsedTime_v2(gap, before, end);
+	return r == CUDA_ERROR_STUB_LIBRARY ? cuEventElapsedTime(gap, before, end) : r;
+}
+
+/* Waits for the copy that is done first, and takes it off its ring. Some way has one in
+ * flight. */
+CUresult await(way *ways, int n, ended *e) {
+	CUresult r = CUDA_ERROR_NOT_READY;
+	way *w = ways;
+	for (unsigned misses = 1;; misses++) {
+		int busy = 0;
+		for (int i = 0; i < n && r == CUDA_ERROR_NOT_READY; i++) {
+			if (ways[i].flying == 0) continue;
+			w = &ways[e->way = i];
+			r = elapsed(w, &e->gap);
+			busy++;
+		}
+		if (r == CUDA_ERROR_NOT_READY && misses % 64 == 0) { /* for errors */
+			r = cuEventQuery(at(w, 0)->end);
+			if (r == CUDA_SUCCESS) r = elapsed(w, &e->gap);
+		}
+		if (r != CUDA_ERROR_NOT_READY) break;
+		if (busy > 1) sched_yield();
+	}
+	if (r != CUDA_SUCCESS) return r;
 	slot *s = at(w, 0);
 	e->learnt = now();
 	e->asked = s->asked, e->sent = s->sent, e->bytes = s->bytes, e->alone = s->alone;
 	w->head = (w->head + 1) % w->length;
 	w->flying--;
-}
-
-/* Waits for the copy that is done first, and takes it off its ring. Some way has
- * one in flight. */
-CUresult await(way *ways, int n, ended *e) {
-	CUresult r = CUDA_ERROR_NOT_READY;
-	int busy = 0;
-	for (int i = 0; i < n; i++)
-		if (ways[i].flying > 0) e->way = i, busy++;
-	if (busy == 1) r = cuEventSynchronize(at(&ways[e->way], 0)->end);
-	else for (;; sched_yield()) {
-		for (int i = 0; i < n && r == CUDA_ERROR_NOT_READY; i++)
-			r = cuEventQuery(at(&ways[e->way = i], 0)->end);
-		if (r != CUDA_ERROR_NOT_READY) break;
-	}
-	if (r == CUDA_SUCCESS) take(&ways[e->way], e);
 	return r;
-}
-
-/* Does so, and times the copy: how long it ended after the one before also tells
- * whether it has ended. */
-static CUresult await_time(way *ways, int n, ended *e) {
-	for (int busy = 0;; busy = 0) {
-		for (int i = 0; i < n; i++) {
-			way *w = &ways[e->way = i];
-			if (w->flying == 0) continue;
-			CUresult r = cuEventElapsedTime(&e->gap, at(w, -1)->end, at(w, 0)->end);
-			if (r == CUDA_SUCCESS) take(w, e);
-			if (r != CUDA_ERROR_NOT_READY) return r;
-			busy++;
-		}
-		if (busy > 1) sched_yield();
-	}
-}
-
-/* Times the copy that was taken off its ring last. */
-CUresult measure(way *ways, ended *e) {
-	return cuEventElapsedTime(&e->gap, at(&ways[e->way], -2)->end, at(&ways[e->way], -1)->end);
 }
 
 /* Keeps so many copies in flight each way until halt is set or each way has made
@@ -92,8 +82,6 @@ CUresult measure(way *ways, ended *e) {
 CUresult keep_up(way *ways, int n, int outstanding, int64_t calls, int64_t most, uint32_t *halt, ended *done, int room, int *count) {
 	int64_t t = now(); /* when the clock was last read: what follows at once needs no other time */
 	const int64_t until = t + most;
-	/* One call fewer, where the link has another copy to go on with. */
-	const int queued = outstanding > 1;
 	*count = 0;
 	for (;;) {
 		int flying = 0;
@@ -106,13 +94,8 @@ CUresult keep_up(way *ways, int n, int outstanding, int64_t calls, int64_t most,
 			}
 			flying += w->flying;
 		}
-		/* The next is in flight: there is time for what is done. */
-		if (*count > 0 && !queued) {
-			CUresult r = measure(ways, &done[*count - 1]);
-			if (r != CUDA_SUCCESS) return r;
-		}
 		if (flying == 0 || *count == room || (*count > 0 && t >= until)) return CUDA_SUCCESS;
-		CUresult r = queued ? await_time(ways, n, &done[*count]) : await(ways, n, &done[*count]);
+		CUresult r = await(ways, n, &done[*count]);
 		if (r != CUDA_SUCCESS) return r;
 		t = done[(*count)++].learnt;
 	}

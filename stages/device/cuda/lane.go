@@ -118,7 +118,7 @@ func (w *way) open(g *gpu, l device.Load) (err error) {
 	for i := range int(w.c.streams) {
 		err = cmp.Or(err, makeStream(&w.c.stream[i], l.High))
 	}
-	ring := calloc[C.slot](l.Outstanding + 2)
+	ring := calloc[C.slot](l.Outstanding + 1)
 	w.c.ring, w.c.length = &ring[0], C.int(len(ring))
 	for i := range ring {
 		err = cmp.Or(err, result(C.cuEventCreate(&ring[i].end, C.CU_EVENT_DEFAULT), "make an event"))
@@ -175,9 +175,6 @@ func (x *lane) Wait(done func(device.Direction) error) (device.Copy, error) {
 		if err := done(x.ways[e.way].direction); err != nil {
 			return device.Copy{}, err
 		}
-	}
-	if err := x.failed(C.measure(&x.c[0], e)); err != nil {
-		return device.Copy{}, err
 	}
 	return x.finish(e), nil
 }

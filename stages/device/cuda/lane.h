@@ -12,8 +12,8 @@ typedef struct {
 } slot;
 
 /* One direction of a lane: a stream or two, by turns, and a ring of copies in
- * flight. The ring has two slots more than copies: one that is done is timed after
- * the next was submitted, and until then the one before it keeps its event. */
+ * flight. The ring has a slot more than copies: that of the one that was done last, by
+ * whose event the next is timed. */
 typedef struct {
 	CUstream stream[2];
 	int streams;
@@ -39,5 +39,4 @@ typedef struct {
 
 CUresult submit(way *w, size_t bytes, int64_t asked);
 CUresult await(way *ways, int n, ended *e);
-CUresult measure(way *ways, ended *e);
 CUresult keep_up(way *ways, int n, int outstanding, int64_t calls, int64_t most, uint32_t *halt, ended *done, int room, int *count);
