@@ -52,8 +52,11 @@ func reliefTable(t *testing.T, args []string) table {
 		name := strings.TrimPrefix(folders[i], "data/")
 		row := []string{strings.TrimSpace(f[0]), strings.TrimSpace(f[1]), fmt.Sprintf("[`%s`](%s/run.json)", name, name), found[0]["calls"],
 			fmt.Sprintf("%.2f [%.2f, %.2f]", number("p99_ratio"), number("p99_ratio_low"), number("p99_ratio_high"))}
-		if found[0]["kept"] != "" {
-			rows = append(rows, append(row, fmt.Sprintf("%.0f%%*", 100*number("kept")), ""))
+		if kept, ok := found[0]["kept"]; ok { // of the study bypass
+			if kept != "" {
+				kept = fmt.Sprintf("%.0f%%*", 100*number("kept"))
+			}
+			rows = append(rows, append(row, kept, ""))
 			continue
 		}
 		run, err := recording.ReadRun(filepath.Join(folders[i], "run.json"))
