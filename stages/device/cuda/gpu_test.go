@@ -194,6 +194,39 @@ func TestLaneAnywhere(t *testing.T) {
 		if old != (asked.Old > 0) {
 			t.Errorf("old: %v, asked the old way %d times", old, asked.Old)
 		}
+		fails := exec.Command(os.Args[0], "-test.run=^TestLaneFails$", "-test.count=1", "-test.timeout=20s")
+		fails.Env = cmd.Env
+		if out, err := fails.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+}
+
+// A copy that fails ends the wait for it, also where the call that is asked for its time
+// does not tell.
+func TestLaneFails(t *testing.T) {
+	if os.Getenv("COUNTS") == "" {
+		t.Skip("no copy fails but of TestLaneAnywhere's driver")
+	}
+	g, err := Open("cuda")
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for _, directions := range [][]device.Direction{{device.H2D}, {device.H2D, device.D2H}} {
+		l := device.Load{Threads: 1, Block: 13, Outstanding: 2, Directions: directions}
+		lane, err := g.Lane(l, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var halt atomic.Bool
+		if _, err := lane.(device.Runner).KeepUp(&halt, nil); err == nil || !strings.Contains(err.Error(), "error 700") {
+			t.Errorf("%v: %v", directions, err)
+		}
+		if err := lane.Close(); err == nil {
+			t.Errorf("%v: a lane that failed closes without an error", directions)
+		}
 	}
 }
 

@@ -1,6 +1,6 @@
 /* A driver for tests, where there is no GPU: copies take time on this machine's clock,
  * one after another each way, and move nothing. The file that COUNTS names holds how
- * often it was asked for what. */
+ * often it was asked for what. A copy of 13 bytes fails. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -35,7 +35,8 @@ int cuCtxGetStreamPriorityRange(int *least, int *greatest) { return *least = *gr
 int cuThreadExchangeStreamCaptureMode(int *mode) { return 0; }
 int cuGetErrorName(int r, const char **s) { return *s = "of a test", 0; }
 
-enum { OUT_OF_MEMORY = 2, NOT_READY = 600 };
+enum { OUT_OF_MEMORY = 2, NOT_READY = 600, ILLEGAL_ADDRESS = 700 };
+static const int64_t never = INT64_MAX;
 static const size_t most = (size_t)64 << 30;
 int cuMemGetInfo_v2(size_t *free, size_t *total) { return *free = *total = most, 0; }
 int cuMemAlloc_v2(uint64_t *p, size_t n) { return *p = 4096, n > most ? OUT_OF_MEMORY : 0; }
@@ -47,6 +48,7 @@ int cuStreamCreateWithPriority(stream **s, unsigned flags, int priority) { retur
 int cuStreamDestroy_v2(stream *s) { return free(s), 0; }
 int cuStreamWaitEvent(stream *s, event *e, unsigned flags) { return s->idle = later(s->idle, e->at), 0; }
 int cuStreamSynchronize(stream *s) {
+	if (s->idle == never) return ILLEGAL_ADDRESS;
 	while (now() < s->idle) {}
 	return 0;
 }
@@ -54,7 +56,7 @@ int cuStreamSynchronize(stream *s) {
 int cuEventCreate(event **e, unsigned flags) { return *e = calloc(1, sizeof **e), 0; }
 int cuEventDestroy_v2(event *e) { return free(e), 0; }
 int cuEventRecord(event *e, stream *s) { return asked->records++, e->at = later(s->idle, now()), 0; }
-int cuEventQuery(event *e) { return now() < e->at ? NOT_READY : 0; }
+int cuEventQuery(event *e) { return e->at == never ? ILLEGAL_ADDRESS : now() < e->at ? NOT_READY : 0; }
 int cuEventSynchronize(event *e) {
 	while (now() < e->at) {}
 	return 0;
@@ -64,13 +66,14 @@ static int elapsed(float *ms, event *from, event *to) {
 	asked->times++;
 	return *ms = (to->at - from->at) / 1e6, 0;
 }
-int cuEventElapsedTime(float *ms, event *from, event *to) { return asked->old++, elapsed(ms, from, to); }
+int cuEventElapsedTime(float *ms, event *from, event *to) { return asked->old++, to->at == never ? ILLEGAL_ADDRESS : elapsed(ms, from, to); }
 #ifndef OLD /* than CUDA 12.8 */
 int cuEventElapsedTime_v2(float *ms, event *from, event *to) { return elapsed(ms, from, to); }
 #endif
 
 static int copy(int64_t *link, size_t bytes, stream *s) {
 	asked->copies++;
+	if (bytes == 13) return s->idle = never, 0;
 	return s->idle = *link = later(later(*link, s->idle), now()) + 500 + bytes / 50, 0;
 }
 int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, stream *s) { return copy(&busy[0], bytes, s); }
