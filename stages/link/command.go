@@ -31,10 +31,11 @@ with the number of loading processes, the largest copy that takes the small path
 past them, and what copies in flight do. It takes about a minute on a GPU, which
 nobody else may use meanwhile.
 
-The card is kept as data/link/MACHINE.json, its calls beside it, and its figures
-below figures/link/MACHINE. With --sharing mps, under which no copy behind a kernel took
-the small path on the H100 that was measured, it is another, MACHINE-mps. It is
-configs/link.yaml that is run.`,
+The card is kept as results/data/link/MACHINE/MACHINE.json, its calls beside it, and its
+figures below results/figures/link/MACHINE. Commands that take a machine's name find it
+there first, and then among the cards in data/link. With --sharing mps, under which no copy
+behind a kernel took the small path on the H100 that was measured, it is another,
+MACHINE-mps.json. It is configs/link.yaml that is run.`,
 		Example: `  barograph link
   barograph link --sharing mps
   barograph link --machine h100 --json | jq '.ways.d2h.turn.length_ns'`,
@@ -74,7 +75,10 @@ func measureStudy(c *cobra.Command, root, machine, sharing string, asJSON bool) 
 		}
 		return fmt.Errorf("measure the link: %w", err)
 	}
-	var told struct{ Machine cell.Machine }
+	var told struct {
+		Machine  cell.Machine
+		Warnings []struct{ Text string }
+	}
 	if err := json.Unmarshal(out, &told); err != nil {
 		return fmt.Errorf("measure the link: %w", err)
 	}
@@ -83,13 +87,18 @@ func measureStudy(c *cobra.Command, root, machine, sharing string, asJSON bool) 
 	if err != nil {
 		return err
 	}
+	for _, w := range told.Warnings {
+		if !strings.HasPrefix(w.Text, invalid) { // which the error at the end says
+			fmt.Fprintln(c.ErrOrStderr(), "warning:", w.Text)
+		}
+	}
 	if asJSON {
 		err = cell.WriteJSON(c.OutOrStdout(), card)
 	} else {
 		err = card.Text(c.OutOrStdout())
 	}
 	if err == nil && len(card.Invalid) > 0 {
-		err = cell.End(fmt.Errorf("INVALID: %s", strings.Join(card.Invalid, "; ")), cell.StatusInvalid)
+		err = cell.End(errors.New(invalid+strings.Join(card.Invalid, "; ")), cell.StatusInvalid)
 	}
 	return err
 }

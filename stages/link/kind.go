@@ -39,7 +39,10 @@ func (w *With) check(on string) error {
 	return nil
 }
 
-const summary = "card.txt"
+const (
+	summary = "card.txt"
+	invalid = "INVALID: " // begins a warning that says why none of a card can be trusted
+)
 
 // Kind returns the stage kind link.
 func Kind() *cell.Kind {
@@ -125,7 +128,7 @@ func run(ctx context.Context, c *cell.Cell) (err error) {
 		c.Warn("%s", text)
 	}
 	for _, why := range card.Invalid {
-		c.Warn("INVALID: %s", why)
+		c.Warn("%s", invalid+why)
 	}
 	path, err := c.Path(File(card.name()))
 	if err != nil {
