@@ -30,8 +30,8 @@ func (a *commands) verifyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify [RECORDING|CRATE|STATEMENT...]",
 		Short: "Read recordings, stored results and crates again, and name what is damaged",
-		Long: `Check recordings against their checksums; if none is named, all below data/ and results/, and
-then every object in the store. Damaged objects are removed: they would never
+		Long: `Check recordings against their checksums, and their samples against their run.json; if
+none is named, all below data/ and results/, and then every object in the store. Damaged objects are removed: they would never
 have been used, and the next run that needs one makes it again.
 
 A crate, which "barograph export" wrote, is read whole: what is missing, changed or
@@ -114,7 +114,7 @@ func (a *commands) verifyRecordings(dirs []string, all bool, out *soundness) err
 		}
 	}
 	for _, dir := range dirs {
-		if err := record.Verify(dir); err != nil {
+		if err := a.verifyRecording(dir); err != nil {
 			out.Damage = append(out.Damage, store.Damage{Path: dir, What: err.Error()})
 			a.Complain(fmt.Errorf("recording %s: %w", dir, err))
 			continue
@@ -122,6 +122,26 @@ func (a *commands) verifyRecordings(dirs []string, all bool, out *soundness) err
 		out.Recordings = append(out.Recordings, dir)
 		if !a.JSON {
 			fmt.Fprintln(a.Out, "ok", dir)
+		}
+	}
+	return nil
+}
+
+// verifyRecording reports where a recording is not as its checksums say, or where its files,
+// whose checksums anybody can make anew, say different things.
+func (a *commands) verifyRecording(dir string) error {
+	if _, err := record.Open(dir); err != nil {
+		return err
+	}
+	files := map[string]string{}
+	for _, name := range []string{record.Samples, record.Run} {
+		files[name] = record.Path(filepath.Join(dir, name))
+	}
+	for _, kind := range a.Kinds {
+		if kind.Agree != nil {
+			if err := kind.Agree(files); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
