@@ -143,7 +143,7 @@ func TestPlaceRefuses(t *testing.T) {
 		{[]string{"gpt2", "--gpus", "1", "--machine", "h100", "--samples", "../../../data/models/host"}, "is a recording of machine host, not of h100"},
 		{strings.Fields("gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 gpt2 --gpus 5 --machine h100"), "at most 16"},
 		{[]string{"score"}, "no link card to score by"},
-		{[]string{"score", "--link", unrecorded}, "no recording of models without others"},
+		{[]string{"score", "--link", unrecorded}, "no recording of models beside others"},
 	} {
 		out, err := run(tt.args...)
 		if err == nil || !strings.Contains(err.Error()+" "+cell.HintOf(err), tt.want) {

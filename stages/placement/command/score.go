@@ -18,6 +18,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// taught are the tenancies whose pairs are taken unless others are asked for: those of
+// which every two models were recorded.
+var taught = []string{"process", "mps"}
+
 func scoreCommand() *cobra.Command {
 	var samples, tenancies []string
 	c := prediction.Scoring("Predict recorded pairs from one another, and keep what they teach",
@@ -43,17 +47,19 @@ naive ones, and data/twin/MACHINE-pairs.json with what all pairs teach; and prin
 			_, err = io.WriteString(out, summary)
 			return err
 		})
-	c.Flags().StringSliceVar(&samples, "samples", nil, "`DIRS` of recordings, of which the first that holds a group of models counts; otherwise looked for")
-	c.Flags().StringSliceVar(&tenancies, "tenancy", pair.Tenancies, "`ways` to share a GPU whose pairs are taken")
+	c.Flags().StringSliceVar(&samples, "samples", nil, "`DIRS` of recordings, of which the first that holds a group of models counts; otherwise those of matrix, and then of colocation")
+	c.Flags().StringSliceVar(&tenancies, "tenancy", taught, "`ways` to share a GPU whose pairs are taken")
 	return c
 }
 
-// read reads a machine's recordings of pairs, of some tenancies: those in dirs, or the one
-// that is found. Models beside others are held against the same alone in that recording, or,
+// read reads a machine's recordings of pairs, of some tenancies: those in dirs, or those
+// that are found. Models beside others are held against the same alone in that recording, or,
 // where it lacks them, in another. A group that several hold counts as the first has it.
 func read(root, machine string, dirs, tenancies []string) (*pair.Recording, error) {
 	if len(dirs) == 0 {
-		dirs = []string{""}
+		if dirs = pair.Beside(root, machine); len(dirs) == 0 {
+			return nil, unrecorded(fmt.Sprintf("machine %q has no recording of models beside others", machine), machine)
+		}
 	}
 	var of []*pair.Recording
 	for _, dir := range dirs {
@@ -76,9 +82,13 @@ func read(root, machine string, dirs, tenancies []string) (*pair.Recording, erro
 		}
 	}
 	if len(all.Outcomes) == 0 {
-		return nil, cell.Hint(fmt.Errorf("%s holds no models beside others, tenancy %s", all.Dir, strings.Join(tenancies, ", ")), "measure them: barograph run configs/colocation.yaml --machine %s; or name a recording with --samples", machine)
+		return nil, unrecorded(fmt.Sprintf("%s holds no models beside others, tenancy %s", all.Dir, strings.Join(tenancies, ", ")), machine)
 	}
 	return all, nil
+}
+
+func unrecorded(what, machine string) error {
+	return cell.Hint(errors.New(what), "measure them: barograph run configs/colocation.yaml --machine %s; or name a recording with --samples", machine)
 }
 
 // score predicts and places what a machine's recordings hold of pairs; the summary is

@@ -187,11 +187,7 @@ func Find(root, machine, dir string, batch int) (*Recording, error) {
 		if study == matrix && all != nil && len(all.Solos) > 0 {
 			break
 		}
-		for _, of := range []string{record.Results, ""} {
-			dir := filepath.Join(root, of, "data", study, machine)
-			if _, err := os.Stat(filepath.Join(dir, record.Run)); errors.Is(err, os.ErrNotExist) {
-				continue
-			}
+		for _, dir := range recorded(root, study, machine) {
 			r, err := Read(root, dir, batch)
 			switch {
 			case err != nil:
@@ -207,6 +203,23 @@ func Find(root, machine, dir string, batch int) (*Recording, error) {
 		return nil, cell.Hint(fmt.Errorf("machine %q has no recording of models without others, at batch %d", machine, batch), "measure one: barograph run configs/models.yaml --machine %s; or name one with --samples", machine)
 	}
 	return all, nil
+}
+
+// Beside returns the recordings in which a machine's models share a GPU, each a folder: those
+// of matrix before those of colocation, as what is kept below data/twin was learnt.
+func Beside(root, machine string) []string {
+	return append(recorded(root, matrix, machine), recorded(root, "colocation", machine)...)
+}
+
+// recorded returns a study's recordings on a machine, that of this workspace first.
+func recorded(root, study, machine string) (dirs []string) {
+	for _, of := range []string{record.Results, ""} {
+		dir := filepath.Join(root, of, "data", study, machine)
+		if _, err := os.Stat(filepath.Join(dir, record.Run)); !errors.Is(err, os.ErrNotExist) {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
 }
 
 // add takes from another recording the models that this one lacks.
