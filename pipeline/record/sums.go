@@ -78,8 +78,8 @@ func sums(dir string) ([]Sum, error) {
 	return all, nil
 }
 
-// VerifyFile checks a file that the checksums beside it list; it returns nil where
-// there are none, or none of this file.
+// VerifyFile checks a file against the checksums beside it, if there are any. One that they
+// do not list is an error where its name is that of a part of a recording.
 func VerifyFile(path string) error {
 	dir, name := filepath.Split(path)
 	if _, err := os.Stat(filepath.Join(dir, Sums)); errors.Is(err, fs.ErrNotExist) {
@@ -89,17 +89,19 @@ func VerifyFile(path string) error {
 	if err != nil {
 		return err
 	}
-	for _, s := range all {
-		if s.Name != name {
-			continue
+	i := slices.IndexFunc(all, func(s Sum) bool { return s.Name == name })
+	if i >= 0 {
+		var sum string
+		if sum, err = cell.Sum(path); err == nil && sum != all[i].SHA {
+			err = all[i].damaged(sum)
 		}
-		sum, err := cell.Sum(path)
-		if err == nil && sum != s.SHA {
-			err = s.damaged(sum)
+	} else if part := strings.TrimSuffix(name, Packed); part == Samples || part == Run {
+		if _, gone := os.Stat(path); gone == nil {
+			err = fmt.Errorf("not listed: %s", name)
 		}
-		if err != nil {
-			return cell.Hint(fmt.Errorf("verify %q: %w", path, err), "%s", again)
-		}
+	}
+	if err != nil {
+		return cell.Hint(fmt.Errorf("verify %q: %w", path, err), "%s", again)
 	}
 	return nil
 }

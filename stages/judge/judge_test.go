@@ -603,8 +603,8 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// What the checksums beside a file do not fit is refused, and where they list
-// neither the file nor run.json it is judged.
+// What the checksums beside a file do not fit is refused, and so is a part of a recording
+// that they do not list. A file of another name is judged.
 func TestChecksumsBeside(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, record.Samples)
@@ -630,6 +630,25 @@ func TestChecksumsBeside(t *testing.T) {
 	write(t, other, s, 2)
 	if _, _, err := Load(other, Selection{}); err != nil {
 		t.Errorf("a file that is not listed: %v", err)
+	}
+	for _, c := range []struct{ from, to, of string }{{path, path + record.Packed, path}, {filepath.Join(dir, record.Run), other, other}} {
+		if err := os.Rename(c.from, c.to); err != nil {
+			t.Fatal(err)
+		}
+		if err := record.WriteSums(dir); err != nil {
+			t.Fatal(err)
+		}
+		was := filetest.Read(t, c.to)
+		filetest.Write(t, c.from, was)
+		if _, _, err := Load(c.of, Selection{}); err == nil || !strings.Contains(err.Error(), "not listed: "+filepath.Base(c.from)) {
+			t.Errorf("%s is not listed: %v", c.from, err)
+		}
+		if err := os.Remove(c.from); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := Load(path, Selection{}); err != nil {
+		t.Errorf("by the name of what is not compressed: %v", err)
 	}
 	filetest.Write(t, filepath.Join(dir, record.Sums), "")
 	if _, _, err := Load(path, Selection{}); err == nil || !strings.Contains(err.Error(), "SHA256SUMS is empty") {
