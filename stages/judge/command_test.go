@@ -76,9 +76,12 @@ func TestCommand(t *testing.T) {
 	if _, _, err = run(path, "--draws", "100", "--drift-margin", "0.5"); err != nil {
 		t.Errorf("a wider margin: %v", err)
 	}
-	filetest.Write(t, filepath.Join(dir, "run.json"), "{")
-	if _, _, err = run(path); err == nil || !strings.Contains(err.Error(), "read run.json") {
-		t.Errorf("broken run.json: %v", err)
+	beside := filepath.Join(dir, "run.json")
+	for text, place := range map[string]string{"{": "1:1", "{\n \"rows\": \"2\"}": "2:12", "{}\n{}": "2:1", "\ufeff{}": "1:1"} {
+		filetest.Write(t, beside, text)
+		if _, _, err = run(path); cell.StatusOf(err) != cell.StatusUsage || !strings.Contains(err.Error(), "judge: read "+beside+":"+place+": ") {
+			t.Errorf("run.json holds %q: %v", text, err)
+		}
 	}
 	for _, args := range [][]string{{filepath.Join(dir, "none.csv")}, {dir}, {path, "--where", "x"}, {}} {
 		if _, _, err := run(args...); err == nil {

@@ -27,7 +27,7 @@ func Load(path string, sel Selection) (*Samples, *recording.Run, error) {
 	}
 	run, err := recording.ReadRun(beside)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fmt.Errorf("judge: read %s beside %s: %w", record.Run, path, errors.Unwrap(err))
+		return nil, nil, fmt.Errorf("judge: %w", err)
 	}
 	f, err := os.Open(path)
 	if err != nil {

@@ -119,12 +119,13 @@ var TrialColumns = []result.Measure[Trial]{
 	{Column: result.Column{Name: "seq", Doc: "place of the trial in the drawn order", Role: result.Place}, Of: func(t *Trial) any { return t.Seq }},
 }
 
-// ReadRun reads a run.json. One that contradicts itself is an error, of status 2.
+// ReadRun reads a run.json. One that is malformed or contradicts itself is an error, of
+// status 2.
 func ReadRun(path string) (*Run, error) {
 	r := &Run{}
 	text, err := cell.Read(path)
 	if err == nil {
-		err = cell.ParseJSON(path, text, r)
+		err = cell.Usage(cell.ParseJSON(path, text, r))
 	}
 	if err == nil {
 		err = r.check(path, text)
