@@ -62,7 +62,11 @@ INVALID, 130 interrupted.`,
 				}
 				more.Args = append(more.Args, "--on", sel.On)
 			}
-			if below := record.Below(sel.Replay); len(below) > 0 {
+			below, err := record.Below(sel.Replay)
+			if err != nil {
+				return cell.Usage(fmt.Errorf("--replay %s: %w", sel.Replay, err))
+			}
+			if len(below) > 0 {
 				if len(args) > 0 || watch || more.Trace != "" || len(sel.Set) > 0 || sel.Machine != "" {
 					return cell.Usage(cell.Hint(fmt.Errorf("--replay %s: it holds %d recordings, which are replayed as they are", sel.Replay, len(below)), "name one of them, such as %s", below[0]))
 				}
@@ -127,28 +131,25 @@ func (a *program) replay(ctx context.Context, dirs []string, opt engine.Options)
 	if err != nil {
 		return err
 	}
+	turns, err := turns(root, dirs)
+	if err != nil {
+		return cell.Usage(err)
+	}
 	app.Thrift(0, true)
 	in, err := a.Enter(ctx, root)
 	if err != nil {
 		return err
 	}
 	defer cell.Hold()()
-	studies := map[string][]string{} // whose recordings share logs, and so take turns
-	for _, dir := range dirs {
-		name := filepath.Base(filepath.Dir(dir))
-		studies[name] = append(studies[name], dir)
-	}
-	// What takes longest begins first.
-	names := slices.SortedFunc(maps.Keys(studies), func(x, y string) int { return cmp.Compare(len(studies[y]), len(studies[x])) })
-	at := min(opt.Jobs, len(names))
+	at := min(opt.Jobs, len(turns))
 	opt.Jobs = max(min(opt.Jobs, 2), opt.Jobs/at)
 	var all errgroup.Group
 	all.SetLimit(at)
 	var mu sync.Mutex // guards printing, and worst
 	var worst error
-	for _, name := range names {
+	for _, recordings := range turns {
 		all.Go(func() error {
-			for _, dir := range studies[name] {
+			for _, dir := range recordings {
 				var out, msg bytes.Buffer
 				one := &program{&app.App{Kinds: a.Kinds, GPUs: a.GPUs, Checks: a.Checks, Drawing: a.Drawing, JSON: a.JSON, Out: &out, Msg: &msg}}
 				fmt.Fprintln(&msg, "replay", dir)
@@ -172,6 +173,33 @@ func (a *program) replay(ctx context.Context, dirs []string, opt engine.Options)
 	}
 	_ = all.Wait() // each has told its own
 	return cmp.Or(worst, in.Leave())
+}
+
+// turns groups the recordings of one study, which share logs and so take turns, and puts
+// first what takes longest. Two whose figures are the same files are an error.
+func turns(root string, dirs []string) (turns [][]string, err error) {
+	studies := map[string][]string{}
+	drawn := map[string]string{} // by where the figures go
+	for _, dir := range dirs {
+		name, machine, err := record.Names(dir)
+		if err != nil { // which its replay says
+			turns = append(turns, []string{dir})
+			continue
+		}
+		full, err := filepath.Abs(dir)
+		if err != nil {
+			return nil, err
+		}
+		figures := record.Figures(root, full, name, machine)
+		if other := drawn[figures]; other != "" {
+			return nil, cell.Hint(fmt.Errorf("%s and %s are both recordings of study %q on machine %q, which have one folder of figures, %s", other, dir, name, machine, figures), "replay one of them, by its name")
+		}
+		drawn[figures] = dir
+		studies[name] = append(studies[name], dir)
+	}
+	turns = slices.AppendSeq(turns, maps.Values(studies))
+	slices.SortFunc(turns, func(x, y []string) int { return cmp.Compare(len(y), len(x)) })
+	return turns, nil
 }
 
 // runKnown runs what changed of a study of which everything stood. It returns

@@ -601,8 +601,8 @@ func (b *builder) background(fg *Cell, stage string) []*Cell {
 // figures/<study>/<name>/ beside it; those of any other, where a run's go.
 func (p *Plan) Replay(dir string) error {
 	p.Replayed = dir
-	shipped := filepath.Dir(dir) == filepath.Join(p.Study.Root, "data", p.Study.Name)
 	drawn := record.Place(p.Study.Name, p.Study.Machine.Name, "figures/") + string(filepath.Separator)
+	figures := record.Figures(p.Study.Root, dir, p.Study.Name, p.Study.Machine.Name)
 	needed := map[*Cell]bool{}
 	for i := len(p.Cells) - 1; i >= 0; i-- {
 		c := p.Cells[i]
@@ -632,8 +632,8 @@ func (p *Plan) Replay(dir string) error {
 			}
 		}
 		for i, place := range c.Publish {
-			if rest, ok := strings.CutPrefix(place.To, drawn); ok && shipped {
-				c.Publish[i].To = filepath.Join("figures", p.Study.Name, filepath.Base(dir), rest)
+			if rest, ok := strings.CutPrefix(place.To, drawn); ok {
+				c.Publish[i].To = filepath.Join(figures, rest)
 			}
 		}
 	}

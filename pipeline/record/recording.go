@@ -2,9 +2,12 @@ package record
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"barograph/pipeline/cell"
@@ -91,18 +94,108 @@ func All(root string) (dirs []string, err error) {
 	return dirs, nil
 }
 
-// Below lists the recordings below a folder that is none itself.
-func Below(dir string) (dirs []string) {
-	if _, err := os.Stat(filepath.Join(dir, Sums)); dir == "" || err == nil {
-		return nil
+// Figures returns the folder of the figures that are drawn from a recording: below
+// figures/ by its folder's name where it came with the workspace, and otherwise where
+// [Place] says. dir is absolute, the folder relative to the workspace.
+func Figures(root, dir, study, machine string) string {
+	if filepath.Dir(dir) == filepath.Join(root, "data", study) {
+		return filepath.Join("figures", study, filepath.Base(dir))
 	}
-	for _, depth := range []string{"*", "*/*"} {
-		sums, _ := filepath.Glob(filepath.Join(dir, depth, Sums)) // a folder's own stars find nothing
-		for _, s := range sums {
-			dirs = append(dirs, filepath.Dir(s))
+	return Place(study, machine, "figures/")
+}
+
+// Below lists the recordings one and two folders below a folder that is none itself. One
+// that several links lead to is listed once; one that is not sealed is an error.
+func Below(dir string) (dirs []string, err error) {
+	top, err := filepath.EvalSymlinks(dir)
+	if err != nil || dir == "" || holds(dir) {
+		return nil, nil // what is wrong with it, [Open] says
+	}
+	known := map[string]bool{}
+	err = below(dir, 2, func(path string) error {
+		real, err := filepath.EvalSymlinks(path)
+		if err != nil || known[real] {
+			return err
+		}
+		known[real] = true
+		if name, err := filepath.Rel(top, real); err == nil && filepath.IsLocal(name) {
+			path = filepath.Join(dir, name) // without links, whichever came first
+		}
+		dirs = append(dirs, path)
+		return Sealed(path)
+	})
+	slices.Sort(dirs)
+	return dirs, err
+}
+
+// below calls found with every folder, down to a depth, that [holds] a recording's files.
+func below(dir string, depth int, found func(path string) error) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		info, err := os.Stat(path)
+		if err != nil && e.Type() != fs.ModeSymlink { // which may lead nowhere
+			return err
+		}
+		if err != nil || !info.IsDir() {
+			continue
+		}
+		if holds(path) {
+			err = found(path)
+		} else if depth > 1 {
+			err = below(path, depth-1, found)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	return dirs
+	return nil
+}
+
+// holds tells whether a folder holds any file of a recording.
+func holds(dir string) bool {
+	for _, name := range []string{Sums, Run, Samples, Samples + Packed} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Names reads of which study and machine a recording says to be, and no more of it: what
+// [Open] verifies may be long.
+func Names(dir string) (study, machine string, err error) {
+	path := filepath.Join(dir, Run)
+	f, _, err := cell.Open(path)
+	if err != nil {
+		return "", "", err
+	}
+	defer f.Close()
+	d := json.NewDecoder(f)
+	_, err = d.Token() // the brace
+	for err == nil && d.More() && (study == "" || machine == "") {
+		var key json.Token
+		if key, err = d.Token(); err != nil {
+			break
+		}
+		switch name, _ := key.(string); strings.ToLower(name) { // as all of it is read
+		case "study":
+			err = d.Decode(&study)
+		case "machine":
+			var m cell.Machine
+			err = d.Decode(&m)
+			machine = m.Name
+		default:
+			err = d.Decode(new(json.RawMessage))
+		}
+	}
+	if err == nil && (study == "" || machine == "") {
+		err = fmt.Errorf("%s names no study or no machine", path)
+	}
+	return study, machine, err
 }
 
 // Open verifies a recording and reads its head.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,6 +65,63 @@ func TestVerifyNotAFolder(t *testing.T) {
 	}
 	if err := WriteSums(t.TempDir()); err == nil {
 		t.Error("an empty folder was sealed")
+	}
+}
+
+// Below finds every recording once, whatever links lead to it and whatever the folder is
+// called, and none inside another; what holds measurements and no seal is named.
+func TestBelow(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "a[1]*")
+	for _, name := range []string{"one", "study/two", "study/three", "de/ep/er"} {
+		filetest.Write(t, filepath.Join(root, name, Run), "{}")
+		if err := WriteSums(filepath.Join(root, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	filetest.Write(t, filepath.Join(root, "one", "part", Run), "{}")
+	filetest.Write(t, filepath.Join(root, "link", "h100.json"), "{}")
+	for name, to := range map[string]string{"again": ".", "a": "study", "study/alias": "two", "nowhere": "none", "up": ".."} {
+		if err := os.Symlink(to, filepath.Join(root, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := Below(root)
+	if want := []string{filepath.Join(root, "one"), filepath.Join(root, "study/three"), filepath.Join(root, "study/two")}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("%q, %v; want %q", got, err, want)
+	}
+	for _, name := range []string{"one", "none", "", "link"} { // itself a recording, or nothing
+		if name != "" {
+			name = filepath.Join(root, name)
+		}
+		if got, err := Below(name); err != nil || len(got) > 0 {
+			t.Errorf("below %q: %q, %v", name, got, err)
+		}
+	}
+	for _, name := range []string{Run, Samples, Samples + Packed} {
+		dir := filepath.Join(root, "study", "open")
+		filetest.Write(t, filepath.Join(dir, name), "x")
+		if _, err := Below(root); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), dir+"\"") {
+			t.Errorf("%s alone: %v", name, err)
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Names are what Open would read, wherever they stand in the file.
+func TestNames(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"schema": 1, "study": "s", "order": ["a"], "machine": {"name": "m"}, "samples": [`: "s m",
+		`{"machine": {"device": "sim", "name": "m"}, "x": {"study": "no"}, "Study": "s"}`:    "s m",
+		`{"study": "s"}`: "", `{}`: "", `[]`: "", ``: "", `{"study": 1, "machine": {"name": "m"}}`: "", `{"study": "s", "machine": {`: "",
+	} {
+		dir := t.TempDir()
+		filetest.Write(t, filepath.Join(dir, Run), text)
+		study, machine, err := Names(dir)
+		if (err == nil) != (want != "") || err == nil && study+" "+machine != want {
+			t.Errorf("%s: %q, %q, %v", text, study, machine, err)
+		}
 	}
 }
 
