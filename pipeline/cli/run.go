@@ -125,7 +125,7 @@ func (a *program) runOnce(ctx context.Context, args []string, sel *app.Selection
 }
 
 // replay replays recordings, several at a time, and prints each one's results as if it had
-// been alone. It ends with the worst status.
+// been alone. It ends with the status of the first that failed, or else was INVALID.
 func (a *program) replay(ctx context.Context, dirs []string, opt engine.Options) error {
 	root, err := study.Workspace(app.StudyPath(nil))
 	if err != nil {
@@ -145,11 +145,14 @@ func (a *program) replay(ctx context.Context, dirs []string, opt engine.Options)
 	opt.Jobs = max(min(opt.Jobs, 2), opt.Jobs/at)
 	var all errgroup.Group
 	all.SetLimit(at)
-	var mu sync.Mutex // guards printing, and worst
-	var worst error
+	var mu sync.Mutex          // guards printing, and status
+	status := map[string]int{} // of the recordings whose replay has ended
 	for _, recordings := range turns {
 		all.Go(func() error {
 			for _, dir := range recordings {
+				if ctx.Err() != nil {
+					break
+				}
 				var out, msg bytes.Buffer
 				one := &program{&app.App{Kinds: a.Kinds, GPUs: a.GPUs, Checks: a.Checks, Drawing: a.Drawing, JSON: a.JSON, Out: &out, Msg: &msg}}
 				fmt.Fprintln(&msg, "replay", dir)
@@ -160,19 +163,16 @@ func (a *program) replay(ctx context.Context, dirs []string, opt engine.Options)
 				mu.Lock()
 				_, _ = a.Out.Write(out.Bytes())
 				_, _ = a.Msg.Write(msg.Bytes())
-				if status := cell.StatusOf(err); status != cell.StatusDone && (worst == nil || cell.StatusOf(worst) == cell.StatusInvalid) {
-					worst = cell.Exit(status)
+				if s := cell.StatusOf(err); ctx.Err() == nil || s == cell.StatusDone || s == cell.StatusInvalid {
+					status[dir] = s
 				}
 				mu.Unlock()
-				if ctx.Err() != nil {
-					break
-				}
 			}
 			return nil
 		})
 	}
 	_ = all.Wait() // each has told its own
-	return cmp.Or(worst, in.Leave())
+	return cmp.Or(a.replayed(ctx, dirs, status), in.Leave())
 }
 
 // turns groups the recordings of one study, which share logs and so take turns, and puts
@@ -200,6 +200,39 @@ func turns(root string, dirs []string) (turns [][]string, err error) {
 	turns = slices.AppendSeq(turns, maps.Values(studies))
 	slices.SortFunc(turns, func(x, y []string) int { return cmp.Compare(len(y), len(x)) })
 	return turns, nil
+}
+
+// replayed returns how the replay of recordings ends. Where not all were replayed it says
+// which failed, last, as much has been said since.
+func (a *program) replayed(ctx context.Context, dirs []string, status map[string]int) error {
+	worst := cell.StatusDone
+	var failed []string
+	for _, dir := range dirs {
+		switch s := status[dir]; {
+		case s == cell.StatusDone:
+		case s == cell.StatusInvalid:
+			worst = cmp.Or(worst, s)
+		default:
+			if len(failed) == 0 {
+				worst = s
+			}
+			failed = append(failed, dir)
+		}
+	}
+	stand := fmt.Sprintf("%d of %d recordings are replayed", len(status)-len(failed), len(dirs))
+	if len(failed) > 0 {
+		stand += "; failed: " + strings.Join(failed, ", ")
+	}
+	if ctx.Err() != nil {
+		stand, worst = "interrupted: "+stand, cell.StatusInterrupted
+	}
+	if worst == cell.StatusDone {
+		return nil
+	}
+	if worst != cell.StatusInvalid {
+		fmt.Fprintln(a.Msg, stand)
+	}
+	return cell.Exit(worst)
 }
 
 // runKnown runs what changed of a study of which everything stood. It returns
