@@ -40,6 +40,7 @@ type request struct {
 	share, block           string
 	inFlight               int
 	batch, sequence        int
+	precision              string
 	dims                   map[string]int64
 	graph                  bool
 	interval               time.Duration
@@ -97,6 +98,7 @@ copy engines is not known, the prediction spans --turn.`,
 	f.BoolVar(&a.condition.MPS, "mps", false, "the processes share the GPU through MPS")
 	f.IntVar(&a.batch, "batch", 0, "of calls without load; 0: 1 if recorded, else another")
 	f.IntVar(&a.sequence, "sequence", 0, "of calls without load; 0: 128 if recorded, else another")
+	f.StringVar(&a.precision, "precision", "", "of calls without load: float32 or float16 (default float32 if recorded, else another)")
 	f.StringToInt64Var(&a.dims, "dims", nil, "with --measure: sizes of the model's other symbolic dimensions, `name=size,...`")
 	f.BoolVar(&a.graph, "cuda-graph", true, "with --measure on a GPU: replay a CUDA graph; false for models whose graph cannot be captured")
 	f.StringVar(&a.condition.Arrivals, "arrivals", "closed", "when calls are due: closed, constant, poisson, bursts")
@@ -118,6 +120,7 @@ type report struct {
 	Model     string    `json:"model"`
 	Batch     int       `json:"batch,omitempty"` // of the calls without load
 	Sequence  int       `json:"sequence,omitempty"`
+	Precision string    `json:"precision,omitempty"` // float16; empty: float32, or the file's
 	Machine   string    `json:"machine"`
 	Condition Condition `json:"condition"`
 	P50       Estimate  `json:"p50_ns"`
@@ -169,7 +172,7 @@ func (a *request) predict(c *cobra.Command, root, name string) (*report, error) 
 	if err != nil {
 		return nil, cell.Usage(err)
 	}
-	r := &report{Predicted: true, Model: name, Batch: own.Batch, Sequence: own.Sequence, Machine: m.Name, Condition: a.condition, Card: card, Samples: Within(root, own.From), Learned: x.From, Doubts: p.Doubts}
+	r := &report{Predicted: true, Model: name, Batch: own.Batch, Sequence: own.Sequence, Precision: own.Precision, Machine: m.Name, Condition: a.condition, Card: card, Samples: Within(root, own.From), Learned: x.From, Doubts: p.Doubts}
 	if own.Machine != "" && own.Machine != m.Name {
 		r.Doubts = append(r.Doubts, "what calls take without load was measured on another machine, "+own.Machine)
 	}
@@ -194,6 +197,10 @@ func (a *request) read() error {
 		return fmt.Errorf("copies %v leave the link idle", ways[0])
 	case a.batch < 0 || a.sequence < 0:
 		return fmt.Errorf("batch %d, sequence %d: want at least 0", a.batch, a.sequence)
+	case !slices.Contains([]string{"", "float32", "float16"}, a.precision):
+		return fmt.Errorf("invalid argument %q for --precision: want float32 or float16", a.precision)
+	case a.precision != "" && (a.measure || a.compute > 0):
+		return errors.New("--precision is of a recording's calls: --measure measures a model as its file is, and --compute says what a call takes")
 	}
 	rate, err := unit.ParseRate(a.share)
 	share := rate.Share
@@ -336,7 +343,7 @@ func (a *request) own(root, name, machine string) (*Baseline, error) {
 		}
 		return &Baseline{Model: name, In: in, Out: out, Calls: [][]int64{{int64(a.compute)}}}, nil
 	}
-	own, err := Find(root, machine, name, a.samples, a.batch, a.sequence)
+	own, err := Find(root, machine, name, a.samples, a.batch, a.sequence, a.precision)
 	if err == nil && own == nil {
 		if _, err := model.Load(root, name); err != nil {
 			return nil, cell.Usage(err)
@@ -347,6 +354,9 @@ func (a *request) own(root, name, machine string) (*Baseline, error) {
 		}
 		if a.sequence > 0 {
 			of += fmt.Sprintf(" of %d tokens", a.sequence)
+		}
+		if a.precision != "" {
+			of += " in " + a.precision
 		}
 		err = cell.Hint(fmt.Errorf("no recording of machine %s holds calls of %s without load", machine, of),
 			"--measure measures them on this machine, for a minute; --samples names a recording; --compute assumes what a call takes")
@@ -406,6 +416,9 @@ func (r *report) text(w io.Writer) error {
 	model := r.Model
 	if r.Batch > 0 {
 		model += fmt.Sprintf(", batch %d, sequence %d,", r.Batch, r.Sequence)
+	}
+	if r.Precision != "" {
+		model += " in " + r.Precision
 	}
 	fmt.Fprintf(words, "PREDICTED, not measured: %s on %s beside %s %s, %s, %.4g%% of the link, %d copies of %v in flight\n",
 		model, r.Machine, loads, where, l.Direction, 100*l.Share, l.Threads*l.Outstanding, unit.Size(l.Block))

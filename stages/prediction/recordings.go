@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"barograph/pipeline/record"
+	"barograph/stages/guard"
 	"barograph/stages/model"
 	"barograph/stages/recording"
 )
@@ -29,9 +30,10 @@ func (c *Case) load() string {
 	return fmt.Sprintf("%s %.3f %d %d x %d x %d %v %v", l.Direction, l.Share, l.Loads, l.Threads, l.Outstanding, l.Block, l.Within, l.MPS)
 }
 
-// Read reads a recording: every model without load, and every case beside one.
-// Where only is set, other models are passed over. A recording that is not what its
-// checksums and run.json say is refused.
+// Read reads a recording: every model without load, and every case beside one. Where only
+// is set, other models are passed over. In any case calls are whose inputs and results do
+// not go to the device and back by their own copies alone, and loads under a policy. A
+// recording that is not what its checksums and run.json say is refused.
 func Read(root, dir, only string) (owns []*Baseline, cases []*Case, err error) {
 	run, byTrial, err := recording.ReadSealed(dir)
 	if err != nil {
@@ -43,11 +45,17 @@ func Read(root, dir, only string) (owns []*Baseline, cases []*Case, err error) {
 		if only != "" && t.Infer.Model != only || t.Infer.GPU != nil && len(t.Infer.GPU.Invalid) > 0 || shared != nil && len(shared.Beside) > 0 {
 			continue
 		}
+		if own, err := copies(t); err != nil || !own {
+			if err != nil {
+				return nil, nil, fmt.Errorf("%s: with: %w", t.ID, err)
+			}
+			continue
+		}
 		mps := t.Load.Sharing == "mps" || shared != nil && shared.Sharing == "mps"
-		name := fmt.Sprintf("%s %d %d %v %s %v", t.Infer.Model, t.Infer.Batch, t.Infer.Sequence, t.Infer.Dims, t.Infer.Arrivals, mps)
+		name := fmt.Sprintf("%s %s %d %d %v %s %v", t.Infer.Model, t.Infer.Precision, t.Infer.Batch, t.Infer.Sequence, t.Infer.Dims, t.Infer.Arrivals, mps)
 		own := byModel[name]
 		if own == nil {
-			own = &Baseline{Model: t.Infer.Model, Batch: t.Infer.Batch, Sequence: t.Infer.Sequence, From: dir, Machine: run.Machine.Name}
+			own = &Baseline{Model: t.Infer.Model, Batch: t.Infer.Batch, Sequence: t.Infer.Sequence, Precision: t.Infer.Precision, From: dir, Machine: run.Machine.Name}
 			own.In, own.Out = TrialTransfers(root, t)
 			byModel[name] = own
 			owns = append(owns, own)
@@ -55,6 +63,13 @@ func Read(root, dir, only string) (owns []*Baseline, cases []*Case, err error) {
 		if t.Stress == nil || t.Stress.Threads == 0 {
 			own.Calls = append(own.Calls, calls)
 			own.Doubts = append(own.Doubts, t.Infer.Warnings...)
+			continue
+		}
+		var of struct{ Policy guard.Policy }
+		if err := json.Unmarshal(t.StressWith, &of); err != nil {
+			return nil, nil, fmt.Errorf("%s: stress_with: %w", t.ID, err)
+		}
+		if !of.Policy.None() {
 			continue
 		}
 		c := &Case{Study: run.Study, Own: own, Condition: Condition{
@@ -74,6 +89,20 @@ func Read(root, dir, only string) (owns []*Baseline, cases []*Case, err error) {
 	owns = slices.DeleteFunc(owns, func(o *Baseline) bool { return len(o.Calls) == 0 })
 	cases = slices.DeleteFunc(cases, func(c *Case) bool { return len(c.Own.Calls) == 0 })
 	return owns, cases, nil
+}
+
+// copies tells whether each call of a trial copies its inputs and its results, and nothing
+// else.
+func copies(t *recording.Trial) (bool, error) {
+	w := struct {
+		Inputs, Results, Weights string
+		Collect                  int
+	}{"copied", "copied", "resident", 0}
+	if len(t.With) == 0 {
+		return true, nil
+	}
+	err := json.Unmarshal(t.With, &w)
+	return w.Inputs == "copied" && w.Results == "copied" && w.Weights == "resident" && w.Collect == 0, err
 }
 
 // TrialTransfers returns the copies of a trial's calls: one for each input and output,
@@ -108,7 +137,7 @@ func Transfers(root, name string, batch, sequence int, others map[string]int64) 
 // Find returns the calls without load of a model on a machine, of the recording that
 // was named or else the first below data, or else below results, that has it: that of
 // the study models before others.
-func Find(root, machine, name, dir string, batch, sequence int) (*Baseline, error) {
+func Find(root, machine, name, dir string, batch, sequence int, precision string) (*Baseline, error) {
 	dirs := []string{dir}
 	if dir == "" {
 		var all []string
@@ -137,11 +166,13 @@ func Find(root, machine, name, dir string, batch, sequence int) (*Baseline, erro
 			return nil, err
 		}
 		// What is not said is as a study has it that does not say it.
-		for _, want := range [][2]int{{cmp.Or(batch, 1), cmp.Or(sequence, 128)}, {batch, sequence}} {
-			for _, o := range owns {
-				if o.Fits(want[0], want[1]) {
-					return o, nil
-				}
+		said := func(o *Baseline) bool { return o.Fits(batch, sequence, precision) }
+		usual := func(o *Baseline) bool {
+			return o.Fits(cmp.Or(batch, 1), cmp.Or(sequence, 128), cmp.Or(precision, "float32"))
+		}
+		for _, fits := range []func(*Baseline) bool{usual, said} {
+			if i := slices.IndexFunc(owns, fits); i >= 0 {
+				return owns[i], nil
 			}
 		}
 	}

@@ -142,20 +142,29 @@ func TestTransfer(t *testing.T) {
 	}
 }
 
-// A day later another card of the kind was recorded, when all that predicts stood.
+// Other cards of the kinds were recorded later, when all that predicts stood.
 func TestNextDay(t *testing.T) {
-	card, x, err := theCard()
+	_, x, err := theCard()
 	if err != nil {
 		t.Fatal(err)
 	}
-	scores, err := ScoreTransfer(card, root, []string{filepath.Join(root, "data/attribution/h100-mps")}, x)
-	if err != nil || len(scores) != 5 {
-		t.Fatalf("%d loads, %v; want 5", len(scores), err)
-	}
-	for _, s := range scores {
-		for i := range Quantiles {
-			if s.misses(i) {
-				t.Errorf("%s: quantile %g: %s", s.Load(), Quantiles[i], s.text(i))
+	for _, test := range []struct {
+		card, dir string
+		loads     int
+	}{{"h100", "attribution/h100-mps", 5}, {"h200", "bypass/h200-separate", 16}} {
+		card, err := link.Read(filepath.Join(root, "data/link", test.card+".json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		scores, err := ScoreTransfer(card, root, []string{filepath.Join(root, "data", test.dir)}, x)
+		if err != nil || len(scores) != test.loads {
+			t.Fatalf("%s: %d loads, %v; want %d", test.dir, len(scores), err, test.loads)
+		}
+		for _, s := range scores {
+			for i := range Quantiles {
+				if s.misses(i) {
+					t.Errorf("%s: %s, %s: quantile %g: %s", test.dir, s.Own.Model, s.Load(), Quantiles[i], s.text(i))
+				}
 			}
 		}
 	}
@@ -368,7 +377,7 @@ func TestReadRefusesWhatIsNotSealed(t *testing.T) {
 		if err := spoil(dir); err != nil {
 			t.Fatal(err)
 		}
-		_, found := Find(own, "h100", "bert-base-uncased", dir, 1, 128)
+		_, found := Find(own, "h100", "bert-base-uncased", dir, 1, 128, "")
 		_, _, scored := ScoreAll(card, own, Recordings(own, "h100"))
 		_, transferred := ScoreTransfer(card, own, Recordings(own, "h100"), Unlearned)
 		for _, err := range []error{found, scored, transferred} {
@@ -422,5 +431,30 @@ func BenchmarkRead(b *testing.B) {
 		if _, _, err := Read(root, filepath.Join(root, "data/models/h100"), "bert-base-uncased"); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// Calls without load are those whose copies are the model's own, each precision for itself.
+func TestFindOwnCopies(t *testing.T) {
+	root := filepath.Join("..", "..")
+	for _, test := range []struct {
+		dir, precision string
+		from, to       float64 // where the p50 lies, ms
+	}{
+		{"precision/h100", "", 1.2, 1.3},
+		{"precision/h100", "float32", 1.2, 1.3},
+		{"precision/h100", "float16", 0.5, 0.55},
+		{"bypass/h200-separate", "", 1.2, 1.25}, // 1.35 of those whose inputs and results a kernel carries
+	} {
+		own, err := Find(root, "", "bert-base-uncased", filepath.Join(root, "data", test.dir), 0, 0, test.precision)
+		if err != nil || own == nil {
+			t.Fatalf("%s: %v", test.dir, err)
+		}
+		if p50 := own.Quantile(0.5) / 1e6; p50 < test.from || p50 > test.to {
+			t.Errorf("%s %q: p50 without load of %.3f ms, want %.2f to %.2f", test.dir, test.precision, p50, test.from, test.to)
+		}
+	}
+	if own, err := Find(root, "", "resnet50", filepath.Join(root, "data", "models", "h100"), 0, 0, "float16"); err != nil || own != nil {
+		t.Errorf("float16, where only float32 was recorded: %v, %v", own, err)
 	}
 }

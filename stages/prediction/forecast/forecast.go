@@ -59,6 +59,7 @@ func (c *Condition) Wide() bool {
 type Baseline struct {
 	Model           string
 	Batch, Sequence int
+	Precision       string    // float16; empty: float32, or the file's
 	In, Out         []int64   // bytes of each copy of a call
 	Calls           [][]int64 // latencies by replicate, nanoseconds
 	From            string    // the recording; empty: assumed
@@ -69,9 +70,10 @@ type Baseline struct {
 // Quantile is of the own latencies, replicates together, in nanoseconds.
 func (o *Baseline) Quantile(q float64) float64 { return Quantile(Pooled(o.Calls), q) }
 
-// Fits tells whether the calls were of a batch and a sequence; 0 asks for none.
-func (o *Baseline) Fits(batch, sequence int) bool {
-	return (batch == 0 || o.Batch == batch) && (sequence == 0 || o.Sequence == sequence)
+// Fits tells whether the calls were of a batch, a sequence and a precision; 0 and an empty
+// one ask for none.
+func (o *Baseline) Fits(batch, sequence int, precision string) bool {
+	return (batch == 0 || o.Batch == batch) && (sequence == 0 || o.Sequence == sequence) && (precision == "" || cmp.Or(o.Precision, "float32") == precision)
 }
 
 // A Parameters value is what recordings teach of a machine beyond its card. Times
