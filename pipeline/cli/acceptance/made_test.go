@@ -26,6 +26,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"barograph/stages/link"
+	"barograph/stages/prediction"
 	"barograph/stages/recording"
 	"barograph/stages/stats"
 )
@@ -50,6 +51,7 @@ var makers = map[string]func(t *testing.T, args []string) table{
 	"claims":    claimTable,
 	"collected": collectedTable,
 	"columns":   columnTable,
+	"foretold":  foretoldTable,
 	"keys":      keyTable,
 	"models":    modelTable,
 	"turns":     turnTable,
@@ -563,6 +565,51 @@ func halfTable(t *testing.T, args []string) table {
 	}
 	if worst > 0.01 {
 		t.Errorf("the law of turns is off by %.1f%% in %s: it no longer stands, say so", 100*worst, args[0])
+	}
+	return rows
+}
+
+// foretoldTable has how far loads that are predicted by a card, and by what the H100's
+// recordings teach, lie from what other recordings hold: "data/... | data/link/....json".
+func foretoldTable(t *testing.T, args []string) table {
+	rows := table{{"recording", "loads", "p50 within 1%", "p99 within 5%", "quantiles inside the 90% interval", "worst p50", "worst p99"}}
+	learned, err := prediction.ReadLesson(".", "h100")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, arg := range args {
+		dir, file := cut(t, arg)
+		card, err := link.Read(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		scores, err := prediction.ScoreTransfer(card, ".", []string{dir}, learned)
+		if err != nil || len(scores) == 0 {
+			t.Fatalf("%s: %d loads, %v", dir, len(scores), err)
+		}
+		inside, good, worst := 0, [3]int{}, [3]*prediction.Score{scores[0], scores[0], scores[0]}
+		for _, s := range scores {
+			if s.Condition.Class() != "full link" {
+				t.Errorf("%s: %s is %s: what is allowed differs", dir, s.Load(), s.Condition.Class())
+			}
+			for i := range prediction.Quantiles {
+				if s.Inside(i) {
+					inside++
+				}
+				if math.Abs(s.Error(i)) <= []float64{0.01, math.Inf(1), 0.05}[i] {
+					good[i]++
+				}
+				if math.Abs(s.Error(i)) > math.Abs(worst[i].Error(i)) {
+					worst[i] = s
+				}
+			}
+		}
+		row := []string{"[`" + strings.TrimPrefix(dir, "data/") + "`](" + strings.TrimPrefix(dir, "data/") + "/run.json)", fmt.Sprint(len(scores)),
+			fmt.Sprint(good[0]), fmt.Sprint(good[2]), fmt.Sprintf("%d of %d", inside, 3*len(scores))}
+		for _, i := range []int{0, 2} {
+			row = append(row, fmt.Sprintf("%s: `%s` beside %s", change(1+worst[i].Error(i)), worst[i].Own.Model, strings.TrimSpace(worst[i].Load())))
+		}
+		rows = append(rows, row)
 	}
 	return rows
 }
