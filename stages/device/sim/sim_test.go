@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -257,5 +258,19 @@ func TestFit(t *testing.T) {
 	}
 	if _, err := Run(cell.Machine{}, []cell.Input{stress("s", `{"threads": 2, "block": "1000GiB"}`)}, Request{Calls: 1}); err == nil || !strings.Contains(err.Error(), "device memory") {
 		t.Errorf("a trial with it: %v", err)
+	}
+}
+
+// Of many streams that wait for one another only those that may go cost time: each asking
+// for itself at every copy, these take minutes.
+func TestManyStreamsWait(t *testing.T) {
+	const with = `{"threads": 16, "block": 67108864, "sharing": "separate", "direction": "d2h", "policy": "aside/4MiB/in_flight:1/streams:1024/grow:1"}`
+	begun := time.Now()
+	calls, err := Run(cell.Machine{}, []cell.Input{stress("stress", with)}, Request{Warmup: 30, Calls: 300, Seed: 1})
+	if err != nil || len(calls) != 300 {
+		t.Fatalf("%d calls, %v", len(calls), err)
+	}
+	if took := time.Since(begun); took > 20*time.Second {
+		t.Errorf("took %v", took)
 	}
 }

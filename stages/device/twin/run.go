@@ -15,7 +15,7 @@ const never = math.MaxInt64
 // Run simulates loads and services, until a time, or until one of them has had enough,
 // or nothing more happens. The seed is of what varies in the loads.
 func (l *Link) Run(loads []Load, services []*Service, until int64, seed uint64) {
-	s := &simulation{link: l, rng: rand.New(rand.NewPCG(seed, 0x7477696e))}
+	s := &simulation{link: l, asks: map[int64]bool{}, rng: rand.New(rand.NewPCG(seed, 0x7477696e))}
 	s.processor = processor{Computing: l.Computing, process: none, deadline: never, next: never}
 	processes := 1
 	for _, load := range loads {
@@ -59,7 +59,10 @@ type simulation struct {
 	queue     events
 	order     uint64
 	over      bool
-	held      []int32 // streams whose guard lets nothing go until a copy is over
+	held      []int32        // streams whose guard lets nothing go until a copy is over
+	asks      map[int64]bool // times at which those ask again
+	batches   [][]int32      // of streams that were held and are to ask again
+	idle      []int32        // batches that are over
 }
 
 // A stream is a queue of copies in one direction.
@@ -317,6 +320,7 @@ type loadProgress struct {
 	made    []int // copies, of each stream from first on
 	driver  int64 // when its threads have made the calls that they are at, one after the other
 	first   int32
+	refused uint64 // the batch of streams in which its guard let nothing go last
 	share   float64
 	lengths [device.NumDirections][2]int64 // of a block, alone and with copies the other way
 }
@@ -379,7 +383,8 @@ func (s *simulation) next(id int32) {
 		ok := false
 		if pass, at, ok = l.Guard.Try(s.now, l.Block); !ok {
 			s.held = append(s.held, id)
-			if at > s.now {
+			if at > s.now && !s.asks[at] { // of many streams one asks for all
+				s.asks[at] = true
 				s.at(at, asking, none)
 			}
 			return
@@ -429,10 +434,36 @@ func (s *simulation) copied(id int32, c device.Copy, over flight) {
 
 // ask has the streams that are held ask their guards again after a gap.
 func (s *simulation) ask(gap int64) {
-	for _, held := range s.held {
-		s.at(s.now+gap, going, held)
+	if len(s.held) == 0 {
+		return
 	}
-	s.held = s.held[:0]
+	if len(s.idle) == 0 {
+		s.idle, s.batches = append(s.idle, int32(len(s.batches))), append(s.batches, nil)
+	}
+	last := len(s.idle) - 1
+	batch := s.idle[last]
+	s.idle = s.idle[:last]
+	s.batches[batch], s.held = s.held, s.batches[batch][:0]
+	s.at(s.now+gap, retrying, batch)
+}
+
+// retry has a batch of streams ask. What a guard refuses to one it refuses to all the
+// load's that ask at once after it.
+func (s *simulation) retry(e event) {
+	for _, id := range s.batches[e.who] {
+		l := &s.loads[s.streams[id].load]
+		if l.refused == e.order {
+			s.held = append(s.held, id)
+			continue
+		}
+		held := len(s.held)
+		s.next(id)
+		if len(s.held) > held {
+			l.refused = e.order
+		}
+		s.balance()
+	}
+	s.idle = append(s.idle, e.who)
 }
 
 // A serviceProgress is a worker of a service with the request that it is at, or the
@@ -671,6 +702,7 @@ type kind uint8
 const (
 	submitting kind = iota // a stream's next copy
 	going                  // on with a load's stream after a gap
+	retrying               // of streams that were held, a batch
 	asking                 // of guards that let nothing go before
 	requesting             // the next request
 	fetched                // its commands are
@@ -685,7 +717,10 @@ func (s *simulation) happen(e event) {
 		s.submit(e.who)
 	case going:
 		s.next(e.who)
+	case retrying:
+		s.retry(e)
 	case asking:
+		delete(s.asks, s.now)
 		s.ask(0)
 	case requesting:
 		if v := s.services[e.who]; v.Queue != nil {
