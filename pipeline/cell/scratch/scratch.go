@@ -28,6 +28,7 @@ var flock = unix.Flock
 
 // New makes a folder with a name of its own, which drop removes.
 func New() (dir string, drop func() error, err error) {
+	Sweep()
 	for {
 		if dir, err = os.MkdirTemp("", prefix()); err != nil {
 			return "", nil, err
@@ -73,15 +74,20 @@ func own(dir string) (drop func() error, err error) {
 
 // Sweep removes this user's folders whose processes are gone.
 func Sweep() {
-	entries, _ := os.ReadDir(os.TempDir()) // what stays is tried again
-	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), prefix()) || !e.IsDir() {
+	all, err := os.Open(os.TempDir())
+	if err != nil {
+		return
+	}
+	defer all.Close()
+	names, _ := all.Readdirnames(-1) // what stays is tried again
+	for _, name := range names {
+		if !strings.HasPrefix(name, prefix()) {
 			continue
 		}
-		if info, err := e.Info(); err != nil || info.Sys().(*syscall.Stat_t).Uid != uint32(os.Getuid()) {
+		dir := filepath.Join(os.TempDir(), name)
+		if info, err := os.Lstat(dir); err != nil || !info.IsDir() || info.Sys().(*syscall.Stat_t).Uid != uint32(os.Getuid()) {
 			continue
 		}
-		dir := filepath.Join(os.TempDir(), e.Name())
 		if f, err := lock(dir); err == nil {
 			_ = errors.Join(os.RemoveAll(dir), f.Close())
 		}

@@ -60,6 +60,31 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// Who makes a folder, with a name of its own or a given one, removes what a killed process left.
+func TestSweepFirst(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	for name, another := range map[string]func() (func() error, error){
+		"New": func() (func() error, error) { _, drop, err := New(); return drop, err },
+		"At":  func() (func() error, error) { return At(Path("given")) },
+	} {
+		left := Path("left")
+		if err := os.Mkdir(left, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		drop, err := another()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Lstat(left); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %s is there: %v", name, left, err)
+			_ = os.Remove(left)
+		}
+		if err := drop(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // A folder is its maker's however many sweep meanwhile.
 func TestSweepBeside(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
