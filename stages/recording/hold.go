@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/csv"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -110,17 +111,21 @@ func (r *Run) hold(samples io.Reader) (latencies [][]int64, err error) {
 	}
 	latencies = make([][]int64, len(r.Trials))
 	for k, t := range r.Trials {
-		before, calls, after, err := Around(t, fields)
+		lead, calls, after, err := Around(t, fields)
 		if err != nil {
 			return nil, err
 		}
-		before, after = append(before, ','), append([]byte{','}, after...)
-		dropped, last := 0, int64(-1)
+		lead, after = append(lead, ','), append([]byte{','}, after...)
+		dropped, last, before := 0, int64(-1), turn{}
+		in, err := t.loop()
+		if err != nil {
+			return nil, err
+		}
 		for i := range t.Infer.Calls {
 			if !next() {
 				return wrong(1, "the file ends, and run.json has %d calls of %s after %d", t.Infer.Calls-i, t.ID, i)
 			}
-			own, ok := bytes.CutPrefix(s.Bytes(), before)
+			own, ok := bytes.CutPrefix(s.Bytes(), lead)
 			if ok {
 				own, ok = bytes.CutSuffix(own, after)
 			}
@@ -128,7 +133,7 @@ func (r *Run) hold(samples io.Reader) (latencies [][]int64, err error) {
 				column, why := unlike(t, fields, s.Bytes())
 				return wrong(column, "this is not call %d of the %d that run.json has of %s: %s", i+1, t.Infer.Calls, t.ID, why)
 			}
-			number, due, sent, took, answered := int64(0), int64(0), int64(-1), int64(0), true
+			number, due, sent, took, round, answered := int64(0), int64(0), int64(-1), int64(0), int64(0), true
 			for _, c := range calls {
 				column := 1 + len(s.Bytes()) - len(after) - len(own)
 				var field []byte
@@ -151,6 +156,8 @@ func (r *Run) hold(samples io.Reader) (latencies [][]int64, err error) {
 					sent = n
 				case "latency_ns":
 					took = n
+				case "round":
+					round = n
 				case "answered_with":
 					if answered = n > 0; !answered {
 						dropped++
@@ -166,7 +173,17 @@ func (r *Run) hold(samples io.Reader) (latencies [][]int64, err error) {
 			if due < 0 || sent < due || sent > due+took || took == 0 && answered {
 				return wrong(1, "a call due at %d, sent at %d and complete %d ns after it was due", due, sent, took)
 			}
-			if last = number; answered {
+			now := turn{due, due + took, round}
+			if last >= 0 && !in.follows(before, now) {
+				return wrong(1, "a call due at %d in a closed loop, in which the call before was complete at %d", due, before.done)
+			}
+			if w := t.Infer.Window[0]; in.spans && i == 0 && due != w {
+				return wrong(1, "the first call of %s is due at %d, and in run.json at %d", t.ID, due, w)
+			}
+			if w := t.Infer.Window[1]; in.spans && i == t.Infer.Calls-1 && now.done != w {
+				return wrong(1, "the last call of %s is complete at %d, and in run.json at %d", t.ID, now.done, w)
+			}
+			if last, before = number, now; answered {
 				latencies[k] = append(latencies[k], took)
 			}
 		}
@@ -184,6 +201,43 @@ func (r *Run) hold(samples io.Reader) (latencies [][]int64, err error) {
 		return wrong(1, "")
 	}
 	return latencies, nil
+}
+
+// A turn is when a call was due and complete, in nanoseconds, and its round of a trial's.
+type turn struct{ due, done, round int64 }
+
+// A loop is what a trial's arrivals make of the times of its calls.
+type loop struct {
+	closed    bool // a call is due once the one before is complete
+	collected bool // or complete together with it
+	yields    bool // or due later: the caller gave its processor up in between
+	spans     bool // the window begins with the first call and ends with the last
+}
+
+// loop returns that of a trial.
+func (t *Trial) loop() (l loop, err error) {
+	l.closed = t.Infer.Arrivals == "closed" && t.Infer.Traffic == nil
+	l.spans = l.closed && t.Infer.Tenancy == nil
+	l.yields = t.Load.Sharing == "process"
+	if bytes.Contains(t.With, []byte(`"collect"`)) {
+		var with struct{ Collect int }
+		if err := json.Unmarshal(t.With, &with); err != nil {
+			return l, cell.Usage(fmt.Errorf("trial %s: with: %w", t.ID, err))
+		}
+		l.collected = with.Collect > 1
+	}
+	return l, nil
+}
+
+// follows tells whether a call can be the next after another.
+func (l loop) follows(before, now turn) bool {
+	switch {
+	case !l.closed || now.due == before.done || l.collected && now.done == before.done:
+		return true
+	case now.due < before.done:
+		return false
+	}
+	return l.yields || now.round != before.round
 }
 
 // always are the columns of which every call has a number.

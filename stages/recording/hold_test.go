@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -11,19 +12,7 @@ import (
 // Samples that are not those of their run.json are refused, at the first line that is not.
 func TestHold(t *testing.T) {
 	const dir = "../../data/realtime/h100/"
-	f, err := os.Open(dir + "samples.csv.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	text, err := Unpack(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := io.ReadAll(text)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := samplesOf(t, dir)
 	run, latencies, err := ReadSealed(dir)
 	if err != nil || len(latencies) != len(run.Trials) || len(latencies[2]) != 6800 || latencies[0][0] != 676227 {
 		t.Errorf("%d trials of %d: %v", len(latencies), len(run.Trials), err)
@@ -68,11 +57,81 @@ func TestHold(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := &files{r, strings.SplitAfter(string(b), "\n")}
+		f := &files{r, strings.SplitAfter(b, "\n")}
 		c.edit(f)
 		_, err = f.run.hold(strings.NewReader(strings.Join(f.lines, "")))
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v, want %q", err, c.want)
 		}
+	}
+}
+
+// samplesOf returns the text of a recording's samples.
+func samplesOf(t *testing.T, dir string) string {
+	f, err := os.Open(dir + "samples.csv.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	text, err := Unpack(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// In a closed loop a latency that was edited is refused, as the next call was due when the
+// one before was complete; later only in another round, or where the caller gave its
+// processor up, and earlier only where their results were collected.
+func TestHoldClosed(t *testing.T) {
+	for _, c := range []struct {
+		dir  string
+		line int   // whose latency is edited
+		by   int64 // nanoseconds
+		want string
+	}{
+		{"paper/host", 3, 0, ""},
+		{"paper/host", 3, 1, "4:1: a call due at "},
+		{"paper/host", 3, -1, "4:1: a call due at "},
+		{"paper/host", 41, -1, "41:1: the last call of "},
+		{"colocation/h100", 3, 0, ""},
+		{"colocation/h100", 3, 1, "4:1: a call due at "},
+		{"colocation/h100", 3, -1, "4:1: a call due at "},
+		{"bypass/h100-collect", 8503, 0, ""},
+		{"bypass/h100-collect", 8503, 1, "8503:1: a call due at "},
+		{"bypass/h100-collect", 8503, -1, "8503:1: a call due at "},
+		{"mitigation/h200-in", 4505, 0, ""},
+		{"mitigation/h200-in", 4505, 1, "4506:1: a call due at "},
+	} {
+		dir := "../../data/" + c.dir + "/"
+		r, err := ReadRun(dir + "run.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.SplitAfter(samplesOf(t, dir), "\n")
+		row := strings.Split(lines[c.line-1], ",")
+		at := slices.Index(strings.Split(lines[0], ","), "latency_ns")
+		took, err := strconv.ParseInt(row[at], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		row[at] = strconv.FormatInt(took+c.by, 10)
+		lines[c.line-1] = strings.Join(row, ",")
+		_, err = r.hold(strings.NewReader(strings.Join(lines, "")))
+		if (err == nil) != (c.want == "") || err != nil && !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("%s:%d: %+d ns: %v, want %q", c.dir, c.line, c.by, err, c.want)
+		}
+	}
+	r, err := ReadRun("../../data/paper/host/run.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Trials[0].Infer.Window[0]--
+	if _, err := r.hold(strings.NewReader(samplesOf(t, "../../data/paper/host/"))); err == nil || !strings.HasPrefix(err.Error(), "2:1: the first call of ") {
+		t.Errorf("a window that begins before the first call: %v", err)
 	}
 }
