@@ -132,6 +132,8 @@ func Parse(text string) (p Policy, err error) {
 		}
 		if _, err := strconv.ParseInt(value, 10, 64); err != nil {
 			value = strconv.Quote(value)
+		} else if _, time := p.fields()[key].(*unit.Duration); time {
+			return p, fmt.Errorf("policy %q: %s is %s without a unit: want a time such as %sus", text, key, value, value)
 		}
 		keys[key] = json.RawMessage(value)
 	}
@@ -163,13 +165,13 @@ func (p *Policy) set(name string, keys map[string]json.RawMessage) error {
 			return fmt.Errorf("policy %s has no %s", name, key)
 		}
 	}
+	fields := p.fields()
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
-		b, err := json.Marshal(map[string]json.RawMessage{key: keys[key]})
-		if err == nil {
-			err = json.Unmarshal(b, &p.Keys)
-		}
-		if err != nil {
-			return fmt.Errorf("policy %s: %s: %s", name, key, strings.TrimPrefix(err.Error(), "json: "))
+		err := json.Unmarshal(keys[key], fields[key])
+		if _, whole := fields[key].(*int); whole && err != nil {
+			return fmt.Errorf("policy %s: %s is %s: want a whole number", name, key, bytes.Trim(keys[key], `"`))
+		} else if err != nil {
+			return fmt.Errorf("policy %s: %s: %w", name, key, err)
 		}
 	}
 	return p.check(keys)
@@ -184,16 +186,19 @@ func meant(word string, known []string) string {
 
 // check reports values that a policy cannot have; given are the keys that were.
 func (p *Policy) check(given map[string]json.RawMessage) error {
-	for _, f := range []struct {
-		key   string
-		value int64
-	}{
-		{"chunk", int64(p.Chunk)}, {"in_flight", int64(p.InFlight)}, {"streams", int64(p.Streams)}, {"ahead", int64(p.Ahead)}, {"credit", int64(p.Credit)}, {"on", int64(p.On)},
-		{"off", int64(p.Off)}, {"target", int64(p.Target)}, {"dwell", int64(p.Dwell)}, {"cool_down", int64(p.CoolDown)},
-		{"lead", int64(p.Lead)}, {"inputs", int64(p.Inputs)}, {"early", int64(p.Early)}, {"sent", int64(p.Sent)}, {"grow", int64(p.Grow)}, {"most", int64(p.Most)}, {"small", int64(p.Small)},
-	} {
-		if _, ok := given[f.key]; ok && f.value <= 0 {
-			return fmt.Errorf("policy %s: %s is %d: want more than 0", p.Name, f.key, f.value)
+	fields := p.fields()
+	for _, key := range slices.Sorted(maps.Keys(given)) {
+		none := false
+		switch f := fields[key].(type) {
+		case *int:
+			none = *f <= 0
+		case *unit.Size:
+			none = *f <= 0
+		case *unit.Duration:
+			none = *f <= 0
+		}
+		if none {
+			return fmt.Errorf("policy %s: %s is %s: want more than 0", p.Name, key, written(fields[key]))
 		}
 	}
 	const most, least, longest = 1024, 4 << 10, unit.Duration(time.Minute)
@@ -244,20 +249,40 @@ func (p Policy) String() string {
 	return strings.Join(words, "/")
 }
 
-// values writes each key.
-func (k Keys) values() map[string]string {
-	rate := ""
-	if k.Rate != nil {
-		rate = strings.TrimSuffix(k.Rate.String(), "/s")
-	}
-	return map[string]string{
-		"chunk": size(k.Chunk), "small": size(k.Small), "in_flight": strconv.Itoa(k.InFlight), "streams": strconv.Itoa(k.Streams), "ahead": strconv.Itoa(k.Ahead),
-		"credit": strconv.Itoa(k.Credit), "rate": rate, "on": k.On.String(), "off": k.Off.String(), "target": k.Target.String(), "dwell": k.Dwell.String(),
-		"grow": strconv.Itoa(k.Grow), "cool_down": k.CoolDown.String(), "lead": k.Lead.String(), "early": k.Early.String(), "sent": k.Sent.String(), "inputs": k.Inputs.String(), "most": k.Most.String(),
+// fields are where each key's value is.
+func (k *Keys) fields() map[string]any {
+	return map[string]any{
+		"chunk": &k.Chunk, "in_flight": &k.InFlight, "streams": &k.Streams, "ahead": &k.Ahead, "credit": &k.Credit, "rate": &k.Rate,
+		"on": &k.On, "off": &k.Off, "target": &k.Target, "dwell": &k.Dwell, "cool_down": &k.CoolDown, "lead": &k.Lead,
+		"inputs": &k.Inputs, "early": &k.Early, "sent": &k.Sent, "grow": &k.Grow, "most": &k.Most, "small": &k.Small,
 	}
 }
 
-func size(s unit.Size) string { return strings.ReplaceAll(s.String(), " ", "") }
+// values writes each key.
+func (k Keys) values() map[string]string {
+	values := map[string]string{}
+	for key, f := range k.fields() {
+		values[key] = written(f)
+	}
+	return values
+}
+
+// written is a field's value as a text has it.
+func written(field any) string {
+	switch f := field.(type) {
+	case *int:
+		return strconv.Itoa(*f)
+	case *unit.Size:
+		return strings.ReplaceAll(f.String(), " ", "")
+	case *unit.Duration:
+		return f.String()
+	case **unit.Rate:
+		if *f != nil {
+			return strings.TrimSuffix((*f).String(), "/s")
+		}
+	}
+	return ""
+}
 
 // UnmarshalJSON takes a text or an object with one key, the policy's name.
 func (p *Policy) UnmarshalJSON(b []byte) (err error) {
@@ -292,7 +317,15 @@ func (p Policy) MarshalJSON() ([]byte, error) { return json.Marshal(p.String()) 
 // JSONSchema describes the forms a policy is written in.
 func (Policy) JSONSchema() map[string]any {
 	// Beside a text, which may be an expression.
-	types := map[string]string{"chunk": "number", "small": "number", "rate": "number", "in_flight": "integer", "streams": "integer", "ahead": "integer", "credit": "integer", "grow": "integer"}
+	types := map[string]string{}
+	for key, f := range new(Keys).fields() {
+		switch f.(type) {
+		case *int:
+			types[key] = "integer"
+		case *unit.Size, **unit.Rate:
+			types[key] = "number"
+		}
+	}
 	forms := []any{map[string]any{"type": "string", "description": "a policy's name and its keys, as in window/2MiB/streams:2"}}
 	for _, k := range kinds {
 		keys := map[string]any{}
