@@ -153,6 +153,9 @@ func prepare(_ context.Context, c *cell.Cell) error {
 	if none := w.foretell(c.Machine); none != nil {
 		c.Say(fmt.Sprintf("policy %s, sharing: %s: %v", w.Policy, w.Sharing, none))
 	}
+	if w.Policy.Sent > 0 && w.Direction == "d2h" {
+		c.Say(fmt.Sprintf("policy %s, direction: d2h: sent has no effect, for a call's inputs come the other way", w.Policy))
+	}
 	l, err := w.load(w.Direction)
 	l.Threads *= max(1, w.Processes)
 	if err != nil || w.Mode != "load" || l.Threads == 0 {

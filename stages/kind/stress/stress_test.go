@@ -2,6 +2,7 @@ package stress
 
 import (
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"encoding/csv"
 	"encoding/json"
@@ -599,5 +600,19 @@ func TestUnsteady(t *testing.T) {
 	}
 	if r, _ := results(t); r.Steady || len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "not steady after 10ms") {
 		t.Errorf("result %+v", r)
+	}
+}
+
+// A delay of inputs that a load does not meet is told before anything is measured.
+func TestPrepareTellsOfSent(t *testing.T) {
+	for direction, want := range map[string]bool{"d2h": true, "h2d": false, "both": false} {
+		var said bytes.Buffer
+		in := fmt.Sprintf(`{"kind":"stress","id":"load","prepare":true,"with":{"threads":1,"block":"1MiB","direction":%q,"policy":"aside/4MiB/sent:6us"},"machine":{"name":"sim","device":"sim"}}`+"\n", direction)
+		if err := cell.Serve(cell.NewKinds(Kind()), strings.NewReader(in), &said); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(said.String(), "sent has no effect") != want {
+			t.Errorf("%s: said %s", direction, said.String())
+		}
 	}
 }
