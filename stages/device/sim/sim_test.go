@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 
@@ -262,15 +262,17 @@ func TestFit(t *testing.T) {
 }
 
 // Of many streams that wait for one another only those that may go cost time: each asking
-// for itself at every copy, these take minutes.
-func TestManyStreamsWait(t *testing.T) {
-	const with = `{"threads": 16, "block": 67108864, "sharing": "separate", "direction": "d2h", "policy": "aside/4MiB/in_flight:1/streams:1024/grow:1"}`
-	begun := time.Now()
-	calls, err := Run(cell.Machine{}, []cell.Input{stress("stress", with)}, Request{Warmup: 30, Calls: 300, Seed: 1})
-	if err != nil || len(calls) != 300 {
-		t.Fatalf("%d calls, %v", len(calls), err)
-	}
-	if took := time.Since(begun); took > 20*time.Second {
-		t.Errorf("took %v", took)
+// for itself at every copy, four times as many took twenty times as long.
+func BenchmarkStreamsWait(b *testing.B) {
+	for _, streams := range []int{64, 256} {
+		b.Run(strconv.Itoa(streams), func(b *testing.B) {
+			with := fmt.Sprintf(`{"threads": 16, "block": 67108864, "sharing": "separate", "direction": "d2h", "policy": "aside/4MiB/in_flight:1/streams:%d/grow:1"}`, streams)
+			for b.Loop() {
+				calls, err := Run(cell.Machine{}, []cell.Input{stress("stress", with)}, Request{Warmup: 30, Calls: 300, Seed: 1})
+				if err != nil || len(calls) != 300 {
+					b.Fatalf("%d calls, %v", len(calls), err)
+				}
+			}
+		})
 	}
 }
