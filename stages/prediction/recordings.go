@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"barograph/pipeline/cell"
 	"barograph/pipeline/record"
 	"barograph/stages/guard"
 	"barograph/stages/model"
@@ -31,9 +32,9 @@ func (c *Case) load() string {
 }
 
 // Read reads a recording: every model without load, and every case beside one. Where only
-// is set, other models are passed over. In any case calls are whose inputs and results do
-// not go to the device and back by their own copies alone, and loads under a policy. A
-// recording that is not what its checksums and run.json say is refused.
+// is set, other models are passed over. Passed over in any case are calls that copy anything
+// but their own inputs and results, or not these, and loads under a policy. A recording that
+// is not what its checksums and run.json say is refused.
 func Read(root, dir, only string) (owns []*Baseline, cases []*Case, err error) {
 	run, byTrial, err := recording.ReadSealed(dir)
 	if err != nil {
@@ -42,13 +43,7 @@ func Read(root, dir, only string) (owns []*Baseline, cases []*Case, err error) {
 	byModel, byLoad := map[string]*Baseline{}, map[string]*Case{}
 	for i, t := range run.Trials {
 		calls, shared := byTrial[i], t.Infer.Tenancy
-		if only != "" && t.Infer.Model != only || t.Infer.GPU != nil && len(t.Infer.GPU.Invalid) > 0 || shared != nil && len(shared.Beside) > 0 {
-			continue
-		}
-		if own, err := copies(t); err != nil || !own {
-			if err != nil {
-				return nil, nil, fmt.Errorf("%s: with: %w", t.ID, err)
-			}
+		if only != "" && t.Infer.Model != only || t.Infer.GPU != nil && len(t.Infer.GPU.Invalid) > 0 || shared != nil && len(shared.Beside) > 0 || !copies(t.Call) {
 			continue
 		}
 		mps := t.Load.Sharing == "mps" || shared != nil && shared.Sharing == "mps"
@@ -67,7 +62,7 @@ func Read(root, dir, only string) (owns []*Baseline, cases []*Case, err error) {
 		}
 		var of struct{ Policy guard.Policy }
 		if err := json.Unmarshal(t.StressWith, &of); err != nil {
-			return nil, nil, fmt.Errorf("%s: stress_with: %w", t.ID, err)
+			return nil, nil, cell.Usage(fmt.Errorf("read %s: trial %s: stress_with: %w", dir, t.ID, err))
 		}
 		if !of.Policy.None() {
 			continue
@@ -91,18 +86,10 @@ func Read(root, dir, only string) (owns []*Baseline, cases []*Case, err error) {
 	return owns, cases, nil
 }
 
-// copies tells whether each call of a trial copies its inputs and its results, and nothing
+// copies tells whether calls copy their inputs and their results, each its own, and nothing
 // else.
-func copies(t *recording.Trial) (bool, error) {
-	w := struct {
-		Inputs, Results, Weights string
-		Collect                  int
-	}{"copied", "copied", "resident", 0}
-	if len(t.With) == 0 {
-		return true, nil
-	}
-	err := json.Unmarshal(t.With, &w)
-	return w.Inputs == "copied" && w.Results == "copied" && w.Weights == "resident" && w.Collect == 0, err
+func copies(c recording.Call) bool {
+	return cmp.Or(c.Inputs, "copied") == "copied" && cmp.Or(c.Results, "copied") == "copied" && cmp.Or(c.Weights, "resident") == "resident" && c.Collect == 0
 }
 
 // TrialTransfers returns the copies of a trial's calls: one for each input and output,

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/csv"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -117,10 +116,7 @@ func (r *Run) hold(samples io.Reader) (latencies [][]int64, err error) {
 		}
 		lead, after = append(lead, ','), append([]byte{','}, after...)
 		dropped, last, before := 0, int64(-1), turn{}
-		in, err := t.loop()
-		if err != nil {
-			return nil, err
-		}
+		in := t.loop()
 		for i := range t.Infer.Calls {
 			if !next() {
 				return wrong(1, "the file ends, and run.json has %d calls of %s after %d", t.Infer.Calls-i, t.ID, i)
@@ -215,18 +211,9 @@ type loop struct {
 }
 
 // loop returns that of a trial.
-func (t *Trial) loop() (l loop, err error) {
-	l.closed = t.Infer.Arrivals == "closed" && t.Infer.Traffic == nil
-	l.spans = l.closed && t.Infer.Tenancy == nil
-	l.yields = t.Load.Sharing == "process"
-	if bytes.Contains(t.With, []byte(`"collect"`)) {
-		var with struct{ Collect int }
-		if err := json.Unmarshal(t.With, &with); err != nil {
-			return l, cell.Usage(fmt.Errorf("trial %s: with: %w", t.ID, err))
-		}
-		l.collected = with.Collect > 1
-	}
-	return l, nil
+func (t *Trial) loop() loop {
+	closed := t.Infer.Arrivals == "closed" && t.Infer.Traffic == nil
+	return loop{closed: closed, collected: t.Call.Collect > 1, yields: t.Load.Sharing == "process", spans: closed && t.Infer.Tenancy == nil}
 }
 
 // follows tells whether a call can be the next after another.

@@ -138,6 +138,11 @@ func (r *Run) check(path string, text []byte) error {
 		if t.Infer.In < 0 || t.Infer.Out < 0 {
 			return wrong(l.trials[i], "trial %s: infer: a call moves %d bytes in and %d out: want 0 at least", t.ID, t.Infer.In, t.Infer.Out)
 		}
+		if len(t.With) > 0 {
+			if err := json.Unmarshal(t.With, &t.Call); err != nil {
+				return wrong(l.trials[i], "trial %s: with: %w", t.ID, err)
+			}
+		}
 		if t.Stress == nil {
 			continue
 		}

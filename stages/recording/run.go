@@ -59,6 +59,7 @@ type Trial struct {
 	Seq        int             `json:"seq,omitempty"`
 	Point      cell.Point      `json:"point,omitempty"`
 	With       json.RawMessage `json:"with"` // parameters of the infer cell
+	Call       Call            `json:"-"`    // of With, in what was read
 	Infer      result.Infer    `json:"infer"`
 	Background string          `json:"background,omitempty"` // id of the stress cell
 	StressWith json.RawMessage `json:"stress_with,omitempty"`
@@ -72,6 +73,13 @@ type Trial struct {
 	OfModel      *float64 `json:"utilisation_of_model,omitempty"` // of the link after packet overhead
 	// Timeline is there for the first trial of each point under load.
 	Timeline *Timeline `json:"timeline,omitempty"`
+}
+
+// A Call is how a trial's calls were asked to move data, as far as readers ask; what With
+// does not say is empty.
+type Call struct {
+	Inputs, Results, Weights string
+	Collect                  int // calls whose results are copied at once
 }
 
 // A Load is what a load was asked to be, as far as every reader asks.
